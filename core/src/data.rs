@@ -1,0 +1,58 @@
+//! A party's own samples, as its caller provides them.
+
+use crate::ring::Ring;
+
+/// The samples that one party owns, numbered from 0. They never leave it but as masked values.
+pub trait Data {
+    /// Writes the pixels of a sample, rows, then columns, then channels; 0 is 0.0 and 255 is 1.0.
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError>;
+    /// The class of a sample.
+    fn label(&mut self, sample: u32) -> Result<u8, DataError>;
+}
+
+/// A party that owns no samples.
+pub struct NoData;
+
+impl Data for NoData {
+    fn pixels(&mut self, sample: u32, _: &mut [u8]) -> Result<(), DataError> {
+        Err(DataError::Missing(sample))
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        Err(DataError::Missing(sample))
+    }
+}
+
+/// What is wrong with a party's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum DataError {
+    /// The session counts on a sample that is not there.
+    Missing(u32),
+    /// A sample's label is not a class of the model.
+    Label {
+        /// The sample.
+        sample: u32,
+        /// Its label.
+        label: u8,
+    },
+}
+
+impl core::fmt::Display for DataError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            DataError::Missing(sample) => write!(f, "sample {sample} is missing from the data"),
+            DataError::Label { sample, label } => write!(
+                f,
+                "sample {sample} has label {label}, which is not a class of the model"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for DataError {}
+
+/// A pixel at scale f, rounded to the nearest unit.
+pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
+    R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
+}

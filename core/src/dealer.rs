@@ -1,0 +1,236 @@
+//! The dealer: correlated randomness for both parties, from their keys alone. It never sees an
+//! opened value. P0 needs nothing beyond its key; P1 gets a stream of corrections in the order in
+//! which it will ask for them.
+
+use embedded_io::{Read, Write};
+use heapless::Vec;
+
+use crate::{
+    Role,
+    arena::{Arena, ArenaTooSmall},
+    gate::{
+        Offline,
+        bilinear::{Bilinear, RowMask, whole_masks},
+    },
+    link::{Link, LinkError},
+    network::{MAX_STAGES, Network},
+    place::{self, Use},
+    plan::{Gates, Plan, dealer_scratch},
+    prg::{Key, Prg},
+    ring::Ring,
+    session::{Batch, Session},
+};
+
+/// What the dealer holds beside its memory: both keys and the link to P1.
+pub struct Supply<T> {
+    prgs: [Prg; 2],
+    link: Link<T>,
+}
+
+impl<T: Read + Write> Supply<T> {
+    /// A supply for the parties with these keys.
+    pub fn new(keys: [Key; 2], link: Link<T>) -> Self {
+        Supply {
+            prgs: keys.map(Prg::new),
+            link,
+        }
+    }
+
+    /// Bytes of corrections sent so far.
+    pub fn sent(&self) -> u64 {
+        self.link.sent()
+    }
+
+    /// The link to P1, for what follows the last correction.
+    pub fn into_link(self) -> Link<T> {
+        self.link
+    }
+}
+
+impl<T: Read + Write> Offline for Supply<T> {
+    fn prg(&self, role: Role) -> &Prg {
+        &self.prgs[role.index()]
+    }
+
+    fn corrections(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.link.send(bytes)
+    }
+}
+
+/// The dealer's buffers for one stage.
+struct StageMemory<'a, R> {
+    /// Masks of the weights.
+    weights: &'a mut [R],
+    /// Products of masks, summed over the batch, for the gradient by the weights.
+    gradient: &'a mut [R],
+}
+
+/// The dealer of a session.
+pub struct Dealer<'a, R: Ring> {
+    session: &'a Session,
+    network: &'a Network,
+    gates: Gates,
+    stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
+    scratch: &'a mut [u64],
+    samples: &'a mut [u32],
+}
+
+impl<'a, R: Ring> Dealer<'a, R> {
+    /// Sets up a dealer. `memory` holds at least [`Plan::dealer_arena_words`].
+    pub fn new(
+        session: &'a Session,
+        network: &'a Network,
+        memory: &'a mut [u64],
+    ) -> Result<Self, ArenaTooSmall> {
+        let plan = Plan::new(session, network);
+        let rows = session.micro_batch() as usize;
+        let mut arena = Arena::new(memory, plan.dealer_arena_words::<R>())?;
+        let mut stages = Vec::new();
+        for stage in &network.stages {
+            let _ = stages.push(StageMemory {
+                weights: arena.take(stage.linear.weight_len()),
+                gradient: arena.take(stage.linear.weight_len()),
+            });
+        }
+        Ok(Dealer {
+            session,
+            network,
+            gates: Gates::new(session, network),
+            stages,
+            scratch: arena.take(dealer_scratch::<R>(network, rows)),
+            samples: arena.take(rows),
+        })
+    }
+
+    /// Sends what one iteration needs.
+    pub fn iterate<T: Read + Write>(
+        &mut self,
+        supply: &mut Supply<T>,
+        iteration: u32,
+    ) -> Result<(), LinkError> {
+        let batch = self.session.batch(iteration);
+        for (index, memory) in self.stages.iter_mut().enumerate() {
+            let mask = place::address(iteration, index, Use::Weights);
+            whole_masks(supply, mask, memory.weights);
+            memory.gradient.fill(R::ZERO);
+        }
+        for (first, rows) in batch.micro_batches(self.session.micro_batch()) {
+            let samples = &mut self.samples[..rows as usize];
+            self.session.batch_samples(batch, first, samples);
+            self.forward(supply, batch, first, rows as usize)?;
+            self.backward(supply, batch, first, rows as usize)?;
+        }
+        let stages = self.network.stages.iter().zip(&mut self.stages);
+        for (index, (stage, memory)) in stages.enumerate() {
+            let product = place::address(iteration, index, Use::WeightGradient);
+            Bilinear(stage.linear).deal_weight_gradient(supply, product, memory.gradient)?;
+        }
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            let at = place::at(iteration, index, Use::Velocity, 0);
+            let widen = self.gates.velocity();
+            widen.deal::<R::Wide, _>(supply, at, 1, stage.parameters())?;
+        }
+        supply.link.flush()
+    }
+
+    fn operand_mask<'s>(
+        session: &Session,
+        samples: &'s [u32],
+        batch: Batch,
+        first: u32,
+        stage: usize,
+    ) -> RowMask<'s> {
+        if stage == 0 {
+            RowMask::Kept {
+                gate: place::DATA,
+                samples,
+                boundary: session.samples[0],
+            }
+        } else {
+            RowMask::Fresh {
+                address: place::address(batch.iteration, stage, Use::Operand),
+                first: first.into(),
+            }
+        }
+    }
+
+    fn forward<T: Read + Write>(
+        &mut self,
+        supply: &mut Supply<T>,
+        batch: Batch,
+        first: u32,
+        rows: usize,
+    ) -> Result<(), LinkError> {
+        let iteration = batch.iteration;
+        let last = self.network.stages.len() - 1;
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            let samples = &self.samples[..rows];
+            let x = Self::operand_mask(self.session, samples, batch, first, index);
+            let product = place::address(iteration, index, Use::Forward);
+            let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+            Bilinear(stage.linear).deal_forward(
+                supply,
+                (product, first.into()),
+                rows,
+                x,
+                self.stages[index].weights,
+                scratch,
+            )?;
+            if index == last {
+                continue;
+            }
+            let at = place::at(iteration, index, Use::Activation, first);
+            let len = stage.linear.output_len();
+            if stage.relu {
+                self.gates.relu::<R>().deal::<R, _>(supply, at, rows, len)?;
+            } else {
+                self.gates.widen().deal::<R, _>(supply, at, rows, len)?;
+            }
+        }
+        let at = place::softmax(iteration, first);
+        self.gates.softmax.deal::<R, _>(supply, at, rows)
+    }
+
+    fn backward<T: Read + Write>(
+        &mut self,
+        supply: &mut Supply<T>,
+        batch: Batch,
+        first: u32,
+        rows: usize,
+    ) -> Result<(), LinkError> {
+        let iteration = batch.iteration;
+        for (index, stage) in self.network.stages.iter().enumerate().rev() {
+            let gate = Bilinear(stage.linear);
+            let dy = RowMask::Fresh {
+                address: place::address(iteration, index, Use::Gradient),
+                first: first.into(),
+            };
+            let samples = &self.samples[..rows];
+            let x = Self::operand_mask(self.session, samples, batch, first, index);
+            let memory = &mut self.stages[index];
+            let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
+            gate.accumulate_weight_gradient(supply, rows, x, dy, memory.gradient, scratch);
+            if index == 0 {
+                continue;
+            }
+            let product = place::address(iteration, index, Use::InputGradient);
+            let place = (product, first.into());
+            gate.deal_input_gradient(supply, place, rows, dy, memory.weights, scratch)?;
+
+            let before = &self.network.stages[index - 1];
+            let len = before.linear.output_len();
+            let at = place::at(iteration, index - 1, Use::ActivationBack, first);
+            let drop = self.session.gradient_drop(self.network, index - 1);
+            if before.relu {
+                let forward = place::at(iteration, index - 1, Use::Activation, first);
+                let relu = (self.gates.relu::<R>(), forward);
+                let select = self.gates.select(drop);
+                select.deal::<R, _>(supply, at, relu, rows, len)?;
+            } else {
+                let widen = self.gates.widen_back(drop);
+                widen.deal::<R, _>(supply, at, rows, len)?;
+            }
+        }
+        Ok(())
+    }
+}

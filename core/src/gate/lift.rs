@@ -1,0 +1,174 @@
+//! Masks that are uniform in a narrow ring and shared as integers in a wider one.
+//!
+//! A mask `a` in Z_2^from is the sum of both parties' random shares there. P0's share in Z_2^to is a
+//! word from its key whose low bits are its narrow share, and P1's has its own narrow share as low
+//! bits, so the dealer corrects the high bits alone.
+
+use crate::{
+    Role,
+    cost::{Cost, LANES},
+    link::LinkError,
+    prg::Address,
+    ring::Word,
+};
+
+use super::{Offline, Online, deal, dealt};
+
+/// A mask of `from` bits, shared in Z_2^to as an integer in [0, 2^from).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lift {
+    /// Bits of the ring in which the mask is uniform.
+    pub from: u32,
+    /// Bits of the ring in which it is shared.
+    pub to: u32,
+}
+
+impl Lift {
+    /// Bits that the dealer corrects, per element.
+    pub fn high(self) -> u32 {
+        self.to.saturating_sub(self.from)
+    }
+
+    /// Dealer traffic for `rows` x `len` masks.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        Cost::dealt(rows, len, self.high())
+    }
+
+    /// This party's shares of the masks in Z_2^from.
+    pub(crate) fn narrow<W: Word, O: Online>(
+        self,
+        cx: &O,
+        wire: Address,
+        first: u64,
+        out: &mut [W],
+    ) {
+        cx.prg().fill_bits(wire, first, self.from, out);
+    }
+
+    /// This party's shares of the masks in Z_2^to.
+    pub(crate) fn wide<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        wire: Address,
+        first: u64,
+        out: &mut [W],
+    ) -> Result<(), LinkError> {
+        match cx.role() {
+            Role::P0 => cx.prg().fill_bits(wire, first, self.to, out),
+            Role::P1 => {
+                let mut high = [W::ZERO; LANES];
+                let high = &mut high[..out.len()];
+                dealt(cx, wire, first, self.high(), high)?;
+                cx.prg().fill_bits(wire, first, self.from, out);
+                for (out, high) in out.iter_mut().zip(high) {
+                    *out = out.plus(high.left(self.from)).low(self.to);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The masks themselves, as the dealer knows them.
+    pub(crate) fn masks<W: Word, D: Offline>(
+        self,
+        cx: &D,
+        wire: Address,
+        first: u64,
+        out: &mut [W],
+    ) {
+        let mut own = [W::ZERO; LANES];
+        let own = &mut own[..out.len()];
+        cx.prg(Role::P0).fill(wire, first, out);
+        cx.prg(Role::P1).fill(wire, first, own);
+        for (out, &mut own) in out.iter_mut().zip(own) {
+            *out = out.plus(own).low(self.from);
+        }
+    }
+
+    /// Sends the corrections that make `masks` shared in Z_2^to.
+    pub(crate) fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        wire: Address,
+        first: u64,
+        masks: &[W],
+    ) -> Result<(), LinkError> {
+        if self.high() == 0 {
+            return Ok(());
+        }
+        let mut word = [W::ZERO; LANES];
+        let word = &mut word[..masks.len()];
+        cx.prg(Role::P0).fill(wire, first, word);
+        // P1's share is a minus P0's; its low bits are what P1 drew itself.
+        for (word, &mask) in word.iter_mut().zip(masks) {
+            *word = mask.minus(*word).low(self.to).right(self.from);
+        }
+        super::send_corrections(cx, self.high(), word)
+    }
+}
+
+/// A value in Z_2^from with its mask, shared in Z_2^to once the masked value is public: the parts
+/// that both parties hold, for one group of lanes.
+pub(crate) struct Lifted<W> {
+    /// Shares of the mask in Z_2^to.
+    pub mask: [W; LANES],
+    /// Shares of the mask's most significant bit, times 2^from, in Z_2^to.
+    pub carry: [W; LANES],
+}
+
+impl Lift {
+    /// Dealer traffic for masks that are opened against: the mask and its top bit.
+    pub fn lifted_cost(self, rows: usize, len: usize) -> Cost {
+        self.cost(rows, len) + Cost::dealt(rows, len, self.high())
+    }
+
+    /// Reads a group's [`Lifted`] from `wire` and `carry_wire`.
+    pub(crate) fn lifted<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        wire: Address,
+        carry_wire: Address,
+        first: u64,
+        lanes: usize,
+    ) -> Result<Lifted<W>, LinkError> {
+        let mut mask = [W::ZERO; LANES];
+        let mut carry = [W::ZERO; LANES];
+        self.wide(cx, wire, first, &mut mask[..lanes])?;
+        dealt(cx, carry_wire, first, self.high(), &mut carry[..lanes])?;
+        for carry in &mut carry[..lanes] {
+            *carry = carry.left(self.from);
+        }
+        Ok(Lifted { mask, carry })
+    }
+
+    /// The dealer's side of [`Lift::lifted`].
+    pub(crate) fn deal_lifted<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        wire: Address,
+        carry_wire: Address,
+        first: u64,
+        masks: &[W],
+    ) -> Result<(), LinkError> {
+        self.deal(cx, wire, first, masks)?;
+        if self.high() == 0 {
+            return Ok(());
+        }
+        let mut top = [W::ZERO; LANES];
+        for (top, &mask) in top.iter_mut().zip(masks) {
+            *top = mask.right(self.from - 1);
+        }
+        deal(cx, carry_wire, first, self.high(), &mut top[..masks.len()])
+    }
+
+    /// 2^(from-2): what is added so that a value under the range contract is non-negative.
+    pub(crate) fn offset<W: Word>(self) -> W {
+        W::ONE.left(self.from - 2)
+    }
+
+    /// All ones when the opening has no top bit, and the mask's carry therefore counts; else zero.
+    #[inline(always)]
+    pub(crate) fn counts<W: Word>(self, opened: W) -> W {
+        opened.right(self.from - 1).and(W::ONE).minus(W::ONE)
+    }
+}

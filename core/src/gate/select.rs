@@ -1,0 +1,128 @@
+//! Gate by a hidden bit: the backward pass of ReLU. g = b * dy, for the bit b that a ReLU left hidden.
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::{Cost, LANES},
+    link::{LinkError, Segment},
+    ring::Word,
+    sharing::{Masked, Public, Share},
+};
+
+use super::{
+    At, Offline, Online, groups, load_plane,
+    relu::{HiddenSign, Relu, deal_hidden, select_group},
+};
+
+/// The gate's public widths, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Ring of the incoming gradient; |dy| < 2^(from-2).
+    pub from: u32,
+    /// Ring of the output, which is that of the ReLU whose bit decides.
+    pub to: u32,
+}
+
+const MASK: u8 = 0;
+const CARRY: u8 = 1;
+const HIDE_MASK: u8 = 2;
+const HIDE_CARRY: u8 = 3;
+
+/// Where the ReLU's own randomness stands; see [`Relu`].
+const RELU_HIDE: u8 = 2;
+
+impl Select {
+    fn lift(self) -> super::lift::Lift {
+        super::lift::Lift {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    /// `dy` where the bit is set, else zero.
+    pub fn ideal<W: Word>(self, bit: bool, dy: W) -> W {
+        let dy = crate::ring::signed(dy.low(self.from), self.from);
+        W::from_u128(if bit { dy as u128 } else { 0 }).low(self.to)
+    }
+
+    /// Cost for `rows` x `len` elements; one round.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        Cost::opening(rows * len, self.from)
+            + self.lift().lifted_cost(rows, len)
+            + Cost::dealt(rows, len, self.to)
+            + Cost::dealt(rows, len, self.lift().high())
+            + Cost::rounds(1)
+    }
+
+    fn wires(at: At) -> [crate::prg::Address; 4] {
+        [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire))
+    }
+
+    /// Sends the corrections for `rows` x `len` elements, given where the ReLU stood.
+    pub fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        relu: (Relu, At),
+        rows: usize,
+        len: usize,
+    ) -> Result<(), LinkError> {
+        for group in groups(at, rows, len) {
+            let (mut a, mut r) = ([W::ZERO; LANES], [W::ZERO; LANES]);
+            let (a, r) = (&mut a[..group.lanes], &mut r[..group.lanes]);
+            self.lift().masks(cx, at.wire(MASK), group.stream, a);
+            relu.0
+                .hide()
+                .masks(cx, relu.1.wire(RELU_HIDE), group.stream, r);
+            deal_hidden(cx, self.lift(), Self::wires(at), group.stream, a, r)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to.
+    pub fn run<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        relu: (Relu, At),
+        [rows, len]: [usize; 2],
+        dy: &mut [Share<W>],
+        sign: &HiddenSign<'_, W>,
+    ) -> Result<(), LinkError> {
+        let role = cx.role();
+        let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
+        for group in groups(at, rows, len) {
+            let mut a = [W::ZERO; LANES];
+            self.lift()
+                .narrow(cx, at.wire(MASK), group.stream, &mut a[..group.lanes]);
+            let offset: W = match role {
+                Role::P0 => self.lift().offset(),
+                Role::P1 => W::ZERO,
+            };
+            for (dy, a) in dy[group.range()].iter_mut().zip(a) {
+                *dy = dy.plus(a).plus(offset).low(self.from);
+            }
+        }
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *dy), self.from)])?;
+        for group in groups(at, rows, len) {
+            let mut r = [W::ZERO; LANES];
+            match role {
+                Role::P0 => relu.0.hide().wide(
+                    cx,
+                    relu.1.wire(RELU_HIDE),
+                    group.stream,
+                    &mut r[..group.lanes],
+                )?,
+                Role::P1 => {
+                    r[..group.lanes].copy_from_slice(&Share::peel_slice(sign.shares)[group.range()])
+                }
+            }
+            let m = Public::peel_slice(sign.opened);
+            let m = load_plane(&m[group.plane..][..group.plane_bytes()]);
+            let e = &mut dy[group.range()];
+            select_group(cx, self.lift(), Self::wires(at), group.stream, e, m, &r)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,402 @@
+//! Each gate's party face against its ideal one, and measured traffic against its cost.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::Cost,
+    fixed::Format,
+    ring::{Ring, Word, signed},
+    sharing::{Public, Share},
+};
+
+use super::{
+    At, Online,
+    bench::{Values, run},
+    lookup::Lookup,
+    multiply::Multiply,
+    plane_len,
+    relu::{HiddenSign, Relu},
+    select::Select,
+    softmax::Softmax,
+    widen::Widen,
+};
+
+const AT: At = At {
+    iteration: 3,
+    gate: 40,
+    row: 5,
+};
+const BACK: At = At {
+    iteration: 3,
+    gate: 41,
+    row: 5,
+};
+
+fn mine<W: Clone>(role: Role, shares: &[Vec<W>; 2]) -> Vec<W> {
+    shares[role.index()].clone()
+}
+
+fn join<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
+    shares[0]
+        .iter()
+        .zip(&shares[1])
+        .map(|(a, b)| signed(a.plus(*b).low(bits), bits))
+        .collect()
+}
+
+/// ReLU forward and its gate backward, on every value in `xs` (padded into rows of `len`).
+fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
+    let rows = xs.len().div_ceil(len);
+    let mut xs = xs.to_vec();
+    xs.resize(rows * len, 0);
+    let mut values = Values::new(seed);
+    let x = values.share::<W>(&xs, relu.from);
+    let limit = 1i64 << (relu.from - 2);
+    let dys: Vec<i64> = xs
+        .iter()
+        .map(|_| (values.word::<u64>() % (2 * limit as u64)) as i64 - limit)
+        .collect();
+    let dy = values.share::<W>(&dys, relu.from);
+    let select = Select {
+        from: relu.from,
+        to: relu.to,
+    };
+    let (made, cost) = run(
+        seed,
+        1 << 20,
+        |cx| {
+            relu.deal::<W, _>(cx, AT, rows, len)?;
+            select.deal::<W, _>(cx, BACK, (relu, AT), rows, len)
+        },
+        |cx| {
+            let role = cx.role();
+            let mut y = mine(role, &x);
+            let mut g = mine(role, &dy);
+            let mut opened = vec![0; rows * plane_len(len)];
+            let mut shares = vec![W::ZERO; if role == Role::P1 { rows * len } else { 0 }];
+            let mut sign = HiddenSign {
+                opened: Public::wrap_slice_mut(&mut opened),
+                shares: Share::wrap_slice_mut(&mut shares),
+            };
+            let mut scratch = vec![0; relu.scratch_len(rows, len)];
+            let y_shares = Share::wrap_slice_mut(&mut y);
+            relu.run(cx, AT, [rows, len], y_shares, &mut sign, &mut scratch)?;
+            let g_shares = Share::wrap_slice_mut(&mut g);
+            select.run(cx, BACK, (relu, AT), [rows, len], g_shares, &sign)?;
+            Ok((y, g))
+        },
+    );
+    let [(y0, g0), (y1, g1)] = made;
+    let y = join(&[y0, y1], relu.to);
+    let g = join(&[g0, g1], relu.to);
+    for (i, &x) in xs.iter().enumerate() {
+        let want = signed(relu.ideal(W::from_i64(x)), relu.to);
+        assert_eq!(y[i], want, "relu({x}) in {relu:?}");
+        let want = signed(select.ideal(x >= 0, W::from_i64(dys[i])), relu.to);
+        assert_eq!(g[i], want, "gate of {} at {x} in {relu:?}", dys[i]);
+    }
+    assert_eq!(cost, relu.cost(rows, len) + select.cost(rows, len));
+}
+
+#[test]
+fn relu_is_exact_over_every_value_at_small_widths() {
+    for (n, f, most) in [
+        (8, 4, 3),
+        (8, 4, 2),
+        (8, 4, 6),
+        (10, 5, 4),
+        (9, 6, 3),
+        (6, 3, 1),
+        (12, 4, 5),
+    ] {
+        let limit = 1i64 << (n - 2);
+        let all: Vec<i64> = (-limit..limit).collect();
+        // Each value meets many masks.
+        let repeats = (8000 / all.len()).max(3);
+        let xs: Vec<i64> = (0..repeats).flat_map(|_| all.iter().copied()).collect();
+        if most <= u32::CHUNK {
+            relu_both_ways::<u32>(
+                Relu::with_chunks(n, n + f, most),
+                &xs,
+                100,
+                u64::from(n * most),
+            );
+        }
+        relu_both_ways::<u64>(
+            Relu::with_chunks(n, n + f, most),
+            &xs,
+            64,
+            u64::from(n + most),
+        );
+    }
+}
+
+#[test]
+fn relu_at_protocol_widths() {
+    let mut values = Values::new(1);
+    for (n, wide) in [(20, false), (18, false), (44, true), (21, true)] {
+        let limit = 1i64 << (n - 2);
+        let mut xs: Vec<i64> = (0..20_000)
+            .map(|_| (values.word::<u64>() % (2 * limit as u64)) as i64 - limit)
+            .collect();
+        xs.extend([0, -1, 1, limit - 1, -limit]);
+        if wide {
+            relu_both_ways::<u64>(Relu::new::<u64>(n, 64), &xs, 777, 2);
+        } else {
+            relu_both_ways::<u32>(Relu::new::<u32>(n, 32), &xs, 130, 3);
+        }
+    }
+    // Into a ring narrower than the input's, as the softmax's clip does.
+    let xs: Vec<i64> = (-3000..60_000).collect();
+    relu_both_ways::<u64>(Relu::new::<u64>(21, 16), &xs, 10, 4);
+}
+
+#[test]
+fn relu_costs_what_the_design_says() {
+    let relu = Relu::new::<u32>(20, 32);
+    let select = Select { from: 20, to: 32 };
+    let elements = 1_003_520;
+    assert_eq!(relu.cost(160, 6272).online_bytes, elements * 27 / 8);
+    assert_eq!(relu.cost(160, 6272).rounds, 3);
+    assert_eq!(relu.cost(160, 6272).dealer_bytes, elements * 207 / 8);
+    assert_eq!(select.cost(160, 6272).online_bytes, elements * 20 / 8);
+    assert_eq!(select.cost(160, 6272).dealer_bytes, elements * 68 / 8);
+}
+
+#[test]
+fn widen_keeps_every_value() {
+    for (from, to) in [(6, 9), (8, 8), (10, 17)] {
+        let limit = 1i64 << (from - 2);
+        let xs: Vec<i64> = (0..40).flat_map(|_| -limit..limit).collect();
+        let widen = Widen { from, to };
+        let x = Values::new(from.into()).share::<u32>(&xs, from);
+        let len = xs.len() / 2;
+        let (made, cost) = run(
+            9,
+            1 << 20,
+            |cx| widen.deal::<u32, _>(cx, AT, 2, len),
+            |cx| {
+                let mut y = mine(cx.role(), &x);
+                widen.run(cx, AT, 2, len, Share::wrap_slice_mut(&mut y))?;
+                Ok(y)
+            },
+        );
+        for (&y, &x) in join(&made, to).iter().zip(&xs) {
+            assert_eq!(y, signed(widen.ideal(u32::from_i64(x)), to));
+        }
+        assert_eq!(cost, widen.cost(2, len));
+    }
+}
+
+#[test]
+fn multiply_matches_the_integers() {
+    let multiply = Multiply {
+        value: 7,
+        factor: 6,
+        to: 14,
+    };
+    let (rows, len) = (32, 64);
+    let factors: Vec<i64> = (-16..16).collect();
+    let inputs: Vec<i64> = (0..rows).flat_map(|_| -32..32).collect();
+    let mut values = Values::new(4);
+    let x = values.share::<u64>(&inputs, 7);
+    let y = values.share::<u64>(&factors, 6);
+    for seed in 0..20 {
+        let (made, cost) = run(
+            seed,
+            1 << 20,
+            |cx| multiply.deal::<u32, _>(cx, AT, rows, len),
+            |cx| {
+                let (mut x, mut y) = (mine(cx.role(), &x), mine(cx.role(), &y));
+                let mut out = vec![0u32; rows * len];
+                multiply.run::<u32, _>(
+                    cx,
+                    AT,
+                    [rows, len],
+                    Share::wrap_slice_mut(&mut x),
+                    Share::wrap_slice_mut(&mut y),
+                    |first, products| out[first..first + products.len()].copy_from_slice(products),
+                )?;
+                Ok(out)
+            },
+        );
+        for (i, &product) in join(&made, 14).iter().enumerate() {
+            let want =
+                multiply.ideal::<u32>(u64::from_i64(inputs[i]), u64::from_i64(factors[i / len]));
+            assert_eq!(product, signed(want, 14));
+        }
+        assert_eq!(cost, multiply.cost(rows, len));
+    }
+}
+
+#[test]
+fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
+    let lookup = Lookup {
+        index: 6,
+        rest: 3,
+        to: 24,
+    };
+    // A convex function whose entries differ, so that a wrong entry or slope shows.
+    let table = |index: u64| (index * index * 64, index * 16 + 5);
+    let inputs: Vec<i64> = (0..12).flat_map(|_| 0..504).collect();
+    let x = Values::new(5).share::<u64>(&inputs, lookup.from());
+    let (rows, len) = (12, 504);
+    let (made, cost) = run(
+        6,
+        1 << 20,
+        |cx| lookup.deal(cx, AT, rows, len, table),
+        |cx| {
+            let mut y = mine(cx.role(), &x);
+            let mut scratch = vec![0; lookup.scratch_len(rows, len)];
+            lookup.run(
+                cx,
+                AT,
+                [rows, len],
+                Share::wrap_slice_mut(&mut y),
+                &mut scratch,
+            )?;
+            Ok(y)
+        },
+    );
+    for (&y, &x) in join(&made, 24).iter().zip(&inputs) {
+        let line = |index: i64| {
+            let (value, slope) = table(index as u64);
+            i128::from(value as i64 + slope as i64 * (x - index * 8))
+        };
+        let (floor, ceil) = (x / 8, (x + 7) / 8);
+        assert!(y == line(floor) || y == line(ceil), "{x}: {y}");
+    }
+    assert_eq!(cost, lookup.cost(rows, len));
+}
+
+/// The largest error of a probability over `samples` of logits.
+fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost) {
+    let (rows, classes) = (samples.len(), softmax.classes);
+    let format = softmax.format;
+    let unit = f64::from(1u32 << format.fraction);
+    let z: Vec<i64> = samples
+        .iter()
+        .flatten()
+        .map(|z| (z * unit) as i64)
+        .collect();
+    let shares = Values::new(8).share::<R>(&z, format.narrow());
+    let (made, cost) = run(
+        11,
+        1 << 20,
+        |cx| softmax.deal::<R, _>(cx, AT, rows),
+        |cx| {
+            let mut p = mine(cx.role(), &shares);
+            let mut scratch = vec![0; softmax.scratch_len(rows)];
+            softmax.run::<R, _>(cx, AT, rows, Share::wrap_slice_mut(&mut p), &mut scratch)?;
+            Ok(p)
+        },
+    );
+    assert_eq!(cost, softmax.cost(rows));
+    let p = join(&made, format.ring);
+    let scale = libm::scalbn(1.0, format.fraction as i32 + softmax.exponent);
+    let mut worst = 0f64;
+    for (row, z) in z.chunks(classes).enumerate() {
+        let z: Vec<f64> = z.iter().map(|&z| z as f64 / unit).collect();
+        let mut want = vec![0.0; classes];
+        Softmax::ideal(&z, &mut want);
+        for (class, want) in want.iter().enumerate() {
+            let got = p[row * classes + class] as f64 / scale;
+            worst = worst.max((got - want).abs());
+        }
+    }
+    (worst, cost)
+}
+
+/// Logits over the whole input range: random spreads, ties, single peaks, and the corners.
+fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
+    let mut values = Values::new(21);
+    let mut unit = move || values.word::<u32>() as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
+    let mut samples: Vec<Vec<f64>> = (0..count)
+        .map(|i| {
+            let spread = most * [0.01, 0.03, 0.1, 0.3, 1.0][i % 5];
+            let centre = (most - spread) * unit();
+            (0..classes).map(|_| centre + spread * unit()).collect()
+        })
+        .collect();
+    for gap in [0.0, 0.3, 0.7, 1.0, 2.0, 4.0, 8.0, 15.0, 16.0, 40.0] {
+        for peak in [-most, 0.0, most] {
+            for high in 1..=classes.min(3) {
+                let low = (peak - gap).max(-most);
+                samples.push(
+                    (0..classes)
+                        .map(|c| if c < high { peak } else { low })
+                        .collect(),
+                );
+            }
+        }
+    }
+    samples
+}
+
+#[test]
+fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
+    for classes in [2, 3, 10, 17] {
+        for exponent in [0, -2] {
+            let format = Format {
+                ring: 32,
+                fraction: 12,
+            };
+            let softmax = Softmax {
+                format,
+                classes,
+                exponent,
+            };
+            let samples = logit_samples(classes, 63.999, 400);
+            // The result's own unit, 2^-(12 + exponent), comes on top.
+            let unit = libm::scalbn(1.0, -12 - exponent);
+            let (worst, _) = softmax_error::<u32>(softmax, &samples);
+            std::eprintln!("{classes} {exponent} {worst}");
+            assert!(worst <= 1.0 / 256.0 + unit, "{classes} {exponent} {worst}");
+        }
+    }
+    for (fraction, most) in [(8, 63.99), (10, 63.999), (13, 15.9), (14, 3.9)] {
+        let format = Format { ring: 32, fraction };
+        let softmax = Softmax {
+            format,
+            classes: 10,
+            exponent: 0,
+        };
+        let (worst, _) = softmax_error::<u32>(softmax, &logit_samples(10, most, 200));
+        let unit = libm::scalbn(1.0, -(fraction as i32));
+        assert!(worst <= 1.0 / 256.0 + unit, "f = {fraction}: {worst}");
+    }
+    let format = Format {
+        ring: 64,
+        fraction: 20,
+    };
+    let softmax = Softmax {
+        format,
+        classes: 10,
+        exponent: -2,
+    };
+    let (worst, _) = softmax_error::<u64>(softmax, &logit_samples(10, 63.999, 200));
+    assert!(worst <= 1.0 / 256.0, "{worst}");
+}
+
+#[test]
+fn softmax_keeps_its_budget() {
+    let format = Format {
+        ring: 32,
+        fraction: 12,
+    };
+    let softmax = Softmax {
+        format,
+        classes: 10,
+        exponent: -2,
+    };
+    let (_, cost) = softmax_error::<u32>(softmax, &logit_samples(10, 20.0, 98)[..128]);
+    std::eprintln!("{cost:?}");
+    assert!(cost.rounds <= 12, "{cost:?}");
+    assert!(cost.online_bytes <= 1_000_000, "{cost:?}");
+    assert!(cost.dealer_bytes <= 7_000_000, "{cost:?}");
+}

@@ -1,0 +1,147 @@
+//! Widen: Z_2^from -> Z_2^to for a value under the range contract. The only way up, and so it costs
+//! an opening.
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::{Cost, LANES},
+    link::{LinkError, Segment},
+    ring::Word,
+    sharing::{Masked, Public, Share},
+};
+
+use super::{At, Offline, Online, groups, lift::Lift};
+
+/// The gate's public widths, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Widen {
+    /// Ring of the input.
+    pub from: u32,
+    /// Ring of the output.
+    pub to: u32,
+}
+
+const MASK: u8 = 0;
+const CARRY: u8 = 1;
+
+impl Widen {
+    fn lift(self) -> Lift {
+        Lift {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    /// The same integer, read as signed in the narrow ring and written in the wide one.
+    pub fn ideal<W: Word>(self, x: W) -> W {
+        W::from_u128(crate::ring::signed(x.low(self.from), self.from) as u128).low(self.to)
+    }
+
+    /// Opening of the input and corrections for `rows` x `len` elements, one round.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        Cost::opening(rows * len, self.from) + self.lift().lifted_cost(rows, len) + Cost::rounds(1)
+    }
+
+    /// Sends the corrections for `rows` x `len` elements.
+    pub fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+    ) -> Result<(), LinkError> {
+        for group in groups(at, rows, len) {
+            let mut masks = [W::ZERO; LANES];
+            let masks = &mut masks[..group.lanes];
+            let lift = self.lift();
+            lift.masks(cx, at.wire(MASK), group.stream, masks);
+            lift.deal_lifted(cx, at.wire(MASK), at.wire(CARRY), group.stream, masks)?;
+        }
+        Ok(())
+    }
+
+    /// Masks the shares in `x`, ready to be opened at [`Widen::from`] bits.
+    pub fn mask<'a, W: Word, O: Online>(
+        self,
+        cx: &O,
+        at: At,
+        rows: usize,
+        len: usize,
+        x: &'a mut [Share<W>],
+    ) -> &'a mut [Masked<W>] {
+        let x = Share::peel_slice_mut(x);
+        for group in groups(at, rows, len) {
+            self.mask_group(cx, at, group.stream, &mut x[group.range()]);
+        }
+        Masked::wrap_slice_mut(x)
+    }
+
+    /// [`Widen::mask`] for at most [`LANES`] elements that stand at `first` of the gate's streams.
+    pub(crate) fn mask_group<W: Word, O: Online>(self, cx: &O, at: At, first: u64, x: &mut [W]) {
+        let lift = self.lift();
+        let mut mask = [W::ZERO; LANES];
+        lift.narrow(cx, at.wire(MASK), first, &mut mask[..x.len()]);
+        let offset = match cx.role() {
+            Role::P0 => lift.offset(),
+            Role::P1 => W::ZERO,
+        };
+        for (x, mask) in x.iter_mut().zip(mask) {
+            *x = x.plus(mask).plus(offset).low(self.from);
+        }
+    }
+
+    /// Turns the opening into shares in Z_2^to, in place.
+    pub fn finish<'a, W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        rows: usize,
+        len: usize,
+        e: &'a mut [Public<W>],
+    ) -> Result<&'a mut [Share<W>], LinkError> {
+        let e = Public::peel_slice_mut(e);
+        for group in groups(at, rows, len) {
+            self.finish_group(cx, at, group.stream, &mut e[group.range()])?;
+        }
+        Ok(Share::wrap_slice_mut(e))
+    }
+
+    /// [`Widen::finish`] for at most [`LANES`] elements that stand at `first` of the gate's streams.
+    pub(crate) fn finish_group<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        first: u64,
+        e: &mut [W],
+    ) -> Result<(), LinkError> {
+        let lift = self.lift();
+        let role = cx.role();
+        let lifted = lift.lifted(cx, at.wire(MASK), at.wire(CARRY), first, e.len())?;
+        for (lane, e) in e.iter_mut().enumerate() {
+            let carry = lift.counts(*e).and(lifted.carry[lane]);
+            let public = match role {
+                Role::P0 => e.minus(lift.offset()),
+                Role::P1 => W::ZERO,
+            };
+            *e = public.minus(lifted.mask[lane]).plus(carry).low(self.to);
+        }
+        Ok(())
+    }
+
+    /// The whole gate: shares in Z_2^from become shares in Z_2^to, in place. One round.
+    pub fn run<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        rows: usize,
+        len: usize,
+        x: &mut [Share<W>],
+    ) -> Result<(), LinkError> {
+        let masked = self.mask(cx, at, rows, len, &mut *x);
+        cx.open(&mut [Segment::words(masked, self.from)])?;
+        let e = Public::wrap_slice_mut(Share::peel_slice_mut(x));
+        self.finish(cx, at, rows, len, e)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! Bit packing: `bits`-wide values side by side, least significant bit first.
+
+use crate::ring::{Word, mask};
+
+/// Bytes that `count` values of `bits` bits take, the last byte filled up with zeros.
+pub const fn packed_len(count: usize, bits: u32) -> usize {
+    (count * bits as usize).div_ceil(8)
+}
+
+/// Packs the low `bits` (1 to 128, at most the word's width) of each value.
+///
+/// # Panics
+/// When `bytes` is shorter than [`packed_len`].
+pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
+    let bytes = &mut bytes[..packed_len(values.len(), bits)];
+    if bits == W::BITS {
+        let size = size_of::<W>();
+        for (value, chunk) in values.iter().zip(bytes.chunks_exact_mut(size)) {
+            let value = value.little_endian();
+            chunk.copy_from_slice(bytemuck::bytes_of(&value));
+        }
+    } else if bits <= 32 {
+        // Eight values fill `bits` bytes exactly, and so do all chunks but the last.
+        for (values, chunk) in values.chunks(8).zip(bytes.chunks_mut(bits as usize)) {
+            pack_run(bits, values, chunk);
+        }
+    } else {
+        pack_run(bits, values, bytes);
+    }
+}
+
+#[inline(always)]
+fn pack_run<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
+    let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
+    for value in values {
+        let mut left = bits;
+        let mut value = value.low(bits);
+        while left > 0 {
+            let step = left.min(32);
+            held |= value.low(step).to_u64() << pending;
+            pending += step;
+            value = value.right(step);
+            left -= step;
+            while pending >= 8 {
+                bytes[at] = held as u8;
+                at += 1;
+                held >>= 8;
+                pending -= 8;
+            }
+        }
+    }
+    if pending > 0 {
+        bytes[at] = held as u8;
+    }
+}
+
+/// Reads back what [`pack`] wrote; bits past the last value are ignored.
+///
+/// # Panics
+/// When `bytes` is shorter than [`packed_len`].
+pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
+    let bytes = &bytes[..packed_len(values.len(), bits)];
+    if bits == W::BITS {
+        let size = size_of::<W>();
+        for (value, chunk) in values.iter_mut().zip(bytes.chunks_exact(size)) {
+            bytemuck::bytes_of_mut(value).copy_from_slice(chunk);
+            *value = value.little_endian();
+        }
+    } else if bits <= 32 {
+        for (values, chunk) in values.chunks_mut(8).zip(bytes.chunks(bits as usize)) {
+            unpack_run(bits, chunk, values);
+        }
+    } else {
+        unpack_run(bits, bytes, values);
+    }
+}
+
+#[inline(always)]
+fn unpack_run<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
+    let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
+    for value in values {
+        let mut done = 0;
+        *value = W::ZERO;
+        while done < bits {
+            let step = (bits - done).min(32);
+            while pending < step {
+                held |= u64::from(bytes[at]) << pending;
+                at += 1;
+                pending += 8;
+            }
+            let part = held & mask::<u64>(step);
+            *value = value.plus(W::from_u64(part).left(done));
+            held >>= step;
+            pending -= step;
+            done += step;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    extern crate std;
+    use std::{vec, vec::Vec};
+
+    fn check<W: Word>(bits: u32, values: &[u128]) {
+        let values: Vec<W> = values.iter().map(|&v| W::from_u128(v)).collect();
+        let mut bytes = vec![0xAA; packed_len(values.len(), bits)];
+        pack(bits, &values, &mut bytes);
+        // Byte for byte against the definition: bit i of value j is bit i + j * bits of the stream.
+        for (at, &byte) in bytes.iter().enumerate() {
+            for bit in 0..8 {
+                let position = at * 8 + bit;
+                let want = values
+                    .get(position / bits as usize)
+                    .is_some_and(|v| v.to_u128() >> (position % bits as usize) & 1 == 1);
+                assert_eq!(byte >> bit & 1 == 1, want);
+            }
+        }
+        let mut back = vec![W::MAX; values.len()];
+        unpack(bits, &bytes, &mut back);
+        assert!(back.iter().zip(&values).all(|(b, v)| *b == v.low(bits)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_width_round_trips(values in prop::collection::vec(any::<u128>(), 0..70)) {
+            for bits in 1..=64 {
+                check::<u64>(bits, &values);
+                if bits <= 32 {
+                    check::<u32>(bits, &values);
+                }
+            }
+            for bits in [65, 74, 100, 128] {
+                check::<u128>(bits, &values);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The one matrix product that every bilinear kernel is made of.
+
+use crate::scalar::Scalar;
+
+/// A sum of products `out[i][j] += sum over (o, k) of a[i, o, k] * b[o * inner + k][j]`, where `a` is
+/// read through strides and `b` is dense, row by row. Strides let the same loop serve plain and
+/// transposed products and convolution without a patch matrix. Lengths are in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Rows of `out`.
+    pub rows: usize,
+    /// Columns of `out` and of `b`.
+    pub columns: usize,
+    /// Outer steps of the summation.
+    pub outer: usize,
+    /// Inner steps of the summation, for each outer one.
+    pub inner: usize,
+    /// Distance in `a` between rows.
+    pub a_row: usize,
+    /// Distance in `a` between outer steps.
+    pub a_outer: usize,
+    /// Distance in `a` between inner steps.
+    pub a_inner: usize,
+    /// Distance in `out` between rows. Rows may overlap: each is added in turn.
+    pub out_row: usize,
+}
+
+impl Product {
+    /// `out[rows][columns] += a[rows][depth] * b[depth][columns]`, everything dense.
+    pub fn plain(rows: usize, depth: usize, columns: usize) -> Self {
+        Product {
+            rows,
+            columns,
+            outer: 1,
+            inner: depth,
+            a_row: depth,
+            a_outer: 0,
+            a_inner: 1,
+            out_row: columns,
+        }
+    }
+
+    /// `out[rows][columns] += transpose(a[depth][rows]) * b[depth][columns]`, everything dense.
+    pub fn transposed(rows: usize, depth: usize, columns: usize) -> Self {
+        Product {
+            a_row: 1,
+            a_inner: rows,
+            ..Product::plain(rows, depth, columns)
+        }
+    }
+
+    /// Adds the product to `out`.
+    ///
+    /// # Panics
+    /// When a slice is shorter than the strides reach: a caller's mistake, never an input's.
+    pub fn accumulate<T: Scalar>(&self, out: &mut [T], a: &[T], b: &[T]) {
+        if self.rows == 0 || self.columns == 0 || self.outer == 0 || self.inner == 0 {
+            return;
+        }
+        let reach = (self.rows - 1) * self.a_row
+            + (self.outer - 1) * self.a_outer
+            + (self.inner - 1) * self.a_inner;
+        assert!(reach < a.len() && self.outer * self.inner * self.columns <= b.len());
+        assert!((self.rows - 1) * self.out_row + self.columns <= out.len());
+        dispatch(self, out, a, b);
+    }
+}
+
+/// Runs the widest build of the loop that this processor has.
+#[cfg(target_arch = "x86_64")]
+fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    cpufeatures::new!(avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl");
+    cpufeatures::new!(avx2, "avx2", "fma");
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn with_avx512<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+        blocked::<T, 8, 32>(product, out, a, b);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn with_avx2<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+        blocked::<T, 4, 16>(product, out, a, b);
+    }
+
+    if avx512::get() {
+        // SAFETY: the processor and the operating system were just found to support these features.
+        unsafe { with_avx512(product, out, a, b) }
+    } else if avx2::get() {
+        // SAFETY: the processor and the operating system were just found to support these features.
+        unsafe { with_avx2(product, out, a, b) }
+    } else {
+        blocked::<T, 4, 8>(product, out, a, b);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    blocked::<T, 4, 4>(product, out, a, b);
+}
+
+/// Covers `out` with tiles of `ROWS` x `COLUMNS`, then with narrower ones along the edges.
+#[inline(always)]
+fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+) {
+    let mut column = 0;
+    while column + COLUMNS <= product.columns {
+        stripe::<T, ROWS, COLUMNS>(product, out, a, b, column);
+        column += COLUMNS;
+    }
+    while column + 4 <= product.columns {
+        stripe::<T, ROWS, 4>(product, out, a, b, column);
+        column += 4;
+    }
+    while column < product.columns {
+        stripe::<T, ROWS, 1>(product, out, a, b, column);
+        column += 1;
+    }
+}
+
+#[inline(always)]
+fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+    column: usize,
+) {
+    let mut row = 0;
+    while row + ROWS <= product.rows {
+        tile::<T, ROWS, COLUMNS>(product, out, a, b, row, column);
+        row += ROWS;
+    }
+    if ROWS > 4 && row + 4 <= product.rows {
+        tile::<T, 4, COLUMNS>(product, out, a, b, row, column);
+        row += 4;
+    }
+    if ROWS > 2 && row + 2 <= product.rows {
+        tile::<T, 2, COLUMNS>(product, out, a, b, row, column);
+        row += 2;
+    }
+    while row < product.rows {
+        tile::<T, 1, COLUMNS>(product, out, a, b, row, column);
+        row += 1;
+    }
+}
+
+/// One tile, held in registers over the whole summation.
+#[inline(always)]
+fn tile<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+    row: usize,
+    column: usize,
+) {
+    let mut sums = [[T::default(); COLUMNS]; ROWS];
+    let span = (ROWS - 1) * product.a_row + (product.inner - 1) * product.a_inner + 1;
+    for outer in 0..product.outer {
+        let a_first = row * product.a_row + outer * product.a_outer;
+        let a = &a[a_first..a_first + span];
+        let b_first = outer * product.inner * product.columns;
+        let b = &b[b_first..b_first + product.inner * product.columns];
+        for (inner, b_row) in b.chunks_exact(product.columns).enumerate() {
+            let Some(b_row) = b_row[column..].first_chunk::<COLUMNS>() else {
+                return;
+            };
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let left = a[i * product.a_row + inner * product.a_inner];
+                for (sum, &right) in sum.iter_mut().zip(b_row) {
+                    *sum = sum.multiply_add(left, right);
+                }
+            }
+        }
+    }
+    for (i, sum) in sums.iter().enumerate() {
+        let first = (row + i) * product.out_row + column;
+        for (out, &sum) in out[first..first + COLUMNS].iter_mut().zip(sum) {
+            *out = out.add(sum);
+        }
+    }
+}

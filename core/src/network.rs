@@ -1,0 +1,330 @@
+//! A model made ready to run: its layers gathered in stages, every shape checked.
+//!
+//! A stage is one bilinear map, the pooling folded into it, and the activation after it. The divisor of
+//! average pooling joins the stage's weights: their step down from the fine scale of the master weights
+//! is free at any scale, so an average costs neither bits of range nor a step of its own.
+
+use core::fmt::Write;
+
+use heapless::{String, Vec};
+
+use crate::{
+    kernel::{conv::Conv, dense::Dense, linear::Linear},
+    model::{Layer, Model},
+};
+
+/// The most stages of a network.
+pub const MAX_STAGES: usize = 12;
+/// The most classes of a network.
+pub use crate::gate::softmax::MAX_CLASSES;
+
+/// A line of a plan or report: a layer's name.
+pub type Name = String<24>;
+
+/// One bilinear map with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The map, with the pooling that follows it.
+    pub linear: Linear,
+    /// Pooling of the stage's input: rows, columns, channels, window.
+    pub pooled_input: Option<([usize; 3], usize)>,
+    /// Product of the pool areas, by which the stage's weights are divided.
+    pub divisor: u32,
+    /// Whether ReLU follows. The last stage has none.
+    pub relu: bool,
+    /// Name of the map.
+    pub name: Name,
+    /// Name of what follows the map.
+    pub activation_name: Name,
+}
+
+impl Stage {
+    /// Values that enter the stage, per sample, before its input is pooled.
+    pub fn entering_len(&self) -> usize {
+        match self.pooled_input {
+            Some((shape, _)) => shape.iter().product(),
+            None => self.linear.input_len(),
+        }
+    }
+
+    /// Weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.linear.weight_len() + self.linear.channels()
+    }
+
+    /// Bits by which the divisor exceeds one, rounded up.
+    pub fn divisor_bits(&self) -> u32 {
+        self.divisor.next_power_of_two().trailing_zeros()
+    }
+}
+
+/// A checked network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Rows, columns and channels of an image.
+    pub input: [usize; 3],
+    /// The stages in order.
+    pub stages: Vec<Stage, MAX_STAGES>,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// What is wrong with a model, and at which layer (counted from 1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelError {
+    /// The input image has a side of zero, or more pixels than can be counted.
+    Input([u16; 3]),
+    /// The model has no layers that could learn.
+    Empty,
+    /// The layer's own numbers make no sense: a size or step of zero.
+    Zero(Place),
+    /// A window or kernel is larger than what it is laid over.
+    TooLarge(Place, [usize; 2]),
+    /// A dense layer follows an image that was not flattened.
+    Unflattened(Place, [usize; 3]),
+    /// The layer may not stand here; says what must come before it.
+    Misplaced(Place, &'static str),
+    /// More stages than the core has room for.
+    TooManyStages,
+    /// The last layer must be dense, with this many units at least and at most.
+    Classes(usize),
+}
+
+/// A layer in a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Place of the layer, from 1.
+    pub number: usize,
+    /// Its kind.
+    pub kind: &'static str,
+}
+
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "layer {} ({})", self.number, self.kind)
+    }
+}
+
+impl core::fmt::Display for ModelError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            ModelError::Input([h, w, c]) => {
+                write!(f, "the input of {h}x{w}x{c} is not an image that fits")
+            }
+            ModelError::Empty => f.write_str("the model has no dense or conv layer"),
+            ModelError::Zero(place) => write!(f, "{place}: sizes and steps must be at least 1"),
+            ModelError::TooLarge(place, [h, w]) => {
+                write!(f, "{place}: it does not fit over an image of {h}x{w}")
+            }
+            ModelError::Unflattened(place, [h, w, c]) => write!(
+                f,
+                "{place}: its input is an image of {h}x{w}x{c}; put a flatten before it"
+            ),
+            ModelError::Misplaced(place, rule) => write!(f, "{place}: {rule}"),
+            ModelError::TooManyStages => write!(
+                f,
+                "more than {MAX_STAGES} dense and conv layers: the core has no room for them"
+            ),
+            ModelError::Classes(units) => write!(
+                f,
+                "the last layer must be dense with 2 to {MAX_CLASSES} units, one for each class, and no activation after it; it has {units}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ModelError {}
+
+/// The most values of any tensor of one sample.
+const MAX_LEN: usize = 1 << 24;
+
+impl Network {
+    /// Gathers the layers of `model` in stages.
+    pub fn new(model: &Model) -> Result<Self, ModelError> {
+        let mut builder = Builder::new(model)?;
+        for (index, layer) in model.layers.iter().enumerate() {
+            let place = Place {
+                number: index + 1,
+                kind: layer.kind(),
+            };
+            builder.add(place, *layer)?;
+        }
+        builder.finish(model)
+    }
+
+    /// Values of one image.
+    pub fn input_len(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// Weights and biases of the whole network.
+    pub fn parameters(&self) -> usize {
+        self.stages.iter().map(Stage::parameters).sum()
+    }
+}
+
+/// The network so far.
+struct Builder {
+    shape: [usize; 3],
+    stages: Vec<Stage, MAX_STAGES>,
+    pooled: Option<([usize; 3], usize)>,
+    counts: [usize; 3],
+}
+
+const CONV: usize = 0;
+const DENSE: usize = 1;
+const RELU: usize = 2;
+
+impl Builder {
+    fn new(model: &Model) -> Result<Self, ModelError> {
+        let shape = model.input.map(usize::from);
+        if shape.contains(&0) || shape.iter().product::<usize>() > MAX_LEN {
+            return Err(ModelError::Input(model.input));
+        }
+        Ok(Builder {
+            shape,
+            stages: Vec::new(),
+            pooled: None,
+            counts: [0; 3],
+        })
+    }
+
+    fn number(&mut self, which: usize) -> usize {
+        self.counts[which] += 1;
+        self.counts[which]
+    }
+
+    fn add(&mut self, place: Place, layer: Layer) -> Result<(), ModelError> {
+        let [height, width, channels] = self.shape;
+        match layer {
+            Layer::Conv2d {
+                channels: outputs,
+                kernel,
+                stride,
+                padding,
+            } => {
+                if outputs == 0 || kernel == 0 || stride == 0 {
+                    return Err(ModelError::Zero(place));
+                }
+                let conv = Conv {
+                    height,
+                    width,
+                    inputs: channels,
+                    outputs: outputs.into(),
+                    kernel: kernel.into(),
+                    stride: stride.into(),
+                    padding: padding.into(),
+                    pool: 1,
+                };
+                let padded = height.min(width) + 2 * conv.padding;
+                if conv.kernel > padded || conv.padding >= conv.kernel {
+                    return Err(ModelError::TooLarge(place, [height, width]));
+                }
+                let number = self.number(CONV);
+                self.push(Linear::Conv(conv), "conv", number)?;
+                let [height, width] = conv.output();
+                self.shape = [height, width, conv.outputs];
+            }
+            Layer::Dense { units } => {
+                if units == 0 {
+                    return Err(ModelError::Zero(place));
+                }
+                if height * width > 1 {
+                    return Err(ModelError::Unflattened(place, self.shape));
+                }
+                let number = self.number(DENSE);
+                let dense = Dense {
+                    inputs: channels,
+                    outputs: units.into(),
+                };
+                self.push(Linear::Dense(dense), "dense", number)?;
+                self.shape = [1, 1, dense.outputs];
+            }
+            Layer::AvgPool { window } => self.pool(place, window.into())?,
+            Layer::Relu => {
+                let rule = "it must follow a dense or conv layer, pooled or not, and only once";
+                let open = self.pooled.is_none();
+                let number = self.number(RELU);
+                match self.stages.last_mut().filter(|stage| open && !stage.relu) {
+                    Some(stage) => {
+                        stage.relu = true;
+                        stage.activation_name = name("relu", number);
+                    }
+                    None => return Err(ModelError::Misplaced(place, rule)),
+                }
+            }
+            Layer::Flatten => self.shape = [1, 1, self.shape.iter().product()],
+        }
+        if self.shape.iter().product::<usize>() > MAX_LEN {
+            return Err(ModelError::TooLarge(place, [height, width]));
+        }
+        Ok(())
+    }
+
+    fn pool(&mut self, place: Place, window: usize) -> Result<(), ModelError> {
+        let [height, width, channels] = self.shape;
+        if window == 0 {
+            return Err(ModelError::Zero(place));
+        }
+        if window > height || window > width {
+            return Err(ModelError::TooLarge(place, [height, width]));
+        }
+        let rule = "two poolings in a row: use one with a larger window";
+        match self.stages.last_mut().filter(|stage| !stage.relu) {
+            Some(stage) => match &mut stage.linear {
+                Linear::Conv(conv) if conv.pool == 1 => {
+                    conv.pool = window;
+                    stage.divisor *= (window * window) as u32;
+                    let _ = stage.name.push_str("+pool");
+                }
+                _ => return Err(ModelError::Misplaced(place, rule)),
+            },
+            None if self.pooled.is_none() => self.pooled = Some((self.shape, window)),
+            None => return Err(ModelError::Misplaced(place, rule)),
+        }
+        self.shape = [height / window, width / window, channels];
+        Ok(())
+    }
+
+    fn push(&mut self, linear: Linear, kind: &str, number: usize) -> Result<(), ModelError> {
+        let pooled_input = self.pooled.take();
+        let window = pooled_input.map_or(1, |(_, window)| window);
+        let mut stage_name = Name::new();
+        if pooled_input.is_some() {
+            let _ = stage_name.push_str("pool+");
+        }
+        let _ = stage_name.push_str(&name(kind, number));
+        let stage = Stage {
+            linear,
+            pooled_input,
+            divisor: (window * window) as u32,
+            relu: false,
+            name: stage_name,
+            activation_name: name("widen", self.stages.len() + 1),
+        };
+        self.stages
+            .push(stage)
+            .map_err(|_| ModelError::TooManyStages)
+    }
+
+    fn finish(self, model: &Model) -> Result<Network, ModelError> {
+        let last = self.stages.last().ok_or(ModelError::Empty)?;
+        let [height, width, classes] = self.shape;
+        let dense = matches!(last.linear, Linear::Dense(_));
+        let usable = (2..=MAX_CLASSES).contains(&classes) && height * width == 1;
+        if last.relu || !dense || !usable || self.pooled.is_some() {
+            return Err(ModelError::Classes(classes));
+        }
+        Ok(Network {
+            input: model.input.map(usize::from),
+            stages: self.stages,
+            classes,
+        })
+    }
+}
+
+fn name(kind: &str, number: usize) -> Name {
+    let mut name = Name::new();
+    let _ = write!(name, "{kind}{number}");
+    name
+}

@@ -1,0 +1,124 @@
+//! Stochastic gradient descent with momentum: one narrow opening for each parameter and iteration.
+//!
+//! The velocity buffer holds momentum * v + gradient at scale 2f in Z_2^L; its step down is the new
+//! velocity v, which is widened to Z_2^2L. From there the master weights take rate * v, and the buffer
+//! takes momentum * v back to scale 2f, exactly, since both are products with public integers.
+
+use bytemuck::TransparentWrapper;
+use embedded_io::{Read, Write};
+use heapless::Vec;
+
+use crate::{
+    cost::LANES,
+    desk::Desk,
+    gate::{bilinear::Bilinear, groups},
+    kernel::pack::{pack, unpack},
+    link::Segment,
+    network::MAX_STAGES,
+    place::{self, Use},
+    plan::map_line,
+    ring::{Ring, Word, step_down},
+    session::Batch,
+    sharing::{Masked, Share},
+};
+
+use super::{Party, RunError, Watch};
+
+impl<R: Ring> Party<'_, R> {
+    /// Moves the weights and biases of every stage.
+    pub(super) fn update<P: Read + Write, D: Read + Write>(
+        &mut self,
+        desk: &mut Desk<P, D>,
+        batch: Batch,
+        watch: &mut impl Watch<R>,
+    ) -> Result<(), RunError> {
+        let format = self.session.format;
+        let widen = self.gates.velocity();
+        let at = |stage| place::at(batch.iteration, stage, Use::Velocity, 0);
+        let mut segments: Vec<Segment<'_, R>, MAX_STAGES> = Vec::new();
+        let stages = self.network.stages.iter().zip(&mut self.stages);
+        for (index, (stage, memory)) in stages.enumerate() {
+            desk.book(map_line(index), true);
+            let product = place::address(batch.iteration, index, Use::WeightGradient);
+            let (weights, _) = memory.velocity.split_at_mut(stage.linear.weight_len());
+            Bilinear(stage.linear).finish_weight_gradient(desk, product, weights)?;
+            for value in Share::peel_slice_mut(&mut *memory.velocity) {
+                *value = step_down(self.role, *value, format.ring, format.fraction);
+            }
+            watch.narrow(map_line(index), true, format.narrow(), memory.velocity);
+            let velocity = Share::peel_slice_mut(&mut *memory.velocity);
+            for group in groups(at(index), 1, stage.parameters()) {
+                let mut wide = [R::Wide::ZERO; LANES];
+                let narrow = &mut velocity[group.range()];
+                for (wide, narrow) in wide.iter_mut().zip(narrow.iter()) {
+                    *wide = narrow.cast();
+                }
+                widen.mask_group(desk, at(index), group.stream, &mut wide[..group.lanes]);
+                for (narrow, wide) in narrow.iter_mut().zip(wide) {
+                    *narrow = wide.cast();
+                }
+            }
+            let masked = Masked::wrap_slice_mut(velocity);
+            let _ = segments.push(Segment::words(masked, widen.from));
+        }
+        desk.book(map_line(0), true);
+        desk.open_lines(&mut segments, map_line)?;
+        core::mem::drop(segments);
+
+        let momentum = R::from_u64(self.session.momentum_units().into());
+        let stages = self.network.stages.iter().zip(&mut self.stages);
+        for (index, (stage, memory)) in stages.enumerate() {
+            desk.book(map_line(index), true);
+            let [weight_rate, bias_rate] = self.session.rates(self.network, index);
+            for group in groups(at(index), 1, stage.parameters()) {
+                let mut wide = [R::Wide::ZERO; LANES];
+                let wide = &mut wide[..group.lanes];
+                let opened = &Share::peel_slice(&*memory.velocity)[group.range()];
+                for (wide, opened) in wide.iter_mut().zip(opened) {
+                    *wide = opened.cast();
+                }
+                widen.finish_group(desk, at(index), group.stream, wide)?;
+                for (parameter, &wide) in group.range().zip(wide.iter()) {
+                    let is_weight = parameter < stage.linear.weight_len();
+                    let rate = if is_weight { weight_rate } else { bias_rate };
+                    let step = wide.times(R::Wide::from_u64(rate));
+                    memory.set_master(parameter, memory.master(parameter).minus(step));
+                    let kept = wide.cast::<R>().times(momentum);
+                    Share::peel_slice_mut(&mut *memory.velocity)[parameter] = kept;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reveals the trained parameters to the session's receiver: the other party sends its shares.
+    /// The receiver hands each stage's parameters, weights then biases, at scale 3f in Z_2^2L, to
+    /// `sink`; the sender's is not called.
+    pub fn reveal<P: Read + Write, D: Read + Write>(
+        &self,
+        desk: &mut Desk<P, D>,
+        mut sink: impl FnMut(usize, R::Wide),
+    ) -> Result<(), RunError> {
+        let Some(receiver) = self.session.receiver else {
+            return Ok(());
+        };
+        let bits = R::Wide::BITS;
+        let mut bytes = [0u8; 16];
+        let bytes = &mut bytes[..bits as usize / 8];
+        for stage in 0..self.stages.len() {
+            for share in self.parameters(stage) {
+                let share = [Share::peel(share)];
+                if receiver == self.role {
+                    let mut other = [R::Wide::ZERO];
+                    desk.peer().receive(bytes)?;
+                    unpack(bits, bytes, &mut other);
+                    sink(stage, share[0].plus(other[0]));
+                } else {
+                    pack(bits, &share, bytes);
+                    desk.peer().send(bytes)?;
+                }
+            }
+        }
+        Ok(desk.peer().flush()?)
+    }
+}

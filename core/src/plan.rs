@@ -1,0 +1,367 @@
+//! What a run will cost, computed before a byte is sent: openings, bytes each way, rounds, dealer
+//! traffic and memory, layer by layer.
+
+use heapless::Vec;
+
+use crate::{
+    Role,
+    cost::Cost,
+    fixed::Format,
+    gate::{
+        bilinear::Bilinear, plane_len, relu::Relu, select::Select, softmax::Softmax, widen::Widen,
+    },
+    network::{MAX_STAGES, Name, Network, Stage},
+    prg::Key,
+    ring::Ring,
+    session::Session,
+};
+
+/// The most lines of a plan.
+pub const MAX_LINES: usize = 2 * MAX_STAGES;
+
+/// Cost of one layer in one iteration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The layer.
+    pub name: Name,
+    /// Cost on the way forward.
+    pub forward: Cost,
+    /// Cost on the way back, the update included.
+    pub backward: Cost,
+}
+
+/// The line of a stage's bilinear map.
+pub(crate) fn map_line(stage: usize) -> usize {
+    2 * stage
+}
+
+/// The line of what follows the map: an activation, or the softmax after the last one.
+pub(crate) fn activation_line(stage: usize) -> usize {
+    2 * stage + 1
+}
+
+/// The gates that a session's stages are made of, with their widths.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gates {
+    pub format: Format,
+    pub softmax: Softmax,
+}
+
+impl Gates {
+    pub fn new(session: &Session, network: &Network) -> Self {
+        Gates {
+            format: session.format,
+            softmax: Softmax {
+                format: session.format,
+                classes: network.classes,
+                exponent: session.softmax_exponent(),
+            },
+        }
+    }
+
+    pub fn relu<R: Ring>(self) -> Relu {
+        Relu::new::<R>(self.format.narrow(), self.format.ring)
+    }
+
+    /// From the product of a map without ReLU to the operand of the next.
+    pub fn widen(self) -> Widen {
+        Widen {
+            from: self.format.narrow(),
+            to: self.format.ring,
+        }
+    }
+
+    /// The gate on the way back, for a gradient that gave up `drop` bits.
+    pub fn select(self, drop: u32) -> Select {
+        Select {
+            from: self.format.narrow() - drop,
+            to: self.format.ring,
+        }
+    }
+
+    /// As [`Gates::select`], where there is no ReLU.
+    pub fn widen_back(self, drop: u32) -> Widen {
+        Widen {
+            from: self.format.narrow() - drop,
+            to: self.format.ring,
+        }
+    }
+
+    /// From the narrow velocity to the master weights' ring.
+    pub fn velocity(self) -> Widen {
+        Widen {
+            from: self.format.narrow(),
+            to: self.format.wide(),
+        }
+    }
+}
+
+/// Lengths of a party's buffers for one stage, in elements.
+pub(crate) struct StageLengths {
+    /// Words of the ring, two for each parameter.
+    pub master: usize,
+    /// One word for each parameter.
+    pub velocity: usize,
+    /// Opened weights.
+    pub weights: usize,
+    /// The opened input of the stage.
+    pub operand: usize,
+    /// Bytes of the masked signs.
+    pub sign: usize,
+    /// P1's shares of the bits that hide the signs.
+    pub hide: usize,
+}
+
+/// Lengths of a party's buffers, in elements.
+pub(crate) struct Lengths {
+    /// Gradients; there are two such buffers.
+    pub gradient: usize,
+    /// 64-bit words of scratch.
+    pub scratch: usize,
+    /// Samples of a micro-batch.
+    pub samples: usize,
+}
+
+/// 64-bit words that hold `len` elements of `size` bytes.
+const fn words(len: usize, size: usize) -> usize {
+    (len * size).div_ceil(8)
+}
+
+impl StageLengths {
+    pub fn new(stage: &Stage, rows: usize, role: Role) -> Self {
+        let out = stage.linear.output_len();
+        StageLengths {
+            master: 2 * stage.parameters(),
+            velocity: stage.parameters(),
+            weights: stage.linear.weight_len(),
+            operand: rows * stage.entering_len(),
+            sign: if stage.relu { rows * plane_len(out) } else { 0 },
+            hide: if stage.relu && role == Role::P1 {
+                rows * out
+            } else {
+                0
+            },
+        }
+    }
+
+    fn words<R: Ring>(&self) -> usize {
+        let ring = size_of::<R>();
+        [
+            self.master,
+            self.velocity,
+            self.weights,
+            self.operand,
+            self.hide,
+        ]
+        .map(|len| words(len, ring))
+        .iter()
+        .sum::<usize>()
+            + words(self.sign, 1)
+    }
+}
+
+impl Lengths {
+    pub fn new<R: Ring>(gates: Gates, network: &Network, rows: usize) -> Self {
+        let mut gradient = 0;
+        let mut scratch = 2 * words(network.input_len(), 1);
+        for (index, stage) in network.stages.iter().enumerate() {
+            let out = stage.linear.output_len();
+            gradient = gradient.max(rows * out);
+            if index > 0 {
+                gradient = gradient.max(rows * stage.entering_len());
+            }
+            let ring = size_of::<R>();
+            let bilinear = words(Bilinear(stage.linear).scratch_len(rows), ring);
+            let relu = words(gates.relu::<R>().scratch_len(rows, out), 1);
+            // A sample before its pooling, and a bias for each channel.
+            let single = words(stage.entering_len(), ring) + words(stage.linear.channels(), ring);
+            scratch = scratch.max(bilinear).max(relu).max(single);
+        }
+        Lengths {
+            gradient,
+            scratch: scratch.max(gates.softmax.scratch_len(rows)),
+            samples: rows,
+        }
+    }
+
+    fn words<R: Ring>(&self) -> usize {
+        2 * words(self.gradient, size_of::<R>()) + self.scratch + words(self.samples, 4)
+    }
+}
+
+/// 64-bit words of the dealer's scratch.
+pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
+    let most = |stage: &Stage| Bilinear(stage.linear).dealer_scratch_len(rows);
+    let most = network.stages.iter().map(most).max().unwrap_or(0);
+    words(most, size_of::<R>())
+}
+
+/// The plan of a session.
+pub struct Plan<'a> {
+    session: &'a Session,
+    network: &'a Network,
+    gates: Gates,
+}
+
+impl<'a> Plan<'a> {
+    /// The plan of a checked session.
+    pub fn new(session: &'a Session, network: &'a Network) -> Self {
+        Plan {
+            session,
+            network,
+            gates: Gates::new(session, network),
+        }
+    }
+
+    /// Bytes that the dealer sends to P0 in a whole session.
+    pub const DEALER_BYTES_P0: u64 = Key::LEN as u64;
+
+    /// Bytes of P1's key, once in a session.
+    pub const KEY_BYTES_P1: u64 = Key::LEN as u64;
+
+    /// Bytes that the owner of `rows` samples sends to open them, the first time they are used.
+    pub fn data_bytes(&self, rows: u32) -> u64 {
+        let values = rows as usize * self.network.stages[0].linear.input_len();
+        Cost::opening(values, self.session.format.ring).online_bytes
+    }
+
+    /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data.
+    pub fn lines<R: Ring>(&self, len: u32) -> Vec<Line, MAX_LINES> {
+        let mut lines = Vec::new();
+        let size = self.session.micro_batch();
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            let last = index + 1 == self.network.stages.len();
+            let mut map = self.whole_batch(stage, index);
+            let mut activation = [Cost::ZERO; 2];
+            for rows in [size, len % size] {
+                let times = u64::from(if rows == size { len / size } else { 1 });
+                if rows == 0 || times == 0 {
+                    continue;
+                }
+                let [forward, backward] = self.map_costs(stage, index, rows as usize);
+                map[0] += forward * times;
+                map[1] += backward * times;
+                let [forward, backward] =
+                    self.activation_costs::<R>(stage, index, last, rows as usize);
+                activation[0] += forward * times;
+                activation[1] += backward * times;
+            }
+            let names = if last {
+                [
+                    stage.name.clone(),
+                    Name::try_from("softmax").unwrap_or_default(),
+                ]
+            } else {
+                [stage.name.clone(), stage.activation_name.clone()]
+            };
+            for (name, [forward, backward]) in names.into_iter().zip([map, activation]) {
+                let _ = lines.push(Line {
+                    name,
+                    forward,
+                    backward,
+                });
+            }
+        }
+        lines
+    }
+
+    /// What a stage's map costs once in an iteration: its weights and their update.
+    fn whole_batch(&self, stage: &Stage, index: usize) -> [Cost; 2] {
+        let ring = self.session.format.ring;
+        let mut forward = Cost::opening(stage.linear.weight_len(), ring);
+        let velocity = self.gates.velocity().cost(1, stage.parameters());
+        let mut backward = Bilinear(stage.linear).weight_gradient_cost(ring)
+            + Cost {
+                rounds: 0,
+                ..velocity
+            };
+        // All stages' weights are opened together, and so are all velocities.
+        if index == 0 {
+            forward.rounds += 1;
+            backward.rounds += 1;
+        }
+        [forward, backward]
+    }
+
+    fn map_costs(&self, stage: &Stage, index: usize, rows: usize) -> [Cost; 2] {
+        let ring = self.session.format.ring;
+        let gate = Bilinear(stage.linear);
+        let mut forward = gate.forward_cost(ring, rows);
+        let mut backward = Cost::opening(rows * stage.linear.output_len(), ring) + Cost::rounds(1);
+        if index > 0 {
+            let operand = Cost::opening(rows * stage.linear.input_len(), ring);
+            forward += operand + Cost::rounds(1);
+            backward += gate.input_gradient_cost(ring, rows);
+        }
+        [forward, backward]
+    }
+
+    fn activation_costs<R: Ring>(
+        &self,
+        stage: &Stage,
+        index: usize,
+        last: bool,
+        rows: usize,
+    ) -> [Cost; 2] {
+        let out = stage.linear.output_len();
+        if last {
+            return [self.gates.softmax.cost(rows), Cost::ZERO];
+        }
+        let drop = self.session.gradient_drop(self.network, index);
+        if stage.relu {
+            [
+                self.gates.relu::<R>().cost(rows, out),
+                self.gates.select(drop).cost(rows, out),
+            ]
+        } else {
+            [
+                self.gates.widen().cost(rows, out),
+                self.gates.widen_back(drop).cost(rows, out),
+            ]
+        }
+    }
+
+    /// Cost of one iteration over `len` samples, all but the opening of data.
+    pub fn iteration<R: Ring>(&self, len: u32) -> Cost {
+        let lines = self.lines::<R>(len);
+        lines.iter().map(|line| line.forward + line.backward).sum()
+    }
+
+    /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
+    /// this party owns `rows`.
+    pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
+        // The first micro-batch is opened together with the weights.
+        let later = len.div_ceil(self.session.micro_batch()).saturating_sub(1);
+        Cost {
+            opened_values: u64::from(len) * self.network.stages[0].linear.input_len() as u64,
+            online_bytes: self.data_bytes(rows),
+            dealer_bytes: 0,
+            rounds: u64::from(later),
+        }
+    }
+
+    /// 64-bit words of the arena of a party.
+    pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
+        let rows = self.session.micro_batch() as usize;
+        let stages = &self.network.stages;
+        let stage_words = |stage: &Stage| StageLengths::new(stage, rows, role).words::<R>();
+        stages.iter().map(stage_words).sum::<usize>()
+            + Lengths::new::<R>(self.gates, self.network, rows).words::<R>()
+    }
+
+    /// Words of the ring that a party needs to keep the openings of the other's samples.
+    pub fn opened_data_words(&self, role: Role) -> usize {
+        let samples = self.session.samples[role.other().index()] as usize;
+        samples * self.network.stages[0].linear.input_len()
+    }
+
+    /// 64-bit words of the dealer's arena.
+    pub fn dealer_arena_words<R: Ring>(&self) -> usize {
+        let rows = self.session.micro_batch() as usize;
+        let ring = size_of::<R>();
+        let stage_words = |stage: &Stage| 2 * words(stage.linear.weight_len(), ring);
+        self.network.stages.iter().map(stage_words).sum::<usize>()
+            + dealer_scratch::<R>(self.network, rows)
+            + words(rows, 4)
+    }
+}

@@ -1,0 +1,301 @@
+//! What the roles of a run must agree on before it starts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Role,
+    fixed::{Format, FormatError},
+    model::Model,
+    network::{ModelError, Network},
+    order::Order,
+    ring::Ring,
+};
+
+/// The public parameters of a training run. Every role holds the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The network.
+    pub model: Model,
+    /// Widths of the ring and of its fractions.
+    pub format: Format,
+    /// Samples that P0 and P1 own. P0's come first in the numbering.
+    pub samples: [u32; 2],
+    /// Samples of an iteration; the last one of an epoch may have fewer.
+    pub batch: u32,
+    /// Samples that are worked on at a time within an iteration.
+    pub micro_batch: u32,
+    /// Passes over the data.
+    pub epochs: u32,
+    /// Stops the run after this many iterations; 0 for no limit.
+    pub limit: u32,
+    /// Learning rate, in units of 2^-24.
+    pub learning_rate: u32,
+    /// Momentum, in units of 2^-24, below 1.
+    pub momentum: u32,
+    /// Seed of the public order of samples.
+    pub order: u64,
+    /// Who learns the trained model, if anyone.
+    pub receiver: Option<Role>,
+}
+
+/// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
+pub const RATE_FRACTION: u32 = 24;
+
+/// Power of two by which gradients are scaled up, so that small ones stay above one unit.
+const GRADIENT_EXPONENT: i32 = 5;
+
+/// Why a session cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionError {
+    /// The model's layers do not fit together.
+    Model(ModelError),
+    /// The widths do not fit together.
+    Format(FormatError),
+    /// A number that must be at least 1 is 0.
+    Zero(&'static str),
+    /// There are fewer samples than a batch takes.
+    Batch {
+        /// The batch asked for.
+        batch: u32,
+        /// The samples there are.
+        samples: u32,
+    },
+    /// More samples, batches or epochs than can be numbered.
+    TooLong,
+    /// Momentum must lie below 1.
+    Momentum,
+    /// The learning rate is too large or too small to be written in the ring.
+    LearningRate,
+}
+
+impl core::fmt::Display for SessionError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            SessionError::Model(error) => write!(f, "the model cannot run: {error}"),
+            SessionError::Format(error) => error.fmt(f),
+            SessionError::Zero(what) => write!(f, "{what} must be at least 1"),
+            SessionError::Batch { batch, samples } => write!(
+                f,
+                "a batch of {batch} is more than the {samples} samples there are: choose a smaller batch"
+            ),
+            SessionError::TooLong => {
+                f.write_str("the run has more iterations or samples than can be numbered")
+            }
+            SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
+            SessionError::LearningRate => {
+                f.write_str("the learning rate is too large or too small for this ring")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SessionError {}
+
+impl From<ModelError> for SessionError {
+    fn from(error: ModelError) -> Self {
+        SessionError::Model(error)
+    }
+}
+
+impl From<FormatError> for SessionError {
+    fn from(error: FormatError) -> Self {
+        SessionError::Format(error)
+    }
+}
+
+/// The samples of one iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The iteration, from 0.
+    pub iteration: u32,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// Place of the first sample in the epoch's order.
+    pub first: u32,
+    /// Number of samples.
+    pub len: u32,
+}
+
+impl Batch {
+    /// The micro-batches: place of the first row in the batch, and number of rows.
+    pub fn micro_batches(self, size: u32) -> impl Iterator<Item = (u32, u32)> {
+        (0..self.len)
+            .step_by(size.max(1) as usize)
+            .map(move |first| (first, size.min(self.len - first)))
+    }
+}
+
+impl Session {
+    /// Checks the parameters against each other and makes the network ready.
+    pub fn check<R: Ring>(&self) -> Result<Network, SessionError> {
+        if self.format.ring != R::BITS {
+            return Err(FormatError::Ring(self.format.ring).into());
+        }
+        Format::new::<R>(self.format.fraction)?;
+        let network = Network::new(&self.model)?;
+        for (what, value) in [
+            ("the batch size", self.batch),
+            ("the micro-batch size", self.micro_batch),
+            ("the number of epochs", self.epochs),
+        ] {
+            if value == 0 {
+                return Err(SessionError::Zero(what));
+            }
+        }
+        let samples = self.samples[0]
+            .checked_add(self.samples[1])
+            .ok_or(SessionError::TooLong)?;
+        if samples == 0 {
+            return Err(SessionError::Zero("the number of samples"));
+        }
+        if self.batch > samples {
+            return Err(SessionError::Batch {
+                batch: self.batch,
+                samples,
+            });
+        }
+        self.epochs
+            .checked_mul(self.iterations_per_epoch())
+            .ok_or(SessionError::TooLong)?;
+        if self.momentum >= 1 << RATE_FRACTION {
+            return Err(SessionError::Momentum);
+        }
+        for stage in 0..network.stages.len() {
+            let rates = self.rates(&network, stage);
+            if rates
+                .iter()
+                .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
+            {
+                return Err(SessionError::LearningRate);
+            }
+        }
+        Ok(network)
+    }
+
+    /// All samples.
+    pub fn total_samples(&self) -> u32 {
+        self.samples[0] + self.samples[1]
+    }
+
+    /// Iterations of a whole epoch.
+    pub fn iterations_per_epoch(&self) -> u32 {
+        self.total_samples().div_ceil(self.batch)
+    }
+
+    /// Iterations of the run.
+    pub fn iterations(&self) -> u32 {
+        let all = self.epochs * self.iterations_per_epoch();
+        if self.limit == 0 {
+            all
+        } else {
+            all.min(self.limit)
+        }
+    }
+
+    /// The samples of an iteration.
+    pub fn batch(&self, iteration: u32) -> Batch {
+        let epoch = iteration / self.iterations_per_epoch();
+        let first = iteration % self.iterations_per_epoch() * self.batch;
+        Batch {
+            iteration,
+            epoch,
+            first,
+            len: self.batch.min(self.total_samples() - first),
+        }
+    }
+
+    /// The order in which samples are visited.
+    pub fn order(&self) -> Order {
+        Order::new(self.total_samples(), self.order)
+    }
+
+    /// The samples in rows `first..first + out.len()` of a batch. Within a batch P0's samples come
+    /// first, so that what each owner opens is in one piece; otherwise the epoch's order holds.
+    pub fn batch_samples(&self, batch: Batch, first: u32, out: &mut [u32]) {
+        let order = self.order();
+        let mut row = 0u32;
+        for owner in Role::BOTH {
+            for position in batch.first..batch.first + batch.len {
+                let sample = order.sample(batch.epoch, position);
+                if self.owner(sample) == owner {
+                    let place = row.checked_sub(first).map(|place| place as usize);
+                    if let Some(out) = place.and_then(|place| out.get_mut(place)) {
+                        *out = sample;
+                    }
+                    row += 1;
+                }
+            }
+        }
+    }
+
+    /// Whose sample it is.
+    pub fn owner(&self, sample: u32) -> Role {
+        crate::gate::bilinear::owner(sample, self.samples[0])
+    }
+
+    /// The number of a sample among its owner's.
+    pub fn own_number(&self, sample: u32) -> u32 {
+        match self.owner(sample) {
+            Role::P0 => sample,
+            Role::P1 => sample - self.samples[0],
+        }
+    }
+
+    /// Micro-batches never exceed the batch.
+    pub fn micro_batch(&self) -> u32 {
+        self.micro_batch.min(self.batch)
+    }
+
+    /// log2 of the batch size, rounded up.
+    fn batch_bits(&self) -> i32 {
+        self.batch.next_power_of_two().trailing_zeros() as i32
+    }
+
+    /// Power of two at which the gradient by the logits is scaled, beside the fraction bits. Summed
+    /// over the batch it then stands at 2^5 times the mean, or a little less for odd batch sizes.
+    pub fn softmax_exponent(&self) -> i32 {
+        GRADIENT_EXPONENT - self.batch_bits()
+    }
+
+    /// Bits that the gradient by the output of stage `to` gives up against that of the stage after
+    /// it. A stage whose weights carry a pool's divisor gets a gradient that is smaller by as much,
+    /// so that the gradients by all weights meet the same range contract.
+    pub fn gradient_drop(&self, network: &Network, to: usize) -> u32 {
+        let lost = |stage: usize| {
+            network.stages[stage..]
+                .iter()
+                .map(|stage| stage.divisor_bits())
+                .max()
+                .unwrap_or(0)
+        };
+        lost(to) - lost(to + 1)
+    }
+
+    /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
+    /// the master weights: learning rate, gradient scale, batch size and divisor in one.
+    pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
+        let given_up: u32 = (stage..network.stages.len().saturating_sub(1))
+            .map(|to| self.gradient_drop(network, to))
+            .sum();
+        // The velocity is the mean gradient times 2^(f + exponent) * batch / 2^batch_bits, and times
+        // the divisor for weights.
+        let exponent = GRADIENT_EXPONENT - given_up as i32;
+        let shift = (self.format.master() - self.format.fraction) as i32 + self.batch_bits()
+            - exponent
+            - RATE_FRACTION as i32;
+        let rate = |divisor: u32| {
+            let over = u128::from(self.batch) * u128::from(divisor);
+            let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
+            let numerator = u128::from(self.learning_rate) << up;
+            let denominator = over << down;
+            u64::try_from((numerator + denominator / 2) / denominator).unwrap_or(u64::MAX)
+        };
+        [rate(network.stages[stage].divisor), rate(1)]
+    }
+
+    /// Momentum in units of 2^-f.
+    pub fn momentum_units(&self) -> u32 {
+        let drop = RATE_FRACTION - self.format.fraction;
+        (self.momentum + (1 << drop >> 1)) >> drop
+    }
+}

@@ -1,0 +1,224 @@
+//! The IDX format of the MNIST files, plain or gzipped.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use flate2::read::GzDecoder;
+
+use super::{Images, Part};
+use crate::error::Failure;
+
+const IMAGES: u32 = 0x0803;
+const LABELS: u32 = 0x0801;
+/// No image set is larger than this once unpacked; a file that claims more is refused.
+const MAX_BYTES: u64 = 4 << 30;
+
+fn stem(part: Part) -> &'static str {
+    match part {
+        Part::Train => "train",
+        Part::Test => "t10k",
+    }
+}
+
+/// Loads a part from the files in `dir`.
+pub fn load(dir: &Path, part: Part) -> Result<Images, Failure> {
+    if !dir.is_dir() {
+        return Err(Failure::new(
+            format!("there is no directory {}", dir.display()),
+            "give the directory that holds the IDX files with --data",
+        ));
+    }
+    let images = find(dir, &format!("{}-images-idx3-ubyte", stem(part)))?;
+    let labels = find(dir, &format!("{}-labels-idx1-ubyte", stem(part)))?;
+    let read = |path: &Path| {
+        let bytes = fs::read(path).map_err(|error| {
+            Failure::new(
+                format!("{} cannot be read: {error}", path.display()),
+                "check the file and its permissions",
+            )
+        })?;
+        unpack(&path.display().to_string(), bytes)
+    };
+    parse(
+        (&images.display().to_string(), &read(&images)?),
+        (&labels.display().to_string(), &read(&labels)?),
+    )
+}
+
+/// The digits that ship with the program.
+pub fn built_in(part: Part) -> Result<Images, Failure> {
+    let (images, labels): (&[u8], &[u8]) = match part {
+        Part::Train => (
+            include_bytes!("../../digits8/train-images-idx3-ubyte.gz"),
+            include_bytes!("../../digits8/train-labels-idx1-ubyte.gz"),
+        ),
+        Part::Test => (
+            include_bytes!("../../digits8/t10k-images-idx3-ubyte.gz"),
+            include_bytes!("../../digits8/t10k-labels-idx1-ubyte.gz"),
+        ),
+    };
+    let name = "the built-in digits";
+    parse(
+        (name, &unpack(name, images.to_vec())?),
+        (name, &unpack(name, labels.to_vec())?),
+    )
+}
+
+fn find(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let names = [
+        name.to_owned(),
+        format!("{name}.gz"),
+        // Some mirrors write a dot before "idx".
+        name.replace("-idx", ".idx"),
+    ];
+    names
+        .iter()
+        .map(|name| dir.join(name))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Failure::new(
+                format!("{} holds neither {name} nor {name}.gz", dir.display()),
+                "put the four MNIST-style IDX files there",
+            )
+        })
+}
+
+fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if !bytes.starts_with(&[0x1F, 0x8B]) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    GzDecoder::new(bytes.as_slice())
+        .take(MAX_BYTES)
+        .read_to_end(&mut plain)
+        .map_err(|error| {
+            Failure::new(
+                format!("{name} is damaged: {error}"),
+                "fetch the file again",
+            )
+        })?;
+    Ok(plain)
+}
+
+/// Reads a header of `N` numbers and checks that exactly as many bytes follow as they say.
+fn header<'a, const N: usize>(
+    (name, bytes): (&str, &'a [u8]),
+    magic: u32,
+    what: &str,
+) -> Result<([usize; N], &'a [u8]), Failure> {
+    let number = |index: usize| {
+        let bytes = bytes.get(4 * index..4 * index + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let broken = |why: &str| {
+        Failure::new(
+            format!("{name} {why}"),
+            "fetch the file again, or give another directory with --data",
+        )
+    };
+    if number(0) != Some(magic) {
+        return Err(broken(&format!("is not an IDX file of {what}")));
+    }
+    let mut sizes = [0; N];
+    for (index, size) in sizes.iter_mut().enumerate() {
+        *size = number(index + 1).ok_or_else(|| broken("is cut short in its header"))? as usize;
+    }
+    let body = &bytes[4 * (N + 1)..];
+    let wanted = sizes
+        .iter()
+        .try_fold(1usize, |product, &size| product.checked_mul(size));
+    match wanted {
+        Some(wanted) if wanted == body.len() => Ok((sizes, body)),
+        Some(wanted) if wanted > body.len() => Err(broken(&format!(
+            "is cut short: {} bytes of {what} instead of {wanted}",
+            body.len()
+        ))),
+        _ => Err(broken("has more bytes than its header says")),
+    }
+}
+
+/// Parses a pair of IDX files, each with the name to use in complaints.
+pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Failure> {
+    let ([count, height, width], pixels) = header::<3>(images, IMAGES, "images")?;
+    let ([label_count], classes) = header::<1>(labels, LABELS, "labels")?;
+    if count != label_count {
+        return Err(Failure::new(
+            format!(
+                "{} holds {count} images but {} holds {label_count} labels",
+                images.0, labels.0
+            ),
+            "use files that belong together",
+        ));
+    }
+    if count == 0 || height == 0 || width == 0 {
+        return Err(Failure::new(
+            format!("{} holds no images", images.0),
+            "give a directory with images in it",
+        ));
+    }
+    Ok(Images {
+        shape: [height, width, 1],
+        pixels: pixels.to_vec(),
+        labels: classes.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(count: u32, labels: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let mut image_file = Vec::new();
+        for number in [IMAGES, count, 2, 3] {
+            image_file.extend(number.to_be_bytes());
+        }
+        image_file.extend((0..count * 6).map(|p| p as u8));
+        let mut label_file = Vec::new();
+        for number in [LABELS, labels.len() as u32] {
+            label_file.extend(number.to_be_bytes());
+        }
+        label_file.extend(labels);
+        (image_file, label_file)
+    }
+
+    #[test]
+    fn reads_what_is_there() {
+        let (images, labels) = files(3, &[4, 5, 6]);
+        let images = parse(("i", &images), ("l", &labels)).unwrap();
+        assert_eq!(images.shape, [2, 3, 1]);
+        assert_eq!(images.image(1), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(images.labels, [4, 5, 6]);
+    }
+
+    #[test]
+    fn every_truncation_is_refused_by_name() {
+        let (images, labels) = files(3, &[4, 5, 6]);
+        for end in 0..images.len() {
+            let error = parse(("i.idx", &images[..end]), ("l.idx", &labels)).unwrap_err();
+            assert!(error.to_string().contains("i.idx"), "{error}");
+        }
+        for end in 0..labels.len() {
+            let error = parse(("i.idx", &images), ("l.idx", &labels[..end])).unwrap_err();
+            assert!(error.to_string().contains("l.idx"), "{error}");
+        }
+        let (_, fewer) = files(3, &[4, 5]);
+        assert!(parse(("i", &images), ("l", &fewer)).is_err());
+        let (none, no_labels) = files(0, &[]);
+        assert!(parse(("i", &none), ("l", &no_labels)).is_err());
+    }
+
+    #[test]
+    fn the_built_in_digits_are_whole() {
+        let train = built_in(Part::Train).unwrap();
+        let test = built_in(Part::Test).unwrap();
+        assert_eq!((train.len(), test.len()), (1498, 299));
+        assert_eq!(train.shape, [8, 8, 1]);
+        for class in 0..10 {
+            assert!(train.labels.iter().filter(|&&l| l == class).count() > 100);
+            assert!(test.labels.iter().filter(|&&l| l == class).count() > 20);
+        }
+    }
+}

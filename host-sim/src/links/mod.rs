@@ -1,0 +1,4 @@
+//! Transports between roles on hosts.
+
+pub mod memory;
+pub mod tcp;

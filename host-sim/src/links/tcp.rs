@@ -1,0 +1,177 @@
+//! Links over TCP. A thread of its own writes, so that sending never waits for the other end to read.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use embedded_io::{ErrorType, Read, Write};
+
+/// Bytes that are gathered before they are handed to the writer.
+const CHUNK: usize = 1 << 16;
+/// Chunks of a bounded link that may wait to be written.
+const CHUNKS: usize = 64;
+/// Pause between attempts to connect.
+const RETRY: Duration = Duration::from_millis(50);
+
+enum Outgoing {
+    Free(Sender<Vec<u8>>),
+    Bounded(SyncSender<Vec<u8>>),
+}
+
+/// One end of a TCP connection.
+pub struct TcpEnd {
+    stream: TcpStream,
+    outgoing: Option<Outgoing>,
+    writer: Option<JoinHandle<()>>,
+    gathered: Vec<u8>,
+    taken: Box<[u8]>,
+    next: usize,
+    filled: usize,
+}
+
+impl TcpEnd {
+    /// An end that takes any number of bytes while the other does not read.
+    pub fn free(stream: TcpStream) -> io::Result<Self> {
+        let (sender, chunks) = channel();
+        TcpEnd::new(stream, Outgoing::Free(sender), chunks)
+    }
+
+    /// An end that waits once a few megabytes are unread: for the dealer's constant memory.
+    pub fn bounded(stream: TcpStream) -> io::Result<Self> {
+        let (sender, chunks) = sync_channel(CHUNKS);
+        TcpEnd::new(stream, Outgoing::Bounded(sender), chunks)
+    }
+
+    fn new(stream: TcpStream, outgoing: Outgoing, chunks: Receiver<Vec<u8>>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let mut sink = stream.try_clone()?;
+        let writer = thread::spawn(move || {
+            for chunk in chunks {
+                if sink.write_all(&chunk).is_err() {
+                    return;
+                }
+            }
+            let _ = sink.shutdown(std::net::Shutdown::Write);
+        });
+        Ok(TcpEnd {
+            stream,
+            outgoing: Some(outgoing),
+            writer: Some(writer),
+            gathered: Vec::new(),
+            taken: vec![0; CHUNK].into(),
+            next: 0,
+            filled: 0,
+        })
+    }
+
+    /// Gives up on a read after `limit`; none waits for ever.
+    pub fn set_patience(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(limit)
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
+        let sent = match &self.outgoing {
+            Some(Outgoing::Free(sender)) => sender.send(chunk).is_ok(),
+            Some(Outgoing::Bounded(sender)) => sender.send(chunk).is_ok(),
+            None => false,
+        };
+        if sent {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+}
+
+impl Drop for TcpEnd {
+    fn drop(&mut self) {
+        // What was sent still leaves; then the other end sees the link closed.
+        let _ = self.hand_over();
+        self.outgoing = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl ErrorType for TcpEnd {
+    type Error = io::Error;
+}
+
+impl Write for TcpEnd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= CHUNK {
+            self.hand_over()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_over()
+    }
+}
+
+impl Read for TcpEnd {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.next == self.filled {
+            self.next = 0;
+            self.filled = loop {
+                match self.stream.read(&mut self.taken) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => break other?,
+                }
+            };
+        }
+        let count = bytes.len().min(self.filled - self.next);
+        bytes[..count].copy_from_slice(&self.taken[self.next..self.next + count]);
+        self.next += count;
+        Ok(count)
+    }
+}
+
+/// Connects to `address`, trying again for as long as `patience` lasts: the roles of a run may be
+/// started in any order.
+pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
+    let start = Instant::now();
+    loop {
+        let attempt = address
+            .to_socket_addrs()
+            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .and_then(|address| TcpStream::connect_timeout(&address, patience.max(RETRY)));
+        match attempt {
+            Ok(stream) => return Ok(stream),
+            Err(error) if start.elapsed() >= patience => return Err(error),
+            Err(_) => thread::sleep(RETRY),
+        }
+    }
+}
+
+/// Waits for one connection, for as long as `patience` lasts.
+pub fn accept(listener: &TcpListener, patience: Duration) -> io::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let start = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if start.elapsed() >= patience {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                thread::sleep(RETRY / 5);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

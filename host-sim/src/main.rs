@@ -1,0 +1,2 @@
+//! The `ringlet` program.
+fn main() {}

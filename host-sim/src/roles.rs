@@ -1,0 +1,201 @@
+//! One role of a run, from its connected links to its end.
+
+use std::time::Instant;
+
+use embedded_io::{Read, Write};
+use ringlet_core::{
+    Role,
+    data::Data,
+    dealer::{Dealer, Supply},
+    desk::Desk,
+    hello::{Hello, HelloError, receive_hello, refuse, send_key},
+    link::Link,
+    meter::Meter,
+    network::Network,
+    party::{Party, RunError, Watch},
+    plan::Plan,
+    prg::Key,
+    ring::{Ring, Word},
+    session::Session,
+    sharing::Share,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// A stage's parameters, weights then biases, in Z_2^2L: one party's shares, or their sums.
+pub type StageValues = Vec<u128>;
+
+/// What a party tells whoever started it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The address at which the role waits for others.
+    Listening(String),
+    /// An iteration is done.
+    Iteration {
+        /// The iteration, from 0.
+        iteration: u32,
+        /// Its samples.
+        samples: u32,
+        /// Seconds that it took.
+        seconds: f64,
+        /// What was sent and opened.
+        meter: Box<Meter>,
+    },
+    /// A party's shares of the model before epoch `epoch`: to a simulation alone, which may see both.
+    Shares {
+        /// Whole epochs done.
+        epoch: u32,
+        /// Stage by stage.
+        stages: Vec<StageValues>,
+    },
+    /// The role ended as it should.
+    Done,
+    /// The role failed.
+    Failed {
+        /// What to tell the user.
+        message: String,
+        /// Whether it only follows from another role's failure.
+        consequence: bool,
+    },
+}
+
+/// What a party needs beside its links.
+pub struct PartySetup<'a> {
+    /// The agreed parameters.
+    pub session: &'a Session,
+    /// The network that they describe.
+    pub network: &'a Network,
+    /// Which party.
+    pub role: Role,
+    /// The secret from which its part of the first weights is drawn.
+    pub secret: Key,
+    /// The key that it shares with the dealer.
+    pub key: Key,
+    /// Whether to tell the starter its shares: in a simulation alone.
+    pub simulated: bool,
+}
+
+/// Runs a party to the end. Returns the revealed parameters if this party receives them.
+pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
+    setup: PartySetup<'_>,
+    peer: Link<P>,
+    dealer: Link<D>,
+    data: &mut impl Data,
+    watch: &mut impl Watch<R>,
+    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<Option<Vec<StageValues>>, Failure> {
+    let PartySetup {
+        session,
+        network,
+        role,
+        ..
+    } = setup;
+    let plan = Plan::new(session, network);
+    let mut memory = vec![0; plan.arena_words::<R>(role)];
+    let mut opened_data = vec![R::ZERO; plan.opened_data_words(role)];
+    let mut party = Party::<R>::new(
+        session,
+        network,
+        role,
+        &setup.secret,
+        &mut memory,
+        &mut opened_data,
+    )?;
+    let mut desk = Desk::new(role, setup.key, peer, dealer);
+    let shares = |party: &Party<'_, R>, epoch| Event::Shares {
+        epoch,
+        stages: (0..network.stages.len())
+            .map(|stage| {
+                let shares = party.parameters(stage);
+                shares.map(|share| Share::reveal(share).to_u128()).collect()
+            })
+            .collect(),
+    };
+    if setup.simulated {
+        emit(shares(&party, 0))?;
+    }
+    for iteration in 0..session.iterations() {
+        let start = Instant::now();
+        let batch = party.iterate(&mut desk, iteration, data, watch)?;
+        emit(Event::Iteration {
+            iteration,
+            samples: batch.len,
+            seconds: start.elapsed().as_secs_f64(),
+            meter: Box::new(desk.take_meter()),
+        })?;
+        let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
+        if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {
+            emit(shares(&party, batch.epoch + 1))?;
+        }
+    }
+    let mut revealed = vec![StageValues::new(); network.stages.len()];
+    party.reveal(&mut desk, |stage, value| {
+        revealed[stage].push(value.to_u128());
+    })?;
+    Ok((session.receiver == Some(role)).then_some(revealed))
+}
+
+/// Greets the peer and the dealer, and returns the key that the dealer hands out.
+pub fn greet<P: Read + Write, D: Read + Write>(
+    session: &Session,
+    role: Role,
+    peer: &mut Link<P>,
+    dealer: &mut Link<D>,
+) -> Result<Key, Failure> {
+    let hello = Hello::new(role, session);
+    hello.meet_peer(peer)?;
+    Ok(hello.meet_dealer(dealer)?)
+}
+
+/// Hears both parties, refuses them if they differ, and hands out the keys. Returns the session that
+/// they agree on and the links in the order of the roles.
+pub fn host_parties<T: Read + Write>(
+    mut links: [Link<T>; 2],
+    keys: &[Key; 2],
+) -> Result<(Session, [Link<T>; 2]), Failure> {
+    let heard = match [receive_hello(&mut links[0]), receive_hello(&mut links[1])] {
+        [Ok(first), Ok(second)] => [first, second],
+        [Err(error), _] | [_, Err(error)] => return turn_away(links, error),
+    };
+    if heard[0].role == heard[1].role {
+        return turn_away(links, HelloError::Role(heard[0].role));
+    }
+    if let Err(error) = heard[0].compare(&heard[1]) {
+        return turn_away(links, error);
+    }
+    if heard[0].role == Role::P1 {
+        links.swap(0, 1);
+    }
+    for (link, key) in links.iter_mut().zip(keys) {
+        send_key(link, key)?;
+    }
+    let [hello, _] = heard;
+    Ok((hello.session, links))
+}
+
+fn turn_away<T: Read + Write, O>(mut links: [Link<T>; 2], why: HelloError) -> Result<O, Failure> {
+    for link in &mut links {
+        // A party that is gone needs no answer.
+        let _ = refuse(link, &why);
+    }
+    Err(why.into())
+}
+
+/// Deals a whole session to P1, then waits until the party is done.
+pub fn run_dealer<R: Ring, T: Read + Write>(
+    session: &Session,
+    keys: [Key; 2],
+    link: Link<T>,
+    mut progress: impl FnMut(u32, u64),
+) -> Result<(), Failure> {
+    let network = session.check::<R>()?;
+    let mut memory = vec![0; Plan::new(session, &network).dealer_arena_words::<R>()];
+    let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
+    let mut supply = Supply::new(keys, link);
+    for iteration in 0..session.iterations() {
+        dealer.iterate(&mut supply, iteration)?;
+        progress(iteration, supply.sent());
+    }
+    Ok(())
+}

@@ -77,6 +77,11 @@ impl<T: Read + Write> Link<T> {
         }
     }
 
+    /// The same link, once it is known who is at the other end.
+    pub fn renamed(self, remote: Remote) -> Self {
+        Link { remote, ..self }
+    }
+
     /// Bytes sent so far.
     pub fn sent(&self) -> u64 {
         self.sent

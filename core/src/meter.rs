@@ -20,6 +20,13 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// Adds what another meter counted.
+    pub fn add(&mut self, other: &Meter) {
+        for (sum, line) in self.lines.iter_mut().flatten().zip(other.lines.iter().flatten()) {
+            *sum += *line;
+        }
+    }
+
     /// The sum over all lines.
     pub fn total(&self) -> Cost {
         self.lines.iter().flatten().copied().sum()

@@ -1,5 +1,6 @@
 //! What went wrong, in one line, with what to do about it.
 
+use crate::roles::Event;
 use ringlet_core::{
     fixed::FormatError, hello::HelloError, link::LinkError, party::RunError, session::SessionError,
 };
@@ -19,6 +20,30 @@ impl Failure {
             cause: cause.into(),
             remedy: remedy.into(),
             consequence: false,
+        }
+    }
+
+    /// A failure that another role told.
+    pub fn told(message: String, consequence: bool) -> Self {
+        Failure {
+            consequence,
+            ..Failure::new(message, "")
+        }
+    }
+
+    /// The same, saying which role it struck.
+    pub fn of(self, role: &str) -> Self {
+        Failure {
+            cause: format!("{role}: {}", self.cause),
+            ..self
+        }
+    }
+
+    /// What a role tells of it.
+    pub fn event(&self) -> Event {
+        Event::Failed {
+            message: self.to_string(),
+            consequence: self.consequence,
         }
     }
 

@@ -1,7 +1,17 @@
-//! Ringlet on hosts.
+//! Ringlet on hosts: the roles of private training over memory and TCP links, the data they load, and
+//! the plaintext twin they are held against.
+
+pub mod cli;
+pub mod collect;
+pub mod command;
 pub mod data;
 pub mod error;
 pub mod links;
+pub mod model_file;
 pub mod ranges;
+pub mod report;
 pub mod roles;
+pub mod secrets;
+pub mod settings;
+pub mod supervision;
 pub mod twin;

@@ -1,2 +1,55 @@
 //! The `ringlet` program.
-fn main() {}
+
+use std::{io, process::ExitCode};
+
+use clap::Parser;
+use ringlet::{
+    cli::{Cli, Command},
+    command,
+    error::Failure,
+    supervision,
+};
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        None => {
+            let default = Cli::parse_from(["ringlet", "train", "--twin"]);
+            run(default)
+        }
+        Some(Command::Train(args)) => command::train::run(&args),
+        Some(Command::Party(args)) => {
+            let outcome = command::party::run(&args);
+            supervised(args.supervised, outcome)
+        }
+        Some(Command::Dealer(args)) => {
+            let outcome = command::dealer::run(&args);
+            supervised(args.supervised, outcome)
+        }
+        Some(Command::Plan(args)) => {
+            print!("{}", command::plan::run(&args)?);
+            Ok(())
+        }
+    }
+}
+
+/// A supervised role tells its supervisor, not the terminal, how it failed.
+fn supervised(supervised: bool, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match outcome {
+        Err(failure) if supervised => {
+            // If the supervisor is gone there is nobody to tell.
+            let _ = supervision::send(io::stdout(), &failure.event());
+            std::process::exit(1)
+        }
+        outcome => outcome,
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -7,6 +7,8 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use super::waited::Waited;
+
 /// Bytes that are gathered before they are handed over.
 const CHUNK: usize = 1 << 16;
 /// Chunks of a bounded link that may be under way, so that a dealer runs ahead in constant memory.
@@ -24,6 +26,7 @@ pub struct MemoryEnd {
     gathered: Vec<u8>,
     taken: Vec<u8>,
     next: usize,
+    waited: Waited,
 }
 
 /// The ends of a link that takes any number of bytes while nobody reads: between the parties.
@@ -54,7 +57,13 @@ impl MemoryEnd {
             gathered: Vec::new(),
             taken: Vec::new(),
             next: 0,
+            waited: Waited::default(),
         }
+    }
+
+    /// The time that this end spends waiting.
+    pub fn waited(&self) -> Waited {
+        self.waited.clone()
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
@@ -64,7 +73,7 @@ impl MemoryEnd {
         let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
         let sent = match &self.outgoing {
             Outgoing::Free(sender) => sender.send(chunk).is_ok(),
-            Outgoing::Bounded(sender) => sender.send(chunk).is_ok(),
+            Outgoing::Bounded(sender) => self.waited.time(|| sender.send(chunk).is_ok()),
         };
         if sent {
             Ok(())
@@ -95,7 +104,7 @@ impl Write for MemoryEnd {
 impl Read for MemoryEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.next == self.taken.len() {
-            match self.incoming.recv() {
+            match self.waited.time(|| self.incoming.recv()) {
                 Ok(chunk) => (self.taken, self.next) = (chunk, 0),
                 Err(_) => return Ok(0),
             }

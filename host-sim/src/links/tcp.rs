@@ -10,6 +10,8 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use super::waited::Waited;
+
 /// Bytes that are gathered before they are handed to the writer.
 const CHUNK: usize = 1 << 16;
 /// Chunks of a bounded link that may wait to be written.
@@ -30,6 +32,7 @@ pub struct TcpEnd {
     gathered: Vec<u8>,
     taken: Box<[u8]>,
     next: usize,
+    waited: Waited,
     filled: usize,
 }
 
@@ -64,13 +67,24 @@ impl TcpEnd {
             gathered: Vec::new(),
             taken: vec![0; CHUNK].into(),
             next: 0,
+            waited: Waited::default(),
             filled: 0,
         })
+    }
+
+    /// A handle on how long reads may take, for when the end itself is in use.
+    pub fn patience(&self) -> io::Result<Patience> {
+        self.stream.try_clone().map(Patience)
     }
 
     /// Gives up on a read after `limit`; none waits for ever.
     pub fn set_patience(&self, limit: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(limit)
+    }
+
+    /// The time that this end spends waiting.
+    pub fn waited(&self) -> Waited {
+        self.waited.clone()
     }
 
     fn hand_over(&mut self) -> io::Result<()> {
@@ -80,7 +94,7 @@ impl TcpEnd {
         let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
         let sent = match &self.outgoing {
             Some(Outgoing::Free(sender)) => sender.send(chunk).is_ok(),
-            Some(Outgoing::Bounded(sender)) => sender.send(chunk).is_ok(),
+            Some(Outgoing::Bounded(sender)) => self.waited.time(|| sender.send(chunk).is_ok()),
             None => false,
         };
         if sent {
@@ -88,6 +102,16 @@ impl TcpEnd {
         } else {
             Err(io::ErrorKind::BrokenPipe.into())
         }
+    }
+}
+
+/// How long an end's reads may take.
+pub struct Patience(TcpStream);
+
+impl Patience {
+    /// Lets reads take as long as they need.
+    pub fn forget(self) -> io::Result<()> {
+        self.0.set_read_timeout(None)
     }
 }
 
@@ -125,7 +149,7 @@ impl Read for TcpEnd {
         if self.next == self.filled {
             self.next = 0;
             self.filled = loop {
-                match self.stream.read(&mut self.taken) {
+                match self.waited.time(|| self.stream.read(&mut self.taken)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     other => break other?,
                 }

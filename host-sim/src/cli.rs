@@ -1,0 +1,224 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringlet_core::Role;
+
+/// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
+/// updates or any value in between (secure multi-party computation).
+///
+/// Without a command it trains on the built-in digits, beside a plaintext twin.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; training on the built-in digits when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all roles on this machine and train.
+    Train(Box<TrainArgs>),
+    /// Run one computing party, against a peer and a dealer elsewhere.
+    Party(Box<PartyArgs>),
+    /// Run the dealer, for two parties elsewhere.
+    Dealer(DealerArgs),
+    /// Print what a run will cost, without running it.
+    Plan(Box<PlanArgs>),
+}
+
+/// The ring of linear arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RingName {
+    /// 32 bits: one multiply-accumulate instruction on a microcontroller.
+    U32,
+    /// 64 bits: more range and precision.
+    U64,
+}
+
+/// What joins the roles of `train`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinkName {
+    /// Threads of one process.
+    Memory,
+    /// Processes on this machine.
+    Tcp,
+}
+
+/// A party's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// The party that gets only a key from the dealer.
+    P0,
+    /// The party that gets the dealer's corrections.
+    P1,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Role {
+        match name {
+            RoleName::P0 => Role::P0,
+            RoleName::P1 => Role::P1,
+        }
+    }
+}
+
+/// What the roles of a run must agree on.
+#[derive(Clone, Debug, Args)]
+pub struct SessionArgs {
+    /// Model: convnet1, convnet2, digits8, or a JSON file. Chosen by the data's shape when left out.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
+    /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Part of the training images that P0 owns; P1 owns the rest.
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    pub share_of_p0: f64,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub epochs: u32,
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: u32,
+    /// Images worked on at a time within a batch; fewer take less memory and more rounds. The whole
+    /// batch when left out.
+    #[arg(long, value_name = "N")]
+    pub micro_batch: Option<u32>,
+    /// Learning rate; powers of two are exact.
+    #[arg(long, value_name = "RATE", default_value_t = 0.125)]
+    pub lr: f64,
+    /// Momentum, at least 0 and below 1.
+    #[arg(long, value_name = "MOMENTUM", default_value_t = 0.875)]
+    pub momentum: f64,
+    /// Stop after this many iterations.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+    /// Ring of linear arithmetic.
+    #[arg(long, value_enum, default_value_t = RingName::U32)]
+    pub ring: RingName,
+    /// Fraction bits of fixed-point numbers: 12 for u32 and 20 for u64 when left out.
+    #[arg(long, value_name = "BITS")]
+    pub fraction_bits: Option<u32>,
+    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests; in
+    /// `party` it seeds the public order of images alone, and both parties must give the same.
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+}
+
+/// What the user gets to see and keep.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Write a line of JSON for each iteration and epoch.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Write the revealed model, as safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+}
+
+/// Options of `train`.
+#[derive(Clone, Debug, Args)]
+pub struct TrainArgs {
+    /// What is trained.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// What is kept.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What joins the roles.
+    #[arg(long, value_enum, default_value_t = LinkName::Memory)]
+    pub link: LinkName,
+    /// Train a plaintext float32 network beside it, from the same weights on the same batches.
+    #[arg(long)]
+    pub twin: bool,
+}
+
+/// Options of `party`.
+#[derive(Clone, Debug, Args)]
+pub struct PartyArgs {
+    /// Which party this is.
+    #[arg(long, value_enum)]
+    pub role: RoleName,
+    /// Wait for the peer at this address (host:port).
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "peer", required_unless_present = "peer")]
+    pub listen: Option<String>,
+    /// Reach the peer at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Option<String>,
+    /// Reach the dealer at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub dealer: String,
+    /// Numbers of training images that P0 and P1 own, when each party's --data holds its own alone.
+    #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
+    pub samples: Option<Samples>,
+    /// Reveal the trained model to this party at the end.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub reveal_to: Option<RoleName>,
+    /// Seconds to wait for the other roles.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// What is trained.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// What is kept.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Report to the simulator that started this process, shares included.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+    /// Derive this role's secrets from a seed: for simulations alone.
+    #[arg(long, hide = true, requires = "supervised")]
+    pub secret_seed: Option<u64>,
+}
+
+/// Options of `dealer`.
+#[derive(Clone, Debug, Args)]
+pub struct DealerArgs {
+    /// Wait for the parties at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: String,
+    /// Seconds to wait for the parties.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Report to the simulator that started this process.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+    /// Derive the keys from a seed: for simulations alone.
+    #[arg(long, hide = true, requires = "supervised")]
+    pub secret_seed: Option<u64>,
+}
+
+/// Options of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// What would be trained.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Numbers of samples of P0 and P1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Samples(pub [u32; 2]);
+
+impl std::str::FromStr for Samples {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Vec<u32> = text
+            .split(',')
+            .map(|number| number.trim().parse().map_err(|_| ()))
+            .collect::<Result<_, _>>()
+            .map_err(|()| format!("{text} is not of the form N0,N1"))?;
+        let [p0, p1] = numbers[..] else {
+            return Err(format!("{text} is not of the form N0,N1"));
+        };
+        Ok(Samples([p0, p1]))
+    }
+}

@@ -1,0 +1,221 @@
+//! Joins what both parties of a simulation report: iterations, and the model that their shares make.
+
+use ringlet_core::{
+    Role,
+    cost::Cost,
+    meter::Meter,
+    network::Network,
+    prg::Key,
+    session::{RATE_FRACTION, Session},
+};
+use serde::Serialize;
+
+use crate::{
+    data::Images,
+    roles::{Event, StageValues},
+    twin::{Parameters, Twin, floats},
+};
+
+/// One iteration, as `--metrics` writes it. Counts are of that iteration alone; what a lone party
+/// cannot see of the others is null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IterationRecord {
+    /// "iteration".
+    pub kind: &'static str,
+    /// From 1.
+    pub iteration: u32,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Bytes that P0 sent to P1.
+    pub online_bytes_p0: Option<u64>,
+    /// Bytes that P1 sent to P0.
+    pub online_bytes_p1: Option<u64>,
+    /// Bytes that the dealer sent to P0: its key, in the first iteration.
+    pub dealer_bytes_p0: Option<u64>,
+    /// Bytes of corrections that the dealer sent to P1.
+    pub dealer_bytes_p1: Option<u64>,
+    /// Times that a party waited for the other.
+    pub rounds: u64,
+    /// Values that were opened.
+    pub opened_values: u64,
+}
+
+/// One epoch, as `--metrics` writes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpochRecord {
+    /// "epoch".
+    pub kind: &'static str,
+    /// From 1.
+    pub epoch: u32,
+    /// Share of held-out images whose class the revealed model finds; null where nothing is revealed.
+    pub accuracy: Option<f64>,
+    /// The same for the plaintext twin.
+    pub twin_accuracy: Option<f64>,
+    /// Seconds since the run began.
+    pub seconds: f64,
+}
+
+/// A record and what comes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// An iteration is done on both sides.
+    Iteration(IterationRecord),
+    /// An epoch is done, or the run.
+    Epoch(EpochRecord),
+}
+
+/// What one party alone can record of an iteration.
+pub fn own_record(role: Role, iteration: u32, seconds: f64, cost: Cost) -> IterationRecord {
+    let own = |of: Role, bytes: u64| (of == role).then_some(bytes);
+    let key = if iteration == 0 { Key::LEN as u64 } else { 0 };
+    IterationRecord {
+        kind: "iteration",
+        iteration: iteration + 1,
+        seconds,
+        online_bytes_p0: own(Role::P0, cost.online_bytes),
+        online_bytes_p1: own(Role::P1, cost.online_bytes),
+        dealer_bytes_p0: own(Role::P0, key),
+        dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
+        rounds: cost.rounds,
+        opened_values: cost.opened_values,
+    }
+}
+
+/// Joins the events of both parties.
+pub struct Collector<'a> {
+    session: &'a Session,
+    network: &'a Network,
+    train: &'a Images,
+    test: &'a Images,
+    with_twin: bool,
+    twin: Option<Twin<'a>>,
+    half_iteration: Option<(Role, IterationRecord)>,
+    half_shares: Option<Vec<StageValues>>,
+    /// What both parties together sent, by line of the plan.
+    pub sums: Meter,
+    /// The model as last revealed.
+    pub parameters: Vec<Parameters>,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector for a simulation on these images.
+    pub fn new(
+        session: &'a Session,
+        network: &'a Network,
+        [train, test]: [&'a Images; 2],
+        with_twin: bool,
+    ) -> Self {
+        Collector {
+            session,
+            network,
+            train,
+            test,
+            with_twin,
+            twin: None,
+            half_iteration: None,
+            half_shares: None,
+            sums: Meter::default(),
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Takes an event of one party; returns a record when it completes one. `elapsed` is in seconds.
+    pub fn take(&mut self, role: Role, event: Event, elapsed: f64) -> Option<Record> {
+        match event {
+            Event::Iteration {
+                iteration,
+                samples,
+                seconds,
+                meter,
+            } => {
+                self.add(role, &meter);
+                let own = own_record(role, iteration, seconds, meter.total());
+                let Some((_, other)) = self.half_iteration.take() else {
+                    self.half_iteration = Some((role, own));
+                    return None;
+                };
+                self.step_twin(iteration, samples);
+                Some(Record::Iteration(IterationRecord {
+                    online_bytes_p0: own.online_bytes_p0.or(other.online_bytes_p0),
+                    online_bytes_p1: own.online_bytes_p1.or(other.online_bytes_p1),
+                    dealer_bytes_p0: own.dealer_bytes_p0.or(other.dealer_bytes_p0),
+                    dealer_bytes_p1: own.dealer_bytes_p1.or(other.dealer_bytes_p1),
+                    seconds: own.seconds.max(other.seconds),
+                    ..own
+                }))
+            }
+            Event::Shares { epoch, stages } => {
+                let Some(other) = self.half_shares.take() else {
+                    self.half_shares = Some(stages);
+                    return None;
+                };
+                self.join(&stages, &other);
+                self.epoch(epoch, elapsed)
+            }
+            Event::Listening(_) | Event::Done | Event::Failed { .. } => None,
+        }
+    }
+
+    /// Counts openings once, and bytes of both parties.
+    fn add(&mut self, role: Role, meter: &Meter) {
+        for (sum, line) in self.sums.lines.iter_mut().zip(&meter.lines) {
+            for (sum, cost) in sum.iter_mut().zip(line) {
+                sum.online_bytes += cost.online_bytes;
+                sum.dealer_bytes += cost.dealer_bytes;
+                if role == Role::P0 {
+                    sum.opened_values += cost.opened_values;
+                    sum.rounds += cost.rounds;
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, one: &[StageValues], other: &[StageValues]) {
+        let stages = self.network.stages.iter().zip(one.iter().zip(other));
+        self.parameters = stages
+            .map(|(stage, (one, other))| {
+                let sums: Vec<u128> = one
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| a.wrapping_add(*b))
+                    .collect();
+                Parameters::decode(stage, self.session.format, &sums)
+            })
+            .collect();
+    }
+
+    fn epoch(&mut self, epoch: u32, elapsed: f64) -> Option<Record> {
+        let revealed = || Twin::new(self.network, self.session, self.parameters.clone());
+        if epoch == 0 {
+            self.twin = self.with_twin.then(revealed);
+            return None;
+        }
+        let accuracy = revealed().accuracy(self.test);
+        Some(Record::Epoch(EpochRecord {
+            kind: "epoch",
+            epoch,
+            accuracy: Some(accuracy),
+            twin_accuracy: self.twin.as_ref().map(|twin| twin.accuracy(self.test)),
+            seconds: elapsed,
+        }))
+    }
+
+    fn step_twin(&mut self, iteration: u32, samples: u32) {
+        let Some(twin) = &mut self.twin else {
+            return;
+        };
+        let mut indices = vec![0; samples as usize];
+        let batch = self.session.batch(iteration);
+        self.session.batch_samples(batch, 0, &mut indices);
+        let images = indices.iter().map(|&index| index as usize);
+        let x = images.clone().flat_map(|i| floats(self.train.image(i)));
+        let labels: Vec<u8> = images.clone().map(|i| self.train.labels[i]).collect();
+        twin.step(x.collect(), &labels, self.session.batch);
+    }
+
+    /// The learning rate and momentum in use, as fractions.
+    pub fn rates(&self) -> [f64; 2] {
+        [self.session.learning_rate, self.session.momentum]
+            .map(|rate| f64::from(rate) / f64::from(1u32 << RATE_FRACTION))
+    }
+}

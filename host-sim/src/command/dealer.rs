@@ -1,0 +1,131 @@
+//! `ringlet dealer`: the dealer's role on its own.
+
+use std::{
+    io::{self},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use ringlet_core::{
+    Role,
+    link::{Link, Remote},
+    network::Network,
+    prg::Key,
+    ring::Ring,
+    session::Session,
+};
+
+use crate::{
+    cli::DealerArgs,
+    error::Failure,
+    links::tcp::{TcpEnd, accept},
+    report::bytes,
+    roles::{Event, host_parties, run_dealer},
+    secrets::Secrets,
+    settings::{InRing, in_ring},
+    supervision,
+};
+
+/// More than any exchange: a transport with a writer of its own never waits.
+pub(super) const UNBOUNDED: usize = usize::MAX / 4;
+
+/// Binds to an address.
+pub(super) fn listen(address: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "the port is taken; choose another with --listen",
+            io::ErrorKind::PermissionDenied => "choose a port above 1023 with --listen",
+            _ => "give an address of this machine as host:port with --listen",
+        };
+        Failure::new(format!("cannot listen at {address} ({error})"), remedy)
+    })
+}
+
+/// Waits for one of the other roles.
+pub(super) fn wait_for(
+    listener: &TcpListener,
+    who: &str,
+    patience: Duration,
+) -> Result<TcpStream, Failure> {
+    accept(listener, patience).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Failure::new(
+            format!("{who} did not come within {} s", patience.as_secs()),
+            "start it, or wait longer with --wait",
+        ),
+        _ => Failure::new(format!("no connection from {who}: {error}"), "check the network"),
+    })
+}
+
+/// What a failed set-up of a connection means.
+pub(super) fn broken(error: io::Error) -> Failure {
+    Failure::new(format!("a connection broke: {error}"), "check the network")
+}
+
+struct Deal<'a> {
+    session: &'a Session,
+    keys: [Key; 2],
+    link: Link<TcpEnd>,
+    quiet: bool,
+}
+
+impl InRing for Deal<'_> {
+    type Output = ();
+
+    fn run<R: Ring>(self, _: Network) -> Result<(), Failure> {
+        let bar = if self.quiet {
+            indicatif::ProgressBar::hidden()
+        } else {
+            indicatif::ProgressBar::new(self.session.iterations().into())
+        };
+        run_dealer::<R, _>(self.session, self.keys, self.link, |iteration, sent| {
+            bar.set_position(u64::from(iteration) + 1);
+            bar.set_message(bytes(sent));
+        })?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+/// Serves two parties and ends with them.
+pub fn run(args: &DealerArgs) -> Result<(), Failure> {
+    let keys = Secrets::new(args.secret_seed).dealer_keys()?;
+    let patience = Duration::from_secs(args.wait);
+    let listener = listen(&args.listen)?;
+    let address = listener.local_addr().map_err(broken)?.to_string();
+    if args.supervised {
+        supervision::send(io::stdout(), &Event::Listening(address))?;
+    } else {
+        println!("dealer: waiting for both parties at {address}");
+    }
+    let mut links = Vec::new();
+    for who in ["the first party", "the second party"] {
+        let end = TcpEnd::bounded(wait_for(&listener, who, patience)?).map_err(broken)?;
+        end.set_patience(Some(patience)).map_err(broken)?;
+        links.push(Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
+    }
+    let Ok(links) = <[_; 2]>::try_from(links) else {
+        return Err(Failure::new("two parties are needed", ""));
+    };
+    let (session, [to_p0, to_p1]) = host_parties(links, &keys)?;
+    if !args.supervised {
+        println!(
+            "dealer: serving model {}, {} iterations of {} images",
+            session.model.name,
+            session.iterations(),
+            session.batch
+        );
+    }
+    let to_p1 = to_p1.renamed(Remote::Party(Role::P1));
+    let deal = Deal {
+        session: &session,
+        keys,
+        link: to_p1,
+        quiet: args.supervised,
+    };
+    in_ring(&session, deal)?;
+    drop(to_p0);
+    if !args.supervised {
+        println!("dealer: done");
+    }
+    Ok(())
+}

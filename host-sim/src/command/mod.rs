@@ -1,0 +1,6 @@
+//! The commands, one file each.
+
+pub mod dealer;
+pub mod party;
+pub mod plan;
+pub mod train;

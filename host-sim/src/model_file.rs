@@ -1,0 +1,81 @@
+//! Trained models in files.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use ringlet_core::{kernel::linear::Linear, model::Model, network::Network};
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+
+use crate::{error::Failure, twin::Parameters};
+
+/// Makes sure, before the work starts, that a file can be written where the user wants it.
+pub fn check_writable(path: &Path) -> Result<(), Failure> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(Path::new("."));
+    let writable = dir.is_dir()
+        && !path.is_dir()
+        && fs::metadata(dir).is_ok_and(|meta| !meta.permissions().readonly());
+    if writable {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            format!("{} cannot be written", path.display()),
+            "give a file in a directory that exists",
+        ))
+    }
+}
+
+fn shapes(linear: &Linear) -> Vec<usize> {
+    match linear {
+        Linear::Dense(dense) => vec![dense.inputs, dense.outputs],
+        Linear::Conv(conv) => vec![conv.kernel, conv.kernel, conv.inputs, conv.outputs],
+    }
+}
+
+/// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
+/// float32. Convolutions are `[row][column][input][output]`, dense layers `[input][output]`; images
+/// are flattened by rows, columns, channels. The file appears whole or not at all.
+pub fn save(
+    path: &Path,
+    model: &Model,
+    network: &Network,
+    parameters: &[Parameters],
+) -> Result<(), Failure> {
+    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let mut tensors = Vec::new();
+    for (stage, parameters) in network.stages.iter().zip(parameters) {
+        let name = stage.name.split('+').find(|part| !part.starts_with("pool"));
+        let name = name.unwrap_or(&stage.name);
+        let biases = vec![parameters.biases.len()];
+        tensors.push((format!("{name}.weight"), shapes(&stage.linear), bytes(&parameters.weights)));
+        tensors.push((format!("{name}.bias"), biases, bytes(&parameters.biases)));
+    }
+    let failed = |error: String| {
+        Failure::new(
+            format!("{} cannot be written: {error}", path.display()),
+            "check the directory and the space left",
+        )
+    };
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(error.to_string()))?;
+    let description = serde_json::to_string(model).map_err(|error| failed(error.to_string()))?;
+    let metadata = HashMap::from([("ringlet.model".to_owned(), description)]);
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    serialize_to_file(views, Some(metadata), &partial)
+        .map_err(|error| error.to_string())
+        .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))
+        .map_err(|error| {
+            let _ = fs::remove_file(&partial);
+            failed(error)
+        })
+}

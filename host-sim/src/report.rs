@@ -1,0 +1,393 @@
+//! What the user sees: progress while it runs, tables when it ends, and the metrics file.
+
+use std::{
+    fs::File,
+    io::{LineWriter, Write},
+    path::Path,
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ringlet_core::{
+    cost::Cost,
+    meter::Meter,
+    network::Network,
+    plan::{Line, Plan},
+    ring::Ring,
+    session::Session,
+};
+use serde::Serialize;
+
+use crate::{
+    collect::{EpochRecord, IterationRecord},
+    error::Failure,
+    model_file::check_writable,
+    ranges::Ranges,
+};
+
+/// Progress and metrics of a run.
+pub struct Report {
+    bar: ProgressBar,
+    metrics: Option<LineWriter<File>>,
+    online_bytes: u64,
+    rounds: u64,
+}
+
+impl Report {
+    /// A report on `iterations` iterations, with the metrics file if one is wanted.
+    pub fn new(iterations: u32, metrics: Option<&Path>) -> Result<Self, Failure> {
+        let metrics = metrics
+            .map(|path| {
+                check_writable(path)?;
+                File::create(path).map(LineWriter::new).map_err(|error| {
+                    Failure::new(
+                        format!("{} cannot be written: {error}", path.display()),
+                        "give another file with --metrics",
+                    )
+                })
+            })
+            .transpose()?;
+        let bar = ProgressBar::new(iterations.into());
+        let template = "{bar:24} iteration {pos}/{len}  {msg}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Ok(Report {
+            bar,
+            metrics,
+            online_bytes: 0,
+            rounds: 0,
+        })
+    }
+
+    fn write(&mut self, record: &impl Serialize) -> Result<(), Failure> {
+        let Some(metrics) = &mut self.metrics else {
+            return Ok(());
+        };
+        serde_json::to_string(record)
+            .map_err(|error| error.to_string())
+            .and_then(|line| writeln!(metrics, "{line}").map_err(|error| error.to_string()))
+            .map_err(|error| {
+                Failure::new(
+                    format!("the metrics cannot be written: {error}"),
+                    "check the space left",
+                )
+            })
+    }
+
+    /// An iteration is done.
+    pub fn iteration(&mut self, record: &IterationRecord) -> Result<(), Failure> {
+        let sent = record.online_bytes_p0.max(record.online_bytes_p1);
+        self.online_bytes += sent.unwrap_or(0);
+        self.rounds += record.rounds;
+        self.bar.set_position(record.iteration.into());
+        self.bar.set_message(format!(
+            "{} a party, {} rounds",
+            bytes(self.online_bytes),
+            self.rounds
+        ));
+        self.write(record)
+    }
+
+    /// An epoch is done.
+    pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), Failure> {
+        let percent = |part: f64| format!("{:.2} %", 100.0 * part);
+        let mut line = format!("epoch {}:", record.epoch);
+        if let Some(accuracy) = record.accuracy {
+            line += &format!(" {} of the held-out images right", percent(accuracy));
+        }
+        if let Some(accuracy) = record.twin_accuracy {
+            line += &format!(", plaintext twin {}", percent(accuracy));
+        }
+        self.say(&format!("{line} ({:.1} s)", record.seconds));
+        self.write(record)
+    }
+
+    /// A line above the bar.
+    pub fn say(&self, line: &str) {
+        self.bar.suspend(|| println!("{line}"));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A number of bytes for people.
+pub fn bytes(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        c if c >= 1e9 => format!("{:.2} GB", c / 1e9),
+        c if c >= 1e6 => format!("{:.2} MB", c / 1e6),
+        c if c >= 1e3 => format!("{:.2} kB", c / 1e3),
+        c => format!("{c} B"),
+    }
+}
+
+/// Values that the specialised triples of "Image recognition without disclosing your data" (2018) open
+/// for each layer, forward and backward, where each value takes 16 bytes; its logits are revealed.
+fn published_values(network: &Network, rows: u64) -> Vec<[u64; 2]> {
+    let mut lines = Vec::new();
+    for stage in &network.stages {
+        let [x, y] = [stage.linear.input_len(), stage.linear.output_len()].map(|len| len as u64);
+        lines.push([rows * x + stage.linear.weight_len() as u64, rows * y]);
+        lines.push(if stage.relu {
+            [2 * rows * y, rows * y]
+        } else {
+            [0, 0]
+        });
+    }
+    lines
+}
+
+/// Bytes of one value in that protocol.
+const PUBLISHED_VALUE_BYTES: u64 = 16;
+
+/// The table at the end: bytes that a party sent in an iteration, by layer, beside the published
+/// protocol's for the same network and batch.
+pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) -> String {
+    let iterations = u64::from(session.iterations());
+    let lines = Plan::new(session, network).lines::<R>(session.batch);
+    let published = published_values(network, session.batch.into());
+    let mut table = format!(
+        "sent by a party in an iteration (mean of both over {iterations}), beside the published protocol\n\
+         {:<14}{:>12}{:>12}{:>16}{:>16}\n",
+        "", "forward", "backward", "published fwd", "published bwd"
+    );
+    let mut row = |name: &str, own: [u64; 2], other: [u64; 2]| {
+        let [forward, backward] = own.map(bytes);
+        let [other_forward, other_backward] = other.map(|values| {
+            if values == 0 {
+                "-".to_owned()
+            } else {
+                bytes(values * PUBLISHED_VALUE_BYTES)
+            }
+        });
+        table += &format!(
+            "{name:<14}{forward:>12}{backward:>12}{other_forward:>16}{other_backward:>16}\n"
+        );
+    };
+    let mut total = [[0; 2]; 2];
+    for (line, (measured, published)) in lines.iter().zip(sums.lines.iter().zip(&published)) {
+        let own = measured.map(|cost| cost.online_bytes / (2 * iterations));
+        for way in 0..2 {
+            total[0][way] += own[way];
+            total[1][way] += published[way];
+        }
+        row(&line.name, own, *published);
+    }
+    row("total", total[0], total[1]);
+    let sum = |ways: [u64; 2]| ways[0] + ways[1];
+    table += &format!(
+        "{} where the published protocol sends {}: {:.1} times less, with exact ReLU and no logit revealed\n",
+        bytes(sum(total[0])),
+        bytes(sum(total[1]) * PUBLISHED_VALUE_BYTES),
+        (sum(total[1]) * PUBLISHED_VALUE_BYTES) as f64 / sum(total[0]).max(1) as f64,
+    );
+    table
+}
+
+/// Where a role's time went.
+pub struct Spent {
+    /// The role.
+    pub name: &'static str,
+    /// From start to end.
+    pub total: Duration,
+    /// Waiting for the peer.
+    pub peer: Duration,
+    /// Waiting for the dealer, or the dealer for P1 to read.
+    pub dealer: Duration,
+}
+
+/// The table of times.
+pub fn time_table(spent: &[Spent]) -> String {
+    let mut table = format!(
+        "{:<14}{:>12}{:>18}{:>18}\n",
+        "seconds", "computing", "waiting for peer", "waiting for link"
+    );
+    for role in spent {
+        let computing = role.total.saturating_sub(role.peer + role.dealer);
+        table += &format!(
+            "{:<14}{:>12.2}{:>18.2}{:>18.2}\n",
+            role.name,
+            computing.as_secs_f64(),
+            role.peer.as_secs_f64(),
+            role.dealer.as_secs_f64()
+        );
+    }
+    table
+}
+
+/// What is to be said of the range contract: nothing is silent when it was broken.
+pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut largest = (0.0, String::new());
+    for (line, met) in lines.iter().zip(ranges) {
+        for (way, met) in ["forward", "backward"].into_iter().zip(met) {
+            let place = format!("{} {way}", line.name);
+            if met.outside > 0 {
+                said.push(format!(
+                    "warning: {} values outside the range contract at {place}, up to {:.2} times it: \
+                     use --ring u64, fewer --fraction-bits or a lower --lr",
+                    met.outside, met.largest
+                ));
+            }
+            if met.largest > largest.0 {
+                largest = (met.largest, place);
+            }
+        }
+    }
+    if said.is_empty() {
+        said.push(format!(
+            "every value kept the range contract; the largest used {:.0} % of it ({})",
+            100.0 * largest.0,
+            largest.1
+        ));
+    }
+    said
+}
+
+/// A line's costs as JSON.
+#[derive(Serialize)]
+struct LineJson<'a> {
+    name: &'a str,
+    forward: CostJson,
+    backward: CostJson,
+}
+
+#[derive(Serialize)]
+struct CostJson {
+    opened_values: u64,
+    online_bytes: u64,
+    dealer_bytes_p1: u64,
+    rounds: u64,
+}
+
+impl From<Cost> for CostJson {
+    fn from(cost: Cost) -> Self {
+        CostJson {
+            opened_values: cost.opened_values,
+            online_bytes: cost.online_bytes,
+            dealer_bytes_p1: cost.dealer_bytes,
+            rounds: cost.rounds,
+        }
+    }
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+pub struct PlanJson<'a> {
+    model: &'a str,
+    batch: u32,
+    micro_batch: u32,
+    parameters: usize,
+    opened_values: u64,
+    online_bytes: u64,
+    rounds: u64,
+    dealer_bytes_p0_session: u64,
+    dealer_bytes_p1: u64,
+    opened_values_later_epochs: u64,
+    online_bytes_later_epochs: u64,
+    arena_bytes_p0: usize,
+    arena_bytes_p1: usize,
+    arena_bytes_dealer: usize,
+    layers: Vec<LineJson<'a>>,
+}
+
+/// The lines of a plan, with the opening of the data booked where it happens: in an iteration of the
+/// first epoch whose images belong to one party.
+pub fn plan_lines<R: Ring>(session: &Session, network: &Network) -> Vec<Line> {
+    let plan = Plan::new(session, network);
+    let mut lines: Vec<Line> = plan.lines::<R>(session.batch).into_iter().collect();
+    lines[0].forward += plan.data::<R>(session.batch, session.batch);
+    lines
+}
+
+/// The plan of a session as JSON.
+pub fn plan_json<'a, R: Ring>(
+    session: &'a Session,
+    network: &Network,
+    lines: &'a [Line],
+) -> PlanJson<'a> {
+    use ringlet_core::Role;
+    let plan = Plan::new(session, network);
+    let later = plan.iteration::<R>(session.batch);
+    let first: Cost = lines.iter().map(|line| line.forward + line.backward).sum();
+    PlanJson {
+        model: &session.model.name,
+        batch: session.batch,
+        micro_batch: session.micro_batch(),
+        parameters: network.parameters(),
+        opened_values: first.opened_values,
+        online_bytes: first.online_bytes,
+        rounds: first.rounds,
+        dealer_bytes_p0_session: Plan::DEALER_BYTES_P0,
+        dealer_bytes_p1: first.dealer_bytes,
+        opened_values_later_epochs: later.opened_values,
+        online_bytes_later_epochs: later.online_bytes,
+        arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
+        arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
+        arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+        layers: lines
+            .iter()
+            .map(|line| LineJson {
+                name: &line.name,
+                forward: line.forward.into(),
+                backward: line.backward.into(),
+            })
+            .collect(),
+    }
+}
+
+/// The plan of a session as a table.
+pub fn plan_table<R: Ring>(session: &Session, network: &Network, lines: &[Line]) -> String {
+    let plan = plan_json::<R>(session, network, lines);
+    let mut table = format!(
+        "{} with batches of {} in the ring of {} bits, {} fraction bits: {} parameters\n\n{:<14}{:>10}{:>14}{:>12}{:>14}\n",
+        plan.model,
+        plan.batch,
+        session.format.ring,
+        session.format.fraction,
+        plan.parameters,
+        "one iteration",
+        "",
+        "opened values",
+        "sent",
+        "dealer to p1"
+    );
+    for line in lines {
+        for (way, cost) in [("forward", line.forward), ("backward", line.backward)] {
+            if cost == Cost::ZERO {
+                continue;
+            }
+            let name = if way == "forward" { line.name.as_str() } else { "" };
+            table += &format!(
+                "{name:<14}{way:>10}{:>14}{:>12}{:>14}\n",
+                cost.opened_values,
+                bytes(cost.online_bytes),
+                bytes(cost.dealer_bytes)
+            );
+        }
+    }
+    table += &format!(
+        "{:<14}{:>10}{:>14}{:>12}{:>14}\n\n",
+        "total",
+        "",
+        plan.opened_values,
+        bytes(plan.online_bytes),
+        bytes(plan.dealer_bytes_p1)
+    );
+    table += &format!(
+        "{} rounds. Later epochs open no data again: {} sent.\n\
+         Dealer to p0: {} bytes in the whole session.\n\
+         Memory: p0 {}, p1 {}, dealer {}.\n",
+        plan.rounds,
+        bytes(plan.online_bytes_later_epochs),
+        plan.dealer_bytes_p0_session,
+        bytes(plan.arena_bytes_p0 as u64),
+        bytes(plan.arena_bytes_p1 as u64),
+        bytes(plan.arena_bytes_dealer as u64)
+    );
+    table
+}

@@ -1,0 +1,71 @@
+//! Secrets: from the operating system, or from a seed where a simulation is to be reproduced.
+
+use ringlet_core::{
+    Role,
+    prg::{Address, Key, Prg},
+};
+
+use crate::error::Failure;
+
+/// Where the secrets of a run come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets {
+    /// The operating system: for every run that protects data.
+    System,
+    /// A seed: for simulations alone, whose secrets anyone can compute.
+    Seed(u64),
+}
+
+impl Secrets {
+    /// Secrets from `seed` if there is one.
+    pub fn new(seed: Option<u64>) -> Self {
+        seed.map_or(Secrets::System, Secrets::Seed)
+    }
+
+    fn key(self, purpose: u32) -> Result<Key, Failure> {
+        let mut bytes = [0; Key::LEN];
+        match self {
+            Secrets::System => getrandom::fill(&mut bytes).map_err(|error| {
+                Failure::new(
+                    format!("the operating system gives no random numbers: {error}"),
+                    "check that its random device is there",
+                )
+            })?,
+            Secrets::Seed(seed) => {
+                let mut root = [0; Key::LEN];
+                root[..8].copy_from_slice(&seed.to_le_bytes());
+                let address = Address {
+                    iteration: 0,
+                    gate: purpose,
+                    wire: 0,
+                };
+                Prg::new(Key::new(root)).fill(address, 0, &mut bytes);
+            }
+        }
+        Ok(Key::new(bytes))
+    }
+
+    /// The keys that the dealer shares with P0 and with P1.
+    pub fn dealer_keys(self) -> Result<[Key; 2], Failure> {
+        Ok([self.key(0)?, self.key(1)?])
+    }
+
+    /// The secret from which a party draws its part of the first weights.
+    pub fn first_weights(self, role: Role) -> Result<Key, Failure> {
+        self.key(2 + role.index() as u32)
+    }
+
+    /// The seed of the public order of samples.
+    pub fn order(self) -> Result<u64, Failure> {
+        match self {
+            Secrets::Seed(seed) => Ok(seed),
+            Secrets::System => {
+                let key = self.key(0)?;
+                let (head, _) = key.reveal().split_at(8);
+                Ok(head
+                    .iter()
+                    .fold(0, |seed, &byte| seed << 8 | u64::from(byte)))
+            }
+        }
+    }
+}

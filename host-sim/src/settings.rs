@@ -1,0 +1,149 @@
+//! From the command line to a session that has been checked.
+
+use std::{fs, path::Path};
+
+use ringlet_core::{
+    Role,
+    fixed::Format,
+    model::{BUILT_IN, Model},
+    network::Network,
+    ring::Ring,
+    session::{RATE_FRACTION, Session},
+};
+
+use crate::{
+    cli::{RingName, SessionArgs},
+    data::Images,
+    error::Failure,
+};
+
+/// The model that the arguments name, or the one that suits images of `shape`.
+pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Failure> {
+    let Some(name) = name else {
+        return match shape {
+            Some([28, 28, 1]) => model(Some("convnet2"), shape),
+            Some([8, 8, 1]) | None => model(Some("digits8"), shape),
+            Some([h, w, c]) => Err(Failure::new(
+                format!("no built-in model takes images of {h}x{w}x{c}"),
+                "describe one in a JSON file and name it with --model",
+            )),
+        };
+    };
+    if let Some(model) = Model::built_in(name) {
+        return Ok(model);
+    }
+    let path = Path::new(name);
+    if !path.is_file() {
+        return Err(Failure::new(
+            format!("{name} is neither a built-in model nor a file"),
+            format!("choose one of {} or give a JSON file", BUILT_IN.join(", ")),
+        ));
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(
+            format!("{name} cannot be read: {error}"),
+            "check the file and its permissions",
+        )
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::new(
+            format!("{name} is not a model description: {error}"),
+            "see the README for an example",
+        )
+    })
+}
+
+/// Refuses images of another shape than the model takes.
+pub fn check_shape(model: &Model, images: &Images) -> Result<(), Failure> {
+    let wanted = model.input.map(usize::from);
+    if wanted == images.shape {
+        return Ok(());
+    }
+    let text = |shape: [usize; 3]| format!("{}x{}x{}", shape[0], shape[1], shape[2]);
+    Err(Failure::new(
+        format!(
+            "model {} takes images of {}, but the data's are {}",
+            model.name,
+            text(wanted),
+            text(images.shape)
+        ),
+        "choose another --model or other --data",
+    ))
+}
+
+/// How many of `total` images are P0's and P1's.
+pub fn split(total: usize, share_of_p0: f64) -> Result<[u32; 2], Failure> {
+    if !(0.0..=1.0).contains(&share_of_p0) {
+        return Err(Failure::new(
+            format!("the share of P0 is {share_of_p0}"),
+            "give a part between 0 and 1 with --share-of-p0",
+        ));
+    }
+    let total = u32::try_from(total)
+        .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
+    let first = (f64::from(total) * share_of_p0).round() as u32;
+    Ok([first, total - first])
+}
+
+/// A rate in the session's units.
+fn units(rate: f64, option: &str) -> Result<u32, Failure> {
+    let scaled = (rate * f64::from(1u32 << RATE_FRACTION)).round();
+    if rate.is_finite() && (0.0..=f64::from(u32::MAX)).contains(&scaled) {
+        Ok(scaled as u32)
+    } else {
+        Err(Failure::new(
+            format!("{option} {rate} is out of range"),
+            "give a number from 0 to 255",
+        ))
+    }
+}
+
+/// The session that the arguments describe, still unchecked.
+pub fn session(
+    args: &SessionArgs,
+    model: Model,
+    samples: [u32; 2],
+    order: u64,
+    receiver: Option<Role>,
+) -> Result<Session, Failure> {
+    let format = match args.ring {
+        RingName::U32 => Format::new::<u32>(args.fraction_bits.unwrap_or(12))?,
+        RingName::U64 => Format::new::<u64>(args.fraction_bits.unwrap_or(20))?,
+    };
+    if args.limit == Some(0) {
+        return Err(Failure::new(
+            "--limit 0 leaves nothing to do",
+            "give at least one iteration",
+        ));
+    }
+    Ok(Session {
+        model,
+        format,
+        samples,
+        batch: args.batch,
+        micro_batch: args.micro_batch.unwrap_or(args.batch),
+        epochs: args.epochs,
+        limit: args.limit.unwrap_or(0),
+        learning_rate: units(args.lr, "--lr")?,
+        momentum: units(args.momentum, "--momentum")?,
+        order,
+        receiver,
+    })
+}
+
+/// Something that runs in either ring.
+pub trait InRing {
+    /// What comes of it.
+    type Output;
+    /// Runs in ring `R`.
+    fn run<R: Ring>(self, network: Network) -> Result<Self::Output, Failure>;
+}
+
+/// Checks the session and runs `task` in its ring.
+pub fn in_ring<T: InRing>(session: &Session, task: T) -> Result<T::Output, Failure> {
+    if session.format.ring == u32::BITS {
+        task.run::<u32>(session.check::<u32>()?)
+    } else {
+        task.run::<u64>(session.check::<u64>()?)
+    }
+}

@@ -11,6 +11,7 @@ use crate::{
     gate::{
         Offline,
         bilinear::{Bilinear, RowMask, whole_masks},
+        softmax::Tables,
     },
     link::{Link, LinkError},
     network::{MAX_STAGES, Network},
@@ -71,6 +72,7 @@ pub struct Dealer<'a, R: Ring> {
     network: &'a Network,
     gates: Gates,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
+    tables: Tables<'a>,
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
 }
@@ -92,11 +94,14 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 gradient: arena.take(stage.linear.weight_len()),
             });
         }
+        let gates = Gates::new(session, network);
+        let tables = arena.take(gates.softmax.table_len());
         Ok(Dealer {
             session,
             network,
-            gates: Gates::new(session, network),
+            gates,
             stages,
+            tables: gates.softmax.tables(tables),
             scratch: arena.take(dealer_scratch::<R>(network, rows)),
             samples: arena.take(rows),
         })
@@ -188,7 +193,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             }
         }
         let at = place::softmax(iteration, first);
-        self.gates.softmax.deal::<R, _>(supply, at, rows)
+        self.gates.softmax.deal::<R, _>(supply, at, rows, &self.tables)
     }
 
     fn backward<T: Read + Write>(

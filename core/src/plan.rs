@@ -54,7 +54,7 @@ impl Gates {
             softmax: Softmax {
                 format: session.format,
                 classes: network.classes,
-                exponent: session.softmax_exponent(),
+                exponent: session.softmax_exponent(network),
             },
         }
     }
@@ -361,6 +361,7 @@ impl<'a> Plan<'a> {
         let ring = size_of::<R>();
         let stage_words = |stage: &Stage| 2 * words(stage.linear.weight_len(), ring);
         self.network.stages.iter().map(stage_words).sum::<usize>()
+            + 2 * self.gates.softmax.table_len()
             + dealer_scratch::<R>(self.network, rows)
             + words(rows, 4)
     }

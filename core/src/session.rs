@@ -6,7 +6,7 @@ use crate::{
     Role,
     fixed::{Format, FormatError},
     model::Model,
-    network::{ModelError, Network},
+    network::{ModelError, Network, Stage},
     order::Order,
     ring::Ring,
 };
@@ -251,37 +251,34 @@ impl Session {
         self.batch.next_power_of_two().trailing_zeros() as i32
     }
 
-    /// Power of two at which the gradient by the logits is scaled, beside the fraction bits. Summed
-    /// over the batch it then stands at 2^5 times the mean, or a little less for odd batch sizes.
-    pub fn softmax_exponent(&self) -> i32 {
-        GRADIENT_EXPONENT - self.batch_bits()
+    /// Power of two at which the gradient by a stage's output is scaled, for the mean over the batch
+    /// (or up to half of it less, for batch sizes that are no power of two). A stage whose weights
+    /// carry a pool's divisor, or any after it, gives up as many bits: what its gradient by the
+    /// weights sums is larger by the divisor, and has to meet the same range contract.
+    fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
+        let given_up = network.stages[stage..].iter().map(Stage::divisor_bits);
+        GRADIENT_EXPONENT - given_up.max().unwrap_or(0) as i32
     }
 
-    /// Bits that the gradient by the output of stage `to` gives up against that of the stage after
-    /// it. A stage whose weights carry a pool's divisor gets a gradient that is smaller by as much,
-    /// so that the gradients by all weights meet the same range contract.
+    /// Power of two at which the gradient by the logits is scaled, beside the fraction bits: each
+    /// sample has its part of the mean.
+    pub fn softmax_exponent(&self, network: &Network) -> i32 {
+        self.gradient_exponent(network, network.stages.len() - 1) - self.batch_bits()
+    }
+
+    /// Bits that the gradient by the output of stage `to` gives up against that of the next stage.
     pub fn gradient_drop(&self, network: &Network, to: usize) -> u32 {
-        let lost = |stage: usize| {
-            network.stages[stage..]
-                .iter()
-                .map(|stage| stage.divisor_bits())
-                .max()
-                .unwrap_or(0)
-        };
-        lost(to) - lost(to + 1)
+        let fall = self.gradient_exponent(network, to + 1) - self.gradient_exponent(network, to);
+        fall.unsigned_abs()
     }
 
     /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
     /// the master weights: learning rate, gradient scale, batch size and divisor in one.
     pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
-        let given_up: u32 = (stage..network.stages.len().saturating_sub(1))
-            .map(|to| self.gradient_drop(network, to))
-            .sum();
         // The velocity is the mean gradient times 2^(f + exponent) * batch / 2^batch_bits, and times
         // the divisor for weights.
-        let exponent = GRADIENT_EXPONENT - given_up as i32;
         let shift = (self.format.master() - self.format.fraction) as i32 + self.batch_bits()
-            - exponent
+            - self.gradient_exponent(network, stage)
             - RATE_FRACTION as i32;
         let rate = |divisor: u32| {
             let over = u128::from(self.batch) * u128::from(divisor);

@@ -83,15 +83,16 @@ impl Lookup {
         rows * len * COLUMNS
     }
 
-    /// Sends the corrections. `table` gives the value and the slope at an index, modulo 2^to.
+    /// Sends the corrections. `table` holds the value and the slope at each index, modulo 2^to.
     pub fn deal<D: Offline>(
         self,
         cx: &mut D,
         at: At,
         rows: usize,
         len: usize,
-        table: impl Fn(u64) -> (u64, u64),
+        table: &[[u64; 2]],
     ) -> Result<(), LinkError> {
+        debug_assert_eq!(table.len(), 1 << self.index);
         let index = Lift {
             from: self.index,
             to: self.index,
@@ -111,7 +112,7 @@ impl Lookup {
                         let mut values = [0; LANES];
                         for value in &mut values[..count] {
                             let place = entry.minus(turns[lane]).low(self.index);
-                            let (at_place, slope) = table(place);
+                            let [at_place, slope] = table[place as usize];
                             *value = match wire {
                                 BASE => at_place.minus(slope.times(masks[lane])),
                                 SLOPE => slope,

@@ -15,16 +15,16 @@ use bytemuck::TransparentWrapper;
 
 use crate::{
     Role,
-    cost::Cost,
+    cost::{Cost, LANES},
     fixed::Format,
     kernel::pack::unpack,
     link::{LinkError, Segment},
     ring::{Ring, Word, step_down},
-    sharing::{Masked, Share},
+    sharing::{Masked, Public, Share},
 };
 
 use super::{
-    At, Offline, Online, deal, dealt,
+    At, Offline, Online, deal, dealt, groups,
     lift::Lift,
     lookup::Lookup,
     multiply::Multiply,
@@ -177,12 +177,16 @@ impl Softmax {
     pub fn cost(self, rows: usize) -> Cost {
         let (classes, thresholds) = (self.classes, self.thresholds());
         let one_hot = Cost::dealt(1, 1 << self.quarter_bits(), self.count_bits());
-        let any = Cost::dealt(1, 1 << self.count_bits(), self.maximum_bits());
+        let any = Cost::dealt(
+            1,
+            self.together() << self.count_bits(),
+            self.maximum_bits(),
+        );
         self.widen().cost(rows, classes)
             + Cost::opening(rows * classes, self.quarter_bits())
             + one_hot * (rows * classes) as u64
             + Cost::opening(rows * thresholds, self.count_bits())
-            + any * (rows * thresholds) as u64
+            + any * (rows * thresholds / self.together()) as u64
             + Cost::rounds(1)
             + self.clip().cost(rows, classes)
             + self.exponential().cost(rows, classes)
@@ -207,84 +211,114 @@ impl Softmax {
         }
     }
 
+    /// Entries of [`Tables`].
+    pub fn table_len(self) -> usize {
+        (1 << self.exponential().index) + (1 << self.reciprocal().index)
+    }
+
+    /// Computes the tables of the two lookups, value and slope for each index, in `memory` of
+    /// [`Softmax::table_len`] entries.
+    pub fn tables(self, memory: &mut [[u64; 2]]) -> Tables<'_> {
+        let (exponential, reciprocal) = memory.split_at_mut(1 << self.exponential().index);
+        for (index, entry) in exponential.iter_mut().enumerate() {
+            let value = libm::exp(index as f64 / 8.0 - CLIP_QUARTERS as f64 / 4.0);
+            let fraction = SLOPE_FRACTION + self.format.fraction;
+            *entry = [fixed(value, fraction), fixed(value, SLOPE_FRACTION)];
+        }
+        for (index, entry) in reciprocal.iter_mut().enumerate() {
+            // The sum is at least e^(-1/4); smaller indices never occur.
+            let sum = (index as f64 / f64::from(1u32 << SUM_INDEX_FRACTION)).max(0.625);
+            let slope = fixed(-1.0 / (sum * sum), RECIPROCAL_FRACTION - SUM_FRACTION);
+            *entry = [fixed(1.0 / sum, RECIPROCAL_FRACTION), slope];
+        }
+        Tables {
+            exponential,
+            reciprocal,
+        }
+    }
+
     /// Sends the corrections for `rows` samples.
     pub fn deal<R: Ring, D: Offline>(
         self,
         cx: &mut D,
         at: At,
         rows: usize,
+        tables: &Tables<'_>,
     ) -> Result<(), LinkError> {
         let classes = self.classes;
-        self.deal_maximum(cx, at, rows)?;
+        self.deal_one_hot(cx, at, rows)?;
+        self.widen()
+            .deal::<u64, D>(cx, Self::gate(at, WIDEN), rows, classes)?;
+        self.deal_any(cx, at, rows)?;
         self.clip()
             .deal::<u64, D>(cx, Self::gate(at, CLIP), rows, classes)?;
-        let fraction = self.format.fraction;
-        let exponential = self.exponential();
-        exponential.deal(cx, Self::gate(at, EXPONENTIAL), rows, classes, |index| {
-            let argument = index as f64 / 8.0 - CLIP_QUARTERS as f64 / 4.0;
-            let value = libm::exp(argument);
-            (
-                fixed(value, SLOPE_FRACTION + fraction),
-                fixed(value, SLOPE_FRACTION),
-            )
-        })?;
-        let reciprocal = self.reciprocal();
-        reciprocal.deal(cx, Self::gate(at, RECIPROCAL), rows, 1, |index| {
-            // The sum is at least e^(-1/4); smaller indices never occur.
-            let scale = f64::from(1u32 << SUM_INDEX_FRACTION);
-            let sum = (index as f64 / scale).max(0.625);
-            let slope = RECIPROCAL_FRACTION - SUM_FRACTION;
-            (
-                fixed(1.0 / sum, RECIPROCAL_FRACTION),
-                fixed(-1.0 / (sum * sum), slope),
-            )
-        })?;
+        let here = Self::gate(at, EXPONENTIAL);
+        self.exponential()
+            .deal(cx, here, rows, classes, tables.exponential)?;
+        let here = Self::gate(at, RECIPROCAL);
+        self.reciprocal()
+            .deal(cx, here, rows, 1, tables.reciprocal)?;
         self.product()
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, classes)
     }
 
-    fn deal_maximum<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
+    fn deal_one_hot<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
         let here = Self::gate(at, MAXIMUM);
         let quarters = 1usize << self.quarter_bits();
-        for element in 0..(rows * self.classes) as u64 {
-            let element = at.row * self.classes as u64 + element;
-            let mut turn = [0u64];
-            let lift = Lift {
-                from: self.quarter_bits(),
-                to: self.quarter_bits(),
-            };
-            lift.masks(cx, here.wire(TURN), element, &mut turn);
-            for first in (0..quarters).step_by(QUARTER_BLOCK) {
-                let count = QUARTER_BLOCK.min(quarters);
-                let mut hot = [0u8; QUARTER_BLOCK];
-                if let Some(hot) = (turn[0] as usize)
-                    .checked_sub(first)
-                    .and_then(|place| hot[..count].get_mut(place))
-                {
-                    *hot = 1;
+        let lift = Lift {
+            from: self.quarter_bits(),
+            to: self.quarter_bits(),
+        };
+        for group in groups(at, rows, self.classes) {
+            let mut turns = [0u64; LANES];
+            lift.masks(cx, here.wire(TURN), group.stream, &mut turns[..group.lanes]);
+            for (lane, &turn) in turns[..group.lanes].iter().enumerate() {
+                for first in (0..quarters).step_by(LANES) {
+                    let count = LANES.min(quarters);
+                    let mut hot = [0u8; LANES];
+                    if let Some(hot) = (turn as usize)
+                        .checked_sub(first)
+                        .and_then(|place| hot[..count].get_mut(place))
+                    {
+                        *hot = 1;
+                    }
+                    let element = group.stream + lane as u64;
+                    let stream = (element << self.quarter_bits()) + first as u64;
+                    let bits = self.count_bits();
+                    deal(cx, here.wire(ONE_HOT), stream, bits, &mut hot[..count])?;
                 }
-                let stream = element * quarters as u64 + first as u64;
-                let bits = self.count_bits();
-                deal(cx, here.wire(ONE_HOT), stream, bits, &mut hot[..count])?;
             }
         }
-        self.widen()
-            .deal::<u64, D>(cx, Self::gate(at, WIDEN), rows, self.classes)?;
-        for element in 0..(rows * self.thresholds()) as u64 {
-            let element = at.row * self.thresholds() as u64 + element;
-            let mut turn = [0u32];
-            let lift = Lift {
-                from: self.count_bits(),
-                to: self.count_bits(),
-            };
-            lift.masks(cx, here.wire(COUNT), element, &mut turn);
-            let mut any = [1u32; 2 * MAX_CLASSES];
-            any[turn[0] as usize] = 0;
-            let any = &mut any[..1 << self.count_bits()];
-            let mut first = element << self.count_bits();
-            for any in any.chunks_mut(QUARTER_BLOCK) {
-                deal(cx, here.wire(ANY), first, self.maximum_bits(), any)?;
-                first += any.len() as u64;
+        Ok(())
+    }
+
+    /// Thresholds whose lookup tables travel together.
+    fn together(self) -> usize {
+        (LANES >> self.count_bits()).max(1)
+    }
+
+    fn deal_any<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
+        let here = Self::gate(at, MAXIMUM);
+        let lift = Lift {
+            from: self.count_bits(),
+            to: self.count_bits(),
+        };
+        for group in groups(at, rows, self.thresholds()) {
+            let mut turns = [0u32; LANES];
+            let turns = &mut turns[..group.lanes];
+            lift.masks(cx, here.wire(COUNT), group.stream, turns);
+            let mut element = group.stream;
+            for turns in turns.chunks(self.together()) {
+                let mut any = [1u32; 2 * MAX_CLASSES];
+                for (threshold, &turn) in turns.iter().enumerate() {
+                    any[(threshold << self.count_bits()) + turn as usize] = 0;
+                }
+                let mut first = element << self.count_bits();
+                for any in any[..turns.len() << self.count_bits()].chunks_mut(LANES) {
+                    deal(cx, here.wire(ANY), first, self.maximum_bits(), any)?;
+                    first += any.len() as u64;
+                }
+                element += turns.len() as u64;
             }
         }
         Ok(())
@@ -324,7 +358,7 @@ impl Softmax {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *scratch);
         let (hidden, bytes) = bytes.split_at_mut(rows * super::plane_len(classes));
         let mut sign = HiddenSign {
-            opened: crate::sharing::Public::wrap_slice_mut(hidden),
+            opened: Public::wrap_slice_mut(hidden),
             shares: &mut [],
         };
         let shares = Share::wrap_slice_mut(&mut *values);
@@ -387,14 +421,16 @@ impl Softmax {
         let (coarse, scratch) = scratch.split_at_mut(rows * classes);
         let counts = &mut scratch[..rows * thresholds];
         let quarter_bits = self.quarter_bits();
-        let first = at.row * classes as u64;
-        for (element, (coarse, &value)) in coarse.iter_mut().zip(values.iter()).enumerate() {
-            let mut turn = [0u64];
-            let wire = here.wire(TURN);
-            cx.prg().fill(wire, first + element as u64, &mut turn);
-            *coarse = step_down(role, value, self.logit_bits(), self.quarter())
-                .plus(turn[0])
-                .low(quarter_bits);
+        for group in groups(at, rows, classes) {
+            let mut turns = [0u64; LANES];
+            cx.prg()
+                .fill(here.wire(TURN), group.stream, &mut turns[..group.lanes]);
+            let lanes = coarse[group.range()].iter_mut();
+            for ((coarse, &value), turn) in lanes.zip(&values[group.range()]).zip(turns) {
+                *coarse = step_down(role, value, self.logit_bits(), self.quarter())
+                    .plus(turn)
+                    .low(quarter_bits);
+            }
         }
         let widen = self.widen();
         let wide = Self::gate(at, WIDEN);
@@ -405,60 +441,68 @@ impl Softmax {
         ])?;
 
         counts.fill(0);
-        let highest = self.highest();
-        for (element, &opened) in coarse.iter().enumerate() {
-            let mut hot = [0u8; 1 << MAX_QUARTER_BITS];
-            let hot = &mut hot[..1 << quarter_bits];
-            let stream = (first + element as u64) << quarter_bits;
-            self.one_hot(cx, here, stream, hot)?;
-            let counts = &mut counts[element / classes * thresholds..][..thresholds];
-            let mut at_least = 0u8;
-            for (threshold, count) in counts.iter_mut().enumerate().rev() {
-                // Threshold t - highest + 1 quarters; the mask is then opened - quarters.
-                let quarters = (threshold as u64 + 1).minus(highest);
-                let place = opened.minus(quarters).low(quarter_bits);
-                at_least = at_least.plus(hot[place as usize]);
-                *count = count.plus(u64::from(at_least)).low(self.count_bits());
+        for group in groups(at, rows, classes) {
+            for (lane, element) in group.range().enumerate() {
+                let mut hot = [0u8; 1 << MAX_QUARTER_BITS];
+                let hot = &mut hot[..1 << quarter_bits];
+                let stream = (group.stream + lane as u64) << quarter_bits;
+                self.one_hot(cx, here, stream, hot)?;
+                let counts = &mut counts[element / classes * thresholds..][..thresholds];
+                self.count(coarse[element], hot, counts);
             }
         }
-        let opened = crate::sharing::Public::wrap_slice_mut(values);
+        let opened = Public::wrap_slice_mut(values);
         widen.finish(cx, wide, rows, classes, opened)?;
 
-        let first = at.row * thresholds as u64;
         let count_bits = self.count_bits();
-        for (element, count) in counts.iter_mut().enumerate() {
-            let mut turn = [0u32];
+        for group in groups(at, rows, thresholds) {
+            let mut turns = [0u32; LANES];
             cx.prg()
-                .fill(here.wire(COUNT), first + element as u64, &mut turn);
-            *count = count.plus(u64::from(turn[0])).low(count_bits);
+                .fill(here.wire(COUNT), group.stream, &mut turns[..group.lanes]);
+            for (count, turn) in counts[group.range()].iter_mut().zip(turns) {
+                *count = count.plus(u64::from(turn)).low(count_bits);
+            }
         }
         cx.open(&mut [Segment::words(
             Masked::wrap_slice_mut(&mut *counts),
             count_bits,
         )])?;
-        let lowest = match role {
-            Role::P0 => 0u64.minus(highest),
+        maxima.fill(match role {
+            Role::P0 => 0u64.minus(self.highest()),
             Role::P1 => 0,
-        };
-        for ((row, maximum), counts) in maxima
-            .iter_mut()
-            .enumerate()
-            .zip(counts.chunks_exact(thresholds))
-        {
-            *maximum = lowest;
-            for (threshold, &opened) in counts.iter().enumerate() {
-                let element = first + (row * thresholds + threshold) as u64;
+        });
+        for group in groups(at, rows, thresholds) {
+            let mut element = group.stream;
+            let maximum = &mut maxima[group.first / thresholds];
+            for opened in counts[group.range()].chunks(self.together()) {
                 let mut any = [0u32; 2 * MAX_CLASSES];
-                let any = &mut any[..1 << count_bits];
-                let mut stream = element << count_bits;
-                for any in any.chunks_mut(QUARTER_BLOCK) {
-                    dealt(cx, here.wire(ANY), stream, self.maximum_bits(), any)?;
-                    stream += any.len() as u64;
+                let mut first = element << count_bits;
+                for any in any[..opened.len() << count_bits].chunks_mut(LANES) {
+                    dealt(cx, here.wire(ANY), first, self.maximum_bits(), any)?;
+                    first += any.len() as u64;
                 }
-                *maximum = maximum.plus(u64::from(any[opened as usize]));
+                for (threshold, &opened) in opened.iter().enumerate() {
+                    let place = (threshold << count_bits) + opened as usize;
+                    *maximum = maximum.plus(u64::from(any[place]));
+                }
+                element += opened.len() as u64;
             }
         }
         Ok(())
+    }
+
+    /// Adds a logit's shares of [logit >= t] to the counts, for every threshold t, from its one-hot
+    /// mask turned by its opening.
+    fn count(self, opened: u64, hot: &[u8], counts: &mut [u64]) {
+        let mut at_least = 0u8;
+        for (threshold, count) in counts.iter_mut().enumerate().rev() {
+            // Threshold number i stands at i + 1 - highest quarters; the mask is then the opening
+            // less that.
+            let quarters = (threshold as u64 + 1).minus(self.highest());
+            let place = opened.minus(quarters).low(self.quarter_bits());
+            at_least = at_least.plus(hot[place as usize]);
+            *count = count.plus(u64::from(at_least)).low(self.count_bits());
+        }
     }
 
     /// This party's share of a mask's one-hot vector, modulo 2^count_bits.
@@ -473,8 +517,8 @@ impl Softmax {
         match cx.role() {
             Role::P0 => cx.prg().fill(here.wire(ONE_HOT), stream, hot),
             Role::P1 => {
-                for hot in hot.chunks_mut(QUARTER_BLOCK) {
-                    let mut bytes = [0u8; QUARTER_BLOCK];
+                for hot in hot.chunks_mut(LANES) {
+                    let mut bytes = [0u8; LANES];
                     let bytes = &mut bytes[..crate::kernel::pack::packed_len(hot.len(), bits)];
                     cx.corrections(bytes)?;
                     unpack(bits, bytes, hot);
@@ -485,8 +529,12 @@ impl Softmax {
     }
 }
 
-/// Entries that travel together; also the lanes of [`deal`].
-const QUARTER_BLOCK: usize = crate::cost::LANES;
+/// The public tables that the dealer shares turned.
+pub struct Tables<'a> {
+    exponential: &'a [[u64; 2]],
+    reciprocal: &'a [[u64; 2]],
+}
+
 
 /// A real number in fixed point, as an integer modulo 2^64.
 fn fixed(value: f64, fraction: u32) -> u64 {

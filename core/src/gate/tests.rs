@@ -242,14 +242,14 @@ fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
         to: 24,
     };
     // A convex function whose entries differ, so that a wrong entry or slope shows.
-    let table = |index: u64| (index * index * 64, index * 16 + 5);
+    let table: Vec<[u64; 2]> = (0..64u64).map(|i| [i * i * 64, i * 16 + 5]).collect();
     let inputs: Vec<i64> = (0..12).flat_map(|_| 0..504).collect();
     let x = Values::new(5).share::<u64>(&inputs, lookup.from());
     let (rows, len) = (12, 504);
     let (made, cost) = run(
         6,
         1 << 20,
-        |cx| lookup.deal(cx, AT, rows, len, table),
+        |cx| lookup.deal(cx, AT, rows, len, &table),
         |cx| {
             let mut y = mine(cx.role(), &x);
             let mut scratch = vec![0; lookup.scratch_len(rows, len)];
@@ -265,7 +265,7 @@ fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
     );
     for (&y, &x) in join(&made, 24).iter().zip(&inputs) {
         let line = |index: i64| {
-            let (value, slope) = table(index as u64);
+            let [value, slope] = table[index as usize];
             i128::from(value as i64 + slope as i64 * (x - index * 8))
         };
         let (floor, ceil) = (x / 8, (x + 7) / 8);
@@ -288,7 +288,10 @@ fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost)
     let (made, cost) = run(
         11,
         1 << 20,
-        |cx| softmax.deal::<R, _>(cx, AT, rows),
+        |cx| {
+            let mut memory = vec![[0; 2]; softmax.table_len()];
+            softmax.deal::<R, _>(cx, AT, rows, &softmax.tables(&mut memory))
+        },
         |cx| {
             let mut p = mine(cx.role(), &shares);
             let mut scratch = vec![0; softmax.scratch_len(rows)];

@@ -193,7 +193,9 @@ impl<'a, R: Ring> Dealer<'a, R> {
             }
         }
         let at = place::softmax(iteration, first);
-        self.gates.softmax.deal::<R, _>(supply, at, rows, &self.tables)
+        self.gates
+            .softmax
+            .deal::<R, _>(supply, at, rows, &self.tables)
     }
 
     fn backward<T: Read + Write>(

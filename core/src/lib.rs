@@ -22,4 +22,7 @@ pub mod ring;
 pub mod scalar;
 pub mod session;
 pub mod sharing;
+#[cfg(test)]
+mod tests;
+
 pub use sharing::Role;

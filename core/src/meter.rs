@@ -22,7 +22,12 @@ impl Default for Meter {
 impl Meter {
     /// Adds what another meter counted.
     pub fn add(&mut self, other: &Meter) {
-        for (sum, line) in self.lines.iter_mut().flatten().zip(other.lines.iter().flatten()) {
+        for (sum, line) in self
+            .lines
+            .iter_mut()
+            .flatten()
+            .zip(other.lines.iter().flatten())
+        {
             *sum += *line;
         }
     }

@@ -88,12 +88,20 @@ impl Model {
         };
         let pool = Layer::AvgPool { window: 2 };
         let head = [Layer::Flatten, Layer::Dense { units: 10 }];
+        if name == "digits8" {
+            let conv = Layer::Conv2d {
+                channels: 8,
+                kernel: 3,
+                stride: 1,
+                padding: 0,
+            };
+            return Model::new(name, [8, 8, 1], &[conv, Layer::Relu, head[0], head[1]]);
+        }
         let block = |channels| [conv(channels), pool, Layer::Relu];
         let mut layers: Vec<Layer, MAX_LAYERS> = Vec::new();
         let (input, blocks): (_, &[u16]) = match name {
             "convnet1" => ([28, 28, 1], &[32]),
             "convnet2" => ([28, 28, 1], &[32, 32]),
-            "digits8" => ([8, 8, 1], &[8]),
             _ => return None,
         };
         for &channels in blocks {

@@ -89,7 +89,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
     /// Learning rate; powers of two are exact.
-    #[arg(long, value_name = "RATE", default_value_t = 0.125)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.03125)]
     pub lr: f64,
     /// Momentum, at least 0 and below 1.
     #[arg(long, value_name = "MOMENTUM", default_value_t = 0.875)]
@@ -144,7 +144,12 @@ pub struct PartyArgs {
     #[arg(long, value_enum)]
     pub role: RoleName,
     /// Wait for the peer at this address (host:port).
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "peer", required_unless_present = "peer")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with = "peer",
+        required_unless_present = "peer"
+    )]
     pub listen: Option<String>,
     /// Reach the peer at this address (host:port).
     #[arg(long, value_name = "ADDRESS")]

@@ -44,13 +44,18 @@ pub fn save(
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<(), Failure> {
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let mut tensors = Vec::new();
     for (stage, parameters) in network.stages.iter().zip(parameters) {
         let name = stage.name.split('+').find(|part| !part.starts_with("pool"));
         let name = name.unwrap_or(&stage.name);
         let biases = vec![parameters.biases.len()];
-        tensors.push((format!("{name}.weight"), shapes(&stage.linear), bytes(&parameters.weights)));
+        tensors.push((
+            format!("{name}.weight"),
+            shapes(&stage.linear),
+            bytes(&parameters.weights),
+        ));
         tensors.push((format!("{name}.bias"), biases, bytes(&parameters.biases)));
     }
     let failed = |error: String| {

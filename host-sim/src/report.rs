@@ -361,7 +361,11 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, lines: &[Line])
             if cost == Cost::ZERO {
                 continue;
             }
-            let name = if way == "forward" { line.name.as_str() } else { "" };
+            let name = if way == "forward" {
+                line.name.as_str()
+            } else {
+                ""
+            };
             table += &format!(
                 "{name:<14}{way:>10}{:>14}{:>12}{:>14}\n",
                 cost.opened_values,

@@ -25,8 +25,15 @@ use super::{Offline, Online};
 /// One direction of a link that holds a bounded number of bytes.
 #[derive(Clone)]
 struct Pipe {
-    state: Arc<(Mutex<VecDeque<u8>>, Condvar)>,
+    state: Arc<(Mutex<Held>, Condvar)>,
     capacity: usize,
+}
+
+/// Bytes under way, and whether an end is gone.
+#[derive(Default)]
+struct Held {
+    bytes: VecDeque<u8>,
+    closed: bool,
 }
 
 impl Pipe {
@@ -50,13 +57,14 @@ impl ErrorType for End {
 
 impl Write for End {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let (queue, changed) = &*self.outgoing.state;
-        let mut queue = queue.lock().unwrap();
-        while queue.len() >= self.outgoing.capacity {
-            queue = changed.wait(queue).unwrap();
+        let (held, changed) = &*self.outgoing.state;
+        let mut held = held.lock().unwrap();
+        while held.bytes.len() >= self.outgoing.capacity && !held.closed {
+            held = changed.wait(held).unwrap();
         }
-        let count = bytes.len().min(self.outgoing.capacity - queue.len());
-        queue.extend(&bytes[..count]);
+        assert!(!held.closed, "the other end is gone");
+        let count = bytes.len().min(self.outgoing.capacity - held.bytes.len());
+        held.bytes.extend(&bytes[..count]);
         changed.notify_all();
         Ok(count)
     }
@@ -68,17 +76,26 @@ impl Write for End {
 
 impl Read for End {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let (queue, changed) = &*self.incoming.state;
-        let mut queue = queue.lock().unwrap();
-        while queue.is_empty() {
-            queue = changed.wait(queue).unwrap();
+        let (held, changed) = &*self.incoming.state;
+        let mut held = held.lock().unwrap();
+        while held.bytes.is_empty() && !held.closed {
+            held = changed.wait(held).unwrap();
         }
-        let count = bytes.len().min(queue.len());
-        for (byte, value) in bytes.iter_mut().zip(queue.drain(..count)) {
+        let count = bytes.len().min(held.bytes.len());
+        for (byte, value) in bytes.iter_mut().zip(held.bytes.drain(..count)) {
             *byte = value;
         }
         changed.notify_all();
         Ok(count)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        for pipe in [&self.outgoing, &self.incoming] {
+            pipe.state.0.lock().unwrap().closed = true;
+            pipe.state.1.notify_all();
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     sharing::{Masked, Public, Share},
 };
 
-use super::{Offline, Online, deal, dealt};
+use super::{Offline, Online, deal, dealt, opening_masks};
 
 /// Where the rows of a tensor's mask stand.
 #[derive(Clone, Copy)]
@@ -131,7 +131,7 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
             match mask {
                 RowMask::Fresh { address, first } => {
                     let start = (first + row as u64) * len as u64 + (piece * LANES) as u64;
-                    cx.prg().fill(address, start, &mut a[..x.len()]);
+                    opening_masks(cx, address, start, R::BITS, &mut a[..x.len()]);
                 }
                 RowMask::Kept {
                     gate,
@@ -141,7 +141,7 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
                     if owner(samples[row], boundary) == cx.role() {
                         let start = (piece * LANES) as u64;
                         let address = data_address(gate, samples[row]);
-                        cx.prg().fill(address, start, &mut a[..x.len()]);
+                        opening_masks(cx, address, start, R::BITS, &mut a[..x.len()]);
                     }
                 }
             }
@@ -162,8 +162,8 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
     let w = Share::peel_slice_mut(w);
     for (piece, w) in w.chunks_mut(LANES).enumerate() {
         let mut b = [R::ZERO; LANES];
-        cx.prg()
-            .fill(mask, (piece * LANES) as u64, &mut b[..w.len()]);
+        let first = (piece * LANES) as u64;
+        opening_masks(cx, mask, first, R::BITS, &mut b[..w.len()]);
         for (w, b) in w.iter_mut().zip(b) {
             *w = w.plus(b);
         }

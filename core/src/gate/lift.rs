@@ -12,7 +12,7 @@ use crate::{
     ring::Word,
 };
 
-use super::{Offline, Online, deal, dealt};
+use super::{Offline, Online, deal, dealt, opening_masks};
 
 /// A mask of `from` bits, shared in Z_2^to as an integer in [0, 2^from).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Lift {
         first: u64,
         out: &mut [W],
     ) {
-        cx.prg().fill_bits(wire, first, self.from, out);
+        opening_masks(cx, wire, first, self.from, out);
     }
 
     /// This party's shares of the masks in Z_2^to.

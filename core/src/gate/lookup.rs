@@ -17,7 +17,7 @@ use crate::{
     sharing::{Masked, Share},
 };
 
-use super::{At, Offline, Online, deal, dealt, groups, lift::Lift};
+use super::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks};
 
 /// The gate's public widths, in bits. Words are `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +146,8 @@ impl Lookup {
         for group in groups(at, rows, len) {
             let mut mask = [0u64; LANES];
             let wire = at.wire(INDEX);
-            cx.prg()
-                .fill_bits(wire, group.stream, self.index, &mut mask[..group.lanes]);
+            let lanes = &mut mask[..group.lanes];
+            opening_masks(cx, wire, group.stream, self.index, lanes);
             for ((place, &x), mask) in place[group.range()]
                 .iter_mut()
                 .zip(&x[group.range()])

@@ -15,6 +15,8 @@ pub mod softmax;
 pub mod widen;
 
 #[cfg(test)]
+pub(crate) mod audit;
+#[cfg(test)]
 pub(crate) mod bench;
 #[cfg(test)]
 mod tests;
@@ -126,6 +128,19 @@ pub(crate) fn load_plane(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(plane)
 }
 
+/// This party's shares of the masks under which the next opening hides values: each mask once.
+pub(crate) fn opening_masks<W: Word, O: Online>(
+    cx: &O,
+    address: Address,
+    first: u64,
+    bits: u32,
+    out: &mut [W],
+) {
+    #[cfg(test)]
+    audit::use_once(address, first, out.len());
+    cx.prg().fill_bits(address, first, bits, out);
+}
+
 /// Most bytes that a group of lanes takes on the wire.
 const LANE_BYTES: usize = LANES * 16;
 
@@ -165,6 +180,8 @@ pub(crate) fn deal<W: Word, D: Offline>(
     let mut given = [W::ZERO; LANES];
     let given = &mut given[..values.len()];
     if bits > 0 {
+        #[cfg(test)]
+        audit::use_once(address, first, values.len());
         cx.prg(Role::P0).fill(address, first, given);
     }
     for (value, &given) in values.iter_mut().zip(given.iter()) {
@@ -202,6 +219,8 @@ pub(crate) fn deal_plane<D: Offline>(
     lanes: usize,
     plane: u64,
 ) -> Result<(), LinkError> {
+    #[cfg(test)]
+    audit::use_once(address, first, 1);
     let mut given = [0u64];
     cx.prg(Role::P0).fill(address, first, &mut given);
     let bytes = (plane ^ given[0]).to_le_bytes();
@@ -216,6 +235,8 @@ pub(crate) fn deal_bits<W: Word, D: Offline>(
     bits: u32,
     values: &mut [W],
 ) -> Result<(), LinkError> {
+    #[cfg(test)]
+    audit::use_once(address, first, values.len());
     let mut given = [W::ZERO; LANES];
     let given = &mut given[..values.len()];
     cx.prg(Role::P0).fill(address, first, given);

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     At, Offline, Online, deal, deal_bits, deal_plane, dealt, dealt_plane, groups, lift::Lift,
-    load_plane, plane_len, store_plane,
+    load_plane, opening_masks, plane_len, store_plane,
 };
 
 /// The gate's public widths, in bits.
@@ -292,8 +292,8 @@ impl Relu {
             store_plane(sign ^ less[highest], &mut top[group.plane..][..size]);
             let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
             let start = group.stream / LANES as u64 * opened as u64;
-            cx.prg()
-                .fill(at.wire(AND_MASK), start, &mut masks[..opened]);
+            let and_masks = &mut masks[..opened];
+            opening_masks(cx, at.wire(AND_MASK), start, u64::BITS, and_masks);
             let to = &mut planes[group.plane * opened..];
             for i in 0..highest {
                 // From the top: [equal] of chunk `highest - i`, [less] of the one below it.

@@ -28,6 +28,7 @@ use super::{
     lift::Lift,
     lookup::Lookup,
     multiply::Multiply,
+    opening_masks,
     relu::{HiddenSign, Relu},
     widen::Widen,
 };
@@ -177,11 +178,7 @@ impl Softmax {
     pub fn cost(self, rows: usize) -> Cost {
         let (classes, thresholds) = (self.classes, self.thresholds());
         let one_hot = Cost::dealt(1, 1 << self.quarter_bits(), self.count_bits());
-        let any = Cost::dealt(
-            1,
-            self.together() << self.count_bits(),
-            self.maximum_bits(),
-        );
+        let any = Cost::dealt(1, self.together() << self.count_bits(), self.maximum_bits());
         self.widen().cost(rows, classes)
             + Cost::opening(rows * classes, self.quarter_bits())
             + one_hot * (rows * classes) as u64
@@ -423,8 +420,8 @@ impl Softmax {
         let quarter_bits = self.quarter_bits();
         for group in groups(at, rows, classes) {
             let mut turns = [0u64; LANES];
-            cx.prg()
-                .fill(here.wire(TURN), group.stream, &mut turns[..group.lanes]);
+            let lanes = &mut turns[..group.lanes];
+            opening_masks(cx, here.wire(TURN), group.stream, quarter_bits, lanes);
             let lanes = coarse[group.range()].iter_mut();
             for ((coarse, &value), turn) in lanes.zip(&values[group.range()]).zip(turns) {
                 *coarse = step_down(role, value, self.logit_bits(), self.quarter())
@@ -457,8 +454,8 @@ impl Softmax {
         let count_bits = self.count_bits();
         for group in groups(at, rows, thresholds) {
             let mut turns = [0u32; LANES];
-            cx.prg()
-                .fill(here.wire(COUNT), group.stream, &mut turns[..group.lanes]);
+            let lanes = &mut turns[..group.lanes];
+            opening_masks(cx, here.wire(COUNT), group.stream, count_bits, lanes);
             for (count, turn) in counts[group.range()].iter_mut().zip(turns) {
                 *count = count.plus(u64::from(turn)).low(count_bits);
             }
@@ -534,7 +531,6 @@ pub struct Tables<'a> {
     exponential: &'a [[u64; 2]],
     reciprocal: &'a [[u64; 2]],
 }
-
 
 /// A real number in fixed point, as an integer modulo 2^64.
 fn fixed(value: f64, fraction: u32) -> u64 {

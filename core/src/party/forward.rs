@@ -298,7 +298,8 @@ impl<R: Ring> Party<'_, R> {
         data: &mut impl Data,
     ) -> Result<(), RunError> {
         let classes = self.network.classes;
-        let exponent = self.session.format.fraction as i32 + self.session.softmax_exponent(self.network);
+        let exponent =
+            self.session.format.fraction as i32 + self.session.softmax_exponent(self.network);
         let one = R::ONE.left(exponent.max(0) as u32);
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if self.session.owner(sample) != self.role {

@@ -52,7 +52,10 @@ pub(super) fn wait_for(
             format!("{who} did not come within {} s", patience.as_secs()),
             "start it, or wait longer with --wait",
         ),
-        _ => Failure::new(format!("no connection from {who}: {error}"), "check the network"),
+        _ => Failure::new(
+            format!("no connection from {who}: {error}"),
+            "check the network",
+        ),
     })
 }
 

@@ -39,13 +39,23 @@ fn own_images(args: &PartyArgs, role: Role) -> Result<(Images, [u32; 2]), Failur
         Some(Samples(samples)) => (samples, 0),
         None => {
             let samples = settings::split(all.len(), args.session.share_of_p0)?;
-            (samples, if role == Role::P0 { 0 } else { samples[0] as usize })
+            (
+                samples,
+                if role == Role::P0 {
+                    0
+                } else {
+                    samples[0] as usize
+                },
+            )
         }
     };
     let count = samples[role.index()] as usize;
     if first + count > all.len() {
         return Err(Failure::new(
-            format!("{role} is to own {count} images, but there are {}", all.len()),
+            format!(
+                "{role} is to own {count} images, but there are {}",
+                all.len()
+            ),
             "correct --samples, or give other --data",
         ));
     }
@@ -115,7 +125,10 @@ impl InRing for Run<'_> {
         dealer.set_patience(Some(2 * patience)).map_err(broken)?;
         let peer = self.meet(patience)?;
         let waited = [peer.waited(), dealer.waited()];
-        let handles = [peer.patience().map_err(broken)?, dealer.patience().map_err(broken)?];
+        let handles = [
+            peer.patience().map_err(broken)?,
+            dealer.patience().map_err(broken)?,
+        ];
         let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
         let mut dealer = Link::new(dealer, Remote::Dealer, UNBOUNDED);
         let key = greet(session, role, &mut peer, &mut dealer)?;
@@ -143,8 +156,7 @@ impl InRing for Run<'_> {
         let report = RefCell::new(report);
         let sums = RefCell::new(Meter::default());
         let emit = |event| record(&report, &sums, session, role, start, event);
-        let revealed =
-            run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
+        let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
         report.borrow().finish();
         if let (Some(values), Some(path)) = (revealed, &args.output.save) {
             let parameters: Vec<Parameters> = network

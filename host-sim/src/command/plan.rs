@@ -46,5 +46,11 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     let samples = settings::split(total, args.session.share_of_p0)?;
     let session = settings::session(&args.session, model, samples, 0, None)?;
     let json = args.json;
-    in_ring(&session, Print { session: &session, json })
+    in_ring(
+        &session,
+        Print {
+            session: &session,
+            json,
+        },
+    )
 }

@@ -124,7 +124,13 @@ impl Train<'_> {
         let mut failures: Vec<(Actor, Failure)> = Vec::new();
         for (actor, event) in told {
             match (actor, event) {
-                (_, Event::Failed { message, consequence }) => {
+                (
+                    _,
+                    Event::Failed {
+                        message,
+                        consequence,
+                    },
+                ) => {
                     failures.push((actor, Failure::told(message, consequence)));
                 }
                 (Actor::Party(role), event) => {
@@ -256,7 +262,11 @@ impl Train<'_> {
 
     fn party_arguments(&self, role: Role, dealer: &str, way: &str, address: &str) -> Vec<String> {
         let (session, args) = (self.session, &self.args.session);
-        let ring = if session.format.ring == 32 { "u32" } else { "u64" };
+        let ring = if session.format.ring == 32 {
+            "u32"
+        } else {
+            "u64"
+        };
         let mut arguments: Vec<String> = vec!["party".to_owned(), "--supervised".to_owned()];
         let mut option = |name: &str, value: String| {
             arguments.extend([name.to_owned(), value]);
@@ -264,7 +274,10 @@ impl Train<'_> {
         option("--role", role.to_string());
         option("--dealer", dealer.to_owned());
         option(way, address.to_owned());
-        option("--model", args.model.clone().unwrap_or(session.model.name.to_string()));
+        option(
+            "--model",
+            args.model.clone().unwrap_or(session.model.name.to_string()),
+        );
         option("--share-of-p0", args.share_of_p0.to_string());
         option("--epochs", session.epochs.to_string());
         option("--batch", session.batch.to_string());
@@ -374,7 +387,11 @@ impl Actors {
     /// Why a process ended before it listened.
     fn first_failure(&mut self, told: &Receiver<Told>) -> Failure {
         while let Ok((actor, event)) = told.recv_timeout(Duration::from_secs(1)) {
-            if let Event::Failed { message, consequence } = event {
+            if let Event::Failed {
+                message,
+                consequence,
+            } = event
+            {
                 return Failure::told(message, consequence).of(&actor.to_string());
             }
         }
@@ -393,7 +410,8 @@ impl Actors {
         }
         match (outcome, silent) {
             (Err(failure), Some((actor, status))) if failure.is_consequence() => {
-                let status = status.map_or(String::new(), |status: ExitStatus| format!(" ({status})"));
+                let status =
+                    status.map_or(String::new(), |status: ExitStatus| format!(" ({status})"));
                 Err(Failure::new(
                     format!("the process of {actor} was killed{status}"),
                     "start the training again",

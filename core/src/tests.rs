@@ -1,0 +1,375 @@
+//! Whole sessions on one machine: both parties and the dealer over links that hold few bytes.
+
+extern crate std;
+
+use std::{thread, vec, vec::Vec};
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::Cost,
+    data::{Data, DataError},
+    dealer::{Dealer, Supply},
+    desk::Desk,
+    fixed::Format,
+    gate::{
+        audit::{self, Used},
+        bench::{End, duplex, key},
+    },
+    link::{Link, Remote},
+    meter::Meter,
+    model::{Layer, Model},
+    network::Network,
+    party::{Party, RunError, Unwatched},
+    plan::Plan,
+    ring::{Ring, Word, signed},
+    session::Session,
+    sharing::Share,
+};
+
+/// Images that follow from their number.
+struct Made {
+    first: u32,
+    classes: u8,
+}
+
+impl Data for Made {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        for (at, pixel) in out.iter_mut().enumerate() {
+            let bright = at as u32 % 10 == (self.first + sample) % 10;
+            *pixel = (at as u8).wrapping_mul(17) / 4 + if bright { 150 } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        Ok(((self.first + sample) % u32::from(self.classes)) as u8)
+    }
+}
+
+/// What a session left behind.
+struct Outcome {
+    /// For each party and stage, its shares of the parameters.
+    shares: [Vec<Vec<u128>>; 2],
+    meters: [Vec<Meter>; 2],
+    used: [Used; 2],
+}
+
+/// How a session is run.
+#[derive(Clone, Copy)]
+struct Way {
+    keys: u64,
+    weights: u64,
+    /// Bytes that a link holds.
+    capacity: usize,
+    /// Bytes that may be sent before the other end reads.
+    ahead: usize,
+    audited: bool,
+}
+
+const WAY: Way = Way {
+    keys: 3,
+    weights: 4,
+    capacity: 1 << 16,
+    ahead: 0,
+    audited: false,
+};
+
+impl Outcome {
+    fn parameters(&self, format: Format) -> Vec<f64> {
+        let scale = libm::scalbn(1.0, -(format.master() as i32));
+        let [first, second] = &self.shares;
+        let pairs = first.iter().flatten().zip(second.iter().flatten());
+        pairs
+            .map(|(a, b)| signed(a.wrapping_add(*b), format.wide()) as f64 * scale)
+            .collect()
+    }
+}
+
+fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
+    let Way {
+        capacity, ahead, ..
+    } = way;
+    let watch = || {
+        if way.audited {
+            audit::start()
+        }
+    };
+    let watched = || {
+        if way.audited {
+            audit::stop()
+        } else {
+            Used::new()
+        }
+    };
+    let network = session.check::<R>().unwrap();
+    let plan = Plan::new(session, &network);
+    let [end_p0, end_p1] = duplex(capacity);
+    let [supply, dealt] = duplex(capacity);
+    let [_unused, key_only] = duplex(1);
+    let keys = Role::BOTH.map(|role| key(way.keys, role));
+    let party = |role: Role, peer: End, dealer: End| {
+        watch();
+        let mut memory = vec![0; plan.arena_words::<R>(role)];
+        let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
+        let secret = key(way.weights, role);
+        let mut party =
+            Party::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
+        let mut desk = Desk::new(
+            role,
+            keys[role.index()].clone(),
+            Link::new(peer, Remote::Peer, ahead),
+            Link::new(dealer, Remote::Dealer, ahead),
+        );
+        let mut data = Made {
+            first: if role == Role::P0 {
+                0
+            } else {
+                session.samples[0]
+            },
+            classes: network.classes as u8,
+        };
+        let mut meters = Vec::new();
+        for iteration in 0..session.iterations() {
+            party
+                .iterate(&mut desk, iteration, &mut data, &mut Unwatched)
+                .unwrap();
+            meters.push(desk.take_meter());
+        }
+        let shares: Vec<Vec<u128>> = (0..network.stages.len())
+            .map(|stage| {
+                party
+                    .parameters(stage)
+                    .map(|s| Share::peel(s).to_u128())
+                    .collect()
+            })
+            .collect();
+        (shares, meters, watched())
+    };
+    thread::scope(|scope| {
+        let dealer = scope.spawn(|| {
+            watch();
+            let mut memory = vec![0; plan.dealer_arena_words::<R>()];
+            let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
+            let link = Link::new(supply, Remote::Party(Role::P1), ahead);
+            let mut supply = Supply::new(keys.clone(), link);
+            for iteration in 0..session.iterations() {
+                dealer.iterate(&mut supply, iteration).unwrap();
+            }
+            (watched(), supply)
+        });
+        let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
+        let (shares1, meters1, _) = party(Role::P1, end_p1, dealt);
+        let (shares0, meters0, used) = p0.join().unwrap();
+        let (dealt, _supply) = dealer.join().unwrap();
+        Outcome {
+            shares: [shares0, shares1],
+            meters: [meters0, meters1],
+            used: [used, dealt],
+        }
+    })
+}
+
+fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
+    let fraction = if R::BITS == 32 { 12 } else { 20 };
+    Session {
+        model: Model::new("test", input, layers).unwrap(),
+        format: Format::new::<R>(fraction).unwrap(),
+        samples: [11, 6],
+        batch,
+        micro_batch: batch,
+        epochs: 2,
+        limit: 0,
+        learning_rate: 1 << 20,
+        momentum: 7 << 21,
+        order: 5,
+        receiver: None,
+    }
+}
+
+const CONV: Layer = Layer::Conv2d {
+    channels: 3,
+    kernel: 3,
+    stride: 1,
+    padding: 1,
+};
+const POOL: Layer = Layer::AvgPool { window: 2 };
+const HEAD: Layer = Layer::Dense { units: 4 };
+
+/// Networks that between them use every kind of stage.
+fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
+    let strided = Layer::Conv2d {
+        channels: 2,
+        kernel: 2,
+        stride: 2,
+        padding: 0,
+    };
+    let hidden = Layer::Dense { units: 5 };
+    vec![
+        (
+            [6, 6, 1],
+            vec![CONV, POOL, Layer::Relu, Layer::Flatten, HEAD],
+        ),
+        (
+            [6, 6, 2],
+            vec![POOL, CONV, Layer::Relu, POOL, Layer::Flatten, HEAD],
+        ),
+        (
+            [5, 7, 1],
+            vec![strided, CONV, Layer::Relu, Layer::Flatten, HEAD],
+        ),
+        ([1, 1, 9], vec![hidden, Layer::Relu, hidden, HEAD]),
+        (
+            [7, 7, 1],
+            vec![
+                CONV,
+                Layer::AvgPool { window: 3 },
+                Layer::Relu,
+                Layer::Flatten,
+                HEAD,
+            ],
+        ),
+        ([3, 3, 1], vec![Layer::Flatten, HEAD]),
+    ]
+}
+
+#[test]
+fn what_is_sent_and_opened_is_what_the_plan_says() {
+    fn check<R: Ring>(input: [u16; 3], layers: &[Layer], micro_batch: u32) {
+        let mut session = session::<R>(input, layers, 5);
+        session.micro_batch = micro_batch;
+        let network = session.check::<R>().unwrap();
+        let plan = Plan::new(&session, &network);
+        let outcome = run::<R>(&session, WAY);
+        for iteration in 0..session.iterations() {
+            let batch = session.batch(iteration);
+            let mut samples = vec![0; batch.len as usize];
+            session.batch_samples(batch, 0, &mut samples);
+            for role in Role::BOTH {
+                let own = samples
+                    .iter()
+                    .filter(|&&s| session.owner(s) == role)
+                    .count();
+                let mut want = plan.lines::<R>(batch.len);
+                if batch.epoch == 0 {
+                    want[0].forward += plan.data::<R>(batch.len, own as u32);
+                }
+                let meter = &outcome.meters[role.index()][iteration as usize];
+                for (line, measured) in want.iter().zip(&meter.lines) {
+                    for (want, measured) in [line.forward, line.backward].iter().zip(measured) {
+                        let received = if role == Role::P1 {
+                            want.dealer_bytes
+                        } else {
+                            0
+                        };
+                        let want = Cost {
+                            dealer_bytes: received,
+                            ..*want
+                        };
+                        assert_eq!(*measured, want, "{} {role} {iteration}", line.name);
+                    }
+                }
+            }
+        }
+    }
+    for (input, layers) in networks() {
+        for micro_batch in [5, 2, 1] {
+            check::<u32>(input, &layers, micro_batch);
+        }
+        check::<u64>(input, &layers, 3);
+    }
+}
+
+#[test]
+fn micro_batches_change_nothing_to_the_bit() {
+    for (input, layers) in networks() {
+        let mut session = session::<u32>(input, &layers, 5);
+        let whole = run::<u32>(&session, WAY);
+        for size in [1, 2] {
+            session.micro_batch = size;
+            let parts = run::<u32>(&session, WAY);
+            assert!(parts.shares == whole.shares, "{layers:?} by {size}");
+        }
+    }
+}
+
+#[test]
+fn links_that_hold_few_bytes_never_stall() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let wide = run::<u32>(
+        &session,
+        Way {
+            ahead: 1 << 15,
+            ..WAY
+        },
+    );
+    for capacity in [64, 1] {
+        let narrow = run::<u32>(&session, Way { capacity, ..WAY });
+        assert!(narrow.shares == wide.shares);
+    }
+}
+
+#[test]
+fn no_stream_position_serves_two_values() {
+    for (input, layers) in networks() {
+        // One epoch: in later ones the data keeps its masks by design.
+        let mut session = session::<u32>(input, &layers, 5);
+        session.epochs = 1;
+        let outcome = run::<u32>(
+            &session,
+            Way {
+                audited: true,
+                ..WAY
+            },
+        );
+        // Within each set the audit has checked it; a mask may not serve as a dealt share either.
+        let [masks, dealt] = &outcome.used;
+        assert!(masks.len() > 1000 && dealt.len() > 1000);
+        assert!(masks.is_disjoint(dealt));
+    }
+}
+
+#[test]
+fn other_keys_give_other_shares_of_nearly_the_same_model() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let a = run::<u32>(&session, WAY);
+    let b = run::<u32>(&session, Way { keys: 8, ..WAY });
+    assert!(a.shares != b.shares);
+    let pairs = a.parameters(session.format).into_iter();
+    for (a, b) in pairs.zip(b.parameters(session.format)) {
+        assert!((a - b).abs() < 0.02, "{a} {b}");
+    }
+}
+
+#[test]
+fn too_little_memory_is_an_error_that_names_the_need() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let network: Network = session.check::<u32>().unwrap();
+    let plan = Plan::new(&session, &network);
+    let needed = plan.arena_words::<u32>(Role::P0);
+    let mut memory = vec![0; needed - 1];
+    let mut opened = vec![0u32; plan.opened_data_words(Role::P0)];
+    let secret = key(1, Role::P0);
+    let make = |memory: &mut [u64], opened: &mut [u32]| {
+        Party::<u32>::new(&session, &network, Role::P0, &secret, memory, opened).map(|_| ())
+    };
+    match make(&mut memory, &mut opened) {
+        Err(RunError::Arena(error)) => {
+            assert_eq!((error.needed, error.given), (needed, needed - 1))
+        }
+        other => panic!("{other:?}"),
+    }
+    memory.push(0);
+    assert!(make(&mut memory, &mut opened).is_ok());
+    let few = opened.len() - 1;
+    assert!(matches!(
+        make(&mut memory, &mut opened[..few]),
+        Err(RunError::OpenedData(_))
+    ));
+    let mut memory = vec![0; plan.dealer_arena_words::<u32>() - 1];
+    assert!(Dealer::<u32>::new(&session, &network, &mut memory).is_err());
+}

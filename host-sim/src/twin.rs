@@ -72,6 +72,11 @@ impl<'a> Twin<'a> {
         }
     }
 
+    /// The parameters as they stand.
+    pub fn parameters(&self) -> &[Parameters] {
+        &self.parameters
+    }
+
     fn operand(&self, index: usize) -> Vec<f32> {
         let divisor = self.network.stages[index].divisor as f32;
         let weights = &self.parameters[index].weights;
@@ -114,8 +119,8 @@ impl<'a> Twin<'a> {
         trace
     }
 
-    /// One step of gradient descent. `gradient scale` is the mean over the session's batch size, also
-    /// for a last batch that is shorter.
+    /// One step of gradient descent on `rows` images. The gradient is the sum over them, divided by
+    /// the session's `batch` size also when the last batch is shorter.
     pub fn step(&mut self, x: Vec<f32>, labels: &[u8], batch: u32) {
         let rows = labels.len();
         let classes = self.network.classes;

@@ -1,0 +1,254 @@
+//! The command line on good and bad input: every mistake ends in one line that names the remedy.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use ringlet_tests::{failure, ringlet, success};
+use serde_json::Value;
+
+fn model(dir: &Path, layers: &str) -> String {
+    let path = dir.join("model.json");
+    let text = format!(r#"{{"name":"mine","input":[8,8,1],"layers":[{layers}]}}"#);
+    fs::write(&path, text).expect("a file");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn plan_prints_its_keys() {
+    let out = success(&["plan", "--model", "convnet2", "--batch", "128", "--json"]);
+    let plan: Value = serde_json::from_str(&out).expect("JSON");
+    for key in [
+        "opened_values",
+        "online_bytes",
+        "rounds",
+        "dealer_bytes_p0_session",
+        "dealer_bytes_p1",
+        "arena_bytes_p0",
+        "arena_bytes_p1",
+    ] {
+        assert!(plan[key].is_u64(), "{key}: {plan}");
+    }
+    let layers = plan["layers"].as_array().expect("layers");
+    let sum = |way: &str, key: &str| -> u64 {
+        layers
+            .iter()
+            .filter_map(|layer| layer[way][key].as_u64())
+            .sum()
+    };
+    for key in ["opened_values", "online_bytes", "dealer_bytes_p1"] {
+        assert_eq!(
+            plan[key],
+            sum("forward", key) + sum("backward", key),
+            "{key}"
+        );
+    }
+    let names: Vec<&str> = layers
+        .iter()
+        .filter_map(|layer| layer["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "conv1+pool",
+            "relu1",
+            "conv2+pool",
+            "relu2",
+            "dense1",
+            "softmax"
+        ]
+    );
+    assert!(success(&["plan"]).contains("rounds"));
+}
+
+#[test]
+fn help_names_every_option() {
+    let help = success(&["train", "--help"]);
+    for option in [
+        "--model",
+        "--data",
+        "--epochs",
+        "--batch",
+        "--lr",
+        "--momentum",
+        "--seed",
+        "--limit",
+        "--link",
+        "--ring",
+        "--fraction-bits",
+        "--metrics",
+        "--save",
+        "--twin",
+        "--share-of-p0",
+    ] {
+        assert!(help.contains(option), "{option}");
+    }
+    assert!(!help.contains("supervised"));
+    for command in ["party", "dealer", "plan"] {
+        success(&[command, "--help"]);
+    }
+}
+
+#[test]
+fn wrong_numbers_are_refused() {
+    for (arguments, hint) in [
+        (&["--epochs", "0"][..], "number of epochs"),
+        (&["--batch", "0"], "batch size"),
+        (&["--micro-batch", "0"], "micro-batch size"),
+        (&["--limit", "0"], "--limit"),
+        (&["--batch", "5000"], "choose a smaller batch"),
+        (&["--lr", "0"], "learning rate"),
+        (&["--lr", "nan"], "--lr"),
+        (&["--lr=-1"], "--lr"),
+        (&["--momentum", "1"], "momentum"),
+        (&["--momentum=-0.5"], "--momentum"),
+        (&["--share-of-p0", "1.5"], "--share-of-p0"),
+        (&["--fraction-bits", "20"], "8 to 14"),
+        (&["--ring", "u64", "--fraction-bits", "40"], "8 to 20"),
+        (&["--model", "resnet"], "choose one of convnet1"),
+        (&["--model", "convnet2"], "8x8x1"),
+        (&["--data", "nowhere"], "no directory nowhere"),
+        (&["--metrics", "no/such/dir/file"], "cannot be written"),
+        (&["--save", "no/such/dir/file"], "cannot be written"),
+    ] {
+        let all: Vec<&str> = ["train"].iter().chain(arguments).copied().collect();
+        let line = failure(&all);
+        assert!(line.contains(hint), "{arguments:?}: {line}");
+    }
+    // What the parser refuses it explains itself.
+    for arguments in [
+        &["train", "--batch", "x"][..],
+        &["fly"],
+        &["party", "--role", "p7"],
+    ] {
+        let output = ringlet(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn models_that_do_not_fit_are_refused_by_layer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let conv = r#"{"conv2d":{"channels":4,"kernel":3,"stride":1,"padding":0}}"#;
+    let head = r#""flatten",{"dense":{"units":10}}"#;
+    for (layers, hint) in [
+        (String::new(), "no dense or conv layer"),
+        (
+            format!("{conv},{{\"dense\":{{\"units\":10}}}}"),
+            "layer 2 (dense): its input is an image of 6x6x4",
+        ),
+        (format!("\"relu\",{head}"), "layer 1 (relu)"),
+        (format!("{conv},\"relu\",\"relu\",{head}"), "layer 3 (relu)"),
+        (format!("{conv},\"relu\""), "last layer must be dense"),
+        (format!("{head},\"relu\""), "no activation after it"),
+        (
+            format!("{conv},{{\"avg_pool\":{{\"window\":9}}}},{head}"),
+            "layer 2 (avgpool)",
+        ),
+        (
+            format!("{{\"avg_pool\":{{\"window\":2}}}},{{\"avg_pool\":{{\"window\":2}}}},{head}"),
+            "larger window",
+        ),
+        (
+            r#"{"conv2d":{"channels":4,"kernel":11,"stride":1,"padding":0}}"#.to_owned(),
+            "layer 1 (conv)",
+        ),
+        (
+            r#"{"conv2d":{"channels":4,"kernel":3,"stride":0,"padding":0}}"#.to_owned(),
+            "layer 1 (conv)",
+        ),
+        (r#""flatten",{"dense":{"units":1}}"#.to_owned(), "2 to 128"),
+        ("\"swish\"".to_owned(), "not a model description"),
+    ] {
+        let path = model(dir.path(), &layers);
+        let line = failure(&["train", "--model", &path]);
+        assert!(line.contains(hint), "{layers}: {line}");
+    }
+    // And one that does fit runs.
+    let path = model(
+        dir.path(),
+        &format!("{conv},{{\"avg_pool\":{{\"window\":3}}}},\"relu\",{head}"),
+    );
+    success(&["train", "--model", &path, "--limit", "2", "--twin"]);
+}
+
+#[test]
+fn damaged_data_is_refused_by_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let data = dir.path().to_str().expect("UTF-8");
+    let refused = |hint: &str| {
+        let line = failure(&["train", "--data", data, "--limit", "1"]);
+        assert!(line.contains(hint), "{hint}: {line}");
+    };
+    refused("holds neither train-images-idx3-ubyte");
+    let image_file = |count: u32, len: usize| {
+        let mut bytes = Vec::new();
+        for number in [0x0803, count, 8, 8] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.resize(16 + len, 7);
+        bytes
+    };
+    let label_file = |labels: &[u8]| {
+        let mut bytes = Vec::new();
+        for number in [0x0801, labels.len() as u32] {
+            bytes.extend(number.to_be_bytes());
+        }
+        bytes.extend(labels);
+        bytes
+    };
+    for part in ["train", "t10k"] {
+        fs::write(
+            at(&format!("{part}-images-idx3-ubyte")),
+            image_file(40, 40 * 64),
+        )
+        .expect("a file");
+        fs::write(
+            at(&format!("{part}-labels-idx1-ubyte")),
+            label_file(&[3; 40]),
+        )
+        .expect("a file");
+    }
+    success(&["train", "--data", data, "--limit", "1"]);
+    fs::write(at("train-images-idx3-ubyte"), image_file(40, 39 * 64)).expect("a file");
+    refused("cut short");
+    fs::write(at("train-images-idx3-ubyte"), image_file(39, 39 * 64)).expect("a file");
+    refused("holds 39 images but");
+    fs::write(at("train-images-idx3-ubyte"), image_file(40, 40 * 64)).expect("a file");
+    fs::write(at("train-labels-idx1-ubyte"), label_file(&[10; 40])).expect("a file");
+    refused("has label 10");
+    fs::write(at("train-labels-idx1-ubyte"), [0x1F, 0x8B, 1, 2, 3]).expect("a file");
+    refused("is damaged");
+    fs::write(at("train-labels-idx1-ubyte"), b"hello").expect("a file");
+    refused("is not an IDX file");
+}
+
+#[test]
+fn a_busy_port_is_told_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let line = failure(&["dealer", "--listen", &address]);
+    assert!(line.contains("the port is taken"), "{line}");
+    let line = failure(&["dealer", "--listen", "not an address"]);
+    assert!(line.contains("host:port"), "{line}");
+}
+
+#[test]
+fn the_model_is_saved_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.safetensors");
+    let text = path.to_str().expect("UTF-8");
+    success(&["train", "--limit", "2", "--save", text]);
+    let bytes = fs::read(&path).expect("a file");
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header]).expect("a header");
+    assert_eq!(
+        header["conv1.weight"]["shape"],
+        serde_json::json!([3, 3, 1, 8])
+    );
+    assert_eq!(
+        header["dense1.weight"]["shape"],
+        serde_json::json!([288, 10])
+    );
+    assert!(header["__metadata__"]["ringlet.model"].is_string());
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+}

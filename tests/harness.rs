@@ -1,0 +1,220 @@
+//! What the tests that cross the crates share: the program, MNIST, and simulations whose links are
+//! recorded.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex, OnceLock, mpsc::channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use embedded_io::{ErrorType, Read, Write};
+use ringlet::{
+    data::{Images, OwnImages},
+    links::memory::{self, MemoryEnd},
+    roles::{Event, PartySetup, StageValues, greet, host_parties, run_dealer, run_party},
+};
+use ringlet_core::{
+    Role,
+    link::{Link, Remote},
+    party::Unwatched,
+    prg::Key,
+    session::Session,
+};
+
+/// The directory of the MNIST files, or none, saying so, where they are not to be had.
+pub fn mnist() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mnist");
+    let found = std::env::var_os("RINGLET_MNIST")
+        .map(PathBuf::from)
+        .or_else(|| beside.is_dir().then_some(beside));
+    if found.is_none() {
+        println!("skipped: no MNIST files; name their directory in RINGLET_MNIST");
+    }
+    found
+}
+
+/// The `ringlet` program, built the way this test was.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args(["build", "--quiet", "--locked", "--package", "ringlet"]);
+        cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo runs").success());
+        let test = std::env::current_exe().expect("a test has a path");
+        let profile = test.ancestors().nth(2).expect("a test lies in deps/");
+        profile.join(format!("ringlet{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+/// Runs the program to its end.
+pub fn ringlet(arguments: &[&str]) -> Output {
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// Standard output of a run that must succeed.
+pub fn success(arguments: &[&str]) -> String {
+    let output = ringlet(arguments);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {err}{out}");
+    out
+}
+
+/// The one line of a run that must fail.
+pub fn failure(arguments: &[&str]) -> String {
+    let output = ringlet(arguments);
+    let err = text(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?} went well");
+    assert_eq!(err.trim_end().lines().count(), 1, "{arguments:?}: {err}");
+    assert!(err.starts_with("error: "), "{arguments:?}: {err}");
+    err
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until `done` says so; panics with `what` if it takes too long.
+pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < limit, "{what} took too long");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// All bytes that one end sent.
+pub type Transcript = Arc<Mutex<Vec<u8>>>;
+
+/// A transport that keeps a copy of what it sends.
+pub struct Recorded {
+    inner: MemoryEnd,
+    sent: Transcript,
+}
+
+impl Recorded {
+    fn new(inner: MemoryEnd) -> (Self, Transcript) {
+        let sent = Transcript::default();
+        (
+            Recorded {
+                inner,
+                sent: sent.clone(),
+            },
+            sent,
+        )
+    }
+}
+
+impl ErrorType for Recorded {
+    type Error = io::Error;
+}
+
+impl Read for Recorded {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(bytes)
+    }
+}
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.sent.lock().expect("no panic").extend(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// What a recorded simulation left behind.
+pub struct Recording {
+    /// What P0 and P1 sent to each other, handshake included.
+    pub peer: [Vec<u8>; 2],
+    /// What the dealer sent to P0 and to P1, handshake included.
+    pub dealer: [Vec<u8>; 2],
+    /// What P0 and P1 sent to the dealer.
+    pub to_dealer: [Vec<u8>; 2],
+    /// Each party's shares of the model before each epoch and at the end.
+    pub shares: [Vec<Vec<StageValues>>; 2],
+    /// The model that was revealed to the session's receiver.
+    pub revealed: [Option<Vec<StageValues>>; 2],
+}
+
+/// Runs a session in the ring of 32 bits with the given keys; the first weights come from `weights`.
+pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
+    let network = session.check::<u32>().expect("a session that runs");
+    let [peer0, peer1] = memory::duplex().map(Recorded::new);
+    let [dealer0, party0] = memory::bounded().map(Recorded::new);
+    let [dealer1, party1] = memory::bounded().map(Recorded::new);
+    let split = session.samples[0] as usize;
+    let own = [
+        images.slice(0..split),
+        images.slice(split..split + session.samples[1] as usize),
+    ];
+    let (tell, told) = channel();
+    let ahead = usize::MAX / 4;
+    let network = &network;
+    let revealed = thread::scope(|scope| {
+        let links = [dealer0.0, dealer1.0];
+        scope.spawn(move || {
+            let links = links.map(|end| Link::new(end, Remote::Party(Role::P1), ahead));
+            let (session, [_p0, p1]) = host_parties(links, &keys).expect("equal sessions");
+            run_dealer::<u32, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
+        });
+        let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
+        let mut parties = Vec::new();
+        for ((role, (peer, dealer)), own) in Role::BOTH.into_iter().zip(ends).zip(own) {
+            let tell = tell.clone();
+            parties.push(scope.spawn(move || {
+                let mut peer = Link::new(peer, Remote::Peer, ahead);
+                let mut dealer = Link::new(dealer, Remote::Dealer, ahead);
+                let setup = PartySetup {
+                    session,
+                    network,
+                    role,
+                    secret: Key::new([weights.wrapping_add(role.index() as u8); 32]),
+                    key: greet(session, role, &mut peer, &mut dealer).expect("a handshake"),
+                    simulated: true,
+                };
+                let mut data = OwnImages::new(own, network.classes);
+                let emit = |event| {
+                    tell.send((role, event)).expect("a listener");
+                    Ok(())
+                };
+                run_party::<u32, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)
+                    .expect("a party that runs")
+            }));
+        }
+        drop(tell);
+        let mut parties = parties
+            .into_iter()
+            .map(|party| party.join().expect("no panic"));
+        [parties.next().flatten(), parties.next().flatten()]
+    });
+    let mut shares = [Vec::new(), Vec::new()];
+    for (role, event) in told {
+        if let Event::Shares { stages, .. } = event {
+            shares[role.index()].push(stages);
+        }
+    }
+    let taken = |transcript: Transcript| transcript.lock().expect("no panic").clone();
+    Recording {
+        peer: [taken(peer0.1), taken(peer1.1)],
+        dealer: [taken(dealer0.1), taken(dealer1.1)],
+        to_dealer: [taken(party0.1), taken(party1.1)],
+        shares,
+        revealed,
+    }
+}

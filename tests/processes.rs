@@ -1,0 +1,227 @@
+//! Roles as processes over TCP: together they train, and apart each says what went wrong.
+
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use ringlet_tests::{program, success, text, wait_until};
+
+/// A port that was free a moment ago.
+fn address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+fn start(arguments: &[&str]) -> Child {
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// How a process ended: whether well, and what it said.
+fn end(mut child: Child) -> (bool, String, String) {
+    wait_until("a process", Duration::from_secs(60), || {
+        child.try_wait().expect("a child").is_some()
+    });
+    let output = child.wait_with_output().expect("its output");
+    (
+        output.status.success(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// The one line of a process that must have failed.
+fn complaint(child: Child) -> String {
+    let (well, out, err) = end(child);
+    assert!(!well, "{out}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+    assert!(err.starts_with("error: "), "{err}");
+    err
+}
+
+fn dealer(at: &str) -> Child {
+    start(&["dealer", "--listen", at, "--wait", "20"])
+}
+
+fn party<'a>(role: &'a str, way: [&'a str; 2], dealer: &'a str, more: &[&'a str]) -> Child {
+    let mut arguments = vec![
+        "party", "--role", role, way[0], way[1], "--dealer", dealer, "--wait", "20",
+    ];
+    if !more.contains(&"--limit") {
+        arguments.extend(["--limit", "3"]);
+    }
+    arguments.extend(more);
+    start(&arguments)
+}
+
+#[test]
+fn threads_and_processes_make_the_same_model() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut models = Vec::new();
+    for link in ["memory", "tcp"] {
+        let path = dir.path().join(link);
+        let path = path.to_str().expect("UTF-8");
+        success(&[
+            "train",
+            "--link",
+            link,
+            "--limit",
+            "5",
+            "--seed",
+            "4",
+            "--share-of-p0",
+            "0.5",
+            "--twin",
+            "--save",
+            path,
+        ]);
+        models.push(std::fs::read(path).expect("a model"));
+    }
+    assert!(models[0] == models[1]);
+}
+
+#[test]
+fn roles_on_their_own_train_and_reveal_to_the_receiver_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.safetensors");
+    let path = path.to_str().expect("UTF-8");
+    let (d, p) = (address(), address());
+    let share = ["--share-of-p0", "0.5", "--reveal-to", "p1"];
+    let p1 = party(
+        "p1",
+        ["--peer", &p],
+        &d,
+        &[&share[..], &["--save", path]].concat(),
+    );
+    let p0 = party("p0", ["--listen", &p], &d, &share);
+    let dealer = dealer(&d);
+    for child in [p0, p1, dealer] {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+        assert!(out.contains("done"), "{out}");
+    }
+    assert!(std::fs::metadata(path).expect("a model").len() > 1000);
+    // The one who does not receive may not ask for a file.
+    let sender = ["--save", path, "--reveal-to", "p1"];
+    let line = complaint(party("p0", ["--listen", &p], &d, &sender));
+    assert!(line.contains("--reveal-to p0"), "{line}");
+}
+
+#[test]
+fn differing_sessions_are_refused_by_name_on_every_side() {
+    for (extra, what) in [
+        (&["--batch", "16"][..], "batch sizes"),
+        (&["--lr", "0.5"], "learning rates"),
+        (&["--momentum", "0.5"], "momenta"),
+        (&["--fraction-bits", "11"], "fraction bits"),
+        (&["--ring", "u64"], "rings"),
+        (&["--epochs", "3"], "numbers of epochs"),
+        (&["--share-of-p0", "0.25"], "numbers of samples"),
+        (&["--seed", "9"], "seeds"),
+        (&["--limit", "2"], "limits"),
+    ] {
+        let (d, p) = (address(), address());
+        let children = [
+            dealer(&d),
+            party("p0", ["--listen", &p], &d, &[]),
+            party("p1", ["--peer", &p], &d, extra),
+        ];
+        let lines = children.map(complaint);
+        assert!(lines[1].contains(what), "{lines:?}");
+        assert!(lines[2].contains(what), "{lines:?}");
+    }
+}
+
+#[test]
+fn two_parties_of_one_role_are_refused() {
+    let (d, p) = (address(), address());
+    let children = [
+        dealer(&d),
+        party("p0", ["--listen", &p], &d, &[]),
+        party("p0", ["--peer", &p], &d, &[]),
+    ];
+    let [_, one, other] = children.map(complaint);
+    assert!(
+        one.contains("two parties p0") && other.contains("two parties p0"),
+        "{one}{other}"
+    );
+}
+
+#[test]
+fn a_stranger_is_told_from_a_peer() {
+    let (d, p) = (address(), address());
+    let dealer = dealer(&d);
+    let party = party("p0", ["--listen", &p], &d, &[]);
+    let mut stream = None;
+    wait_until("listening", Duration::from_secs(20), || {
+        stream = TcpStream::connect(&p).ok();
+        stream.is_some()
+    });
+    let mut stream = stream.expect("a connection");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .expect("to send");
+    let line = complaint(party);
+    assert!(line.contains("does not speak Ringlet's protocol"), "{line}");
+    complaint(dealer);
+}
+
+#[test]
+fn roles_that_nobody_joins_give_up_with_the_remedy() {
+    let d = address();
+    let line = complaint(start(&["dealer", "--listen", &d, "--wait", "1"]));
+    assert!(line.contains("--wait"), "{line}");
+    let line = complaint(start(&[
+        "party", "--role", "p1", "--peer", &d, "--dealer", &d, "--wait", "1",
+    ]));
+    assert!(line.contains("cannot reach the dealer"), "{line}");
+}
+
+#[test]
+fn when_one_role_is_killed_all_end_and_say_so() {
+    for victim in 0..3 {
+        let (d, p) = (address(), address());
+        let mut children = [
+            dealer(&d),
+            party(
+                "p0",
+                ["--listen", &p],
+                &d,
+                &["--limit", "400", "--epochs", "50"],
+            ),
+            party(
+                "p1",
+                ["--peer", &p],
+                &d,
+                &["--limit", "400", "--epochs", "50"],
+            ),
+        ];
+        std::thread::sleep(Duration::from_millis(1500));
+        for child in &mut children {
+            assert!(
+                child.try_wait().expect("a child").is_none(),
+                "ended too soon"
+            );
+        }
+        children[victim].kill().expect("to kill");
+        let names = ["dealer", "p0", "p1"];
+        for (name, child) in names.into_iter().zip(children) {
+            if name == names[victim] {
+                continue;
+            }
+            let line = complaint(child);
+            assert!(
+                line.contains("closed the link"),
+                "{name} after {victim}: {line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Training in one process, and what comes of it.
+
+use ringlet::{
+    data::{Images, Part, load},
+    twin::{Parameters, Twin, floats},
+};
+use ringlet_core::{fixed::Format, model::Model, prg::Key, session::Session};
+use ringlet_tests::{mnist, record, success};
+use serde_json::Value;
+
+fn digits_session(images: &Images) -> Session {
+    Session {
+        model: Model::built_in("digits8").expect("built in"),
+        format: Format::new::<u32>(12).expect("widths that fit"),
+        samples: [images.len() as u32, 0],
+        batch: 50,
+        micro_batch: 50,
+        epochs: 1,
+        limit: 12,
+        learning_rate: 1 << 19,
+        momentum: 7 << 21,
+        order: 1,
+        receiver: None,
+    }
+}
+
+/// Joins both parties' shares of every stage.
+fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
+    let network = session.check::<u32>().expect("a session that runs");
+    let stages = network.stages.iter().zip(shares[0].iter().zip(shares[1]));
+    stages
+        .map(|(stage, (a, b))| {
+            let sums: Vec<u128> = a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect();
+            Parameters::decode(stage, session.format, &sums)
+        })
+        .collect()
+}
+
+#[test]
+fn the_protocol_follows_its_twin_weight_by_weight() {
+    let images = load(None, Part::Train).expect("built-in digits");
+    let session = digits_session(&images);
+    let network = session.check::<u32>().expect("a session that runs");
+    let keys = [Key::new([1; 32]), Key::new([2; 32])];
+    let recording = record(&session, &images, keys, 3);
+    let [p0, p1] = &recording.shares;
+    let mut twin = Twin::new(&network, &session, join(&session, [&p0[0], &p1[0]]));
+    for iteration in 0..session.iterations() {
+        let batch = session.batch(iteration);
+        let mut samples = vec![0; batch.len as usize];
+        session.batch_samples(batch, 0, &mut samples);
+        let x = samples
+            .iter()
+            .flat_map(|&s| floats(images.image(s as usize)));
+        let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
+        twin.step(x.collect(), &labels, session.batch);
+    }
+    let (first, last) = (
+        &join(&session, [&p0[0], &p1[0]]),
+        join(&session, [&p0[1], &p1[1]]),
+    );
+    let (mut error, mut moved) = (0f32, 0f32);
+    for ((trained, twin), first) in last.iter().zip(twin.parameters()).zip(first) {
+        let pairs = |a: &Parameters| {
+            a.weights
+                .iter()
+                .chain(&a.biases)
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        for ((a, b), c) in pairs(trained).iter().zip(pairs(twin)).zip(pairs(first)) {
+            error = error.max((a - b).abs());
+            moved = moved.max((a - c).abs());
+        }
+    }
+    println!("weights moved by up to {moved}, and differ from the twin's by up to {error}");
+    assert!(moved > 0.1 && error < 0.02, "{moved} {error}");
+}
+
+#[test]
+fn the_receiver_alone_learns_the_model() {
+    let images = load(None, Part::Train).expect("built-in digits");
+    for receiver in ringlet_core::Role::BOTH {
+        let mut session = digits_session(&images);
+        session.limit = 2;
+        session.receiver = Some(receiver);
+        let keys = [Key::new([1; 32]), Key::new([2; 32])];
+        let recording = record(&session, &images, keys, 3);
+        assert!(recording.revealed[receiver.other().index()].is_none());
+        let got = recording.revealed[receiver.index()]
+            .as_ref()
+            .expect("a model");
+        let [p0, p1] = &recording.shares;
+        let last = join(&session, [&p0[1], &p1[1]]);
+        let network = session.check::<u32>().expect("a session that runs");
+        for ((stage, values), want) in network.stages.iter().zip(got).zip(last) {
+            assert_eq!(Parameters::decode(stage, session.format, values), want);
+        }
+    }
+}
+
+/// The records of a metrics file by their kind.
+fn metrics(path: &std::path::Path, kind: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("a metrics file");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .filter(|record: &Value| record["kind"] == kind)
+        .collect()
+}
+
+#[test]
+fn the_default_run_learns_the_digits_as_well_as_its_twin() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    success(&["train", "--twin", "--seed", "1", "--metrics", path]);
+    let epochs = metrics(&file, "epoch");
+    let last = epochs.last().expect("an epoch");
+    let accuracy = last["accuracy"].as_f64().expect("an accuracy");
+    let twin = last["twin_accuracy"].as_f64().expect("a twin");
+    println!("digits8: {accuracy:.4}, twin {twin:.4}");
+    assert!(accuracy > 0.93, "{accuracy}");
+    assert!((accuracy - twin).abs() <= 0.02, "{accuracy} {twin}");
+}
+
+#[test]
+fn data_of_both_parties_and_odd_batches_train_in_either_ring() {
+    for ring in ["u32", "u64"] {
+        let out = success(&[
+            "train",
+            "--twin",
+            "--seed",
+            "2",
+            "--share-of-p0",
+            "0.4",
+            "--batch",
+            "100",
+            "--epochs",
+            "2",
+            "--micro-batch",
+            "37",
+            "--lr",
+            "0.0625",
+            "--ring",
+            ring,
+        ]);
+        let line = out
+            .lines()
+            .find(|line| line.starts_with("epoch 2"))
+            .expect("an epoch");
+        let numbers: Vec<f64> = line
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        assert!(
+            numbers[0] > 70.0 && (numbers[0] - numbers[1]).abs() < 3.0,
+            "{ring}: {line}"
+        );
+        assert!(out.contains("every value kept the range contract"), "{out}");
+    }
+}
+
+#[test]
+fn values_outside_the_range_contract_are_told_with_their_layer() {
+    let out = success(&["train", "--lr", "16", "--limit", "60", "--seed", "3"]);
+    assert!(out.contains("outside the range contract at "), "{out}");
+}
+
+#[test]
+fn an_epoch_of_mnist_costs_no_accuracy() {
+    let Some(mnist) = mnist() else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    success(&[
+        "train",
+        "--model",
+        "convnet2",
+        "--data",
+        mnist.to_str().expect("UTF-8"),
+        "--batch",
+        "128",
+        "--lr",
+        "0.0625",
+        "--momentum",
+        "0.875",
+        "--epochs",
+        "1",
+        "--twin",
+        "--seed",
+        "1",
+        "--metrics",
+        file.to_str().expect("UTF-8"),
+    ]);
+    let iterations = metrics(&file, "iteration");
+    let plan: Value = serde_json::from_str(&success(&[
+        "plan", "--model", "convnet2", "--batch", "128", "--json",
+    ]))
+    .expect("a plan in JSON");
+    let sum = |key: &str| {
+        iterations
+            .iter()
+            .map(|r| r[key].as_u64().unwrap_or(0))
+            .sum::<u64>()
+    };
+    assert_eq!(sum("dealer_bytes_p0"), plan["dealer_bytes_p0_session"]);
+    // Every whole batch costs what the plan says, to the byte.
+    assert_eq!(iterations.len(), 469);
+    for record in &iterations[..468] {
+        assert_eq!(record["online_bytes_p0"], plan["online_bytes"]);
+        assert_eq!(record["dealer_bytes_p1"], plan["dealer_bytes_p1"]);
+        assert_eq!(record["rounds"], plan["rounds"]);
+        assert_eq!(record["opened_values"], plan["opened_values"]);
+    }
+    let limit =
+        |key: &str, most: u64| assert!(plan[key].as_u64().is_some_and(|v| v <= most), "{key}");
+    limit("online_bytes", 15_500_000);
+    limit("dealer_bytes_p1", 50_000_000);
+    limit("dealer_bytes_p0_session", 32);
+    limit("rounds", 45);
+    let seconds: f64 = iterations
+        .iter()
+        .filter_map(|r| r["seconds"].as_f64())
+        .sum();
+    let epoch = &metrics(&file, "epoch")[0];
+    let accuracy = epoch["accuracy"].as_f64().expect("an accuracy");
+    let twin = epoch["twin_accuracy"].as_f64().expect("a twin");
+    println!(
+        "convnet2: {accuracy:.4}, twin {twin:.4}, {:.3} s per iteration",
+        seconds / iterations.len() as f64
+    );
+    assert!(accuracy > 0.96, "{accuracy}");
+    assert!((accuracy - twin).abs() <= 0.005, "{accuracy} {twin}");
+}

@@ -13,8 +13,9 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 use ringlet::{
     data::{Images, OwnImages},
+    event::{Event, StageValues},
     links::memory::{self, MemoryEnd},
-    roles::{Event, PartySetup, StageValues, greet, host_parties, run_dealer, run_party},
+    roles::{PartySetup, greet, host_parties, run_dealer, run_party},
 };
 use ringlet_core::{
     Role,

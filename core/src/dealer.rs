@@ -10,7 +10,7 @@ use crate::{
     arena::{Arena, ArenaTooSmall},
     gate::{
         Offline,
-        bilinear::{Bilinear, RowMask, whole_masks},
+        bilinear::{Bilinear, RowMask, Span, whole_masks},
         softmax::Tables,
     },
     link::{Link, LinkError},
@@ -175,8 +175,11 @@ impl<'a, R: Ring> Dealer<'a, R> {
             let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
             Bilinear(stage.linear).deal_forward(
                 supply,
-                (product, first.into()),
-                rows,
+                Span {
+                    product,
+                    first: first.into(),
+                    rows,
+                },
                 x,
                 self.stages[index].weights,
                 scratch,
@@ -221,8 +224,12 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 continue;
             }
             let product = place::address(iteration, index, Use::InputGradient);
-            let place = (product, first.into());
-            gate.deal_input_gradient(supply, place, rows, dy, memory.weights, scratch)?;
+            let span = Span {
+                product,
+                first: first.into(),
+                rows,
+            };
+            gate.deal_input_gradient(supply, span, dy, memory.weights, scratch)?;
 
             let before = &self.network.stages[index - 1];
             let len = before.linear.output_len();

@@ -2,7 +2,6 @@
 //! same thing.
 
 use embedded_io::{Read, Write};
-use heapless::{String, Vec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -37,29 +36,98 @@ pub struct Hello {
 enum Answer {
     /// The party's key.
     Key([u8; Key::LEN]),
-    /// The parties differ, or the dealer cannot serve them.
-    Refused(Reason),
+    /// The parties do not fit together.
+    Refused(Mismatch),
 }
 
-/// Why a handshake was refused, in words.
-pub type Reason = String<160>;
+/// A public parameter on which the roles must agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[allow(missing_docs, reason = "each is a field of the session")]
+pub enum Parameter {
+    Model,
+    Ring,
+    FractionBits,
+    Samples,
+    Batch,
+    MicroBatch,
+    Epochs,
+    Limit,
+    LearningRate,
+    Momentum,
+    Order,
+    Receiver,
+}
 
-/// Why a handshake failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HelloError {
-    /// The link failed.
-    Link(LinkError),
+impl core::fmt::Display for Parameter {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Parameter::Model => "models",
+            Parameter::Ring => "rings",
+            Parameter::FractionBits => "fraction bits",
+            Parameter::Samples => "numbers of samples",
+            Parameter::Batch => "batch sizes",
+            Parameter::MicroBatch => "micro-batch sizes",
+            Parameter::Epochs => "numbers of epochs",
+            Parameter::Limit => "limits of iterations",
+            Parameter::LearningRate => "learning rates",
+            Parameter::Momentum => "momenta",
+            Parameter::Order => "seeds of the samples' order",
+            Parameter::Receiver => "receivers of the model",
+        })
+    }
+}
+
+/// Why two roles do not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Mismatch {
     /// The other end does not speak this protocol at all.
     Foreign,
     /// The other end runs another version: update the older one.
     Version(u16),
-    /// Both ends have the same role, or the role is taken.
+    /// Both parties have the same role.
     Role(Role),
-    /// The sessions differ in the named parameter: start both with the same.
-    Differs(&'static str),
-    /// The dealer refused, for this reason.
-    Refused(Reason),
-    /// The session's description is longer than a message may be.
+    /// The sessions differ: start both parties with the same.
+    Differs(Parameter),
+}
+
+impl core::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Mismatch::Foreign => f.write_str("the other end does not speak Ringlet's protocol"),
+            Mismatch::Version(version) => write!(
+                f,
+                "the other end has protocol version {version}, this one has {VERSION}"
+            ),
+            Mismatch::Role(role) => write!(f, "there are two parties {role}"),
+            Mismatch::Differs(parameter) => write!(f, "the parties have different {parameter}"),
+        }
+    }
+}
+
+impl Mismatch {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Mismatch::Foreign => "check the address, and that a ringlet runs there",
+            Mismatch::Version(_) => "update the older program",
+            Mismatch::Role(_) => "start one as p0 and one as p1",
+            Mismatch::Differs(_) => "start both with the same",
+        }
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelloError {
+    /// The link failed.
+    Link(LinkError),
+    /// The other end does not fit.
+    Mismatch(Mismatch),
+    /// The dealer refused: what it heard does not fit together.
+    Refused(Mismatch),
+    /// The session's description is longer than a message may be: use a model with fewer layers.
     TooLong,
 }
 
@@ -67,27 +135,20 @@ impl core::fmt::Display for HelloError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             HelloError::Link(error) => error.fmt(f),
-            HelloError::Foreign => f.write_str("the other end does not speak Ringlet's protocol"),
-            HelloError::Version(version) => write!(
-                f,
-                "the other end has protocol version {version}, this one has {VERSION}: update the older"
-            ),
-            HelloError::Role(role) => write!(
-                f,
-                "there are two parties {role}: start one as {}",
-                role.other()
-            ),
-            HelloError::Differs(what) => write!(
-                f,
-                "the parties have different {what}: start both with the same"
-            ),
-            HelloError::Refused(reason) => write!(f, "the dealer refused: {reason}"),
+            HelloError::Mismatch(mismatch) => mismatch.fmt(f),
+            HelloError::Refused(mismatch) => write!(f, "the dealer refused: {mismatch}"),
             HelloError::TooLong => f.write_str("the model's description is too long to be sent"),
         }
     }
 }
 
 impl core::error::Error for HelloError {}
+
+impl From<Mismatch> for HelloError {
+    fn from(mismatch: Mismatch) -> Self {
+        HelloError::Mismatch(mismatch)
+    }
+}
 
 impl From<LinkError> for HelloError {
     fn from(error: LinkError) -> Self {
@@ -109,11 +170,11 @@ fn receive<T: Read + Write, M: DeserializeOwned>(link: &mut Link<T>) -> Result<M
     link.receive(&mut head)?;
     let len = usize::from(u16::from_le_bytes([head[4], head[5]]));
     if head[..4] != MAGIC || len > MAX_BODY {
-        return Err(HelloError::Foreign);
+        return Err(Mismatch::Foreign.into());
     }
     let mut body = [0; MAX_BODY];
     link.receive(&mut body[..len])?;
-    postcard::from_bytes(&body[..len]).map_err(|_| HelloError::Foreign)
+    postcard::from_bytes(&body[..len]).map_err(|_| Mismatch::Foreign.into())
 }
 
 impl Hello {
@@ -131,9 +192,9 @@ impl Hello {
         send(link, self)?;
         let other: Hello = receive_hello(link)?;
         if other.role == self.role {
-            return Err(HelloError::Role(self.role));
+            return Err(Mismatch::Role(self.role).into());
         }
-        self.compare(&other)
+        Ok(self.compare(&other)?)
     }
 
     /// Greets the dealer and waits for this party's key.
@@ -141,30 +202,46 @@ impl Hello {
         send(link, self)?;
         match receive(link)? {
             Answer::Key(key) => Ok(Key::new(key)),
-            Answer::Refused(reason) => Err(HelloError::Refused(reason)),
+            Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
         }
     }
 
     /// Says what differs between two sessions, if anything.
-    pub fn compare(&self, other: &Hello) -> Result<(), HelloError> {
+    pub fn compare(&self, other: &Hello) -> Result<(), Mismatch> {
         let (a, b) = (&self.session, &other.session);
+        // Every field by name: a new one does not compile until it is compared.
+        let Session {
+            model,
+            format,
+            samples,
+            batch,
+            micro_batch,
+            epochs,
+            limit,
+            learning_rate,
+            momentum,
+            order,
+            receiver,
+        } = a;
         let checks = [
-            (a.model == b.model, "models"),
-            (a.format.ring == b.format.ring, "rings"),
-            (a.format.fraction == b.format.fraction, "fraction bits"),
-            (a.samples == b.samples, "numbers of samples"),
-            (a.batch == b.batch, "batch sizes"),
-            (a.micro_batch == b.micro_batch, "micro-batch sizes"),
-            (a.epochs == b.epochs, "numbers of epochs"),
-            (a.limit == b.limit, "limits of iterations"),
-            (a.learning_rate == b.learning_rate, "learning rates"),
-            (a.momentum == b.momentum, "momenta"),
-            (a.order == b.order, "seeds of the samples' order"),
-            (a.receiver == b.receiver, "receivers of the model"),
-            (a == b, "parameters"),
+            (*model == b.model, Parameter::Model),
+            (format.ring == b.format.ring, Parameter::Ring),
+            (
+                format.fraction == b.format.fraction,
+                Parameter::FractionBits,
+            ),
+            (*samples == b.samples, Parameter::Samples),
+            (*batch == b.batch, Parameter::Batch),
+            (*micro_batch == b.micro_batch, Parameter::MicroBatch),
+            (*epochs == b.epochs, Parameter::Epochs),
+            (*limit == b.limit, Parameter::Limit),
+            (*learning_rate == b.learning_rate, Parameter::LearningRate),
+            (*momentum == b.momentum, Parameter::Momentum),
+            (*order == b.order, Parameter::Order),
+            (*receiver == b.receiver, Parameter::Receiver),
         ];
-        match checks.iter().find(|(same, _)| !same) {
-            Some((_, what)) => Err(HelloError::Differs(what)),
+        match checks.into_iter().find(|(same, _)| !same) {
+            Some((_, parameter)) => Err(Mismatch::Differs(parameter)),
             None => Ok(()),
         }
     }
@@ -174,7 +251,7 @@ impl Hello {
 pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, HelloError> {
     let hello: Hello = receive(link)?;
     if hello.version != VERSION {
-        return Err(HelloError::Version(hello.version));
+        return Err(Mismatch::Version(hello.version).into());
     }
     Ok(hello)
 }
@@ -185,27 +262,6 @@ pub fn send_key<T: Read + Write>(link: &mut Link<T>, key: &Key) -> Result<(), He
 }
 
 /// The dealer's answer to a party that may not.
-pub fn refuse<T: Read + Write>(link: &mut Link<T>, why: &HelloError) -> Result<(), HelloError> {
-    let mut reason: Vec<u8, 160> = Vec::new();
-    // A longer text is cut; every text of this module fits.
-    let _ = core::fmt::Write::write_fmt(&mut Cut(&mut reason), format_args!("{why}"));
-    let reason = core::str::from_utf8(&reason).unwrap_or_default();
-    send(
-        link,
-        &Answer::Refused(Reason::try_from(reason).unwrap_or_default()),
-    )
-}
-
-/// Writes as much ASCII as there is room for.
-struct Cut<'a>(&'a mut Vec<u8, 160>);
-
-impl core::fmt::Write for Cut<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for byte in text.bytes().filter(u8::is_ascii) {
-            if self.0.push(byte).is_err() {
-                break;
-            }
-        }
-        Ok(())
-    }
+pub fn refuse<T: Read + Write>(link: &mut Link<T>, why: Mismatch) -> Result<(), HelloError> {
+    send(link, &Answer::Refused(why))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     data::Images,
-    roles::{Event, StageValues},
+    event::{Event, StageValues},
     twin::{Parameters, Twin, floats},
 };
 

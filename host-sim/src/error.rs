@@ -1,6 +1,5 @@
 //! What went wrong, in one line, with what to do about it.
 
-use crate::roles::Event;
 use ringlet_core::{
     fixed::FormatError, hello::HelloError, link::LinkError, party::RunError, session::SessionError,
 };
@@ -39,14 +38,6 @@ impl Failure {
         }
     }
 
-    /// What a role tells of it.
-    pub fn event(&self) -> Event {
-        Event::Failed {
-            message: self.to_string(),
-            consequence: self.consequence,
-        }
-    }
-
     /// Whether this only follows from another role's failure.
     pub fn is_consequence(&self) -> bool {
         self.consequence
@@ -81,14 +72,12 @@ impl From<LinkError> for Failure {
 
 impl From<HelloError> for Failure {
     fn from(error: HelloError) -> Self {
-        match error {
-            HelloError::Link(error) => error.into(),
-            HelloError::Foreign => Failure::new(
-                error.to_string(),
-                "check the address, and that a ringlet of this version runs there",
-            ),
-            error => Failure::new(error.to_string(), ""),
-        }
+        let remedy = match error {
+            HelloError::Link(error) => return error.into(),
+            HelloError::Mismatch(mismatch) | HelloError::Refused(mismatch) => mismatch.remedy(),
+            HelloError::TooLong => "use a model with fewer layers",
+        };
+        Failure::new(error.to_string(), remedy)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod command;
 pub mod data;
 pub mod error;
+pub mod event;
 pub mod links;
 pub mod model_file;
 pub mod ranges;

@@ -7,6 +7,7 @@ use ringlet::{
     cli::{Cli, Command},
     command,
     error::Failure,
+    event::Event,
     supervision,
 };
 
@@ -37,7 +38,7 @@ fn supervised(supervised: bool, outcome: Result<(), Failure>) -> Result<(), Fail
     match outcome {
         Err(failure) if supervised => {
             // If the supervisor is gone there is nobody to tell.
-            let _ = supervision::send(io::stdout(), &failure.event());
+            let _ = supervision::send(io::stdout(), &Event::from(&failure));
             std::process::exit(1)
         }
         outcome => outcome,

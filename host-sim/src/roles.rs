@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
+use crate::{
+    error::Failure,
+    event::{Event, StageValues},
+};
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     data::Data,
     dealer::{Dealer, Supply},
     desk::Desk,
-    hello::{Hello, HelloError, receive_hello, refuse, send_key},
+    hello::{Hello, HelloError, Mismatch, receive_hello, refuse, send_key},
     link::Link,
-    meter::Meter,
     network::Network,
     party::{Party, RunError, Watch},
     plan::Plan,
@@ -19,46 +22,6 @@ use ringlet_core::{
     session::Session,
     sharing::Share,
 };
-use serde::{Deserialize, Serialize};
-
-use crate::error::Failure;
-
-/// A stage's parameters, weights then biases, in Z_2^2L: one party's shares, or their sums.
-pub type StageValues = Vec<u128>;
-
-/// What a party tells whoever started it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Event {
-    /// The address at which the role waits for others.
-    Listening(String),
-    /// An iteration is done.
-    Iteration {
-        /// The iteration, from 0.
-        iteration: u32,
-        /// Its samples.
-        samples: u32,
-        /// Seconds that it took.
-        seconds: f64,
-        /// What was sent and opened.
-        meter: Box<Meter>,
-    },
-    /// A party's shares of the model before epoch `epoch`: to a simulation alone, which may see both.
-    Shares {
-        /// Whole epochs done.
-        epoch: u32,
-        /// Stage by stage.
-        stages: Vec<StageValues>,
-    },
-    /// The role ended as it should.
-    Done,
-    /// The role failed.
-    Failed {
-        /// What to tell the user.
-        message: String,
-        /// Whether it only follows from another role's failure.
-        consequence: bool,
-    },
-}
 
 /// What a party needs beside its links.
 pub struct PartySetup<'a> {
@@ -159,10 +122,10 @@ pub fn host_parties<T: Read + Write>(
         [Err(error), _] | [_, Err(error)] => return turn_away(links, error),
     };
     if heard[0].role == heard[1].role {
-        return turn_away(links, HelloError::Role(heard[0].role));
+        return turn_away(links, Mismatch::Role(heard[0].role).into());
     }
     if let Err(error) = heard[0].compare(&heard[1]) {
-        return turn_away(links, error);
+        return turn_away(links, error.into());
     }
     if heard[0].role == Role::P1 {
         links.swap(0, 1);
@@ -175,9 +138,11 @@ pub fn host_parties<T: Read + Write>(
 }
 
 fn turn_away<T: Read + Write, O>(mut links: [Link<T>; 2], why: HelloError) -> Result<O, Failure> {
-    for link in &mut links {
-        // A party that is gone needs no answer.
-        let _ = refuse(link, &why);
+    if let HelloError::Mismatch(mismatch) = why {
+        for link in &mut links {
+            // A party that is gone needs no answer.
+            let _ = refuse(link, mismatch);
+        }
     }
     Err(why.into())
 }

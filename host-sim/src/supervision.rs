@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use crate::{error::Failure, roles::Event};
+use crate::{error::Failure, event::Event};
 
 /// No event is longer: the shares of the largest model fit.
 const MAX_EVENT: u32 = 1 << 30;

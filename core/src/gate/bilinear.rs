@@ -220,6 +220,17 @@ pub(crate) fn deal_words<R: Ring, D: Offline>(
     Ok(())
 }
 
+/// The rows that a product is made for, and where its dealt part stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Stream of the dealt product.
+    pub product: Address,
+    /// Place in the whole batch of the first row.
+    pub first: u64,
+    /// Number of rows.
+    pub rows: usize,
+}
+
 /// The gate for one map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bilinear(pub Linear);
@@ -260,18 +271,21 @@ impl Bilinear {
         Cost::dealt(1, self.0.weight_len(), bits)
     }
 
-    /// Shares of map(x, w) for `rows` samples, at scale 2f in Z_2^L. `product` is the stream of the
-    /// dealt product, `first` the place of the first row in the whole batch.
+    /// Shares of map(x, w) for `rows` samples, at scale 2f in Z_2^L.
     pub fn forward<R: Ring, O: Online>(
         self,
         cx: &mut O,
-        (product, first): (Address, u64),
-        rows: usize,
+        span: Span,
         x: Rows<'_, R>,
         w: Whole<'_, R>,
         out: &mut [Share<R>],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
+        let Span {
+            product,
+            first,
+            rows,
+        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let out = &mut Share::peel_slice_mut(out)[..rows * output];
         out.fill(R::ZERO);
@@ -300,12 +314,16 @@ impl Bilinear {
     pub fn deal_forward<R: Ring, D: Offline>(
         self,
         cx: &mut D,
-        (product, first): (Address, u64),
-        rows: usize,
+        span: Span,
         x: RowMask<'_>,
         w: &[R],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
+        let Span {
+            product,
+            first,
+            rows,
+        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(rows);
         let (a, scratch) = scratch.split_at_mut(block * input);
@@ -328,13 +346,17 @@ impl Bilinear {
     pub fn input_gradient<R: Ring, O: Online>(
         self,
         cx: &mut O,
-        (product, first): (Address, u64),
-        rows: usize,
+        span: Span,
         dy: Rows<'_, R>,
         w: Whole<'_, R>,
         out: &mut [Share<R>],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
+        let Span {
+            product,
+            first,
+            rows,
+        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let out = &mut Share::peel_slice_mut(out)[..rows * input];
         out.fill(R::ZERO);
@@ -365,12 +387,16 @@ impl Bilinear {
     pub fn deal_input_gradient<R: Ring, D: Offline>(
         self,
         cx: &mut D,
-        (product, first): (Address, u64),
-        rows: usize,
+        span: Span,
         dy: RowMask<'_>,
         w: &[R],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
+        let Span {
+            product,
+            first,
+            rows,
+        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(rows);
         let (wt, scratch) = scratch.split_at_mut(self.0.weight_len());

@@ -2,7 +2,7 @@
 //!
 //! The comparison that yields the sign is against the mask's low bits, which the dealer knows, so it
 //! is a table lookup at the public opening: the low n-2 bits are cut in chunks, the dealer shares each
-//! chunk's unary table T[v] = [v < a_j], and equality is a difference of neighbours. One multi-input
+//! chunk's unary table `T[v] = [v < a_j]`, and equality is a difference of neighbours. One multi-input
 //! AND joins the chunks. Bits are worked on 64 elements at a time, as planes.
 
 use bytemuck::TransparentWrapper;
@@ -426,8 +426,8 @@ impl Relu {
         for below in 0..above {
             let all = outside(0, below + 1);
             share ^= all & (less[below] & public ^ less_masks[below]);
-            for i in 0..=below {
-                share ^= outside(1 << i, below + 1) & less[below] & equal_masks[i];
+            for (i, equal_mask) in equal_masks[..=below].iter().enumerate() {
+                share ^= outside(1 << i, below + 1) & less[below] & equal_mask;
             }
         }
         let mut next = first / LANES as u64 * self.chunks.products() as u64;
@@ -438,8 +438,8 @@ impl Relu {
                 Some(below) => share ^= outside(set, below + 1) & product,
                 None => {
                     let deepest = usize::BITS as usize - 1 - set.leading_zeros() as usize;
-                    for below in deepest..above {
-                        share ^= outside(set, below + 1) & less[below] & product;
+                    for (below, less) in less.iter().enumerate().skip(deepest) {
+                        share ^= outside(set, below + 1) & less & product;
                     }
                 }
             }

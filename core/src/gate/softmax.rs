@@ -4,7 +4,7 @@
 //!    only be known to a quarter: every logit is stepped down to quarters and opened against a mask
 //!    whose one-hot vector the dealer shares; each party turns it by the public opening, sums it from
 //!    the top, and so holds shares of "at least t" for every threshold t. Summed over the logits these
-//!    are counts; one small lookup makes [count > 0], and their sum is the maximum in quarters.
+//!    are counts; one small lookup makes `count > 0`, and their sum is the maximum in quarters.
 //! 2. Clip. d = z - max + 15.25 lies below 15.5, and ReLU cuts it at 0.
 //! 3. Exponential, by lookup at eighths with a line between (the error of e^r ~ 1 + r for |r| < 1/8
 //!    is below 2^-7 of each value, so below 2^-9 of a probability).

@@ -7,7 +7,7 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, RowMask, Rows, Whole, mask_rows},
+        bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows},
     },
     kernel::pool,
     link::Segment,
@@ -118,8 +118,11 @@ impl<R: Ring> Party<'_, R> {
         let out = &mut self.back[..rows * len];
         Bilinear(stage.linear).input_gradient(
             desk,
-            (product, micro.first.into()),
-            rows,
+            Span {
+                product,
+                first: micro.first.into(),
+                rows,
+            },
             Rows {
                 opened: Public::wrap_slice(&self.front[..rows * stage.linear.output_len()]),
                 mask: Self::gradient_mask(micro, index),

@@ -10,7 +10,7 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, RowMask, Rows, Whole, mask_rows, mask_whole},
+        bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows, mask_whole},
     },
     kernel::pool,
     link::Segment,
@@ -227,8 +227,11 @@ impl<R: Ring> Party<'_, R> {
         let product = place::address(iteration, index, Use::Forward);
         Bilinear(stage.linear).forward(
             desk,
-            (product, micro.first.into()),
-            rows,
+            Span {
+                product,
+                first: micro.first.into(),
+                rows,
+            },
             Rows {
                 opened: Public::wrap_slice(&memory.operand[..rows * stage.linear.input_len()]),
                 mask: Self::operand_mask(self.session, self.samples, micro, index),

@@ -18,9 +18,10 @@ use ringlet_core::{
 use crate::{
     cli::DealerArgs,
     error::Failure,
+    event::Event,
     links::tcp::{TcpEnd, accept},
     report::bytes,
-    roles::{Event, host_parties, run_dealer},
+    roles::{host_parties, run_dealer},
     secrets::Secrets,
     settings::{InRing, in_ring},
     supervision,

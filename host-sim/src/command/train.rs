@@ -24,6 +24,7 @@ use crate::{
     collect::{Collector, Record},
     data::{Images, OwnImages, Part, load},
     error::Failure,
+    event::Event,
     links::{
         memory::{self, MemoryEnd},
         waited::Waited,
@@ -31,7 +32,7 @@ use crate::{
     model_file::{check_writable, save},
     ranges::watches,
     report::{Report, Spent, layer_table, plan_lines, range_lines, time_table},
-    roles::{Event, PartySetup, greet, host_parties, run_dealer, run_party},
+    roles::{PartySetup, greet, host_parties, run_dealer, run_party},
     secrets::Secrets,
     settings::{self, InRing, in_ring},
     supervision,
@@ -302,7 +303,7 @@ impl Train<'_> {
 fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(), Failure>) {
     let event = match role() {
         Ok(()) => Event::Done,
-        Err(failure) => failure.event(),
+        Err(failure) => Event::from(&failure),
     };
     // Nobody listens only when the run has failed already.
     let _ = tell.send((actor, event));

@@ -3,53 +3,44 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream, ToSocketAddrs},
-    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    sync::mpsc::Receiver,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use embedded_io::{ErrorType, Read, Write};
 
-use super::waited::Waited;
+use super::{
+    outbox::{CHUNK, Outbox},
+    waited::Waited,
+};
 
-/// Bytes that are gathered before they are handed to the writer.
-const CHUNK: usize = 1 << 16;
-/// Chunks of a bounded link that may wait to be written.
-const CHUNKS: usize = 64;
 /// Pause between attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
-
-enum Outgoing {
-    Free(Sender<Vec<u8>>),
-    Bounded(SyncSender<Vec<u8>>),
-}
 
 /// One end of a TCP connection.
 pub struct TcpEnd {
     stream: TcpStream,
-    outgoing: Option<Outgoing>,
+    outbox: Option<Outbox>,
     writer: Option<JoinHandle<()>>,
-    gathered: Vec<u8>,
     taken: Box<[u8]>,
     next: usize,
-    waited: Waited,
     filled: usize,
+    waited: Waited,
 }
 
 impl TcpEnd {
-    /// An end that takes any number of bytes while the other does not read.
+    /// An end that takes any number of bytes while the other does not read: between the parties.
     pub fn free(stream: TcpStream) -> io::Result<Self> {
-        let (sender, chunks) = channel();
-        TcpEnd::new(stream, Outgoing::Free(sender), chunks)
+        TcpEnd::new(stream, Outbox::free())
     }
 
-    /// An end that waits once a few megabytes are unread: for the dealer's constant memory.
+    /// An end that waits once a few megabytes are unread: for the dealer.
     pub fn bounded(stream: TcpStream) -> io::Result<Self> {
-        let (sender, chunks) = sync_channel(CHUNKS);
-        TcpEnd::new(stream, Outgoing::Bounded(sender), chunks)
+        TcpEnd::new(stream, Outbox::bounded())
     }
 
-    fn new(stream: TcpStream, outgoing: Outgoing, chunks: Receiver<Vec<u8>>) -> io::Result<Self> {
+    fn new(stream: TcpStream, (outbox, chunks): (Outbox, Receiver<Vec<u8>>)) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut sink = stream.try_clone()?;
         let writer = thread::spawn(move || {
@@ -62,13 +53,12 @@ impl TcpEnd {
         });
         Ok(TcpEnd {
             stream,
-            outgoing: Some(outgoing),
+            outbox: Some(outbox),
             writer: Some(writer),
-            gathered: Vec::new(),
             taken: vec![0; CHUNK].into(),
             next: 0,
-            waited: Waited::default(),
             filled: 0,
+            waited: Waited::default(),
         })
     }
 
@@ -86,23 +76,6 @@ impl TcpEnd {
     pub fn waited(&self) -> Waited {
         self.waited.clone()
     }
-
-    fn hand_over(&mut self) -> io::Result<()> {
-        if self.gathered.is_empty() {
-            return Ok(());
-        }
-        let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
-        let sent = match &self.outgoing {
-            Some(Outgoing::Free(sender)) => sender.send(chunk).is_ok(),
-            Some(Outgoing::Bounded(sender)) => self.waited.time(|| sender.send(chunk).is_ok()),
-            None => false,
-        };
-        if sent {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
 }
 
 /// How long an end's reads may take.
@@ -118,8 +91,9 @@ impl Patience {
 impl Drop for TcpEnd {
     fn drop(&mut self) {
         // What was sent still leaves; then the other end sees the link closed.
-        let _ = self.hand_over();
-        self.outgoing = None;
+        if let Some(mut outbox) = self.outbox.take() {
+            let _ = outbox.hand_over(&self.waited);
+        }
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -132,15 +106,17 @@ impl ErrorType for TcpEnd {
 
 impl Write for TcpEnd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() >= CHUNK {
-            self.hand_over()?;
+        match &mut self.outbox {
+            Some(outbox) => outbox.put(bytes, &self.waited),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
         }
-        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.hand_over()
+        match &mut self.outbox {
+            Some(outbox) => outbox.hand_over(&self.waited),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,12 @@
+//! Ringlet's protocol core: two-party private training of convolutional networks, with a dealer.
+//!
+//! No standard library, no heap, no panics on anything that a peer or a file can send. The caller
+//! brings memory ([`plan::Plan`] says how much), connected transports ([`link::Link`] wraps any
+//! `embedded-io` one) and, for a party that owns samples, the samples ([`data::Data`]). A computing
+//! party is a [`party::Party`] at a [`desk::Desk`]; the other role is [`dealer::Dealer`].
+
 #![no_std]
-#![doc = "Ringlet's protocol core."]
+
 mod arena;
 pub mod cost;
 pub mod data;

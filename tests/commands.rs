@@ -156,6 +156,10 @@ fn models_that_do_not_fit_are_refused_by_layer() {
             "layer 1 (conv)",
         ),
         (r#""flatten",{"dense":{"units":1}}"#.to_owned(), "2 to 128"),
+        (
+            r#""flatten",{"dense":{"units":65535}},{"dense":{"units":65535}}"#.to_owned(),
+            "layer 3 (dense)",
+        ),
         ("\"swish\"".to_owned(), "not a model description"),
     ] {
         let path = model(dir.path(), &layers);

@@ -82,6 +82,8 @@ pub enum ModelError {
     TooLarge(Place, [usize; 2]),
     /// A dense layer follows an image that was not flattened.
     Unflattened(Place, [usize; 3]),
+    /// A tensor of the layer has more values than the core numbers.
+    TooManyValues(Place),
     /// The layer may not stand here; says what must come before it.
     Misplaced(Place, &'static str),
     /// More stages than the core has room for.
@@ -116,6 +118,10 @@ impl core::fmt::Display for ModelError {
             ModelError::TooLarge(place, [h, w]) => {
                 write!(f, "{place}: it does not fit over an image of {h}x{w}")
             }
+            ModelError::TooManyValues(place) => write!(
+                f,
+                "{place}: its weights or outputs are more than {MAX_LEN} values"
+            ),
             ModelError::Unflattened(place, [h, w, c]) => write!(
                 f,
                 "{place}: its input is an image of {h}x{w}x{c}; put a flatten before it"
@@ -135,8 +141,17 @@ impl core::fmt::Display for ModelError {
 
 impl core::error::Error for ModelError {}
 
-/// The most values of any tensor of one sample.
-const MAX_LEN: usize = 1 << 24;
+/// The most weights of a stage, and the most values of a tensor of one sample.
+pub const MAX_LEN: usize = 1 << 24;
+
+/// A product that stays within [`MAX_LEN`].
+fn within(place: Place, factors: &[usize]) -> Result<usize, ModelError> {
+    factors
+        .iter()
+        .try_fold(1usize, |product, &factor| product.checked_mul(factor))
+        .filter(|&product| product <= MAX_LEN)
+        .ok_or(ModelError::TooManyValues(place))
+}
 
 impl Network {
     /// Gathers the layers of `model` in stages.
@@ -178,7 +193,8 @@ const RELU: usize = 2;
 impl Builder {
     fn new(model: &Model) -> Result<Self, ModelError> {
         let shape = model.input.map(usize::from);
-        if shape.contains(&0) || shape.iter().product::<usize>() > MAX_LEN {
+        let values = shape.iter().map(|&side| side as u64).product::<u64>();
+        if shape.contains(&0) || values > MAX_LEN as u64 {
             return Err(ModelError::Input(model.input));
         }
         Ok(Builder {
@@ -220,10 +236,20 @@ impl Builder {
                 if conv.kernel > padded || conv.padding >= conv.kernel {
                     return Err(ModelError::TooLarge(place, [height, width]));
                 }
+                within(place, &[conv.kernel, conv.kernel, channels, conv.outputs])?;
+                let [rows, columns] = conv.output();
+                within(place, &[rows, columns, conv.outputs])?;
+                within(
+                    place,
+                    &[
+                        height + 2 * conv.padding,
+                        width + 2 * conv.padding,
+                        channels,
+                    ],
+                )?;
                 let number = self.number(CONV);
                 self.push(Linear::Conv(conv), "conv", number)?;
-                let [height, width] = conv.output();
-                self.shape = [height, width, conv.outputs];
+                self.shape = [rows, columns, conv.outputs];
             }
             Layer::Dense { units } => {
                 if units == 0 {
@@ -232,6 +258,7 @@ impl Builder {
                 if height * width > 1 {
                     return Err(ModelError::Unflattened(place, self.shape));
                 }
+                within(place, &[channels, units.into()])?;
                 let number = self.number(DENSE);
                 let dense = Dense {
                     inputs: channels,
@@ -254,9 +281,6 @@ impl Builder {
                 }
             }
             Layer::Flatten => self.shape = [1, 1, self.shape.iter().product()],
-        }
-        if self.shape.iter().product::<usize>() > MAX_LEN {
-            return Err(ModelError::TooLarge(place, [height, width]));
         }
         Ok(())
     }

@@ -41,6 +41,12 @@ pub struct Session {
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
 pub const RATE_FRACTION: u32 = 24;
 
+/// The most samples of a batch.
+const MAX_BATCH: u32 = 1 << 20;
+
+/// The most values of a tensor of one micro-batch.
+const MAX_MICRO_BATCH_VALUES: u64 = 1 << 28;
+
 /// Power of two by which gradients are scaled up, so that small ones stay above one unit.
 const GRADIENT_EXPONENT: i32 = 5;
 
@@ -62,6 +68,8 @@ pub enum SessionError {
     },
     /// More samples, batches or epochs than can be numbered.
     TooLong,
+    /// A micro-batch of this network has more values than memory can hold.
+    TooLarge,
     /// Momentum must lie below 1.
     Momentum,
     /// The learning rate is too large or too small to be written in the ring.
@@ -81,6 +89,9 @@ impl core::fmt::Display for SessionError {
             SessionError::TooLong => {
                 f.write_str("the run has more iterations or samples than can be numbered")
             }
+            SessionError::TooLarge => f.write_str(
+                "a micro-batch of this model has too many values: choose a smaller micro-batch",
+            ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
             SessionError::LearningRate => {
                 f.write_str("the learning rate is too large or too small for this ring")
@@ -153,6 +164,15 @@ impl Session {
                 batch: self.batch,
                 samples,
             });
+        }
+        let largest = network
+            .stages
+            .iter()
+            .flat_map(|stage| [stage.entering_len(), stage.linear.output_len()])
+            .max();
+        let values = largest.unwrap_or(0) as u64 * u64::from(self.micro_batch());
+        if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
+            return Err(SessionError::TooLarge);
         }
         self.epochs
             .checked_mul(self.iterations_per_epoch())

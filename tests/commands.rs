@@ -41,6 +41,15 @@ fn plan_prints_its_keys() {
             "{key}"
         );
     }
+    // A layer's gates add up to the layer.
+    for layer in layers {
+        for way in ["forward", "backward"] {
+            let gates = layer["gates"].as_array().expect("gates").iter();
+            let own = gates.filter(|gate| gate["direction"] == way);
+            let sum: u64 = own.filter_map(|gate| gate["online_bytes"].as_u64()).sum();
+            assert_eq!(layer[way]["online_bytes"], sum, "{layer}");
+        }
+    }
     let names: Vec<&str> = layers
         .iter()
         .filter_map(|layer| layer["name"].as_str())

@@ -30,6 +30,19 @@ pub struct Line {
     pub backward: Cost,
 }
 
+/// Cost of one gate in one iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateCost {
+    /// The line of the plan that it belongs to.
+    pub line: usize,
+    /// The gate, or what is opened for it.
+    pub gate: &'static str,
+    /// Whether it belongs to the way back.
+    pub backward: bool,
+    /// Its cost.
+    pub cost: Cost,
+}
+
 /// The line of a stage's bilinear map.
 pub(crate) fn map_line(stage: usize) -> usize {
     2 * stage
@@ -225,99 +238,143 @@ impl<'a> Plan<'a> {
         Cost::opening(values, self.session.format.ring).online_bytes
     }
 
+    /// Visits every gate of one iteration over `len` samples with its line, its direction and its
+    /// cost, all but the opening of data. Gates of equal name in a line add up.
+    pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
+        let size = self.session.micro_batch();
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            self.whole_batch(stage, index, &mut visit);
+            for (rows, times) in [(size, len / size), (len % size, 1)] {
+                if rows > 0 {
+                    let mut visit = |gate: GateCost| {
+                        visit(GateCost {
+                            cost: gate.cost * u64::from(times),
+                            ..gate
+                        });
+                    };
+                    self.map_gates(stage, index, rows as usize, &mut visit);
+                    self.activation_gates::<R>(stage, index, rows as usize, &mut visit);
+                }
+            }
+        }
+    }
+
     /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data.
     pub fn lines<R: Ring>(&self, len: u32) -> Vec<Line, MAX_LINES> {
         let mut lines = Vec::new();
-        let size = self.session.micro_batch();
+        let last = self.network.stages.len() - 1;
         for (index, stage) in self.network.stages.iter().enumerate() {
-            let last = index + 1 == self.network.stages.len();
-            let mut map = self.whole_batch(stage, index);
-            let mut activation = [Cost::ZERO; 2];
-            for rows in [size, len % size] {
-                let times = u64::from(if rows == size { len / size } else { 1 });
-                if rows == 0 || times == 0 {
-                    continue;
-                }
-                let [forward, backward] = self.map_costs(stage, index, rows as usize);
-                map[0] += forward * times;
-                map[1] += backward * times;
-                let [forward, backward] =
-                    self.activation_costs::<R>(stage, index, last, rows as usize);
-                activation[0] += forward * times;
-                activation[1] += backward * times;
-            }
-            let names = if last {
-                [
-                    stage.name.clone(),
-                    Name::try_from("softmax").unwrap_or_default(),
-                ]
+            let after = if index == last {
+                Name::try_from("softmax").unwrap_or_default()
             } else {
-                [stage.name.clone(), stage.activation_name.clone()]
+                stage.activation_name.clone()
             };
-            for (name, [forward, backward]) in names.into_iter().zip([map, activation]) {
+            for name in [stage.name.clone(), after] {
                 let _ = lines.push(Line {
                     name,
-                    forward,
-                    backward,
+                    forward: Cost::ZERO,
+                    backward: Cost::ZERO,
                 });
             }
         }
+        self.gates::<R>(len, |gate| {
+            let line: &mut Line = &mut lines[gate.line];
+            if gate.backward {
+                line.backward += gate.cost;
+            } else {
+                line.forward += gate.cost;
+            }
+        });
         lines
     }
 
-    /// What a stage's map costs once in an iteration: its weights and their update.
-    fn whole_batch(&self, stage: &Stage, index: usize) -> [Cost; 2] {
+    /// What a stage's map costs once in an iteration: its weights and their update. All stages'
+    /// weights are opened together, and so are all velocities: the first line has the round.
+    fn whole_batch(&self, stage: &Stage, index: usize, visit: &mut impl FnMut(GateCost)) {
         let ring = self.session.format.ring;
-        let mut forward = Cost::opening(stage.linear.weight_len(), ring);
+        let line = map_line(index);
+        let rounds = Cost::rounds(u64::from(index == 0));
+        visit(GateCost {
+            line,
+            gate: "weights",
+            backward: false,
+            cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
+        });
+        visit(GateCost {
+            line,
+            gate: "weight gradient",
+            backward: true,
+            cost: Bilinear(stage.linear).weight_gradient_cost(ring),
+        });
         let velocity = self.gates.velocity().cost(1, stage.parameters());
-        let mut backward = Bilinear(stage.linear).weight_gradient_cost(ring)
-            + Cost {
+        visit(GateCost {
+            line,
+            gate: "velocity",
+            backward: true,
+            cost: Cost {
                 rounds: 0,
                 ..velocity
-            };
-        // All stages' weights are opened together, and so are all velocities.
-        if index == 0 {
-            forward.rounds += 1;
-            backward.rounds += 1;
-        }
-        [forward, backward]
+            } + rounds,
+        });
     }
 
-    fn map_costs(&self, stage: &Stage, index: usize, rows: usize) -> [Cost; 2] {
-        let ring = self.session.format.ring;
-        let gate = Bilinear(stage.linear);
-        let mut forward = gate.forward_cost(ring, rows);
-        let mut backward = Cost::opening(rows * stage.linear.output_len(), ring) + Cost::rounds(1);
-        if index > 0 {
-            let operand = Cost::opening(rows * stage.linear.input_len(), ring);
-            forward += operand + Cost::rounds(1);
-            backward += gate.input_gradient_cost(ring, rows);
-        }
-        [forward, backward]
-    }
-
-    fn activation_costs<R: Ring>(
+    fn map_gates(
         &self,
         stage: &Stage,
         index: usize,
-        last: bool,
         rows: usize,
-    ) -> [Cost; 2] {
+        visit: &mut impl FnMut(GateCost),
+    ) {
+        let ring = self.session.format.ring;
+        let gate = Bilinear(stage.linear);
+        let mut map = |gate, backward, cost| {
+            visit(GateCost {
+                line: map_line(index),
+                gate,
+                backward,
+                cost,
+            });
+        };
+        if index > 0 {
+            let opening = Cost::opening(rows * stage.linear.input_len(), ring);
+            map("operand", false, opening + Cost::rounds(1));
+        }
+        map("product", false, gate.forward_cost(ring, rows));
+        let opening = Cost::opening(rows * stage.linear.output_len(), ring);
+        map("gradient", true, opening + Cost::rounds(1));
+        if index > 0 {
+            map("input gradient", true, gate.input_gradient_cost(ring, rows));
+        }
+    }
+
+    fn activation_gates<R: Ring>(
+        &self,
+        stage: &Stage,
+        index: usize,
+        rows: usize,
+        visit: &mut impl FnMut(GateCost),
+    ) {
         let out = stage.linear.output_len();
-        if last {
-            return [self.gates.softmax.cost(rows), Cost::ZERO];
+        let mut activation = |gate, backward, cost| {
+            visit(GateCost {
+                line: activation_line(index),
+                gate,
+                backward,
+                cost,
+            });
+        };
+        if index + 1 == self.network.stages.len() {
+            activation("softmax", false, self.gates.softmax.cost(rows));
+            return;
         }
         let drop = self.session.gradient_drop(self.network, index);
         if stage.relu {
-            [
-                self.gates.relu::<R>().cost(rows, out),
-                self.gates.select(drop).cost(rows, out),
-            ]
+            activation("relu", false, self.gates.relu::<R>().cost(rows, out));
+            activation("select", true, self.gates.select(drop).cost(rows, out));
         } else {
-            [
-                self.gates.widen().cost(rows, out),
-                self.gates.widen_back(drop).cost(rows, out),
-            ]
+            activation("widen", false, self.gates.widen().cost(rows, out));
+            let back = self.gates.widen_back(drop).cost(rows, out);
+            activation("widen", true, back);
         }
     }
 

@@ -254,6 +254,16 @@ struct LineJson<'a> {
     name: &'a str,
     forward: CostJson,
     backward: CostJson,
+    gates: Vec<GateJson>,
+}
+
+/// A gate's cost as JSON.
+#[derive(Serialize)]
+struct GateJson {
+    gate: &'static str,
+    direction: &'static str,
+    #[serde(flatten)]
+    cost: CostJson,
 }
 
 #[derive(Serialize)]
@@ -331,13 +341,36 @@ pub fn plan_json<'a, R: Ring>(
         arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
         layers: lines
             .iter()
-            .map(|line| LineJson {
+            .enumerate()
+            .map(|(index, line)| LineJson {
                 name: &line.name,
                 forward: line.forward.into(),
                 backward: line.backward.into(),
+                gates: gate_costs::<R>(&plan, session.batch, index),
             })
             .collect(),
     }
+}
+
+/// The gates of a line; data stands with the first layer, where it is opened.
+fn gate_costs<R: Ring>(plan: &Plan<'_>, batch: u32, line: usize) -> Vec<GateJson> {
+    let mut gates = Vec::new();
+    let mut push = |gate, backward, cost: Cost| {
+        gates.push(GateJson {
+            gate,
+            direction: if backward { "backward" } else { "forward" },
+            cost: cost.into(),
+        });
+    };
+    if line == 0 {
+        push("data", false, plan.data::<R>(batch, batch));
+    }
+    plan.gates::<R>(batch, |gate| {
+        if gate.line == line {
+            push(gate.gate, gate.backward, gate.cost);
+        }
+    });
+    gates
 }
 
 /// The plan of a session as a table.

@@ -10,6 +10,8 @@ use crate::{
     Role,
     cost::Cost,
     fixed::Format,
+    kernel::{conv::Conv, dense::Dense, linear::Linear},
+    link::Segment,
     ring::{Ring, Word, signed},
     sharing::{Public, Share},
 };
@@ -17,6 +19,7 @@ use crate::{
 use super::{
     At, Online,
     bench::{Values, run},
+    bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows, mask_whole, whole_masks},
     lookup::Lookup,
     multiply::Multiply,
     plane_len,
@@ -166,6 +169,167 @@ fn relu_costs_what_the_design_says() {
     assert_eq!(relu.cost(160, 6272).dealer_bytes, elements * 207 / 8);
     assert_eq!(select.cost(160, 6272).online_bytes, elements * 20 / 8);
     assert_eq!(select.cost(160, 6272).dealer_bytes, elements * 68 / 8);
+}
+
+#[test]
+fn bilinear_products_match_the_plain_ones() {
+    let conv = |kernel, stride, padding, pool| {
+        Linear::Conv(Conv {
+            height: 7,
+            width: 6,
+            inputs: 2,
+            outputs: 3,
+            kernel,
+            stride,
+            padding,
+            pool,
+        })
+    };
+    let dense = Linear::Dense(Dense {
+        inputs: 19,
+        outputs: 7,
+    });
+    for linear in [
+        dense,
+        conv(3, 1, 1, 1),
+        conv(3, 1, 1, 2),
+        conv(5, 2, 2, 1),
+        conv(2, 1, 0, 3),
+    ] {
+        bilinear_against_plain::<u32>(linear);
+        bilinear_against_plain::<u64>(linear);
+    }
+}
+
+/// All three products of one map on random operands: every ring element is allowed.
+fn bilinear_against_plain<R: Ring>(linear: Linear) {
+    let rows = 18;
+    let gate = Bilinear(linear);
+    let (input, output, weights) = (linear.input_len(), linear.output_len(), linear.weight_len());
+    let mut values = Values::new(31);
+    let mut tensor = |len: usize| -> [Vec<R>; 2] {
+        [0, 1].map(|_| (0..len).map(|_| values.word::<R>()).collect())
+    };
+    let (x, w, g) = (tensor(rows * input), tensor(weights), tensor(rows * output));
+    let whole = AT.wire(0);
+    let stream = |gate: u32| At { gate, ..AT }.wire(0);
+    let (x_mask, g_mask) = (
+        RowMask::Fresh {
+            address: stream(60),
+            first: 5,
+        },
+        RowMask::Fresh {
+            address: stream(61),
+            first: 5,
+        },
+    );
+    let span = |gate: u32| Span {
+        product: stream(gate),
+        first: 5,
+        rows,
+    };
+    let scratch = |role: Option<Role>| match role {
+        Some(_) => vec![R::ZERO; gate.scratch_len(rows)],
+        None => vec![R::ZERO; gate.dealer_scratch_len(rows)],
+    };
+    let (made, cost) = run(
+        17,
+        1 << 20,
+        |cx| {
+            let mut b = vec![R::ZERO; weights];
+            whole_masks(cx, whole, &mut b);
+            let mut scratch = scratch(None);
+            gate.deal_forward(cx, span(62), x_mask, &b, &mut scratch)?;
+            gate.deal_input_gradient(cx, span(63), g_mask, &b, &mut scratch)?;
+            let mut sum = vec![R::ZERO; weights];
+            gate.accumulate_weight_gradient(cx, rows, x_mask, g_mask, &mut sum, &mut scratch);
+            gate.deal_weight_gradient(cx, stream(64), &mut sum)
+        },
+        |cx| {
+            let role = cx.role();
+            let (mut x, mut w, mut g) = (mine(role, &x), mine(role, &w), mine(role, &g));
+            let masked = [
+                mask_rows(cx, x_mask, rows, input, Share::wrap_slice_mut(&mut x)),
+                mask_whole(cx, whole, Share::wrap_slice_mut(&mut w)),
+                mask_rows(cx, g_mask, rows, output, Share::wrap_slice_mut(&mut g)),
+            ];
+            cx.open(&mut masked.map(|masked| Segment::words(masked, R::BITS)))?;
+            let x = Rows {
+                opened: Public::wrap_slice(&x),
+                mask: x_mask,
+            };
+            let g = Rows {
+                opened: Public::wrap_slice(&g),
+                mask: g_mask,
+            };
+            let w = Whole {
+                opened: Public::wrap_slice(&w),
+                mask: whole,
+            };
+            let mut scratch = scratch(Some(role));
+            let (mut y, mut dx, mut dw) = (
+                vec![R::ZERO; rows * output],
+                vec![R::ZERO; rows * input],
+                vec![R::ZERO; weights],
+            );
+            gate.forward(
+                cx,
+                span(62),
+                x,
+                w,
+                Share::wrap_slice_mut(&mut y),
+                &mut scratch,
+            )?;
+            gate.input_gradient(
+                cx,
+                span(63),
+                g,
+                w,
+                Share::wrap_slice_mut(&mut dx),
+                &mut scratch,
+            )?;
+            let dw_shares = Share::wrap_slice_mut(&mut dw);
+            gate.weight_gradient(cx, rows, x, g, dw_shares, &mut scratch);
+            gate.finish_weight_gradient(cx, stream(64), dw_shares)?;
+            Ok([y, dx, dw])
+        },
+    );
+    let sum = |shares: [&[R]; 2]| -> Vec<R> {
+        shares[0]
+            .iter()
+            .zip(shares[1])
+            .map(|(a, b)| a.plus(*b))
+            .collect()
+    };
+    let plain = |pair: &[Vec<R>; 2]| sum([&pair[0], &pair[1]]);
+    let (x, w, g) = (plain(&x), plain(&w), plain(&g));
+    let mut scratch = vec![R::ZERO; linear.scratch_len()];
+    let mut want = [
+        vec![R::ZERO; rows * output],
+        vec![R::ZERO; rows * input],
+        vec![R::ZERO; weights],
+    ];
+    let mut wt = vec![R::ZERO; weights];
+    linear.transpose(&w, &mut wt);
+    linear.forward(rows, &x, &w, &mut want[0], &mut scratch);
+    linear.input_gradient(rows, &g, &wt, &mut want[1], &mut scratch);
+    linear.weight_gradient(rows, &x, &g, &mut want[2], &mut scratch);
+    for (which, want) in want.iter().enumerate() {
+        assert!(
+            sum([&made[0][which], &made[1][which]]) == *want,
+            "{linear:?} {which}"
+        );
+    }
+    let bits = R::BITS;
+    let openings = [rows * input, weights, rows * output].map(|len| Cost::opening(len, bits));
+    assert_eq!(
+        cost,
+        openings.into_iter().sum::<Cost>()
+            + Cost::rounds(1)
+            + gate.forward_cost(bits, rows)
+            + gate.input_gradient_cost(bits, rows)
+            + gate.weight_gradient_cost(bits)
+    );
 }
 
 #[test]
@@ -358,7 +522,6 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
             // The result's own unit, 2^-(12 + exponent), comes on top.
             let unit = libm::scalbn(1.0, -12 - exponent);
             let (worst, _) = softmax_error::<u32>(softmax, &samples);
-            std::eprintln!("{classes} {exponent} {worst}");
             assert!(worst <= 1.0 / 256.0 + unit, "{classes} {exponent} {worst}");
         }
     }
@@ -398,7 +561,6 @@ fn softmax_keeps_its_budget() {
         exponent: -2,
     };
     let (_, cost) = softmax_error::<u32>(softmax, &logit_samples(10, 20.0, 98)[..128]);
-    std::eprintln!("{cost:?}");
     assert!(cost.rounds <= 12, "{cost:?}");
     assert!(cost.online_bytes <= 1_000_000, "{cost:?}");
     assert!(cost.dealer_bytes <= 7_000_000, "{cost:?}");

@@ -91,7 +91,7 @@ fn help_names_every_option() {
         assert!(help.contains(option), "{option}");
     }
     assert!(!help.contains("supervised"));
-    for command in ["party", "dealer", "plan"] {
+    for command in ["party", "dealer", "deal", "plan"] {
         success(&[command, "--help"]);
     }
 }
@@ -115,6 +115,8 @@ fn wrong_numbers_are_refused() {
         (&["--model", "resnet"], "choose one of convnet1"),
         (&["--model", "convnet2"], "8x8x1"),
         (&["--data", "nowhere"], "no directory nowhere"),
+        (&["--delay=-1"], "--delay"),
+        (&["--rate", "0"], "--rate"),
         (&["--metrics", "no/such/dir/file"], "cannot be written"),
         (&["--save", "no/such/dir/file"], "cannot be written"),
     ] {

@@ -14,11 +14,15 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet::{
     data::{Images, OwnImages},
     event::{Event, StageValues},
-    links::memory::{self, MemoryEnd},
+    links::{
+        memory::{self, MemoryEnd},
+        shape::Shape,
+    },
     roles::{PartySetup, greet, host_parties, run_dealer, run_party},
 };
+pub use ringlet_core::Role;
 use ringlet_core::{
-    Role,
+    hello::Hello,
     link::{Link, Remote},
     party::Unwatched,
     prg::Key,
@@ -95,6 +99,45 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A port that was free a moment ago.
+pub fn address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+/// Starts the program.
+pub fn start(arguments: &[&str]) -> std::process::Child {
+    Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// How a process ended: whether well, and what it said.
+pub fn end(mut child: std::process::Child) -> (bool, String, String) {
+    wait_until("a process", Duration::from_secs(60), || {
+        child.try_wait().expect("a child").is_some()
+    });
+    let output = child.wait_with_output().expect("its output");
+    (
+        output.status.success(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// The one line of a process that must have failed.
+pub fn complaint(child: std::process::Child) -> String {
+    let (well, out, err) = end(child);
+    assert!(!well, "{out}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+    assert!(err.starts_with("error: "), "{err}");
+    err
+}
+
 /// All bytes that one end sent.
 pub type Transcript = Arc<Mutex<Vec<u8>>>;
 
@@ -156,9 +199,9 @@ pub struct Recording {
 /// Runs a session in the ring of 32 bits with the given keys; the first weights come from `weights`.
 pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
     let network = session.check::<u32>().expect("a session that runs");
-    let [peer0, peer1] = memory::duplex().map(Recorded::new);
-    let [dealer0, party0] = memory::bounded().map(Recorded::new);
-    let [dealer1, party1] = memory::bounded().map(Recorded::new);
+    let [peer0, peer1] = memory::duplex(Shape::default()).map(Recorded::new);
+    let [dealer0, party0] = memory::bounded(Shape::default()).map(Recorded::new);
+    let [dealer1, party1] = memory::bounded(Shape::default()).map(Recorded::new);
     let split = session.samples[0] as usize;
     let own = [
         images.slice(0..split),
@@ -186,7 +229,8 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
                     network,
                     role,
                     secret: Key::new([weights.wrapping_add(role.index() as u8); 32]),
-                    key: greet(session, role, &mut peer, &mut dealer).expect("a handshake"),
+                    key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
+                        .expect("a handshake"),
                     simulated: true,
                 };
                 let mut data = OwnImages::new(own, network.classes);

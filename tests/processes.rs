@@ -1,51 +1,8 @@
 //! Roles as processes over TCP: together they train, and apart each says what went wrong.
 
-use std::{
-    io::Write,
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write, net::TcpStream, process::Child, time::Duration};
 
-use ringlet_tests::{program, success, text, wait_until};
-
-/// A port that was free a moment ago.
-fn address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
-
-fn start(arguments: &[&str]) -> Child {
-    Command::new(program())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts")
-}
-
-/// How a process ended: whether well, and what it said.
-fn end(mut child: Child) -> (bool, String, String) {
-    wait_until("a process", Duration::from_secs(60), || {
-        child.try_wait().expect("a child").is_some()
-    });
-    let output = child.wait_with_output().expect("its output");
-    (
-        output.status.success(),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
-
-/// The one line of a process that must have failed.
-fn complaint(child: Child) -> String {
-    let (well, out, err) = end(child);
-    assert!(!well, "{out}");
-    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
-    assert!(err.starts_with("error: "), "{err}");
-    err
-}
+use ringlet_tests::{address, complaint, end, start, success, wait_until};
 
 fn dealer(at: &str) -> Child {
     start(&["dealer", "--listen", at, "--wait", "20"])

@@ -167,6 +167,37 @@ fn values_outside_the_range_contract_are_told_with_their_layer() {
 }
 
 #[test]
+fn shaped_links_take_the_time_of_their_rounds() {
+    for link in ["memory", "tcp"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("metrics.jsonl");
+        success(&[
+            "train",
+            "--link",
+            link,
+            "--delay",
+            "10",
+            "--rate",
+            "100",
+            "--limit",
+            "2",
+            "--batch",
+            "8",
+            "--metrics",
+            file.to_str().expect("UTF-8"),
+        ]);
+        for record in metrics(&file, "iteration") {
+            let rounds = record["rounds"].as_f64().expect("rounds");
+            let seconds = record["seconds"].as_f64().expect("seconds");
+            assert!(
+                seconds >= rounds * 0.01,
+                "{link}: {rounds} rounds in {seconds} s"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_epoch_of_mnist_costs_no_accuracy() {
     let Some(mnist) = mnist() else { return };
     let dir = tempfile::tempdir().expect("a directory");

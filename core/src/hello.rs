@@ -29,7 +29,13 @@ pub struct Hello {
     pub role: Role,
     /// What the sender is about to run.
     pub session: Session,
+    /// The dealt session that it holds a file of, if there is no dealer.
+    pub dealt: Option<Dealt>,
 }
+
+/// Names a session that was dealt ahead of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dealt(pub [u8; 16]);
 
 /// What the dealer answers once it has heard both parties.
 #[derive(Serialize, Deserialize)]
@@ -57,6 +63,7 @@ pub enum Parameter {
     Momentum,
     Order,
     Receiver,
+    Dealt,
 }
 
 impl core::fmt::Display for Parameter {
@@ -74,6 +81,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Momentum => "momenta",
             Parameter::Order => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model",
+            Parameter::Dealt => "dealt files",
         })
     }
 }
@@ -184,6 +192,15 @@ impl Hello {
             version: VERSION,
             role,
             session: session.clone(),
+            dealt: None,
+        }
+    }
+
+    /// The same, holding a file of a dealt session.
+    pub fn holding(self, dealt: Dealt) -> Self {
+        Hello {
+            dealt: Some(dealt),
+            ..self
         }
     }
 
@@ -239,6 +256,7 @@ impl Hello {
             (*momentum == b.momentum, Parameter::Momentum),
             (*order == b.order, Parameter::Order),
             (*receiver == b.receiver, Parameter::Receiver),
+            (self.dealt == other.dealt, Parameter::Dealt),
         ];
         match checks.into_iter().find(|(same, _)| !same) {
             Some((_, parameter)) => Err(Mismatch::Differs(parameter)),

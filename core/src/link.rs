@@ -77,6 +77,11 @@ impl<T: Read + Write> Link<T> {
         }
     }
 
+    /// The transport, with the link over.
+    pub fn into_inner(self) -> T {
+        self.io
+    }
+
     /// The same link, once it is known who is at the other end.
     pub fn renamed(self, remote: Remote) -> Self {
         Link { remote, ..self }

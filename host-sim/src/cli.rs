@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringlet_core::Role;
 
+use crate::{error::Failure, links::shape::Shape};
+
 /// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).
 ///
@@ -26,6 +28,8 @@ pub enum Command {
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.
     Dealer(DealerArgs),
+    /// Do the dealer's work ahead of time, into files for both parties.
+    Deal(Box<DealArgs>),
     /// Print what a run will cost, without running it.
     Plan(Box<PlanArgs>),
 }
@@ -95,7 +99,7 @@ pub struct SessionArgs {
     #[arg(long, value_name = "MOMENTUM", default_value_t = 0.875)]
     pub momentum: f64,
     /// Stop after this many iterations.
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
     /// Ring of linear arithmetic.
     #[arg(long, value_enum, default_value_t = RingName::U32)]
@@ -120,6 +124,40 @@ pub struct OutputArgs {
     pub save: Option<PathBuf>,
 }
 
+/// A kind of network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// 0.2 ms, 625 MB/s.
+    Lan,
+    /// 40 ms, 40 MB/s.
+    Wan,
+}
+
+/// What links are made to be like.
+#[derive(Clone, Debug, Args)]
+pub struct LinkArgs {
+    /// Delay what this process sends by so many milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub delay: Option<f64>,
+    /// Send no faster than so many megabytes a second.
+    #[arg(long, value_name = "MB/S")]
+    pub rate: Option<f64>,
+    /// Delay and rate of a kind of network: lan (0.2 ms, 625 MB/s) or wan (40 ms, 40 MB/s).
+    #[arg(long, value_enum, conflicts_with_all = ["delay", "rate"])]
+    pub profile: Option<ProfileName>,
+}
+
+impl LinkArgs {
+    /// The shape of the links.
+    pub fn shape(&self) -> Result<Shape, Failure> {
+        match self.profile {
+            Some(ProfileName::Lan) => Ok(Shape::LAN),
+            Some(ProfileName::Wan) => Ok(Shape::WAN),
+            None => Shape::new(self.delay, self.rate),
+        }
+    }
+}
+
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
@@ -132,6 +170,9 @@ pub struct TrainArgs {
     /// What joins the roles.
     #[arg(long, value_enum, default_value_t = LinkName::Memory)]
     pub link: LinkName,
+    /// What the links are like.
+    #[command(flatten)]
+    pub shape: LinkArgs,
     /// Train a plaintext float32 network beside it, from the same weights on the same batches.
     #[arg(long)]
     pub twin: bool,
@@ -155,8 +196,16 @@ pub struct PartyArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Option<String>,
     /// Reach the dealer at this address (host:port).
-    #[arg(long, value_name = "ADDRESS")]
-    pub dealer: String,
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with = "dealt",
+        required_unless_present = "dealt"
+    )]
+    pub dealer: Option<String>,
+    /// Use what `ringlet deal` left in this directory, in place of a dealer.
+    #[arg(long, value_name = "DIR")]
+    pub dealt: Option<PathBuf>,
     /// Numbers of training images that P0 and P1 own, when each party's --data holds its own alone.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
     pub samples: Option<Samples>,
@@ -172,11 +221,34 @@ pub struct PartyArgs {
     /// What is kept.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// What the links are like.
+    #[command(flatten)]
+    pub shape: LinkArgs,
     /// Report to the simulator that started this process, shares included.
     #[arg(long, hide = true)]
     pub supervised: bool,
     /// Derive this role's secrets from a seed: for simulations alone.
-    #[arg(long, hide = true, requires = "supervised")]
+    #[arg(long, hide = true)]
+    pub secret_seed: Option<u64>,
+}
+
+/// Options of `deal`.
+#[derive(Clone, Debug, Args)]
+pub struct DealArgs {
+    /// Directory for the files p0.key and p1.dealt.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Numbers of training images that P0 and P1 own, when no directory holds them all.
+    #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
+    pub samples: Option<Samples>,
+    /// The party to which the trained model is to be revealed at the end.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub reveal_to: Option<RoleName>,
+    /// What is to be trained: as both parties will give it.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Derive the keys from a seed: for tests alone.
+    #[arg(long, hide = true)]
     pub secret_seed: Option<u64>,
 }
 
@@ -189,11 +261,14 @@ pub struct DealerArgs {
     /// Seconds to wait for the parties.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub wait: u64,
+    /// What the links are like.
+    #[command(flatten)]
+    pub shape: LinkArgs,
     /// Report to the simulator that started this process.
     #[arg(long, hide = true)]
     pub supervised: bool,
     /// Derive the keys from a seed: for simulations alone.
-    #[arg(long, hide = true, requires = "supervised")]
+    #[arg(long, hide = true)]
     pub secret_seed: Option<u64>,
 }
 

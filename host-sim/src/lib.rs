@@ -5,6 +5,7 @@ pub mod cli;
 pub mod collect;
 pub mod command;
 pub mod data;
+pub mod dealt;
 pub mod error;
 pub mod event;
 pub mod links;

@@ -26,6 +26,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let outcome = command::dealer::run(&args);
             supervised(args.supervised, outcome)
         }
+        Some(Command::Deal(args)) => command::deal::run(&args),
         Some(Command::Plan(args)) => {
             print!("{}", command::plan::run(&args)?);
             Ok(())

@@ -101,12 +101,10 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
 
 /// Greets the peer and the dealer, and returns the key that the dealer hands out.
 pub fn greet<P: Read + Write, D: Read + Write>(
-    session: &Session,
-    role: Role,
+    hello: &Hello,
     peer: &mut Link<P>,
     dealer: &mut Link<D>,
 ) -> Result<Key, Failure> {
-    let hello = Hello::new(role, session);
     hello.meet_peer(peer)?;
     Ok(hello.meet_dealer(dealer)?)
 }
@@ -147,13 +145,13 @@ fn turn_away<T: Read + Write, O>(mut links: [Link<T>; 2], why: HelloError) -> Re
     Err(why.into())
 }
 
-/// Deals a whole session to P1, then waits until the party is done.
+/// Deals a whole session to P1; returns the link.
 pub fn run_dealer<R: Ring, T: Read + Write>(
     session: &Session,
     keys: [Key; 2],
     link: Link<T>,
     mut progress: impl FnMut(u32, u64),
-) -> Result<(), Failure> {
+) -> Result<Link<T>, Failure> {
     let network = session.check::<R>()?;
     let mut memory = vec![0; Plan::new(session, &network).dealer_arena_words::<R>()];
     let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
@@ -162,5 +160,5 @@ pub fn run_dealer<R: Ring, T: Read + Write>(
         dealer.iterate(&mut supply, iteration)?;
         progress(iteration, supply.sent());
     }
-    Ok(())
+    Ok(supply.into_link())
 }

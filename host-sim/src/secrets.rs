@@ -55,6 +55,13 @@ impl Secrets {
         self.key(2 + role.index() as u32)
     }
 
+    /// The name of a dealt session.
+    pub fn identity(self) -> Result<[u8; 16], Failure> {
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&self.key(4)?.reveal()[..16]);
+        Ok(identity)
+    }
+
     /// The seed of the public order of samples.
     pub fn order(self) -> Result<u64, Failure> {
         match self {

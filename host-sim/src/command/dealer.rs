@@ -93,6 +93,7 @@ impl InRing for Deal<'_> {
 /// Serves two parties and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let keys = Secrets::new(args.secret_seed).dealer_keys()?;
+    let shape = args.shape.shape()?;
     let patience = Duration::from_secs(args.wait);
     let listener = listen(&args.listen)?;
     let address = listener.local_addr().map_err(broken)?.to_string();
@@ -103,7 +104,8 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     }
     let mut links = Vec::new();
     for who in ["the first party", "the second party"] {
-        let end = TcpEnd::bounded(wait_for(&listener, who, patience)?).map_err(broken)?;
+        let stream = wait_for(&listener, who, patience)?;
+        let end = TcpEnd::bounded(stream, shape).map_err(broken)?;
         end.set_patience(Some(patience)).map_err(broken)?;
         links.push(Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
     }

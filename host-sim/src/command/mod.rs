@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod deal;
 pub mod dealer;
 pub mod party;
 pub mod plan;

@@ -6,8 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
+    hello::Hello,
     link::{Link, Remote},
     meter::Meter,
     network::Network,
@@ -21,9 +23,13 @@ use crate::{
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
     data::{Images, OwnImages, Part, load},
+    dealt::DealtFile,
     error::Failure,
     event::Event,
-    links::tcp::{TcpEnd, connect},
+    links::{
+        tcp::{TcpEnd, connect},
+        waited::Waited,
+    },
     model_file::{check_writable, save},
     report::{Report, Spent, bytes, time_table},
     roles::{PartySetup, greet, run_party},
@@ -33,22 +39,26 @@ use crate::{
     twin::Parameters,
 };
 
+/// The numbers of both parties' images, as given or as a split of `total`.
+pub(super) fn samples(
+    given: Option<Samples>,
+    total: usize,
+    share_of_p0: f64,
+) -> Result<[u32; 2], Failure> {
+    match given {
+        Some(Samples(samples)) => Ok(samples),
+        None => settings::split(total, share_of_p0),
+    }
+}
+
 /// The images of `role` alone, and the numbers of both parties' images.
 fn own_images(args: &PartyArgs, role: Role) -> Result<(Images, [u32; 2]), Failure> {
     let all = load(args.session.data.as_deref(), Part::Train)?;
-    let (samples, first) = match args.samples {
-        Some(Samples(samples)) => (samples, 0),
-        None => {
-            let samples = settings::split(all.len(), args.session.share_of_p0)?;
-            (
-                samples,
-                if role == Role::P0 {
-                    0
-                } else {
-                    samples[0] as usize
-                },
-            )
-        }
+    let samples = samples(args.samples, all.len(), args.session.share_of_p0)?;
+    // Given numbers mean that each party's files hold its own images alone.
+    let first = match (args.samples, role) {
+        (None, Role::P1) => samples[0] as usize,
+        _ => 0,
     };
     let count = samples[role.index()] as usize;
     if first + count > all.len() {
@@ -93,7 +103,7 @@ impl Run<'_> {
                 ));
             }
         };
-        let end = TcpEnd::free(stream).map_err(broken)?;
+        let end = TcpEnd::free(stream, self.args.shape.shape()?).map_err(broken)?;
         end.set_patience(Some(patience)).map_err(broken)?;
         Ok(end)
     }
@@ -120,23 +130,49 @@ impl InRing for Run<'_> {
         let (args, role, session) = (self.args, self.role, self.session);
         let secrets = Secrets::new(args.secret_seed);
         let patience = Duration::from_secs(args.wait);
-        let dealer = TcpEnd::free(reach(&args.dealer, "the dealer", "--dealer", patience)?)
-            .map_err(broken)?;
-        // The dealer answers only when both parties are there.
-        dealer.set_patience(Some(2 * patience)).map_err(broken)?;
+        let shape = args.shape.shape()?;
+        // Without a dealer everything is in the file, which is checked before anyone is met.
+        let source = match (&args.dealt, &args.dealer) {
+            (Some(dir), _) => Source::File(DealtFile::open(dir, role, session)?),
+            (None, Some(address)) => {
+                let stream = reach(address, "the dealer", "--dealer", patience)?;
+                Source::Tcp(TcpEnd::free(stream, shape).map_err(broken)?)
+            }
+            (None, None) => {
+                return Err(Failure::new(
+                    "there is no dealer",
+                    "give --dealer or --dealt",
+                ));
+            }
+        };
         let peer = self.meet(patience)?;
-        let waited = [peer.waited(), dealer.waited()];
-        let handles = [
-            peer.patience().map_err(broken)?,
-            dealer.patience().map_err(broken)?,
-        ];
+        let waited = [peer.waited(), source.waited()];
+        let peer_patience = peer.patience().map_err(broken)?;
         let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
-        let mut dealer = Link::new(dealer, Remote::Dealer, UNBOUNDED);
-        let key = greet(session, role, &mut peer, &mut dealer)?;
+        let mut hello = Hello::new(role, session);
+        let (key, dealer) = match source {
+            Source::File(mut file) => {
+                hello = hello.holding(file.identity);
+                hello.meet_peer(&mut peer)?;
+                file.consume()?;
+                let key = file.key.clone();
+                (
+                    key,
+                    Link::new(Source::File(file), Remote::Dealer, UNBOUNDED),
+                )
+            }
+            Source::Tcp(end) => {
+                // The dealer answers only when both parties are there.
+                end.set_patience(Some(2 * patience)).map_err(broken)?;
+                let dealer_patience = end.patience().map_err(broken)?;
+                let mut dealer = Link::new(Source::Tcp(end), Remote::Dealer, UNBOUNDED);
+                let key = greet(&hello, &mut peer, &mut dealer)?;
+                dealer_patience.forget().map_err(broken)?;
+                (key, dealer)
+            }
+        };
         // From here on a role may be busy for as long as it takes.
-        for handle in handles {
-            handle.forget().map_err(broken)?;
-        }
+        peer_patience.forget().map_err(broken)?;
 
         let setup = PartySetup {
             session,
@@ -186,6 +222,50 @@ impl InRing for Run<'_> {
             }])
         );
         Ok(())
+    }
+}
+
+/// Where a party's correlated randomness comes from.
+enum Source {
+    Tcp(TcpEnd),
+    File(DealtFile),
+}
+
+impl Source {
+    fn waited(&self) -> Waited {
+        match self {
+            Source::Tcp(end) => end.waited(),
+            Source::File(_) => Waited::default(),
+        }
+    }
+}
+
+impl ErrorType for Source {
+    type Error = io::Error;
+}
+
+impl Read for Source {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Source::Tcp(end) => end.read(bytes),
+            Source::File(file) => file.read(bytes),
+        }
+    }
+}
+
+impl Write for Source {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Source::Tcp(end) => end.write(bytes),
+            Source::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Source::Tcp(end) => end.flush(),
+            Source::File(file) => file.flush(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use ringlet_core::{
     Role,
+    hello::Hello,
     link::{Link, Remote},
     network::Network,
     party::Watch,
@@ -20,7 +21,7 @@ use ringlet_core::{
 
 use super::dealer::UNBOUNDED;
 use crate::{
-    cli::{LinkName, TrainArgs},
+    cli::{LinkName, ProfileName, TrainArgs},
     collect::{Collector, Record},
     data::{Images, OwnImages, Part, load},
     error::Failure,
@@ -161,9 +162,10 @@ impl Train<'_> {
         report: &mut Report,
     ) -> Result<Ending, Failure> {
         let session = self.session;
-        let [end_p0, end_p1] = memory::duplex();
-        let [supply_p0, dealt_p0] = memory::bounded();
-        let [supply_p1, dealt_p1] = memory::bounded();
+        let shape = self.args.shape.shape()?;
+        let [end_p0, end_p1] = memory::duplex(shape);
+        let [supply_p0, dealt_p0] = memory::bounded(shape);
+        let [supply_p1, dealt_p1] = memory::bounded(shape);
         let (watch_p0, watch_p1, ranges) = watches::<R>();
         let keys = self.secrets.dealer_keys()?;
         let (tell, told) = channel();
@@ -251,11 +253,26 @@ impl Train<'_> {
         let mut arguments = ["dealer", "--listen", "127.0.0.1:0", "--supervised"]
             .map(str::to_owned)
             .to_vec();
-        self.add_secret_seed(&mut arguments);
+        self.add_common(&mut arguments);
         arguments
     }
 
-    fn add_secret_seed(&self, arguments: &mut Vec<String>) {
+    /// What every role of a simulation is told.
+    fn add_common(&self, arguments: &mut Vec<String>) {
+        let shape = &self.args.shape;
+        for (name, value) in [("--delay", shape.delay), ("--rate", shape.rate)] {
+            if let Some(value) = value {
+                arguments.extend([name.to_owned(), value.to_string()]);
+            }
+        }
+        if let Some(profile) = shape.profile {
+            let name = if profile == ProfileName::Lan {
+                "lan"
+            } else {
+                "wan"
+            };
+            arguments.extend(["--profile".to_owned(), name.to_owned()]);
+        }
         if let Secrets::Seed(seed) = self.secrets {
             arguments.extend(["--secret-seed".to_owned(), seed.to_string()]);
         }
@@ -294,7 +311,7 @@ impl Train<'_> {
         if session.limit > 0 {
             option("--limit", session.limit.to_string());
         }
-        self.add_secret_seed(&mut arguments);
+        self.add_common(&mut arguments);
         arguments
     }
 }
@@ -314,7 +331,7 @@ fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
     let (session, [to_p0, to_p1]) = host_parties(links, &keys)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
-    outcome
+    outcome.map(drop)
 }
 
 fn compute<R: Ring>(
@@ -333,7 +350,7 @@ fn compute<R: Ring>(
             network,
             role,
             secret,
-            key: greet(session, role, &mut peer, &mut dealer)?,
+            key: greet(&Hello::new(role, session), &mut peer, &mut dealer)?,
             simulated: true,
         };
         let emit = |event| {

@@ -1,33 +1,40 @@
 //! Links between threads of one process.
 
-use std::{io, sync::mpsc::Receiver};
+use std::{
+    io,
+    sync::mpsc::{Receiver, RecvError},
+};
 
 use embedded_io::{ErrorType, Read, Write};
 
-use super::{outbox::Outbox, waited::Waited};
+use super::{
+    outbox::Outbox,
+    shape::{Parcel, Shape},
+    waited::Waited,
+};
 
 /// One end of a link between two threads.
 pub struct MemoryEnd {
     outbox: Outbox,
-    incoming: Receiver<Vec<u8>>,
+    incoming: Receiver<Parcel>,
     taken: Vec<u8>,
     next: usize,
     waited: Waited,
 }
 
 /// The ends of a link that takes any number of bytes while nobody reads: between the parties.
-pub fn duplex() -> [MemoryEnd; 2] {
-    join(Outbox::free(), Outbox::free())
+pub fn duplex(shape: Shape) -> [MemoryEnd; 2] {
+    join(Outbox::free(shape), Outbox::free(shape))
 }
 
 /// The ends of a link whose first end waits when the second does not read: from the dealer.
-pub fn bounded() -> [MemoryEnd; 2] {
-    join(Outbox::bounded(), Outbox::free())
+pub fn bounded(shape: Shape) -> [MemoryEnd; 2] {
+    join(Outbox::bounded(shape), Outbox::free(shape))
 }
 
 fn join(
-    (there, from_there): (Outbox, Receiver<Vec<u8>>),
-    (back, from_back): (Outbox, Receiver<Vec<u8>>),
+    (there, from_there): (Outbox, Receiver<Parcel>),
+    (back, from_back): (Outbox, Receiver<Parcel>),
 ) -> [MemoryEnd; 2] {
     [
         MemoryEnd::new(there, from_back),
@@ -36,7 +43,7 @@ fn join(
 }
 
 impl MemoryEnd {
-    fn new(outbox: Outbox, incoming: Receiver<Vec<u8>>) -> Self {
+    fn new(outbox: Outbox, incoming: Receiver<Parcel>) -> Self {
         MemoryEnd {
             outbox,
             incoming,
@@ -69,8 +76,13 @@ impl Write for MemoryEnd {
 impl Read for MemoryEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.next == self.taken.len() {
-            match self.waited.time(|| self.incoming.recv()) {
-                Ok(chunk) => (self.taken, self.next) = (chunk, 0),
+            let arrived = self.waited.time(|| {
+                let parcel = self.incoming.recv()?;
+                parcel.wait();
+                Ok::<_, RecvError>(parcel.bytes)
+            });
+            match arrived {
+                Ok(bytes) => (self.taken, self.next) = (bytes, 0),
                 Err(_) => return Ok(0),
             }
         }

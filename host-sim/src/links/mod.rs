@@ -2,5 +2,6 @@
 
 pub mod memory;
 pub mod outbox;
+pub mod shape;
 pub mod tcp;
 pub mod waited;

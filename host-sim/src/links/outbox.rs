@@ -5,7 +5,10 @@ use std::{
     sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
 };
 
-use super::waited::Waited;
+use super::{
+    shape::{Parcel, Shape, Shaper},
+    waited::Waited,
+};
 
 /// Bytes that are gathered before they are handed over.
 pub const CHUNK: usize = 1 << 16;
@@ -13,33 +16,35 @@ pub const CHUNK: usize = 1 << 16;
 const CHUNKS: usize = 64;
 
 enum Exit {
-    Free(Sender<Vec<u8>>),
-    Bounded(SyncSender<Vec<u8>>),
+    Free(Sender<Parcel>),
+    Bounded(SyncSender<Parcel>),
 }
 
 /// The sending half of a link.
 pub struct Outbox {
     exit: Exit,
     gathered: Vec<u8>,
+    shaper: Shaper,
 }
 
 impl Outbox {
     /// Takes any number of bytes while nobody reads: between the parties.
-    pub fn free() -> (Self, Receiver<Vec<u8>>) {
+    pub fn free(shape: Shape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = channel();
-        (Outbox::new(Exit::Free(sender)), chunks)
+        (Outbox::new(Exit::Free(sender), shape), chunks)
     }
 
     /// Waits once a few megabytes are unread: from the dealer, which runs ahead in constant memory.
-    pub fn bounded() -> (Self, Receiver<Vec<u8>>) {
+    pub fn bounded(shape: Shape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = sync_channel(CHUNKS);
-        (Outbox::new(Exit::Bounded(sender)), chunks)
+        (Outbox::new(Exit::Bounded(sender), shape), chunks)
     }
 
-    fn new(exit: Exit) -> Self {
+    fn new(exit: Exit, shape: Shape) -> Self {
         Outbox {
             exit,
             gathered: Vec::new(),
+            shaper: Shaper::new(shape),
         }
     }
 
@@ -58,9 +63,10 @@ impl Outbox {
             return Ok(());
         }
         let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
+        let parcel = self.shaper.parcel(chunk);
         let sent = match &self.exit {
-            Exit::Free(sender) => sender.send(chunk).is_ok(),
-            Exit::Bounded(sender) => waited.time(|| sender.send(chunk).is_ok()),
+            Exit::Free(sender) => sender.send(parcel).is_ok(),
+            Exit::Bounded(sender) => waited.time(|| sender.send(parcel).is_ok()),
         };
         if sent {
             Ok(())

@@ -12,6 +12,7 @@ use embedded_io::{ErrorType, Read, Write};
 
 use super::{
     outbox::{CHUNK, Outbox},
+    shape::{Parcel, Shape},
     waited::Waited,
 };
 
@@ -31,21 +32,22 @@ pub struct TcpEnd {
 
 impl TcpEnd {
     /// An end that takes any number of bytes while the other does not read: between the parties.
-    pub fn free(stream: TcpStream) -> io::Result<Self> {
-        TcpEnd::new(stream, Outbox::free())
+    pub fn free(stream: TcpStream, shape: Shape) -> io::Result<Self> {
+        TcpEnd::new(stream, Outbox::free(shape))
     }
 
     /// An end that waits once a few megabytes are unread: for the dealer.
-    pub fn bounded(stream: TcpStream) -> io::Result<Self> {
-        TcpEnd::new(stream, Outbox::bounded())
+    pub fn bounded(stream: TcpStream, shape: Shape) -> io::Result<Self> {
+        TcpEnd::new(stream, Outbox::bounded(shape))
     }
 
-    fn new(stream: TcpStream, (outbox, chunks): (Outbox, Receiver<Vec<u8>>)) -> io::Result<Self> {
+    fn new(stream: TcpStream, (outbox, parcels): (Outbox, Receiver<Parcel>)) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut sink = stream.try_clone()?;
         let writer = thread::spawn(move || {
-            for chunk in chunks {
-                if sink.write_all(&chunk).is_err() {
+            for parcel in parcels {
+                parcel.wait();
+                if sink.write_all(&parcel.bytes).is_err() {
                     return;
                 }
             }

@@ -1,0 +1,108 @@
+//! Slower links than the machine has: delay and rate, kept in user space.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::error::Failure;
+
+/// What a link is made to be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shape {
+    /// Time from one end to the other.
+    pub delay: Duration,
+    /// Bytes a second each way; none for as many as there are.
+    pub rate: Option<f64>,
+}
+
+impl Shape {
+    /// A local network: 0.2 ms, 625 MB/s.
+    pub const LAN: Shape = Shape {
+        delay: Duration::from_micros(200),
+        rate: Some(625e6),
+    };
+    /// A wide one: 40 ms, 40 MB/s.
+    pub const WAN: Shape = Shape {
+        delay: Duration::from_millis(40),
+        rate: Some(40e6),
+    };
+
+    /// A shape from a delay in milliseconds and a rate in megabytes a second.
+    pub fn new(delay: Option<f64>, rate: Option<f64>) -> Result<Self, Failure> {
+        let delay = delay.unwrap_or(0.0);
+        if !(0.0..=60_000.0).contains(&delay) {
+            return Err(Failure::new(
+                format!("--delay {delay} is out of range"),
+                "give 0 to 60000 milliseconds",
+            ));
+        }
+        if rate.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {
+            return Err(Failure::new(
+                "--rate is out of range",
+                "give 0.001 to 1000000 megabytes a second",
+            ));
+        }
+        Ok(Shape {
+            delay: Duration::from_secs_f64(delay / 1e3),
+            rate: rate.map(|rate| rate * 1e6),
+        })
+    }
+
+    fn is_plain(self) -> bool {
+        self == Shape::default()
+    }
+}
+
+/// Bytes under way, and when they arrive.
+pub struct Parcel {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    due: Option<Instant>,
+}
+
+impl Parcel {
+    /// Waits until the bytes have arrived.
+    pub fn wait(&self) {
+        if let Some(left) = self
+            .due
+            .and_then(|due| due.checked_duration_since(Instant::now()))
+        {
+            thread::sleep(left);
+        }
+    }
+}
+
+/// Sends parcels over a shaped link, one after the other.
+#[derive(Default)]
+pub struct Shaper {
+    shape: Shape,
+    /// When the last parcel has left.
+    free: Option<Instant>,
+}
+
+impl Shaper {
+    /// Parcels over a link of this shape.
+    pub fn new(shape: Shape) -> Self {
+        Shaper { shape, free: None }
+    }
+
+    /// Wraps bytes that leave now, or as soon as those before them have left.
+    pub fn parcel(&mut self, bytes: Vec<u8>) -> Parcel {
+        if self.shape.is_plain() {
+            return Parcel { bytes, due: None };
+        }
+        let now = Instant::now();
+        let start = self.free.map_or(now, |free| free.max(now));
+        let taking = self
+            .shape
+            .rate
+            .map_or(0.0, |rate| bytes.len() as f64 / rate);
+        let left = start + Duration::from_secs_f64(taking);
+        self.free = Some(left);
+        Parcel {
+            bytes,
+            due: Some(left + self.shape.delay),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The dealer's work ahead of time: the files equal the online dealer bit for bit, serve once, and are
+//! refused by name when something is wrong with them.
+
+use std::{fs, path::Path};
+
+use ringlet_tests::{Role, address, complaint, end, failure, start, success};
+use serde_json::Value;
+
+const COMMON: [&str; 8] = [
+    "--limit",
+    "4",
+    "--seed",
+    "6",
+    "--share-of-p0",
+    "0.5",
+    "--batch",
+    "20",
+];
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn deal(out: &Path) {
+    let mut arguments = vec![
+        "deal",
+        "--out",
+        text(out),
+        "--secret-seed",
+        "8",
+        "--reveal-to",
+        "p0",
+    ];
+    arguments.extend(COMMON);
+    success(&arguments);
+}
+
+/// Runs both parties, with their ways to a dealer, to a saved model.
+fn model(path: &Path, dealers: [[&str; 2]; 2]) -> Vec<u8> {
+    let meeting = address();
+    let ways = [["--listen", &meeting], ["--peer", &meeting]];
+    let parties = ["p0", "p1"].map(|role| {
+        let index = usize::from(role == "p1");
+        let mut arguments = vec![
+            "party",
+            "--role",
+            role,
+            "--secret-seed",
+            "8",
+            "--reveal-to",
+            "p0",
+        ];
+        arguments.extend(ways[index]);
+        arguments.extend(dealers[index]);
+        arguments.extend(COMMON);
+        if role == "p0" {
+            arguments.extend(["--save", text(path)]);
+        }
+        start(&arguments)
+    });
+    for party in parties {
+        let (well, out, err) = end(party);
+        assert!(well, "{out}{err}");
+    }
+    fs::read(path).expect("a model")
+}
+
+#[test]
+fn files_give_what_the_online_dealer_gives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("dealt");
+    deal(&out);
+    let dealt = ["--dealt", text(&out)];
+    let from_files = model(&dir.path().join("files"), [dealt, dealt]);
+    let at = address();
+    let dealer = start(&["dealer", "--listen", &at, "--secret-seed", "8"]);
+    let online = ["--dealer", at.as_str()];
+    let from_dealer = model(&dir.path().join("online"), [online, online]);
+    assert!(end(dealer).0);
+    assert!(from_files == from_dealer);
+
+    // Now the files are used, and say so.
+    for role in ["p0", "p1"] {
+        let meeting = address();
+        let mut arguments = vec![
+            "party",
+            "--role",
+            role,
+            "--peer",
+            &meeting,
+            "--wait",
+            "1",
+            "--reveal-to",
+            "p0",
+        ];
+        arguments.extend(dealt);
+        arguments.extend(COMMON);
+        let line = failure(&arguments);
+        assert!(line.contains("has been used"), "{line}");
+    }
+}
+
+#[test]
+fn sizes_are_what_the_plan_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    deal(dir.path());
+    let plan: Value =
+        serde_json::from_str(&success(&["plan", "--batch", "20", "--json"])).expect("JSON");
+    let each = plan["dealer_bytes_p1"].as_u64().expect("a number");
+    let key = fs::read(dir.path().join("p0.key")).expect("a file").len() as u64;
+    let dealt = fs::metadata(dir.path().join("p1.dealt"))
+        .expect("a file")
+        .len();
+    // Both have the same head and the same checksum around their keys.
+    assert_eq!(dealt - key, 4 * each);
+    assert!(key < 200, "{key}");
+    // A second session does not overwrite the first.
+    let mut again = vec!["deal", "--out", text(dir.path())];
+    again.extend(COMMON);
+    assert!(failure(&again).contains("exists already"));
+}
+
+#[test]
+fn damaged_foreign_and_unequal_files_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let whole = dir.path().join("whole");
+    deal(&whole);
+    let bytes = fs::read(whole.join("p1.dealt")).expect("a file");
+    let other = dir.path().join("other");
+    fs::create_dir(&other).expect("a directory");
+    let refused = |file: &[u8], role: Role, more: &[&str], hint: &str| {
+        fs::write(other.join("p1.dealt"), file).expect("a file");
+        fs::write(other.join("p0.key"), file).expect("a file");
+        let meeting = address();
+        let role = role.to_string();
+        let mut arguments = vec![
+            "party",
+            "--role",
+            &role,
+            "--peer",
+            &meeting,
+            "--wait",
+            "1",
+            "--reveal-to",
+            "p0",
+            "--dealt",
+            text(&other),
+        ];
+        for pair in COMMON.chunks(2) {
+            if !more.contains(&pair[0]) {
+                arguments.extend(pair);
+            }
+        }
+        arguments.extend(more);
+        let line = failure(&arguments);
+        assert!(line.contains(hint), "{hint}: {line}");
+    };
+    let cut = &bytes[..bytes.len() - 1];
+    refused(cut, Role::P1, &[], "cut short or damaged");
+    refused(&bytes[..20], Role::P1, &[], "cut short or damaged");
+    for place in [12, bytes.len() / 2, bytes.len() - 2] {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        refused(&changed, Role::P1, &[], "cut short or damaged");
+    }
+    refused(
+        b"something else entirely, longer than a head",
+        Role::P1,
+        &[],
+        "not a dealt file",
+    );
+    refused(&bytes, Role::P0, &[], "belongs to p1");
+    refused(
+        &bytes,
+        Role::P1,
+        &["--batch", "21"],
+        "different batch sizes",
+    );
+    refused(
+        &bytes,
+        Role::P1,
+        &["--lr", "0.5"],
+        "different learning rates",
+    );
+    fs::remove_dir_all(&other).expect("to remove");
+    let meeting = address();
+    let line = failure(&[
+        "party",
+        "--role",
+        "p1",
+        "--peer",
+        &meeting,
+        "--dealt",
+        text(&other),
+    ]);
+    assert!(line.contains("cannot be opened"), "{line}");
+}
+
+#[test]
+fn files_of_two_sessions_do_not_meet() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    for out in [&one, &two] {
+        let mut arguments = vec!["deal", "--out", text(out)];
+        arguments.extend(COMMON);
+        success(&arguments);
+    }
+    let meeting = address();
+    let party = |role: &str, way: &str, dir: &Path| {
+        let mut arguments = vec!["party", "--role", role, way, &meeting, "--dealt", text(dir)];
+        arguments.extend(COMMON);
+        start(&arguments)
+    };
+    let lines = [party("p0", "--listen", &one), party("p1", "--peer", &two)].map(complaint);
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.contains("different dealt files")),
+        "{lines:?}"
+    );
+    // Nothing was sent, so both still serve.
+    let dealt = [&one, &two].map(|dir| fs::read(dir.join("p0.key")).expect("a file")[8]);
+    assert_eq!(dealt, [0, 0]);
+}

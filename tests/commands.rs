@@ -102,6 +102,9 @@ fn wrong_numbers_are_refused() {
         (&["--epochs", "0"][..], "number of epochs"),
         (&["--batch", "0"], "batch size"),
         (&["--micro-batch", "0"], "micro-batch size"),
+        (&["--micro-batch", "64"], "micro-batch cannot be larger"),
+        (&["--save", "."], "not a plain file"),
+        (&["--lr", "-1"], "--lr"),
         (&["--limit", "0"], "--limit"),
         (&["--batch", "5000"], "choose a smaller batch"),
         (&["--lr", "0"], "learning rate"),
@@ -172,6 +175,10 @@ fn models_that_do_not_fit_are_refused_by_layer() {
             "layer 3 (dense)",
         ),
         ("\"swish\"".to_owned(), "not a model description"),
+        (
+            r#""flatten",{"dense":{"units":10,"bias":false}}"#.to_owned(),
+            "unknown field",
+        ),
     ] {
         let path = model(dir.path(), &layers);
         let line = failure(&["train", "--model", &path]);
@@ -266,4 +273,31 @@ fn the_model_is_saved_whole() {
     );
     assert!(header["__metadata__"]["ringlet.model"].is_string());
     assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+}
+
+#[test]
+fn output_that_goes_nowhere_is_an_error_and_no_panic() {
+    use std::{
+        io::Read,
+        process::{Command, Stdio},
+    };
+    let mut child = Command::new(ringlet_tests::program())
+        .args(["train", "--limit", "200", "--epochs", "60"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut err)
+        .expect("text");
+    assert!(!child.wait().expect("an end").success());
+    assert!(
+        err.starts_with("error: the output cannot be written"),
+        "{err}"
+    );
 }

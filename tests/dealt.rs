@@ -95,8 +95,13 @@ fn files_give_what_the_online_dealer_gives() {
         ];
         arguments.extend(dealt);
         arguments.extend(COMMON);
+        let unwritten = dir.path().join("unwritten");
+        if role == "p0" {
+            arguments.extend(["--save", text(&unwritten)]);
+        }
         let line = failure(&arguments);
         assert!(line.contains("has been used"), "{line}");
+        assert!(!unwritten.exists());
     }
 }
 
@@ -146,6 +151,10 @@ fn damaged_foreign_and_unequal_files_are_refused() {
             "--dealt",
             text(&other),
         ];
+        let unwritten = dir.path().join("unwritten");
+        if role == "p0" {
+            arguments.extend(["--save", text(&unwritten)]);
+        }
         for pair in COMMON.chunks(2) {
             if !more.contains(&pair[0]) {
                 arguments.extend(pair);

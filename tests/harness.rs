@@ -22,7 +22,7 @@ use ringlet::{
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
-    hello::Hello,
+    hello::{Hello, receive_hello},
     link::{Link, Remote},
     party::Unwatched,
     prg::Key,
@@ -214,7 +214,11 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
         let links = [dealer0.0, dealer1.0];
         scope.spawn(move || {
             let links = links.map(|end| Link::new(end, Remote::Party(Role::P1), ahead));
-            let (session, [_p0, p1]) = host_parties(links, &keys).expect("equal sessions");
+            let mut links = links;
+            let heard = links
+                .each_mut()
+                .map(|link| receive_hello(link).expect("a hello"));
+            let (session, [_p0, p1]) = host_parties(links, heard, &keys).expect("equal sessions");
             run_dealer::<u32, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];

@@ -5,7 +5,7 @@ use std::{io::Write, net::TcpStream, process::Child, time::Duration};
 use ringlet_tests::{address, complaint, end, start, success, wait_until};
 
 fn dealer(at: &str) -> Child {
-    start(&["dealer", "--listen", at, "--wait", "20"])
+    start(&["dealer", "--listen", at, "--wait", "8"])
 }
 
 fn party<'a>(role: &'a str, way: [&'a str; 2], dealer: &'a str, more: &[&'a str]) -> Child {
@@ -113,21 +113,57 @@ fn two_parties_of_one_role_are_refused() {
 }
 
 #[test]
-fn a_stranger_is_told_from_a_peer() {
+fn strangers_are_turned_away_and_the_run_goes_on() {
     let (d, p) = (address(), address());
     let dealer = dealer(&d);
-    let party = party("p0", ["--listen", &p], &d, &[]);
-    let mut stream = None;
-    wait_until("listening", Duration::from_secs(20), || {
-        stream = TcpStream::connect(&p).ok();
-        stream.is_some()
-    });
-    let mut stream = stream.expect("a connection");
-    stream
-        .write_all(b"GET / HTTP/1.1\r\n\r\n")
-        .expect("to send");
-    let line = complaint(party);
-    assert!(line.contains("does not speak Ringlet's protocol"), "{line}");
+    let p0 = party("p0", ["--listen", &p], &d, &[]);
+    for (at, greeting) in [
+        (&d, "GET / HTTP/1.1"),
+        (&d, ""),
+        (&p, "hello, is anyone there?"),
+        (&p, ""),
+    ] {
+        let mut stream = None;
+        wait_until("listening", Duration::from_secs(20), || {
+            stream = TcpStream::connect(at).ok();
+            stream.is_some()
+        });
+        let mut stream = stream.expect("a connection");
+        stream.write_all(greeting.as_bytes()).expect("to send");
+    }
+    let p1 = party("p1", ["--peer", &p], &d, &[]);
+    for (name, child) in [("dealer", dealer), ("p0", p0), ("p1", p1)] {
+        let (well, out, err) = end(child);
+        assert!(well, "{name}: {out}{err}");
+        assert_eq!(err.contains("turned away"), name != "p1", "{name}: {err}");
+    }
+}
+
+#[test]
+fn a_role_that_freezes_is_told_by_name() {
+    let (d, p) = (address(), address());
+    let long = ["--limit", "100000", "--epochs", "10000", "--idle", "1"];
+    let children = [
+        dealer(&d),
+        party("p0", ["--listen", &p], &d, &long),
+        party("p1", ["--peer", &p], &d, &long),
+    ];
+    std::thread::sleep(Duration::from_millis(1000));
+    let [dealer, p0, p1] = children;
+    let stop = |signal: &str, id: u32| {
+        let status = std::process::Command::new("kill")
+            .args([signal, &id.to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+    };
+    stop("-STOP", p1.id());
+    let line = complaint(p0);
+    assert!(
+        line.contains("the peer has been silent for too long"),
+        "{line}"
+    );
+    stop("-CONT", p1.id());
+    complaint(p1);
     complaint(dealer);
 }
 

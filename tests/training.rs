@@ -4,7 +4,12 @@ use ringlet::{
     data::{Images, Part, load},
     twin::{Parameters, Twin, floats},
 };
-use ringlet_core::{fixed::Format, model::Model, prg::Key, session::Session};
+use ringlet_core::{
+    fixed::Format,
+    model::{Layer, Model},
+    prg::Key,
+    session::Session,
+};
 use ringlet_tests::{mnist, record, success};
 use serde_json::Value;
 
@@ -75,6 +80,140 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
     }
     println!("weights moved by up to {moved}, and differ from the twin's by up to {error}");
     assert!(moved > 0.1 && error < 0.02, "{moved} {error}");
+}
+
+/// Models that between them use every kind of layer and stage, on 8x8 images.
+fn every_kind_of_stage() -> Vec<Model> {
+    let conv = |channels, kernel, stride, padding| Layer::Conv2d {
+        channels,
+        kernel,
+        stride,
+        padding,
+    };
+    let pool = |window| Layer::AvgPool { window };
+    let (flatten, head) = (Layer::Flatten, Layer::Dense { units: 10 });
+    let layers: [&[Layer]; 5] = [
+        &[conv(4, 3, 1, 1), pool(2), Layer::Relu, flatten, head],
+        &[pool(2), conv(3, 2, 1, 0), Layer::Relu, flatten, head],
+        &[conv(3, 5, 1, 2), Layer::Relu, pool(3), flatten, head],
+        &[
+            conv(3, 3, 2, 1),
+            conv(4, 2, 1, 1),
+            Layer::Relu,
+            flatten,
+            head,
+        ],
+        &[
+            flatten,
+            Layer::Dense { units: 12 },
+            Layer::Relu,
+            Layer::Dense { units: 7 },
+            head,
+        ],
+    ];
+    let model = |layers: &&[Layer]| Model::new("kinds", [8, 8, 1], layers).expect("a model");
+    layers.iter().map(model).collect()
+}
+
+/// Parameters as one list.
+fn flat<T: Copy>(parameters: &[Parameters<T>]) -> Vec<T> {
+    parameters
+        .iter()
+        .flat_map(|p| p.weights.iter().chain(&p.biases).copied())
+        .collect()
+}
+
+#[test]
+fn every_gradient_equals_the_numeric_difference() {
+    let images = load(None, Part::Train).expect("built-in digits");
+    let labels = &images.labels[..6];
+    let x: Vec<f64> = (0..6)
+        .flat_map(|i| floats::<f64>(images.image(i)))
+        .collect();
+    for model in every_kind_of_stage() {
+        let mut session = digits_session(&images);
+        session.model = model;
+        let network = session.check::<u32>().expect("a session that runs");
+        let mut seed = 1u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 40) as f64 / f64::from(1 << 24) - 0.5
+        };
+        let parameters = network
+            .stages
+            .iter()
+            .map(|stage| Parameters {
+                weights: (0..stage.linear.weight_len()).map(|_| random()).collect(),
+                biases: (0..stage.linear.channels()).map(|_| random()).collect(),
+            })
+            .collect();
+        let mut twin = Twin::<f64>::new(&network, &session, parameters);
+        let gradients = flat(&twin.gradients(x.clone(), labels, 6));
+        let mut worst = 0f64;
+        // A prime step visits all layers and keeps the test quick.
+        for index in (0..gradients.len()).step_by(7) {
+            let mut at = |offset: f64| {
+                move_parameter(twin.parameters_mut(), index, offset);
+                let loss = twin.loss(x.clone(), labels, 6);
+                move_parameter(twin.parameters_mut(), index, -offset);
+                loss
+            };
+            let step = 1e-6;
+            let numeric = (at(step) - at(-step)) / (2.0 * step);
+            worst = worst.max((numeric - gradients[index]).abs());
+        }
+        assert!(worst < 1e-7, "{:?}: {worst}", session.model.layers);
+    }
+}
+
+/// Adds to the parameter at `index` of the list that [`flat`] makes.
+fn move_parameter(parameters: &mut [Parameters<f64>], mut index: usize, offset: f64) {
+    for stage in parameters {
+        for values in [&mut stage.weights, &mut stage.biases] {
+            if let Some(value) = values.get_mut(index) {
+                *value += offset;
+                return;
+            }
+            index -= values.len();
+        }
+    }
+}
+
+#[test]
+fn the_protocols_gradients_are_the_plaintext_ones() {
+    let images = load(None, Part::Train).expect("built-in digits");
+    for model in every_kind_of_stage() {
+        let mut session = digits_session(&images);
+        session.model = model;
+        session.limit = 1;
+        session.momentum = 0;
+        session.learning_rate = 1 << 24;
+        let network = session.check::<u32>().expect("a session that runs");
+        let recording = record(&session, &images, [Key::new([1; 32]), Key::new([2; 32])], 3);
+        let [p0, p1] = &recording.shares;
+        let first = join(&session, [&p0[0], &p1[0]]);
+        let last = flat(&join(&session, [&p0[1], &p1[1]]));
+        let mut samples = vec![0; session.batch as usize];
+        session.batch_samples(session.batch(0), 0, &mut samples);
+        let x = samples
+            .iter()
+            .flat_map(|&s| floats(images.image(s as usize)));
+        let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
+        let twin: Twin<'_> = Twin::new(&network, &session, first.clone());
+        let want = flat(&twin.gradients(x.collect(), &labels, session.batch));
+        let (mut error, mut whole) = (0f32, 0f32);
+        for ((before, after), want) in flat(&first).iter().zip(last).zip(want) {
+            error += (before - after - want).powi(2);
+            whole += want.powi(2);
+        }
+        // Rounding is unbiased noise; the softmax adds up to 2^-8 to a probability.
+        let relative = (error / whole).sqrt();
+        println!(
+            "gradients off by {:.2} % in the mean square",
+            100.0 * relative
+        );
+        assert!(relative < 0.05, "{:?}: {relative}", session.model.layers);
+    }
 }
 
 #[test]

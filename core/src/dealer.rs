@@ -85,7 +85,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         memory: &'a mut [u64],
     ) -> Result<Self, ArenaTooSmall> {
         let plan = Plan::new(session, network);
-        let rows = session.micro_batch() as usize;
+        let rows = session.micro_batch as usize;
         let mut arena = Arena::new(memory, plan.dealer_arena_words::<R>())?;
         let mut stages = Vec::new();
         for stage in &network.stages {
@@ -119,7 +119,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             whole_masks(supply, mask, memory.weights);
             memory.gradient.fill(R::ZERO);
         }
-        for (first, rows) in batch.micro_batches(self.session.micro_batch()) {
+        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             let samples = &mut self.samples[..rows as usize];
             self.session.batch_samples(batch, first, samples);
             self.forward(supply, batch, first, rows as usize)?;

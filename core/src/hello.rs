@@ -207,20 +207,30 @@ impl Hello {
     /// Greets the peer, and finds out whether it is about to run the same session.
     pub fn meet_peer<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HelloError> {
         send(link, self)?;
-        let other: Hello = receive_hello(link)?;
-        if other.role == self.role {
-            return Err(Mismatch::Role(self.role).into());
-        }
-        Ok(self.compare(&other)?)
+        let heard = receive_hello(link)?;
+        Ok(self.check_peer(&heard)?)
     }
 
-    /// Greets the dealer and waits for this party's key.
-    pub fn meet_dealer<T: Read + Write>(&self, link: &mut Link<T>) -> Result<Key, HelloError> {
+    /// As [`Hello::meet_peer`], once the peer's hello has been heard.
+    pub fn answer_peer<T: Read + Write>(
+        &self,
+        link: &mut Link<T>,
+        heard: &Hello,
+    ) -> Result<(), HelloError> {
         send(link, self)?;
-        match receive(link)? {
-            Answer::Key(key) => Ok(Key::new(key)),
-            Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
+        Ok(self.check_peer(heard)?)
+    }
+
+    fn check_peer(&self, heard: &Hello) -> Result<(), Mismatch> {
+        if heard.role == self.role {
+            return Err(Mismatch::Role(self.role));
         }
+        self.compare(heard)
+    }
+
+    /// Greets the dealer, which answers once it has heard both parties.
+    pub fn announce<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HelloError> {
+        send(link, self)
     }
 
     /// Says what differs between two sessions, if anything.
@@ -272,6 +282,14 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hello
         return Err(Mismatch::Version(hello.version).into());
     }
     Ok(hello)
+}
+
+/// Waits for the dealer's answer: this party's key.
+pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HelloError> {
+    match receive(link)? {
+        Answer::Key(key) => Ok(Key::new(key)),
+        Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
+    }
 }
 
 /// The dealer's answer to a party that may go on.

@@ -39,6 +39,8 @@ impl core::fmt::Display for Remote {
 pub enum LinkError {
     /// The other end closed the link before the run was over: look there for the reason.
     Closed(Remote),
+    /// The other end said nothing for too long: see whether it still runs.
+    Silent(Remote),
     /// The link itself failed: check the cable, the address or the network.
     Failed(Remote, ErrorKind),
 }
@@ -47,6 +49,7 @@ impl core::fmt::Display for LinkError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             LinkError::Closed(remote) => write!(f, "{remote} closed the link before the end"),
+            LinkError::Silent(remote) => write!(f, "{remote} has been silent for too long"),
             LinkError::Failed(remote, kind) => write!(f, "the link to {remote} failed ({kind:?})"),
         }
     }
@@ -75,6 +78,16 @@ impl<T: Read + Write> Link<T> {
             sent: 0,
             received: 0,
         }
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &T {
+        &self.io
+    }
+
+    /// The transport, to be set up differently.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.io
     }
 
     /// The transport, with the link over.
@@ -185,6 +198,7 @@ fn failure(remote: Remote, kind: ErrorKind) -> LinkError {
         | ErrorKind::ConnectionReset
         | ErrorKind::ConnectionAborted
         | ErrorKind::NotConnected => LinkError::Closed(remote),
+        ErrorKind::TimedOut => LinkError::Silent(remote),
         kind => LinkError::Failed(remote, kind),
     }
 }

@@ -8,7 +8,7 @@ pub const MAX_LAYERS: usize = 24;
 
 /// One layer of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Layer {
     /// Convolution with a square kernel and a bias for each output channel.
@@ -53,6 +53,7 @@ impl Layer {
 
 /// A network for classification. Softmax with cross entropy follows its last layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     /// What the model is called.
     pub name: String<32>,

@@ -1,8 +1,8 @@
 //! A model made ready to run: its layers gathered in stages, every shape checked.
 //!
 //! A stage is one bilinear map, the pooling folded into it, and the activation after it. The divisor of
-//! average pooling joins the stage's weights: their step down from the fine scale of the master weights
-//! is free at any scale, so an average costs neither bits of range nor a step of its own.
+//! average pooling joins the stage's weights: the master weights are kept divided by it, at their fine
+//! scale, so an average costs neither bits of range nor a step of its own, whatever the window.
 
 use core::fmt::Write;
 

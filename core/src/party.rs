@@ -98,7 +98,8 @@ impl<R> Watch<R> for Unwatched {
 
 /// A party's buffers for one stage.
 struct StageMemory<'a, R> {
-    /// Shares of the weights, then of the biases, in Z_2^2L: low words, then high words.
+    /// Shares of the weights, divided by the stage's divisor, then of the biases, at scale 3f in
+    /// Z_2^2L: low words, then high words.
     master: &'a mut [Share<R>],
     /// Shares at scale 2f in Z_2^L: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
@@ -139,7 +140,7 @@ impl<'a, R: Ring> Party<'a, R> {
     ) -> Result<Self, RunError> {
         let plan = Plan::new(session, network);
         let gates = Gates::new(session, network);
-        let rows = session.micro_batch() as usize;
+        let rows = session.micro_batch as usize;
         let needed = plan.opened_data_words(role);
         if opened_data.len() < needed {
             return Err(RunError::OpenedData(ArenaTooSmall {
@@ -193,7 +194,7 @@ impl<'a, R: Ring> Party<'a, R> {
         {
             // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
             let square = (3u128 << (2 * fraction)) / stage.linear.fan_in() as u128;
-            let bound = square.isqrt();
+            let bound = square.isqrt() / u128::from(stage.divisor);
             let address = place::first_weights(index);
             for weight in 0..stage.linear.weight_len() {
                 let mut draw = [0u64];
@@ -214,7 +215,7 @@ impl<'a, R: Ring> Party<'a, R> {
         watch: &mut impl Watch<R>,
     ) -> Result<Batch, RunError> {
         let batch = self.session.batch(iteration);
-        for (first, rows) in batch.micro_batches(self.session.micro_batch()) {
+        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             let rows = rows as usize;
             self.session
                 .batch_samples(batch, first, &mut self.samples[..rows]);
@@ -229,7 +230,10 @@ impl<'a, R: Ring> Party<'a, R> {
         Ok(batch)
     }
 
-    /// This party's shares of a stage's parameters, weights then biases, at scale 3f in Z_2^2L.
+    /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
+    /// biases, at scale 3f in Z_2^2L.
+    ///
+    /// [`Stage::divisor`]: crate::network::Stage::divisor
     pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
         let memory = &self.stages[stage];
         (0..memory.master.len() / 2).map(|index| Share::wrap(memory.master(index)))

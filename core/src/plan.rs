@@ -241,7 +241,7 @@ impl<'a> Plan<'a> {
     /// Visits every gate of one iteration over `len` samples with its line, its direction and its
     /// cost, all but the opening of data. Gates of equal name in a line add up.
     pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
-        let size = self.session.micro_batch();
+        let size = self.session.micro_batch;
         for (index, stage) in self.network.stages.iter().enumerate() {
             self.whole_batch(stage, index, &mut visit);
             for (rows, times) in [(size, len / size), (len % size, 1)] {
@@ -388,7 +388,7 @@ impl<'a> Plan<'a> {
     /// this party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
         // The first micro-batch is opened together with the weights.
-        let later = len.div_ceil(self.session.micro_batch()).saturating_sub(1);
+        let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
         Cost {
             opened_values: u64::from(len) * self.network.stages[0].linear.input_len() as u64,
             online_bytes: self.data_bytes(rows),
@@ -399,7 +399,7 @@ impl<'a> Plan<'a> {
 
     /// 64-bit words of the arena of a party.
     pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
-        let rows = self.session.micro_batch() as usize;
+        let rows = self.session.micro_batch as usize;
         let stages = &self.network.stages;
         let stage_words = |stage: &Stage| StageLengths::new(stage, rows, role).words::<R>();
         stages.iter().map(stage_words).sum::<usize>()
@@ -414,7 +414,7 @@ impl<'a> Plan<'a> {
 
     /// 64-bit words of the dealer's arena.
     pub fn dealer_arena_words<R: Ring>(&self) -> usize {
-        let rows = self.session.micro_batch() as usize;
+        let rows = self.session.micro_batch as usize;
         let ring = size_of::<R>();
         let stage_words = |stage: &Stage| 2 * words(stage.linear.weight_len(), ring);
         self.network.stages.iter().map(stage_words).sum::<usize>()

@@ -66,6 +66,8 @@ pub enum SessionError {
         /// The samples there are.
         samples: u32,
     },
+    /// A micro-batch is larger than the batch that it is part of.
+    MicroBatch,
     /// More samples, batches or epochs than can be numbered.
     TooLong,
     /// A micro-batch of this network has more values than memory can hold.
@@ -86,6 +88,9 @@ impl core::fmt::Display for SessionError {
                 f,
                 "a batch of {batch} is more than the {samples} samples there are: choose a smaller batch"
             ),
+            SessionError::MicroBatch => {
+                f.write_str("a micro-batch cannot be larger than the batch")
+            }
             SessionError::TooLong => {
                 f.write_str("the run has more iterations or samples than can be numbered")
             }
@@ -93,9 +98,9 @@ impl core::fmt::Display for SessionError {
                 "a micro-batch of this model has too many values: choose a smaller micro-batch",
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
-            SessionError::LearningRate => {
-                f.write_str("the learning rate is too large or too small for this ring")
-            }
+            SessionError::LearningRate => f.write_str(
+                "the learning rate is 0, or too large or too small for this ring and batch",
+            ),
         }
     }
 }
@@ -165,12 +170,15 @@ impl Session {
                 samples,
             });
         }
+        if self.micro_batch > self.batch {
+            return Err(SessionError::MicroBatch);
+        }
         let largest = network
             .stages
             .iter()
             .flat_map(|stage| [stage.entering_len(), stage.linear.output_len()])
             .max();
-        let values = largest.unwrap_or(0) as u64 * u64::from(self.micro_batch());
+        let values = largest.unwrap_or(0) as u64 * u64::from(self.micro_batch);
         if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
             return Err(SessionError::TooLarge);
         }
@@ -261,11 +269,6 @@ impl Session {
         }
     }
 
-    /// Micro-batches never exceed the batch.
-    pub fn micro_batch(&self) -> u32 {
-        self.micro_batch.min(self.batch)
-    }
-
     /// log2 of the batch size, rounded up.
     fn batch_bits(&self) -> i32 {
         self.batch.next_power_of_two().trailing_zeros() as i32
@@ -295,13 +298,13 @@ impl Session {
     /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
     /// the master weights: learning rate, gradient scale, batch size and divisor in one.
     pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
-        // The velocity is the mean gradient times 2^(f + exponent) * batch / 2^batch_bits, and times
-        // the divisor for weights.
+        // The velocity is the mean gradient times 2^(f + exponent) * batch / 2^batch_bits. That of
+        // weights is larger by the divisor, by which the master weights are smaller.
         let shift = (self.format.master() - self.format.fraction) as i32 + self.batch_bits()
             - self.gradient_exponent(network, stage)
             - RATE_FRACTION as i32;
         let rate = |divisor: u32| {
-            let over = u128::from(self.batch) * u128::from(divisor);
+            let over = u128::from(self.batch) * u128::from(divisor).pow(2);
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
             let numerator = u128::from(self.learning_rate) << up;
             let denominator = over << down;

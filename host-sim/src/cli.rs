@@ -93,10 +93,20 @@ pub struct SessionArgs {
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
     /// Learning rate; powers of two are exact.
-    #[arg(long, value_name = "RATE", default_value_t = 0.03125)]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 0.03125,
+        allow_negative_numbers = true
+    )]
     pub lr: f64,
     /// Momentum, at least 0 and below 1.
-    #[arg(long, value_name = "MOMENTUM", default_value_t = 0.875)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0.875,
+        allow_negative_numbers = true
+    )]
     pub momentum: f64,
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
@@ -213,8 +223,11 @@ pub struct PartyArgs {
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
     /// Seconds to wait for the other roles.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub wait: u64,
+    /// Give up when another role has been silent for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
     /// What is trained.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -259,7 +272,7 @@ pub struct DealerArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub listen: String,
     /// Seconds to wait for the parties.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub wait: u64,
     /// What the links are like.
     #[command(flatten)]
@@ -281,6 +294,11 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A time that someone would wait: up to a day.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=86_400)
 }
 
 /// Numbers of samples of P0 and P1.

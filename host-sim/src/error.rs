@@ -1,7 +1,11 @@
 //! What went wrong, in one line, with what to do about it.
 
 use ringlet_core::{
-    fixed::FormatError, hello::HelloError, link::LinkError, party::RunError, session::SessionError,
+    fixed::FormatError,
+    hello::{HelloError, Mismatch, Parameter},
+    link::LinkError,
+    party::RunError,
+    session::SessionError,
 };
 
 /// An error for the user: the cause and the remedy.
@@ -61,6 +65,7 @@ impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         let remedy = match error {
             LinkError::Closed(_) => "look there for the reason, then start all roles again",
+            LinkError::Silent(_) => "see whether it still runs there, then start all roles again",
             LinkError::Failed(..) => "check the network, then start all roles again",
         };
         Failure {
@@ -74,10 +79,31 @@ impl From<HelloError> for Failure {
     fn from(error: HelloError) -> Self {
         let remedy = match error {
             HelloError::Link(error) => return error.into(),
+            HelloError::Mismatch(Mismatch::Differs(parameter))
+            | HelloError::Refused(Mismatch::Differs(parameter)) => option(parameter),
             HelloError::Mismatch(mismatch) | HelloError::Refused(mismatch) => mismatch.remedy(),
             HelloError::TooLong => "use a model with fewer layers",
         };
         Failure::new(error.to_string(), remedy)
+    }
+}
+
+/// How to make the parties agree on a parameter.
+fn option(parameter: Parameter) -> &'static str {
+    match parameter {
+        Parameter::Model => "give both the same --model",
+        Parameter::Ring => "give both the same --ring",
+        Parameter::FractionBits => "give both the same --fraction-bits",
+        Parameter::Samples => "give both the same --samples or --share-of-p0",
+        Parameter::Batch => "give both the same --batch",
+        Parameter::MicroBatch => "give both the same --micro-batch",
+        Parameter::Epochs => "give both the same --epochs",
+        Parameter::Limit => "give both the same --limit",
+        Parameter::LearningRate => "give both the same --lr",
+        Parameter::Momentum => "give both the same --momentum",
+        Parameter::Order => "give both the same --seed",
+        Parameter::Receiver => "give both the same --reveal-to",
+        Parameter::Dealt => "give both the files of one dealt session, or one dealer",
     }
 }
 

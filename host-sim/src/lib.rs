@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod collect;
 pub mod command;
+pub mod console;
 pub mod data;
 pub mod dealt;
 pub mod error;

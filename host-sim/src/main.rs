@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use clap::Parser;
 use ringlet::{
     cli::{Cli, Command},
-    command,
+    command, console,
     error::Failure,
     event::Event,
     supervision,
@@ -27,10 +27,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             supervised(args.supervised, outcome)
         }
         Some(Command::Deal(args)) => command::deal::run(&args),
-        Some(Command::Plan(args)) => {
-            print!("{}", command::plan::run(&args)?);
-            Ok(())
-        }
+        Some(Command::Plan(args)) => console::print(&command::plan::run(&args)?),
     }
 }
 

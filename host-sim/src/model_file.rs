@@ -11,21 +11,40 @@ use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use crate::{error::Failure, twin::Parameters};
 
-/// Makes sure, before the work starts, that a file can be written where the user wants it.
+/// Makes sure, before the work starts, that a file can be written where the user wants it. An
+/// existing one is replaced only if it is a plain file.
 pub fn check_writable(path: &Path) -> Result<(), Failure> {
+    let refused = |why: &str, remedy: &str| {
+        Failure::new(
+            format!("{} cannot be written: {why}", path.display()),
+            remedy,
+        )
+    };
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_file() => {
+            return Err(refused("it is not a plain file", "give the name of a file"));
+        }
+        Ok(_) | Err(_) => {}
+    }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.unwrap_or(Path::new("."));
-    let writable = dir.is_dir()
-        && !path.is_dir()
-        && fs::metadata(dir).is_ok_and(|meta| !meta.permissions().readonly());
-    if writable {
-        Ok(())
-    } else {
-        Err(Failure::new(
-            format!("{} cannot be written", path.display()),
-            "give a file in a directory that exists",
-        ))
+    if !dir.is_dir() {
+        return Err(refused(
+            "its directory does not exist",
+            "make the directory first",
+        ));
     }
+    // The surest way to learn whether a file can be made there is to make one.
+    let probe = partial(path);
+    fs::File::create(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))?;
+    fs::remove_file(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))
+}
+
+/// The name under which a file is written until it is whole.
+fn partial(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    PathBuf::from(partial)
 }
 
 fn shapes(linear: &Linear) -> Vec<usize> {
@@ -73,9 +92,7 @@ pub fn save(
         .map_err(|error| failed(error.to_string()))?;
     let description = serde_json::to_string(model).map_err(|error| failed(error.to_string()))?;
     let metadata = HashMap::from([("ringlet.model".to_owned(), description)]);
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
+    let partial = partial(path);
     serialize_to_file(views, Some(metadata), &partial)
         .map_err(|error| error.to_string())
         .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::{
     collect::{EpochRecord, IterationRecord},
+    console,
     error::Failure,
     model_file::check_writable,
     ranges::Ranges,
@@ -92,20 +93,20 @@ impl Report {
     /// An epoch is done.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), Failure> {
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
-        let mut line = format!("epoch {}:", record.epoch);
+        let mut line = format!("epoch {}", record.epoch);
         if let Some(accuracy) = record.accuracy {
-            line += &format!(" {} of the held-out images right", percent(accuracy));
+            line += &format!(": {} of the held-out images right", percent(accuracy));
         }
         if let Some(accuracy) = record.twin_accuracy {
             line += &format!(", plaintext twin {}", percent(accuracy));
         }
-        self.say(&format!("{line} ({:.1} s)", record.seconds));
+        self.say(&format!("{line} ({:.1} s)", record.seconds))?;
         self.write(record)
     }
 
     /// A line above the bar.
-    pub fn say(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+    pub fn say(&self, line: &str) -> Result<(), Failure> {
+        self.bar.suspend(|| console::line(line))
     }
 
     /// Takes the bar away.
@@ -151,7 +152,7 @@ pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) 
     let lines = Plan::new(session, network).lines::<R>(session.batch);
     let published = published_values(network, session.batch.into());
     let mut table = format!(
-        "sent by a party in an iteration (mean of both over {iterations}), beside the published protocol\n\
+        "sent by a party in an iteration (mean of both over {iterations}), beside the published protocol (see the README)\n\
          {:<14}{:>12}{:>12}{:>16}{:>16}\n",
         "", "forward", "backward", "published fwd", "published bwd"
     );
@@ -203,13 +204,13 @@ pub struct Spent {
 /// The table of times.
 pub fn time_table(spent: &[Spent]) -> String {
     let mut table = format!(
-        "{:<14}{:>12}{:>18}{:>18}\n",
-        "seconds", "computing", "waiting for peer", "waiting for link"
+        "{:<14}{:>12}{:>18}{:>21}\n",
+        "seconds", "computing", "waiting for peer", "waiting for dealing"
     );
     for role in spent {
         let computing = role.total.saturating_sub(role.peer + role.dealer);
         table += &format!(
-            "{:<14}{:>12.2}{:>18.2}{:>18.2}\n",
+            "{:<14}{:>12.2}{:>18.2}{:>21.2}\n",
             role.name,
             computing.as_secs_f64(),
             role.peer.as_secs_f64(),
@@ -219,18 +220,18 @@ pub fn time_table(spent: &[Spent]) -> String {
     table
 }
 
-/// What is to be said of the range contract: nothing is silent when it was broken.
-pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Vec<String> {
-    let mut said = Vec::new();
+/// What is to be said of the range contract: a line if it was kept, warnings if it was not.
+pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Result<String, Vec<String>> {
+    let mut warnings = Vec::new();
     let mut largest = (0.0, String::new());
     for (line, met) in lines.iter().zip(ranges) {
         for (way, met) in ["forward", "backward"].into_iter().zip(met) {
             let place = format!("{} {way}", line.name);
             if met.outside > 0 {
-                said.push(format!(
-                    "warning: {} values outside the range contract at {place}, up to {:.2} times it: \
-                     use --ring u64, fewer --fraction-bits or a lower --lr",
-                    met.outside, met.largest
+                warnings.push(format!(
+                    "warning: {} values outside the range contract at {place}, so the result is not to \
+                     be trusted: use --ring u64, fewer --fraction-bits or a lower --lr",
+                    met.outside
                 ));
             }
             if met.largest > largest.0 {
@@ -238,14 +239,14 @@ pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Vec<String> {
             }
         }
     }
-    if said.is_empty() {
-        said.push(format!(
-            "every value kept the range contract; the largest used {:.0} % of it ({})",
-            100.0 * largest.0,
-            largest.1
-        ));
+    if !warnings.is_empty() {
+        return Err(warnings);
     }
-    said
+    Ok(format!(
+        "every value kept the range contract; the largest used {:.0} % of it ({})",
+        100.0 * largest.0,
+        largest.1
+    ))
 }
 
 /// A line's costs as JSON.
@@ -327,7 +328,7 @@ pub fn plan_json<'a, R: Ring>(
     PlanJson {
         model: &session.model.name,
         batch: session.batch,
-        micro_batch: session.micro_batch(),
+        micro_batch: session.micro_batch,
         parameters: network.parameters(),
         opened_values: first.opened_values,
         online_bytes: first.online_bytes,

@@ -12,7 +12,7 @@ use ringlet_core::{
     data::Data,
     dealer::{Dealer, Supply},
     desk::Desk,
-    hello::{Hello, HelloError, Mismatch, receive_hello, refuse, send_key},
+    hello::{Hello, HelloError, Mismatch, receive_key, refuse, send_key},
     link::Link,
     network::Network,
     party::{Party, RunError, Watch},
@@ -105,25 +105,30 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     peer: &mut Link<P>,
     dealer: &mut Link<D>,
 ) -> Result<Key, Failure> {
+    // The dealer first: so it too learns what the parties differ in.
+    hello.announce(dealer)?;
     hello.meet_peer(peer)?;
-    Ok(hello.meet_dealer(dealer)?)
+    Ok(receive_key(dealer)?)
 }
 
-/// Hears both parties, refuses them if they differ, and hands out the keys. Returns the session that
-/// they agree on and the links in the order of the roles.
+/// Compares what both parties said, refuses them if they do not fit together, and hands out the keys.
+/// Returns the session that they agree on and the links in the order of the roles.
 pub fn host_parties<T: Read + Write>(
     mut links: [Link<T>; 2],
+    heard: [Hello; 2],
     keys: &[Key; 2],
 ) -> Result<(Session, [Link<T>; 2]), Failure> {
-    let heard = match [receive_hello(&mut links[0]), receive_hello(&mut links[1])] {
-        [Ok(first), Ok(second)] => [first, second],
-        [Err(error), _] | [_, Err(error)] => return turn_away(links, error),
+    let mismatch = if heard[0].role == heard[1].role {
+        Some(Mismatch::Role(heard[0].role))
+    } else {
+        heard[0].compare(&heard[1]).err()
     };
-    if heard[0].role == heard[1].role {
-        return turn_away(links, Mismatch::Role(heard[0].role).into());
-    }
-    if let Err(error) = heard[0].compare(&heard[1]) {
-        return turn_away(links, error.into());
+    if let Some(mismatch) = mismatch {
+        for link in &mut links {
+            // A party that is gone needs no answer.
+            let _ = refuse(link, mismatch);
+        }
+        return Err(HelloError::from(mismatch).into());
     }
     if heard[0].role == Role::P1 {
         links.swap(0, 1);
@@ -133,16 +138,6 @@ pub fn host_parties<T: Read + Write>(
     }
     let [hello, _] = heard;
     Ok((hello.session, links))
-}
-
-fn turn_away<T: Read + Write, O>(mut links: [Link<T>; 2], why: HelloError) -> Result<O, Failure> {
-    if let HelloError::Mismatch(mismatch) = why {
-        for link in &mut links {
-            // A party that is gone needs no answer.
-            let _ = refuse(link, mismatch);
-        }
-    }
-    Err(why.into())
 }
 
 /// Deals a whole session to P1; returns the link.

@@ -86,14 +86,14 @@ pub fn split(total: usize, share_of_p0: f64) -> Result<[u32; 2], Failure> {
 }
 
 /// A rate in the session's units.
-fn units(rate: f64, option: &str) -> Result<u32, Failure> {
+fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
     let scaled = (rate * f64::from(1u32 << RATE_FRACTION)).round();
     if rate.is_finite() && (0.0..=f64::from(u32::MAX)).contains(&scaled) {
         Ok(scaled as u32)
     } else {
         Err(Failure::new(
             format!("{option} {rate} is out of range"),
-            "give a number from 0 to 255",
+            format!("give a number {range}"),
         ))
     }
 }
@@ -124,8 +124,8 @@ pub fn session(
         micro_batch: args.micro_batch.unwrap_or(args.batch),
         epochs: args.epochs,
         limit: args.limit.unwrap_or(0),
-        learning_rate: units(args.lr, "--lr")?,
-        momentum: units(args.momentum, "--momentum")?,
+        learning_rate: units(args.lr, "--lr", "above 0 and up to 255")?,
+        momentum: units(args.momentum, "--momentum", "from 0 to below 1")?,
         order,
         receiver,
     })

@@ -1,89 +1,134 @@
-//! The plaintext twin: the same network in float32, from the same first weights, on the same batches.
+//! The plaintext twin: the same network in floats, from the same first weights, on the same batches.
+//! Beside a training run it computes in float32; its gradients are checked in float64.
+
+use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
 use ringlet_core::{
     fixed::Format,
     kernel::pool,
     network::{Network, Stage},
+    scalar::Scalar,
     session::{RATE_FRACTION, Session},
 };
 
 use crate::data::Images;
 
-/// Weights and biases of one stage.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameters {
-    /// As the stage's linear map stores them.
-    pub weights: Vec<f32>,
-    /// One for each output channel.
-    pub biases: Vec<f32>,
+/// The floats that the twin computes in.
+pub trait Real:
+    Scalar
+    + PartialOrd
+    + AddAssign
+    + SubAssign
+    + DivAssign
+    + Neg<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+{
+    /// The nearest float.
+    fn from_f64(value: f64) -> Self;
+    /// As a double.
+    fn to_f64(self) -> f64;
+    /// e to the power of it.
+    fn exp(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
 }
 
-impl Parameters {
+macro_rules! real {
+    ($($float:ty),*) => {$(
+        impl Real for $float {
+            fn from_f64(value: f64) -> Self { value as $float }
+            fn to_f64(self) -> f64 { self.into() }
+            fn exp(self) -> Self { self.exp() }
+            fn ln(self) -> Self { self.ln() }
+        }
+    )*};
+}
+
+real!(f32, f64);
+
+/// Weights and biases of one stage, or what they are to be changed by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters<T = f32> {
+    /// As the stage's linear map stores them.
+    pub weights: Vec<T>,
+    /// One for each output channel.
+    pub biases: Vec<T>,
+}
+
+impl<T: Real> Parameters<T> {
     /// Reads a stage's revealed parameters, weights then biases, at scale 3f in Z_2^2L.
     pub fn decode(stage: &Stage, format: Format, values: &[u128]) -> Self {
         let unused = 128 - format.wide();
         let scale = (2f64).powi(-(format.master() as i32));
-        let all: Vec<f32> = values
+        let all: Vec<T> = values
             .iter()
-            .map(|&value| (((value << unused) as i128 >> unused) as f64 * scale) as f32)
+            .map(|&value| T::from_f64(((value << unused) as i128 >> unused) as f64 * scale))
             .collect();
         let (weights, biases) = all.split_at(stage.linear.weight_len());
         Parameters {
-            weights: weights.to_vec(),
+            // The protocol keeps them divided.
+            weights: weights.iter().map(|&w| w * divisor(stage)).collect(),
             biases: biases.to_vec(),
         }
     }
 }
 
 /// What a forward pass leaves for the backward pass.
-struct Trace {
+struct Trace<T> {
     /// What enters each stage's map, pooled.
-    inputs: Vec<Vec<f32>>,
+    inputs: Vec<Vec<T>>,
     /// What leaves each stage's map.
-    outputs: Vec<Vec<f32>>,
+    outputs: Vec<Vec<T>>,
 }
 
-/// A float32 network with its velocities.
-pub struct Twin<'a> {
+/// A network in floats with its velocities.
+pub struct Twin<'a, T = f32> {
     network: &'a Network,
-    parameters: Vec<Parameters>,
-    velocities: Vec<Parameters>,
-    learning_rate: f32,
-    momentum: f32,
+    parameters: Vec<Parameters<T>>,
+    velocities: Vec<Parameters<T>>,
+    learning_rate: T,
+    momentum: T,
 }
 
-impl<'a> Twin<'a> {
+impl<'a, T: Real> Twin<'a, T> {
     /// A network with the given parameters, trained as the session says.
-    pub fn new(network: &'a Network, session: &Session, parameters: Vec<Parameters>) -> Self {
-        let one = (1u32 << RATE_FRACTION) as f32;
+    pub fn new(network: &'a Network, session: &Session, parameters: Vec<Parameters<T>>) -> Self {
+        let rate = |units: u32| T::from_f64(f64::from(units) / f64::from(1u32 << RATE_FRACTION));
         let velocities = parameters
             .iter()
             .map(|p| Parameters {
-                weights: vec![0.0; p.weights.len()],
-                biases: vec![0.0; p.biases.len()],
+                weights: vec![T::default(); p.weights.len()],
+                biases: vec![T::default(); p.biases.len()],
             })
             .collect();
         Twin {
             network,
             parameters,
             velocities,
-            learning_rate: session.learning_rate as f32 / one,
-            momentum: session.momentum as f32 / one,
+            learning_rate: rate(session.learning_rate),
+            momentum: rate(session.momentum),
         }
     }
 
     /// The parameters as they stand.
-    pub fn parameters(&self) -> &[Parameters] {
+    pub fn parameters(&self) -> &[Parameters<T>] {
         &self.parameters
     }
 
-    fn operand(&self, index: usize) -> Vec<f32> {
-        let divisor = self.network.stages[index].divisor as f32;
-        let weights = &self.parameters[index].weights;
-        weights.iter().map(|w| w / divisor).collect()
+    /// The parameters, to be moved by hand.
+    pub fn parameters_mut(&mut self) -> &mut [Parameters<T>] {
+        &mut self.parameters
     }
 
-    fn forward(&self, rows: usize, mut x: Vec<f32>) -> Trace {
+    fn operand(&self, index: usize) -> Vec<T> {
+        let divisor = divisor(&self.network.stages[index]);
+        let weights = &self.parameters[index].weights;
+        weights.iter().map(|&w| w / divisor).collect()
+    }
+
+    fn forward(&self, rows: usize, mut x: Vec<T>) -> Trace<T> {
         let mut trace = Trace {
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -91,7 +136,7 @@ impl<'a> Twin<'a> {
         for (index, stage) in self.network.stages.iter().enumerate() {
             if let Some((shape, window)) = stage.pooled_input {
                 let (from, to) = (stage.entering_len(), stage.linear.input_len());
-                let mut pooled = vec![0.0; rows * to];
+                let mut pooled = vec![T::default(); rows * to];
                 for row in 0..rows {
                     let out = &mut pooled[row * to..][..to];
                     pool::sum(shape, window, &x[row * from..][..from], out);
@@ -99,18 +144,18 @@ impl<'a> Twin<'a> {
                 x = pooled;
             }
             let biases = &self.parameters[index].biases;
-            let mut y: Vec<f32> = biases
+            let mut y: Vec<T> = biases
                 .iter()
                 .copied()
                 .cycle()
                 .take(rows * stage.linear.output_len())
                 .collect();
-            let mut scratch = vec![0.0; stage.linear.scratch_len()];
+            let mut scratch = vec![T::default(); stage.linear.scratch_len()];
             let w = self.operand(index);
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
             trace.inputs.push(x);
             x = if stage.relu {
-                y.iter().map(|y| y.max(0.0)).collect()
+                y.iter().map(|&y| positive(y, y)).collect()
             } else {
                 y.clone()
             };
@@ -119,51 +164,74 @@ impl<'a> Twin<'a> {
         trace
     }
 
-    /// One step of gradient descent on `rows` images. The gradient is the sum over them, divided by
+    /// The cross entropy of `labels` given the images `x`, summed and divided by `batch`.
+    pub fn loss(&self, x: Vec<T>, labels: &[u8], batch: u32) -> T {
+        let mut logits = self
+            .forward(labels.len(), x)
+            .outputs
+            .pop()
+            .unwrap_or_default();
+        let mut loss = T::default();
+        for (row, &label) in logits.chunks_exact_mut(self.network.classes).zip(labels) {
+            softmax(row);
+            loss -= row[usize::from(label)].ln();
+        }
+        loss / T::from_f64(batch.into())
+    }
+
+    /// One step of gradient descent on the images `x`. The gradient is the sum over them, divided by
     /// the session's `batch` size also when the last batch is shorter.
-    pub fn step(&mut self, x: Vec<f32>, labels: &[u8], batch: u32) {
+    pub fn step(&mut self, x: Vec<T>, labels: &[u8], batch: u32) {
+        for (index, gradient) in self.gradients(x, labels, batch).iter().enumerate() {
+            self.update(index, gradient);
+        }
+    }
+
+    /// The gradient of [`Twin::loss`] by every parameter.
+    pub fn gradients(&self, x: Vec<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
         let rows = labels.len();
         let classes = self.network.classes;
         let trace = self.forward(rows, x);
+        let mut gradients = Vec::new();
         let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
             softmax(row);
-            row[usize::from(label)] -= 1.0;
+            row[usize::from(label)] -= T::from_f64(1.0);
             for value in row {
-                *value /= batch as f32;
+                *value /= T::from_f64(batch.into());
             }
         }
         for (index, stage) in self.network.stages.iter().enumerate().rev() {
             let linear = &stage.linear;
             if stage.relu {
-                for (g, y) in gradient.iter_mut().zip(&trace.outputs[index]) {
-                    *g = if *y >= 0.0 { *g } else { 0.0 };
+                for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
+                    *g = positive(y, *g);
                 }
             }
-            let mut scratch = vec![0.0; linear.scratch_len()];
-            let mut dw = vec![0.0; linear.weight_len()];
+            let mut scratch = vec![T::default(); linear.scratch_len()];
+            let mut dw = vec![T::default(); linear.weight_len()];
             let x = &trace.inputs[index];
             linear.weight_gradient(rows, x, &gradient, &mut dw, &mut scratch);
             for value in &mut dw {
-                *value /= stage.divisor as f32;
+                *value /= divisor(stage);
             }
-            let mut db = vec![0.0; linear.channels()];
+            let mut db = vec![T::default(); linear.channels()];
             for gradient in gradient.chunks_exact(db.len()) {
-                for (sum, g) in db.iter_mut().zip(gradient) {
+                for (sum, &g) in db.iter_mut().zip(gradient) {
                     *sum += g;
                 }
             }
             if index > 0 {
                 let w = self.operand(index);
-                let mut wt = vec![0.0; w.len()];
+                let mut wt = vec![T::default(); w.len()];
                 linear.transpose(&w, &mut wt);
-                let mut dx = vec![0.0; rows * linear.input_len()];
+                let mut dx = vec![T::default(); rows * linear.input_len()];
                 linear.input_gradient(rows, &gradient, &wt, &mut dx, &mut scratch);
                 gradient = match stage.pooled_input {
                     None => dx,
                     Some((shape, window)) => {
                         let (len, entering) = (linear.input_len(), stage.entering_len());
-                        let mut spread = vec![0.0; rows * entering];
+                        let mut spread = vec![T::default(); rows * entering];
                         for row in 0..rows {
                             let to = &mut spread[row * entering..][..entering];
                             pool::spread(shape, window, &dx[row * len..][..len], to);
@@ -172,18 +240,23 @@ impl<'a> Twin<'a> {
                     }
                 };
             }
-            self.update(index, &dw, &db);
+            gradients.push(Parameters {
+                weights: dw,
+                biases: db,
+            });
         }
+        gradients.reverse();
+        gradients
     }
 
-    fn update(&mut self, index: usize, dw: &[f32], db: &[f32]) {
+    fn update(&mut self, index: usize, gradient: &Parameters<T>) {
         let (p, v) = (&mut self.parameters[index], &mut self.velocities[index]);
         for (values, velocities, gradients) in [
-            (&mut p.weights, &mut v.weights, dw),
-            (&mut p.biases, &mut v.biases, db),
+            (&mut p.weights, &mut v.weights, &gradient.weights),
+            (&mut p.biases, &mut v.biases, &gradient.biases),
         ] {
-            for ((value, velocity), gradient) in values.iter_mut().zip(velocities).zip(gradients) {
-                *velocity = self.momentum * *velocity + gradient;
+            for ((value, velocity), &gradient) in values.iter_mut().zip(velocities).zip(gradients) {
+                *velocity = gradient.multiply_add(self.momentum, *velocity);
                 *value -= self.learning_rate * *velocity;
             }
         }
@@ -200,7 +273,8 @@ impl<'a> Twin<'a> {
             let trace = self.forward(rows, x.collect());
             let logits = &trace.outputs[self.network.stages.len() - 1];
             for (row, logits) in logits.chunks_exact(classes).enumerate() {
-                let best = (0..classes).max_by(|&a, &b| logits[a].total_cmp(&logits[b]));
+                let logit = |class: usize| logits[class].to_f64();
+                let best = (0..classes).max_by(|&a, &b| logit(a).total_cmp(&logit(b)));
                 right += usize::from(best == Some(images.labels[first + row].into()));
             }
         }
@@ -209,13 +283,30 @@ impl<'a> Twin<'a> {
 }
 
 /// Pixels as numbers from 0 to 1.
-pub fn floats(pixels: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    pixels.iter().map(|&p| f32::from(p) / 255.0)
+pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
+    pixels.iter().map(|&p| T::from_f64(f64::from(p) / 255.0))
 }
 
-fn softmax(logits: &mut [f32]) {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+fn divisor<T: Real>(stage: &Stage) -> T {
+    T::from_f64(stage.divisor.into())
+}
+
+/// `value` where `sign` is not negative, else zero.
+fn positive<T: Real>(sign: T, value: T) -> T {
+    if sign >= T::default() {
+        value
+    } else {
+        T::default()
+    }
+}
+
+fn softmax<T: Real>(logits: &mut [T]) {
+    let highest = logits
+        .iter()
+        .copied()
+        .reduce(|a, b| if b > a { b } else { a })
+        .unwrap_or_default();
+    let mut sum = T::default();
     for value in logits.iter_mut() {
         *value = (*value - highest).exp();
         sum += *value;

@@ -322,28 +322,16 @@ impl<R: Ring> Party<'_, R> {
 }
 
 impl<R: Ring> StageMemory<'_, R> {
-    /// The weights as operand at scale f in Z_2^L, divided by the stage's divisor: the free step down
-    /// of the master weights.
+    /// The weights as operand at scale f in Z_2^L: the free step down of the master weights.
     fn step_weights_down(&mut self, role: Role, session: &Session, stage: &Stage) {
         let format = session.format;
-        let fall = format.master() - format.fraction;
-        let (factor, by) = if stage.divisor.is_power_of_two() {
-            (1, fall + stage.divisor_bits())
-        } else {
-            let one = 1u64 << DIVISOR_FRACTION;
-            let divisor = u64::from(stage.divisor);
-            ((one + divisor / 2) / divisor, fall + DIVISOR_FRACTION)
-        };
+        let by = format.master() - format.fraction;
         for index in 0..stage.linear.weight_len() {
-            let master = self.master(index).times(R::Wide::from_u64(factor));
-            let weight: R = step_down(role, master, format.wide(), by).cast();
-            Public::peel_slice_mut(&mut *self.weights)[index] = weight;
+            let weight = step_down(role, self.master(index), format.wide(), by);
+            Public::peel_slice_mut(&mut *self.weights)[index] = weight.cast();
         }
     }
 }
-
-/// Fraction bits of one over a divisor that is no power of two.
-const DIVISOR_FRACTION: u32 = 12;
 
 /// Pixels at scale f, summed over the windows if the stage pools its input.
 fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {

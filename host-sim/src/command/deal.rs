@@ -15,6 +15,7 @@ use ringlet_core::{
 use super::{dealer::UNBOUNDED, party::samples};
 use crate::{
     cli::DealArgs,
+    console,
     data::{Part, load},
     dealt::DealtWriter,
     error::Failure,
@@ -56,13 +57,13 @@ impl InRing for Deal<'_> {
         };
         let p0 = start(Role::P0, key_p0, 0)?;
         let p1 = start(Role::P1, key_p1, corrections)?;
-        println!(
+        console::line(&format!(
             "dealing {} iterations of {} images for {}: {} for p1",
             session.iterations(),
             session.batch,
             session.model.name,
             bytes(corrections)
-        );
+        ))?;
         let bar = indicatif::ProgressBar::new(session.iterations().into());
         let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
         let link = run_dealer::<R, _>(session, keys.clone(), link, |iteration, _| {
@@ -72,13 +73,12 @@ impl InRing for Deal<'_> {
         // P0's file appears last, so that a pair is there only when both are whole.
         let p1 = link.into_inner().finish()?;
         let p0 = p0.finish()?;
-        println!(
+        console::line(&format!(
             "{}: p0.key of {} for p0, p1.dealt of {} for p1; each serves one run",
             args.out.display(),
             bytes(p0),
             bytes(p1)
-        );
-        Ok(())
+        ))
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{
     io::{self},
     net::{TcpListener, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ringlet_core::{
     Role,
+    hello::{Hello, HelloError, receive_hello, refuse},
     link::{Link, Remote},
     network::Network,
     prg::Key,
@@ -17,6 +18,7 @@ use ringlet_core::{
 
 use crate::{
     cli::DealerArgs,
+    console,
     error::Failure,
     event::Event,
     links::tcp::{TcpEnd, accept},
@@ -43,21 +45,58 @@ pub(super) fn listen(address: &str) -> Result<TcpListener, Failure> {
 }
 
 /// Waits for one of the other roles.
-pub(super) fn wait_for(
-    listener: &TcpListener,
-    who: &str,
-    patience: Duration,
-) -> Result<TcpStream, Failure> {
+fn wait_for(listener: &TcpListener, who: &str, patience: Duration) -> Result<TcpStream, Failure> {
     accept(listener, patience).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => Failure::new(
-            format!("{who} did not come within {} s", patience.as_secs()),
-            "start it, or wait longer with --wait",
-        ),
+        io::ErrorKind::TimedOut => absent(who, patience),
         _ => Failure::new(
             format!("no connection from {who}: {error}"),
             "check the network",
         ),
     })
+}
+
+/// How long a connection may take to say who it is.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// Waits for a connection that says hello; turns away others, telling the user so.
+pub(super) fn hear(
+    listener: &TcpListener,
+    who: &str,
+    remote: Remote,
+    patience: Duration,
+    end: impl Fn(TcpStream) -> io::Result<TcpEnd>,
+) -> Result<(Link<TcpEnd>, Hello), Failure> {
+    let start = Instant::now();
+    loop {
+        let left = patience.saturating_sub(start.elapsed());
+        let stream = wait_for(listener, who, left).map_err(|failure| match left {
+            Duration::ZERO => absent(who, patience),
+            _ => failure,
+        })?;
+        let from = stream.peer_addr().map_err(broken)?;
+        let end = end(stream).map_err(broken)?;
+        end.set_patience(GREETING.min(patience)).map_err(broken)?;
+        let mut link = Link::new(end, remote, UNBOUNDED);
+        match receive_hello(&mut link) {
+            Ok(hello) => return Ok((link, hello)),
+            Err(error) => {
+                if let HelloError::Mismatch(mismatch) = error {
+                    // Another version deserves to hear why; a stranger will not understand.
+                    let _ = refuse(&mut link, mismatch);
+                }
+                eprintln!(
+                    "note: turned away a connection from {from}: {error}; still waiting for {who}"
+                );
+            }
+        }
+    }
+}
+
+fn absent(who: &str, patience: Duration) -> Failure {
+    Failure::new(
+        format!("{who} did not come within {} s", patience.as_secs()),
+        "start it, or wait longer with --wait",
+    )
 }
 
 /// What a failed set-up of a connection means.
@@ -100,26 +139,20 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     if args.supervised {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
-        println!("dealer: waiting for both parties at {address}");
+        console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let mut links = Vec::new();
-    for who in ["the first party", "the second party"] {
-        let stream = wait_for(&listener, who, patience)?;
-        let end = TcpEnd::bounded(stream, shape).map_err(broken)?;
-        end.set_patience(Some(patience)).map_err(broken)?;
-        links.push(Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
-    }
-    let Ok(links) = <[_; 2]>::try_from(links) else {
-        return Err(Failure::new("two parties are needed", ""));
-    };
-    let (session, [to_p0, to_p1]) = host_parties(links, &keys)?;
+    let end = |stream| TcpEnd::bounded(stream, shape);
+    let remote = Remote::Party(Role::P0);
+    let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
+    let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
+    let (session, [to_p0, to_p1]) = host_parties([one, two], [first, second], &keys)?;
     if !args.supervised {
-        println!(
+        console::line(&format!(
             "dealer: serving model {}, {} iterations of {} images",
             session.model.name,
             session.iterations(),
             session.batch
-        );
+        ))?;
     }
     let to_p1 = to_p1.renamed(Remote::Party(Role::P1));
     let deal = Deal {
@@ -131,7 +164,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     in_ring(&session, deal)?;
     drop(to_p0);
     if !args.supervised {
-        println!("dealer: done");
+        console::line("dealer: done")?;
     }
     Ok(())
 }

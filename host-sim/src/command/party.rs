@@ -9,7 +9,7 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    hello::Hello,
+    hello::{Hello, receive_key},
     link::{Link, Remote},
     meter::Meter,
     network::Network,
@@ -18,10 +18,11 @@ use ringlet_core::{
     session::Session,
 };
 
-use super::dealer::{UNBOUNDED, broken, listen, wait_for};
+use super::dealer::{UNBOUNDED, broken, hear, listen};
 use crate::{
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
+    console,
     data::{Images, OwnImages, Part, load},
     dealt::DealtFile,
     error::Failure,
@@ -32,7 +33,7 @@ use crate::{
     },
     model_file::{check_writable, save},
     report::{Report, Spent, bytes, time_table},
-    roles::{PartySetup, greet, run_party},
+    roles::{PartySetup, run_party},
     secrets::Secrets,
     settings::{self, InRing, in_ring},
     supervision,
@@ -81,31 +82,37 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Meets the peer: P1's process may start before P0's or after.
-    fn meet(&self, patience: Duration) -> Result<TcpEnd, Failure> {
-        let peer = self.role.other();
-        let stream = match (&self.args.listen, &self.args.peer) {
+    /// Meets the peer, whichever of the two waits for the other.
+    fn meet(&self, hello: &Hello, patience: Duration) -> Result<Link<TcpEnd>, Failure> {
+        let who = format!("party {}", self.role.other());
+        let shape = self.args.shape.shape()?;
+        match (&self.args.listen, &self.args.peer) {
             (Some(address), _) => {
                 let listener = listen(address)?;
                 let address = listener.local_addr().map_err(broken)?.to_string();
                 if self.args.supervised {
                     supervision::send(io::stdout(), &Event::Listening(address))?;
                 } else {
-                    println!("{}: waiting for {peer} at {address}", self.role);
+                    console::line(&format!("{}: waiting for {who} at {address}", self.role))?;
                 }
-                wait_for(&listener, &format!("party {peer}"), patience)?
+                let end = |stream| TcpEnd::free(stream, shape);
+                let (mut link, heard) = hear(&listener, &who, Remote::Peer, patience, end)?;
+                hello.answer_peer(&mut link, &heard)?;
+                Ok(link)
             }
-            (None, Some(address)) => reach(address, &format!("party {peer}"), "--peer", patience)?,
-            (None, None) => {
-                return Err(Failure::new(
-                    "there is no way to the peer",
-                    "give --listen or --peer",
-                ));
+            (None, Some(address)) => {
+                let end = TcpEnd::free(reach(address, &who, "--peer", patience)?, shape);
+                let end = end.map_err(broken)?;
+                end.set_patience(patience).map_err(broken)?;
+                let mut link = Link::new(end, Remote::Peer, UNBOUNDED);
+                hello.meet_peer(&mut link)?;
+                Ok(link)
             }
-        };
-        let end = TcpEnd::free(stream, self.args.shape.shape()?).map_err(broken)?;
-        end.set_patience(Some(patience)).map_err(broken)?;
-        Ok(end)
+            (None, None) => Err(Failure::new(
+                "there is no way to the peer",
+                "give --listen or --peer",
+            )),
+        }
     }
 }
 
@@ -145,34 +152,34 @@ impl InRing for Run<'_> {
                 ));
             }
         };
-        let peer = self.meet(patience)?;
-        let waited = [peer.waited(), source.waited()];
-        let peer_patience = peer.patience().map_err(broken)?;
-        let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
         let mut hello = Hello::new(role, session);
-        let (key, dealer) = match source {
-            Source::File(mut file) => {
-                hello = hello.holding(file.identity);
-                hello.meet_peer(&mut peer)?;
+        if let Source::File(file) = &source {
+            hello = hello.holding(file.identity);
+        }
+        let dealing = source.waited();
+        let mut dealer = Link::new(source, Remote::Dealer, UNBOUNDED);
+        // The dealer first: so it too learns what the parties differ in.
+        if let Source::Tcp(_) = dealer.transport() {
+            hello.announce(&mut dealer)?;
+        }
+        let peer = self.meet(&hello, patience)?;
+        let waited = [peer.transport().waited(), dealing];
+        let idle = Duration::from_secs(args.idle);
+        peer.transport().set_patience(idle).map_err(broken)?;
+        let key = match dealer.transport_mut() {
+            Source::File(file) => {
                 file.consume()?;
-                let key = file.key.clone();
-                (
-                    key,
-                    Link::new(Source::File(file), Remote::Dealer, UNBOUNDED),
-                )
+                file.key.clone()
             }
             Source::Tcp(end) => {
                 // The dealer answers only when both parties are there.
-                end.set_patience(Some(2 * patience)).map_err(broken)?;
-                let dealer_patience = end.patience().map_err(broken)?;
-                let mut dealer = Link::new(Source::Tcp(end), Remote::Dealer, UNBOUNDED);
-                let key = greet(&hello, &mut peer, &mut dealer)?;
-                dealer_patience.forget().map_err(broken)?;
-                (key, dealer)
+                end.set_patience(2 * patience).map_err(broken)?;
+                let handle = end.patience().map_err(broken)?;
+                let key = receive_key(&mut dealer)?;
+                handle.set(idle).map_err(broken)?;
+                key
             }
         };
-        // From here on a role may be busy for as long as it takes.
-        peer_patience.forget().map_err(broken)?;
 
         let setup = PartySetup {
             session,
@@ -203,24 +210,21 @@ impl InRing for Run<'_> {
                 .map(|(stage, values)| Parameters::decode(stage, session.format, values))
                 .collect();
             save(path, &session.model, &network, &parameters)?;
-            println!("{role}: the model is in {}", path.display());
+            console::line(&format!("{role}: the model is in {}", path.display()))?;
         }
         let total = sums.borrow().total();
-        println!(
+        console::line(&format!(
             "{role}: done; sent {} to the peer in {} rounds, received {} of corrections",
             bytes(total.online_bytes),
             total.rounds,
             bytes(total.dealer_bytes)
-        );
-        print!(
-            "{}",
-            time_table(&[Spent {
-                name: if role == Role::P0 { "p0" } else { "p1" },
-                total: start.elapsed(),
-                peer: waited[0].total(),
-                dealer: waited[1].total(),
-            }])
-        );
+        ))?;
+        console::print(&time_table(&[Spent {
+            name: if role == Role::P0 { "p0" } else { "p1" },
+            total: start.elapsed(),
+            peer: waited[0].total(),
+            dealer: waited[1].total(),
+        }]))?;
         Ok(())
     }
 }
@@ -314,6 +318,15 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
             ));
         }
         check_writable(path)?;
+    }
+    if receiver == Some(role) && args.output.save.is_none() && !args.supervised {
+        return Err(Failure::new(
+            format!("{role} receives the model but has nowhere to put it"),
+            "give a file with --save",
+        ));
+    }
+    if receiver.is_none() && !args.supervised {
+        console::line("nobody will learn the model; to reveal it, give both parties --reveal-to")?;
     }
     let (images, samples) = own_images(args, role)?;
     let model = settings::model(args.session.model.as_deref(), Some(images.shape))?;

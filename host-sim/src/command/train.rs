@@ -10,7 +10,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    hello::Hello,
+    hello::{Hello, receive_hello},
     link::{Link, Remote},
     network::Network,
     party::Watch,
@@ -23,6 +23,7 @@ use super::dealer::UNBOUNDED;
 use crate::{
     cli::{LinkName, ProfileName, TrainArgs},
     collect::{Collector, Record},
+    console,
     data::{Images, OwnImages, Part, load},
     error::Failure,
     event::Event,
@@ -66,10 +67,10 @@ struct Train<'a> {
 }
 
 /// What is known at the end of a run beside the records.
-#[derive(Default)]
 struct Ending {
     spent: Vec<Spent>,
-    said: Vec<String>,
+    /// Whether the range contract was kept, or the warnings.
+    ranges: Result<String, Vec<String>>,
 }
 
 impl InRing for Train<'_> {
@@ -90,7 +91,7 @@ impl InRing for Train<'_> {
             session.samples[1],
             session.iterations(),
             session.batch
-        ));
+        ))?;
         let images = [self.train, self.test];
         let mut collector = Collector::new(session, &network, images, args.twin);
         let ending = match args.link {
@@ -101,14 +102,16 @@ impl InRing for Train<'_> {
         let ending = ending?;
         if let Some(path) = &args.output.save {
             save(path, &session.model, &network, &collector.parameters)?;
-            println!("the model is in {}", path.display());
+            console::line(&format!("the model is in {}", path.display()))?;
         }
-        println!("\n{}", layer_table::<R>(session, &network, &collector.sums));
+        let table = layer_table::<R>(session, &network, &collector.sums);
+        console::line(&format!("\n{table}"))?;
         if !ending.spent.is_empty() {
-            println!("{}", time_table(&ending.spent));
+            console::line(&time_table(&ending.spent))?;
         }
-        for line in ending.said {
-            println!("{line}");
+        match ending.ranges {
+            Ok(line) => console::line(&line)?,
+            Err(warnings) => warnings.iter().for_each(|warning| eprintln!("{warning}")),
         }
         Ok(())
     }
@@ -218,7 +221,7 @@ impl Train<'_> {
                     dealer: dealer.total(),
                 })
                 .collect(),
-            said: range_lines(&plan_lines::<R>(session, network), &ranges),
+            ranges: range_lines(&plan_lines::<R>(session, network), &ranges),
         })
     }
 
@@ -242,10 +245,11 @@ impl Train<'_> {
         actors.end(outcome)?;
         Ok(Ending {
             spent: Vec::new(),
-            said: vec![
-                "the range contract was not checked: no process holds both shares (use --link memory)"
+            ranges: Ok(
+                "the range contract was not checked: no process holds both shares \
+                        (use --link memory)"
                     .to_owned(),
-            ],
+            ),
         })
     }
 
@@ -327,8 +331,10 @@ fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(),
 }
 
 fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
-    let links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
-    let (session, [to_p0, to_p1]) = host_parties(links, &keys)?;
+    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
+    let [to_p0, to_p1] = &mut links;
+    let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
+    let (session, [to_p0, to_p1]) = host_parties(links, heard, &keys)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
     outcome.map(drop)

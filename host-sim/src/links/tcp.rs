@@ -69,9 +69,9 @@ impl TcpEnd {
         self.stream.try_clone().map(Patience)
     }
 
-    /// Gives up on a read after `limit`; none waits for ever.
-    pub fn set_patience(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(limit)
+    /// Gives up on a read after `limit`.
+    pub fn set_patience(&self, limit: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(limit))
     }
 
     /// The time that this end spends waiting.
@@ -84,9 +84,9 @@ impl TcpEnd {
 pub struct Patience(TcpStream);
 
 impl Patience {
-    /// Lets reads take as long as they need.
-    pub fn forget(self) -> io::Result<()> {
-        self.0.set_read_timeout(None)
+    /// Lets reads take so long.
+    pub fn set(&self, limit: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(limit))
     }
 }
 
@@ -129,6 +129,10 @@ impl Read for TcpEnd {
             self.filled = loop {
                 match self.waited.time(|| self.stream.read(&mut self.taken)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // What a read timeout is called depends on the system.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
                     other => break other?,
                 }
             };

@@ -198,7 +198,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         let at = place::softmax(iteration, first);
         self.gates
             .softmax
-            .deal::<R, _>(supply, at, rows, &self.tables)
+            .deal::<R, _>(supply, at, rows, &mut self.tables)
     }
 
     fn backward<T: Read + Write>(

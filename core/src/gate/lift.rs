@@ -45,6 +45,26 @@ impl Lift {
         opening_masks(cx, wire, first, self.from, out);
     }
 
+    /// Adds the offset and this party's masks to shares of values under the range contract, which
+    /// may then be opened at `from` bits. Masks are drawn as words of `W`, whatever the values' own.
+    pub(crate) fn conceal<W: Word, V: Word, O: Online>(
+        self,
+        cx: &O,
+        wire: Address,
+        first: u64,
+        values: &mut [V],
+    ) {
+        let mut mask = [W::ZERO; LANES];
+        self.narrow(cx, wire, first, &mut mask[..values.len()]);
+        let offset = match cx.role() {
+            Role::P0 => self.offset(),
+            Role::P1 => V::ZERO,
+        };
+        for (value, mask) in values.iter_mut().zip(mask) {
+            *value = value.plus(mask.cast()).plus(offset).low(self.from);
+        }
+    }
+
     /// This party's shares of the masks in Z_2^to.
     pub(crate) fn wide<W: Word, O: Online>(
         self,

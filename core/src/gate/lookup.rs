@@ -83,7 +83,8 @@ impl Lookup {
         rows * len * COLUMNS
     }
 
-    /// Sends the corrections. `table` holds the value and the slope at each index, modulo 2^to.
+    /// Sends the corrections. `table` holds the value and the slope at each index, modulo 2^to;
+    /// `scratch` is twice as long.
     pub fn deal<D: Offline>(
         self,
         cx: &mut D,
@@ -91,6 +92,7 @@ impl Lookup {
         rows: usize,
         len: usize,
         table: &[[u64; 2]],
+        scratch: &mut [[u64; 2]],
     ) -> Result<(), LinkError> {
         debug_assert_eq!(table.len(), 1 << self.index);
         let index = Lift {
@@ -105,6 +107,7 @@ impl Lookup {
             for lane in 0..group.lanes {
                 let start = (group.stream + lane as u64) << self.index;
                 let top = masks[lane].right(remainder.from - 1);
+                let turned = turn(table, turns[lane], scratch);
                 for (wire, bits) in self.columns() {
                     let mut entry = 0u64;
                     while entry < 1 << self.index {
@@ -112,7 +115,7 @@ impl Lookup {
                         let mut values = [0; LANES];
                         for value in &mut values[..count] {
                             let place = entry.minus(turns[lane]).low(self.index);
-                            let [at_place, slope] = table[place as usize];
+                            let [at_place, slope] = turned[entry as usize];
                             *value = match wire {
                                 BASE => at_place.minus(slope.times(masks[lane])),
                                 SLOPE => slope,
@@ -165,13 +168,6 @@ impl Lookup {
 
         let remainder = self.remainder();
         for group in groups(at, rows, len) {
-            let mut mask = [0u64; LANES];
-            let wire = at.wire(REST);
-            remainder.narrow(cx, wire, group.stream, &mut mask[..group.lanes]);
-            let offset = match role {
-                Role::P0 => remainder.offset(),
-                Role::P1 => 0,
-            };
             for (lane, at_lane) in group.range().enumerate() {
                 let start = (group.stream + lane as u64) << self.index;
                 let mut entry = [0; COLUMNS];
@@ -179,13 +175,11 @@ impl Lookup {
                     *entry = self.read(cx, at, wire, bits, start, place[at_lane])?;
                 }
                 columns[at_lane * 3..][..3].copy_from_slice(&entry[..3]);
-                // x - place * 2^rest, masked.
-                x[at_lane] = x[at_lane]
-                    .minus(entry[3].left(self.rest))
-                    .plus(mask[lane])
-                    .plus(offset)
-                    .low(remainder.from);
+                // x - place * 2^rest.
+                x[at_lane] = x[at_lane].minus(entry[3].left(self.rest));
             }
+            let x = &mut x[group.range()];
+            remainder.conceal::<u64, u64, O>(cx, at.wire(REST), group.stream, x);
         }
         cx.open(&mut [Segment::words(
             Masked::wrap_slice_mut(&mut *x),
@@ -234,4 +228,22 @@ impl Lookup {
         }
         Ok(found)
     }
+}
+
+/// The table turned by a secret number of places, a power of two at a time, so that which entries are
+/// touched when does not depend on the secret. The table's length is a power of two.
+fn turn<'s>(table: &[[u64; 2]], by: u64, scratch: &'s mut [[u64; 2]]) -> &'s [[u64; 2]] {
+    let (mut from, mut to) = scratch.split_at_mut(table.len());
+    to = &mut to[..table.len()];
+    from.copy_from_slice(table);
+    for bit in 0..table.len().trailing_zeros() {
+        let wanted = 0u64.minus(by.right(bit).and(1));
+        for (place, to) in to.iter_mut().enumerate() {
+            let here = from[place];
+            let there = from[place.wrapping_sub(1 << bit) & (table.len() - 1)];
+            *to = [0, 1].map(|i| here[i] ^ (here[i] ^ there[i]) & wanted);
+        }
+        core::mem::swap(&mut from, &mut to);
+    }
+    from
 }

@@ -135,24 +135,15 @@ impl Multiply {
         let role = cx.role();
         let values = &mut Share::peel_slice_mut(values)[..rows * len];
         let factors = &mut Share::peel_slice_mut(factors)[..rows];
-        let conceal = |cx: &O, lift: Lift, wire: u8, first: u64, words: &mut [u64]| {
-            let mut mask = [W::ZERO; LANES];
-            lift.narrow(cx, at.wire(wire), first, &mut mask[..words.len()]);
-            let offset = match role {
-                Role::P0 => lift.offset(),
-                Role::P1 => 0,
-            };
-            for (word, mask) in words.iter_mut().zip(mask) {
-                *word = word.plus(mask.to_u64()).plus(offset).low(lift.from);
-            }
-        };
         for group in groups(at, rows, len) {
             let words = &mut values[group.range()];
-            conceal(cx, self.value(), VALUE, group.stream, words);
+            self.value()
+                .conceal::<W, u64, O>(cx, at.wire(VALUE), group.stream, words);
         }
         for group in groups(at, rows, 1) {
             let words = &mut factors[group.range()];
-            conceal(cx, self.factor(), FACTOR, group.stream, words);
+            self.factor()
+                .conceal::<W, u64, O>(cx, at.wire(FACTOR), group.stream, words);
         }
         cx.open(&mut [
             Segment::words(Masked::wrap_slice_mut(&mut *values), self.value),

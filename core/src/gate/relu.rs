@@ -266,15 +266,10 @@ impl Relu {
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
-        let offset: W = self.mask().offset();
         for group in groups(at, rows, len) {
-            let mut a = [W::ZERO; LANES];
+            let x = &mut x[group.range()];
             self.mask()
-                .narrow(cx, at.wire(MASK), group.stream, &mut a[..group.lanes]);
-            for (x, a) in x[group.range()].iter_mut().zip(a) {
-                let offset = if role == Role::P0 { offset } else { W::ZERO };
-                *x = x.plus(a).plus(offset).low(self.from);
-            }
+                .conceal::<W, W, O>(cx, at.wire(MASK), group.stream, x);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from)])?;
         let e = x;

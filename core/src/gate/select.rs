@@ -93,16 +93,9 @@ impl Select {
         let role = cx.role();
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
         for group in groups(at, rows, len) {
-            let mut a = [W::ZERO; LANES];
+            let dy = &mut dy[group.range()];
             self.lift()
-                .narrow(cx, at.wire(MASK), group.stream, &mut a[..group.lanes]);
-            let offset: W = match role {
-                Role::P0 => self.lift().offset(),
-                Role::P1 => W::ZERO,
-            };
-            for (dy, a) in dy[group.range()].iter_mut().zip(a) {
-                *dy = dy.plus(a).plus(offset).low(self.from);
-            }
+                .conceal::<W, W, O>(cx, at.wire(MASK), group.stream, dy);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *dy), self.from)])?;
         for group in groups(at, rows, len) {

@@ -208,15 +208,17 @@ impl Softmax {
         }
     }
 
-    /// Entries of [`Tables`].
+    /// Entries of [`Tables`], with the room in which the longer one is turned.
     pub fn table_len(self) -> usize {
-        (1 << self.exponential().index) + (1 << self.reciprocal().index)
+        let (exponential, reciprocal) = (self.exponential().index, self.reciprocal().index);
+        (1 << exponential) + (1 << reciprocal) + (2 << exponential.max(reciprocal))
     }
 
     /// Computes the tables of the two lookups, value and slope for each index, in `memory` of
     /// [`Softmax::table_len`] entries.
     pub fn tables(self, memory: &mut [[u64; 2]]) -> Tables<'_> {
-        let (exponential, reciprocal) = memory.split_at_mut(1 << self.exponential().index);
+        let (exponential, memory) = memory.split_at_mut(1 << self.exponential().index);
+        let (reciprocal, turned) = memory.split_at_mut(1 << self.reciprocal().index);
         for (index, entry) in exponential.iter_mut().enumerate() {
             let value = libm::exp(index as f64 / 8.0 - CLIP_QUARTERS as f64 / 4.0);
             let fraction = SLOPE_FRACTION + self.format.fraction;
@@ -231,6 +233,7 @@ impl Softmax {
         Tables {
             exponential,
             reciprocal,
+            turned,
         }
     }
 
@@ -240,7 +243,7 @@ impl Softmax {
         cx: &mut D,
         at: At,
         rows: usize,
-        tables: &Tables<'_>,
+        tables: &mut Tables<'_>,
     ) -> Result<(), LinkError> {
         let classes = self.classes;
         self.deal_one_hot(cx, at, rows)?;
@@ -251,10 +254,10 @@ impl Softmax {
             .deal::<u64, D>(cx, Self::gate(at, CLIP), rows, classes)?;
         let here = Self::gate(at, EXPONENTIAL);
         self.exponential()
-            .deal(cx, here, rows, classes, tables.exponential)?;
+            .deal(cx, here, rows, classes, tables.exponential, tables.turned)?;
         let here = Self::gate(at, RECIPROCAL);
         self.reciprocal()
-            .deal(cx, here, rows, 1, tables.reciprocal)?;
+            .deal(cx, here, rows, 1, tables.reciprocal, tables.turned)?;
         self.product()
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, classes)
     }
@@ -273,11 +276,8 @@ impl Softmax {
                 for first in (0..quarters).step_by(LANES) {
                     let count = LANES.min(quarters);
                     let mut hot = [0u8; LANES];
-                    if let Some(hot) = (turn as usize)
-                        .checked_sub(first)
-                        .and_then(|place| hot[..count].get_mut(place))
-                    {
-                        *hot = 1;
+                    for (place, hot) in hot[..count].iter_mut().enumerate() {
+                        *hot = is_equal((first + place) as u64, turn) as u8;
                     }
                     let element = group.stream + lane as u64;
                     let stream = (element << self.quarter_bits()) + first as u64;
@@ -306,9 +306,14 @@ impl Softmax {
             lift.masks(cx, here.wire(COUNT), group.stream, turns);
             let mut element = group.stream;
             for turns in turns.chunks(self.together()) {
-                let mut any = [1u32; 2 * MAX_CLASSES];
-                for (threshold, &turn) in turns.iter().enumerate() {
-                    any[(threshold << self.count_bits()) + turn as usize] = 0;
+                let mut any = [0u32; 2 * MAX_CLASSES];
+                for (place, any) in any[..turns.len() << self.count_bits()]
+                    .iter_mut()
+                    .enumerate()
+                {
+                    let turn = turns[place >> self.count_bits()];
+                    let count = (place as u64).low(self.count_bits());
+                    *any = 1 - is_equal(count, turn.into()) as u32;
                 }
                 let mut first = element << self.count_bits();
                 for any in any[..turns.len() << self.count_bits()].chunks_mut(LANES) {
@@ -530,6 +535,14 @@ impl Softmax {
 pub struct Tables<'a> {
     exponential: &'a [[u64; 2]],
     reciprocal: &'a [[u64; 2]],
+    turned: &'a mut [[u64; 2]],
+}
+
+/// 1 if two secrets are equal, else 0, without a branch.
+fn is_equal(a: u64, b: u64) -> u64 {
+    let difference = a ^ b;
+    // The top bit of either is set unless the difference is zero.
+    1 ^ (difference | difference.wrapping_neg()) >> 63
 }
 
 /// A real number in fixed point, as an integer modulo 2^64.

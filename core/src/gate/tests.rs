@@ -413,7 +413,7 @@ fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
     let (made, cost) = run(
         6,
         1 << 20,
-        |cx| lookup.deal(cx, AT, rows, len, &table),
+        |cx| lookup.deal(cx, AT, rows, len, &table, &mut vec![[0; 2]; 128]),
         |cx| {
             let mut y = mine(cx.role(), &x);
             let mut scratch = vec![0; lookup.scratch_len(rows, len)];
@@ -454,7 +454,7 @@ fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost)
         1 << 20,
         |cx| {
             let mut memory = vec![[0; 2]; softmax.table_len()];
-            softmax.deal::<R, _>(cx, AT, rows, &softmax.tables(&mut memory))
+            softmax.deal::<R, _>(cx, AT, rows, &mut softmax.tables(&mut memory))
         },
         |cx| {
             let mut p = mine(cx.role(), &shares);

@@ -72,23 +72,21 @@ impl Widen {
     ) -> &'a mut [Masked<W>] {
         let x = Share::peel_slice_mut(x);
         for group in groups(at, rows, len) {
-            self.mask_group(cx, at, group.stream, &mut x[group.range()]);
+            self.mask_group::<W, W, O>(cx, at, group.stream, &mut x[group.range()]);
         }
         Masked::wrap_slice_mut(x)
     }
 
-    /// [`Widen::mask`] for at most [`LANES`] elements that stand at `first` of the gate's streams.
-    pub(crate) fn mask_group<W: Word, O: Online>(self, cx: &O, at: At, first: u64, x: &mut [W]) {
-        let lift = self.lift();
-        let mut mask = [W::ZERO; LANES];
-        lift.narrow(cx, at.wire(MASK), first, &mut mask[..x.len()]);
-        let offset = match cx.role() {
-            Role::P0 => lift.offset(),
-            Role::P1 => W::ZERO,
-        };
-        for (x, mask) in x.iter_mut().zip(mask) {
-            *x = x.plus(mask).plus(offset).low(self.from);
-        }
+    /// [`Widen::mask`] for at most [`LANES`] elements that stand at `first` of the gate's streams,
+    /// whose masks are words of `W`.
+    pub(crate) fn mask_group<W: Word, V: Word, O: Online>(
+        self,
+        cx: &O,
+        at: At,
+        first: u64,
+        x: &mut [V],
+    ) {
+        self.lift().conceal::<W, V, O>(cx, at.wire(MASK), first, x);
     }
 
     /// Turns the opening into shares in Z_2^to, in place.

@@ -48,15 +48,8 @@ impl<R: Ring> Party<'_, R> {
             watch.narrow(map_line(index), true, format.narrow(), memory.velocity);
             let velocity = Share::peel_slice_mut(&mut *memory.velocity);
             for group in groups(at(index), 1, stage.parameters()) {
-                let mut wide = [R::Wide::ZERO; LANES];
                 let narrow = &mut velocity[group.range()];
-                for (wide, narrow) in wide.iter_mut().zip(narrow.iter()) {
-                    *wide = narrow.cast();
-                }
-                widen.mask_group(desk, at(index), group.stream, &mut wide[..group.lanes]);
-                for (narrow, wide) in narrow.iter_mut().zip(wide) {
-                    *narrow = wide.cast();
-                }
+                widen.mask_group::<R::Wide, R, _>(desk, at(index), group.stream, narrow);
             }
             let masked = Masked::wrap_slice_mut(velocity);
             let _ = segments.push(Segment::words(masked, widen.from));

@@ -11,24 +11,23 @@
 //! 4. Reciprocal of the sum, the same way at 1/64.
 //! 5. Product of the two, in a ring that is wide enough to step down into Z_2^L.
 
+mod maximum;
+
 use bytemuck::TransparentWrapper;
 
 use crate::{
     Role,
     cost::{Cost, LANES},
     fixed::Format,
-    kernel::pack::unpack,
-    link::{LinkError, Segment},
+    link::LinkError,
     ring::{Ring, Word, step_down},
-    sharing::{Masked, Public, Share},
+    sharing::{Public, Share},
 };
 
 use super::{
-    At, Offline, Online, deal, dealt, groups,
-    lift::Lift,
+    At, Offline, Online,
     lookup::Lookup,
     multiply::Multiply,
-    opening_masks,
     relu::{HiddenSign, Relu},
     widen::Widen,
 };
@@ -57,13 +56,6 @@ const EXPONENTIAL: u32 = 3;
 const RECIPROCAL: u32 = 4;
 const PRODUCT: u32 = 5;
 
-const TURN: u8 = 0;
-const ONE_HOT: u8 = 1;
-const COUNT: u8 = 2;
-const ANY: u8 = 3;
-
-/// The most bits of a logit in quarters.
-const MAX_QUARTER_BITS: u32 = 10;
 /// Where the clip stands, in quarters above the smallest argument that is kept.
 const CLIP_QUARTERS: u64 = 61;
 /// Fraction bits of the exponential's slope.
@@ -108,6 +100,11 @@ impl Softmax {
     /// Ring of the shifted logits: twice the logits' range, and the clip's.
     fn shifted_bits(self) -> u32 {
         (self.logit_bits() + 1).max(self.format.fraction + 6)
+    }
+
+    /// Thresholds whose lookup tables travel together.
+    fn together(self) -> usize {
+        (LANES >> self.count_bits()).max(1)
     }
 
     fn maximum_bits(self) -> u32 {
@@ -262,70 +259,6 @@ impl Softmax {
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, classes)
     }
 
-    fn deal_one_hot<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
-        let here = Self::gate(at, MAXIMUM);
-        let quarters = 1usize << self.quarter_bits();
-        let lift = Lift {
-            from: self.quarter_bits(),
-            to: self.quarter_bits(),
-        };
-        for group in groups(at, rows, self.classes) {
-            let mut turns = [0u64; LANES];
-            lift.masks(cx, here.wire(TURN), group.stream, &mut turns[..group.lanes]);
-            for (lane, &turn) in turns[..group.lanes].iter().enumerate() {
-                for first in (0..quarters).step_by(LANES) {
-                    let count = LANES.min(quarters);
-                    let mut hot = [0u8; LANES];
-                    for (place, hot) in hot[..count].iter_mut().enumerate() {
-                        *hot = is_equal((first + place) as u64, turn) as u8;
-                    }
-                    let element = group.stream + lane as u64;
-                    let stream = (element << self.quarter_bits()) + first as u64;
-                    let bits = self.count_bits();
-                    deal(cx, here.wire(ONE_HOT), stream, bits, &mut hot[..count])?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Thresholds whose lookup tables travel together.
-    fn together(self) -> usize {
-        (LANES >> self.count_bits()).max(1)
-    }
-
-    fn deal_any<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
-        let here = Self::gate(at, MAXIMUM);
-        let lift = Lift {
-            from: self.count_bits(),
-            to: self.count_bits(),
-        };
-        for group in groups(at, rows, self.thresholds()) {
-            let mut turns = [0u32; LANES];
-            let turns = &mut turns[..group.lanes];
-            lift.masks(cx, here.wire(COUNT), group.stream, turns);
-            let mut element = group.stream;
-            for turns in turns.chunks(self.together()) {
-                let mut any = [0u32; 2 * MAX_CLASSES];
-                for (place, any) in any[..turns.len() << self.count_bits()]
-                    .iter_mut()
-                    .enumerate()
-                {
-                    let turn = turns[place >> self.count_bits()];
-                    let count = (place as u64).low(self.count_bits());
-                    *any = 1 - is_equal(count, turn.into()) as u32;
-                }
-                let mut first = element << self.count_bits();
-                for any in any[..turns.len() << self.count_bits()].chunks_mut(LANES) {
-                    deal(cx, here.wire(ANY), first, self.maximum_bits(), any)?;
-                    first += any.len() as u64;
-                }
-                element += turns.len() as u64;
-            }
-        }
-        Ok(())
-    }
-
     /// Runs the gate on `rows` samples in place: logits in Z_2^n at scale f become probabilities in
     /// Z_2^L at scale f + exponent. `scratch` holds at least [`Softmax::scratch_len`] words.
     pub fn run<R: Ring, O: Online>(
@@ -406,129 +339,6 @@ impl Softmax {
             },
         )
     }
-
-    /// Leaves the widened logits in `values` and shares of the maximum, in quarters, in `maxima`.
-    fn maximum<O: Online>(
-        self,
-        cx: &mut O,
-        at: At,
-        rows: usize,
-        values: &mut [u64],
-        maxima: &mut [u64],
-        scratch: &mut [u64],
-    ) -> Result<(), LinkError> {
-        let role = cx.role();
-        let here = Self::gate(at, MAXIMUM);
-        let (classes, thresholds) = (self.classes, self.thresholds());
-        let (coarse, scratch) = scratch.split_at_mut(rows * classes);
-        let counts = &mut scratch[..rows * thresholds];
-        let quarter_bits = self.quarter_bits();
-        for group in groups(at, rows, classes) {
-            let mut turns = [0u64; LANES];
-            let lanes = &mut turns[..group.lanes];
-            opening_masks(cx, here.wire(TURN), group.stream, quarter_bits, lanes);
-            let lanes = coarse[group.range()].iter_mut();
-            for ((coarse, &value), turn) in lanes.zip(&values[group.range()]).zip(turns) {
-                *coarse = step_down(role, value, self.logit_bits(), self.quarter())
-                    .plus(turn)
-                    .low(quarter_bits);
-            }
-        }
-        let widen = self.widen();
-        let wide = Self::gate(at, WIDEN);
-        widen.mask(cx, wide, rows, classes, Share::wrap_slice_mut(&mut *values));
-        cx.open(&mut [
-            Segment::words(Masked::wrap_slice_mut(&mut *values), widen.from),
-            Segment::words(Masked::wrap_slice_mut(&mut *coarse), quarter_bits),
-        ])?;
-
-        counts.fill(0);
-        for group in groups(at, rows, classes) {
-            for (lane, element) in group.range().enumerate() {
-                let mut hot = [0u8; 1 << MAX_QUARTER_BITS];
-                let hot = &mut hot[..1 << quarter_bits];
-                let stream = (group.stream + lane as u64) << quarter_bits;
-                self.one_hot(cx, here, stream, hot)?;
-                let counts = &mut counts[element / classes * thresholds..][..thresholds];
-                self.count(coarse[element], hot, counts);
-            }
-        }
-        let opened = Public::wrap_slice_mut(values);
-        widen.finish(cx, wide, rows, classes, opened)?;
-
-        let count_bits = self.count_bits();
-        for group in groups(at, rows, thresholds) {
-            let mut turns = [0u32; LANES];
-            let lanes = &mut turns[..group.lanes];
-            opening_masks(cx, here.wire(COUNT), group.stream, count_bits, lanes);
-            for (count, turn) in counts[group.range()].iter_mut().zip(turns) {
-                *count = count.plus(u64::from(turn)).low(count_bits);
-            }
-        }
-        cx.open(&mut [Segment::words(
-            Masked::wrap_slice_mut(&mut *counts),
-            count_bits,
-        )])?;
-        maxima.fill(match role {
-            Role::P0 => 0u64.minus(self.highest()),
-            Role::P1 => 0,
-        });
-        for group in groups(at, rows, thresholds) {
-            let mut element = group.stream;
-            let maximum = &mut maxima[group.first / thresholds];
-            for opened in counts[group.range()].chunks(self.together()) {
-                let mut any = [0u32; 2 * MAX_CLASSES];
-                let mut first = element << count_bits;
-                for any in any[..opened.len() << count_bits].chunks_mut(LANES) {
-                    dealt(cx, here.wire(ANY), first, self.maximum_bits(), any)?;
-                    first += any.len() as u64;
-                }
-                for (threshold, &opened) in opened.iter().enumerate() {
-                    let place = (threshold << count_bits) + opened as usize;
-                    *maximum = maximum.plus(u64::from(any[place]));
-                }
-                element += opened.len() as u64;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a logit's shares of [logit >= t] to the counts, for every threshold t, from its one-hot
-    /// mask turned by its opening.
-    fn count(self, opened: u64, hot: &[u8], counts: &mut [u64]) {
-        let mut at_least = 0u8;
-        for (threshold, count) in counts.iter_mut().enumerate().rev() {
-            // Threshold number i stands at i + 1 - highest quarters; the mask is then the opening
-            // less that.
-            let quarters = (threshold as u64 + 1).minus(self.highest());
-            let place = opened.minus(quarters).low(self.quarter_bits());
-            at_least = at_least.plus(hot[place as usize]);
-            *count = count.plus(u64::from(at_least)).low(self.count_bits());
-        }
-    }
-
-    /// This party's share of a mask's one-hot vector, modulo 2^count_bits.
-    fn one_hot<O: Online>(
-        self,
-        cx: &mut O,
-        here: At,
-        stream: u64,
-        hot: &mut [u8],
-    ) -> Result<(), LinkError> {
-        let bits = self.count_bits();
-        match cx.role() {
-            Role::P0 => cx.prg().fill(here.wire(ONE_HOT), stream, hot),
-            Role::P1 => {
-                for hot in hot.chunks_mut(LANES) {
-                    let mut bytes = [0u8; LANES];
-                    let bytes = &mut bytes[..crate::kernel::pack::packed_len(hot.len(), bits)];
-                    cx.corrections(bytes)?;
-                    unpack(bits, bytes, hot);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The public tables that the dealer shares turned.
@@ -536,13 +346,6 @@ pub struct Tables<'a> {
     exponential: &'a [[u64; 2]],
     reciprocal: &'a [[u64; 2]],
     turned: &'a mut [[u64; 2]],
-}
-
-/// 1 if two secrets are equal, else 0, without a branch.
-fn is_equal(a: u64, b: u64) -> u64 {
-    let difference = a ^ b;
-    // The top bit of either is set unless the difference is zero.
-    1 ^ (difference | difference.wrapping_neg()) >> 63
 }
 
 /// A real number in fixed point, as an integer modulo 2^64.

@@ -369,3 +369,68 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::bench::duplex;
+
+    extern crate std;
+    use std::thread;
+
+    /// Both ends open the same three segments; returns what P0 sent and what both then hold.
+    fn exchange(capacity: usize) -> ([u32; 3], [u8; 2], [u32; 2]) {
+        let [one, other] = duplex(capacity);
+        let open = |role, end, mut words: [u32; 3], mut planes: [u8; 2], mut owned: [u32; 2]| {
+            let mut link = Link::new(end, Remote::Peer, 0);
+            let mine = role == Role::P0;
+            link.open(
+                role,
+                &mut [
+                    Segment::owned(Masked::wrap_slice_mut(&mut owned), 32, mine),
+                    Segment::words(Masked::wrap_slice_mut(&mut words), 20),
+                    Segment::planes(Masked::wrap_slice_mut(&mut planes), 16),
+                ],
+            )
+            .unwrap();
+            // Three values of 20 bits are 8 bytes, two planes 2, two words of one owner 8.
+            let sent = 8 + 2 + if mine { 8 } else { 0 };
+            assert_eq!(link.sent(), sent);
+            (words, planes, owned)
+        };
+        thread::scope(|scope| {
+            let p0 = scope.spawn(|| open(Role::P0, one, [1, 0xF_FFFF, 7], [0xF0, 1], [5, 6]));
+            let p1 = open(Role::P1, other, [2, 3, 0x8_0000], [0x0F, 1], [0, 0]);
+            assert_eq!(p0.join().unwrap(), p1);
+            p1
+        })
+    }
+
+    #[test]
+    fn openings_add_words_combine_planes_and_pass_what_is_owned() {
+        for capacity in [1, 5, 64, 4096] {
+            let (words, planes, owned) = exchange(capacity);
+            assert_eq!(words, [3, 2, 0x8_0007]);
+            assert_eq!(planes, [0xFF, 0]);
+            assert_eq!(owned, [5, 6]);
+        }
+    }
+
+    #[test]
+    fn a_message_is_these_bytes() {
+        let [one, other] = duplex(4096);
+        let mut link = Link::new(one, Remote::Peer, 4096);
+        let mut words = [0x1_2345u32, 0xF_FFFF, 1];
+        let words = Masked::wrap_slice_mut(&mut words);
+        thread::scope(|scope| {
+            let p0 = scope.spawn(move || link.open(Role::P0, &mut [Segment::words(words, 20)]));
+            let mut wire = [0; 8];
+            let mut other = Link::new(other, Remote::Peer, 4096);
+            other.receive(&mut wire).unwrap();
+            // 20 bits each, the lowest first, filled up to a byte.
+            assert_eq!(wire, [0x45, 0x23, 0xF1, 0xFF, 0xFF, 0x01, 0x00, 0x00]);
+            other.send(&[0; 8]).unwrap();
+            p0.join().unwrap().unwrap();
+        });
+    }
+}

@@ -24,9 +24,10 @@ pub use ringlet_core::Role;
 use ringlet_core::{
     hello::{Hello, receive_hello},
     link::{Link, Remote},
-    party::Unwatched,
+    party::Watch,
     prg::Key,
     session::Session,
+    sharing::Share,
 };
 
 /// The directory of the MNIST files, or none, saying so, where they are not to be had.
@@ -182,6 +183,21 @@ impl Write for Recorded {
     }
 }
 
+/// Narrow shares of one party at one place: the line of the plan, whether on the way back, the bits of
+/// their ring, and the shares.
+pub type Narrow = (usize, bool, u32, Vec<u32>);
+
+/// Keeps what passes.
+#[derive(Default)]
+struct Keeping(Vec<Narrow>);
+
+impl Watch<u32> for Keeping {
+    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<u32>]) {
+        let shares = shares.iter().map(|share| share.reveal()).collect();
+        self.0.push((line, backward, bits, shares));
+    }
+}
+
 /// What a recorded simulation left behind.
 pub struct Recording {
     /// What P0 and P1 sent to each other, handshake included.
@@ -192,6 +208,9 @@ pub struct Recording {
     pub to_dealer: [Vec<u8>; 2],
     /// Each party's shares of the model before each epoch and at the end.
     pub shares: [Vec<Vec<StageValues>>; 2],
+    /// Each party's narrow shares, in the order in which they came about: products, logits, gradients,
+    /// velocities.
+    pub narrow: [Vec<Narrow>; 2],
     /// The model that was revealed to the session's receiver.
     pub revealed: [Option<Vec<StageValues>>; 2],
 }
@@ -210,7 +229,7 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
     let (tell, told) = channel();
     let ahead = usize::MAX / 4;
     let network = &network;
-    let revealed = thread::scope(|scope| {
+    let [first, second] = thread::scope(|scope| {
         let links = [dealer0.0, dealer1.0];
         scope.spawn(move || {
             let links = links.map(|end| Link::new(end, Remote::Party(Role::P1), ahead));
@@ -242,15 +261,19 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
                     tell.send((role, event)).expect("a listener");
                     Ok(())
                 };
-                run_party::<u32, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)
-                    .expect("a party that runs")
+                let mut watch = Keeping::default();
+                let revealed =
+                    run_party::<u32, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)
+                        .expect("a party that runs");
+                (revealed, watch.0)
             }));
         }
         drop(tell);
-        let mut parties = parties
+        let ends: Vec<_> = parties
             .into_iter()
-            .map(|party| party.join().expect("no panic"));
-        [parties.next().flatten(), parties.next().flatten()]
+            .map(|party| party.join().expect("no panic"))
+            .collect();
+        <[_; 2]>::try_from(ends).expect("two parties")
     });
     let mut shares = [Vec::new(), Vec::new()];
     for (role, event) in told {
@@ -264,6 +287,7 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
         dealer: [taken(dealer0.1), taken(dealer1.1)],
         to_dealer: [taken(party0.1), taken(party1.1)],
         shares,
-        revealed,
+        narrow: [first.1, second.1],
+        revealed: [first.0, second.0],
     }
 }

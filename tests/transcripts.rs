@@ -3,7 +3,16 @@
 use std::collections::HashSet;
 
 use ringlet::data::{Images, Part, load};
-use ringlet_core::{Role, fixed::Format, model::Model, plan::Plan, prg::Key, session::Session};
+use ringlet_core::{
+    Role,
+    fixed::Format,
+    kernel::pack::{pack, packed_len},
+    model::Model,
+    plan::Plan,
+    prg::Key,
+    ring::mask,
+    session::Session,
+};
 use ringlet_tests::{Recording, record};
 
 fn digits() -> Images {
@@ -195,6 +204,29 @@ fn no_link_carries_data_labels_weights_or_gradients() {
         }
     }
     secrets.push(("updates", wide(&differences)));
+    // Products, logits, gradients and velocities: each party's shares and the values, as words and as
+    // they would travel.
+    let [p0, p1] = &recording.narrow;
+    assert!(p0.len() == p1.len() && p0.len() >= 10);
+    for ((line, backward, bits, p0), (_, _, _, p1)) in p0.iter().zip(p1) {
+        let sums = p0
+            .iter()
+            .zip(p1)
+            .map(|(a, b)| a.wrapping_add(*b) & mask::<u32>(*bits));
+        let sums: Vec<u32> = sums.collect();
+        let name = match (line, backward) {
+            (2, false) => "logits",
+            (_, true) => "gradients",
+            (_, false) => "products",
+        };
+        for values in [p0, p1, &sums] {
+            let words = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let mut packed = vec![0; packed_len(values.len(), *bits)];
+            pack(*bits, values, &mut packed);
+            secrets.push((name, words));
+            secrets.push((name, packed));
+        }
+    }
     for (name, secret) in secrets {
         // Runs of zeros and repeated pixels stand everywhere; what varies must stand nowhere.
         let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 6;

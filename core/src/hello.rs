@@ -389,6 +389,13 @@ mod tests {
             receive_hello(&mut Link::new(other, Remote::Peer, 0))
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
+        let mut newer = whole.clone();
+        newer[6] = 2;
+        assert_eq!(hear(newer), Err(Mismatch::Version(2).into()));
+        assert_eq!(
+            hear(b"GET / HTTP/1.1".to_vec()),
+            Err(Mismatch::Foreign.into())
+        );
         for at in 0..whole.len() {
             let cut = hear(whole[..at].to_vec());
             assert_eq!(cut, Err(LinkError::Closed(Remote::Peer).into()), "{at}");

@@ -184,3 +184,52 @@ fn tile<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    extern crate std;
+    use std::{vec, vec::Vec};
+
+    /// Every tile shape that a processor may be given, whichever this one would choose.
+    #[test]
+    fn every_build_of_the_loop_gives_the_same_sums() {
+        let fill = |len: usize, seed: u32| -> Vec<u32> {
+            (0..len as u32)
+                .map(|i| (i + 1).wrapping_mul(seed).wrapping_mul(0x9E37_79B9))
+                .collect()
+        };
+        for (rows, depth, columns) in [(1, 1, 1), (7, 5, 3), (9, 13, 33), (16, 8, 64), (23, 4, 70)]
+        {
+            for product in [
+                Product::plain(rows, depth, columns),
+                Product::transposed(rows, depth, columns),
+            ] {
+                let (a, b) = (fill(rows * depth, 3), fill(depth * columns, 5));
+                let start = fill(rows * columns, 7);
+                let mut want = start.clone();
+                for (place, want) in want.iter_mut().enumerate() {
+                    for k in 0..depth {
+                        let left = a[place / columns * product.a_row + k * product.a_inner];
+                        *want = want.multiply_add(left, b[k * columns + place % columns]);
+                    }
+                }
+                for run in [
+                    blocked::<u32, 8, 32>,
+                    blocked::<u32, 4, 16>,
+                    blocked::<u32, 4, 8>,
+                    blocked::<u32, 4, 4>,
+                    dispatch::<u32>,
+                ] {
+                    let mut out = start.clone();
+                    run(&product, &mut out, &a, &b);
+                    assert!(out == want, "{product:?}");
+                }
+                let mut untouched = vec![1];
+                Product::plain(0, depth, columns).accumulate(&mut untouched, &a, &b);
+                assert_eq!(untouched, [1]);
+            }
+        }
+    }
+}

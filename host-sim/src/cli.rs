@@ -222,9 +222,6 @@ pub struct PartyArgs {
     /// Reveal the trained model to this party at the end.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
-    /// Seconds to wait for the other roles.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
-    pub wait: u64,
     /// Give up when another role has been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
@@ -234,15 +231,9 @@ pub struct PartyArgs {
     /// What is kept.
     #[command(flatten)]
     pub output: OutputArgs,
-    /// What the links are like.
+    /// How the process stands among the others.
     #[command(flatten)]
-    pub shape: LinkArgs,
-    /// Report to the simulator that started this process, shares included.
-    #[arg(long, hide = true)]
-    pub supervised: bool,
-    /// Derive this role's secrets from a seed: for simulations alone.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    pub process: ProcessArgs,
 }
 
 /// Options of `deal`.
@@ -271,16 +262,24 @@ pub struct DealerArgs {
     /// Wait for the parties at this address (host:port).
     #[arg(long, value_name = "ADDRESS")]
     pub listen: String,
-    /// Seconds to wait for the parties.
+    /// How the process stands among the others.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// What every role in a process of its own is given.
+#[derive(Clone, Debug, Args)]
+pub struct ProcessArgs {
+    /// Seconds to wait for the other roles.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub wait: u64,
     /// What the links are like.
     #[command(flatten)]
     pub shape: LinkArgs,
-    /// Report to the simulator that started this process.
+    /// Report to the simulator that started this process, a party its shares too.
     #[arg(long, hide = true)]
     pub supervised: bool,
-    /// Derive the keys from a seed: for simulations alone.
+    /// Derive this role's secrets from a seed: for simulations alone.
     #[arg(long, hide = true)]
     pub secret_seed: Option<u64>,
 }

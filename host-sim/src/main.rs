@@ -20,11 +20,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Train(args)) => command::train::run(&args),
         Some(Command::Party(args)) => {
             let outcome = command::party::run(&args);
-            supervised(args.supervised, outcome)
+            supervised(args.process.supervised, outcome)
         }
         Some(Command::Dealer(args)) => {
             let outcome = command::dealer::run(&args);
-            supervised(args.supervised, outcome)
+            supervised(args.process.supervised, outcome)
         }
         Some(Command::Deal(args)) => command::deal::run(&args),
         Some(Command::Plan(args)) => console::print(&command::plan::run(&args)?),

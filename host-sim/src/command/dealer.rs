@@ -131,12 +131,12 @@ impl InRing for Deal<'_> {
 
 /// Serves two parties and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
-    let keys = Secrets::new(args.secret_seed).dealer_keys()?;
-    let shape = args.shape.shape()?;
-    let patience = Duration::from_secs(args.wait);
+    let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
+    let shape = args.process.shape.shape()?;
+    let patience = Duration::from_secs(args.process.wait);
     let listener = listen(&args.listen)?;
     let address = listener.local_addr().map_err(broken)?.to_string();
-    if args.supervised {
+    if args.process.supervised {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
@@ -146,7 +146,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
     let (session, [to_p0, to_p1]) = host_parties([one, two], [first, second], &keys)?;
-    if !args.supervised {
+    if !args.process.supervised {
         console::line(&format!(
             "dealer: serving model {}, {} iterations of {} images",
             session.model.name,
@@ -159,11 +159,11 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         session: &session,
         keys,
         link: to_p1,
-        quiet: args.supervised,
+        quiet: args.process.supervised,
     };
     in_ring(&session, deal)?;
     drop(to_p0);
-    if !args.supervised {
+    if !args.process.supervised {
         console::line("dealer: done")?;
     }
     Ok(())

@@ -85,12 +85,12 @@ impl Run<'_> {
     /// Meets the peer, whichever of the two waits for the other.
     fn meet(&self, hello: &Hello, patience: Duration) -> Result<Link<TcpEnd>, Failure> {
         let who = format!("party {}", self.role.other());
-        let shape = self.args.shape.shape()?;
+        let shape = self.args.process.shape.shape()?;
         match (&self.args.listen, &self.args.peer) {
             (Some(address), _) => {
                 let listener = listen(address)?;
                 let address = listener.local_addr().map_err(broken)?.to_string();
-                if self.args.supervised {
+                if self.args.process.supervised {
                     supervision::send(io::stdout(), &Event::Listening(address))?;
                 } else {
                     console::line(&format!("{}: waiting for {who} at {address}", self.role))?;
@@ -135,9 +135,9 @@ impl InRing for Run<'_> {
 
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
         let (args, role, session) = (self.args, self.role, self.session);
-        let secrets = Secrets::new(args.secret_seed);
-        let patience = Duration::from_secs(args.wait);
-        let shape = args.shape.shape()?;
+        let secrets = Secrets::new(args.process.secret_seed);
+        let patience = Duration::from_secs(args.process.wait);
+        let shape = args.process.shape.shape()?;
         // Without a dealer everything is in the file, which is checked before anyone is met.
         let source = match (&args.dealt, &args.dealer) {
             (Some(dir), _) => Source::File(DealtFile::open(dir, role, session)?),
@@ -187,11 +187,11 @@ impl InRing for Run<'_> {
             role,
             secret: secrets.first_weights(role)?,
             key,
-            simulated: args.supervised,
+            simulated: args.process.supervised,
         };
         let mut data = OwnImages::new(self.images, network.classes);
         let start = Instant::now();
-        if args.supervised {
+        if args.process.supervised {
             let emit = |event| supervision::send(io::stdout(), &event);
             run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
             return Ok(());
@@ -319,13 +319,13 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         }
         check_writable(path)?;
     }
-    if receiver == Some(role) && args.output.save.is_none() && !args.supervised {
+    if receiver == Some(role) && args.output.save.is_none() && !args.process.supervised {
         return Err(Failure::new(
             format!("{role} receives the model but has nowhere to put it"),
             "give a file with --save",
         ));
     }
-    if receiver.is_none() && !args.supervised {
+    if receiver.is_none() && !args.process.supervised {
         console::line("nobody will learn the model; to reveal it, give both parties --reveal-to")?;
     }
     let (images, samples) = own_images(args, role)?;

@@ -8,7 +8,7 @@ use ringlet_core::{
     fixed::Format,
     model::{Layer, Model},
     prg::Key,
-    session::Session,
+    session::{Session, Triples},
 };
 use ringlet_tests::{mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -17,6 +17,7 @@ fn digits_session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        triples: Triples::Fused,
         samples: [images.len() as u32, 0],
         batch: 50,
         micro_batch: 50,

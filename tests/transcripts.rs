@@ -11,7 +11,7 @@ use ringlet_core::{
     plan::Plan,
     prg::Key,
     ring::mask,
-    session::Session,
+    session::{Session, Triples},
 };
 use ringlet_tests::{Recording, record};
 
@@ -23,6 +23,7 @@ fn session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        triples: Triples::Fused,
         samples: [images.len() as u32 - 500, 500],
         batch: 64,
         micro_batch: 64,

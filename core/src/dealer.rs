@@ -10,13 +10,13 @@ use crate::{
     arena::{Arena, ArenaTooSmall},
     gate::{
         Offline,
-        bilinear::{Bilinear, RowMask, Span, whole_masks},
+        bilinear::{Bilinear, whole_masks},
         softmax::Tables,
     },
     link::{Link, LinkError},
-    network::{MAX_STAGES, Network},
-    place::{self, Use},
-    plan::{Gates, Plan, dealer_scratch},
+    network::{Activation, MAX_STAGES, Network},
+    place::{self, Product, Tensors, Use},
+    plan::{Gates, Plan, dealer_scratch, weights_again_len},
     prg::{Key, Prg},
     ring::Ring,
     session::{Batch, Session},
@@ -62,6 +62,8 @@ impl<T: Read + Write> Offline for Supply<T> {
 struct StageMemory<'a, R> {
     /// Masks of the weights.
     weights: &'a mut [R],
+    /// Masks of the weights as they are opened again, if they are.
+    weights_again: &'a mut [R],
     /// Products of masks, summed over the batch, for the gradient by the weights.
     gradient: &'a mut [R],
 }
@@ -91,6 +93,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         for stage in &network.stages {
             let _ = stages.push(StageMemory {
                 weights: arena.take(stage.linear.weight_len()),
+                weights_again: arena.take(weights_again_len(session, stage)),
                 gradient: arena.take(stage.linear.weight_len()),
             });
         }
@@ -117,6 +120,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = place::address(iteration, index, Use::Weights);
             whole_masks(supply, mask, memory.weights);
+            let mask = place::address(iteration, index, Use::WeightsAgain);
+            whole_masks(supply, mask, memory.weights_again);
             memory.gradient.fill(R::ZERO);
         }
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
@@ -128,7 +133,11 @@ impl<'a, R: Ring> Dealer<'a, R> {
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             let product = place::address(iteration, index, Use::WeightGradient);
-            Bilinear(stage.linear).deal_weight_gradient(supply, product, memory.gradient)?;
+            let (linear, _) = stage.product();
+            Bilinear(linear).deal_weight_gradient(supply, product, memory.gradient)?;
+        }
+        if self.session.format.is_direct() {
+            return supply.link.flush();
         }
         for (index, stage) in self.network.stages.iter().enumerate() {
             let at = place::at(iteration, index, Use::Velocity, 0);
@@ -138,24 +147,19 @@ impl<'a, R: Ring> Dealer<'a, R> {
         supply.link.flush()
     }
 
-    fn operand_mask<'s>(
-        session: &Session,
+    fn tensors<'s>(
+        session: &'s Session,
+        network: &'s Network,
         samples: &'s [u32],
         batch: Batch,
         first: u32,
-        stage: usize,
-    ) -> RowMask<'s> {
-        if stage == 0 {
-            RowMask::Kept {
-                gate: place::DATA,
-                samples,
-                boundary: session.samples[0],
-            }
-        } else {
-            RowMask::Fresh {
-                address: place::address(batch.iteration, stage, Use::Operand),
-                first: first.into(),
-            }
+    ) -> Tensors<'s> {
+        Tensors {
+            session,
+            network,
+            samples,
+            iteration: batch.iteration,
+            first,
         }
     }
 
@@ -166,35 +170,41 @@ impl<'a, R: Ring> Dealer<'a, R> {
         first: u32,
         rows: usize,
     ) -> Result<(), LinkError> {
-        let iteration = batch.iteration;
+        let samples = &self.samples[..rows];
+        let tensors = Self::tensors(self.session, self.network, samples, batch, first);
         let last = self.network.stages.len() - 1;
         for (index, stage) in self.network.stages.iter().enumerate() {
-            let samples = &self.samples[..rows];
-            let x = Self::operand_mask(self.session, samples, batch, first, index);
-            let product = place::address(iteration, index, Use::Forward);
+            let (linear, _) = stage.product();
             let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
-            Bilinear(stage.linear).deal_forward(
+            Bilinear(linear).deal_forward(
                 supply,
-                Span {
-                    product,
-                    first: first.into(),
-                    rows,
-                },
-                x,
+                tensors.span(index, Product::Forward),
+                tensors.operand(index, Product::Forward),
                 self.stages[index].weights,
                 scratch,
             )?;
             if index == last {
                 continue;
             }
-            let at = place::at(iteration, index, Use::Activation, first);
+            let at = place::at(batch.iteration, index, Use::Activation, first);
             let len = stage.linear.output_len();
-            if stage.relu {
-                self.gates.relu::<R>().deal::<R, _>(supply, at, rows, len)?;
-            } else {
-                self.gates.widen().deal::<R, _>(supply, at, rows, len)?;
+            match stage.activation {
+                Some(Activation::Relu) => {
+                    let relu = self.gates.relu::<R>();
+                    relu.deal::<R, _>(supply, at, rows, len)?;
+                }
+                Some(Activation::Polynomial(polynomial)) => {
+                    let drop = self.session.gradient_drop(self.network, index);
+                    let gate = self.gates.polynomial(polynomial, drop);
+                    gate.deal_forward(supply, at, rows, len)?;
+                }
+                None => {
+                    let widen = self.gates.widen();
+                    widen.deal::<R, _>(supply, at, rows, len)?;
+                }
             }
         }
+        let iteration = batch.iteration;
         let at = place::softmax(iteration, first);
         self.gates
             .softmax
@@ -208,43 +218,64 @@ impl<'a, R: Ring> Dealer<'a, R> {
         first: u32,
         rows: usize,
     ) -> Result<(), LinkError> {
-        let iteration = batch.iteration;
+        let samples = &self.samples[..rows];
+        let tensors = Self::tensors(self.session, self.network, samples, batch, first);
         for (index, stage) in self.network.stages.iter().enumerate().rev() {
-            let gate = Bilinear(stage.linear);
-            let dy = RowMask::Fresh {
-                address: place::address(iteration, index, Use::Gradient),
-                first: first.into(),
-            };
-            let samples = &self.samples[..rows];
-            let x = Self::operand_mask(self.session, samples, batch, first, index);
+            let (linear, rows_each) = stage.product();
+            let gate = Bilinear(linear);
             let memory = &mut self.stages[index];
             let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-            gate.accumulate_weight_gradient(supply, rows, x, dy, memory.gradient, scratch);
+            gate.accumulate_weight_gradient(
+                supply,
+                rows * rows_each,
+                tensors.operand(index, Product::WeightGradient),
+                tensors.gradient(index, Product::WeightGradient),
+                memory.gradient,
+                scratch,
+            );
             if index == 0 {
                 continue;
             }
-            let product = place::address(iteration, index, Use::InputGradient);
-            let span = Span {
-                product,
-                first: first.into(),
-                rows,
-            };
-            gate.deal_input_gradient(supply, span, dy, memory.weights, scratch)?;
-
-            let before = &self.network.stages[index - 1];
-            let len = before.linear.output_len();
-            let at = place::at(iteration, index - 1, Use::ActivationBack, first);
-            let drop = self.session.gradient_drop(self.network, index - 1);
-            if before.relu {
-                let forward = place::at(iteration, index - 1, Use::Activation, first);
-                let relu = (self.gates.relu::<R>(), forward);
-                let select = self.gates.select(drop);
-                select.deal::<R, _>(supply, at, relu, rows, len)?;
+            let span = tensors.span(index, Product::InputGradient);
+            let dy = tensors.gradient(index, Product::InputGradient);
+            let weights = if self.session.triples.reuse() {
+                &*memory.weights
             } else {
-                let widen = self.gates.widen_back(drop);
-                widen.deal::<R, _>(supply, at, rows, len)?;
-            }
+                &*memory.weights_again
+            };
+            gate.deal_input_gradient(supply, span, dy, weights, scratch)?;
+            self.activation_back(supply, batch, [first, rows as u32], index - 1)?;
         }
         Ok(())
+    }
+
+    /// What the way back through what follows stage `index` needs.
+    fn activation_back<T: Read + Write>(
+        &self,
+        supply: &mut Supply<T>,
+        batch: Batch,
+        [first, rows]: [u32; 2],
+        index: usize,
+    ) -> Result<(), LinkError> {
+        let stage = &self.network.stages[index];
+        let (rows, len) = (rows as usize, stage.linear.output_len());
+        let at = place::at(batch.iteration, index, Use::ActivationBack, first);
+        let forward = place::at(batch.iteration, index, Use::Activation, first);
+        let drop = self.session.gradient_drop(self.network, index);
+        match stage.activation {
+            Some(Activation::Relu) => {
+                let relu = (self.gates.relu::<R>(), forward);
+                let select = self.gates.select(drop);
+                select.deal::<R, _>(supply, at, relu, rows, len)
+            }
+            Some(Activation::Polynomial(polynomial)) => {
+                let gate = self.gates.polynomial(polynomial, drop);
+                gate.deal_backward(supply, at, forward, rows, len)
+            }
+            None => {
+                let widen = self.gates.widen_back(drop);
+                widen.deal::<R, _>(supply, at, rows, len)
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Marks the start of a handshake message: a peer that sends something else is not Ringlet.
 const MAGIC: [u8; 4] = *b"RNGL";
@@ -54,6 +54,8 @@ pub enum Parameter {
     Model,
     Ring,
     FractionBits,
+    Update,
+    Triples,
     Samples,
     Batch,
     MicroBatch,
@@ -72,6 +74,8 @@ impl core::fmt::Display for Parameter {
             Parameter::Model => "models",
             Parameter::Ring => "rings",
             Parameter::FractionBits => "fraction bits",
+            Parameter::Update => "ways of updating weights",
+            Parameter::Triples => "triples",
             Parameter::Samples => "numbers of samples",
             Parameter::Batch => "batch sizes",
             Parameter::MicroBatch => "micro-batch sizes",
@@ -240,6 +244,7 @@ impl Hello {
         let Session {
             model,
             format,
+            triples,
             samples,
             batch,
             micro_batch,
@@ -257,6 +262,8 @@ impl Hello {
                 format.fraction == b.format.fraction,
                 Parameter::FractionBits,
             ),
+            (format.weights == b.format.weights, Parameter::Update),
+            (*triples == b.triples, Parameter::Triples),
             (*samples == b.samples, Parameter::Samples),
             (*batch == b.batch, Parameter::Batch),
             (*micro_batch == b.micro_batch, Parameter::MicroBatch),
@@ -310,6 +317,7 @@ mod tests {
         gate::bench::duplex,
         link::Remote,
         model::{Layer, Model},
+        session::Triples,
     };
 
     extern crate std;
@@ -321,7 +329,9 @@ mod tests {
             format: Format {
                 ring: 32,
                 fraction: 12,
+                weights: 12,
             },
+            triples: Triples::Fused,
             samples: [300, 2],
             batch: 5,
             micro_batch: 5,
@@ -349,11 +359,11 @@ mod tests {
     #[test]
     fn hello_is_these_bytes() {
         let hello = Hello::new(Role::P0, &session());
-        let bytes = bytes_of(|link| hello.announce(link).unwrap(), 33);
+        let bytes = bytes_of(|link| hello.announce(link).unwrap(), 35);
         let body = [
-            1, 0, // version, role
+            2, 0, // version, role
             1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
-            32, 12, // format
+            32, 12, 12, 2, // format, fused triples
             0xAC, 0x02, 2, // samples, 300 as a varint
             5, 5, 1, 0, // batch, micro-batch, epochs, limit
             0x80, 0x80, 0x40, // learning rate, 2^20
@@ -373,14 +383,14 @@ mod tests {
         assert_eq!(key[7..], [7; 32]);
         let why = Mismatch::Differs(Parameter::Batch);
         let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
-        assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x04");
+        assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x06");
     }
 
     #[test]
     fn whatever_arrives_is_an_answer_or_an_error() {
         // Every message cut at every place, and with every byte changed.
         let hello = Hello::new(Role::P1, &session());
-        let whole = bytes_of(|link| hello.announce(link).unwrap(), 33);
+        let whole = bytes_of(|link| hello.announce(link).unwrap(), 35);
         let hear = |bytes: Vec<u8>| {
             let [one, other] = duplex(4096);
             let mut one = Link::new(one, Remote::Peer, 0);
@@ -390,8 +400,8 @@ mod tests {
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
         let mut newer = whole.clone();
-        newer[6] = 2;
-        assert_eq!(hear(newer), Err(Mismatch::Version(2).into()));
+        newer[6] = 3;
+        assert_eq!(hear(newer), Err(Mismatch::Version(3).into()));
         assert_eq!(
             hear(b"GET / HTTP/1.1".to_vec()),
             Err(Mismatch::Foreign.into())
@@ -417,10 +427,12 @@ mod tests {
             own.compare(&Hello::new(Role::P1, &session))
         };
         type Change = fn(&mut Session);
-        let changes: [(Change, Parameter); 12] = [
+        let changes: [(Change, Parameter); 14] = [
             (|s| s.model.input[2] = 5, Parameter::Model),
             (|s| s.format.ring = 64, Parameter::Ring),
             (|s| s.format.fraction = 11, Parameter::FractionBits),
+            (|s| s.format.weights = 13, Parameter::Update),
+            (|s| s.triples = Triples::Seed, Parameter::Triples),
             (|s| s.samples[1] = 3, Parameter::Samples),
             (|s| s.batch = 6, Parameter::Batch),
             (|s| s.micro_batch = 6, Parameter::MicroBatch),

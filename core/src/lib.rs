@@ -24,6 +24,7 @@ pub mod order;
 pub mod party;
 mod place;
 pub mod plan;
+pub mod polynomial;
 pub mod prg;
 pub mod ring;
 pub mod scalar;

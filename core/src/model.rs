@@ -3,6 +3,8 @@
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
+use crate::polynomial::Polynomial;
+
 /// The most layers of a model.
 pub const MAX_LAYERS: usize = 24;
 
@@ -34,6 +36,8 @@ pub enum Layer {
     },
     /// max(x, 0).
     Relu,
+    /// A polynomial of each value.
+    Polynomial(Polynomial),
     /// An image as one row of values: rows, then columns, then channels.
     Flatten,
 }
@@ -46,6 +50,7 @@ impl Layer {
             Layer::Dense { .. } => "dense",
             Layer::AvgPool { .. } => "avgpool",
             Layer::Relu => "relu",
+            Layer::Polynomial(_) => "polynomial",
             Layer::Flatten => "flatten",
         }
     }

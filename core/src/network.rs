@@ -11,6 +11,7 @@ use heapless::{String, Vec};
 use crate::{
     kernel::{conv::Conv, dense::Dense, linear::Linear},
     model::{Layer, Model},
+    polynomial::{MAX_DEGREE, Polynomial},
 };
 
 /// The most stages of a network.
@@ -21,17 +22,29 @@ pub use crate::gate::softmax::MAX_CLASSES;
 /// A line of a plan or report: a layer's name.
 pub type Name = String<24>;
 
+/// What follows a stage's map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// A polynomial.
+    Polynomial(Polynomial),
+}
+
 /// One bilinear map with what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The map, with the pooling that follows it.
     pub linear: Linear,
+    /// Whether products are made of matrices alone: a convolution's patches are laid out one by one,
+    /// and pooled after.
+    pub unrolled: bool,
     /// Pooling of the stage's input: rows, columns, channels, window.
     pub pooled_input: Option<([usize; 3], usize)>,
     /// Product of the pool areas, by which the stage's weights are divided.
     pub divisor: u32,
-    /// Whether ReLU follows. The last stage has none.
-    pub relu: bool,
+    /// What follows. The last stage has none.
+    pub activation: Option<Activation>,
     /// Name of the map.
     pub name: Name,
     /// Name of what follows the map.
@@ -44,6 +57,38 @@ impl Stage {
         match self.pooled_input {
             Some((shape, _)) => shape.iter().product(),
             None => self.linear.input_len(),
+        }
+    }
+
+    /// The map that products are made of, and its rows for each sample: the whole map once, or one
+    /// matrix row for each patch of an unrolled convolution.
+    pub fn product(&self) -> (Linear, usize) {
+        match self.linear {
+            Linear::Conv(conv) if self.unrolled => (Linear::Dense(conv.patch()), conv.patches()),
+            linear => (linear, 1),
+        }
+    }
+
+    /// Values of the product's left operand, per sample.
+    pub fn operand_len(&self) -> usize {
+        let (linear, rows) = self.product();
+        linear.input_len() * rows
+    }
+
+    /// Values of the product, per sample, before an unrolled convolution is pooled.
+    pub fn product_len(&self) -> usize {
+        let (linear, rows) = self.product();
+        linear.output_len() * rows
+    }
+
+    /// Pooling of an unrolled convolution's product: rows, columns, channels, window.
+    pub fn pooled_product(&self) -> Option<([usize; 3], usize)> {
+        match self.linear {
+            Linear::Conv(conv) if conv.pool > 1 => {
+                let [height, width] = conv.unpooled();
+                Some(([height, width, conv.outputs], conv.pool))
+            }
+            _ => None,
         }
     }
 
@@ -84,6 +129,8 @@ pub enum ModelError {
     Unflattened(Place, [usize; 3]),
     /// A tensor of the layer has more values than the core numbers.
     TooManyValues(Place),
+    /// The polynomial's degree or coefficients make no sense.
+    Polynomial(Place),
     /// The layer may not stand here; says what must come before it.
     Misplaced(Place, &'static str),
     /// More stages than the core has room for.
@@ -126,6 +173,10 @@ impl core::fmt::Display for ModelError {
                 f,
                 "{place}: its input is an image of {h}x{w}x{c}; put a flatten before it"
             ),
+            ModelError::Polynomial(place) => write!(
+                f,
+                "{place}: its degree must be 2 to {MAX_DEGREE}, with no coefficient past it and none above 2^11"
+            ),
             ModelError::Misplaced(place, rule) => write!(f, "{place}: {rule}"),
             ModelError::TooManyStages => write!(
                 f,
@@ -167,6 +218,14 @@ impl Network {
         builder.finish(model)
     }
 
+    /// The same network, its products made of matrices alone.
+    pub fn unrolled(mut self) -> Self {
+        for stage in &mut self.stages {
+            stage.unrolled = true;
+        }
+        self
+    }
+
     /// Values of one image.
     pub fn input_len(&self) -> usize {
         self.input.iter().product()
@@ -183,12 +242,13 @@ struct Builder {
     shape: [usize; 3],
     stages: Vec<Stage, MAX_STAGES>,
     pooled: Option<([usize; 3], usize)>,
-    counts: [usize; 3],
+    counts: [usize; 4],
 }
 
 const CONV: usize = 0;
 const DENSE: usize = 1;
 const RELU: usize = 2;
+const POLYNOMIAL: usize = 3;
 
 impl Builder {
     fn new(model: &Model) -> Result<Self, ModelError> {
@@ -201,7 +261,7 @@ impl Builder {
             shape,
             stages: Vec::new(),
             pooled: None,
-            counts: [0; 3],
+            counts: [0; 4],
         })
     }
 
@@ -269,20 +329,38 @@ impl Builder {
             }
             Layer::AvgPool { window } => self.pool(place, window.into())?,
             Layer::Relu => {
-                let rule = "it must follow a dense or conv layer, pooled or not, and only once";
-                let open = self.pooled.is_none();
                 let number = self.number(RELU);
-                match self.stages.last_mut().filter(|stage| open && !stage.relu) {
-                    Some(stage) => {
-                        stage.relu = true;
-                        stage.activation_name = name("relu", number);
-                    }
-                    None => return Err(ModelError::Misplaced(place, rule)),
+                self.activate(place, Activation::Relu, number)?;
+            }
+            Layer::Polynomial(polynomial) => {
+                if !polynomial.is_sound() {
+                    return Err(ModelError::Polynomial(place));
                 }
+                let number = self.number(POLYNOMIAL);
+                self.activate(place, Activation::Polynomial(polynomial), number)?;
             }
             Layer::Flatten => self.shape = [1, 1, self.shape.iter().product()],
         }
         Ok(())
+    }
+
+    fn activate(
+        &mut self,
+        place: Place,
+        activation: Activation,
+        number: usize,
+    ) -> Result<(), ModelError> {
+        let rule = "it must follow a dense or conv layer, pooled or not, and only once";
+        let open = self.pooled.is_none();
+        let stage = self.stages.last_mut();
+        match stage.filter(|stage| open && stage.activation.is_none()) {
+            Some(stage) => {
+                stage.activation = Some(activation);
+                stage.activation_name = name(place.kind, number);
+                Ok(())
+            }
+            None => Err(ModelError::Misplaced(place, rule)),
+        }
     }
 
     fn pool(&mut self, place: Place, window: usize) -> Result<(), ModelError> {
@@ -294,7 +372,8 @@ impl Builder {
             return Err(ModelError::TooLarge(place, [height, width]));
         }
         let rule = "two poolings in a row: use one with a larger window";
-        match self.stages.last_mut().filter(|stage| !stage.relu) {
+        let stage = self.stages.last_mut();
+        match stage.filter(|stage| stage.activation.is_none()) {
             Some(stage) => match &mut stage.linear {
                 Linear::Conv(conv) if conv.pool == 1 => {
                     conv.pool = window;
@@ -322,7 +401,8 @@ impl Builder {
             linear,
             pooled_input,
             divisor: (window * window) as u32,
-            relu: false,
+            unrolled: false,
+            activation: None,
             name: stage_name,
             activation_name: name("widen", self.stages.len() + 1),
         };
@@ -336,7 +416,7 @@ impl Builder {
         let [height, width, classes] = self.shape;
         let dense = matches!(last.linear, Linear::Dense(_));
         let usable = (2..=MAX_CLASSES).contains(&classes) && height * width == 1;
-        if last.relu || !dense || !usable || self.pooled.is_some() {
+        if last.activation.is_some() || !dense || !usable || self.pooled.is_some() {
             return Err(ModelError::Classes(classes));
         }
         Ok(Network {

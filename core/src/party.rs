@@ -17,7 +17,7 @@ use crate::{
     gate::relu::HiddenSign,
     link::LinkError,
     network::{MAX_STAGES, Network},
-    place,
+    place::{self, Tensors},
     plan::{Gates, Lengths, Plan, StageLengths},
     prg::{Key, Prg},
     ring::{Ring, Word},
@@ -98,16 +98,20 @@ impl<R> Watch<R> for Unwatched {
 
 /// A party's buffers for one stage.
 struct StageMemory<'a, R> {
-    /// Shares of the weights, divided by the stage's divisor, then of the biases, at scale 3f in
-    /// Z_2^2L: low words, then high words.
+    /// Shares of the weights, divided by the stage's divisor, then of the biases, at the master weights'
+    /// scale: low words, then high words.
     master: &'a mut [Share<R>],
     /// Shares at scale 2f in Z_2^L: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
     /// The opened weights.
     weights: &'a mut [Public<R>],
+    /// The weights as they are opened again, if they are.
+    weights_again: &'a mut [Public<R>],
     /// Shares of what enters the stage, then its opening.
     operand: &'a mut [R],
     sign: HiddenSign<'a, R>,
+    /// What a polynomial keeps opened for its way back.
+    kept: &'a mut [u64],
 }
 
 /// One computing party of a session.
@@ -151,16 +155,18 @@ impl<'a, R: Ring> Party<'a, R> {
         let mut arena = Arena::new(memory, plan.arena_words::<R>(role))?;
         let mut stages = Vec::new();
         for stage in &network.stages {
-            let lengths = StageLengths::new(stage, rows, role);
+            let lengths = StageLengths::new(session, gates, stage, rows, role);
             let _ = stages.push(StageMemory {
                 master: Share::wrap_slice_mut(arena.take(lengths.master)),
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
                 weights: Public::wrap_slice_mut(arena.take(lengths.weights)),
+                weights_again: Public::wrap_slice_mut(arena.take(lengths.weights_again)),
                 operand: arena.take(lengths.operand),
                 sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
                     shares: Share::wrap_slice_mut(arena.take(lengths.hide)),
                 },
+                kept: arena.take(lengths.kept),
             });
         }
         let lengths = Lengths::new::<R>(gates, network, rows);
@@ -249,12 +255,35 @@ struct Micro {
     rows: usize,
 }
 
+impl Micro {
+    /// The masks of the micro-batch's tensors.
+    fn tensors<'s>(
+        self,
+        session: &'s Session,
+        network: &'s Network,
+        samples: &'s [u32],
+    ) -> Tensors<'s> {
+        Tensors {
+            session,
+            network,
+            samples: &samples[..self.rows],
+            iteration: self.batch.iteration,
+            first: self.first,
+        }
+    }
+}
+
+/// A master weight out of its two words.
+fn master_word<R: Ring>(master: &[Share<R>], index: usize) -> R::Wide {
+    let words = Share::peel_slice(master);
+    let (low, high) = words.split_at(words.len() / 2);
+    let high: R::Wide = high[index].cast();
+    low[index].cast::<R::Wide>().plus(high.left(R::BITS))
+}
+
 impl<R: Ring> StageMemory<'_, R> {
     fn master(&self, index: usize) -> R::Wide {
-        let words = Share::peel_slice(self.master);
-        let (low, high) = words.split_at(words.len() / 2);
-        let high: R::Wide = high[index].cast();
-        low[index].cast::<R::Wide>().plus(high.left(R::BITS))
+        master_word(self.master, index)
     }
 
     fn set_master(&mut self, index: usize, value: R::Wide) {

@@ -2,8 +2,14 @@
 //! position serves two values.
 
 use crate::{
-    gate::{At, softmax},
+    gate::{
+        At,
+        bilinear::{RowMask, Span},
+        softmax,
+    },
+    network::Network,
     prg::Address,
+    session::Session,
 };
 
 /// The data's masks; the sample takes the place of the iteration.
@@ -39,6 +45,102 @@ pub(crate) enum Use {
     ActivationBack,
     /// The step up of the velocities.
     Velocity,
+    /// Mask of the stage's input, opened again for the gradient by the weights.
+    OperandAgain,
+    /// Mask of the weights, opened again for the gradient by the input.
+    WeightsAgain,
+    /// Mask of the gradient by the output, opened again for the gradient by the input.
+    GradientAgain,
+}
+
+/// A product of a stage, as a reader of tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Product {
+    Forward,
+    WeightGradient,
+    InputGradient,
+}
+
+/// The masks of a micro-batch's tensors: one for each tensor where openings are reused, or one for each
+/// product that reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tensors<'a> {
+    pub session: &'a Session,
+    pub network: &'a Network,
+    /// The samples of the micro-batch.
+    pub samples: &'a [u32],
+    pub iteration: u32,
+    /// Row of the batch that comes first.
+    pub first: u32,
+}
+
+impl<'a> Tensors<'a> {
+    fn rows(&self, stage: usize, which: Use) -> RowMask<'a> {
+        let (_, rows) = self.network.stages[stage].product();
+        RowMask::Fresh {
+            address: address(self.iteration, stage, which),
+            first: u64::from(self.first) * rows as u64,
+        }
+    }
+
+    /// Mask of a stage's input.
+    pub fn operand(&self, stage: usize, reader: Product) -> RowMask<'a> {
+        if stage == 0 && self.session.triples.keep_data() {
+            return RowMask::Kept {
+                gate: DATA,
+                samples: self.samples,
+                boundary: self.session.samples[0],
+            };
+        }
+        let again = !self.session.triples.reuse() && reader == Product::WeightGradient;
+        self.rows(
+            stage,
+            if again {
+                Use::OperandAgain
+            } else {
+                Use::Operand
+            },
+        )
+    }
+
+    /// Mask of the gradient by a stage's output.
+    pub fn gradient(&self, stage: usize, reader: Product) -> RowMask<'a> {
+        let again = !self.session.triples.reuse() && reader == Product::InputGradient;
+        self.rows(
+            stage,
+            if again {
+                Use::GradientAgain
+            } else {
+                Use::Gradient
+            },
+        )
+    }
+
+    /// Mask of a stage's weights.
+    pub fn weights(&self, stage: usize, reader: Product) -> Address {
+        let again = !self.session.triples.reuse() && reader == Product::InputGradient;
+        let which = if again {
+            Use::WeightsAgain
+        } else {
+            Use::Weights
+        };
+        address(self.iteration, stage, which)
+    }
+
+    /// Where the dealt part of a stage's forward product or gradient by the input stands.
+    pub fn span(&self, stage: usize, product: Product) -> Span {
+        let (_, rows) = self.network.stages[stage].product();
+        let which = match product {
+            Product::Forward => Use::Forward,
+            Product::WeightGradient => Use::WeightGradient,
+            Product::InputGradient => Use::InputGradient,
+        };
+        Span {
+            product: address(self.iteration, stage, which),
+            first: u64::from(self.first) * rows as u64,
+            rows: self.samples.len() * rows,
+        }
+    }
 }
 
 fn gate(stage: usize, which: Use) -> u32 {

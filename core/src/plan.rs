@@ -8,12 +8,14 @@ use crate::{
     cost::Cost,
     fixed::Format,
     gate::{
-        bilinear::Bilinear, plane_len, relu::Relu, select::Select, softmax::Softmax, widen::Widen,
+        bilinear::Bilinear, plane_len, polynomial::PolynomialGate, relu::Relu, select::Select,
+        softmax::Softmax, widen::Widen,
     },
-    network::{MAX_STAGES, Name, Network, Stage},
+    network::{Activation, MAX_STAGES, Name, Network, Stage},
+    polynomial::Polynomial,
     prg::Key,
     ring::Ring,
-    session::Session,
+    session::{Session, Triples},
 };
 
 /// The most lines of a plan.
@@ -53,10 +55,27 @@ pub(crate) fn activation_line(stage: usize) -> usize {
     2 * stage + 1
 }
 
+/// The names of a plan's lines: each stage's map, and what follows it.
+pub fn line_names(network: &Network) -> Vec<Name, MAX_LINES> {
+    let mut names = Vec::new();
+    let last = network.stages.len().saturating_sub(1);
+    for (index, stage) in network.stages.iter().enumerate() {
+        let after = if index == last {
+            Name::try_from("softmax").unwrap_or_default()
+        } else {
+            stage.activation_name.clone()
+        };
+        let _ = names.push(stage.name.clone());
+        let _ = names.push(after);
+    }
+    names
+}
+
 /// The gates that a session's stages are made of, with their widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gates {
     pub format: Format,
+    pub triples: Triples,
     pub softmax: Softmax,
 }
 
@@ -64,6 +83,7 @@ impl Gates {
     pub fn new(session: &Session, network: &Network) -> Self {
         Gates {
             format: session.format,
+            triples: session.triples,
             softmax: Softmax {
                 format: session.format,
                 classes: network.classes,
@@ -76,7 +96,12 @@ impl Gates {
         Relu::new::<R>(self.format.narrow(), self.format.ring)
     }
 
-    /// From the product of a map without ReLU to the operand of the next.
+    /// A polynomial both ways, for a gradient that gave up `drop` bits.
+    pub fn polynomial(self, polynomial: Polynomial, drop: u32) -> PolynomialGate {
+        PolynomialGate::new(polynomial, self.format, self.triples, drop)
+    }
+
+    /// From the product of a map without activation to the operand of the next.
     pub fn widen(self) -> Widen {
         Widen {
             from: self.format.narrow(),
@@ -117,12 +142,16 @@ pub(crate) struct StageLengths {
     pub velocity: usize,
     /// Opened weights.
     pub weights: usize,
+    /// Weights as they are opened again.
+    pub weights_again: usize,
     /// The opened input of the stage.
     pub operand: usize,
     /// Bytes of the masked signs.
     pub sign: usize,
     /// P1's shares of the bits that hide the signs.
     pub hide: usize,
+    /// 64-bit words: what a polynomial keeps opened for its way back.
+    pub kept: usize,
 }
 
 /// Lengths of a party's buffers, in elements.
@@ -141,15 +170,23 @@ const fn words(len: usize, size: usize) -> usize {
 }
 
 impl StageLengths {
-    pub fn new(stage: &Stage, rows: usize, role: Role) -> Self {
+    pub fn new(session: &Session, gates: Gates, stage: &Stage, rows: usize, role: Role) -> Self {
         let out = stage.linear.output_len();
+        let relu = stage.activation == Some(Activation::Relu);
+        let kept = match stage.activation {
+            Some(Activation::Polynomial(polynomial)) => gates.polynomial(polynomial, 0).kept(),
+            _ => 0,
+        };
+        let before = stage.entering_len().max(stage.linear.input_len());
         StageLengths {
             master: 2 * stage.parameters(),
             velocity: stage.parameters(),
             weights: stage.linear.weight_len(),
-            operand: rows * stage.entering_len(),
-            sign: if stage.relu { rows * plane_len(out) } else { 0 },
-            hide: if stage.relu && role == Role::P1 {
+            weights_again: weights_again_len(session, stage),
+            operand: rows * before.max(stage.operand_len()),
+            kept: rows * out * kept,
+            sign: if relu { rows * plane_len(out) } else { 0 },
+            hide: if relu && role == Role::P1 {
                 rows * out
             } else {
                 0
@@ -163,6 +200,7 @@ impl StageLengths {
             self.master,
             self.velocity,
             self.weights,
+            self.weights_again,
             self.operand,
             self.hide,
         ]
@@ -170,6 +208,7 @@ impl StageLengths {
         .iter()
         .sum::<usize>()
             + words(self.sign, 1)
+            + self.kept
     }
 }
 
@@ -179,16 +218,24 @@ impl Lengths {
         let mut scratch = 2 * words(network.input_len(), 1);
         for (index, stage) in network.stages.iter().enumerate() {
             let out = stage.linear.output_len();
-            gradient = gradient.max(rows * out);
+            gradient = gradient.max(rows * out).max(rows * stage.product_len());
             if index > 0 {
                 gradient = gradient.max(rows * stage.entering_len());
+                gradient = gradient.max(rows * stage.operand_len());
             }
             let ring = size_of::<R>();
-            let bilinear = words(Bilinear(stage.linear).scratch_len(rows), ring);
-            let relu = words(gates.relu::<R>().scratch_len(rows, out), 1);
+            let (product, rows_each) = stage.product();
+            let bilinear = words(Bilinear(product).scratch_len(rows * rows_each), ring);
+            let activation = match stage.activation {
+                Some(Activation::Relu) => words(gates.relu::<R>().scratch_len(rows, out), 1),
+                Some(Activation::Polynomial(polynomial)) => {
+                    gates.polynomial(polynomial, 0).scratch_len(rows, out)
+                }
+                None => 0,
+            };
             // A sample before its pooling, and a bias for each channel.
             let single = words(stage.entering_len(), ring) + words(stage.linear.channels(), ring);
-            scratch = scratch.max(bilinear).max(relu).max(single);
+            scratch = scratch.max(bilinear).max(activation).max(single);
         }
         Lengths {
             gradient,
@@ -202,9 +249,21 @@ impl Lengths {
     }
 }
 
+/// Weights of a stage that are opened again for the gradient by its input.
+pub(crate) fn weights_again_len(session: &Session, stage: &Stage) -> usize {
+    if session.triples.reuse() {
+        0
+    } else {
+        stage.linear.weight_len()
+    }
+}
+
 /// 64-bit words of the dealer's scratch.
 pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
-    let most = |stage: &Stage| Bilinear(stage.linear).dealer_scratch_len(rows);
+    let most = |stage: &Stage| {
+        let (linear, rows_each) = stage.product();
+        Bilinear(linear).dealer_scratch_len(rows * rows_each)
+    };
     let most = network.stages.iter().map(most).max().unwrap_or(0);
     words(most, size_of::<R>())
 }
@@ -243,7 +302,7 @@ impl<'a> Plan<'a> {
     pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
         for (index, stage) in self.network.stages.iter().enumerate() {
-            self.whole_batch(stage, index, &mut visit);
+            self.whole_batch(stage, index, len, &mut visit);
             for (rows, times) in [(size, len / size), (len % size, 1)] {
                 if rows > 0 {
                     let mut visit = |gate: GateCost| {
@@ -261,21 +320,13 @@ impl<'a> Plan<'a> {
 
     /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data.
     pub fn lines<R: Ring>(&self, len: u32) -> Vec<Line, MAX_LINES> {
-        let mut lines = Vec::new();
-        let last = self.network.stages.len() - 1;
-        for (index, stage) in self.network.stages.iter().enumerate() {
-            let after = if index == last {
-                Name::try_from("softmax").unwrap_or_default()
-            } else {
-                stage.activation_name.clone()
-            };
-            for name in [stage.name.clone(), after] {
-                let _ = lines.push(Line {
-                    name,
-                    forward: Cost::ZERO,
-                    backward: Cost::ZERO,
-                });
-            }
+        let mut lines: Vec<Line, MAX_LINES> = Vec::new();
+        for name in line_names(self.network) {
+            let _ = lines.push(Line {
+                name,
+                forward: Cost::ZERO,
+                backward: Cost::ZERO,
+            });
         }
         self.gates::<R>(len, |gate| {
             let line: &mut Line = &mut lines[gate.line];
@@ -290,8 +341,9 @@ impl<'a> Plan<'a> {
 
     /// What a stage's map costs once in an iteration: its weights and their update. All stages'
     /// weights are opened together, and so are all velocities: the first line has the round.
-    fn whole_batch(&self, stage: &Stage, index: usize, visit: &mut impl FnMut(GateCost)) {
+    fn whole_batch(&self, stage: &Stage, index: usize, len: u32, visit: &mut impl FnMut(GateCost)) {
         let ring = self.session.format.ring;
+        let triples = self.session.triples;
         let line = map_line(index);
         let rounds = Cost::rounds(u64::from(index == 0));
         visit(GateCost {
@@ -300,12 +352,35 @@ impl<'a> Plan<'a> {
             backward: false,
             cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
         });
+        if index == 0 && !triples.keep_data() {
+            // As with kept data, the first micro-batch is opened together with the weights.
+            let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
+            let values = len as usize * stage.operand_len();
+            visit(GateCost {
+                line,
+                gate: "operand",
+                backward: false,
+                cost: Cost::opening(values, ring) + Cost::rounds(later.into()),
+            });
+        }
+        if index > 0 && !triples.reuse() {
+            visit(GateCost {
+                line,
+                gate: "weights again",
+                backward: true,
+                cost: Cost::opening(stage.linear.weight_len(), ring),
+            });
+        }
+        let (linear, _) = stage.product();
         visit(GateCost {
             line,
             gate: "weight gradient",
             backward: true,
-            cost: Bilinear(stage.linear).weight_gradient_cost(ring),
+            cost: Bilinear(linear).weight_gradient_cost(ring),
         });
+        if self.session.format.is_direct() {
+            return;
+        }
         let velocity = self.gates.velocity().cost(1, stage.parameters());
         visit(GateCost {
             line,
@@ -326,7 +401,12 @@ impl<'a> Plan<'a> {
         visit: &mut impl FnMut(GateCost),
     ) {
         let ring = self.session.format.ring;
-        let gate = Bilinear(stage.linear);
+        let reuse = self.session.triples.reuse();
+        let (linear, rows_each) = stage.product();
+        let gate = Bilinear(linear);
+        let operand = Cost::opening(rows * stage.operand_len(), ring);
+        let gradient = Cost::opening(rows * stage.product_len(), ring) + Cost::rounds(1);
+        let rows = rows * rows_each;
         let mut map = |gate, backward, cost| {
             visit(GateCost {
                 line: map_line(index),
@@ -336,12 +416,16 @@ impl<'a> Plan<'a> {
             });
         };
         if index > 0 {
-            let opening = Cost::opening(rows * stage.linear.input_len(), ring);
-            map("operand", false, opening + Cost::rounds(1));
+            map("operand", false, operand + Cost::rounds(1));
         }
         map("product", false, gate.forward_cost(ring, rows));
-        let opening = Cost::opening(rows * stage.linear.output_len(), ring);
-        map("gradient", true, opening + Cost::rounds(1));
+        map("gradient", true, gradient);
+        if !reuse {
+            map("operand again", true, operand);
+            if index > 0 {
+                map("gradient again", true, gradient);
+            }
+        }
         if index > 0 {
             map("input gradient", true, gate.input_gradient_cost(ring, rows));
         }
@@ -368,13 +452,21 @@ impl<'a> Plan<'a> {
             return;
         }
         let drop = self.session.gradient_drop(self.network, index);
-        if stage.relu {
-            activation("relu", false, self.gates.relu::<R>().cost(rows, out));
-            activation("select", true, self.gates.select(drop).cost(rows, out));
-        } else {
-            activation("widen", false, self.gates.widen().cost(rows, out));
-            let back = self.gates.widen_back(drop).cost(rows, out);
-            activation("widen", true, back);
+        match stage.activation {
+            Some(Activation::Relu) => {
+                activation("relu", false, self.gates.relu::<R>().cost(rows, out));
+                activation("select", true, self.gates.select(drop).cost(rows, out));
+            }
+            Some(Activation::Polynomial(polynomial)) => {
+                let gate = self.gates.polynomial(polynomial, drop);
+                activation("polynomial", false, gate.forward_cost(rows, out));
+                activation("polynomial", true, gate.backward_cost(rows, out));
+            }
+            None => {
+                activation("widen", false, self.gates.widen().cost(rows, out));
+                let back = self.gates.widen_back(drop).cost(rows, out);
+                activation("widen", true, back);
+            }
         }
     }
 
@@ -387,6 +479,9 @@ impl<'a> Plan<'a> {
     /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
     /// this party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
+        if !self.session.triples.keep_data() {
+            return Cost::ZERO;
+        }
         // The first micro-batch is opened together with the weights.
         let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
         Cost {
@@ -401,13 +496,18 @@ impl<'a> Plan<'a> {
     pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
         let rows = self.session.micro_batch as usize;
         let stages = &self.network.stages;
-        let stage_words = |stage: &Stage| StageLengths::new(stage, rows, role).words::<R>();
+        let stage_words = |stage: &Stage| {
+            StageLengths::new(self.session, self.gates, stage, rows, role).words::<R>()
+        };
         stages.iter().map(stage_words).sum::<usize>()
             + Lengths::new::<R>(self.gates, self.network, rows).words::<R>()
     }
 
     /// Words of the ring that a party needs to keep the openings of the other's samples.
     pub fn opened_data_words(&self, role: Role) -> usize {
+        if !self.session.triples.keep_data() {
+            return 0;
+        }
         let samples = self.session.samples[role.other().index()] as usize;
         samples * self.network.stages[0].linear.input_len()
     }
@@ -416,7 +516,10 @@ impl<'a> Plan<'a> {
     pub fn dealer_arena_words<R: Ring>(&self) -> usize {
         let rows = self.session.micro_batch as usize;
         let ring = size_of::<R>();
-        let stage_words = |stage: &Stage| 2 * words(stage.linear.weight_len(), ring);
+        let stage_words = |stage: &Stage| {
+            2 * words(stage.linear.weight_len(), ring)
+                + words(weights_again_len(self.session, stage), ring)
+        };
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()
             + dealer_scratch::<R>(self.network, rows)

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Role,
     fixed::{Format, FormatError},
+    gate::polynomial::PolynomialGate,
     model::Model,
-    network::{ModelError, Network, Stage},
+    network::{Activation, ModelError, Name, Network, Stage},
     order::Order,
     ring::Ring,
 };
@@ -18,6 +19,8 @@ pub struct Session {
     pub model: Model,
     /// Widths of the ring and of its fractions.
     pub format: Format,
+    /// What openings are made for.
+    pub triples: Triples,
     /// Samples that P0 and P1 own. P0's come first in the numbering.
     pub samples: [u32; 2],
     /// Samples of an iteration; the last one of an epoch may have fewer.
@@ -36,6 +39,44 @@ pub struct Session {
     pub order: u64,
     /// Who learns the trained model, if anyone.
     pub receiver: Option<Role>,
+}
+
+/// What a product's masks are made for, and so which openings are made anew: the published ways of
+/// "Image recognition without disclosing your data" (2018), and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Triples {
+    /// Products of matrices alone: a convolution's patches are laid out before they are masked, and
+    /// each product opens both its operands for itself.
+    Baseline,
+    /// Convolutions with their gradients and pooling, and squares; a tensor is opened once in an
+    /// iteration, whatever reads it.
+    Seed,
+    /// As [`Triples::Seed`], with one opening for a whole polynomial, and one in the whole run for
+    /// each sample.
+    Fused,
+}
+
+impl Triples {
+    /// Whether a tensor's opening serves every product that reads it.
+    pub fn reuse(self) -> bool {
+        self != Triples::Baseline
+    }
+
+    /// Whether data keeps its masks for the whole run.
+    pub fn keep_data(self) -> bool {
+        self == Triples::Fused
+    }
+}
+
+impl core::fmt::Display for Triples {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Triples::Baseline => "baseline",
+            Triples::Seed => "seed",
+            Triples::Fused => "fused",
+        })
+    }
 }
 
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
@@ -74,6 +115,10 @@ pub enum SessionError {
     TooLarge,
     /// Momentum must lie below 1.
     Momentum,
+    /// An update without an opening leaves no room for momentum.
+    MomentumInDirect,
+    /// No rings that the core has are wide enough for a polynomial, at this layer of the plan.
+    Polynomial(Name),
     /// The learning rate is too large or too small to be written in the ring.
     LearningRate,
 }
@@ -98,6 +143,13 @@ impl core::fmt::Display for SessionError {
                 "a micro-batch of this model has too many values: choose a smaller micro-batch",
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
+            SessionError::MomentumInDirect => {
+                f.write_str("weights that are multiplied at full precision cannot have momentum")
+            }
+            SessionError::Polynomial(name) => write!(
+                f,
+                "{name} does not fit: at these fraction bits, evaluating it over its interval takes a ring wider than the 128 bits there are; choose fewer fraction bits, a lower degree, a smaller interval or a narrower ring"
+            ),
             SessionError::LearningRate => f.write_str(
                 "the learning rate is 0, or too large or too small for this ring and batch",
             ),
@@ -144,11 +196,11 @@ impl Batch {
 impl Session {
     /// Checks the parameters against each other and makes the network ready.
     pub fn check<R: Ring>(&self) -> Result<Network, SessionError> {
-        if self.format.ring != R::BITS {
-            return Err(FormatError::Ring(self.format.ring).into());
+        self.format.check::<R>()?;
+        let mut network = Network::new(&self.model)?;
+        if self.triples == Triples::Baseline {
+            network = network.unrolled();
         }
-        Format::new::<R>(self.format.fraction)?;
-        let network = Network::new(&self.model)?;
         for (what, value) in [
             ("the batch size", self.batch),
             ("the micro-batch size", self.micro_batch),
@@ -176,7 +228,13 @@ impl Session {
         let largest = network
             .stages
             .iter()
-            .flat_map(|stage| [stage.entering_len(), stage.linear.output_len()])
+            .flat_map(|stage| {
+                [
+                    stage.entering_len(),
+                    stage.operand_len(),
+                    stage.product_len(),
+                ]
+            })
             .max();
         let values = largest.unwrap_or(0) as u64 * u64::from(self.micro_batch);
         if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
@@ -187,6 +245,17 @@ impl Session {
             .ok_or(SessionError::TooLong)?;
         if self.momentum >= 1 << RATE_FRACTION {
             return Err(SessionError::Momentum);
+        }
+        if self.format.is_direct() && self.momentum != 0 {
+            return Err(SessionError::MomentumInDirect);
+        }
+        for (index, stage) in network.stages.iter().enumerate() {
+            if let Some(Activation::Polynomial(polynomial)) = stage.activation {
+                let drop = self.gradient_drop(&network, index);
+                if !PolynomialGate::new(polynomial, self.format, self.triples, drop).fits() {
+                    return Err(SessionError::Polynomial(stage.activation_name.clone()));
+                }
+            }
         }
         for stage in 0..network.stages.len() {
             let rates = self.rates(&network, stage);
@@ -298,9 +367,9 @@ impl Session {
     /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
     /// the master weights: learning rate, gradient scale, batch size and divisor in one.
     pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
-        // The velocity is the mean gradient times 2^(f + exponent) * batch / 2^batch_bits. That of
+        // A step is the mean gradient times 2^(its scale + exponent) * batch / 2^batch_bits. That of
         // weights is larger by the divisor, by which the master weights are smaller.
-        let shift = (self.format.master() - self.format.fraction) as i32 + self.batch_bits()
+        let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits()
             - self.gradient_exponent(network, stage)
             - RATE_FRACTION as i32;
         let rate = |divisor: u32| {

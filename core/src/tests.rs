@@ -16,6 +16,7 @@ use crate::{
     gate::{
         audit::{self, Used},
         bench::{End, duplex, key},
+        polynomial_tests::polynomial,
     },
     link::{Link, Remote},
     meter::Meter,
@@ -24,7 +25,7 @@ use crate::{
     party::{Party, RunError, Unwatched},
     plan::Plan,
     ring::{Ring, Word, signed},
-    session::Session,
+    session::{Session, Triples},
     sharing::Share,
 };
 
@@ -176,6 +177,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
     Session {
         model: Model::new("test", input, layers).unwrap(),
         format: Format::new::<R>(fraction).unwrap(),
+        triples: Triples::Fused,
         samples: [11, 6],
         batch,
         micro_batch: batch,
@@ -234,14 +236,49 @@ fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
     ]
 }
 
+/// The same layers with a cubic where ReLU stood.
+fn smooth(layers: &[Layer]) -> Vec<Layer> {
+    let cubic = polynomial(3, 0, &[0.094, 0.5, 0.468, -0.01]);
+    let replace = |&layer: &Layer| match layer {
+        Layer::Relu => Layer::Polynomial(cubic),
+        layer => layer,
+    };
+    layers.iter().map(replace).collect()
+}
+
+const TRIPLES: [Triples; 3] = [Triples::Baseline, Triples::Seed, Triples::Fused];
+
+/// Sessions with polynomials, for every kind of triples: with master weights of their own ring and
+/// momentum, and with weights that are moved without an opening.
+fn smooth_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
+    let mut sessions = Vec::new();
+    for triples in TRIPLES {
+        let narrow = session::<u32>(input, &smooth(layers), 5);
+        let direct = Session {
+            format: Format::direct(12).unwrap(),
+            momentum: 0,
+            ..narrow.clone()
+        };
+        sessions.extend([narrow, direct].map(|session| Session { triples, ..session }));
+    }
+    sessions
+}
+
+/// Runs a session in the ring that it names.
+fn run_either(session: &Session, way: Way) -> Outcome {
+    if session.format.ring == 32 {
+        run::<u32>(session, way)
+    } else {
+        run::<u64>(session, way)
+    }
+}
+
 #[test]
 fn what_is_sent_and_opened_is_what_the_plan_says() {
-    fn check<R: Ring>(input: [u16; 3], layers: &[Layer], micro_batch: u32) {
-        let mut session = session::<R>(input, layers, 5);
-        session.micro_batch = micro_batch;
+    fn check<R: Ring>(session: &Session) {
         let network = session.check::<R>().unwrap();
-        let plan = Plan::new(&session, &network);
-        let outcome = run::<R>(&session, WAY);
+        let plan = Plan::new(session, &network);
+        let outcome = run::<R>(session, WAY);
         for iteration in 0..session.iterations() {
             let batch = session.batch(iteration);
             let mut samples = vec![0; batch.len as usize];
@@ -275,9 +312,51 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
     }
     for (input, layers) in networks() {
         for micro_batch in [5, 2, 1] {
-            check::<u32>(input, &layers, micro_batch);
+            let session = session::<u32>(input, &layers, 5);
+            check::<u32>(&Session {
+                micro_batch,
+                ..session
+            });
         }
-        check::<u64>(input, &layers, 3);
+        let session = session::<u64>(input, &layers, 5);
+        check::<u64>(&Session {
+            micro_batch: 3,
+            ..session
+        });
+        for (session, micro_batch) in smooth_sessions(input, &layers)
+            .into_iter()
+            .zip([5, 2].into_iter().cycle())
+        {
+            let session = Session {
+                micro_batch,
+                ..session
+            };
+            match session.format.ring {
+                32 => check::<u32>(&session),
+                _ => check::<u64>(&session),
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_the_triples_training_is_the_same() {
+    for (input, layers) in networks() {
+        let sessions = smooth_sessions(input, &layers);
+        for way in 0..2 {
+            let runs: Vec<Vec<f64>> = sessions[way..]
+                .iter()
+                .step_by(2)
+                .map(|session| run_either(session, WAY).parameters(session.format))
+                .collect();
+            let largest = runs[0].iter().fold(0f64, |a, b| a.max(b.abs()));
+            assert!(largest > 0.1);
+            for other in &runs[1..] {
+                for (a, b) in runs[0].iter().zip(other) {
+                    assert!((a - b).abs() < 0.03, "{layers:?} {a} {b}");
+                }
+            }
+        }
     }
 }
 
@@ -290,6 +369,16 @@ fn micro_batches_change_nothing_to_the_bit() {
             session.micro_batch = size;
             let parts = run::<u32>(&session, WAY);
             assert!(parts.shares == whole.shares, "{layers:?} by {size}");
+        }
+        for mut session in smooth_sessions(input, &layers) {
+            let whole = run_either(&session, WAY);
+            session.micro_batch = 2;
+            let parts = run_either(&session, WAY);
+            assert!(
+                parts.shares == whole.shares,
+                "{layers:?} {}",
+                session.triples
+            );
         }
     }
 }
@@ -314,20 +403,23 @@ fn links_that_hold_few_bytes_never_stall() {
 #[test]
 fn no_stream_position_serves_two_values() {
     for (input, layers) in networks() {
-        // One epoch: in later ones the data keeps its masks by design.
-        let mut session = session::<u32>(input, &layers, 5);
-        session.epochs = 1;
-        let outcome = run::<u32>(
-            &session,
-            Way {
+        let mut sessions = smooth_sessions(input, &layers);
+        sessions.push(session::<u32>(input, &layers, 5));
+        for mut session in sessions {
+            // Where data keeps its masks, later epochs open nothing of it.
+            if session.triples.keep_data() {
+                session.epochs = 1;
+            }
+            let audited = Way {
                 audited: true,
                 ..WAY
-            },
-        );
-        // Within each set the audit has checked it; a mask may not serve as a dealt share either.
-        let [masks, dealt] = &outcome.used;
-        assert!(masks.len() > 1000 && dealt.len() > 1000);
-        assert!(masks.is_disjoint(dealt));
+            };
+            let outcome = run_either(&session, audited);
+            // Within each set the audit has checked it; a mask may not serve as a dealt share either.
+            let [masks, dealt] = &outcome.used;
+            assert!(masks.len() > 500 && dealt.len() > 500);
+            assert!(masks.is_disjoint(dealt));
+        }
     }
 }
 

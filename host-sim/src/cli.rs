@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ringlet_core::Role;
+use ringlet_core::{Role, session::Triples};
 
-use crate::{error::Failure, links::shape::Shape};
+use crate::{activation::Activation, error::Failure, links::shape::Shape};
 
 /// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).
@@ -32,6 +32,36 @@ pub enum Command {
     Deal(Box<DealArgs>),
     /// Print what a run will cost, without running it.
     Plan(Box<PlanArgs>),
+}
+
+/// How activations are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// Exact ReLU.
+    Exact,
+    /// Polynomials in the place of ReLU, as SPDZ-style protocols have them, in a ring of 64 bits.
+    Spdz,
+}
+
+/// What masks are made for, and so what is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TriplesName {
+    /// Matrix products alone; both operands of every product are opened for it.
+    Baseline,
+    /// Convolutions, pooling and squares, each tensor opened once: the published optimum.
+    Seed,
+    /// One opening for a whole polynomial, and one for each image in the whole run.
+    Fused,
+}
+
+impl From<TriplesName> for Triples {
+    fn from(name: TriplesName) -> Triples {
+        match name {
+            TriplesName::Baseline => Triples::Baseline,
+            TriplesName::Seed => Triples::Seed,
+            TriplesName::Fused => Triples::Fused,
+        }
+    }
 }
 
 /// The ring of linear arithmetic.
@@ -92,6 +122,16 @@ pub struct SessionArgs {
     /// batch when left out.
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
+    /// How activations are computed.
+    #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
+    pub protocol: ProtocolName,
+    /// What masks are made for under --protocol spdz: fused when left out.
+    #[arg(long, value_enum)]
+    pub triples: Option<TriplesName>,
+    /// What stands in for ReLU under --protocol spdz: relu:DEGREE[:LOW:HIGH] (the least-squares fit on
+    /// an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
+    #[arg(long, value_name = "POLYNOMIAL")]
+    pub activation: Option<Activation>,
     /// Learning rate; powers of two are exact.
     #[arg(
         long,
@@ -100,21 +140,17 @@ pub struct SessionArgs {
         allow_negative_numbers = true
     )]
     pub lr: f64,
-    /// Momentum, at least 0 and below 1.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0.875,
-        allow_negative_numbers = true
-    )]
-    pub momentum: f64,
+    /// Momentum, at least 0 and below 1: 0.875 when left out, and 0 under --protocol spdz, where an
+    /// update then opens nothing.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
-    /// Ring of linear arithmetic.
-    #[arg(long, value_enum, default_value_t = RingName::U32)]
-    pub ring: RingName,
-    /// Fraction bits of fixed-point numbers: 12 for u32 and 20 for u64 when left out.
+    /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz.
+    #[arg(long, value_enum)]
+    pub ring: Option<RingName>,
+    /// Fraction bits of fixed-point numbers: 12 when left out, and 20 for exact ReLU in u64.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
     /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests; in

@@ -2,9 +2,9 @@
 
 use ringlet_core::{
     Role,
-    cost::Cost,
     meter::Meter,
     network::Network,
+    plan::line_names,
     prg::Key,
     session::{RATE_FRACTION, Session},
 };
@@ -38,6 +38,19 @@ pub struct IterationRecord {
     pub rounds: u64,
     /// Values that were opened.
     pub opened_values: u64,
+    /// The same, layer by layer.
+    pub layers: Vec<LayerRecord>,
+}
+
+/// Values that one layer opened in an iteration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerRecord {
+    /// The layer's name in the plan.
+    pub name: String,
+    /// Values opened on the way forward.
+    pub opened_values_forward: u64,
+    /// Values opened on the way back, the update included.
+    pub opened_values_backward: u64,
 }
 
 /// One epoch, as `--metrics` writes it.
@@ -65,7 +78,15 @@ pub enum Record {
 }
 
 /// What one party alone can record of an iteration.
-pub fn own_record(role: Role, iteration: u32, seconds: f64, cost: Cost) -> IterationRecord {
+pub fn own_record(
+    role: Role,
+    iteration: u32,
+    seconds: f64,
+    network: &Network,
+    meter: &Meter,
+) -> IterationRecord {
+    let cost = meter.total();
+    let layers = line_names(network).into_iter().zip(&meter.lines);
     let own = |of: Role, bytes: u64| (of == role).then_some(bytes);
     let key = if iteration == 0 { Key::LEN as u64 } else { 0 };
     IterationRecord {
@@ -78,6 +99,13 @@ pub fn own_record(role: Role, iteration: u32, seconds: f64, cost: Cost) -> Itera
         dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
         rounds: cost.rounds,
         opened_values: cost.opened_values,
+        layers: layers
+            .map(|(name, [forward, backward])| LayerRecord {
+                name: name.to_string(),
+                opened_values_forward: forward.opened_values,
+                opened_values_backward: backward.opened_values,
+            })
+            .collect(),
     }
 }
 
@@ -129,7 +157,7 @@ impl<'a> Collector<'a> {
                 meter,
             } => {
                 self.add(role, &meter);
-                let own = own_record(role, iteration, seconds, meter.total());
+                let own = own_record(role, iteration, seconds, self.network, &meter);
                 let Some((_, other)) = self.half_iteration.take() else {
                     self.half_iteration = Some((role, own));
                     return None;

@@ -94,6 +94,8 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Model => "give both the same --model",
         Parameter::Ring => "give both the same --ring",
         Parameter::FractionBits => "give both the same --fraction-bits",
+        Parameter::Update => "give both the same --protocol and --momentum",
+        Parameter::Triples => "give both the same --triples",
         Parameter::Samples => "give both the same --samples or --share-of-p0",
         Parameter::Batch => "give both the same --batch",
         Parameter::MicroBatch => "give both the same --micro-batch",

@@ -1,9 +1,11 @@
 //! Ringlet on hosts: the roles of private training over memory and TCP links, the data they load, and
 //! the plaintext twin they are held against.
 
+pub mod activation;
 pub mod cli;
 pub mod collect;
 pub mod command;
+pub mod comparison;
 pub mod console;
 pub mod data;
 pub mod dealt;

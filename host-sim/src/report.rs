@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     cost::Cost,
     meter::Meter,
-    network::Network,
+    network::{Activation, Network},
     plan::{Line, Plan},
     ring::Ring,
     session::Session,
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::{
     collect::{EpochRecord, IterationRecord},
+    comparison::{PUBLISHED_VALUE_BYTES, published_values},
     console,
     error::Failure,
     model_file::check_writable,
@@ -126,31 +127,16 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// Values that the specialised triples of "Image recognition without disclosing your data" (2018) open
-/// for each layer, forward and backward, where each value takes 16 bytes; its logits are revealed.
-fn published_values(network: &Network, rows: u64) -> Vec<[u64; 2]> {
-    let mut lines = Vec::new();
-    for stage in &network.stages {
-        let [x, y] = [stage.linear.input_len(), stage.linear.output_len()].map(|len| len as u64);
-        lines.push([rows * x + stage.linear.weight_len() as u64, rows * y]);
-        lines.push(if stage.relu {
-            [2 * rows * y, rows * y]
-        } else {
-            [0, 0]
-        });
-    }
-    lines
-}
-
-/// Bytes of one value in that protocol.
-const PUBLISHED_VALUE_BYTES: u64 = 16;
-
 /// The table at the end: bytes that a party sent in an iteration, by layer, beside the published
 /// protocol's for the same network and batch.
 pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) -> String {
     let iterations = u64::from(session.iterations());
     let lines = Plan::new(session, network).lines::<R>(session.batch);
-    let published = published_values(network, session.batch.into());
+    // The softmax is ours alone: there the logits are revealed.
+    let mut published = published_values(session).unwrap_or_else(|| vec![[0; 2]; lines.len()]);
+    if let Some(softmax) = published.last_mut() {
+        *softmax = [0; 2];
+    }
     let mut table = format!(
         "sent by a party in an iteration (mean of both over {iterations}), beside the published protocol (see the README)\n\
          {:<14}{:>12}{:>12}{:>16}{:>16}\n",
@@ -180,12 +166,20 @@ pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) 
     }
     row("total", total[0], total[1]);
     let sum = |ways: [u64; 2]| ways[0] + ways[1];
-    table += &format!(
-        "{} where the published protocol sends {}: {:.1} times less, with exact ReLU and no logit revealed\n",
-        bytes(sum(total[0])),
-        bytes(sum(total[1]) * PUBLISHED_VALUE_BYTES),
-        (sum(total[1]) * PUBLISHED_VALUE_BYTES) as f64 / sum(total[0]).max(1) as f64,
-    );
+    let (own, other) = (sum(total[0]), sum(total[1]) * PUBLISHED_VALUE_BYTES);
+    if other > 0 {
+        let exact = network
+            .stages
+            .iter()
+            .all(|stage| !matches!(stage.activation, Some(Activation::Polynomial(_))));
+        table += &format!(
+            "{} where the published protocol sends {}: {:.1} times less, with {}no logit revealed\n",
+            bytes(own),
+            bytes(other),
+            other as f64 / own.max(1) as f64,
+            if exact { "exact ReLU and " } else { "" },
+        );
+    }
     table
 }
 

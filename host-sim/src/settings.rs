@@ -8,11 +8,12 @@ use ringlet_core::{
     model::{BUILT_IN, Model},
     network::Network,
     ring::Ring,
-    session::{RATE_FRACTION, Session},
+    session::{RATE_FRACTION, Session, Triples},
 };
 
 use crate::{
-    cli::{RingName, SessionArgs},
+    activation,
+    cli::{ProtocolName, RingName, SessionArgs},
     data::Images,
     error::Failure,
 };
@@ -45,12 +46,15 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
             "check the file and its permissions",
         )
     })?;
-    serde_json::from_str(&text).map_err(|error| {
+    let malformed = |error: serde_json::Error| {
         Failure::new(
             format!("{name} is not a model description: {error}"),
             "see the README for an example",
         )
-    })
+    };
+    let mut description = serde_json::from_str(&text).map_err(malformed)?;
+    activation::resolve(&mut description)?;
+    serde_json::from_value(description).map_err(malformed)
 }
 
 /// Refuses images of another shape than the model takes.
@@ -98,6 +102,15 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
     }
 }
 
+/// The momentum that the arguments give, or their protocol's usual one.
+pub fn momentum(args: &SessionArgs) -> f64 {
+    let usual = match args.protocol {
+        ProtocolName::Exact => 0.875,
+        ProtocolName::Spdz => 0.0,
+    };
+    args.momentum.unwrap_or(usual)
+}
+
 /// The session that the arguments describe, still unchecked.
 pub fn session(
     args: &SessionArgs,
@@ -106,9 +119,33 @@ pub fn session(
     order: u64,
     receiver: Option<Role>,
 ) -> Result<Session, Failure> {
-    let format = match args.ring {
-        RingName::U32 => Format::new::<u32>(args.fraction_bits.unwrap_or(12))?,
-        RingName::U64 => Format::new::<u64>(args.fraction_bits.unwrap_or(20))?,
+    let spdz = args.protocol == ProtocolName::Spdz;
+    for (given, option) in [
+        (args.triples.is_some(), "--triples"),
+        (args.activation.is_some(), "--activation"),
+    ] {
+        if given && !spdz {
+            return Err(Failure::new(
+                format!("{option} belongs to --protocol spdz"),
+                "add --protocol spdz, or leave it out",
+            ));
+        }
+    }
+    let model = if spdz {
+        let activation = args.activation.clone().unwrap_or_default();
+        activation.replace_relu(&model)?
+    } else {
+        model
+    };
+    let momentum = momentum(args);
+    let default_ring = if spdz { RingName::U64 } else { RingName::U32 };
+    let bits = args.fraction_bits;
+    let format = match args.ring.unwrap_or(default_ring) {
+        RingName::U32 => Format::new::<u32>(bits.unwrap_or(12))?,
+        // Without momentum an update needs no opening.
+        RingName::U64 if spdz && momentum == 0.0 => Format::direct(bits.unwrap_or(12))?,
+        RingName::U64 if spdz => Format::new::<u64>(bits.unwrap_or(12))?,
+        RingName::U64 => Format::new::<u64>(bits.unwrap_or(20))?,
     };
     if args.limit == Some(0) {
         return Err(Failure::new(
@@ -119,13 +156,14 @@ pub fn session(
     Ok(Session {
         model,
         format,
+        triples: args.triples.map_or(Triples::Fused, Triples::from),
         samples,
         batch: args.batch,
         micro_batch: args.micro_batch.unwrap_or(args.batch),
         epochs: args.epochs,
         limit: args.limit.unwrap_or(0),
         learning_rate: units(args.lr, "--lr", "above 0 and up to 255")?,
-        momentum: units(args.momentum, "--momentum", "from 0 to below 1")?,
+        momentum: units(momentum, "--momentum", "from 0 to below 1")?,
         order,
         receiver,
     })

@@ -6,7 +6,8 @@ use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 use ringlet_core::{
     fixed::Format,
     kernel::pool,
-    network::{Network, Stage},
+    network::{Activation, Network, Stage},
+    polynomial::COEFFICIENT_FRACTION,
     scalar::Scalar,
     session::{RATE_FRACTION, Session},
 };
@@ -154,11 +155,7 @@ impl<'a, T: Real> Twin<'a, T> {
             let w = self.operand(index);
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
             trace.inputs.push(x);
-            x = if stage.relu {
-                y.iter().map(|&y| positive(y, y)).collect()
-            } else {
-                y.clone()
-            };
+            x = y.iter().map(|&y| activate(stage, y)).collect();
             trace.outputs.push(y);
         }
         trace
@@ -203,10 +200,8 @@ impl<'a, T: Real> Twin<'a, T> {
         }
         for (index, stage) in self.network.stages.iter().enumerate().rev() {
             let linear = &stage.linear;
-            if stage.relu {
-                for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
-                    *g = positive(y, *g);
-                }
+            for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
+                *g = activate_back(stage, y, *g);
             }
             let mut scratch = vec![T::default(); linear.scratch_len()];
             let mut dw = vec![T::default(); linear.weight_len()];
@@ -289,6 +284,34 @@ pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
 
 fn divisor<T: Real>(stage: &Stage) -> T {
     T::from_f64(stage.divisor.into())
+}
+
+/// What follows a stage's map, of one value.
+fn activate<T: Real>(stage: &Stage, y: T) -> T {
+    match stage.activation {
+        None => y,
+        Some(Activation::Relu) => positive(y, y),
+        Some(Activation::Polynomial(polynomial)) => evaluate(polynomial.terms(), y),
+    }
+}
+
+/// The gradient by a value, from that by what [`activate`] makes of it.
+fn activate_back<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
+    match stage.activation {
+        None => gradient,
+        Some(Activation::Relu) => positive(y, gradient),
+        Some(Activation::Polynomial(polynomial)) => {
+            evaluate(polynomial.derivative().terms(), y) * gradient
+        }
+    }
+}
+
+/// A polynomial at `x`, by Horner's rule.
+fn evaluate<T: Real>(terms: &[i64], x: T) -> T {
+    let scale = 2f64.powi(-(COEFFICIENT_FRACTION as i32));
+    terms.iter().rev().fold(T::default(), |sum, &term| {
+        T::from_f64(term as f64 * scale).multiply_add(sum, x)
+    })
 }
 
 /// `value` where `sign` is not negative, else zero.

@@ -153,6 +153,33 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
     Masked::wrap_slice_mut(x)
 }
 
+/// The inverse of [`mask_rows`], once the rows are opened: this party's shares again.
+pub(crate) fn unmask_rows<R: Ring, O: Online>(
+    cx: &O,
+    mask: RowMask<'_>,
+    rows: usize,
+    len: usize,
+    opened: &mut [R],
+) {
+    for (row, opened) in opened.chunks_exact_mut(len.max(1)).take(rows).enumerate() {
+        for (piece, opened) in opened.chunks_mut(LANES).enumerate() {
+            let mut a = [R::ZERO; LANES];
+            let a = &mut a[..opened.len()];
+            if let RowMask::Fresh { address, first } = mask {
+                let start = (first + row as u64) * len as u64 + (piece * LANES) as u64;
+                cx.prg().fill(address, start, a);
+            }
+            for (opened, &mut a) in opened.iter_mut().zip(a) {
+                let public = match cx.role() {
+                    Role::P0 => *opened,
+                    Role::P1 => R::ZERO,
+                };
+                *opened = public.minus(a);
+            }
+        }
+    }
+}
+
 /// Adds this party's mask to its shares of weights, which are then fit to be opened at L bits.
 pub fn mask_whole<'a, R: Ring, O: Online>(
     cx: &O,

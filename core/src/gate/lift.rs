@@ -65,6 +65,25 @@ impl Lift {
         }
     }
 
+    /// The inverse of [`Lift::conceal`], once the values are public: this party's shares again.
+    pub(crate) fn uncover<W: Word, V: Word, O: Online>(
+        self,
+        cx: &O,
+        wire: Address,
+        first: u64,
+        opened: &mut [V],
+    ) {
+        let mut mask = [W::ZERO; LANES];
+        cx.prg().fill(wire, first, &mut mask[..opened.len()]);
+        for (value, mask) in opened.iter_mut().zip(mask) {
+            let public = match cx.role() {
+                Role::P0 => value.minus(self.offset()),
+                Role::P1 => V::ZERO,
+            };
+            *value = public.minus(mask.cast()).low(self.from);
+        }
+    }
+
     /// This party's shares of the masks in Z_2^to.
     pub(crate) fn wide<W: Word, O: Online>(
         self,
@@ -190,5 +209,63 @@ impl Lift {
     #[inline(always)]
     pub(crate) fn counts<W: Word>(self, opened: W) -> W {
         opened.right(self.from - 1).and(W::ONE).minus(W::ONE)
+    }
+}
+
+/// A value whose opening is public, taken apart for one group of lanes: as integers, and so in Z_2^to,
+/// it is `public - mask`.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened<W> {
+    /// The opening less the offset.
+    pub public: [W; LANES],
+    /// All ones where the mask's carry counts; public.
+    pub counts: [W; LANES],
+    /// Shares of the mask, its carry taken off where that counts.
+    pub mask: [W; LANES],
+}
+
+impl Lift {
+    /// Takes apart the openings `e` of one group, with masks and carries from these wires.
+    pub(crate) fn opened<W: Word, V: Word, O: Online>(
+        self,
+        cx: &mut O,
+        [wire, carry_wire]: [Address; 2],
+        first: u64,
+        e: &[V],
+    ) -> Result<Opened<W>, LinkError> {
+        let lifted = self.lifted::<W, O>(cx, wire, carry_wire, first, e.len())?;
+        let mut opened = Opened {
+            public: [W::ZERO; LANES],
+            counts: [W::ZERO; LANES],
+            mask: lifted.mask,
+        };
+        for (lane, e) in e.iter().enumerate() {
+            let e: W = e.cast();
+            opened.public[lane] = e.minus(self.offset());
+            opened.counts[lane] = self.counts(e);
+            let carry = opened.counts[lane].and(lifted.carry[lane]);
+            opened.mask[lane] = opened.mask[lane].minus(carry);
+        }
+        Ok(opened)
+    }
+}
+
+impl<W: Word> Opened<W> {
+    /// This party's share of the value in a lane.
+    pub(crate) fn share(&self, role: Role, lane: usize) -> W {
+        let public = match role {
+            Role::P0 => self.public[lane],
+            Role::P1 => W::ZERO,
+        };
+        public.minus(self.mask[lane])
+    }
+
+    /// The first lane's value in every lane.
+    pub(crate) fn spread(&self) -> Self {
+        Opened {
+            public: [self.public[0]; LANES],
+            counts: [self.counts[0]; LANES],
+            mask: [self.mask[0]; LANES],
+        }
     }
 }

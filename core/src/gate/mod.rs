@@ -6,9 +6,14 @@
 //! `x + 2^(n-2) = e - a + 2^n * msb(a) * (1 - msb(e))`.
 
 pub mod bilinear;
+pub mod chain;
+pub mod cross;
+pub mod fused;
 pub mod lift;
 pub mod lookup;
 pub mod multiply;
+pub mod polynomial;
+pub mod powers;
 pub mod relu;
 pub mod select;
 pub mod softmax;
@@ -18,6 +23,8 @@ pub mod widen;
 pub(crate) mod audit;
 #[cfg(test)]
 pub(crate) mod bench;
+#[cfg(test)]
+pub(crate) mod polynomial_tests;
 #[cfg(test)]
 mod tests;
 
@@ -55,7 +62,7 @@ pub trait Offline {
 pub struct At {
     /// Iteration of the run.
     pub iteration: u32,
-    /// Number of the gate; it occupies the 16 wires of its own.
+    /// Number of the gate, whose wires are its own.
     pub gate: u32,
     /// Place in the whole batch of the first sample that is being worked on.
     pub row: u64,

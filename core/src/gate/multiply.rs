@@ -4,14 +4,14 @@
 use bytemuck::TransparentWrapper;
 
 use crate::{
-    Role,
     cost::{Cost, LANES},
     link::{LinkError, Segment},
+    prg::Address,
     ring::Word,
     sharing::{Masked, Share},
 };
 
-use super::{At, Offline, Online, deal, dealt, groups, lift::Lift};
+use super::{At, Offline, Online, cross::Cross, groups, lift::Lift};
 
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,16 @@ impl Multiply {
         }
     }
 
-    /// Shifts of the four cross products: masks and carries of value and factor.
-    fn shifts(self) -> [u32; 4] {
-        [0, self.factor, self.value, self.value + self.factor]
+    fn cross(self) -> Cross {
+        Cross {
+            left: self.value,
+            right: self.factor,
+            to: self.to,
+        }
+    }
+
+    fn cross_wires(at: At) -> [Address; 4] {
+        [0, 1, 2, 3].map(|which| at.wire(CROSS + which))
     }
 
     /// The product of two signed integers, modulo 2^to.
@@ -59,16 +66,11 @@ impl Multiply {
 
     /// Cost for `rows` rows of `len` values and one factor; one round.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
-        let cross: Cost = self
-            .shifts()
-            .iter()
-            .map(|&shift| Cost::dealt(rows, len, self.to.saturating_sub(shift)))
-            .sum();
         Cost::opening(rows * len, self.value)
             + Cost::opening(rows, self.factor)
             + self.value().lifted_cost(rows, len)
             + self.factor().lifted_cost(rows, 1)
-            + cross
+            + self.cross().cost(rows, len)
             + Cost::rounds(1)
     }
 
@@ -91,7 +93,6 @@ impl Multiply {
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
             self.factor()
                 .deal_lifted(cx, wires[0], wires[1], first, &c)?;
-            let top = c[0].right(self.factor - 1);
             for group in groups(here, 1, len) {
                 let mut a = [W::ZERO; LANES];
                 let a = &mut a[..group.lanes];
@@ -99,23 +100,14 @@ impl Multiply {
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
                 self.value()
                     .deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
-                for (which, shift) in self.shifts().into_iter().enumerate() {
-                    let mut cross = [W::ZERO; LANES];
-                    for (cross, &a) in cross.iter_mut().zip(a.iter()) {
-                        let left = if which & 2 == 0 {
-                            a
-                        } else {
-                            a.right(self.value - 1)
-                        };
-                        let right = if which & 1 == 0 { c[0] } else { top };
-                        *cross = left.times(right);
-                    }
-                    let bits = self.to.saturating_sub(shift);
-                    let wire = at.wire(CROSS + which as u8);
-                    if bits > 0 {
-                        deal(cx, wire, group.stream, bits, &mut cross[..group.lanes])?;
-                    }
-                }
+                let factors = [c[0]; LANES];
+                self.cross().deal(
+                    cx,
+                    Self::cross_wires(at),
+                    group.stream,
+                    a,
+                    &factors[..group.lanes],
+                )?;
             }
         }
         Ok(())
@@ -132,7 +124,6 @@ impl Multiply {
         factors: &mut [Share<u64>],
         mut sink: impl FnMut(usize, &[W]),
     ) -> Result<(), LinkError> {
-        let role = cx.role();
         let values = &mut Share::peel_slice_mut(values)[..rows * len];
         let factors = &mut Share::peel_slice_mut(factors)[..rows];
         for group in groups(at, rows, len) {
@@ -150,60 +141,29 @@ impl Multiply {
             Segment::words(Masked::wrap_slice_mut(&mut *factors), self.factor),
         ])?;
 
-        let holds_public = match role {
-            Role::P0 => W::MAX,
-            Role::P1 => W::ZERO,
-        };
-        for (row, &opened) in factors.iter().enumerate() {
+        for (row, opened) in factors.iter().enumerate() {
             let here = At {
                 row: at.row + row as u64,
                 ..at
             };
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
             let first = here.row * LANES as u64;
-            let factor = self
-                .factor()
-                .lifted::<W, O>(cx, wires[0], wires[1], first, 1)?;
-            let factor_counts: W = self.factor().counts(W::from_u64(opened));
-            let factor_public = W::from_u64(opened).minus(self.factor().offset());
-            let factor_mask = factor.mask[0].minus(factor_counts.and(factor.carry[0]));
+            let opened = core::slice::from_ref(opened);
+            let factor = self.factor().opened::<W, _, O>(cx, wires, first, opened)?;
             for group in groups(here, 1, len) {
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
-                let value = self.value().lifted::<W, O>(
+                let first = row * len + group.first;
+                let opened = &values[first..first + group.lanes];
+                let value = self
+                    .value()
+                    .opened::<W, _, O>(cx, wires, group.stream, opened)?;
+                let products = self.cross().product(
                     cx,
-                    wires[0],
-                    wires[1],
+                    Self::cross_wires(at),
                     group.stream,
                     group.lanes,
+                    [&value, &factor.spread()],
                 )?;
-                let mut cross = [[W::ZERO; LANES]; 4];
-                for (which, shift) in self.shifts().into_iter().enumerate() {
-                    let bits = self.to.saturating_sub(shift);
-                    let out = &mut cross[which][..group.lanes];
-                    dealt(cx, at.wire(CROSS + which as u8), group.stream, bits, out)?;
-                    for out in out {
-                        *out = out.left(shift);
-                    }
-                }
-                let first = row * len + group.first;
-                let mut products = [W::ZERO; LANES];
-                for lane in 0..group.lanes {
-                    let opened = W::from_u64(values[first + lane]);
-                    let counts: W = self.value().counts(opened);
-                    let public = opened.minus(self.value().offset());
-                    let mask = value.mask[lane].minus(counts.and(value.carry[lane]));
-                    // (public - mask) * (factor_public - factor_mask), the masks' product dealt.
-                    products[lane] = public
-                        .times(factor_public)
-                        .and(holds_public)
-                        .minus(public.times(factor_mask))
-                        .minus(factor_public.times(mask))
-                        .plus(cross[0][lane])
-                        .minus(factor_counts.and(cross[1][lane]))
-                        .minus(counts.and(cross[2][lane]))
-                        .plus(counts.and(factor_counts).and(cross[3][lane]))
-                        .low(self.to);
-                }
                 sink(first, &products[..group.lanes]);
             }
         }

@@ -29,22 +29,22 @@ use super::{
     widen::Widen,
 };
 
-const AT: At = At {
+pub(super) const AT: At = At {
     iteration: 3,
     gate: 40,
     row: 5,
 };
-const BACK: At = At {
+pub(super) const BACK: At = At {
     iteration: 3,
     gate: 41,
     row: 5,
 };
 
-fn mine<W: Clone>(role: Role, shares: &[Vec<W>; 2]) -> Vec<W> {
+pub(super) fn mine<W: Clone>(role: Role, shares: &[Vec<W>; 2]) -> Vec<W> {
     shares[role.index()].clone()
 }
 
-fn join<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
+pub(super) fn join<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
     shares[0]
         .iter()
         .zip(&shares[1])
@@ -509,10 +509,7 @@ fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
 fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
     for classes in [2, 3, 10, 17] {
         for exponent in [0, -2] {
-            let format = Format {
-                ring: 32,
-                fraction: 12,
-            };
+            let format = Format::new::<u32>(12).unwrap();
             let softmax = Softmax {
                 format,
                 classes,
@@ -526,7 +523,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
         }
     }
     for (fraction, most) in [(8, 63.99), (10, 63.999), (13, 15.9), (14, 3.9)] {
-        let format = Format { ring: 32, fraction };
+        let format = Format::new::<u32>(fraction).unwrap();
         let softmax = Softmax {
             format,
             classes: 10,
@@ -536,25 +533,25 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
         let unit = libm::scalbn(1.0, -(fraction as i32));
         assert!(worst <= 1.0 / 256.0 + unit, "f = {fraction}: {worst}");
     }
-    let format = Format {
-        ring: 64,
-        fraction: 20,
-    };
-    let softmax = Softmax {
-        format,
-        classes: 10,
-        exponent: -2,
-    };
-    let (worst, _) = softmax_error::<u64>(softmax, &logit_samples(10, 63.999, 200));
-    assert!(worst <= 1.0 / 256.0, "{worst}");
+    for format in [
+        Format::new::<u64>(20),
+        Format::direct(12),
+        Format::direct(14),
+    ] {
+        let softmax = Softmax {
+            format: format.unwrap(),
+            classes: 10,
+            exponent: -2,
+        };
+        let (worst, _) = softmax_error::<u64>(softmax, &logit_samples(10, 63.999, 200));
+        let unit = libm::scalbn(1.0, 2 - softmax.format.fraction as i32);
+        assert!(worst <= 1.0 / 256.0 + unit, "{worst}");
+    }
 }
 
 #[test]
 fn softmax_keeps_its_budget() {
-    let format = Format {
-        ring: 32,
-        fraction: 12,
-    };
+    let format = Format::new::<u32>(12).unwrap();
     let softmax = Softmax {
         format,
         classes: 10,

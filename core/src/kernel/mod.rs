@@ -6,3 +6,4 @@ pub mod linear;
 pub mod pack;
 pub mod pool;
 pub mod product;
+pub mod unroll;

@@ -7,17 +7,21 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows},
+        bilinear::{Bilinear, Rows, Whole, mask_rows, mask_whole, unmask_rows},
     },
-    kernel::pool,
+    kernel::{linear::Linear, pool},
     link::Segment,
-    place::{self, Use},
+    network::Activation,
+    place::{self, Product, Use},
     plan::{activation_line, map_line},
     ring::{Ring, step_down},
     sharing::{Public, Share},
 };
 
-use super::{Micro, Party, RunError, Watch};
+use super::{
+    Micro, Party, RunError, Watch,
+    forward::{mask_operand, step_weights_down},
+};
 
 impl<R: Ring> Party<'_, R> {
     /// Runs all stages backwards, starting from the front gradient buffer, and adds to the gradients
@@ -33,18 +37,14 @@ impl<R: Ring> Party<'_, R> {
             self.open_gradient(desk, micro, index)?;
             self.weight_gradient(desk, micro, index);
             if index > 0 {
+                if !self.session.triples.reuse() {
+                    self.open_gradient_again(desk, micro, index)?;
+                }
                 self.input_gradient(desk, micro, index, watch)?;
                 self.activate_back(desk, micro, index - 1)?;
             }
         }
         Ok(())
-    }
-
-    fn gradient_mask(micro: Micro, index: usize) -> RowMask<'static> {
-        RowMask::Fresh {
-            address: place::address(micro.batch.iteration, index, Use::Gradient),
-            first: micro.first.into(),
-        }
     }
 
     /// Adds the shares of the gradient to the biases', raised to scale 2f.
@@ -61,19 +61,77 @@ impl<R: Ring> Party<'_, R> {
         }
     }
 
+    /// Opens the gradient by the output, and the operand again where openings are not reused.
     fn open_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
-        let len = self.network.stages[index].linear.output_len();
-        let gradient = Share::wrap_slice_mut(&mut self.front[..micro.rows * len]);
+        let stage = &self.network.stages[index];
+        if let (true, Some((shape, window))) = (stage.unrolled, stage.pooled_product()) {
+            self.spread(micro.rows, shape, window);
+        }
+        let (linear, rows_each) = stage.product();
+        let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         desk.book(map_line(index), true);
-        let mask = Self::gradient_mask(micro, index);
-        let masked = mask_rows(desk, mask, micro.rows, len, gradient);
-        desk.open(&mut [Segment::words(masked, self.session.format.ring)])?;
-        Ok(())
+        let gradient = Share::wrap_slice_mut(&mut self.front[..rows * linear.output_len()]);
+        let mask = tensors.gradient(index, Product::WeightGradient);
+        let masked = mask_rows(desk, mask, rows, linear.output_len(), gradient);
+        let gradient = Segment::words(masked, bits);
+        if self.session.triples.reuse() {
+            return Ok(desk.open(&mut [gradient])?);
+        }
+        let operand = &mut self.stages[index].operand[..rows * linear.input_len()];
+        let mask = tensors.operand(index, Product::Forward);
+        unmask_rows(desk, mask, rows, linear.input_len(), operand);
+        let mask = tensors.operand(index, Product::WeightGradient);
+        let masked = mask_operand(desk, mask, stage, micro.rows, operand);
+        Ok(desk.open(&mut [gradient, Segment::words(masked, bits)])?)
+    }
+
+    /// Opens the gradient by the output under another mask, with the weights the first time.
+    fn open_gradient_again<P: Read + Write, D: Read + Write>(
+        &mut self,
+        desk: &mut Desk<P, D>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let stage = &self.network.stages[index];
+        let (linear, rows_each) = stage.product();
+        let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
+        let tensors = micro.tensors(self.session, self.network, self.samples);
+        let gradient = &mut self.front[..rows * linear.output_len()];
+        let mask = tensors.gradient(index, Product::WeightGradient);
+        unmask_rows(desk, mask, rows, linear.output_len(), gradient);
+        let mask = tensors.gradient(index, Product::InputGradient);
+        let gradient = Share::wrap_slice_mut(gradient);
+        let masked = mask_rows(desk, mask, rows, linear.output_len(), gradient);
+        let gradient = Segment::words(masked, bits);
+        if micro.first > 0 {
+            return Ok(desk.open(&mut [gradient])?);
+        }
+        let memory = &mut self.stages[index];
+        let weights = &mut *memory.weights_again;
+        step_weights_down(self.role, self.session, stage, memory.master, weights);
+        let mask = tensors.weights(index, Product::InputGradient);
+        let weights = Share::wrap_slice_mut(Public::peel_slice_mut(weights));
+        let masked = mask_whole(desk, mask, weights);
+        Ok(desk.open(&mut [gradient, Segment::words(masked, bits)])?)
+    }
+
+    /// Takes what is in the front buffer back through pooling: from the window sums to every place.
+    fn spread(&mut self, rows: usize, shape: [usize; 3], window: usize) {
+        let [height, width, channels] = shape;
+        let len = height / window * (width / window) * channels;
+        let spread = height * width * channels;
+        for row in 0..rows {
+            let from = &self.front[row * len..][..len];
+            let to = &mut self.back[row * spread..][..spread];
+            pool::spread(shape, window, from, to);
+        }
+        core::mem::swap(&mut self.front, &mut self.back);
     }
 
     fn weight_gradient<P: Read + Write, D: Read + Write>(
@@ -82,19 +140,20 @@ impl<R: Ring> Party<'_, R> {
         micro: Micro,
         index: usize,
     ) {
-        let linear = self.network.stages[index].linear;
-        let mask = Self::operand_mask(self.session, self.samples, micro, index);
+        let (linear, rows_each) = self.network.stages[index].product();
+        let rows = micro.rows * rows_each;
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let memory = &mut self.stages[index];
         Bilinear(linear).weight_gradient(
             desk,
-            micro.rows,
+            rows,
             Rows {
-                opened: Public::wrap_slice(&memory.operand[..micro.rows * linear.input_len()]),
-                mask,
+                opened: Public::wrap_slice(&memory.operand[..rows * linear.input_len()]),
+                mask: tensors.operand(index, Product::WeightGradient),
             },
             Rows {
-                opened: Public::wrap_slice(&self.front[..micro.rows * linear.output_len()]),
-                mask: Self::gradient_mask(micro, index),
+                opened: Public::wrap_slice(&self.front[..rows * linear.output_len()]),
+                mask: tensors.gradient(index, Product::WeightGradient),
             },
             &mut memory.velocity[..linear.weight_len()],
             bytemuck::cast_slice_mut(&mut *self.scratch),
@@ -113,43 +172,48 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[index];
         let format = self.session.format;
         let (rows, len) = (micro.rows, stage.linear.input_len());
+        let (linear, _) = stage.product();
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let memory = &mut self.stages[index];
-        let product = place::address(micro.batch.iteration, index, Use::InputGradient);
-        let out = &mut self.back[..rows * len];
-        Bilinear(stage.linear).input_gradient(
+        let weights = if self.session.triples.reuse() {
+            &*memory.weights
+        } else {
+            &*memory.weights_again
+        };
+        let out = &mut self.back[..rows * stage.operand_len()];
+        Bilinear(linear).input_gradient(
             desk,
-            Span {
-                product,
-                first: micro.first.into(),
-                rows,
-            },
+            tensors.span(index, Product::InputGradient),
             Rows {
-                opened: Public::wrap_slice(&self.front[..rows * stage.linear.output_len()]),
-                mask: Self::gradient_mask(micro, index),
+                opened: Public::wrap_slice(&self.front[..rows * stage.product_len()]),
+                mask: tensors.gradient(index, Product::InputGradient),
             },
             Whole {
-                opened: memory.weights,
-                mask: place::address(micro.batch.iteration, index, Use::Weights),
+                opened: weights,
+                mask: tensors.weights(index, Product::InputGradient),
             },
             Share::wrap_slice_mut(&mut *out),
             bytemuck::cast_slice_mut(&mut *self.scratch),
         )?;
+        if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
+            for row in 0..rows {
+                let from = &self.back[row * stage.operand_len()..][..stage.operand_len()];
+                let to = &mut self.front[row * len..][..len];
+                to.fill(R::ZERO);
+                conv.roll(from, to);
+            }
+            core::mem::swap(&mut self.front, &mut self.back);
+        }
         let drop = self.session.gradient_drop(self.network, index - 1);
+        let out = &mut self.back[..rows * len];
         for value in out.iter_mut() {
-            *value = step_down(self.role, *value, format.ring, format.fraction + drop);
+            *value = step_down(self.role, *value, format.ring, format.weights + drop);
         }
         let bits = format.narrow() - drop;
         watch.narrow(map_line(index), true, bits, Share::wrap_slice(out));
-        match stage.pooled_input {
-            None => core::mem::swap(&mut self.front, &mut self.back),
-            Some((shape, window)) => {
-                let entering = stage.entering_len();
-                for row in 0..rows {
-                    let from = &self.back[row * len..][..len];
-                    let to = &mut self.front[row * entering..][..entering];
-                    pool::spread(shape, window, from, to);
-                }
-            }
+        core::mem::swap(&mut self.front, &mut self.back);
+        if let Some((shape, window)) = stage.pooled_input {
+            self.spread(rows, shape, window);
         }
         Ok(())
     }
@@ -168,17 +232,23 @@ impl<R: Ring> Party<'_, R> {
         desk.book(activation_line(index), true);
         let drop = self.session.gradient_drop(self.network, index);
         let gradient = Share::wrap_slice_mut(&mut self.front[..shape[0] * shape[1]]);
-        if stage.relu {
-            let forward = place::at(iteration, index, Use::Activation, micro.first);
-            let relu = (self.gates.relu::<R>(), forward);
-            let sign = &self.stages[index].sign;
-            self.gates
-                .select(drop)
-                .run(desk, at, relu, shape, gradient, sign)?;
-        } else {
-            self.gates
-                .widen_back(drop)
-                .run(desk, at, shape[0], shape[1], gradient)?;
+        let forward = place::at(iteration, index, Use::Activation, micro.first);
+        match stage.activation {
+            Some(Activation::Relu) => {
+                let relu = (self.gates.relu::<R>(), forward);
+                let sign = &self.stages[index].sign;
+                let select = self.gates.select(drop);
+                select.run(desk, at, relu, shape, gradient, sign)?;
+            }
+            Some(Activation::Polynomial(polynomial)) => {
+                let gate = self.gates.polynomial(polynomial, drop);
+                let kept = &mut *self.stages[index].kept;
+                gate.backward(desk, [at, forward], shape, gradient, kept, self.scratch)?;
+            }
+            None => {
+                let widen = self.gates.widen_back(drop);
+                widen.run(desk, at, shape[0], shape[1], gradient)?;
+            }
         }
         Ok(())
     }

@@ -10,42 +10,21 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows, mask_whole},
+        bilinear::{Bilinear, RowMask, Rows, Whole, mask_rows, mask_whole},
     },
-    kernel::pool,
+    kernel::{linear::Linear, pool},
     link::Segment,
-    network::{MAX_STAGES, Stage},
-    place::{self, Use},
+    network::{Activation, MAX_STAGES, Stage},
+    place::{self, Product, Tensors, Use},
     plan::{activation_line, map_line},
     ring::{Ring, Word, step_down},
     session::Session,
     sharing::{Masked, Public, Share},
 };
 
-use super::{Micro, Party, RunError, StageMemory, Watch};
+use super::{Micro, Party, RunError, Watch, master_word};
 
 impl<R: Ring> Party<'_, R> {
-    /// The mask of what enters a stage.
-    pub(super) fn operand_mask<'s>(
-        session: &Session,
-        samples: &'s [u32],
-        micro: Micro,
-        stage: usize,
-    ) -> RowMask<'s> {
-        if stage == 0 {
-            RowMask::Kept {
-                gate: place::DATA,
-                samples: &samples[..micro.rows],
-                boundary: session.samples[0],
-            }
-        } else {
-            RowMask::Fresh {
-                address: place::address(micro.batch.iteration, stage, Use::Operand),
-                first: micro.first.into(),
-            }
-        }
-    }
-
     /// Reads this party's own samples into the first operand, and the openings of the other's from
     /// where they were kept.
     pub(super) fn load(&mut self, micro: Micro, data: &mut impl Data) -> Result<(), RunError> {
@@ -59,7 +38,7 @@ impl<R: Ring> Party<'_, R> {
                 let pixels = &mut bytes[..stage.entering_len()];
                 data.pixels(number, pixels)?;
                 read_pixels(stage, self.session.format.fraction, pixels, operand);
-            } else if micro.batch.epoch > 0 {
+            } else if micro.batch.epoch > 0 && self.session.triples.keep_data() {
                 let kept = &self.opened_data[number as usize * len..][..len];
                 operand.copy_from_slice(Public::peel_slice(kept));
             } else {
@@ -69,7 +48,7 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Opens what is new: the weights once in an iteration, data once in a run.
+    /// Opens what is new: the weights once in an iteration, data once in a run or in each iteration.
     pub(super) fn open_weights_and_data<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -78,47 +57,30 @@ impl<R: Ring> Party<'_, R> {
         desk.book(map_line(0), false);
         let (network, session, role) = (self.network, self.session, self.role);
         let bits = session.format.ring;
-        let len = network.stages[0].linear.input_len();
-        let samples = &self.samples[..micro.rows];
-        let owned_by_p0 = samples.partition_point(|&s| session.owner(s) == Role::P0);
+        let tensors = micro.tensors(session, network, self.samples);
+        let keep = session.triples.keep_data();
         let mut segments: Vec<Segment<'_, R>, { MAX_STAGES + 2 }> = Vec::new();
         let mut data: &mut [R] = &mut [];
         for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
             if micro.first == 0 {
-                memory.step_weights_down(role, session, stage);
-                let mask = place::address(micro.batch.iteration, index, Use::Weights);
+                step_weights_down(role, session, stage, memory.master, memory.weights);
+                let mask = tensors.weights(index, Product::Forward);
                 let w = Share::wrap_slice_mut(Public::peel_slice_mut(&mut *memory.weights));
                 let _ = segments.push(Segment::words(mask_whole(desk, mask, w), bits));
             }
             if index == 0 {
-                data = &mut memory.operand[..micro.rows * len];
+                let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+                unroll(stage, micro.rows, memory.operand, scratch);
+                data = &mut memory.operand[..micro.rows * stage.operand_len()];
             }
         }
         let weights = segments.len();
-        for owner in Role::BOTH {
-            let (piece, range) = match owner {
-                Role::P0 => {
-                    let (piece, rest) = core::mem::take(&mut data).split_at_mut(owned_by_p0 * len);
-                    data = rest;
-                    (piece, 0..owned_by_p0)
-                }
-                Role::P1 => (core::mem::take(&mut data), owned_by_p0..micro.rows),
-            };
-            let rows = range.len();
-            let piece = if owner == role {
-                // A sample's own opening is computed anew each time; only the first time is it sent.
-                let mask = RowMask::Kept {
-                    gate: place::DATA,
-                    samples: &samples[range],
-                    boundary: session.samples[0],
-                };
-                mask_rows(desk, mask, rows, len, Share::wrap_slice_mut(piece))
-            } else {
-                Masked::wrap_slice_mut(piece)
-            };
-            if micro.batch.epoch == 0 && rows > 0 {
-                let _ = segments.push(Segment::owned(piece, bits, owner == role));
-            }
+        if keep {
+            push_owned_data(desk, session, tensors, micro, data, &mut segments);
+        } else {
+            let mask = tensors.operand(0, Product::Forward);
+            let masked = mask_operand(desk, mask, &network.stages[0], micro.rows, data);
+            let _ = segments.push(Segment::words(masked, bits));
         }
         if segments.is_empty() {
             return Ok(());
@@ -127,7 +89,7 @@ impl<R: Ring> Party<'_, R> {
             map_line(if index < weights { index } else { 0 })
         })?;
         core::mem::drop(segments);
-        if micro.batch.epoch == 0 {
+        if keep && micro.batch.epoch == 0 {
             self.keep_data(micro);
         }
         Ok(())
@@ -161,7 +123,7 @@ impl<R: Ring> Party<'_, R> {
             }
             self.map(desk, micro, index, watch)?;
             if index + 1 < stages {
-                self.activate(desk, micro, index)?;
+                self.activate(desk, micro, index, watch)?;
             }
         }
         desk.book(activation_line(stages - 1), false);
@@ -195,10 +157,12 @@ impl<R: Ring> Party<'_, R> {
                 pool::sum(shape, window, image, out);
             }
         }
+        let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+        unroll(stage, micro.rows, operand, scratch);
         desk.book(map_line(index), false);
-        let operand = &mut operand[..micro.rows * len];
-        let mask = Self::operand_mask(self.session, self.samples, micro, index);
-        let masked = mask_rows(desk, mask, micro.rows, len, Share::wrap_slice_mut(operand));
+        let tensors = micro.tensors(self.session, self.network, self.samples);
+        let mask = tensors.operand(index, Product::Forward);
+        let masked = mask_operand(desk, mask, stage, micro.rows, operand);
         desk.open(&mut [Segment::words(masked, self.session.format.ring)])?;
         Ok(())
     }
@@ -215,8 +179,9 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[index];
         let format = self.session.format;
         let (rows, out_len) = (micro.rows, stage.linear.output_len());
-        let iteration = micro.batch.iteration;
+        let (linear, _) = stage.product();
         desk.book(map_line(index), false);
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let (before, after) = self.stages.split_at_mut(index + 1);
         let memory = &mut before[index];
         let out = match after.first_mut() {
@@ -224,37 +189,46 @@ impl<R: Ring> Party<'_, R> {
             None => &mut self.front[..rows * out_len],
         };
         let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-        let product = place::address(iteration, index, Use::Forward);
-        Bilinear(stage.linear).forward(
+        let product = if stage.unrolled {
+            &mut self.back[..rows * stage.product_len()]
+        } else {
+            &mut *out
+        };
+        Bilinear(linear).forward(
             desk,
-            Span {
-                product,
-                first: micro.first.into(),
-                rows,
-            },
+            tensors.span(index, Product::Forward),
             Rows {
-                opened: Public::wrap_slice(&memory.operand[..rows * stage.linear.input_len()]),
-                mask: Self::operand_mask(self.session, self.samples, micro, index),
+                opened: Public::wrap_slice(&memory.operand[..rows * stage.operand_len()]),
+                mask: tensors.operand(index, Product::Forward),
             },
             Whole {
                 opened: memory.weights,
-                mask: place::address(iteration, index, Use::Weights),
+                mask: tensors.weights(index, Product::Forward),
             },
-            Share::wrap_slice_mut(&mut *out),
+            Share::wrap_slice_mut(&mut *product),
             scratch,
         )?;
+        if stage.unrolled {
+            pool_product(stage, rows, &self.back[..rows * stage.product_len()], out);
+        }
 
         let channels = stage.linear.channels();
         let biases = &mut scratch[..channels];
-        let (from, by) = (format.wide(), format.master() - 2 * format.fraction);
         for (channel, bias) in biases.iter_mut().enumerate() {
             let master = memory.master(stage.linear.weight_len() + channel);
-            *bias = step_down(self.role, master, from, by).cast();
+            // To the product's scale, from a finer one or from the operand's own.
+            *bias = match format.is_direct() {
+                true => master.cast::<R>().left(format.fraction),
+                false => {
+                    let by = format.master() - 2 * format.fraction;
+                    step_down(self.role, master, format.wide(), by).cast()
+                }
+            };
         }
         for out in out.chunks_exact_mut(channels) {
             for (out, &bias) in out.iter_mut().zip(biases.iter()) {
                 let sum = out.plus(bias);
-                *out = step_down(self.role, sum, format.ring, format.fraction);
+                *out = step_down(self.role, sum, format.ring, format.weights);
             }
         }
         watch.narrow(
@@ -266,12 +240,13 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// ReLU, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
+    /// The activation, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
     fn activate<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
         micro: Micro,
         index: usize,
+        watch: &mut impl Watch<R>,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let shape = [micro.rows, stage.linear.output_len()];
@@ -280,16 +255,24 @@ impl<R: Ring> Party<'_, R> {
         let (before, after) = self.stages.split_at_mut(index + 1);
         let values = &mut after[0].operand[..shape[0] * shape[1]];
         let values = Share::wrap_slice_mut(values);
-        if stage.relu {
-            let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
-            let sign = &mut before[index].sign;
-            self.gates
-                .relu::<R>()
-                .run(desk, at, shape, values, sign, scratch)?;
-        } else {
-            self.gates
-                .widen()
-                .run(desk, at, shape[0], shape[1], values)?;
+        match stage.activation {
+            Some(Activation::Relu) => {
+                let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+                let sign = &mut before[index].sign;
+                let relu = self.gates.relu::<R>();
+                relu.run(desk, at, shape, values, sign, scratch)?;
+            }
+            Some(Activation::Polynomial(polynomial)) => {
+                let drop = self.session.gradient_drop(self.network, index);
+                let gate = self.gates.polynomial(polynomial, drop);
+                watch.narrow(activation_line(index), false, gate.from, values);
+                let kept = &mut *before[index].kept;
+                gate.forward(desk, at, shape, values, kept, self.scratch)?;
+            }
+            None => {
+                let widen = self.gates.widen();
+                widen.run(desk, at, shape[0], shape[1], values)?;
+            }
         }
         Ok(())
     }
@@ -321,15 +304,101 @@ impl<R: Ring> Party<'_, R> {
     }
 }
 
-impl<R: Ring> StageMemory<'_, R> {
-    /// The weights as operand at scale f in Z_2^L: the free step down of the master weights.
-    fn step_weights_down(&mut self, role: Role, session: &Session, stage: &Stage) {
-        let format = session.format;
-        let by = format.master() - format.fraction;
-        for index in 0..stage.linear.weight_len() {
-            let weight = step_down(role, self.master(index), format.wide(), by);
-            Public::peel_slice_mut(&mut *self.weights)[index] = weight.cast();
+/// Masks the owners' data and has it opened the first time it is used. A sample's own opening is
+/// computed anew each time; only the first time is it sent.
+fn push_owned_data<'d, R: Ring, O: Online>(
+    cx: &O,
+    session: &Session,
+    tensors: Tensors<'_>,
+    micro: Micro,
+    data: &'d mut [R],
+    segments: &mut Vec<Segment<'d, R>, { MAX_STAGES + 2 }>,
+) {
+    let len = data.len() / micro.rows.max(1);
+    let samples = tensors.samples;
+    let owned_by_p0 = samples.partition_point(|&s| session.owner(s) == Role::P0);
+    let (first, second) = data.split_at_mut(owned_by_p0 * len);
+    let (first_samples, second_samples) = samples.split_at(owned_by_p0);
+    for (owner, samples, piece) in [
+        (Role::P0, first_samples, first),
+        (Role::P1, second_samples, second),
+    ] {
+        let own = owner == cx.role();
+        let piece = if own {
+            let tensors = Tensors { samples, ..tensors };
+            let mask = tensors.operand(0, Product::Forward);
+            mask_rows(cx, mask, samples.len(), len, Share::wrap_slice_mut(piece))
+        } else {
+            Masked::wrap_slice_mut(piece)
+        };
+        if micro.batch.epoch == 0 && !samples.is_empty() {
+            let _ = segments.push(Segment::owned(piece, session.format.ring, own));
         }
+    }
+}
+
+/// Masks what a stage's product reads on its left, for `rows` samples.
+pub(super) fn mask_operand<'d, R: Ring, O: Online>(
+    cx: &O,
+    mask: RowMask<'_>,
+    stage: &Stage,
+    rows: usize,
+    operand: &'d mut [R],
+) -> &'d mut [Masked<R>] {
+    let (linear, rows_each) = stage.product();
+    let operand = Share::wrap_slice_mut(operand);
+    mask_rows(cx, mask, rows * rows_each, linear.input_len(), operand)
+}
+
+/// Lays out the patches of an unrolled convolution, in place of the images.
+fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut [R]) {
+    let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) else {
+        return;
+    };
+    let (len, out_len) = (conv.input_len(), stage.operand_len());
+    let image = &mut scratch[..len];
+    for step in 0..rows {
+        // In the direction in which nothing is written over before it is read.
+        let row = if out_len >= len {
+            rows - 1 - step
+        } else {
+            step
+        };
+        image.copy_from_slice(&operand[row * len..][..len]);
+        conv.unroll(image, &mut operand[row * out_len..][..out_len]);
+    }
+}
+
+/// Sums the pool windows of an unrolled convolution's products.
+fn pool_product<R: Ring>(stage: &Stage, rows: usize, product: &[R], out: &mut [R]) {
+    let (len, out_len) = (stage.product_len(), stage.linear.output_len());
+    for row in 0..rows {
+        let from = &product[row * len..][..len];
+        let to = &mut out[row * out_len..][..out_len];
+        match stage.pooled_product() {
+            Some((shape, window)) => {
+                to.fill(R::ZERO);
+                pool::sum(shape, window, from, to);
+            }
+            None => to.copy_from_slice(from),
+        }
+    }
+}
+
+/// The weights as operand in Z_2^L: the free step down of the master weights to scale f, or the master
+/// weights as they are.
+pub(super) fn step_weights_down<R: Ring>(
+    role: Role,
+    session: &Session,
+    stage: &Stage,
+    master: &[Share<R>],
+    out: &mut [Public<R>],
+) {
+    let format = session.format;
+    let by = format.master() - format.weights;
+    for index in 0..stage.linear.weight_len() {
+        let weight = step_down(role, master_word(master, index), format.wide(), by);
+        Public::peel_slice_mut(&mut *out)[index] = weight.cast();
     }
 }
 

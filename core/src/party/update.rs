@@ -1,4 +1,5 @@
-//! Stochastic gradient descent with momentum: one narrow opening for each parameter and iteration.
+//! Stochastic gradient descent with momentum: one narrow opening for each parameter and iteration, or none
+//! where the master weights live in the ring in which their gradients land.
 //!
 //! The velocity buffer holds momentum * v + gradient at scale 2f in Z_2^L; its step down is the new
 //! velocity v, which is widened to Z_2^2L. From there the master weights take rate * v, and the buffer
@@ -14,7 +15,7 @@ use crate::{
     gate::{bilinear::Bilinear, groups},
     kernel::pack::{pack, unpack},
     link::Segment,
-    network::MAX_STAGES,
+    network::{MAX_STAGES, Stage},
     place::{self, Use},
     plan::map_line,
     ring::{Ring, Word, step_down},
@@ -22,7 +23,22 @@ use crate::{
     sharing::{Masked, Share},
 };
 
-use super::{Party, RunError, Watch};
+use super::{Party, RunError, StageMemory, Watch};
+
+impl<R: Ring> StageMemory<'_, R> {
+    /// Takes the gradient off master weights that live in its own ring, and starts it again from zero.
+    fn step(&mut self, stage: &Stage, [weight_rate, bias_rate]: [u64; 2]) {
+        for parameter in 0..stage.parameters() {
+            let is_weight = parameter < stage.linear.weight_len();
+            let rate = if is_weight { weight_rate } else { bias_rate };
+            let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
+            let step = gradient.times(R::from_u64(rate));
+            *gradient = R::ZERO;
+            let moved = self.master(parameter).cast::<R>().minus(step);
+            self.set_master(parameter, moved.cast());
+        }
+    }
+}
 
 impl<R: Ring> Party<'_, R> {
     /// Moves the weights and biases of every stage.
@@ -41,7 +57,12 @@ impl<R: Ring> Party<'_, R> {
             desk.book(map_line(index), true);
             let product = place::address(batch.iteration, index, Use::WeightGradient);
             let (weights, _) = memory.velocity.split_at_mut(stage.linear.weight_len());
-            Bilinear(stage.linear).finish_weight_gradient(desk, product, weights)?;
+            let (linear, _) = stage.product();
+            Bilinear(linear).finish_weight_gradient(desk, product, weights)?;
+            if format.is_direct() {
+                memory.step(stage, self.session.rates(self.network, index));
+                continue;
+            }
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
                 *value = step_down(self.role, *value, format.ring, format.fraction);
             }
@@ -53,6 +74,9 @@ impl<R: Ring> Party<'_, R> {
             }
             let masked = Masked::wrap_slice_mut(velocity);
             let _ = segments.push(Segment::words(masked, widen.from));
+        }
+        if segments.is_empty() {
+            return Ok(());
         }
         desk.book(map_line(0), true);
         desk.open_lines(&mut segments, map_line)?;

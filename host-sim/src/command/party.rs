@@ -199,7 +199,7 @@ impl InRing for Run<'_> {
         let report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
         let report = RefCell::new(report);
         let sums = RefCell::new(Meter::default());
-        let emit = |event| record(&report, &sums, session, role, start, event);
+        let emit = |event| record(&report, &sums, (session, &network), role, start, event);
         let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
         report.borrow().finish();
         if let (Some(values), Some(path)) = (revealed, &args.output.save) {
@@ -277,7 +277,7 @@ impl Write for Source {
 fn record(
     report: &RefCell<Report>,
     sums: &RefCell<Meter>,
-    session: &Session,
+    (session, network): (&Session, &Network),
     role: Role,
     start: Instant,
     event: Event,
@@ -293,7 +293,7 @@ fn record(
     };
     sums.borrow_mut().add(&meter);
     let mut report = report.borrow_mut();
-    report.iteration(&own_record(role, iteration, seconds, meter.total()))?;
+    report.iteration(&own_record(role, iteration, seconds, network, &meter))?;
     if (iteration + 1) % session.iterations_per_epoch() == 0 {
         report.epoch(&EpochRecord {
             kind: "epoch",

@@ -21,7 +21,7 @@ use ringlet_core::{
 
 use super::dealer::UNBOUNDED;
 use crate::{
-    cli::{LinkName, ProfileName, TrainArgs},
+    cli::{LinkName, ProfileName, ProtocolName, TrainArgs},
     collect::{Collector, Record},
     console,
     data::{Images, OwnImages, Part, load},
@@ -305,7 +305,14 @@ impl Train<'_> {
         option("--batch", session.batch.to_string());
         option("--micro-batch", session.micro_batch.to_string());
         option("--lr", args.lr.to_string());
-        option("--momentum", args.momentum.to_string());
+        option("--momentum", settings::momentum(args).to_string());
+        if args.protocol == ProtocolName::Spdz {
+            option("--protocol", "spdz".to_owned());
+            option("--triples", session.triples.to_string());
+        }
+        if let Some(activation) = &args.activation {
+            option("--activation", activation.to_string());
+        }
         option("--ring", ring.to_owned());
         option("--fraction-bits", session.format.fraction.to_string());
         option("--seed", session.order.to_string());

@@ -1,0 +1,192 @@
+//! Cross: products of masks, dealt. A product of opened values needs nothing else that is secret and not
+//! linear: (p - a)(q - b) = pq - p b - q a + ab.
+//!
+//! A mask that is uniform in Z_2^n stands for itself or for itself less 2^n, as the opening tells (see
+//! [`Opened`]), so its products are dealt in parts, of which public bits choose.
+
+use crate::{
+    Role,
+    cost::{Cost, LANES},
+    link::LinkError,
+    prg::Address,
+    ring::Word,
+};
+
+use super::{Offline, Online, deal, dealt, lift::Opened};
+
+/// The product of two masks of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cross {
+    /// Ring in which the left mask is uniform.
+    pub left: u32,
+    /// Ring in which the right mask is uniform.
+    pub right: u32,
+    /// Ring of the product.
+    pub to: u32,
+}
+
+impl Cross {
+    /// What each part is multiplied by, as a power of two: masks and carries of left and right.
+    fn shifts(self) -> [u32; 4] {
+        [0, self.right, self.left, self.left + self.right]
+    }
+
+    /// Dealer traffic for `rows` x `len` products.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        let part = |shift| Cost::dealt(rows, len, self.to.saturating_sub(shift));
+        self.shifts().into_iter().map(part).sum()
+    }
+
+    /// Sends the parts for one group.
+    pub(crate) fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        wires: [Address; 4],
+        first: u64,
+        left: &[W],
+        right: &[W],
+    ) -> Result<(), LinkError> {
+        for (which, (shift, wire)) in self.shifts().into_iter().zip(wires).enumerate() {
+            let bits = self.to.saturating_sub(shift);
+            if bits == 0 {
+                continue;
+            }
+            let mut part = [W::ZERO; LANES];
+            for (part, (&left, &right)) in part.iter_mut().zip(left.iter().zip(right)) {
+                let left = if which & 2 == 0 {
+                    left
+                } else {
+                    left.right(self.left - 1)
+                };
+                let right = if which & 1 == 0 {
+                    right
+                } else {
+                    right.right(self.right - 1)
+                };
+                *part = left.times(right);
+            }
+            deal(cx, wire, first, bits, &mut part[..left.len()])?;
+        }
+        Ok(())
+    }
+
+    /// This party's shares of the product of two opened values, for one group.
+    pub(crate) fn product<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        wires: [Address; 4],
+        first: u64,
+        lanes: usize,
+        [left, right]: [&Opened<W>; 2],
+    ) -> Result<[W; LANES], LinkError> {
+        let mut parts = [[W::ZERO; LANES]; 4];
+        for ((part, shift), wire) in parts.iter_mut().zip(self.shifts()).zip(wires) {
+            let bits = self.to.saturating_sub(shift);
+            dealt(cx, wire, first, bits, &mut part[..lanes])?;
+            for part in &mut part[..lanes] {
+                *part = part.left(shift);
+            }
+        }
+        let holds_public = held(cx.role());
+        let mut products = [W::ZERO; LANES];
+        for (lane, product) in products[..lanes].iter_mut().enumerate() {
+            let (p, q) = (left.public[lane], right.public[lane]);
+            let (left_counts, right_counts) = (left.counts[lane], right.counts[lane]);
+            let masks = parts[0][lane]
+                .minus(right_counts.and(parts[1][lane]))
+                .minus(left_counts.and(parts[2][lane]))
+                .plus(left_counts.and(right_counts).and(parts[3][lane]));
+            *product = p
+                .times(q)
+                .and(holds_public)
+                .minus(p.times(right.mask[lane]))
+                .minus(q.times(left.mask[lane]))
+                .plus(masks)
+                .low(self.to);
+        }
+        Ok(products)
+    }
+}
+
+/// The square of one mask, which saves opening the same value twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Square {
+    /// Ring in which the mask is uniform.
+    pub from: u32,
+    /// Ring of the square.
+    pub to: u32,
+}
+
+impl Square {
+    /// What the part that counts with the carry is multiplied by, as a power of two:
+    /// (a - 2^n)^2 = a^2 + 2^(n+1) (2^(n-1) - a).
+    fn shift(self) -> u32 {
+        self.from + 1
+    }
+
+    /// Dealer traffic for `rows` x `len` squares.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        Cost::dealt(rows, len, self.to)
+            + Cost::dealt(rows, len, self.to.saturating_sub(self.shift()))
+    }
+
+    /// Sends the parts for one group.
+    pub(crate) fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        wires: [Address; 2],
+        first: u64,
+        masks: &[W],
+    ) -> Result<(), LinkError> {
+        let mut part = [W::ZERO; LANES];
+        for (part, &a) in part.iter_mut().zip(masks) {
+            *part = a.times(a);
+        }
+        deal(cx, wires[0], first, self.to, &mut part[..masks.len()])?;
+        let bits = self.to.saturating_sub(self.shift());
+        if bits == 0 {
+            return Ok(());
+        }
+        for (part, &a) in part.iter_mut().zip(masks) {
+            let top = a.right(self.from - 1);
+            *part = W::ONE.left(self.from - 1).minus(a).times(top);
+        }
+        deal(cx, wires[1], first, bits, &mut part[..masks.len()])
+    }
+
+    /// This party's shares of the square of an opened value, for one group.
+    pub(crate) fn square<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        wires: [Address; 2],
+        first: u64,
+        lanes: usize,
+        opened: &Opened<W>,
+    ) -> Result<[W; LANES], LinkError> {
+        let (mut square, mut carry) = ([W::ZERO; LANES], [W::ZERO; LANES]);
+        dealt(cx, wires[0], first, self.to, &mut square[..lanes])?;
+        let bits = self.to.saturating_sub(self.shift());
+        dealt(cx, wires[1], first, bits, &mut carry[..lanes])?;
+        let holds_public = held(cx.role());
+        for (lane, square) in square[..lanes].iter_mut().enumerate() {
+            let p = opened.public[lane];
+            let carry = opened.counts[lane].and(carry[lane].left(self.shift()));
+            *square = p
+                .times(p)
+                .and(holds_public)
+                .minus(p.times(opened.mask[lane]).left(1))
+                .plus(*square)
+                .plus(carry)
+                .low(self.to);
+        }
+        Ok(square)
+    }
+}
+
+/// All ones for the party that counts public terms.
+fn held<W: Word>(role: Role) -> W {
+    match role {
+        Role::P0 => W::MAX,
+        Role::P1 => W::ZERO,
+    }
+}

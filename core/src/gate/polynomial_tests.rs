@@ -1,0 +1,238 @@
+//! Polynomial activations against their ideal, every way of evaluating them, over the whole range.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    cost::Cost,
+    fixed::Format,
+    polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+    ring::Ring,
+    session::Triples,
+    sharing::Share,
+};
+
+use super::{
+    Online,
+    bench::{Values, run},
+    polynomial::PolynomialGate,
+    tests::{AT, BACK, join, mine},
+};
+
+const ALL: [Triples; 3] = [Triples::Baseline, Triples::Seed, Triples::Fused];
+
+pub(crate) fn polynomial(degree: u8, reach: u8, coefficients: &[f64]) -> Polynomial {
+    let mut units = [0; MAX_DEGREE + 1];
+    for (unit, &coefficient) in units.iter_mut().zip(coefficients) {
+        *unit = libm::round(libm::scalbn(coefficient, COEFFICIENT_FRACTION as i32)) as i64;
+    }
+    Polynomial {
+        degree,
+        reach,
+        coefficients: units,
+    }
+}
+
+/// The published cubic fit of ReLU on [-1, 1], and wider ones of higher degree.
+fn cubic() -> Polynomial {
+    polynomial(3, 0, &[0.093843844, 0.5, 0.468281718])
+}
+
+fn relu8() -> Polynomial {
+    let even = [
+        0.44015372,
+        0.112175377,
+        -0.00136608367,
+        9.00913637e-06,
+        -2.10974798e-08,
+    ];
+    let mut all = [0.0; 9];
+    for (place, value) in even.into_iter().enumerate() {
+        all[2 * place] = value;
+    }
+    all[1] = 0.5;
+    polynomial(8, 3, &all)
+}
+
+fn sigmoid9() -> Polynomial {
+    let odd = [
+        0.2159198015,
+        -0.0082176259,
+        0.0001825597,
+        -0.0000018848,
+        0.0000000072,
+    ];
+    let mut all = [0.0; 10];
+    for (place, value) in odd.into_iter().enumerate() {
+        all[2 * place + 1] = value;
+    }
+    all[0] = 0.5;
+    polynomial(9, 3, &all)
+}
+
+/// Largest distances from the ideal, in units, both ways.
+fn worst<R: Ring>(
+    polynomial: Polynomial,
+    format: Format,
+    triples: Triples,
+    count: usize,
+    range: Option<u32>,
+) -> [f64; 2] {
+    let gate = PolynomialGate::new(polynomial, format, triples, 0);
+    assert!(gate.fits(), "{polynomial:?} {triples}");
+    let (rows, len) = (count.div_ceil(67), 67);
+    let mut values = Values::new(9);
+    // Over the gate's whole contract, its ends included, or less.
+    let bits = range.map_or(gate.from - 1, |range| format.fraction + 1 + range);
+    let draw = |values: &mut Values, bits: u32| {
+        (values.word::<u64>() >> (64 - bits)) as i64 - (1 << (bits - 1))
+    };
+    let mut xs: Vec<i64> = (0..rows * len).map(|_| draw(&mut values, bits)).collect();
+    let mut dys: Vec<i64> = xs
+        .iter()
+        .map(|_| draw(&mut values, format.narrow() - 1))
+        .collect();
+    let ends = [-(1i64 << (bits - 1)), (1 << (bits - 1)) - 1, 0, -1, 1];
+    xs[..5].copy_from_slice(&ends);
+    dys[..2].copy_from_slice(&[
+        -(1 << (format.narrow() - 2)),
+        (1 << (format.narrow() - 2)) - 1,
+    ]);
+    let x = values.share::<R>(&xs, format.narrow());
+    let dy = values.share::<R>(&dys, format.narrow());
+    let (made, cost) = run(
+        4,
+        1 << 20,
+        |cx| {
+            gate.deal_forward(cx, AT, rows, len)?;
+            gate.deal_backward(cx, BACK, AT, rows, len)
+        },
+        |cx| {
+            let (mut y, mut g) = (mine(cx.role(), &x), mine(cx.role(), &dy));
+            let mut kept = vec![0; rows * len * gate.kept()];
+            let mut scratch = vec![0; gate.scratch_len(rows, len)];
+            let shares = Share::wrap_slice_mut(&mut y);
+            gate.forward(cx, AT, [rows, len], shares, &mut kept, &mut scratch)?;
+            let shares = Share::wrap_slice_mut(&mut g);
+            let places = [BACK, AT];
+            gate.backward(cx, places, [rows, len], shares, &mut kept, &mut scratch)?;
+            Ok((y, g))
+        },
+    );
+    let want: Cost = gate.forward_cost(rows, len) + gate.backward_cost(rows, len);
+    assert_eq!(cost, want, "{triples}");
+    let [(y0, g0), (y1, g1)] = made;
+    let mut worst = [0f64; 2];
+    let (y, g) = (join(&[y0, y1], R::BITS), join(&[g0, g1], R::BITS));
+    for (i, (&x, &dy)) in xs.iter().zip(&dys).enumerate() {
+        let ideal = [gate.ideal(x), gate.ideal_gradient(x, dy)];
+        for (worst, (made, ideal)) in worst.iter_mut().zip([y[i], g[i]].into_iter().zip(ideal)) {
+            *worst = worst.max((made - i128::from(ideal)).unsigned_abs() as f64);
+        }
+    }
+    worst
+}
+
+#[test]
+fn one_opening_is_exact_to_a_unit_over_the_whole_contract() {
+    let direct = Format::direct(12).unwrap();
+    for polynomial in [cubic(), relu8(), sigmoid9()] {
+        let [y, g] = worst::<u64>(polynomial, direct, Triples::Fused, 4000, None);
+        assert!(y <= 1.0 && g <= 1.0, "{polynomial:?} {y} {g}");
+        let narrow = Format::new::<u32>(12).unwrap();
+        let [y, g] = worst::<u32>(polynomial, narrow, Triples::Fused, 4000, None);
+        assert!(y <= 1.0 && g <= 1.0, "{polynomial:?} {y} {g}");
+    }
+}
+
+#[test]
+fn chains_of_products_err_by_what_each_step_down_may() {
+    for triples in [Triples::Baseline, Triples::Seed] {
+        for (polynomial, range) in [
+            (polynomial(2, 0, &[0.1, 0.5, 0.47]), 7),
+            (cubic(), 7),
+            (polynomial(3, 0, &[0.1, 0.5, 0.47, -0.125]), 2),
+            (polynomial(4, 1, &[0.3, 0.5, 0.3, 0.0, -0.03]), 2),
+            (relu8(), 2),
+            (sigmoid9(), 2),
+        ] {
+            let check = |[y, g]: [f64; 2], gradient: u32| {
+                // An error of one unit in x^k counts |c_k|, and once more with each later product.
+                let x = libm::scalbn(1.0, range as i32);
+                let coefficient =
+                    |k: usize| libm::scalbn(polynomial.coefficients[k] as f64, -48).abs();
+                let sum = |slope: bool| -> f64 {
+                    (2..=MAX_DEGREE)
+                        .map(|k| {
+                            let steps = (0..k as i32 - 1)
+                                .map(|s| libm::pow(x, s.into()))
+                                .sum::<f64>();
+                            coefficient(k) * if slope { k as f64 } else { 1.0 } * steps
+                        })
+                        .sum()
+                };
+                assert!(y <= 2.0 + sum(false), "{polynomial:?} {triples} {y}");
+                // Errors of the slope are multiplied by the gradient.
+                let dy = libm::scalbn(1.0, gradient as i32 - 2 - 12);
+                assert!(
+                    g <= 2.0 + dy * (2.0 + sum(true)),
+                    "{polynomial:?} {triples} {g}"
+                );
+            };
+            let direct = Format::direct(12).unwrap();
+            let range = Some(range);
+            check(
+                worst::<u64>(polynomial, direct, triples, 700, range),
+                direct.narrow(),
+            );
+            let narrow = Format::new::<u32>(12).unwrap();
+            let range = range.map(|range| range.min(5));
+            check(
+                worst::<u32>(polynomial, narrow, triples, 700, range),
+                narrow.narrow(),
+            );
+        }
+    }
+}
+
+#[test]
+fn openings_are_counted_as_published() {
+    let direct = Format::direct(12).unwrap();
+    for degree in 2..=9u8 {
+        let mut coefficients = [0.01; 10];
+        coefficients[0] = 0.5;
+        let polynomial = polynomial(degree, 0, &coefficients[..=usize::from(degree)]);
+        let d = u64::from(degree);
+        for (triples, forward, backward) in [
+            (Triples::Baseline, 2 * (d - 1), 2 * (d - 1)),
+            (Triples::Seed, d - 1, 1),
+            (Triples::Fused, 1, 1),
+        ] {
+            let gate = PolynomialGate::new(polynomial, direct, triples, 0);
+            assert!(gate.fits(), "{degree} {triples}");
+            assert_eq!(gate.forward_cost(2, 50).opened_values, 100 * forward);
+            assert_eq!(gate.backward_cost(2, 50).opened_values, 100 * backward);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_fit_is_found_before_it_runs() {
+    let steep = polynomial(9, 12, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    for triples in ALL {
+        for format in [
+            Format::direct(12),
+            Format::new::<u32>(12),
+            Format::new::<u64>(20),
+        ] {
+            assert!(!PolynomialGate::new(steep, format.unwrap(), triples, 0).fits());
+        }
+    }
+    // Fewer fraction bits make room.
+    let [fine, coarse] = [20, 8].map(|fraction| Format::new::<u64>(fraction).unwrap());
+    assert!(!PolynomialGate::new(relu8(), fine, Triples::Fused, 0).fits());
+    assert!(PolynomialGate::new(relu8(), coarse, Triples::Seed, 0).fits());
+}

@@ -83,8 +83,8 @@ const AND_MASK: u8 = 5;
 const SIGN: u8 = 6;
 const AND_PRODUCT: u8 = 7;
 const TABLE: u8 = 8;
-/// Chunks that have a table wire of their own.
-const MAX_CHUNKS: u32 = 8;
+/// Chunks that have a table wire of their own: enough for 56 bits by the wider tables.
+const MAX_CHUNKS: u32 = 9;
 
 /// What the parties keep of a ReLU for its backward pass: the masked sign m = sign xor r, one bit for
 /// each element, public; and P1's shares of r in Z_2^to (P0 produces its own again).

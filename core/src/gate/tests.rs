@@ -154,6 +154,13 @@ fn relu_at_protocol_widths() {
             relu_both_ways::<u32>(Relu::new::<u32>(n, 32), &xs, 130, 3);
         }
     }
+    // The widest of all: 64 bits less the fewest fraction bits.
+    let limit = 1i64 << 54;
+    let xs: Vec<i64> = (0..200)
+        .map(|_| (values.word::<u64>() % (2 * limit as u64)) as i64 - limit)
+        .chain([0, -1, 1, limit - 1, -limit])
+        .collect();
+    relu_both_ways::<u64>(Relu::new::<u64>(56, 64), &xs, 100, 5);
     // Into a ring narrower than the input's, as the softmax's clip does.
     let xs: Vec<i64> = (-3000..60_000).collect();
     relu_both_ways::<u64>(Relu::new::<u64>(21, 16), &xs, 10, 4);

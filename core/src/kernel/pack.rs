@@ -25,8 +25,35 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
             pack_run(bits, values, chunk);
         }
     } else {
-        pack_run(bits, values, bytes);
+        pack_wide(bits, values, bytes);
     }
+}
+
+/// As [`pack_run`], eight bytes at a time.
+fn pack_wide<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
+    let (mut held, mut pending) = (0u64, 0u32);
+    let mut chunks = bytes.chunks_mut(8);
+    let mut put = |word: u64| {
+        if let Some(chunk) = chunks.next() {
+            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+        }
+    };
+    for value in values {
+        let mut left = bits;
+        let mut value = value.low(bits);
+        while left > 0 {
+            let (part, step) = (value.to_u64(), left.min(64));
+            held |= part << pending;
+            if pending + step >= 64 {
+                put(held);
+                held = part.right(64 - pending);
+            }
+            pending = (pending + step) % 64;
+            value = value.right(64);
+            left -= step;
+        }
+    }
+    put(held);
 }
 
 #[inline(always)]
@@ -71,7 +98,38 @@ pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
             unpack_run(bits, chunk, values);
         }
     } else {
-        unpack_run(bits, bytes, values);
+        unpack_wide(bits, bytes, values);
+    }
+}
+
+/// As [`unpack_run`], eight bytes at a time.
+fn unpack_wide<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
+    let (mut held, mut pending) = (0u64, 0u32);
+    let mut chunks = bytes.chunks(8);
+    let mut get = || {
+        let mut word = [0; 8];
+        let chunk = chunks.next().unwrap_or(&[]);
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    };
+    for value in values {
+        let mut done = 0;
+        *value = W::ZERO;
+        while done < bits {
+            let step = (bits - done).min(64);
+            let mut part = held;
+            if pending < step {
+                held = get();
+                part |= held << pending;
+                held = held.right(step - pending);
+                pending += 64;
+            } else {
+                held = held.right(step);
+            }
+            *value = value.plus(W::from_u64(part.low(step)).left(done));
+            pending -= step;
+            done += step;
+        }
     }
 }
 
@@ -133,7 +191,7 @@ mod tests {
                     check::<u32>(bits, &values);
                 }
             }
-            for bits in [65, 74, 100, 128] {
+            for bits in (33..=128).step_by(5).chain([64, 65, 127, 128]) {
                 check::<u128>(bits, &values);
             }
         }

@@ -26,6 +26,7 @@ use ringlet_core::{
     link::{Link, Remote},
     party::Watch,
     prg::Key,
+    ring::Ring,
     session::Session,
     sharing::Share,
 };
@@ -185,15 +186,15 @@ impl Write for Recorded {
 
 /// Narrow shares of one party at one place: the line of the plan, whether on the way back, the bits of
 /// their ring, and the shares.
-pub type Narrow = (usize, bool, u32, Vec<u32>);
+pub type Narrow = (usize, bool, u32, Vec<u64>);
 
 /// Keeps what passes.
 #[derive(Default)]
 struct Keeping(Vec<Narrow>);
 
-impl Watch<u32> for Keeping {
-    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<u32>]) {
-        let shares = shares.iter().map(|share| share.reveal()).collect();
+impl<R: Ring> Watch<R> for Keeping {
+    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+        let shares = shares.iter().map(|share| share.reveal().to_u64()).collect();
         self.0.push((line, backward, bits, shares));
     }
 }
@@ -215,9 +216,22 @@ pub struct Recording {
     pub revealed: [Option<Vec<StageValues>>; 2],
 }
 
-/// Runs a session in the ring of 32 bits with the given keys; the first weights come from `weights`.
+/// Runs a session in its ring with the given keys; the first weights come from `weights`.
 pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
-    let network = session.check::<u32>().expect("a session that runs");
+    if session.format.ring == u32::BITS {
+        record_in::<u32>(session, images, keys, weights)
+    } else {
+        record_in::<u64>(session, images, keys, weights)
+    }
+}
+
+fn record_in<R: Ring>(
+    session: &Session,
+    images: &Images,
+    keys: [Key; 2],
+    weights: u8,
+) -> Recording {
+    let network = session.check::<R>().expect("a session that runs");
     let [peer0, peer1] = memory::duplex(Shape::default()).map(Recorded::new);
     let [dealer0, party0] = memory::bounded(Shape::default()).map(Recorded::new);
     let [dealer1, party1] = memory::bounded(Shape::default()).map(Recorded::new);
@@ -238,7 +252,7 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) = host_parties(links, heard, &keys).expect("equal sessions");
-            run_dealer::<u32, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
+            run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
         let mut parties = Vec::new();
@@ -263,7 +277,7 @@ pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -
                 };
                 let mut watch = Keeping::default();
                 let revealed =
-                    run_party::<u32, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)
+                    run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)
                         .expect("a party that runs");
                 (revealed, watch.0)
             }));

@@ -1,12 +1,15 @@
 //! Training in one process, and what comes of it.
 
 use ringlet::{
+    activation::Activation,
+    comparison::with_polynomials,
     data::{Images, Part, load},
     twin::{Parameters, Twin, floats},
 };
 use ringlet_core::{
     fixed::Format,
     model::{Layer, Model},
+    network::Network,
     prg::Key,
     session::{Session, Triples},
 };
@@ -30,9 +33,17 @@ fn digits_session(images: &Images) -> Session {
     }
 }
 
+fn network(session: &Session) -> Network {
+    match session.format.ring {
+        32 => session.check::<u32>(),
+        _ => session.check::<u64>(),
+    }
+    .expect("a session that runs")
+}
+
 /// Joins both parties' shares of every stage.
 fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
-    let network = session.check::<u32>().expect("a session that runs");
+    let network = network(session);
     let stages = network.stages.iter().zip(shares[0].iter().zip(shares[1]));
     stages
         .map(|(stage, (a, b))| {
@@ -46,7 +57,7 @@ fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
 fn the_protocol_follows_its_twin_weight_by_weight() {
     let images = load(None, Part::Train).expect("built-in digits");
     let session = digits_session(&images);
-    let network = session.check::<u32>().expect("a session that runs");
+    let network = network(&session);
     let keys = [Key::new([1; 32]), Key::new([2; 32])];
     let recording = record(&session, &images, keys, 3);
     let [p0, p1] = &recording.shares;
@@ -93,7 +104,9 @@ fn every_kind_of_stage() -> Vec<Model> {
     };
     let pool = |window| Layer::AvgPool { window };
     let (flatten, head) = (Layer::Flatten, Layer::Dense { units: 10 });
-    let layers: [&[Layer]; 5] = [
+    let polynomial =
+        |activation: Activation| Layer::Polynomial(activation.polynomial().expect("a polynomial"));
+    let layers: [&[Layer]; 6] = [
         &[conv(4, 3, 1, 1), pool(2), Layer::Relu, flatten, head],
         &[pool(2), conv(3, 2, 1, 0), Layer::Relu, flatten, head],
         &[conv(3, 5, 1, 2), Layer::Relu, pool(3), flatten, head],
@@ -109,6 +122,17 @@ fn every_kind_of_stage() -> Vec<Model> {
             Layer::Dense { units: 12 },
             Layer::Relu,
             Layer::Dense { units: 7 },
+            head,
+        ],
+        &[
+            conv(4, 3, 1, 1),
+            pool(2),
+            polynomial(Activation::default()),
+            conv(5, 2, 1, 1),
+            polynomial(Activation::PondRelu),
+            flatten,
+            Layer::Dense { units: 9 },
+            polynomial(Activation::PondSigmoid),
             head,
         ],
     ];
@@ -134,7 +158,7 @@ fn every_gradient_equals_the_numeric_difference() {
     for model in every_kind_of_stage() {
         let mut session = digits_session(&images);
         session.model = model;
-        let network = session.check::<u32>().expect("a session that runs");
+        let network = network(&session);
         let mut seed = 1u64;
         let mut random = || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -183,13 +207,21 @@ fn move_parameter(parameters: &mut [Parameters<f64>], mut index: usize, offset: 
 #[test]
 fn the_protocols_gradients_are_the_plaintext_ones() {
     let images = load(None, Part::Train).expect("built-in digits");
+    let mut sessions = Vec::new();
     for model in every_kind_of_stage() {
         let mut session = digits_session(&images);
         session.model = model;
         session.limit = 1;
         session.momentum = 0;
         session.learning_rate = 1 << 24;
-        let network = session.check::<u32>().expect("a session that runs");
+        for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
+            let published = with_polynomials(&session, triples, &Activation::default());
+            sessions.push(published.expect("a session"));
+        }
+        sessions.push(session);
+    }
+    for session in sessions {
+        let network = network(&session);
         let recording = record(&session, &images, [Key::new([1; 32]), Key::new([2; 32])], 3);
         let [p0, p1] = &recording.shares;
         let first = join(&session, [&p0[0], &p1[0]]);
@@ -213,7 +245,8 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             "gradients off by {:.2} % in the mean square",
             100.0 * relative
         );
-        assert!(relative < 0.05, "{:?}: {relative}", session.model.layers);
+        let (layers, triples) = (&session.model.layers, session.triples);
+        assert!(relative < 0.05, "{layers:?} {triples}: {relative}");
     }
 }
 
@@ -232,7 +265,7 @@ fn the_receiver_alone_learns_the_model() {
             .expect("a model");
         let [p0, p1] = &recording.shares;
         let last = join(&session, [&p0[1], &p1[1]]);
-        let network = session.check::<u32>().expect("a session that runs");
+        let network = network(&session);
         for ((stage, values), want) in network.stages.iter().zip(got).zip(last) {
             assert_eq!(Parameters::decode(stage, session.format, values), want);
         }

@@ -2,12 +2,17 @@
 
 use std::collections::HashSet;
 
-use ringlet::data::{Images, Part, load};
+use ringlet::{
+    activation::Activation,
+    comparison::with_polynomials,
+    data::{Images, Part, load},
+};
 use ringlet_core::{
     Role,
     fixed::Format,
     kernel::pack::{pack, packed_len},
     model::Model,
+    network::Network,
     plan::Plan,
     prg::Key,
     ring::mask,
@@ -34,6 +39,23 @@ fn session(images: &Images) -> Session {
         order: 3,
         receiver: None,
     }
+}
+
+/// The same with the published triples and polynomials, in the ring of 64 bits.
+fn published(images: &Images) -> Session {
+    with_polynomials(&session(images), Triples::Seed, &Activation::default()).expect("a session")
+}
+
+fn sessions(images: &Images) -> [Session; 2] {
+    [session(images), published(images)]
+}
+
+fn network(session: &Session) -> Network {
+    match session.format.ring {
+        32 => session.check::<u32>(),
+        _ => session.check::<u64>(),
+    }
+    .expect("a session that runs")
 }
 
 fn keys(seed: u8) -> [Key; 2] {
@@ -64,22 +86,24 @@ fn deviation(bytes: &[u8]) -> f64 {
 #[test]
 fn every_wire_looks_uniform() {
     let images = digits();
-    let recording = record(&session(&images), &images, keys(1), 9);
-    let wires = [
-        ("p0 to p1", tensors(&recording.peer[0])),
-        ("p1 to p0", tensors(&recording.peer[1])),
-        ("dealer to p1", tensors(&recording.dealer[1])),
-    ];
-    for (name, bytes) in wires {
-        assert!(bytes.len() > 50_000, "{name}: {}", bytes.len());
-        let whole = deviation(bytes);
-        assert!(whole.abs() < 6.0, "{name}: {whole}");
-        // Openings also in pieces, where one that was not masked would stand out. Corrections fill up
-        // small groups with zero bits to whole bytes, which a piece of them would show.
-        if name != "dealer to p1" {
-            for (index, piece) in bytes.chunks_exact(4096).enumerate() {
-                let piece = deviation(piece);
-                assert!(piece.abs() < 7.0, "{name}, piece {index}: {piece}");
+    for session in sessions(&images) {
+        let recording = record(&session, &images, keys(1), 9);
+        let wires = [
+            ("p0 to p1", tensors(&recording.peer[0])),
+            ("p1 to p0", tensors(&recording.peer[1])),
+            ("dealer to p1", tensors(&recording.dealer[1])),
+        ];
+        for (name, bytes) in wires {
+            assert!(bytes.len() > 50_000, "{name}: {}", bytes.len());
+            let whole = deviation(bytes);
+            assert!(whole.abs() < 6.0, "{name}: {whole}");
+            // Openings also in pieces, where one that was not masked would stand out. Corrections fill up
+            // small groups with zero bits to whole bytes, which a piece of them would show.
+            if name != "dealer to p1" {
+                for (index, piece) in bytes.chunks_exact(4096).enumerate() {
+                    let piece = deviation(piece);
+                    assert!(piece.abs() < 7.0, "{name}, piece {index}: {piece}");
+                }
             }
         }
     }
@@ -88,36 +112,46 @@ fn every_wire_looks_uniform() {
 #[test]
 fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
     let images = digits();
-    let session = session(&images);
-    let recording = record(&session, &images, keys(2), 9);
-    // The answer: magic, length, and a message of one tag and 32 bytes.
-    assert_eq!(recording.dealer[0].len(), 6 + 1 + 32);
-    assert_eq!(recording.dealer[0][7..], *keys(2)[0].reveal());
-    assert!(tensors(&recording.to_dealer[0]).is_empty());
-    assert!(tensors(&recording.to_dealer[1]).is_empty());
-    // To P1 its key and the corrections that the plan counts; the parties' traffic likewise.
-    let network = session.check::<u32>().expect("a session that runs");
-    let plan = Plan::new(&session, &network);
-    let iterations = session.iterations();
-    let planned: u64 = (0..iterations)
-        .map(|i| plan.iteration::<u32>(session.batch(i).len).dealer_bytes)
-        .sum();
-    let key = 6 + 1 + 32;
-    assert_eq!(recording.dealer[1].len() as u64, planned + key);
-    for role in Role::BOTH {
+    for session in sessions(&images) {
+        let recording = record(&session, &images, keys(2), 9);
+        // The answer: magic, length, and a message of one tag and 32 bytes.
+        assert_eq!(recording.dealer[0].len(), 6 + 1 + 32);
+        assert_eq!(recording.dealer[0][7..], *keys(2)[0].reveal());
+        assert!(tensors(&recording.to_dealer[0]).is_empty());
+        assert!(tensors(&recording.to_dealer[1]).is_empty());
+        // To P1 its key and the corrections that the plan counts; the parties' traffic likewise.
+        let network = network(&session);
+        let plan = Plan::new(&session, &network);
+        let iteration = |len| match session.format.ring {
+            32 => plan.iteration::<u32>(len),
+            _ => plan.iteration::<u64>(len),
+        };
+        // Data that keeps no mask is part of every iteration.
+        let data = |own: usize| match session.triples.keep_data() {
+            true => plan.data_bytes(own as u32),
+            false => 0,
+        };
+        let iterations = session.iterations();
         let planned: u64 = (0..iterations)
-            .map(|i| {
-                let batch = session.batch(i);
-                let mut samples = vec![0; batch.len as usize];
-                session.batch_samples(batch, 0, &mut samples);
-                let own = samples
-                    .iter()
-                    .filter(|&&s| session.owner(s) == role)
-                    .count();
-                plan.iteration::<u32>(batch.len).online_bytes + plan.data_bytes(own as u32)
-            })
+            .map(|i| iteration(session.batch(i).len).dealer_bytes)
             .sum();
-        assert_eq!(tensors(&recording.peer[role.index()]).len() as u64, planned);
+        let key = 6 + 1 + 32;
+        assert_eq!(recording.dealer[1].len() as u64, planned + key);
+        for role in Role::BOTH {
+            let planned: u64 = (0..iterations)
+                .map(|i| {
+                    let batch = session.batch(i);
+                    let mut samples = vec![0; batch.len as usize];
+                    session.batch_samples(batch, 0, &mut samples);
+                    let own = samples
+                        .iter()
+                        .filter(|&&s| session.owner(s) == role)
+                        .count();
+                    iteration(batch.len).online_bytes + data(own)
+                })
+                .sum();
+            assert_eq!(tensors(&recording.peer[role.index()]).len() as u64, planned);
+        }
     }
 }
 
@@ -160,80 +194,84 @@ fn other_keys_share_no_opened_bytes() {
 #[test]
 fn no_link_carries_data_labels_weights_or_gradients() {
     let images = digits();
-    let session = session(&images);
-    let recording = record(&session, &images, keys(4), 9);
-    let sent = all_links(&recording);
-    let sent = windows(&sent);
-    let mut secrets: Vec<(&str, Vec<u8>)> = Vec::new();
-    // Pixels as they are loaded, and in fixed point.
-    secrets.push(("pixels", images.pixels.clone()));
-    let fixed = |p: &u8| ringlet_core::data::pixel_units::<u32>(*p, 12).to_le_bytes();
-    secrets.push((
-        "pixels at scale f",
-        images.pixels.iter().flat_map(fixed).collect(),
-    ));
-    // Labels, and their indicators at every scale that the protocol uses.
-    secrets.push(("labels", images.labels.clone()));
-    // Each party's shares of the weights and the weights themselves, wide and as operands.
-    let wide = |values: &[u128]| -> Vec<u8> {
-        values
-            .iter()
-            .flat_map(|v| (*v as u64).to_le_bytes())
-            .collect()
-    };
-    let operands = |values: &[u128]| -> Vec<u8> {
-        values
-            .iter()
-            .flat_map(|v| ((*v as u64 >> 24) as u32).to_le_bytes())
-            .collect()
-    };
-    let [first, second] = &recording.shares;
-    let mut differences: Vec<u128> = Vec::new();
-    let mut before: Option<Vec<u128>> = None;
-    for (p0, p1) in first.iter().zip(second) {
-        let mut model = Vec::new();
-        for (p0, p1) in p0.iter().zip(p1) {
-            let sums: Vec<u128> = p0.iter().zip(p1).map(|(a, b)| a.wrapping_add(*b)).collect();
-            for values in [p0, p1, &sums] {
-                secrets.push(("weights", wide(values)));
-                secrets.push(("weights as operands", operands(values)));
-            }
-            model.extend(sums);
-        }
-        if let Some(before) = before.replace(model.clone()) {
-            differences.extend(model.iter().zip(before).map(|(a, b)| a.wrapping_sub(b)));
-        }
-    }
-    secrets.push(("updates", wide(&differences)));
-    // Products, logits, gradients and velocities: each party's shares and the values, as words and as
-    // they would travel.
-    let [p0, p1] = &recording.narrow;
-    assert!(p0.len() == p1.len() && p0.len() >= 10);
-    for ((line, backward, bits, p0), (_, _, _, p1)) in p0.iter().zip(p1) {
-        let sums = p0
-            .iter()
-            .zip(p1)
-            .map(|(a, b)| a.wrapping_add(*b) & mask::<u32>(*bits));
-        let sums: Vec<u32> = sums.collect();
-        let name = match (line, backward) {
-            (2, false) => "logits",
-            (_, true) => "gradients",
-            (_, false) => "products",
+    for session in sessions(&images) {
+        let recording = record(&session, &images, keys(4), 9);
+        let sent = all_links(&recording);
+        let sent = windows(&sent);
+        let mut secrets: Vec<(&str, Vec<u8>)> = Vec::new();
+        // Pixels as they are loaded, and in fixed point.
+        secrets.push(("pixels", images.pixels.clone()));
+        let fixed = |p: &u8| ringlet_core::data::pixel_units::<u32>(*p, 12).to_le_bytes();
+        secrets.push((
+            "pixels at scale f",
+            images.pixels.iter().flat_map(fixed).collect(),
+        ));
+        // Labels, and their indicators at every scale that the protocol uses.
+        secrets.push(("labels", images.labels.clone()));
+        // Each party's shares of the weights and the weights themselves, wide and as operands.
+        let wide = |values: &[u128]| -> Vec<u8> {
+            values
+                .iter()
+                .flat_map(|v| (*v as u64).to_le_bytes())
+                .collect()
         };
-        for values in [p0, p1, &sums] {
-            let words = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            let mut packed = vec![0; packed_len(values.len(), *bits)];
-            pack(*bits, values, &mut packed);
-            secrets.push((name, words));
-            secrets.push((name, packed));
+        let operands = |values: &[u128]| -> Vec<u8> {
+            values
+                .iter()
+                .flat_map(|v| ((*v as u64 >> 24) as u32).to_le_bytes())
+                .collect()
+        };
+        let [first, second] = &recording.shares;
+        let mut differences: Vec<u128> = Vec::new();
+        let mut before: Option<Vec<u128>> = None;
+        for (p0, p1) in first.iter().zip(second) {
+            let mut model = Vec::new();
+            for (p0, p1) in p0.iter().zip(p1) {
+                let sums: Vec<u128> = p0.iter().zip(p1).map(|(a, b)| a.wrapping_add(*b)).collect();
+                for values in [p0, p1, &sums] {
+                    secrets.push(("weights", wide(values)));
+                    secrets.push(("weights as operands", operands(values)));
+                }
+                model.extend(sums);
+            }
+            if let Some(before) = before.replace(model.clone()) {
+                differences.extend(model.iter().zip(before).map(|(a, b)| a.wrapping_sub(b)));
+            }
         }
-    }
-    for (name, secret) in secrets {
-        // Runs of zeros and repeated pixels stand everywhere; what varies must stand nowhere.
-        let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 6;
-        for window in secret.windows(8).filter(varied) {
-            let window: [u8; 8] = window.try_into().expect("eight bytes");
-            assert!(!sent.contains(&window), "{name}: {window:?}");
+        secrets.push(("updates", wide(&differences)));
+        // Products, logits, gradients and velocities: each party's shares and the values, as words and as
+        // they would travel.
+        let [p0, p1] = &recording.narrow;
+        assert!(p0.len() == p1.len() && p0.len() >= 8);
+        for ((line, backward, bits, p0), (_, _, _, p1)) in p0.iter().zip(p1) {
+            let sums = p0
+                .iter()
+                .zip(p1)
+                .map(|(a, b)| a.wrapping_add(*b) & mask::<u64>(*bits));
+            let sums: Vec<u64> = sums.collect();
+            let name = match (line, backward) {
+                (2, false) => "logits",
+                (1, false) => "inputs of a polynomial",
+                (_, true) => "gradients",
+                (_, false) => "products",
+            };
+            for values in [p0, p1, &sums] {
+                let size = session.format.ring as usize / 8;
+                let word = |v: &u64| v.to_le_bytes()[..size].to_vec();
+                let words = values.iter().flat_map(word).collect();
+                let mut packed = vec![0; packed_len(values.len(), *bits)];
+                pack(*bits, values, &mut packed);
+                secrets.push((name, words));
+                secrets.push((name, packed));
+            }
+        }
+        for (name, secret) in secrets {
+            // Runs of zeros and repeated pixels stand everywhere; what varies must stand nowhere.
+            let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 6;
+            for window in secret.windows(8).filter(varied) {
+                let window: [u8; 8] = window.try_into().expect("eight bytes");
+                assert!(!sent.contains(&window), "{name}: {window:?}");
+            }
         }
     }
 }

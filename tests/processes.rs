@@ -22,27 +22,29 @@ fn party<'a>(role: &'a str, way: [&'a str; 2], dealer: &'a str, more: &[&'a str]
 #[test]
 fn threads_and_processes_make_the_same_model() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut models = Vec::new();
-    for link in ["memory", "tcp"] {
-        let path = dir.path().join(link);
-        let path = path.to_str().expect("UTF-8");
-        success(&[
-            "train",
-            "--link",
-            link,
-            "--limit",
-            "5",
-            "--seed",
-            "4",
-            "--share-of-p0",
-            "0.5",
-            "--twin",
-            "--save",
-            path,
-        ]);
-        models.push(std::fs::read(path).expect("a model"));
+    let spdz = |triples| {
+        vec![
+            "--protocol",
+            "spdz",
+            "--activation",
+            "pond-relu",
+            "--triples",
+            triples,
+        ]
+    };
+    for protocol in [vec![], spdz("baseline"), spdz("seed"), spdz("fused")] {
+        let mut models = Vec::new();
+        for link in ["memory", "tcp"] {
+            let path = dir.path().join(link);
+            let path = path.to_str().expect("UTF-8");
+            let mut arguments = vec!["train", "--link", link, "--limit", "5", "--seed", "4"];
+            arguments.extend(["--share-of-p0", "0.5", "--twin", "--save", path]);
+            arguments.extend(&protocol);
+            success(&arguments);
+            models.push(std::fs::read(path).expect("a model"));
+        }
+        assert!(models[0] == models[1], "{protocol:?}");
     }
-    assert!(models[0] == models[1]);
 }
 
 #[test]
@@ -78,6 +80,7 @@ fn differing_sessions_are_refused_by_name_on_every_side() {
         (&["--batch", "16"][..], "batch sizes"),
         (&["--lr", "0.5"], "learning rates"),
         (&["--momentum", "0.5"], "momenta"),
+        (&["--protocol", "spdz"], "models"),
         (&["--fraction-bits", "11"], "fraction bits"),
         (&["--ring", "u64"], "rings"),
         (&["--epochs", "3"], "numbers of epochs"),

@@ -16,7 +16,7 @@ use crate::{
     desk::Desk,
     gate::relu::HiddenSign,
     link::LinkError,
-    network::{MAX_STAGES, Network},
+    network::{Activation, MAX_STAGES, Network},
     place::{self, Tensors},
     plan::{Gates, Lengths, Plan, StageLengths},
     prg::{Key, Prg},
@@ -193,6 +193,10 @@ impl<'a, R: Ring> Party<'a, R> {
 
     /// Uniform weights whose sum over both parties has variance 2 / fan-in (He et al., 2015); biases
     /// start at zero.
+    ///
+    /// Averaging a pool window before ReLU shrinks the variance by up to its area, so there the
+    /// standard deviation is larger by the window's side. A polynomial serves values near its
+    /// interval alone, and gets the smaller ones.
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
         let fraction = self.session.format.master();
@@ -200,7 +204,11 @@ impl<'a, R: Ring> Party<'a, R> {
         {
             // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
             let square = (3u128 << (2 * fraction)) / stage.linear.fan_in() as u128;
-            let bound = square.isqrt() / u128::from(stage.divisor);
+            let divisor = u128::from(stage.divisor);
+            let bound = match stage.activation {
+                Some(Activation::Relu) => (square / divisor).isqrt(),
+                _ => square.isqrt() / divisor,
+            };
             let address = place::first_weights(index);
             for weight in 0..stage.linear.weight_len() {
                 let mut draw = [0u64];

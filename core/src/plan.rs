@@ -470,6 +470,21 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// The polynomials' lines, and log2 of the magnitude below which their inputs must stay: their
+    /// range contract, as wide as there is room for.
+    pub fn polynomial_ranges(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let stages = self.network.stages.iter().enumerate();
+        stages.filter_map(|(index, stage)| match stage.activation {
+            Some(Activation::Polynomial(polynomial)) => {
+                let drop = self.session.gradient_drop(self.network, index);
+                let gate = self.gates.polynomial(polynomial, drop);
+                let range = gate.from - 2 - self.session.format.fraction;
+                Some((activation_line(index), range))
+            }
+            _ => None,
+        })
+    }
+
     /// Cost of one iteration over `len` samples, all but the opening of data.
     pub fn iteration<R: Ring>(&self, len: u32) -> Cost {
         let lines = self.lines::<R>(len);

@@ -240,4 +240,47 @@ mod tests {
             prop_assert!((y - (i128::from(x) >> 24)).abs() <= 1);
         }
     }
+
+    /// Steps down values over the whole contract of the result, |x| < 2^(from - by - 2) of its units, each
+    /// under a fresh sharing; returns the worst error in units of the result's last place.
+    fn worst_error<W: Word>(from: u32, by: u32, count: usize, seed: u8) -> f64 {
+        let prg = crate::prg::Prg::new(crate::prg::Key::new([seed; 32]));
+        let mut worst = 0f64;
+        let mut words = [W::ZERO; 1000];
+        for block in 0..count.div_ceil(500) as u64 {
+            let address = crate::prg::Address {
+                iteration: from,
+                gate: by,
+                wire: 0,
+            };
+            prg.fill(address, 1000 * block, &mut words);
+            for pair in words.chunks_exact(2) {
+                let x = signed(pair[0].low(from - 1), from - 1);
+                let x0 = pair[1].low(from);
+                let x1 = W::from_u128(x as u128).minus(x0).low(from);
+                let y = step_down(Role::P0, x0, from, by)
+                    .plus(step_down(Role::P1, x1, from, by))
+                    .low(from - by);
+                // The quotient rounded down, and what is left of it.
+                let (floor, rest) = (x >> by, x & mask::<u128>(by) as i128);
+                let whole = signed(y, from - by) - floor;
+                let part = libm::scalbn(rest as f64, -(by as i32));
+                worst = worst.max((whole as f64 - part).abs());
+            }
+        }
+        worst
+    }
+
+    #[test]
+    fn no_step_down_of_ten_million_errs_by_more_than_a_unit() {
+        // Products and weights at the usual widths, in both rings and with weights as fine as they come;
+        // then a chain's powers and sums, and a fused polynomial's.
+        let each = 10_000_000 / 8;
+        for (from, by) in [(32, 12), (64, 24), (64, 42), (64, 20)] {
+            assert!(worst_error::<u64>(from, by, each, 1) <= 1.0, "{from} {by}");
+        }
+        for (from, by) in [(128, 40), (124, 12), (112, 48), (110, 46)] {
+            assert!(worst_error::<u128>(from, by, each, 2) <= 1.0, "{from} {by}");
+        }
+    }
 }

@@ -148,7 +148,7 @@ impl core::fmt::Display for SessionError {
             }
             SessionError::Polynomial(name) => write!(
                 f,
-                "{name} does not fit: at these fraction bits, evaluating it over its interval takes a ring wider than the 128 bits there are; choose fewer fraction bits, a lower degree, a smaller interval or a narrower ring"
+                "{name} does not fit: at these fraction bits, evaluating it over its interval takes a ring wider than the 128 bits there are; choose a lower degree, another interval, fewer fraction bits or the narrower ring"
             ),
             SessionError::LearningRate => f.write_str(
                 "the learning rate is 0, or too large or too small for this ring and batch",

@@ -256,6 +256,13 @@ fn least_squares(degree: usize, [low, high]: [f64; 2], function: impl Fn(f64) ->
         }
         in_x[0] += c;
     }
+    // What symmetry makes zero comes out as the rounding error of the sums.
+    let largest = in_x.iter().fold(0.0f64, |most, c| most.max(c.abs()));
+    for c in &mut in_x {
+        if c.abs() < largest * 1e-12 {
+            *c = 0.0;
+        }
+    }
     in_x
 }
 

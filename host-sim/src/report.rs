@@ -410,12 +410,20 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, lines: &[Line])
         bytes(plan.online_bytes),
         bytes(plan.dealer_bytes_p1)
     );
+    for (line, range) in Plan::new(session, network).polynomial_ranges() {
+        let limit = 1u64 << range;
+        table += &format!("{} takes values within +-{limit}.\n", lines[line].name);
+    }
+    table += &format!("{} rounds. ", plan.rounds);
+    if session.triples.keep_data() {
+        let later = bytes(plan.online_bytes_later_epochs);
+        table += &format!("Later epochs open no data again: {later} sent.\n");
+    } else {
+        table += "Every epoch opens the data again.\n";
+    }
     table += &format!(
-        "{} rounds. Later epochs open no data again: {} sent.\n\
-         Dealer to p0: {} bytes in the whole session.\n\
+        "Dealer to p0: {} bytes in the whole session.\n\
          Memory: p0 {}, p1 {}, dealer {}.\n",
-        plan.rounds,
-        bytes(plan.online_bytes_later_epochs),
         plan.dealer_bytes_p0_session,
         bytes(plan.arena_bytes_p0 as u64),
         bytes(plan.arena_bytes_p1 as u64),

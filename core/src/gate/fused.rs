@@ -378,5 +378,9 @@ impl Fused {
 
 /// The sign of a power of -a.
 fn alternate(value: i128, power: usize) -> i128 {
-    if power % 2 == 0 { value } else { -value }
+    if power.is_multiple_of(2) {
+        value
+    } else {
+        -value
+    }
 }

@@ -81,10 +81,21 @@ fn worst<R: Ring>(
     count: usize,
     range: Option<u32>,
 ) -> [f64; 2] {
+    worst_of::<R>(polynomial, format, triples, count, range, 9)
+}
+
+fn worst_of<R: Ring>(
+    polynomial: Polynomial,
+    format: Format,
+    triples: Triples,
+    count: usize,
+    range: Option<u32>,
+    seed: u64,
+) -> [f64; 2] {
     let gate = PolynomialGate::new(polynomial, format, triples, 0);
     assert!(gate.fits(), "{polynomial:?} {triples}");
     let (rows, len) = (count.div_ceil(67), 67);
-    let mut values = Values::new(9);
+    let mut values = Values::new(seed);
     // Over the gate's whole contract, its ends included, or less.
     let bits = range.map_or(gate.from - 1, |range| format.fraction + 1 + range);
     let draw = |values: &mut Values, bits: u32| {
@@ -104,7 +115,7 @@ fn worst<R: Ring>(
     let x = values.share::<R>(&xs, format.narrow());
     let dy = values.share::<R>(&dys, format.narrow());
     let (made, cost) = run(
-        4,
+        seed,
         1 << 20,
         |cx| {
             gate.deal_forward(cx, AT, rows, len)?;
@@ -235,4 +246,24 @@ fn what_cannot_fit_is_found_before_it_runs() {
     let [fine, coarse] = [20, 8].map(|fraction| Format::new::<u64>(fraction).unwrap());
     assert!(!PolynomialGate::new(relu8(), fine, Triples::Fused, 0).fits());
     assert!(PolynomialGate::new(relu8(), coarse, Triples::Seed, 0).fits());
+}
+
+/// Ten million values over the whole contract, each under masks of its own: minutes, so it runs when it is
+/// asked for.
+#[test]
+#[ignore = "takes minutes"]
+fn no_polynomial_of_ten_million_errs_by_more_than_a_unit() {
+    let direct = Format::direct(12).unwrap();
+    for seed in 0..50 {
+        let polynomial = [cubic(), relu8(), sigmoid9()][seed % 3];
+        let errors = worst_of::<u64>(
+            polynomial,
+            direct,
+            Triples::Fused,
+            200_000,
+            None,
+            seed as u64,
+        );
+        assert!(errors[0] <= 1.0 && errors[1] <= 1.0, "{seed} {errors:?}");
+    }
 }

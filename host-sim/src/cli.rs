@@ -32,6 +32,8 @@ pub enum Command {
     Deal(Box<DealArgs>),
     /// Print what a run will cost, without running it.
     Plan(Box<PlanArgs>),
+    /// Print what an iteration costs by each protocol, side by side, and write it as CSV and as a chart.
+    Compare(CompareArgs),
 }
 
 /// How activations are computed.
@@ -179,6 +181,15 @@ pub enum ProfileName {
     Wan,
 }
 
+impl From<ProfileName> for Shape {
+    fn from(name: ProfileName) -> Shape {
+        match name {
+            ProfileName::Lan => Shape::LAN,
+            ProfileName::Wan => Shape::WAN,
+        }
+    }
+}
+
 /// What links are made to be like.
 #[derive(Clone, Debug, Args)]
 pub struct LinkArgs {
@@ -197,8 +208,7 @@ impl LinkArgs {
     /// The shape of the links.
     pub fn shape(&self) -> Result<Shape, Failure> {
         match self.profile {
-            Some(ProfileName::Lan) => Ok(Shape::LAN),
-            Some(ProfileName::Wan) => Ok(Shape::WAN),
+            Some(profile) => Ok(profile.into()),
             None => Shape::new(self.delay, self.rate),
         }
     }
@@ -329,6 +339,36 @@ pub struct PlanArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Model: convnet1, convnet2, digits8, or a JSON file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "convnet2")]
+    pub model: String,
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub batch: u32,
+    /// What stands in for ReLU in all protocols but exact: relu:DEGREE[:LOW:HIGH] (the least-squares
+    /// fit on an interval), pond-relu or pond-sigmoid.
+    #[arg(long, value_name = "POLYNOMIAL", default_value_t)]
+    pub activation: Activation,
+    /// Directory for compare-MODEL-BATCH.csv and compare-MODEL-BATCH.svg.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Run so many iterations of each protocol on this machine, and give their time beside the
+    /// estimate.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub measure: Option<u32>,
+    /// What the links of --measure are like: lan (0.2 ms, 625 MB/s) or wan (40 ms, 40 MB/s); as fast as
+    /// memory when left out.
+    #[arg(long, value_enum, requires = "measure")]
+    pub profile: Option<ProfileName>,
+    /// Directory of MNIST-style IDX files for --measure. The built-in digits when left out, or random
+    /// images where the model takes another shape.
+    #[arg(long, value_name = "DIR", requires = "measure")]
+    pub data: Option<PathBuf>,
 }
 
 /// A time that someone would wait: up to a day.

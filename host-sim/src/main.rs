@@ -27,6 +27,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             supervised(args.process.supervised, outcome)
         }
         Some(Command::Deal(args)) => command::deal::run(&args),
+        Some(Command::Compare(args)) => command::compare::run(&args),
         Some(Command::Plan(args)) => console::print(&command::plan::run(&args)?),
     }
 }

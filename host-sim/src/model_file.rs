@@ -40,6 +40,31 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
     fs::remove_file(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))
 }
 
+/// Writes a file that appears whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    appear(path, |partial| {
+        fs::write(partial, bytes).map_err(|error| error.to_string())
+    })
+}
+
+/// Lets `write` make a file under another name, and gives it its own when it is whole.
+fn appear(path: &Path, write: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), Failure> {
+    let partial = partial(path);
+    write(&partial)
+        .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))
+        .map_err(|error| {
+            let _ = fs::remove_file(&partial);
+            failed(path, &error)
+        })
+}
+
+fn failed(path: &Path, error: &str) -> Failure {
+    Failure::new(
+        format!("{} cannot be written: {error}", path.display()),
+        "check the directory and the space left",
+    )
+}
+
 /// The name under which a file is written until it is whole.
 fn partial(path: &Path) -> PathBuf {
     let mut partial = path.as_os_str().to_owned();
@@ -77,27 +102,17 @@ pub fn save(
         ));
         tensors.push((format!("{name}.bias"), biases, bytes(&parameters.biases)));
     }
-    let failed = |error: String| {
-        Failure::new(
-            format!("{} cannot be written: {error}", path.display()),
-            "check the directory and the space left",
-        )
-    };
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| {
             TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
         })
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(error.to_string()))?;
-    let description = serde_json::to_string(model).map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(path, &error.to_string()))?;
+    let description =
+        serde_json::to_string(model).map_err(|error| failed(path, &error.to_string()))?;
     let metadata = HashMap::from([("ringlet.model".to_owned(), description)]);
-    let partial = partial(path);
-    serialize_to_file(views, Some(metadata), &partial)
-        .map_err(|error| error.to_string())
-        .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))
-        .map_err(|error| {
-            let _ = fs::remove_file(&partial);
-            failed(error)
-        })
+    appear(path, |partial| {
+        serialize_to_file(views, Some(metadata), partial).map_err(|error| error.to_string())
+    })
 }

@@ -18,6 +18,9 @@ use crate::{
     error::Failure,
 };
 
+/// The momentum of exact ReLU where none is given.
+pub const EXACT_MOMENTUM: f64 = 0.875;
+
 /// The model that the arguments name, or the one that suits images of `shape`.
 pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Failure> {
     let Some(name) = name else {
@@ -105,7 +108,7 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
 /// The momentum that the arguments give, or their protocol's usual one.
 pub fn momentum(args: &SessionArgs) -> f64 {
     let usual = match args.protocol {
-        ProtocolName::Exact => 0.875,
+        ProtocolName::Exact => EXACT_MOMENTUM,
         ProtocolName::Spdz => 0.0,
     };
     args.momentum.unwrap_or(usual)

@@ -1,7 +1,9 @@
-//! The commands, one file each.
+//! The commands, one file each, and the simulation that two of them run.
 
+pub mod compare;
 pub mod deal;
 pub mod dealer;
 pub mod party;
 pub mod plan;
+pub mod simulation;
 pub mod train;

@@ -1,62 +1,30 @@
 //! `ringlet train`: all roles on this machine.
 
 use std::{
-    io::{self},
+    io,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
 
-use ringlet_core::{
-    Role,
-    hello::{Hello, receive_hello},
-    link::{Link, Remote},
-    network::Network,
-    party::Watch,
-    prg::Key,
-    ring::Ring,
-    session::Session,
-};
+use ringlet_core::{Role, network::Network, ring::Ring, session::Session};
 
-use super::dealer::UNBOUNDED;
+use super::simulation::{Actor, Simulation, Told, follow};
 use crate::{
     cli::{LinkName, ProfileName, ProtocolName, TrainArgs},
     collect::{Collector, Record},
     console,
-    data::{Images, OwnImages, Part, load},
+    data::{Images, Part, load},
     error::Failure,
     event::Event,
-    links::{
-        memory::{self, MemoryEnd},
-        waited::Waited,
-    },
     model_file::{check_writable, save},
     ranges::watches,
     report::{Report, Spent, layer_table, plan_lines, range_lines, time_table},
-    roles::{PartySetup, greet, host_parties, run_dealer, run_party},
     secrets::Secrets,
     settings::{self, InRing, in_ring},
     supervision,
 };
-
-/// A role of a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Actor {
-    Party(Role),
-    Dealer,
-}
-
-impl std::fmt::Display for Actor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Actor::Party(role) => write!(f, "party {role}"),
-            Actor::Dealer => f.write_str("the dealer"),
-        }
-    }
-}
-
-type Told = (Actor, Event);
 
 struct Train<'a> {
     args: &'a TrainArgs,
@@ -118,45 +86,6 @@ impl InRing for Train<'_> {
 }
 
 impl Train<'_> {
-    /// Feeds the collector until all roles are done; returns the failure to tell the user, if any.
-    fn follow(
-        &self,
-        told: Receiver<Told>,
-        collector: &mut Collector<'_>,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        let start = Instant::now();
-        let mut failures: Vec<(Actor, Failure)> = Vec::new();
-        for (actor, event) in told {
-            match (actor, event) {
-                (
-                    _,
-                    Event::Failed {
-                        message,
-                        consequence,
-                    },
-                ) => {
-                    failures.push((actor, Failure::told(message, consequence)));
-                }
-                (Actor::Party(role), event) => {
-                    let elapsed = start.elapsed().as_secs_f64();
-                    match collector.take(role, event, elapsed) {
-                        Some(Record::Iteration(record)) => report.iteration(&record)?,
-                        Some(Record::Epoch(record)) => report.epoch(&record)?,
-                        None => {}
-                    }
-                }
-                (Actor::Dealer, _) => {}
-            }
-        }
-        // The cause before what follows from it.
-        failures.sort_by_key(|(_, failure)| failure.is_consequence());
-        match failures.into_iter().next() {
-            Some((actor, failure)) => Err(failure.of(&actor.to_string())),
-            None => Ok(()),
-        }
-    }
-
     /// All roles as threads of this process.
     fn threads<R: Ring>(
         &self,
@@ -164,64 +93,21 @@ impl Train<'_> {
         collector: &mut Collector<'_>,
         report: &mut Report,
     ) -> Result<Ending, Failure> {
-        let session = self.session;
-        let shape = self.args.shape.shape()?;
-        let [end_p0, end_p1] = memory::duplex(shape);
-        let [supply_p0, dealt_p0] = memory::bounded(shape);
-        let [supply_p1, dealt_p1] = memory::bounded(shape);
         let (watch_p0, watch_p1, ranges) = watches::<R>();
-        let keys = self.secrets.dealer_keys()?;
-        let (tell, told) = channel();
-        let start = Instant::now();
-        let waits = [
-            ("p0", [end_p0.waited(), dealt_p0.waited()]),
-            ("p1", [end_p1.waited(), dealt_p1.waited()]),
-            ("dealer", [Waited::default(), supply_p1.waited()]),
-        ];
-        let secrets = Role::BOTH.map(|role| self.secrets.first_weights(role));
-        let [secret_p0, secret_p1] = secrets;
-        let (secret_p0, secret_p1) = (secret_p0?, secret_p1?);
-        let split = session.samples[0] as usize;
-        let own = [
-            self.train.slice(0..split),
-            self.train.slice(split..self.train.len()),
-        ];
-        let [own_p0, own_p1] = own.map(|images| OwnImages::new(images, network.classes));
-        let outcome = thread::scope(|scope| {
-            let dealer_tell = tell.clone();
-            scope.spawn(move || {
-                let links = [supply_p0, supply_p1];
-                tell_end(&dealer_tell, Actor::Dealer, || deal::<R>(keys, links));
-            });
-            let tell_p0 = tell.clone();
-            scope.spawn(move || {
-                let ends = [end_p0, dealt_p0];
-                let setup = (session, network, Role::P0, secret_p0);
-                compute::<R>(setup, ends, own_p0, watch_p0, &tell_p0);
-            });
-            scope.spawn(move || {
-                let ends = [end_p1, dealt_p1];
-                let setup = (session, network, Role::P1, secret_p1);
-                compute::<R>(setup, ends, own_p1, watch_p1, &tell);
-            });
-            self.follow(told, collector, report)
-        });
-        outcome?;
-        let total = start.elapsed();
+        let simulation = Simulation {
+            session: self.session,
+            network,
+            images: self.train,
+            shape: self.args.shape.shape()?,
+            secrets: self.secrets,
+        };
+        let spent = simulation.run::<R>((watch_p0, watch_p1), recording(collector, report))?;
         let ranges = ranges
             .lock()
             .map_err(|_| Failure::new("the range check was interrupted", "report this"))?;
         Ok(Ending {
-            spent: waits
-                .into_iter()
-                .map(|(name, [peer, dealer])| Spent {
-                    name,
-                    total,
-                    peer: peer.total(),
-                    dealer: dealer.total(),
-                })
-                .collect(),
-            ranges: range_lines(&plan_lines::<R>(session, network), &ranges),
+            spent,
+            ranges: range_lines(&plan_lines::<R>(self.session, network), &ranges),
         })
     }
 
@@ -241,7 +127,7 @@ impl Train<'_> {
         let arguments = self.party_arguments(Role::P1, &dealer, "--peer", &p0);
         actors.start(Actor::Party(Role::P1), arguments, &tell)?;
         drop(tell);
-        let outcome = self.follow(told, collector, report);
+        let outcome = follow(told, recording(collector, report));
         actors.end(outcome)?;
         Ok(Ending {
             spent: Vec::new(),
@@ -327,52 +213,20 @@ impl Train<'_> {
     }
 }
 
-/// Runs `role` and tells how it ended.
-fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(), Failure>) {
-    let event = match role() {
-        Ok(()) => Event::Done,
-        Err(failure) => Event::from(&failure),
-    };
-    // Nobody listens only when the run has failed already.
-    let _ = tell.send((actor, event));
-}
-
-fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
-    let [to_p0, to_p1] = &mut links;
-    let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = host_parties(links, heard, &keys)?;
-    let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
-    drop(to_p0);
-    outcome.map(drop)
-}
-
-fn compute<R: Ring>(
-    (session, network, role, secret): (&Session, &Network, Role, Key),
-    [peer, dealer]: [MemoryEnd; 2],
-    mut data: OwnImages,
-    mut watch: impl Watch<R>,
-    tell: &Sender<Told>,
-) {
-    let actor = Actor::Party(role);
-    tell_end(tell, actor, || {
-        let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
-        let mut dealer = Link::new(dealer, Remote::Dealer, UNBOUNDED);
-        let setup = PartySetup {
-            session,
-            network,
-            role,
-            secret,
-            key: greet(&Hello::new(role, session), &mut peer, &mut dealer)?,
-            simulated: true,
-        };
-        let emit = |event| {
-            tell.send((actor, event))
-                .map_err(|_| Failure::new("the simulation has stopped", ""))
-        };
-        run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)?;
-        Ok(())
-    });
+/// Feeds the collector, and reports on what it has joined.
+fn recording<'a>(
+    collector: &'a mut Collector<'_>,
+    report: &'a mut Report,
+) -> impl FnMut(Role, Event) -> Result<(), Failure> {
+    let start = Instant::now();
+    move |role, event| {
+        let elapsed = start.elapsed().as_secs_f64();
+        match collector.take(role, event, elapsed) {
+            Some(Record::Iteration(record)) => report.iteration(&record),
+            Some(Record::Epoch(record)) => report.epoch(&record),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The processes of a simulation. None outlives it.

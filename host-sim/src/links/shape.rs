@@ -49,6 +49,12 @@ impl Shape {
         })
     }
 
+    /// Seconds that a link of this shape takes for `rounds` exchanges of `bytes` bytes in all each way.
+    pub fn seconds(self, rounds: u64, bytes: u64) -> f64 {
+        let sending = self.rate.map_or(0.0, |rate| bytes as f64 / rate);
+        rounds as f64 * self.delay.as_secs_f64() + sending
+    }
+
     fn is_plain(self) -> bool {
         self == Shape::default()
     }
@@ -104,5 +110,18 @@ impl Shaper {
             bytes,
             due: Some(left + self.shape.delay),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_cost_the_delay_and_bytes_the_rate() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        close(Shape::WAN.seconds(25, 40_000_000), 25.0 * 0.04 + 1.0);
+        close(Shape::LAN.seconds(5, 625_000), 5.0 * 0.0002 + 0.001);
+        close(Shape::default().seconds(5, 1 << 30), 0.0);
     }
 }

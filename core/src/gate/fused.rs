@@ -293,27 +293,30 @@ impl Fused {
             let wires = [at.wire(MASK), at.wire(CARRY)];
             let e = &mut x[group.range()];
             let opened = lift.opened::<u128, R, O>(cx, wires, group.stream, e)?;
-            let powers = there.dealt().read(
-                cx,
-                power_wire(at),
-                group.stream,
-                group.lanes,
-                &opened.counts,
-            )?;
-            for (lane, (e, kept)) in e.iter_mut().zip(&mut kept[group.range()]).enumerate() {
-                *kept = e.to_u64();
+            let mut sums = [0u128; LANES];
+            for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                 let p = opened.public[lane] as i128;
-                let mut sum = match role {
+                let constant = match role {
                     Role::P0 => element(there.taylor(p, 0)).left(there.powers),
                     Role::P1 => 0,
                 };
                 // Minus the first power, which is the mask itself, at `from` fraction bits.
                 let first = element(there.taylor(p, 1)).left(there.powers - self.from);
-                sum = sum.minus(first.times(opened.mask[lane]));
-                for (power, shares) in powers.iter().enumerate().take(there.degree + 1).skip(2) {
+                *sum = constant.minus(first.times(opened.mask[lane]));
+            }
+            for power in 2..=there.degree {
+                let span = (group.stream, group.lanes);
+                let wire = power_wire(at);
+                let number = power as u32;
+                let shares = there.dealt().read(cx, wire, number, span, &opened.counts)?;
+                for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
+                    let p = opened.public[lane] as i128;
                     let term = element(alternate(there.taylor(p, power), power));
-                    sum = sum.plus(term.times(shares[lane]));
+                    *sum = sum.plus(term.times(shares[lane]));
                 }
+            }
+            for ((e, kept), sum) in e.iter_mut().zip(&mut kept[group.range()]).zip(sums) {
+                *kept = e.to_u64();
                 *e = step_down(role, sum, there.wide(), by).cast();
             }
         }
@@ -348,27 +351,38 @@ impl Fused {
             let wires = [at.wire(GRADIENT), at.wire(GRADIENT_CARRY)];
             let e = &mut dy[group.range()];
             let g = gradient.opened::<u128, R, O>(cx, wires, group.stream, e)?;
-            let (dealt, first, lanes) = (back.dealt(), group.stream, group.lanes);
-            let powers = dealt.read(cx, power_wire(at), first, lanes, &x.counts)?;
-            let counts = [&x.counts, &g.counts];
-            let products = dealt.read_products(cx, product_wire(at), first, lanes, counts)?;
-            for (lane, e) in e.iter_mut().enumerate() {
-                let (p, q) = (x.public[lane] as i128, g.public[lane] as i128);
+            let (dealt, span) = (back.dealt(), (group.stream, group.lanes));
+            let mut sums = [0u128; LANES];
+            for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
+                let p = x.public[lane] as i128;
                 let slope = element(back.taylor(p, 0)).left(back.powers - self.gradient);
-                let mut sum = slope.times(g.share(role, lane));
-                for power in 1..=back.degree {
+                *sum = slope.times(g.share(role, lane));
+            }
+            for power in 1..=back.degree {
+                // The first power is the mask itself, at `from` fraction bits.
+                let shares = if power == 1 {
+                    x.mask.map(|mask| mask.left(back.powers - self.from))
+                } else {
+                    dealt.read(cx, power_wire(at), power as u32, span, &x.counts)?
+                };
+                for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
+                    let (p, q) = (x.public[lane] as i128, g.public[lane] as i128);
                     let taylor = alternate(back.taylor(p, power), power);
                     let public = element(scaled(taylor, q, self.gradient));
-                    // The first power is the mask itself, at `from` fraction bits.
-                    let shares = if power == 1 {
-                        x.mask[lane].left(back.powers - self.from)
-                    } else {
-                        powers[power][lane]
-                    };
-                    sum = sum
-                        .plus(public.times(shares))
-                        .minus(element(taylor).times(products[power][lane]));
+                    *sum = sum.plus(public.times(shares[lane]));
                 }
+            }
+            let counts = [&x.counts, &g.counts];
+            for power in 1..=back.degree {
+                let wire = product_wire(at);
+                let shares = dealt.read_product(cx, wire, power as u32, span, counts)?;
+                for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
+                    let p = x.public[lane] as i128;
+                    let term = element(alternate(back.taylor(p, power), power));
+                    *sum = sum.minus(term.times(shares[lane]));
+                }
+            }
+            for (e, sum) in e.iter_mut().zip(sums) {
                 *e = step_down(role, sum, back.wide(), by).cast();
             }
         }

@@ -27,9 +27,6 @@ pub struct Powers {
     pub highest: u32,
 }
 
-/// Shares for one group: of the power j in place j.
-pub(crate) type Dealt = [[u128; LANES]; MAX_DEGREE + 1];
-
 /// `left * right / 2^by`, rounded to the nearest.
 pub(crate) fn scaled(left: i128, right: i128, by: u32) -> i128 {
     let half = if by == 0 { 0 } else { 1 << (by - 1) };
@@ -95,26 +92,23 @@ impl Powers {
         Ok(())
     }
 
-    /// This party's shares for one group, where `counts` tells which masks are lowered.
+    /// This party's shares of one power for one group, where `counts` tells which masks are lowered. Powers
+    /// are read in order, from the second on.
     pub(crate) fn read<O: Online>(
         self,
         cx: &mut O,
         wire: impl Fn(u32) -> Address,
-        first: u64,
-        lanes: usize,
+        power: u32,
+        (first, lanes): (u64, usize),
         counts: &[u128; LANES],
-    ) -> Result<Dealt, LinkError> {
-        let mut powers = [[0; LANES]; MAX_DEGREE + 1];
-        for power in 2..=self.highest {
-            let out = &mut powers[power as usize];
-            let mut part = [0u128; LANES];
-            dealt(cx, wire(2 * power), first, self.to, &mut out[..lanes])?;
-            dealt(cx, wire(2 * power + 1), first, self.to, &mut part[..lanes])?;
-            for (out, (part, counts)) in out.iter_mut().zip(part.iter().zip(counts)) {
-                *out = out.plus(part.and(*counts));
-            }
+    ) -> Result<[u128; LANES], LinkError> {
+        let (mut out, mut part) = ([0u128; LANES], [0u128; LANES]);
+        dealt(cx, wire(2 * power), first, self.to, &mut out[..lanes])?;
+        dealt(cx, wire(2 * power + 1), first, self.to, &mut part[..lanes])?;
+        for (out, (part, counts)) in out.iter_mut().zip(part.iter().zip(counts)) {
+            *out = out.plus(part.and(*counts));
         }
-        Ok(powers)
+        Ok(out)
     }
 
     /// Sends the products of one group's powers with `others`, masks of `other` bits. Wires: four for
@@ -149,31 +143,34 @@ impl Powers {
         Ok(())
     }
 
-    /// This party's shares of the products for one group, where `counts` tells which masks, and which
-    /// of the other masks, are lowered.
-    pub(crate) fn read_products<O: Online>(
+    /// This party's shares of one power's products for one group, where `counts` tells which masks, and
+    /// which of the other masks, are lowered. They are read in order, from the first power on.
+    pub(crate) fn read_product<O: Online>(
         self,
         cx: &mut O,
         wire: impl Fn(u32) -> Address,
-        first: u64,
-        lanes: usize,
+        power: u32,
+        (first, lanes): (u64, usize),
         [left, right]: [&[u128; LANES]; 2],
-    ) -> Result<Dealt, LinkError> {
-        let mut products = [[0; LANES]; MAX_DEGREE + 1];
-        for power in 1..=self.highest {
-            let mut parts = [[0u128; LANES]; 4];
-            for (which, part) in parts.iter_mut().enumerate() {
-                let wire = wire(4 * power + which as u32);
-                dealt(cx, wire, first, self.to, &mut part[..lanes])?;
-            }
-            for (lane, out) in products[power as usize].iter_mut().enumerate() {
-                let (left, right) = (left[lane], right[lane]);
-                *out = parts[0][lane]
-                    .plus(right.and(parts[1][lane]))
-                    .plus(left.and(parts[2][lane]))
-                    .plus(left.and(right).and(parts[3][lane]));
+    ) -> Result<[u128; LANES], LinkError> {
+        let (mut out, mut part) = ([0u128; LANES], [0u128; LANES]);
+        for which in 0..4 {
+            let wire = wire(4 * power + which);
+            dealt(cx, wire, first, self.to, &mut part[..lanes])?;
+            for (lane, (out, part)) in out.iter_mut().zip(part).enumerate() {
+                let left = if which & 2 == 0 {
+                    u128::MAX
+                } else {
+                    left[lane]
+                };
+                let right = if which & 1 == 0 {
+                    u128::MAX
+                } else {
+                    right[lane]
+                };
+                *out = out.plus(part.and(left).and(right));
             }
         }
-        Ok(products)
+        Ok(out)
     }
 }

@@ -8,12 +8,14 @@
 #![no_std]
 
 mod arena;
+mod buffers;
 pub mod cost;
 pub mod data;
 pub mod dealer;
 pub mod desk;
 pub mod fixed;
 pub mod gate;
+mod gates;
 pub mod hello;
 pub mod kernel;
 pub mod link;

@@ -2,11 +2,7 @@
 //! position serves two values.
 
 use crate::{
-    gate::{
-        At,
-        bilinear::{RowMask, Span},
-        softmax,
-    },
+    gate::{At, bilinear::Span, softmax, tensor::RowMask},
     network::Network,
     prg::Address,
     session::Session,

@@ -327,7 +327,7 @@ impl Session {
 
     /// Whose sample it is.
     pub fn owner(&self, sample: u32) -> Role {
-        crate::gate::bilinear::owner(sample, self.samples[0])
+        crate::gate::tensor::owner(sample, self.samples[0])
     }
 
     /// The number of a sample among its owner's.

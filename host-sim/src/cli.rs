@@ -130,7 +130,7 @@ pub struct SessionArgs {
     /// What masks are made for under --protocol spdz: fused when left out.
     #[arg(long, value_enum)]
     pub triples: Option<TriplesName>,
-    /// What stands in for ReLU under --protocol spdz: relu:DEGREE[:LOW:HIGH] (the least-squares fit on
+    /// What stands in for ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares fit on
     /// an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
     #[arg(long, value_name = "POLYNOMIAL")]
     pub activation: Option<Activation>,
@@ -350,7 +350,7 @@ pub struct CompareArgs {
     /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub batch: u32,
-    /// What stands in for ReLU in all protocols but exact: relu:DEGREE[:LOW:HIGH] (the least-squares
+    /// What stands in for ReLU in all protocols but exact: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares
     /// fit on an interval), pond-relu or pond-sigmoid.
     #[arg(long, value_name = "POLYNOMIAL", default_value_t)]
     pub activation: Activation,

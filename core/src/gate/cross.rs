@@ -2,7 +2,7 @@
 //! linear: (p - a)(q - b) = pq - p b - q a + ab.
 //!
 //! A mask that is uniform in Z_2^n stands for itself or for itself less 2^n, as the opening tells (see
-//! [`Opened`]), so its products are dealt in parts, of which public bits choose.
+//! `lift::Opened`), so its products are dealt in parts, of which public bits choose.
 
 use crate::{
     Role,

@@ -17,6 +17,7 @@ pub mod powers;
 pub mod relu;
 pub mod select;
 pub mod softmax;
+pub mod tensor;
 pub mod widen;
 
 #[cfg(test)]

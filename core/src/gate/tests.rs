@@ -19,13 +19,14 @@ use crate::{
 use super::{
     At, Online,
     bench::{Values, run},
-    bilinear::{Bilinear, RowMask, Rows, Span, Whole, mask_rows, mask_whole, whole_masks},
+    bilinear::{Bilinear, Span},
     lookup::Lookup,
     multiply::Multiply,
     plane_len,
     relu::{HiddenSign, Relu},
     select::Select,
     softmax::Softmax,
+    tensor::{RowMask, Rows, Whole, mask_rows, mask_whole, whole_masks},
     widen::Widen,
 };
 

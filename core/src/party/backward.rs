@@ -7,7 +7,8 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, Rows, Whole, mask_rows, mask_whole, unmask_rows},
+        bilinear::Bilinear,
+        tensor::{Rows, Whole, mask_rows, mask_whole, unmask_rows},
     },
     kernel::{linear::Linear, pool},
     link::Segment,

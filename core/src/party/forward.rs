@@ -10,7 +10,8 @@ use crate::{
     desk::Desk,
     gate::{
         Online,
-        bilinear::{Bilinear, RowMask, Rows, Whole, mask_rows, mask_whole},
+        bilinear::Bilinear,
+        tensor::{RowMask, Rows, Whole, mask_rows, mask_whole},
     },
     kernel::{linear::Linear, pool},
     link::Segment,

@@ -1,0 +1,75 @@
+//! The gates of a session, with their widths.
+
+use crate::{
+    fixed::Format,
+    gate::{
+        polynomial::PolynomialGate, relu::Relu, select::Select, softmax::Softmax, widen::Widen,
+    },
+    network::Network,
+    polynomial::Polynomial,
+    ring::Ring,
+    session::{Session, Triples},
+};
+
+/// The gates that a session's stages are made of, with their widths.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gates {
+    pub format: Format,
+    pub triples: Triples,
+    pub softmax: Softmax,
+}
+
+impl Gates {
+    pub fn new(session: &Session, network: &Network) -> Self {
+        Gates {
+            format: session.format,
+            triples: session.triples,
+            softmax: Softmax {
+                format: session.format,
+                classes: network.classes,
+                exponent: session.softmax_exponent(network),
+            },
+        }
+    }
+
+    pub fn relu<R: Ring>(self) -> Relu {
+        Relu::new::<R>(self.format.narrow(), self.format.ring)
+    }
+
+    /// A polynomial both ways, for a gradient that gave up `drop` bits.
+    pub fn polynomial(self, polynomial: Polynomial, drop: u32) -> PolynomialGate {
+        PolynomialGate::new(polynomial, self.format, self.triples, drop)
+    }
+
+    /// From the product of a map without activation to the operand of the next.
+    pub fn widen(self) -> Widen {
+        Widen {
+            from: self.format.narrow(),
+            to: self.format.ring,
+        }
+    }
+
+    /// The gate on the way back, for a gradient that gave up `drop` bits.
+    pub fn select(self, drop: u32) -> Select {
+        Select {
+            from: self.format.narrow() - drop,
+            to: self.format.ring,
+        }
+    }
+
+    /// As [`Gates::select`], where there is no ReLU.
+    pub fn widen_back(self, drop: u32) -> Widen {
+        Widen {
+            from: self.format.narrow() - drop,
+            to: self.format.ring,
+        }
+    }
+
+    /// From the narrow velocity to the master weights' ring.
+    pub fn velocity(self) -> Widen {
+        Widen {
+            from: self.format.narrow(),
+            to: self.format.wide(),
+        }
+    }
+}

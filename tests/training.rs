@@ -11,7 +11,8 @@ use ringlet_core::{
     model::{Layer, Model},
     network::Network,
     prg::Key,
-    session::{Session, Triples},
+    session::Session,
+    triples::Triples,
 };
 use ringlet_tests::{mnist, record, ringlet, success, text};
 use serde_json::Value;

@@ -16,7 +16,8 @@ use ringlet_core::{
     plan::Plan,
     prg::Key,
     ring::mask,
-    session::{Session, Triples},
+    session::Session,
+    triples::Triples,
 };
 use ringlet_tests::{Recording, record};
 

@@ -8,7 +8,8 @@ use crate::{
     network::Network,
     polynomial::Polynomial,
     ring::Ring,
-    session::{Session, Triples},
+    session::Session,
+    triples::Triples,
 };
 
 /// The gates that a session's stages are made of, with their widths.

@@ -317,7 +317,7 @@ mod tests {
         gate::bench::duplex,
         link::Remote,
         model::{Layer, Model},
-        session::Triples,
+        triples::Triples,
     };
 
     extern crate std;

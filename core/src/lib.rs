@@ -34,5 +34,6 @@ pub mod session;
 pub mod sharing;
 #[cfg(test)]
 mod tests;
+pub mod triples;
 
 pub use sharing::Role;

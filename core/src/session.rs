@@ -10,6 +10,7 @@ use crate::{
     network::{Activation, ModelError, Name, Network, Stage},
     order::Order,
     ring::Ring,
+    triples::Triples,
 };
 
 /// The public parameters of a training run. Every role holds the same.
@@ -39,44 +40,6 @@ pub struct Session {
     pub order: u64,
     /// Who learns the trained model, if anyone.
     pub receiver: Option<Role>,
-}
-
-/// What a product's masks are made for, and so which openings are made anew: the published ways of
-/// "Image recognition without disclosing your data" (2018), and ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Triples {
-    /// Products of matrices alone: a convolution's patches are laid out before they are masked, and
-    /// each product opens both its operands for itself.
-    Baseline,
-    /// Convolutions with their gradients and pooling, and squares; a tensor is opened once in an
-    /// iteration, whatever reads it.
-    Seed,
-    /// As [`Triples::Seed`], with one opening for a whole polynomial, and one in the whole run for
-    /// each sample.
-    Fused,
-}
-
-impl Triples {
-    /// Whether a tensor's opening serves every product that reads it.
-    pub fn reuse(self) -> bool {
-        self != Triples::Baseline
-    }
-
-    /// Whether data keeps its masks for the whole run.
-    pub fn keep_data(self) -> bool {
-        self == Triples::Fused
-    }
-}
-
-impl core::fmt::Display for Triples {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Triples::Baseline => "baseline",
-            Triples::Seed => "seed",
-            Triples::Fused => "fused",
-        })
-    }
 }
 
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].

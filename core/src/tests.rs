@@ -25,8 +25,9 @@ use crate::{
     party::{Party, RunError, Unwatched},
     plan::Plan,
     ring::{Ring, Word, signed},
-    session::{Session, Triples},
+    session::Session,
     sharing::Share,
+    triples::Triples,
 };
 
 /// Images that follow from their number.

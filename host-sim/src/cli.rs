@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ringlet_core::{Role, session::Triples};
+use ringlet_core::{Role, triples::Triples};
 
 use crate::{activation::Activation, error::Failure, links::shape::Shape};
 

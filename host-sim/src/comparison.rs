@@ -6,7 +6,8 @@ use ringlet_core::{
     model::Model,
     plan::{Line, Plan},
     ring::Ring,
-    session::{RATE_FRACTION, Session, SessionError, Triples},
+    session::{RATE_FRACTION, Session, SessionError},
+    triples::Triples,
 };
 use serde::Serialize;
 

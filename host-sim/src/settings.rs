@@ -8,7 +8,8 @@ use ringlet_core::{
     model::{BUILT_IN, Model},
     network::Network,
     ring::Ring,
-    session::{RATE_FRACTION, Session, Triples},
+    session::{RATE_FRACTION, Session},
+    triples::Triples,
 };
 
 use crate::{

@@ -7,8 +7,8 @@ use crate::{
     link::LinkError,
     polynomial::{COEFFICIENT_FRACTION, Polynomial},
     ring::Ring,
-    session::Triples,
     sharing::Share,
+    triples::Triples,
 };
 
 use super::{At, Offline, Online, chain::Chain, fused::Fused, powers::scaled};

@@ -11,8 +11,8 @@ use crate::{
     fixed::Format,
     polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
     ring::Ring,
-    session::Triples,
     sharing::Share,
+    triples::Triples,
 };
 
 use super::{

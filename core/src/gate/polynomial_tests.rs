@@ -7,17 +7,21 @@ use std::{vec, vec::Vec};
 use bytemuck::TransparentWrapper;
 
 use crate::{
-    cost::Cost,
+    cost::{Cost, LANES},
     fixed::Format,
+    link::Segment,
     polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
-    ring::Ring,
-    sharing::Share,
+    ring::{Ring, Word, signed},
+    sharing::{Masked, Share},
     triples::Triples,
 };
 
 use super::{
     Online,
     bench::{Values, run},
+    cross::{Cross, Square},
+    groups,
+    lift::Lift,
     polynomial::PolynomialGate,
     tests::{AT, BACK, join, mine},
 };
@@ -102,12 +106,28 @@ fn worst_of<R: Ring>(
         (values.word::<u64>() >> (64 - bits)) as i64 - (1 << (bits - 1))
     };
     let mut xs: Vec<i64> = (0..rows * len).map(|_| draw(&mut values, bits)).collect();
+    let ends = [-(1i64 << (bits - 1)), (1 << (bits - 1)) - 1, 0, -1, 1];
+    xs[..5].copy_from_slice(&ends);
+    worst_at::<R>(&gate, format, xs, seed)
+}
+
+/// The same at given values of x.
+fn worst_at<R: Ring>(
+    gate: &PolynomialGate,
+    format: Format,
+    mut xs: Vec<i64>,
+    seed: u64,
+) -> [f64; 2] {
+    let (rows, len) = (xs.len().div_ceil(67), 67);
+    xs.resize(rows * len, 0);
+    let mut values = Values::new(seed);
+    let draw = |values: &mut Values, bits: u32| {
+        (values.word::<u64>() >> (64 - bits)) as i64 - (1 << (bits - 1))
+    };
     let mut dys: Vec<i64> = xs
         .iter()
         .map(|_| draw(&mut values, format.narrow() - 1))
         .collect();
-    let ends = [-(1i64 << (bits - 1)), (1 << (bits - 1)) - 1, 0, -1, 1];
-    xs[..5].copy_from_slice(&ends);
     dys[..2].copy_from_slice(&[
         -(1 << (format.narrow() - 2)),
         (1 << (format.narrow() - 2)) - 1,
@@ -134,7 +154,7 @@ fn worst_of<R: Ring>(
         },
     );
     let want: Cost = gate.forward_cost(rows, len) + gate.backward_cost(rows, len);
-    assert_eq!(cost, want, "{triples}");
+    assert_eq!(cost, want, "{gate:?}");
     let [(y0, g0), (y1, g1)] = made;
     let mut worst = [0f64; 2];
     let (y, g) = (join(&[y0, y1], R::BITS), join(&[g0, g1], R::BITS));
@@ -145,6 +165,106 @@ fn worst_of<R: Ring>(
         }
     }
     worst
+}
+
+#[test]
+fn products_and_squares_of_openings_are_exact_at_small_widths() {
+    for (left, right, to) in [(4, 3, 8), (3, 6, 20), (5, 5, 6), (6, 4, 128)] {
+        let cross = Cross { left, right, to };
+        let square = Square { from: left, to };
+        let lift = |from| Lift { from, to };
+        // Every pair of values under the contracts, under eight masks each.
+        let half = |bits: u32| 1i64 << (bits - 2);
+        let pairs: Vec<[i64; 2]> = (-half(left)..half(left))
+            .flat_map(|x| (-half(right)..half(right)).map(move |y| [x, y]))
+            .collect();
+        let pairs: Vec<[i64; 2]> = pairs
+            .iter()
+            .copied()
+            .cycle()
+            .take(8 * pairs.len())
+            .collect();
+        let mut values = Values::new(2);
+        let [x, y] = [(0, left), (1, right)].map(|(which, bits)| {
+            let column: Vec<i64> = pairs.iter().map(|pair| pair[which]).collect();
+            values.share::<u128>(&column, bits)
+        });
+        let len = pairs.len();
+        let [a, a_carry, b, b_carry] = [0, 1, 2, 3].map(|wire| AT.wire(wire));
+        let (cross_wires, square_wires) = ([4, 5, 6, 7], [8, 9]);
+        let cross_wires = cross_wires.map(|wire| AT.wire(wire));
+        let square_wires = square_wires.map(|wire| AT.wire(wire));
+        let (made, _) = run(
+            6,
+            1 << 20,
+            |cx| {
+                for group in groups(AT, 1, len) {
+                    let first = group.stream;
+                    let (mut left_masks, mut right_masks) = ([0u128; LANES], [0u128; LANES]);
+                    let left_masks = &mut left_masks[..group.lanes];
+                    let right_masks = &mut right_masks[..group.lanes];
+                    lift(left).masks(cx, a, first, left_masks);
+                    lift(left).deal_lifted(cx, a, a_carry, first, left_masks)?;
+                    lift(right).masks(cx, b, first, right_masks);
+                    lift(right).deal_lifted(cx, b, b_carry, first, right_masks)?;
+                    cross.deal(cx, cross_wires, first, left_masks, right_masks)?;
+                    square.deal(cx, square_wires, first, left_masks)?;
+                }
+                Ok(())
+            },
+            |cx| {
+                let (mut x, mut y) = (mine(cx.role(), &x), mine(cx.role(), &y));
+                for group in groups(AT, 1, len) {
+                    let first = group.stream;
+                    lift(left).conceal::<u128, u128, _>(cx, a, first, &mut x[group.range()]);
+                    lift(right).conceal::<u128, u128, _>(cx, b, first, &mut y[group.range()]);
+                }
+                cx.open(&mut [
+                    Segment::words(Masked::wrap_slice_mut(&mut x), left),
+                    Segment::words(Masked::wrap_slice_mut(&mut y), right),
+                ])?;
+                let (mut products, mut squares) = (vec![0u128; len], vec![0u128; len]);
+                for group in groups(AT, 1, len) {
+                    let (first, lanes, range) = (group.stream, group.lanes, group.range());
+                    let x = lift(left).opened(cx, [a, a_carry], first, &x[range.clone()])?;
+                    let y = lift(right).opened(cx, [b, b_carry], first, &y[range.clone()])?;
+                    let made = cross.product(cx, cross_wires, first, lanes, [&x, &y])?;
+                    products[range.clone()].copy_from_slice(&made[..lanes]);
+                    let made = square.square(cx, square_wires, first, lanes, &x)?;
+                    squares[range].copy_from_slice(&made[..lanes]);
+                }
+                Ok((products, squares))
+            },
+        );
+        let [(p0, s0), (p1, s1)] = made;
+        let wrapped = |value: i64| signed(u128::from_i64(value).low(to), to);
+        let products = join(&[p0, p1], to);
+        let squares = join(&[s0, s1], to);
+        for (i, &[x, y]) in pairs.iter().enumerate() {
+            assert_eq!(products[i], wrapped(x * y), "{x} {y} {cross:?}");
+            assert_eq!(squares[i], wrapped(x * x), "{x} {square:?}");
+        }
+    }
+}
+
+#[test]
+fn every_value_of_a_small_format_is_right() {
+    // All of x's contract at 8 fraction bits, each with a gradient of its own.
+    let format = Format::direct(8).unwrap();
+    for triples in ALL {
+        let gate = PolynomialGate::new(cubic(), format, triples, 0);
+        let bits = gate.from - 1;
+        let xs: Vec<i64> = (0..1i64 << bits).map(|x| x - (1 << (bits - 1))).collect();
+        let [y, g] = worst_at::<u64>(&gate, format, xs, 3);
+        // A square that is rounded on its way adds its unit; a slope that is, as many as the gradient
+        // is large: up to 2^8.
+        let most = match triples {
+            Triples::Fused => [1.0, 1.0],
+            Triples::Seed => [2.0, 2.0],
+            Triples::Baseline => [2.0, 2.0 * 256.0],
+        };
+        assert!(y <= most[0] && g <= most[1], "{triples} {y} {g}");
+    }
 }
 
 #[test]

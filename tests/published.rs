@@ -117,18 +117,19 @@ fn the_plan_has_the_same_cells() {
 fn polynomials_learn_what_their_twins_learn() {
     let Some(mnist) = mnist() else { return };
     let dir = tempfile::tempdir().expect("a directory");
-    for (model, triples, activation, limit, least) in [
-        ("convnet2", "fused", "relu:3", "60", 0.75),
-        ("convnet1", "seed", "relu:2:-2:2", "30", 0.6),
-        ("convnet1", "fused", "pond-relu", "30", 0.5),
+    for (triples, activation, limit, least, apart) in [
+        // A whole epoch of the published cubic; of others, what shows that they learn.
+        ("fused", "relu:3", "0", 0.92, 0.005),
+        ("seed", "relu:2:-2:2", "30", 0.6, 0.02),
+        ("fused", "pond-relu", "30", 0.5, 0.02),
     ] {
         let file = dir.path().join(activation);
-        let out = success(&[
+        let mut arguments = vec![
             "train",
             "--data",
             mnist.to_str().expect("UTF-8"),
             "--model",
-            model,
+            "convnet1",
             "--batch",
             "128",
             "--protocol",
@@ -141,23 +142,25 @@ fn polynomials_learn_what_their_twins_learn() {
             "0.0625",
             "--epochs",
             "1",
-            "--limit",
-            limit,
             "--seed",
             "1",
             "--twin",
             "--metrics",
             file.to_str().expect("UTF-8"),
-        ]);
+        ];
+        if limit != "0" {
+            arguments.extend(["--limit", limit]);
+        }
+        let out = success(&arguments);
         assert!(out.contains("every value kept the range contract"), "{out}");
         let epoch = &records(&file, "epoch")[0];
         let accuracy = epoch["accuracy"].as_f64().expect("an accuracy");
         let twin = epoch["twin_accuracy"].as_f64().expect("a twin");
-        println!("{model} {activation}: {accuracy:.4}, twin {twin:.4}");
-        assert!(accuracy > least, "{model} {activation} {accuracy}");
+        println!("{activation}: {accuracy:.4}, twin {twin:.4}");
+        assert!(accuracy > least, "{activation} {accuracy}");
         assert!(
-            (accuracy - twin).abs() <= 0.02,
-            "{model} {activation}: {accuracy} {twin}"
+            (accuracy - twin).abs() <= apart,
+            "{activation}: {accuracy} {twin}"
         );
     }
 }

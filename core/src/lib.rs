@@ -35,5 +35,6 @@ pub mod sharing;
 #[cfg(test)]
 mod tests;
 pub mod triples;
+pub mod wire;
 
 pub use sharing::Role;

@@ -1,0 +1,810 @@
+//! A port: one line that carries several channels, each a reliable stream of bytes both ways.
+//!
+//! A sender keeps what has not been acknowledged, and sends the identical frames again when the other
+//! end asks for them or stays silent. A receiver keeps frames that come in order and fit its buffer, and
+//! asks again when it has room; so a channel that is not being read holds up no other. Everything is
+//! driven from reading and writing: no interrupts, no threads, no heap.
+
+use core::cell::RefCell;
+
+use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
+use heapless::Deque;
+
+use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
+
+/// Channels of a port.
+pub const CHANNELS: usize = 3;
+
+/// Frames of a channel that may be under way unacknowledged.
+const WINDOW: usize = 2;
+
+/// Bytes of a channel that are kept until they are read.
+const RECEIVE: usize = 512;
+
+/// Bytes off the line that wait while a frame is being sent. What does not fit is lost and comes again.
+const WAITING: usize = 1024;
+
+/// What a port needs of a line. Its ends may hold as little as one byte: a port never waits for room on the
+/// way out without taking in what comes.
+pub trait Line: Read + ReadReady + Write + WriteReady {}
+
+impl<T: Read + ReadReady + Write + WriteReady> Line for T {}
+
+/// Time, as far as a port needs it.
+pub trait Clock {
+    /// Milliseconds since some moment, wrapping.
+    fn milliseconds(&mut self) -> u32;
+    /// Nothing has come: wait a little, or not at all.
+    fn idle(&mut self) {}
+}
+
+/// When a port loses patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Milliseconds without an acknowledgement after which frames are sent again.
+    pub resend: u32,
+    /// Milliseconds without any frame from the other end after which it counts as gone.
+    pub silence: u32,
+}
+
+/// Why a port failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortError {
+    /// The line itself failed.
+    Line(ErrorKind),
+    /// The other end has said nothing for too long.
+    Silent,
+    /// The other end has been reset, or has begun another session.
+    Reset,
+}
+
+impl core::fmt::Display for PortError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            PortError::Line(kind) => write!(f, "the line failed ({kind:?})"),
+            PortError::Silent => f.write_str("the other end has been silent for too long"),
+            PortError::Reset => f.write_str("the other end has been reset"),
+        }
+    }
+}
+
+impl core::error::Error for PortError {}
+
+impl Error for PortError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            PortError::Line(kind) => *kind,
+            PortError::Silent => ErrorKind::TimedOut,
+            PortError::Reset => ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// One frame's payload.
+struct Piece {
+    bytes: [u8; MAX_PAYLOAD],
+    len: usize,
+}
+
+/// A channel's state.
+struct State {
+    /// Sequence of the oldest frame in `unacknowledged`.
+    oldest: u16,
+    unacknowledged: Deque<Piece, WINDOW>,
+    /// What has been written but does not fill a frame yet.
+    pending: Piece,
+    /// When the oldest frame was last sent.
+    sent_at: u32,
+    /// Sequence of the next frame that may come.
+    expected: u16,
+    received: Deque<u8, RECEIVE>,
+    /// A frame has been turned away for want of room.
+    turned_away: bool,
+}
+
+impl State {
+    fn new() -> Self {
+        State {
+            oldest: 0,
+            unacknowledged: Deque::new(),
+            pending: Piece {
+                bytes: [0; MAX_PAYLOAD],
+                len: 0,
+            },
+            sent_at: 0,
+            expected: 0,
+            received: Deque::new(),
+            turned_away: false,
+        }
+    }
+}
+
+/// A line with its channels.
+pub struct Port<T, C> {
+    line: T,
+    clock: C,
+    patience: Patience,
+    session: u16,
+    decoder: Decoder,
+    waiting: Deque<u8, WAITING>,
+    channels: [State; CHANNELS],
+    heard_at: u32,
+    failed: Option<PortError>,
+}
+
+impl<T: Line, C: Clock> Port<T, C> {
+    /// A port on `line` that knows no session yet.
+    pub fn new(line: T, mut clock: C, patience: Patience) -> Self {
+        let heard_at = clock.milliseconds();
+        Port {
+            line,
+            clock,
+            patience,
+            session: 0,
+            decoder: Decoder::default(),
+            waiting: Deque::new(),
+            channels: core::array::from_fn(|_| State::new()),
+            heard_at,
+            failed: None,
+        }
+    }
+
+    /// Begins a session of this number, not 0, which no other run on this line should share, and waits
+    /// until the other end knows it. What is left of older sessions is dropped on both sides.
+    pub fn start(&mut self, session: u16) -> Result<(), PortError> {
+        self.reset(session.max(1));
+        let mut sent_at = None;
+        loop {
+            let now = self.clock.milliseconds();
+            if sent_at.is_none_or(|at: u32| now.wrapping_sub(at) >= self.patience.resend) {
+                self.send_frame(Kind::Start, 0, 0, &[])?;
+                sent_at = Some(now);
+            }
+            if self.pump()? == Some(Kind::Started) {
+                return Ok(());
+            }
+            self.check_silence()?;
+        }
+    }
+
+    /// Waits for the other end to begin a session, for as long as it takes.
+    pub fn accept(&mut self) -> Result<(), PortError> {
+        self.reset(0);
+        while self.session == 0 {
+            self.pump()?;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, session: u16) {
+        self.session = session;
+        self.channels = core::array::from_fn(|_| State::new());
+        self.failed = None;
+        self.heard_at = self.clock.milliseconds();
+    }
+
+    fn send_frame(
+        &mut self,
+        kind: Kind,
+        channel: usize,
+        sequence: u16,
+        payload: &[u8],
+    ) -> Result<(), PortError> {
+        let head = Head {
+            session: self.session,
+            kind,
+            channel: channel as u8,
+            sequence,
+        };
+        let mut bytes = [0; MAX_FRAME];
+        let len = encode(head, payload, &mut bytes);
+        let mut rest = &bytes[..len];
+        let error = |error: T::Error| PortError::Line(error.kind());
+        while !rest.is_empty() {
+            if self.line.write_ready().map_err(error)? {
+                let count = self.line.write(rest).map_err(error)?;
+                rest = rest.get(count..).unwrap_or(&[]);
+            } else if !self.take_in()? {
+                self.clock.idle();
+            }
+        }
+        self.line.flush().map_err(error)
+    }
+
+    /// Moves what has come on the line to where it can wait. False when nothing has.
+    fn take_in(&mut self) -> Result<bool, PortError> {
+        let error = |error: T::Error| PortError::Line(error.kind());
+        let mut any = false;
+        while self.line.read_ready().map_err(error)? {
+            let mut bytes = [0; 64];
+            let count = self.line.read(&mut bytes).map_err(error)?;
+            if count == 0 {
+                return Err(PortError::Line(ErrorKind::BrokenPipe));
+            }
+            for &byte in &bytes[..count] {
+                let _ = self.waiting.push_back(byte);
+            }
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Sends all frames of a channel that have not been acknowledged.
+    fn send_again(&mut self, channel: usize) -> Result<(), PortError> {
+        let count = self.channels[channel].unacknowledged.len();
+        for index in 0..count {
+            self.send_piece(channel, index)?;
+        }
+        Ok(())
+    }
+
+    fn send_piece(&mut self, channel: usize, index: usize) -> Result<(), PortError> {
+        let now = self.clock.milliseconds();
+        let state = &mut self.channels[channel];
+        let sequence = state.oldest.wrapping_add(index as u16);
+        let Some(piece) = state.unacknowledged.iter().nth(index) else {
+            return Ok(());
+        };
+        let (bytes, len) = (piece.bytes, piece.len);
+        if index == 0 {
+            state.sent_at = now;
+        }
+        self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
+    }
+
+    /// Takes in what has come, and sends again what has waited too long. Returns the kind of the last
+    /// frame that was taken in.
+    fn pump(&mut self) -> Result<Option<Kind>, PortError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut taken = None;
+        self.take_in()?;
+        while let Some(byte) = self.waiting.pop_front() {
+            let Some((head, payload)) = self.decoder.push(byte) else {
+                continue;
+            };
+            let mut piece = Piece {
+                bytes: [0; MAX_PAYLOAD],
+                len: payload.len(),
+            };
+            piece.bytes[..piece.len].copy_from_slice(payload);
+            self.take(head, &piece)?;
+            taken = Some(head.kind);
+        }
+        let now = self.clock.milliseconds();
+        for channel in 0..CHANNELS {
+            let state = &self.channels[channel];
+            let waited = now.wrapping_sub(state.sent_at);
+            if !state.unacknowledged.is_empty() && waited >= self.patience.resend {
+                self.send_again(channel)?;
+            }
+        }
+        if taken.is_none() {
+            self.clock.idle();
+        }
+        Ok(taken)
+    }
+
+    fn fail(&mut self, error: PortError) -> Result<(), PortError> {
+        self.failed = Some(error);
+        Err(error)
+    }
+
+    fn take(&mut self, head: Head, piece: &Piece) -> Result<(), PortError> {
+        if head.kind == Kind::Start {
+            if head.session != self.session {
+                if self.session != 0 {
+                    // Whoever is using this session has to know; the other end will ask again.
+                    return self.fail(PortError::Reset);
+                }
+                self.reset(head.session);
+            }
+            self.heard_at = self.clock.milliseconds();
+            return self.send_frame(Kind::Started, 0, 0, &[]);
+        }
+        if head.session != self.session {
+            // Late frames of an older session, or the other end has missed a reset here.
+            if head.kind == Kind::Data && self.session == 0 {
+                let own = core::mem::replace(&mut self.session, head.session);
+                let sent = self.send_frame(Kind::Unknown, 0, 0, &[]);
+                self.session = own;
+                return sent;
+            }
+            return Ok(());
+        }
+        self.heard_at = self.clock.milliseconds();
+        let channel = usize::from(head.channel);
+        if channel >= CHANNELS {
+            return Ok(());
+        }
+        match head.kind {
+            Kind::Unknown => self.fail(PortError::Reset),
+            Kind::Ack | Kind::Again => {
+                self.acknowledge(channel, head.sequence);
+                if head.kind == Kind::Again {
+                    self.send_again(channel)?;
+                }
+                Ok(())
+            }
+            Kind::Data => self.take_data(channel, head.sequence, piece),
+            Kind::Start | Kind::Started => Ok(()),
+        }
+    }
+
+    /// Drops the frames before `next`, if it is one that has been sent or the next that will be.
+    fn acknowledge(&mut self, channel: usize, next: u16) {
+        let now = self.clock.milliseconds();
+        let state = &mut self.channels[channel];
+        let count = usize::from(next.wrapping_sub(state.oldest));
+        if count <= state.unacknowledged.len() {
+            for _ in 0..count {
+                state.unacknowledged.pop_front();
+                state.oldest = state.oldest.wrapping_add(1);
+                state.sent_at = now;
+            }
+        }
+    }
+
+    fn take_data(&mut self, channel: usize, sequence: u16, piece: &Piece) -> Result<(), PortError> {
+        let state = &mut self.channels[channel];
+        let behind = state.expected.wrapping_sub(sequence);
+        let mut kind = Kind::Ack;
+        if behind == 0 {
+            if RECEIVE - state.received.len() < piece.len {
+                state.turned_away = true;
+                return Ok(());
+            }
+            for &byte in &piece.bytes[..piece.len] {
+                let _ = state.received.push_back(byte);
+            }
+            state.expected = state.expected.wrapping_add(1);
+        } else if behind > u16::MAX / 2 {
+            // One before it is missing, unless that was turned away.
+            if state.turned_away {
+                return Ok(());
+            }
+            kind = Kind::Again;
+        }
+        let expected = state.expected;
+        self.send_frame(kind, channel, expected, &[])
+    }
+
+    fn check_silence(&mut self) -> Result<(), PortError> {
+        let silent = self.clock.milliseconds().wrapping_sub(self.heard_at);
+        if silent >= self.patience.silence {
+            return self.fail(PortError::Silent);
+        }
+        Ok(())
+    }
+
+    /// Makes a frame of what a channel holds back, waiting for room in its window.
+    fn push_pending(&mut self, channel: usize) -> Result<(), PortError> {
+        if self.channels[channel].pending.len == 0 {
+            return Ok(());
+        }
+        self.wait_until(|state| !state.unacknowledged.is_full(), channel)?;
+        let state = &mut self.channels[channel];
+        let piece = Piece {
+            bytes: state.pending.bytes,
+            len: core::mem::take(&mut state.pending.len),
+        };
+        let _ = state.unacknowledged.push_back(piece);
+        let index = state.unacknowledged.len() - 1;
+        self.send_piece(channel, index)
+    }
+
+    fn wait_until(
+        &mut self,
+        done: impl Fn(&State) -> bool,
+        channel: usize,
+    ) -> Result<(), PortError> {
+        // The other end may be silent while nothing is asked of it.
+        if !done(&self.channels[channel]) {
+            self.heard_at = self.clock.milliseconds();
+        }
+        while !done(&self.channels[channel]) {
+            self.pump()?;
+            self.check_silence()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, channel: usize, bytes: &[u8]) -> Result<usize, PortError> {
+        let pending = &mut self.channels[channel].pending;
+        let count = bytes.len().min(MAX_PAYLOAD - pending.len);
+        pending.bytes[pending.len..pending.len + count].copy_from_slice(&bytes[..count]);
+        pending.len += count;
+        if pending.len == MAX_PAYLOAD {
+            self.push_pending(channel)?;
+        }
+        Ok(count)
+    }
+
+    fn read(&mut self, channel: usize, bytes: &mut [u8]) -> Result<usize, PortError> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        for channel in 0..CHANNELS {
+            self.push_pending(channel)?;
+        }
+        self.wait_until(|state| !state.received.is_empty(), channel)?;
+        let state = &mut self.channels[channel];
+        let mut count = 0;
+        for byte in bytes {
+            let Some(next) = state.received.pop_front() else {
+                break;
+            };
+            *byte = next;
+            count += 1;
+        }
+        let room = RECEIVE - state.received.len() >= MAX_PAYLOAD;
+        if state.turned_away && room {
+            state.turned_away = false;
+            let expected = state.expected;
+            self.send_frame(Kind::Again, channel, expected, &[])?;
+        }
+        Ok(count)
+    }
+
+    /// Sends what is held back and waits until the other end has everything; then stays a little, in
+    /// case the other end has missed that its own has come.
+    pub fn finish(&mut self) -> Result<(), PortError> {
+        for channel in 0..CHANNELS {
+            self.push_pending(channel)?;
+            self.wait_until(|state| state.unacknowledged.is_empty(), channel)?;
+        }
+        let linger = self.patience.resend.saturating_mul(3);
+        let mut heard = self.clock.milliseconds();
+        while self.clock.milliseconds().wrapping_sub(heard) < linger {
+            if self.pump()?.is_some() {
+                heard = self.clock.milliseconds();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One channel of a port.
+pub struct Channel<'a, T, C> {
+    port: &'a RefCell<Port<T, C>>,
+    number: usize,
+}
+
+impl<'a, T, C> Channel<'a, T, C> {
+    /// Channel `number` of a port, below [`CHANNELS`].
+    pub fn new(port: &'a RefCell<Port<T, C>>, number: usize) -> Self {
+        Channel {
+            port,
+            number: number.min(CHANNELS - 1),
+        }
+    }
+}
+
+impl<T, C> ErrorType for Channel<'_, T, C> {
+    type Error = PortError;
+}
+
+impl<T: Line, C: Clock> Read for Channel<'_, T, C> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, PortError> {
+        self.port.borrow_mut().read(self.number, bytes)
+    }
+}
+
+impl<T: Line, C: Clock> Write for Channel<'_, T, C> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, PortError> {
+        self.port.borrow_mut().write(self.number, bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), PortError> {
+        self.port.borrow_mut().push_pending(self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gate::bench::Values,
+        link::{Link, Remote, Segment},
+        sharing::Masked,
+    };
+    use bytemuck::TransparentWrapper;
+
+    extern crate std;
+    use std::{
+        collections::VecDeque,
+        convert::Infallible,
+        sync::{Arc, Mutex},
+        thread,
+        time::{Duration, Instant},
+        vec,
+        vec::Vec,
+    };
+
+    /// What a line does to its bytes, in chances of one in 2^16.
+    #[derive(Clone, Copy)]
+    struct Faults {
+        lost: u64,
+        repeated: u64,
+        changed: u64,
+        delayed: u64,
+    }
+
+    const NONE: Faults = Faults {
+        lost: 0,
+        repeated: 0,
+        changed: 0,
+        delayed: 0,
+    };
+
+    type Pipe = Arc<Mutex<VecDeque<(Instant, u8)>>>;
+
+    /// One end of a line that holds `capacity` bytes each way.
+    struct End {
+        outgoing: Pipe,
+        incoming: Pipe,
+        capacity: usize,
+        faults: Faults,
+        chance: Values,
+        /// Everything that was sent.
+        sent: Vec<u8>,
+    }
+
+    fn line(capacity: usize, faults: Faults, seed: u64) -> [End; 2] {
+        let pipes: [Pipe; 2] = Default::default();
+        [0, 1].map(|end| End {
+            outgoing: pipes[end].clone(),
+            incoming: pipes[1 - end].clone(),
+            capacity,
+            faults,
+            chance: Values::new(2 * seed + end as u64),
+            sent: Vec::new(),
+        })
+    }
+
+    impl ErrorType for End {
+        type Error = Infallible;
+    }
+
+    impl ReadReady for End {
+        fn read_ready(&mut self) -> Result<bool, Infallible> {
+            let incoming = self.incoming.lock().unwrap();
+            Ok(incoming
+                .front()
+                .is_some_and(|(at, _)| *at <= Instant::now()))
+        }
+    }
+
+    impl Read for End {
+        fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+            let mut incoming = self.incoming.lock().unwrap();
+            let now = Instant::now();
+            let mut count = 0;
+            while count < bytes.len() && incoming.front().is_some_and(|(at, _)| *at <= now) {
+                bytes[count] = incoming.pop_front().unwrap().1;
+                count += 1;
+            }
+            Ok(count)
+        }
+    }
+
+    impl WriteReady for End {
+        fn write_ready(&mut self) -> Result<bool, Infallible> {
+            Ok(self.outgoing.lock().unwrap().len() < self.capacity)
+        }
+    }
+
+    impl Write for End {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            let mut outgoing = self.outgoing.lock().unwrap();
+            let mut count = 0;
+            while count < bytes.len() && outgoing.len() < self.capacity {
+                let mut byte = bytes[count];
+                count += 1;
+                self.sent.push(byte);
+                let mut happens = |chance: u64| self.chance.word::<u64>() >> 48 < chance;
+                if happens(self.faults.changed) {
+                    byte ^= 0x10;
+                }
+                let late = happens(self.faults.delayed);
+                let at = Instant::now() + Duration::from_millis(if late { 7 } else { 0 });
+                let copies = match (happens(self.faults.lost), happens(self.faults.repeated)) {
+                    (true, _) => 0,
+                    (false, true) => 2,
+                    (false, false) => 1,
+                };
+                for _ in 0..copies {
+                    outgoing.push_back((at, byte));
+                }
+            }
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    struct Real(Instant);
+
+    impl Clock for Real {
+        fn milliseconds(&mut self) -> u32 {
+            self.0.elapsed().as_millis() as u32
+        }
+
+        fn idle(&mut self) {
+            thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    const PATIENCE: Patience = Patience {
+        resend: 15,
+        silence: 5000,
+    };
+
+    fn port(end: End, patience: Patience) -> Port<End, Real> {
+        Port::new(end, Real(Instant::now()), patience)
+    }
+
+    /// Both parties open `count` values over one channel, while the others carry bytes to and fro;
+    /// returns the bytes that each sent on the line.
+    fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8>; 2] {
+        let mut values = Values::new(seed + 77);
+        let secrets: Vec<i64> = (0..count)
+            .map(|_| i64::from(values.word::<u32>() as u16))
+            .collect();
+        let shares = values.share::<u32>(&secrets, 20);
+        let party = |role: crate::Role, end: End, mut share: Vec<u32>| {
+            let mut port = port(end, PATIENCE);
+            match role {
+                crate::Role::P0 => port.start(0x5A5A).unwrap(),
+                crate::Role::P1 => port.accept().unwrap(),
+            }
+            let port = RefCell::new(port);
+            let mut other = Link::new(Channel::new(&port, 1), Remote::Dealer, 0);
+            let mut link = Link::new(Channel::new(&port, 0), Remote::Peer, 0);
+            // More than the other end keeps goes on the second channel before it is read.
+            let mut told = vec![role.index() as u8; 700];
+            if role == crate::Role::P0 {
+                other.send(&told).unwrap();
+                other.flush().unwrap();
+            }
+            let words = Masked::wrap_slice_mut(&mut share);
+            link.open(role, &mut [Segment::words(words, 20)]).unwrap();
+            if role == crate::Role::P1 {
+                other.receive(&mut told).unwrap();
+                assert!(told.iter().all(|&byte| byte == 0));
+            }
+            port.borrow_mut().finish().unwrap();
+            (share, port.into_inner().line.sent)
+        };
+        let [one, two] = line(capacity, faults, seed);
+        let [first, second] = shares;
+        let ((opened, sent), (same, also)) = thread::scope(|scope| {
+            let p0 = scope.spawn(|| party(crate::Role::P0, one, first));
+            let p1 = party(crate::Role::P1, two, second);
+            (p0.join().unwrap(), p1)
+        });
+        assert_eq!(opened, same);
+        for (opened, secret) in opened.iter().zip(secrets) {
+            assert_eq!(i64::from(*opened), secret);
+        }
+        [sent, also]
+    }
+
+    #[test]
+    fn lines_that_hold_few_bytes_never_stall() {
+        for capacity in [64, 7, 1] {
+            exchange(capacity, NONE, 3000, 1);
+        }
+    }
+
+    #[test]
+    fn whatever_the_line_does_the_bytes_arrive() {
+        for (seed, faults) in [
+            Faults { lost: 60, ..NONE },
+            Faults {
+                repeated: 60,
+                ..NONE
+            },
+            Faults {
+                changed: 60,
+                ..NONE
+            },
+            Faults {
+                delayed: 60,
+                ..NONE
+            },
+            Faults {
+                lost: 40,
+                repeated: 40,
+                changed: 40,
+                delayed: 40,
+            },
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for capacity in [4096, 64] {
+                exchange(capacity, faults, 2000, seed as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sent_again_is_identical() {
+        let faults = Faults { lost: 100, ..NONE };
+        for sent in exchange(4096, faults, 2000, 9) {
+            let mut decoder = Decoder::default();
+            let mut seen: Vec<(Head, Vec<u8>)> = Vec::new();
+            let mut again = 0;
+            for byte in sent {
+                let Some((head, payload)) = decoder.push(byte) else {
+                    continue;
+                };
+                if head.kind != Kind::Data {
+                    continue;
+                }
+                match seen.iter().find(|(other, _)| *other == head) {
+                    Some((_, first)) => {
+                        assert_eq!(first, payload);
+                        again += 1;
+                    }
+                    None => seen.push((head, payload.to_vec())),
+                }
+            }
+            assert!(again > 0 && seen.len() > 10);
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_gone_is_told_in_time() {
+        let [one, _gone] = line(1 << 16, NONE, 3);
+        let impatient = Patience {
+            resend: 5,
+            silence: 40,
+        };
+        assert_eq!(port(one, impatient).start(3), Err(PortError::Silent));
+    }
+
+    #[test]
+    fn an_end_that_was_reset_says_so() {
+        let [one, two] = line(1 << 16, NONE, 4);
+        let told = thread::scope(|scope| {
+            let host = scope.spawn(|| {
+                let mut port = port(one, PATIENCE);
+                port.start(8).unwrap();
+                let mut byte = [0];
+                port.write(0, &[1; 500]).unwrap();
+                // The answer never comes: the device has forgotten the session.
+                port.read(0, &mut byte)
+            });
+            let mut device = port(two, PATIENCE);
+            device.accept().unwrap();
+            let Port { line, .. } = device;
+            let mut again = port(line, PATIENCE);
+            while !host.is_finished() {
+                let _ = again.pump();
+            }
+            host.join().unwrap()
+        });
+        assert_eq!(told, Err(PortError::Reset));
+        // And a device in the middle of a session hears of a new one.
+        let [one, two] = line(1 << 16, NONE, 5);
+        let told = thread::scope(|scope| {
+            let device = scope.spawn(|| {
+                let mut port = port(two, PATIENCE);
+                port.accept().unwrap();
+                let told = port.read(0, &mut [0]);
+                port.accept().unwrap();
+                told
+            });
+            let mut host = port(one, PATIENCE);
+            host.start(8).unwrap();
+            host.start(9).unwrap();
+            device.join().unwrap()
+        });
+        assert_eq!(told, Err(PortError::Reset));
+    }
+}

@@ -2,23 +2,18 @@
 //! same thing.
 
 use embedded_io::{Read, Write};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Role,
     link::{Link, LinkError},
+    message::{MessageError, receive, send},
     prg::Key,
     session::Session,
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
 pub const VERSION: u16 = 2;
-
-/// Marks the start of a handshake message: a peer that sends something else is not Ringlet.
-const MAGIC: [u8; 4] = *b"RNGL";
-
-/// The most bytes of a handshake message's body.
-const MAX_BODY: usize = 1024;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,31 +157,20 @@ impl From<Mismatch> for HelloError {
     }
 }
 
+impl From<MessageError> for HelloError {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Link(error) => HelloError::Link(error),
+            MessageError::Foreign => HelloError::Mismatch(Mismatch::Foreign),
+            MessageError::TooLong => HelloError::TooLong,
+        }
+    }
+}
+
 impl From<LinkError> for HelloError {
     fn from(error: LinkError) -> Self {
         HelloError::Link(error)
     }
-}
-
-fn send<T: Read + Write>(link: &mut Link<T>, message: &impl Serialize) -> Result<(), HelloError> {
-    let mut body = [0; MAX_BODY];
-    let body = postcard::to_slice(message, &mut body).map_err(|_| HelloError::TooLong)?;
-    link.send(&MAGIC)?;
-    link.send(&(body.len() as u16).to_le_bytes())?;
-    link.send(body)?;
-    Ok(link.flush()?)
-}
-
-fn receive<T: Read + Write, M: DeserializeOwned>(link: &mut Link<T>) -> Result<M, HelloError> {
-    let mut head = [0; 6];
-    link.receive(&mut head)?;
-    let len = usize::from(u16::from_le_bytes([head[4], head[5]]));
-    if head[..4] != MAGIC || len > MAX_BODY {
-        return Err(Mismatch::Foreign.into());
-    }
-    let mut body = [0; MAX_BODY];
-    link.receive(&mut body[..len])?;
-    postcard::from_bytes(&body[..len]).map_err(|_| Mismatch::Foreign.into())
 }
 
 impl Hello {
@@ -234,7 +218,7 @@ impl Hello {
 
     /// Greets the dealer, which answers once it has heard both parties.
     pub fn announce<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HelloError> {
-        send(link, self)
+        Ok(send(link, self)?)
     }
 
     /// Says what differs between two sessions, if anything.
@@ -301,12 +285,12 @@ pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HelloErro
 
 /// The dealer's answer to a party that may go on.
 pub fn send_key<T: Read + Write>(link: &mut Link<T>, key: &Key) -> Result<(), HelloError> {
-    send(link, &Answer::Key(*key.reveal()))
+    Ok(send(link, &Answer::Key(*key.reveal()))?)
 }
 
 /// The dealer's answer to a party that may not.
 pub fn refuse<T: Read + Write>(link: &mut Link<T>, why: Mismatch) -> Result<(), HelloError> {
-    send(link, &Answer::Refused(why))
+    Ok(send(link, &Answer::Refused(why))?)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod gates;
 pub mod hello;
 pub mod kernel;
 pub mod link;
+pub mod message;
 pub mod meter;
 pub mod model;
 pub mod network;
@@ -32,6 +33,7 @@ pub mod ring;
 pub mod scalar;
 pub mod session;
 pub mod sharing;
+pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod triples;

@@ -18,7 +18,7 @@ use crate::{
     gate::relu::HiddenSign,
     gates::Gates,
     link::LinkError,
-    network::{Activation, MAX_STAGES, Network},
+    network::{Activation, MAX_STAGES, Network, Stage},
     place::{self, Tensors},
     plan::Plan,
     prg::{Key, Prg},
@@ -196,9 +196,9 @@ impl<'a, R: Ring> Party<'a, R> {
     /// Uniform weights whose sum over both parties has variance 2 / fan-in (He et al., 2015); biases
     /// start at zero.
     ///
-    /// Averaging a pool window before ReLU shrinks the variance by up to its area, so there the
-    /// standard deviation is larger by the window's side. A polynomial serves values near its
-    /// interval alone, and gets the smaller ones.
+    /// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
+    /// there the standard deviation is larger by the root of the window's side. Not so before a
+    /// polynomial that another one follows: values past their intervals grow with each.
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
         let fraction = self.session.format.master();
@@ -207,10 +207,13 @@ impl<'a, R: Ring> Party<'a, R> {
             // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
             let square = (3u128 << (2 * fraction)) / stage.linear.fan_in() as u128;
             let divisor = u128::from(stage.divisor);
-            let bound = match stage.activation {
-                Some(Activation::Relu) => (square / divisor).isqrt(),
-                _ => square.isqrt() / divisor,
+            let later = &self.network.stages[index + 1..];
+            let side = if is_polynomial(stage) && later.iter().any(is_polynomial) {
+                1
+            } else {
+                divisor.isqrt()
             };
+            let bound = (square * side).isqrt() / divisor;
             let address = place::first_weights(index);
             for weight in 0..stage.linear.weight_len() {
                 let mut draw = [0u64];
@@ -254,6 +257,10 @@ impl<'a, R: Ring> Party<'a, R> {
         let memory = &self.stages[stage];
         (0..memory.master.len() / 2).map(|index| Share::wrap(memory.master(index)))
     }
+}
+
+fn is_polynomial(stage: &Stage) -> bool {
+    matches!(stage.activation, Some(Activation::Polynomial(_)))
 }
 
 /// The samples that are worked on at a time.

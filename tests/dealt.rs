@@ -21,7 +21,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-fn deal(out: &Path) {
+fn deal(out: &Path, more: &[&str]) {
     let mut arguments = vec![
         "deal",
         "--out",
@@ -32,11 +32,12 @@ fn deal(out: &Path) {
         "p0",
     ];
     arguments.extend(COMMON);
+    arguments.extend(more);
     success(&arguments);
 }
 
 /// Runs both parties, with their ways to a dealer, to a saved model.
-fn model(path: &Path, dealers: [[&str; 2]; 2]) -> Vec<u8> {
+fn model(path: &Path, dealers: [[&str; 2]; 2], more: &[&str]) -> Vec<u8> {
     let meeting = address();
     let ways = [["--listen", &meeting], ["--peer", &meeting]];
     let parties = ["p0", "p1"].map(|role| {
@@ -53,6 +54,7 @@ fn model(path: &Path, dealers: [[&str; 2]; 2]) -> Vec<u8> {
         arguments.extend(ways[index]);
         arguments.extend(dealers[index]);
         arguments.extend(COMMON);
+        arguments.extend(more);
         if role == "p0" {
             arguments.extend(["--save", text(path)]);
         }
@@ -68,16 +70,21 @@ fn model(path: &Path, dealers: [[&str; 2]; 2]) -> Vec<u8> {
 #[test]
 fn files_give_what_the_online_dealer_gives() {
     let dir = tempfile::tempdir().expect("a directory");
-    let out = dir.path().join("dealt");
-    deal(&out);
+    let spdz = ["--protocol", "spdz", "--triples", "seed"];
+    for (name, more) in [("spdz", &spdz[..]), ("exact", &[])] {
+        let out = dir.path().join(name);
+        deal(&out, more);
+        let dealt = ["--dealt", text(&out)];
+        let from_files = model(&dir.path().join("files"), [dealt, dealt], more);
+        let at = address();
+        let dealer = start(&["dealer", "--listen", &at, "--secret-seed", "8"]);
+        let online = ["--dealer", at.as_str()];
+        let from_dealer = model(&dir.path().join("online"), [online, online], more);
+        assert!(end(dealer).0);
+        assert!(from_files == from_dealer, "{name}");
+    }
+    let out = dir.path().join("exact");
     let dealt = ["--dealt", text(&out)];
-    let from_files = model(&dir.path().join("files"), [dealt, dealt]);
-    let at = address();
-    let dealer = start(&["dealer", "--listen", &at, "--secret-seed", "8"]);
-    let online = ["--dealer", at.as_str()];
-    let from_dealer = model(&dir.path().join("online"), [online, online]);
-    assert!(end(dealer).0);
-    assert!(from_files == from_dealer);
 
     // Now the files are used, and say so.
     for role in ["p0", "p1"] {
@@ -108,7 +115,7 @@ fn files_give_what_the_online_dealer_gives() {
 #[test]
 fn sizes_are_what_the_plan_says() {
     let dir = tempfile::tempdir().expect("a directory");
-    deal(dir.path());
+    deal(dir.path(), &[]);
     let plan: Value =
         serde_json::from_str(&success(&["plan", "--batch", "20", "--json"])).expect("JSON");
     let each = plan["dealer_bytes_p1"].as_u64().expect("a number");
@@ -129,7 +136,7 @@ fn sizes_are_what_the_plan_says() {
 fn damaged_foreign_and_unequal_files_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let whole = dir.path().join("whole");
-    deal(&whole);
+    deal(&whole, &[]);
     let bytes = fs::read(whole.join("p1.dealt")).expect("a file");
     let other = dir.path().join("other");
     fs::create_dir(&other).expect("a directory");

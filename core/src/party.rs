@@ -113,7 +113,7 @@ struct StageMemory<'a, R> {
     operand: &'a mut [R],
     sign: HiddenSign<'a, R>,
     /// What a polynomial keeps opened for its way back.
-    kept: &'a mut [u64],
+    kept: &'a mut [Public<u64>],
 }
 
 /// One computing party of a session.
@@ -168,7 +168,7 @@ impl<'a, R: Ring> Party<'a, R> {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
                     shares: Share::wrap_slice_mut(arena.take(lengths.hide)),
                 },
-                kept: arena.take(lengths.kept),
+                kept: Public::wrap_slice_mut(arena.take(lengths.kept)),
             });
         }
         let lengths = Lengths::new::<R>(gates, network, rows);

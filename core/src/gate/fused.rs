@@ -15,7 +15,7 @@ use crate::{
     polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
     prg::Address,
     ring::{Ring, Word, step_down},
-    sharing::{Masked, Share},
+    sharing::{Masked, Public, Share},
 };
 
 use super::{
@@ -277,12 +277,13 @@ impl Fused {
         at: At,
         [rows, len]: [usize; 2],
         x: &mut [Share<R>],
-        kept: &mut [u64],
+        kept: &mut [Public<u64>],
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let there = self.there();
         let lift = there.lift(self.from);
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
+        let kept = Public::peel_slice_mut(kept);
         for group in groups(at, rows, len) {
             let x = &mut x[group.range()];
             lift.conceal::<u128, R, O>(cx, at.wire(MASK), group.stream, x);
@@ -331,12 +332,13 @@ impl Fused {
         [at, forward]: [At; 2],
         [rows, len]: [usize; 2],
         dy: &mut [Share<R>],
-        kept: &[u64],
+        kept: &[Public<u64>],
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let back = self.back();
         let (lift, gradient) = (back.lift(self.from), back.lift(self.gradient));
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
+        let kept = Public::peel_slice(kept);
         for group in groups(at, rows, len) {
             let dy = &mut dy[group.range()];
             gradient.conceal::<u128, R, O>(cx, at.wire(GRADIENT), group.stream, dy);

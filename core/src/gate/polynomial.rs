@@ -7,7 +7,7 @@ use crate::{
     link::LinkError,
     polynomial::{COEFFICIENT_FRACTION, Polynomial},
     ring::Ring,
-    sharing::Share,
+    sharing::{Public, Share},
     triples::Triples,
 };
 
@@ -194,7 +194,7 @@ impl PolynomialGate {
         at: At,
         shape: [usize; 2],
         x: &mut [Share<R>],
-        kept: &mut [u64],
+        kept: &mut [Public<u64>],
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         match self.way {
@@ -210,7 +210,7 @@ impl PolynomialGate {
         places: [At; 2],
         shape: [usize; 2],
         dy: &mut [Share<R>],
-        kept: &mut [u64],
+        kept: &mut [Public<u64>],
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         match self.way {

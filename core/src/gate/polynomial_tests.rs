@@ -12,7 +12,7 @@ use crate::{
     link::Segment,
     polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
     ring::{Ring, Word, signed},
-    sharing::{Masked, Share},
+    sharing::{Masked, Public, Share},
     triples::Triples,
 };
 
@@ -143,7 +143,7 @@ fn worst_at<R: Ring>(
         },
         |cx| {
             let (mut y, mut g) = (mine(cx.role(), &x), mine(cx.role(), &dy));
-            let mut kept = vec![0; rows * len * gate.kept()];
+            let mut kept = vec![Public::default(); rows * len * gate.kept()];
             let mut scratch = vec![0; gate.scratch_len(rows, len)];
             let shares = Share::wrap_slice_mut(&mut y);
             gate.forward(cx, AT, [rows, len], shares, &mut kept, &mut scratch)?;

@@ -9,7 +9,7 @@ use crate::{
     link::{LinkError, Segment},
     polynomial::COEFFICIENT_FRACTION,
     ring::{Ring, Word, step_down},
-    sharing::{Masked, Share},
+    sharing::{Masked, Public, Share},
 };
 
 use super::{Chain, LEFT, LEFT_CARRY, RIGHT, RIGHT_CARRY, parts, wire};
@@ -63,7 +63,7 @@ impl Chain {
         at: At,
         [rows, len]: [usize; 2],
         x: &mut [Share<R>],
-        kept: &mut [u64],
+        kept: &mut [Public<u64>],
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
@@ -77,7 +77,7 @@ impl Chain {
             self.polynomial.terms(),
             [rows, len],
             &mut buffers,
-            kept,
+            Public::peel_slice_mut(kept),
         )?;
         let role = cx.role();
         for (x, &sum) in x.iter_mut().zip(buffers.sum.iter()) {
@@ -212,10 +212,11 @@ impl Chain {
         [at, forward]: [At; 2],
         [rows, len]: [usize; 2],
         dy: &mut [Share<R>],
-        kept: &mut [u64],
+        kept: &mut [Public<u64>],
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
+        let kept = Public::peel_slice_mut(kept);
         let buffers = &mut Buffers::new(scratch, rows * len);
         if !self.reuse {
             self.prepare_derivative(cx, [at, forward], [rows, len], kept, buffers)?;

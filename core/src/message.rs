@@ -53,6 +53,24 @@ pub(crate) fn send<T: Read + Write>(
     Ok(link.flush()?)
 }
 
+/// Passes one message on, whatever it says.
+pub fn pass_on<A: Read + Write, B: Read + Write>(
+    from: &mut Link<A>,
+    to: &mut Link<B>,
+) -> Result<(), MessageError> {
+    let mut head = [0; 6];
+    from.receive(&mut head)?;
+    let len = usize::from(u16::from_le_bytes([head[4], head[5]]));
+    if head[..4] != MAGIC || len > MAX_BODY {
+        return Err(MessageError::Foreign);
+    }
+    let mut body = [0; MAX_BODY];
+    from.receive(&mut body[..len])?;
+    to.send(&head)?;
+    to.send(&body[..len])?;
+    Ok(to.flush()?)
+}
+
 /// Waits for a message.
 pub(crate) fn receive<T: Read + Write, M: DeserializeOwned>(
     link: &mut Link<T>,

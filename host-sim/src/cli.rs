@@ -30,6 +30,9 @@ pub enum Command {
     Dealer(DealerArgs),
     /// Do the dealer's work ahead of time, into files for both parties.
     Deal(Box<DealArgs>),
+    /// Make images of samples for devices.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Print what a run will cost, without running it.
     Plan(Box<PlanArgs>),
     /// Print what an iteration costs by each protocol, side by side, and write it as CSV and as a chart.
@@ -248,7 +251,8 @@ pub struct PartyArgs {
         required_unless_present = "peer"
     )]
     pub listen: Option<String>,
-    /// Reach the peer at this address (host:port).
+    /// Reach the peer at this address (host:port), or a device that is P0 at serial:PATH,
+    /// serial:PATH?baud=N or pty:PATH.
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Option<String>,
     /// Reach the dealer at this address (host:port).
@@ -300,6 +304,30 @@ pub struct DealArgs {
     /// Derive the keys from a seed: for tests alone.
     #[arg(long, hide = true)]
     pub secret_seed: Option<u64>,
+}
+
+/// What `data` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataCommand {
+    /// Pack training images and their labels for a device's flash.
+    Pack(PackArgs),
+}
+
+/// Options of `data pack`.
+#[derive(Clone, Debug, Args)]
+pub struct PackArgs {
+    /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The first image.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first: usize,
+    /// The number of images; all from the first on when left out.
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }
 
 /// Options of `dealer`.

@@ -4,6 +4,7 @@ use ringlet_core::{
     fixed::FormatError,
     hello::{HelloError, Mismatch, Parameter},
     link::LinkError,
+    message::MessageError,
     party::RunError,
     session::SessionError,
 };
@@ -106,6 +107,12 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Order => "give both the same --seed",
         Parameter::Receiver => "give both the same --reveal-to",
         Parameter::Dealt => "give both the files of one dealt session, or one dealer",
+    }
+}
+
+impl From<MessageError> for Failure {
+    fn from(error: MessageError) -> Self {
+        HelloError::from(error).into()
     }
 }
 

@@ -28,6 +28,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         }
         Some(Command::Deal(args)) => command::deal::run(&args),
         Some(Command::Compare(args)) => command::compare::run(&args),
+        Some(Command::Data(command)) => command::data::run(&command),
         Some(Command::Plan(args)) => console::print(&command::plan::run(&args)?),
     }
 }

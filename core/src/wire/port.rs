@@ -167,6 +167,11 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
     }
 
+    /// Number of the session; 0 while there is none.
+    pub fn session(&self) -> u16 {
+        self.session
+    }
+
     /// Waits for the other end to begin a session, for as long as it takes.
     pub fn accept(&mut self) -> Result<(), PortError> {
         self.reset(0);

@@ -1,8 +1,10 @@
 //! The commands, one file each, and the simulation that two of them run.
 
 pub mod compare;
+pub mod data;
 pub mod deal;
 pub mod dealer;
+mod device;
 pub mod party;
 pub mod plan;
 pub mod simulation;

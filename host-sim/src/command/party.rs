@@ -14,11 +14,15 @@ use ringlet_core::{
     meter::Meter,
     network::Network,
     party::Unwatched,
+    prg::Key,
     ring::Ring,
     session::Session,
 };
 
-use super::dealer::{UNBOUNDED, broken, hear, listen};
+use super::{
+    dealer::{UNBOUNDED, broken, hear, listen},
+    device::{introduce, plug_in},
+};
 use crate::{
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
@@ -28,6 +32,7 @@ use crate::{
     error::Failure,
     event::Event,
     links::{
+        serial::Plug,
         tcp::{TcpEnd, connect},
         waited::Waited,
     },
@@ -114,6 +119,102 @@ impl Run<'_> {
             )),
         }
     }
+
+    /// Trains once everyone has met; `waited` is what waiting for the peer and the dealer takes.
+    fn train<R: Ring, P: Read + Write, D: Read + Write>(
+        self,
+        network: &Network,
+        key: Key,
+        (peer, dealer): (Link<P>, Link<D>),
+        waited: [Waited; 2],
+    ) -> Result<(), Failure> {
+        let (args, role, session) = (self.args, self.role, self.session);
+        let setup = PartySetup {
+            session,
+            network,
+            role,
+            secret: Secrets::new(args.process.secret_seed).first_weights(role)?,
+            key,
+            simulated: args.process.supervised,
+        };
+        let mut data = OwnImages::new(self.images, network.classes);
+        let start = Instant::now();
+        if args.process.supervised {
+            let emit = |event| supervision::send(io::stdout(), &event);
+            run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
+            return Ok(());
+        }
+        let report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
+        let report = RefCell::new(report);
+        let sums = RefCell::new(Meter::default());
+        let emit = |event| record(&report, &sums, (session, network), role, start, event);
+        let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
+        report.borrow().finish();
+        if let (Some(values), Some(path)) = (revealed, &args.output.save) {
+            let parameters: Vec<Parameters> = network
+                .stages
+                .iter()
+                .zip(&values)
+                .map(|(stage, values)| Parameters::decode(stage, session.format, values))
+                .collect();
+            save(path, &session.model, network, &parameters)?;
+            console::line(&format!("{role}: the model is in {}", path.display()))?;
+        }
+        let total = sums.borrow().total();
+        console::line(&format!(
+            "{role}: done; sent {} to the peer in {} rounds, received {} of corrections",
+            bytes(total.online_bytes),
+            total.rounds,
+            bytes(total.dealer_bytes)
+        ))?;
+        console::print(&time_table(&[Spent {
+            name: if role == Role::P0 { "p0" } else { "p1" },
+            total: start.elapsed(),
+            peer: waited[0].total(),
+            dealer: waited[1].total(),
+        }]))?;
+        Ok(())
+    }
+    /// Trains beside a device that is P0.
+    fn beside_device<R: Ring>(self, plug: &Plug, network: Network) -> Result<(), Failure> {
+        let args = self.args;
+        let address = match (&args.dealer, self.role) {
+            (Some(address), Role::P1) => address,
+            (_, Role::P0) => {
+                return Err(Failure::new("the device is P0", "give --role p1"));
+            }
+            (None, _) => {
+                return Err(Failure::new(
+                    "the device gets its key from a dealer",
+                    "give --dealer",
+                ));
+            }
+        };
+        let patience = Duration::from_secs(args.process.wait);
+        let shape = args.process.shape.shape()?;
+        let link = || {
+            let stream = reach(address, "the dealer", "--dealer", patience)?;
+            let end = TcpEnd::free(stream, shape).map_err(broken)?;
+            end.set_patience(2 * patience).map_err(broken)?;
+            Ok::<_, Failure>(Link::new(end, Remote::Dealer, UNBOUNDED))
+        };
+        let port = plug_in(plug, Duration::from_secs(args.idle))?;
+        console::line(&format!(
+            "{}: the device at {} answers",
+            self.role, plug.path
+        ))?;
+        let (mut relay, mut dealer) = (link()?, link()?);
+        let hello = Hello::new(self.role, self.session);
+        let (peer, key) = introduce(&port, &hello, &mut relay, &mut dealer)?;
+        let idle = Duration::from_secs(args.idle);
+        dealer.transport().set_patience(idle).map_err(broken)?;
+        let waited = [Waited::default(), dealer.transport().waited()];
+        self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;
+        // The device has everything only when the line says so.
+        port.borrow_mut().finish().map_err(|error| {
+            Failure::new(format!("the device left early: {error}"), "look at its log")
+        })
+    }
 }
 
 fn reach(
@@ -134,8 +235,11 @@ impl InRing for Run<'_> {
     type Output = ();
 
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
+        let plug = self.args.peer.as_deref().map(Plug::parse).transpose()?;
+        if let Some(plug) = plug.flatten() {
+            return self.beside_device::<R>(&plug, network);
+        }
         let (args, role, session) = (self.args, self.role, self.session);
-        let secrets = Secrets::new(args.process.secret_seed);
         let patience = Duration::from_secs(args.process.wait);
         let shape = args.process.shape.shape()?;
         // Without a dealer everything is in the file, which is checked before anyone is met.
@@ -181,51 +285,7 @@ impl InRing for Run<'_> {
             }
         };
 
-        let setup = PartySetup {
-            session,
-            network: &network,
-            role,
-            secret: secrets.first_weights(role)?,
-            key,
-            simulated: args.process.supervised,
-        };
-        let mut data = OwnImages::new(self.images, network.classes);
-        let start = Instant::now();
-        if args.process.supervised {
-            let emit = |event| supervision::send(io::stdout(), &event);
-            run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
-            return Ok(());
-        }
-        let report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
-        let report = RefCell::new(report);
-        let sums = RefCell::new(Meter::default());
-        let emit = |event| record(&report, &sums, (session, &network), role, start, event);
-        let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
-        report.borrow().finish();
-        if let (Some(values), Some(path)) = (revealed, &args.output.save) {
-            let parameters: Vec<Parameters> = network
-                .stages
-                .iter()
-                .zip(&values)
-                .map(|(stage, values)| Parameters::decode(stage, session.format, values))
-                .collect();
-            save(path, &session.model, &network, &parameters)?;
-            console::line(&format!("{role}: the model is in {}", path.display()))?;
-        }
-        let total = sums.borrow().total();
-        console::line(&format!(
-            "{role}: done; sent {} to the peer in {} rounds, received {} of corrections",
-            bytes(total.online_bytes),
-            total.rounds,
-            bytes(total.dealer_bytes)
-        ))?;
-        console::print(&time_table(&[Spent {
-            name: if role == Role::P0 { "p0" } else { "p1" },
-            total: start.elapsed(),
-            peer: waited[0].total(),
-            dealer: waited[1].total(),
-        }]))?;
-        Ok(())
+        self.train::<R, _, _>(&network, key, (peer, dealer), waited)
     }
 }
 

@@ -1,0 +1,158 @@
+//! P0 on a device: what all boards share. A board brings a line, a clock, memory, its samples in flash and a
+//! secret of its own, and serves one session after another.
+
+#![no_std]
+
+use core::cell::RefCell;
+
+use ringlet_core::{
+    Role,
+    desk::Desk,
+    hello::{Hello, HelloError, receive_hello, receive_key},
+    link::{Link, Remote},
+    message::MessageError,
+    network::Network,
+    party::{Party, RunError, Unwatched},
+    plan::Plan,
+    prg::{Address, Key, Prg},
+    session::Session,
+    store::Store,
+    wire::{
+        control::{Status, channel, tell},
+        port::{Channel, Clock, Line, Port, PortError},
+    },
+};
+
+/// The ring that devices compute in: one multiply-accumulate instruction.
+pub type Ring = u32;
+
+/// What a board gives a party to work in.
+pub struct Memory<'a> {
+    /// The arena; a plan says how large it has to be.
+    pub arena: &'a mut [u64],
+    /// Where the other party's opened samples are kept; none if it owns none.
+    pub opened: &'a mut [Ring],
+}
+
+/// Why a session ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The device told the host that it will not run the session.
+    Refused(Status),
+    /// The line, or whoever is at its other end.
+    Port(PortError),
+    /// The roles do not fit together, or one is gone.
+    Hello(HelloError),
+    /// The run itself.
+    Run(RunError),
+}
+
+impl From<PortError> for Stopped {
+    fn from(error: PortError) -> Self {
+        Stopped::Port(error)
+    }
+}
+
+impl From<HelloError> for Stopped {
+    fn from(error: HelloError) -> Self {
+        Stopped::Hello(error)
+    }
+}
+
+impl From<MessageError> for Stopped {
+    fn from(error: MessageError) -> Self {
+        Stopped::Hello(error.into())
+    }
+}
+
+impl From<RunError> for Stopped {
+    fn from(error: RunError) -> Self {
+        Stopped::Run(error)
+    }
+}
+
+/// Waits for a host to begin a session and runs it to its end. `root` is the device's own secret, from
+/// which each session's is drawn.
+pub fn serve<T: Line, C: Clock>(
+    port: &RefCell<Port<T, C>>,
+    store: Option<Store<'_>>,
+    root: &Key,
+    memory: Memory<'_>,
+) -> Result<(), Stopped> {
+    port.borrow_mut().accept()?;
+    let number = port.borrow().session();
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    let session = receive_hello(&mut control)?.session;
+    let (network, mut store) = match examine(&session, store, &memory) {
+        Ok(ready) => ready,
+        Err(status) => {
+            tell(&mut control, &status)?;
+            port.borrow_mut().finish()?;
+            return Err(Stopped::Refused(status));
+        }
+    };
+    tell(&mut control, &Status::Ready)?;
+
+    let mut peer = Link::new(Channel::new(port, channel::PEER), Remote::Peer, 0);
+    let mut dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Dealer, 0);
+    let hello = Hello::new(Role::P0, &session);
+    hello.announce(&mut dealer)?;
+    hello.meet_peer(&mut peer)?;
+    let key = receive_key(&mut dealer)?;
+    let secret = session_secret(root, number);
+    let Memory { arena, opened } = memory;
+    let mut party = Party::<Ring>::new(&session, &network, Role::P0, &secret, arena, opened)?;
+    let mut desk = Desk::new(Role::P0, key, peer, dealer);
+    for iteration in 0..session.iterations() {
+        party.iterate(&mut desk, iteration, &mut store, &mut Unwatched)?;
+    }
+    party.reveal(&mut desk, |_, _| {})?;
+    Ok(port.borrow_mut().finish()?)
+}
+
+/// Whether this device can run the session: the network, and the samples that it will train on.
+fn examine<'a>(
+    session: &Session,
+    store: Option<Store<'a>>,
+    memory: &Memory<'_>,
+) -> Result<(Network, Store<'a>), Status> {
+    if session.format.ring != Ring::BITS {
+        return Err(Status::Ring(Ring::BITS));
+    }
+    let network = session.check::<Ring>().map_err(|_| Status::Unsound)?;
+    let plan = Plan::new(session, &network);
+    let needed = [
+        8 * plan.arena_words::<Ring>(Role::P0),
+        4 * plan.opened_data_words(Role::P0),
+    ];
+    let given = [8 * memory.arena.len(), 4 * memory.opened.len()];
+    for (needed, given) in needed.into_iter().zip(given) {
+        if needed > given {
+            let [needed, given] = [needed, given].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            return Err(Status::Memory { needed, given });
+        }
+    }
+    let store = store.ok_or(Status::NoSamples)?;
+    if session.samples[0] != store.len() {
+        return Err(Status::Samples {
+            asked: session.samples[0],
+            stored: store.len(),
+        });
+    }
+    if session.model.input != store.shape() {
+        return Err(Status::Shape(store.shape()));
+    }
+    Ok((network, store))
+}
+
+/// A session's own secret, for its part of the first weights.
+fn session_secret(root: &Key, number: u16) -> Key {
+    let mut bytes = [0u8; Key::LEN];
+    let address = Address {
+        iteration: number.into(),
+        gate: 0,
+        wire: 0,
+    };
+    Prg::new(root.clone()).fill(address, 0, &mut bytes);
+    Key::new(bytes)
+}

@@ -1,0 +1,80 @@
+//! `ringlet party --peer serial:...`: P1 beside a device that is P0. The device has one line, so this process
+//! passes on what the device and the dealer say to each other: a greeting and a key.
+
+use std::{cell::RefCell, time::Duration};
+
+use embedded_io::{Read, Write};
+use ringlet_core::{
+    hello::{Hello, receive_key},
+    link::{Link, Remote},
+    message::pass_on,
+    prg::Key,
+    wire::{
+        control::{Status, channel, hear},
+        port::{Channel, Patience, Port},
+    },
+};
+
+use crate::{
+    error::Failure,
+    links::serial::{LineClock, Plug, SerialLine},
+};
+
+/// A device's port, shared by its channels.
+pub(super) type DevicePort = RefCell<Port<SerialLine, LineClock>>;
+
+/// One channel to a device.
+pub(super) type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
+
+/// Milliseconds after which frames are sent again.
+const RESEND: u32 = 500;
+
+/// Opens the line and begins a session on it.
+pub(super) fn plug_in(plug: &Plug, wait: Duration) -> Result<DevicePort, Failure> {
+    let line = plug.open()?;
+    let clock = line.clock();
+    let silence = wait.as_millis().try_into().unwrap_or(u32::MAX);
+    let patience = Patience {
+        resend: RESEND,
+        silence,
+    };
+    let mut number = [0; 2];
+    getrandom::fill(&mut number).map_err(|error| {
+        Failure::new(
+            format!("the operating system gives no random numbers: {error}"),
+            "",
+        )
+    })?;
+    let mut port = Port::new(line, clock, patience);
+    port.start(u16::from_le_bytes(number)).map_err(|error| {
+        Failure::new(
+            format!("the device at {} does not answer: {error}", plug.path),
+            "check that it runs Ringlet's firmware, and the speed of the line",
+        )
+    })?;
+    Ok(RefCell::new(port))
+}
+
+/// Tells the device the session, and makes everyone known to everyone: the device to the dealer over
+/// `relay`, this party to the dealer over `dealer`, and both parties to each other. Returns the link to
+/// the device and this party's key.
+pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
+    port: &'a DevicePort,
+    hello: &Hello,
+    relay: &mut Link<T>,
+    dealer: &mut Link<D>,
+) -> Result<(Link<DeviceChannel<'a>>, Key), Failure> {
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    hello.announce(&mut control)?;
+    match hear(&mut control)? {
+        Status::Ready => {}
+        refusal => return Err(Failure::new(refusal.to_string(), "choose other options")),
+    }
+    let mut to_dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0);
+    pass_on(&mut to_dealer, relay)?;
+    hello.announce(dealer)?;
+    let mut peer = Link::new(Channel::new(port, channel::PEER), Remote::Peer, 0);
+    hello.meet_peer(&mut peer)?;
+    pass_on(relay, &mut to_dealer)?;
+    Ok((peer, receive_key(dealer)?))
+}

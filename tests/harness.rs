@@ -120,7 +120,7 @@ pub fn start(arguments: &[&str]) -> std::process::Child {
 
 /// How a process ended: whether well, and what it said.
 pub fn end(mut child: std::process::Child) -> (bool, String, String) {
-    wait_until("a process", Duration::from_secs(60), || {
+    wait_until("a process", Duration::from_secs(180), || {
         child.try_wait().expect("a child").is_some()
     });
     let output = child.wait_with_output().expect("its output");

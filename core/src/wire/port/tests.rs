@@ -1,0 +1,306 @@
+//! Ports on lines that hold few bytes and lose, repeat, damage and delay them.
+
+use super::*;
+use crate::{
+    gate::bench::Values,
+    link::{Link, Remote, Segment},
+    sharing::Masked,
+};
+use bytemuck::TransparentWrapper;
+
+extern crate std;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+    vec,
+    vec::Vec,
+};
+
+/// What a line does to its bytes, in chances of one in 2^16.
+#[derive(Clone, Copy)]
+struct Faults {
+    lost: u64,
+    repeated: u64,
+    changed: u64,
+    delayed: u64,
+}
+
+const NONE: Faults = Faults {
+    lost: 0,
+    repeated: 0,
+    changed: 0,
+    delayed: 0,
+};
+
+type Pipe = Arc<Mutex<VecDeque<(Instant, u8)>>>;
+
+/// One end of a line that holds `capacity` bytes each way.
+struct End {
+    outgoing: Pipe,
+    incoming: Pipe,
+    capacity: usize,
+    faults: Faults,
+    chance: Values,
+    /// Everything that was sent.
+    sent: Vec<u8>,
+}
+
+fn line(capacity: usize, faults: Faults, seed: u64) -> [End; 2] {
+    let pipes: [Pipe; 2] = Default::default();
+    [0, 1].map(|end| End {
+        outgoing: pipes[end].clone(),
+        incoming: pipes[1 - end].clone(),
+        capacity,
+        faults,
+        chance: Values::new(2 * seed + end as u64),
+        sent: Vec::new(),
+    })
+}
+
+impl ErrorType for End {
+    type Error = Infallible;
+}
+
+impl ReadReady for End {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        let incoming = self.incoming.lock().unwrap();
+        Ok(incoming
+            .front()
+            .is_some_and(|(at, _)| *at <= Instant::now()))
+    }
+}
+
+impl Read for End {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        let mut incoming = self.incoming.lock().unwrap();
+        let now = Instant::now();
+        let mut count = 0;
+        while count < bytes.len() && incoming.front().is_some_and(|(at, _)| *at <= now) {
+            bytes[count] = incoming.pop_front().unwrap().1;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl WriteReady for End {
+    fn write_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(self.outgoing.lock().unwrap().len() < self.capacity)
+    }
+}
+
+impl Write for End {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        let mut outgoing = self.outgoing.lock().unwrap();
+        let mut count = 0;
+        while count < bytes.len() && outgoing.len() < self.capacity {
+            let mut byte = bytes[count];
+            count += 1;
+            self.sent.push(byte);
+            let mut happens = |chance: u64| self.chance.word::<u64>() >> 48 < chance;
+            if happens(self.faults.changed) {
+                byte ^= 0x10;
+            }
+            let late = happens(self.faults.delayed);
+            let at = Instant::now() + Duration::from_millis(if late { 7 } else { 0 });
+            let copies = match (happens(self.faults.lost), happens(self.faults.repeated)) {
+                (true, _) => 0,
+                (false, true) => 2,
+                (false, false) => 1,
+            };
+            for _ in 0..copies {
+                outgoing.push_back((at, byte));
+            }
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+struct Real(Instant);
+
+impl Clock for Real {
+    fn milliseconds(&mut self) -> u32 {
+        self.0.elapsed().as_millis() as u32
+    }
+
+    fn idle(&mut self) {
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+const PATIENCE: Patience = Patience {
+    resend: 15,
+    silence: 5000,
+};
+
+fn port(end: End, patience: Patience) -> Port<End, Real> {
+    Port::new(end, Real(Instant::now()), patience)
+}
+
+/// Both parties open `count` values over one channel, while the others carry bytes to and fro;
+/// returns the bytes that each sent on the line.
+fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8>; 2] {
+    let mut values = Values::new(seed + 77);
+    let secrets: Vec<i64> = (0..count)
+        .map(|_| i64::from(values.word::<u32>() as u16))
+        .collect();
+    let shares = values.share::<u32>(&secrets, 20);
+    let party = |role: crate::Role, end: End, mut share: Vec<u32>| {
+        let mut port = port(end, PATIENCE);
+        match role {
+            crate::Role::P0 => port.start(0x5A5A).unwrap(),
+            crate::Role::P1 => port.accept().unwrap(),
+        }
+        let port = RefCell::new(port);
+        let mut other = Link::new(Channel::new(&port, 1), Remote::Dealer, 0);
+        let mut link = Link::new(Channel::new(&port, 0), Remote::Peer, 0);
+        // More than the other end keeps goes on the second channel before it is read.
+        let mut told = vec![role.index() as u8; 700];
+        if role == crate::Role::P0 {
+            other.send(&told).unwrap();
+            other.flush().unwrap();
+        }
+        let words = Masked::wrap_slice_mut(&mut share);
+        link.open(role, &mut [Segment::words(words, 20)]).unwrap();
+        if role == crate::Role::P1 {
+            other.receive(&mut told).unwrap();
+            assert!(told.iter().all(|&byte| byte == 0));
+        }
+        port.borrow_mut().finish().unwrap();
+        (share, port.into_inner().line.sent)
+    };
+    let [one, two] = line(capacity, faults, seed);
+    let [first, second] = shares;
+    let ((opened, sent), (same, also)) = thread::scope(|scope| {
+        let p0 = scope.spawn(|| party(crate::Role::P0, one, first));
+        let p1 = party(crate::Role::P1, two, second);
+        (p0.join().unwrap(), p1)
+    });
+    assert_eq!(opened, same);
+    for (opened, secret) in opened.iter().zip(secrets) {
+        assert_eq!(i64::from(*opened), secret);
+    }
+    [sent, also]
+}
+
+#[test]
+fn lines_that_hold_few_bytes_never_stall() {
+    for capacity in [64, 7, 1] {
+        exchange(capacity, NONE, 3000, 1);
+    }
+}
+
+#[test]
+fn whatever_the_line_does_the_bytes_arrive() {
+    for (seed, faults) in [
+        Faults { lost: 60, ..NONE },
+        Faults {
+            repeated: 60,
+            ..NONE
+        },
+        Faults {
+            changed: 60,
+            ..NONE
+        },
+        Faults {
+            delayed: 60,
+            ..NONE
+        },
+        Faults {
+            lost: 40,
+            repeated: 40,
+            changed: 40,
+            delayed: 40,
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for capacity in [4096, 64] {
+            exchange(capacity, faults, 2000, seed as u64);
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_again_is_identical() {
+    let faults = Faults { lost: 100, ..NONE };
+    for sent in exchange(4096, faults, 2000, 9) {
+        let mut decoder = Decoder::default();
+        let mut seen: Vec<(Head, Vec<u8>)> = Vec::new();
+        let mut again = 0;
+        for byte in sent {
+            let Some((head, payload)) = decoder.push(byte) else {
+                continue;
+            };
+            if head.kind != Kind::Data {
+                continue;
+            }
+            match seen.iter().find(|(other, _)| *other == head) {
+                Some((_, first)) => {
+                    assert_eq!(first, payload);
+                    again += 1;
+                }
+                None => seen.push((head, payload.to_vec())),
+            }
+        }
+        assert!(again > 0 && seen.len() > 10);
+    }
+}
+
+#[test]
+fn an_end_that_is_gone_is_told_in_time() {
+    let [one, _gone] = line(1 << 16, NONE, 3);
+    let impatient = Patience {
+        resend: 5,
+        silence: 40,
+    };
+    assert_eq!(port(one, impatient).start(3), Err(PortError::Silent));
+}
+
+#[test]
+fn an_end_that_was_reset_says_so() {
+    let [one, two] = line(1 << 16, NONE, 4);
+    let told = thread::scope(|scope| {
+        let host = scope.spawn(|| {
+            let mut port = port(one, PATIENCE);
+            port.start(8).unwrap();
+            let mut byte = [0];
+            port.write(0, &[1; 500]).unwrap();
+            // The answer never comes: the device has forgotten the session.
+            port.read(0, &mut byte)
+        });
+        let mut device = port(two, PATIENCE);
+        device.accept().unwrap();
+        let Port { line, .. } = device;
+        let mut again = port(line, PATIENCE);
+        while !host.is_finished() {
+            let _ = again.pump();
+        }
+        host.join().unwrap()
+    });
+    assert_eq!(told, Err(PortError::Reset));
+    // And a device in the middle of a session hears of a new one.
+    let [one, two] = line(1 << 16, NONE, 5);
+    let told = thread::scope(|scope| {
+        let device = scope.spawn(|| {
+            let mut port = port(two, PATIENCE);
+            port.accept().unwrap();
+            let told = port.read(0, &mut [0]);
+            port.accept().unwrap();
+            told
+        });
+        let mut host = port(one, PATIENCE);
+        host.start(8).unwrap();
+        host.start(9).unwrap();
+        device.join().unwrap()
+    });
+    assert_eq!(told, Err(PortError::Reset));
+}

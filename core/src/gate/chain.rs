@@ -207,8 +207,7 @@ impl Chain {
                 let mut masks = [0u128; LANES];
                 let masks = &mut masks[..group.lanes];
                 let wires = [wire(forward, 1, LEFT), wire(at, 1, LEFT_CARRY)];
-                x.masks(cx, wires[0], group.stream, masks);
-                x.deal_lifted(cx, wires[0], wires[1], group.stream, masks)?;
+                x.deal_opened(cx, wires, group.stream, masks)?;
             }
         }
         for number in 1..terms as u32 - 1 {
@@ -217,15 +216,13 @@ impl Chain {
                 let (mut a, mut b) = ([0u128; LANES], [0u128; LANES]);
                 let (a, b) = (&mut a[..group.lanes], &mut b[..group.lanes]);
                 let wires = [wire(at, number, LEFT), wire(at, number, LEFT_CARRY)];
-                left.masks(cx, wires[0], group.stream, a);
-                left.deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
+                left.deal_opened(cx, wires, group.stream, a)?;
                 if self.reuse && number == 1 {
                     self.square().deal(cx, parts(at, number), group.stream, a)?;
                     continue;
                 }
                 let wires = self.right_wires(at, number);
-                x.masks(cx, wires[0], group.stream, b);
-                x.deal_lifted(cx, wires[0], wires[1], group.stream, b)?;
+                x.deal_opened(cx, wires, group.stream, b)?;
                 self.cross(left, x)
                     .deal(cx, parts(at, number), group.stream, a, b)?;
             }
@@ -264,12 +261,10 @@ impl Chain {
             let (mut a, mut b) = ([0u128; LANES], [0u128; LANES]);
             let (a, b) = (&mut a[..group.lanes], &mut b[..group.lanes]);
             let wires = [wire(at, degree, RIGHT), wire(at, degree, RIGHT_CARRY)];
-            gradient.masks(cx, wires[0], group.stream, b);
-            gradient.deal_lifted(cx, wires[0], wires[1], group.stream, b)?;
+            gradient.deal_opened(cx, wires, group.stream, b)?;
             if let Some(left) = left {
                 let wires = [wire(at, degree, LEFT), wire(at, degree, LEFT_CARRY)];
-                left.masks(cx, wires[0], group.stream, a);
-                left.deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
+                left.deal_opened(cx, wires, group.stream, a)?;
                 self.cross(left, gradient)
                     .deal(cx, parts(at, degree), group.stream, a, b)?;
                 continue;
@@ -277,8 +272,7 @@ impl Chain {
             for number in 1..degree {
                 let power = self.power(number);
                 let wires = [wire(forward, number, LEFT), wire(at, number, LEFT_CARRY)];
-                power.masks(cx, wires[0], group.stream, a);
-                power.deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
+                power.deal_opened(cx, wires, group.stream, a)?;
                 self.cross(power, gradient)
                     .deal(cx, parts(at, number), group.stream, a, b)?;
             }

@@ -232,8 +232,7 @@ impl Fused {
             let mut masks = [0u128; LANES];
             let masks = &mut masks[..group.lanes];
             let wires = [at.wire(MASK), at.wire(CARRY)];
-            lift.masks(cx, wires[0], group.stream, masks);
-            lift.deal_lifted(cx, wires[0], wires[1], group.stream, masks)?;
+            lift.deal_opened(cx, wires, group.stream, masks)?;
             there
                 .dealt()
                 .deal(cx, power_wire(at), group.stream, masks)?;
@@ -256,11 +255,9 @@ impl Fused {
             let (mut a, mut b) = ([0u128; LANES], [0u128; LANES]);
             let (a, b) = (&mut a[..group.lanes], &mut b[..group.lanes]);
             let wires = [forward.wire(MASK), at.wire(CARRY)];
-            x.masks(cx, wires[0], group.stream, a);
-            x.deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
+            x.deal_opened(cx, wires, group.stream, a)?;
             let wires = [at.wire(GRADIENT), at.wire(GRADIENT_CARRY)];
-            dy.masks(cx, wires[0], group.stream, b);
-            dy.deal_lifted(cx, wires[0], wires[1], group.stream, b)?;
+            dy.deal_opened(cx, wires, group.stream, b)?;
             let dealt = back.dealt();
             dealt.deal(cx, power_wire(at), group.stream, a)?;
             let others = (&*b, self.gradient);

@@ -225,6 +225,18 @@ pub(crate) struct Opened<W> {
 }
 
 impl Lift {
+    /// The dealer's side of [`Lift::opened`]; leaves the masks of the group in `masks`.
+    pub(crate) fn deal_opened<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        [wire, carry_wire]: [Address; 2],
+        first: u64,
+        masks: &mut [W],
+    ) -> Result<(), LinkError> {
+        self.masks(cx, wire, first, masks);
+        self.deal_lifted(cx, wire, carry_wire, first, masks)
+    }
+
     /// Takes apart the openings `e` of one group, with masks and carries from these wires.
     pub(crate) fn opened<W: Word, V: Word, O: Online>(
         self,

@@ -89,17 +89,13 @@ impl Multiply {
             };
             let mut c = [W::ZERO; 1];
             let first = here.row * LANES as u64;
-            self.factor().masks(cx, at.wire(FACTOR), first, &mut c);
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
-            self.factor()
-                .deal_lifted(cx, wires[0], wires[1], first, &c)?;
+            self.factor().deal_opened(cx, wires, first, &mut c)?;
             for group in groups(here, 1, len) {
                 let mut a = [W::ZERO; LANES];
                 let a = &mut a[..group.lanes];
-                self.value().masks(cx, at.wire(VALUE), group.stream, a);
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
-                self.value()
-                    .deal_lifted(cx, wires[0], wires[1], group.stream, a)?;
+                self.value().deal_opened(cx, wires, group.stream, a)?;
                 let factors = [c[0]; LANES];
                 self.cross().deal(
                     cx,

@@ -203,10 +203,8 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
                     let (mut left_masks, mut right_masks) = ([0u128; LANES], [0u128; LANES]);
                     let left_masks = &mut left_masks[..group.lanes];
                     let right_masks = &mut right_masks[..group.lanes];
-                    lift(left).masks(cx, a, first, left_masks);
-                    lift(left).deal_lifted(cx, a, a_carry, first, left_masks)?;
-                    lift(right).masks(cx, b, first, right_masks);
-                    lift(right).deal_lifted(cx, b, b_carry, first, right_masks)?;
+                    lift(left).deal_opened(cx, [a, a_carry], first, left_masks)?;
+                    lift(right).deal_opened(cx, [b, b_carry], first, right_masks)?;
                     cross.deal(cx, cross_wires, first, left_masks, right_masks)?;
                     square.deal(cx, square_wires, first, left_masks)?;
                 }
@@ -368,10 +366,9 @@ fn what_cannot_fit_is_found_before_it_runs() {
     assert!(PolynomialGate::new(relu8(), coarse, Triples::Seed, 0).fits());
 }
 
-/// Ten million values over the whole contract, each under masks of its own: minutes, so it runs when it is
-/// asked for.
+/// Ten million values over the whole contract, each under masks of its own.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes a minute; the continuous checks run it"]
 fn no_polynomial_of_ten_million_errs_by_more_than_a_unit() {
     let direct = Format::direct(12).unwrap();
     for seed in 0..50 {

@@ -197,8 +197,8 @@ impl<'a, R: Ring> Party<'a, R> {
     /// start at zero.
     ///
     /// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
-    /// there the standard deviation is larger by the root of the window's side. Not so before a
-    /// polynomial that another one follows: values past their intervals grow with each.
+    /// there the standard deviation is larger by the window's side. Before a polynomial only by the
+    /// root of it, and not at all if another one follows: values past their intervals grow with each.
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
         let fraction = self.session.format.master();
@@ -208,12 +208,12 @@ impl<'a, R: Ring> Party<'a, R> {
             let square = (3u128 << (2 * fraction)) / stage.linear.fan_in() as u128;
             let divisor = u128::from(stage.divisor);
             let later = &self.network.stages[index + 1..];
-            let side = if is_polynomial(stage) && later.iter().any(is_polynomial) {
-                1
-            } else {
-                divisor.isqrt()
+            let gain = match (is_polynomial(stage), later.iter().any(is_polynomial)) {
+                (false, _) => divisor,
+                (true, false) => divisor.isqrt(),
+                (true, true) => 1,
             };
-            let bound = (square * side).isqrt() / divisor;
+            let bound = (square * gain).isqrt() / divisor;
             let address = place::first_weights(index);
             for weight in 0..stage.linear.weight_len() {
                 let mut draw = [0u64];

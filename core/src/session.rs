@@ -51,8 +51,12 @@ const MAX_BATCH: u32 = 1 << 20;
 /// The most values of a tensor of one micro-batch.
 const MAX_MICRO_BATCH_VALUES: u64 = 1 << 28;
 
-/// Power of two by which gradients are scaled up, so that small ones stay above one unit.
+/// The greatest power of two by which gradients are scaled up, so that small ones stay above one unit.
 const GRADIENT_EXPONENT: i32 = 5;
+
+/// Bits of the range contract, before the binary point, that scaled gradients have for themselves: a
+/// gradient of the mean loss stays below 4.
+const GRADIENT_RANGE_BITS: i32 = 2;
 
 /// Why a session cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -312,7 +316,8 @@ impl Session {
     /// weights sums is larger by the divisor, and has to meet the same range contract.
     fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
         let given_up = network.stages[stage..].iter().map(Stage::divisor_bits);
-        GRADIENT_EXPONENT - given_up.max().unwrap_or(0) as i32
+        let range = self.format.narrow() as i32 - 2 - self.format.fraction as i32;
+        GRADIENT_EXPONENT.min(range - GRADIENT_RANGE_BITS) - given_up.max().unwrap_or(0) as i32
     }
 
     /// Power of two at which the gradient by the logits is scaled, beside the fraction bits: each

@@ -11,15 +11,15 @@ use crate::{
 
 /// Lengths of a party's buffers for one stage, in elements.
 pub(crate) struct StageLengths {
-    /// Words of the ring, two for each parameter.
-    pub master: usize,
+    /// One word for each parameter.
+    pub weights: usize,
+    /// Bytes of the parameters below those words.
+    pub fine: usize,
     /// One word for each parameter.
     pub velocity: usize,
-    /// Opened weights.
-    pub weights: usize,
     /// Weights as they are opened again.
     pub weights_again: usize,
-    /// The opened input of the stage.
+    /// The input of the stage.
     pub operand: usize,
     /// Bytes of the masked signs.
     pub sign: usize,
@@ -31,8 +31,8 @@ pub(crate) struct StageLengths {
 
 /// Lengths of a party's buffers, in elements.
 pub(crate) struct Lengths {
-    /// Gradients; there are two such buffers.
-    pub gradient: usize,
+    /// Gradients: of the last stage and every second before it, and of the others.
+    pub gradients: [usize; 2],
     /// 64-bit words of scratch.
     pub scratch: usize,
     /// Samples of a micro-batch.
@@ -54,9 +54,9 @@ impl StageLengths {
         };
         let before = stage.entering_len().max(stage.linear.input_len());
         StageLengths {
-            master: 2 * stage.parameters(),
+            weights: stage.parameters(),
+            fine: stage.parameters() * session.format.fine() as usize / 8,
             velocity: stage.parameters(),
-            weights: stage.linear.weight_len(),
             weights_again: weights_again_len(session, stage),
             operand: rows * before.max(stage.operand_len()),
             kept: rows * out * kept,
@@ -72,9 +72,8 @@ impl StageLengths {
     pub fn words<R: Ring>(&self) -> usize {
         let ring = size_of::<R>();
         [
-            self.master,
-            self.velocity,
             self.weights,
+            self.velocity,
             self.weights_again,
             self.operand,
             self.hide,
@@ -82,25 +81,20 @@ impl StageLengths {
         .map(|len| words(len, ring))
         .iter()
         .sum::<usize>()
+            + words(self.fine, 1)
             + words(self.sign, 1)
             + self.kept
     }
 }
 
 impl Lengths {
-    pub fn new<R: Ring>(gates: Gates, network: &Network, rows: usize) -> Self {
-        let mut gradient = 0;
+    pub fn new<R: Ring>(gates: Gates, network: &Network, rows: usize, role: Role) -> Self {
         let mut scratch = 2 * words(network.input_len(), 1);
-        for (index, stage) in network.stages.iter().enumerate() {
+        for stage in &network.stages {
             let out = stage.linear.output_len();
-            gradient = gradient.max(rows * out).max(rows * stage.product_len());
-            if index > 0 {
-                gradient = gradient.max(rows * stage.entering_len());
-                gradient = gradient.max(rows * stage.operand_len());
-            }
             let ring = size_of::<R>();
             let (product, rows_each) = stage.product();
-            let bilinear = words(Bilinear(product).scratch_len(rows * rows_each), ring);
+            let bilinear = words(Bilinear(product).scratch_len(role, rows * rows_each), ring);
             let activation = match stage.activation {
                 Some(Activation::Relu) => words(gates.relu::<R>().scratch_len(rows, out), 1),
                 Some(Activation::Polynomial(polynomial)) => {
@@ -113,15 +107,41 @@ impl Lengths {
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
         Lengths {
-            gradient,
+            gradients: gradients(network).map(|len| rows * len),
             scratch: scratch.max(gates.softmax.scratch_len(rows)),
             samples: rows,
         }
     }
 
     pub fn words<R: Ring>(&self) -> usize {
-        2 * words(self.gradient, size_of::<R>()) + self.scratch + words(self.samples, 4)
+        let gradients = self.gradients.map(|len| words(len, size_of::<R>()));
+        gradients[0] + gradients[1] + self.scratch + words(self.samples, 4)
     }
+}
+
+/// Values of the two gradient buffers, per sample. On the way back a gradient by a stage's input is made in
+/// one from the gradient by its output in the other, in turns. Stages that are unrolled or pool their
+/// input change places more often, and need room for everything in both.
+fn gradients(network: &Network) -> [usize; 2] {
+    let mut lengths = [0; 2];
+    for (step, stage) in network.stages.iter().rev().enumerate() {
+        let turn = &mut lengths[step % 2];
+        *turn = stage.linear.output_len().max(*turn);
+    }
+    let regular = |stage: &Stage| !stage.unrolled && stage.pooled_input.is_none();
+    if network.stages.iter().all(regular) {
+        return lengths;
+    }
+    let most = |(index, stage): (usize, &Stage)| {
+        let before = match index {
+            0 => 0,
+            _ => stage.entering_len().max(stage.operand_len()),
+        };
+        stage.product_len().max(before)
+    };
+    let most = network.stages.iter().enumerate().map(most).max();
+    let most = most.unwrap_or(0).max(lengths[0]).max(lengths[1]);
+    [most; 2]
 }
 
 /// Weights of a stage that are opened again for the gradient by its input.

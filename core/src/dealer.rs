@@ -9,13 +9,18 @@ use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
     buffers::{dealer_scratch, weights_again_len},
-    gate::{Offline, bilinear::Bilinear, softmax::Tables, tensor::whole_masks},
+    gate::{
+        Offline,
+        bilinear::Bilinear,
+        softmax::Tables,
+        tensor::{Masks, whole_masks},
+    },
     gates::Gates,
     link::{Link, LinkError},
     network::{Activation, MAX_STAGES, Network},
     place::{self, Product, Tensors, Use},
     plan::Plan,
-    prg::{Key, Prg},
+    prg::{Address, Key, Prg},
     ring::Ring,
     session::{Batch, Session},
 };
@@ -59,11 +64,37 @@ impl<T: Read + Write> Offline for Supply<T> {
 /// The dealer's buffers for one stage.
 struct StageMemory<'a, R> {
     /// Masks of the weights.
-    weights: &'a mut [R],
+    weights: WeightMasks<'a, R>,
     /// Masks of the weights as they are opened again, if they are.
-    weights_again: &'a mut [R],
+    weights_again: WeightMasks<'a, R>,
     /// Products of masks, summed over the batch, for the gradient by the weights.
     gradient: &'a mut [R],
+}
+
+/// Masks of weights: P1's part, and both parts together.
+struct WeightMasks<'a, R> {
+    second: &'a mut [R],
+    sum: &'a mut [R],
+}
+
+impl<'a, R: Ring> WeightMasks<'a, R> {
+    fn take(arena: &mut Arena<'a>, len: usize) -> Self {
+        WeightMasks {
+            second: arena.take(len),
+            sum: arena.take(len),
+        }
+    }
+
+    fn fill(&mut self, cx: &impl Offline, mask: Address) {
+        whole_masks(cx, mask, self.second, self.sum);
+    }
+
+    fn masks(&self) -> Masks<'_, R> {
+        Masks {
+            second: self.second,
+            sum: self.sum,
+        }
+    }
 }
 
 /// The dealer of a session.
@@ -90,8 +121,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
         let mut stages = Vec::new();
         for stage in &network.stages {
             let _ = stages.push(StageMemory {
-                weights: arena.take(stage.linear.weight_len()),
-                weights_again: arena.take(weights_again_len(session, stage)),
+                weights: WeightMasks::take(&mut arena, stage.linear.weight_len()),
+                weights_again: WeightMasks::take(&mut arena, weights_again_len(session, stage)),
                 gradient: arena.take(stage.linear.weight_len()),
             });
         }
@@ -117,9 +148,9 @@ impl<'a, R: Ring> Dealer<'a, R> {
         let batch = self.session.batch(iteration);
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = place::address(iteration, index, Use::Weights);
-            whole_masks(supply, mask, memory.weights);
+            memory.weights.fill(supply, mask);
             let mask = place::address(iteration, index, Use::WeightsAgain);
-            whole_masks(supply, mask, memory.weights_again);
+            memory.weights_again.fill(supply, mask);
             memory.gradient.fill(R::ZERO);
         }
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
@@ -178,7 +209,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 supply,
                 tensors.span(index, Product::Forward),
                 tensors.operand(index, Product::Forward),
-                self.stages[index].weights,
+                self.stages[index].weights.masks(),
                 scratch,
             )?;
             if index == last {
@@ -237,11 +268,11 @@ impl<'a, R: Ring> Dealer<'a, R> {
             let span = tensors.span(index, Product::InputGradient);
             let dy = tensors.gradient(index, Product::InputGradient);
             let weights = if self.session.triples.reuse() {
-                &*memory.weights
+                &memory.weights
             } else {
-                &*memory.weights_again
+                &memory.weights_again
             };
-            gate.deal_input_gradient(supply, span, dy, weights, scratch)?;
+            gate.deal_input_gradient(supply, span, dy, weights.masks(), scratch)?;
             self.activation_back(supply, batch, [first, rows as u32], index - 1)?;
         }
         Ok(())

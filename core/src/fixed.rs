@@ -127,23 +127,24 @@ impl Format {
         self.ring - self.weights
     }
 
-    /// Bits of the ring in which the master weights live: 2L, or L where they are multiplied as they
-    /// are.
-    pub const fn wide(self) -> u32 {
+    /// Bits by which master weights are finer than the weights that are multiplied: three quarters of L,
+    /// which are whole bytes, or none where they are multiplied as they are.
+    pub const fn fine(self) -> u32 {
         if self.is_direct() {
-            self.ring
+            0
         } else {
-            2 * self.ring
+            self.ring / 4 * 3
         }
+    }
+
+    /// Bits of the ring in which the master weights live: those of an operand, and the fine ones.
+    pub const fn wide(self) -> u32 {
+        self.ring + self.fine()
     }
 
     /// Fraction bits of the master weights.
     pub const fn master(self) -> u32 {
-        if self.is_direct() {
-            self.weights
-        } else {
-            3 * self.fraction
-        }
+        self.weights + self.fine()
     }
 
     /// Fraction bits of what an update takes off the master weights, before the rate: the velocity's,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -345,7 +345,7 @@ mod tests {
         let hello = Hello::new(Role::P0, &session());
         let bytes = bytes_of(|link| hello.announce(link).unwrap(), 35);
         let body = [
-            2, 0, // version, role
+            3, 0, // version, role
             1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
             32, 12, 12, 2, // format, fused triples
             0xAC, 0x02, 2, // samples, 300 as a varint
@@ -384,8 +384,8 @@ mod tests {
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
         let mut newer = whole.clone();
-        newer[6] = 3;
-        assert_eq!(hear(newer), Err(Mismatch::Version(3).into()));
+        newer[6] = 4;
+        assert_eq!(hear(newer), Err(Mismatch::Version(4).into()));
         assert_eq!(
             hear(b"GET / HTTP/1.1".to_vec()),
             Err(Mismatch::Foreign.into())

@@ -15,6 +15,7 @@ use crate::{
     buffers::{Lengths, StageLengths},
     data::{Data, DataError},
     desk::Desk,
+    fixed::Format,
     gate::relu::HiddenSign,
     gates::Gates,
     link::LinkError,
@@ -100,16 +101,17 @@ impl<R> Watch<R> for Unwatched {
 
 /// A party's buffers for one stage.
 struct StageMemory<'a, R> {
-    /// Shares of the weights, divided by the stage's divisor, then of the biases, at the master weights'
-    /// scale: low words, then high words.
-    master: &'a mut [Share<R>],
+    /// The weights, divided by the stage's divisor, then the biases: the upper words of shares of the
+    /// master weights. From its opening to the update a weight stands here as it is held, for P0 its
+    /// share again.
+    weights: &'a mut [R],
+    /// The bytes of those shares below, parameter by parameter.
+    fine: &'a mut [u8],
     /// Shares at scale 2f in Z_2^L: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
-    /// The opened weights.
-    weights: &'a mut [Public<R>],
     /// The weights as they are opened again, if they are.
-    weights_again: &'a mut [Public<R>],
-    /// Shares of what enters the stage, then its opening.
+    weights_again: &'a mut [R],
+    /// Shares of what enters the stage, then its opening as it is held.
     operand: &'a mut [R],
     sign: HiddenSign<'a, R>,
     /// What a polynomial keeps opened for its way back.
@@ -123,8 +125,10 @@ pub struct Party<'a, R: Ring> {
     network: &'a Network,
     gates: Gates,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
+    /// The gradient, and where the next one is made; they change places.
     front: &'a mut [R],
     back: &'a mut [R],
+    swapped: bool,
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
     opened_data: &'a mut [Public<R>],
@@ -159,10 +163,10 @@ impl<'a, R: Ring> Party<'a, R> {
         for stage in &network.stages {
             let lengths = StageLengths::new(session, gates, stage, rows, role);
             let _ = stages.push(StageMemory {
-                master: Share::wrap_slice_mut(arena.take(lengths.master)),
+                weights: arena.take(lengths.weights),
+                fine: arena.take(lengths.fine),
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
-                weights: Public::wrap_slice_mut(arena.take(lengths.weights)),
-                weights_again: Public::wrap_slice_mut(arena.take(lengths.weights_again)),
+                weights_again: arena.take(lengths.weights_again),
                 operand: arena.take(lengths.operand),
                 sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
@@ -171,15 +175,16 @@ impl<'a, R: Ring> Party<'a, R> {
                 kept: Public::wrap_slice_mut(arena.take(lengths.kept)),
             });
         }
-        let lengths = Lengths::new::<R>(gates, network, rows);
+        let lengths = Lengths::new::<R>(gates, network, rows, role);
         let mut party = Party {
             role,
             session,
             network,
             gates,
             stages,
-            front: arena.take(lengths.gradient),
-            back: arena.take(lengths.gradient),
+            front: arena.take(lengths.gradients[0]),
+            back: arena.take(lengths.gradients[1]),
+            swapped: false,
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
             opened_data: Public::wrap_slice_mut(opened_data),
@@ -197,11 +202,16 @@ impl<'a, R: Ring> Party<'a, R> {
     /// start at zero.
     ///
     /// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
-    /// there the standard deviation is larger by the window's side. Before a polynomial only by the
-    /// root of it, and not at all if another one follows: values past their intervals grow with each.
+    /// there the standard deviation is larger by the window's side. Neighbours have much in common, so
+    /// where several stages pool, or a polynomial follows, only by the root of it: logits have to keep the
+    /// range contract. Before a polynomial that another one follows not at all: values past their
+    /// intervals grow with each.
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
-        let fraction = self.session.format.master();
+        let format = self.session.format;
+        // Finer bits than these stay zero.
+        let fraction = format.master().min(60);
+        let pooled = self.network.stages.iter().filter(|s| s.divisor > 1).count();
         for (index, (stage, memory)) in self.network.stages.iter().zip(&mut self.stages).enumerate()
         {
             // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
@@ -209,9 +219,9 @@ impl<'a, R: Ring> Party<'a, R> {
             let divisor = u128::from(stage.divisor);
             let later = &self.network.stages[index + 1..];
             let gain = match (is_polynomial(stage), later.iter().any(is_polynomial)) {
-                (false, _) => divisor,
-                (true, false) => divisor.isqrt(),
                 (true, true) => 1,
+                (false, _) if pooled == 1 => divisor,
+                _ => divisor.isqrt(),
             };
             let bound = (square * gain).isqrt() / divisor;
             let address = place::first_weights(index);
@@ -219,7 +229,8 @@ impl<'a, R: Ring> Party<'a, R> {
                 let mut draw = [0u64];
                 prg.fill(address, weight as u64, &mut draw);
                 let value = (i128::from(draw[0] as i64) * bound as i128) >> 63;
-                memory.set_master(weight, R::Wide::from_u128(value as u128));
+                let value = value << (format.master() - fraction);
+                memory.set_share(format, weight, R::Wide::from_u128(value as u128));
                 draw.zeroize();
             }
         }
@@ -235,6 +246,7 @@ impl<'a, R: Ring> Party<'a, R> {
     ) -> Result<Batch, RunError> {
         let batch = self.session.batch(iteration);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
+            self.begin_with_the_same_buffer();
             let rows = rows as usize;
             self.session
                 .batch_samples(batch, first, &mut self.samples[..rows]);
@@ -250,12 +262,28 @@ impl<'a, R: Ring> Party<'a, R> {
     }
 
     /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
-    /// biases, at scale 3f in Z_2^2L.
+    /// biases, at [`Format::master`] fraction bits in Z_2^[`Format::wide`]; between iterations.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
+    /// [`Format::master`]: crate::fixed::Format::master
+    /// [`Format::wide`]: crate::fixed::Format::wide
     pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
-        let memory = &self.stages[stage];
-        (0..memory.master.len() / 2).map(|index| Share::wrap(memory.master(index)))
+        let (memory, format) = (&self.stages[stage], self.session.format);
+        (0..memory.weights.len()).map(move |index| Share::wrap(memory.share(format, index)))
+    }
+
+    /// Gradients begin in the longer of the two buffers or in the shorter one, always in the same: they
+    /// are as long as the gradients that land in them.
+    fn begin_with_the_same_buffer(&mut self) {
+        if self.swapped {
+            self.swap();
+        }
+    }
+
+    /// The gradient that has been made takes the place of the one that it was made from.
+    fn swap(&mut self) {
+        core::mem::swap(&mut self.front, &mut self.back);
+        self.swapped = !self.swapped;
     }
 }
 
@@ -290,31 +318,45 @@ impl Micro {
     }
 }
 
-/// A master weight out of its two words.
-fn master_word<R: Ring>(master: &[Share<R>], index: usize) -> R::Wide {
-    let words = Share::peel_slice(master);
-    let (low, high) = words.split_at(words.len() / 2);
-    let high: R::Wide = high[index].cast();
-    low[index].cast::<R::Wide>().plus(high.left(R::BITS))
-}
-
 impl<R: Ring> StageMemory<'_, R> {
-    fn master(&self, index: usize) -> R::Wide {
-        master_word(self.master, index)
+    /// This party's share of a master weight or bias.
+    fn share(&self, format: Format, index: usize) -> R::Wide {
+        let bytes = format.fine() as usize / 8;
+        let mut low = [0; 8];
+        low[..bytes].copy_from_slice(&self.fine[index * bytes..][..bytes]);
+        let high: R::Wide = self.weights[index].cast();
+        high.left(format.fine())
+            .plus(R::Wide::from_u64(u64::from_le_bytes(low)))
     }
 
-    fn set_master(&mut self, index: usize, value: R::Wide) {
-        let words = Share::peel_slice_mut(self.master);
-        let (low, high) = words.split_at_mut(words.len() / 2);
-        low[index] = value.cast();
-        high[index] = value.right(R::BITS).cast();
+    fn set_share(&mut self, format: Format, index: usize, value: R::Wide) {
+        let bytes = format.fine() as usize / 8;
+        let low = value.to_u64().to_le_bytes();
+        self.fine[index * bytes..][..bytes].copy_from_slice(&low[..bytes]);
+        self.weights[index] = value.right(format.fine()).cast();
+    }
+
+    /// What a share's lower bytes add to the free step down of the whole share to its upper word: P1's
+    /// share is negative, so what it drops counts upwards.
+    fn carry(&self, role: Role, format: Format, index: usize) -> R {
+        let bytes = format.fine() as usize / 8;
+        let low = &self.fine[index * bytes..][..bytes];
+        let any = low.iter().fold(0, |any, &byte| any | u64::from(byte));
+        // 1 if any bit is set, without a branch on it.
+        let carry = (any + 0xFF) >> 8;
+        R::from_u64(match role {
+            Role::P0 => 0,
+            Role::P1 => carry,
+        })
     }
 }
 
 impl<R: Ring> Drop for Party<'_, R> {
     fn drop(&mut self) {
         for memory in &mut self.stages {
-            memory.master.zeroize();
+            memory.weights.zeroize();
+            memory.fine.zeroize();
+            memory.weights_again.zeroize();
             memory.velocity.zeroize();
             memory.operand.zeroize();
             memory.sign.shares.zeroize();

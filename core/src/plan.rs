@@ -315,7 +315,7 @@ impl<'a> Plan<'a> {
             StageLengths::new(self.session, self.gates, stage, rows, role).words::<R>()
         };
         stages.iter().map(stage_words).sum::<usize>()
-            + Lengths::new::<R>(self.gates, self.network, rows).words::<R>()
+            + Lengths::new::<R>(self.gates, self.network, rows, role).words::<R>()
     }
 
     /// Words of the ring that a party needs to keep the openings of the other's samples.
@@ -332,8 +332,8 @@ impl<'a> Plan<'a> {
         let rows = self.session.micro_batch as usize;
         let ring = size_of::<R>();
         let stage_words = |stage: &Stage| {
-            2 * words(stage.linear.weight_len(), ring)
-                + words(weights_again_len(self.session, stage), ring)
+            3 * words(stage.linear.weight_len(), ring)
+                + 2 * words(weights_again_len(self.session, stage), ring)
         };
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()

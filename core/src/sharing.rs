@@ -66,6 +66,12 @@ impl<W> Share<W> {
 #[repr(transparent)]
 pub struct Masked<W>(W);
 
+/// A value of an opened tensor as a party holds it from then on: P1 the opening E = X + A, and P0 the share
+/// E - A0 of X, which makes the other's share -A1.
+#[derive(Clone, Copy, Default, TransparentWrapper)]
+#[repr(transparent)]
+pub struct Held<W>(W);
+
 /// A value that both parties know.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq, TransparentWrapper)]
 #[repr(transparent)]

@@ -59,7 +59,7 @@ pub struct Parameters<T = f32> {
 }
 
 impl<T: Real> Parameters<T> {
-    /// Reads a stage's revealed parameters, weights then biases, at scale 3f in Z_2^2L.
+    /// Reads a stage's revealed parameters, weights then biases, at the master weights' scale and in their ring.
     pub fn decode(stage: &Stage, format: Format, values: &[u128]) -> Self {
         let unused = 128 - format.wide();
         let scale = (2f64).powi(-(format.master() as i32));

@@ -1,11 +1,12 @@
 //! Bilinear: matrix product and convolution, forward and both gradients, with average pooling folded
 //! in.
 //!
-//! For openings E = X + A and F = W + B, with C = map(A, B) dealt:
-//! map(X, W) = map(E, F) - map(E, B) - map(A, F) + C. P0 computes map(E, F - B0) - map(A0, F) + C0 and
-//! P1 computes -map(E, B1) - map(A1, F) + C1: two plain products each. The correction is one word for
-//! each *output* element, after pooling. Masks belong to tensors, so a tensor that several products
-//! read is opened once.
+//! For openings E = X + A and F = W + B: map(X, W) = map(E, F) - map(E, B) - map(A, F) + map(A, B).
+//! P0 takes map(E - A0, F - B0) + C0 = map(E, F) - map(E, B0) - map(A0, F) + map(A0, B0) + C0: one plain
+//! product of the shares that it has held since the openings, without a mask in sight. P1 takes
+//! C1 - map(E, B1) - map(A1, F). So the dealt C is map(A, B) - map(A0, B0) = map(A0, B1) + map(A1, B).
+//! The correction is one word for each *output* element, after pooling. Masks belong to tensors, so a tensor
+//! that several products read is opened once.
 
 use bytemuck::TransparentWrapper;
 
@@ -14,33 +15,15 @@ use crate::{
     cost::{Cost, LANES},
     kernel::linear::Linear,
     link::LinkError,
-    prg::Address,
+    prg::{Address, Prg},
     ring::Ring,
-    sharing::{Public, Share},
+    sharing::{Held, Share},
 };
 
 use super::{
     Offline, Online, deal, dealt,
-    tensor::{RowMask, Rows, Whole, mask_sum},
+    tensor::{Masks, RowMask, Rows, Whole, mask_parts, negate, row_masks},
 };
-
-/// This party's share of an operand from its opening and the party's mask share, in place of the
-/// latter: the opening counts for P0 alone.
-fn share_of<R: Ring>(role: Role, opened: &[Public<R>], mask: &mut [R]) {
-    let public = match role {
-        Role::P0 => R::MAX,
-        Role::P1 => R::ZERO,
-    };
-    for (mask, opened) in mask.iter_mut().zip(Public::peel_slice(opened)) {
-        *mask = opened.and(public).minus(*mask);
-    }
-}
-
-fn negate<R: Ring>(words: &mut [R]) {
-    for word in words {
-        *word = word.negated();
-    }
-}
 
 /// Adds this party's shares of dealt words, `first` of the stream on.
 pub(crate) fn add_dealt<R: Ring, O: Online>(
@@ -93,20 +76,35 @@ impl Bilinear {
         self.0.block().min(rows)
     }
 
+    /// The blocks of `rows` rows: the first row of each, and their number.
+    fn blocks(self, rows: usize) -> impl Iterator<Item = [usize; 2]> {
+        let block = self.block(rows).max(1);
+        (0..rows)
+            .step_by(block)
+            .map(move |row| [row, block.min(rows - row)])
+    }
+
     /// Words of scratch that a party needs for any of the three products on `rows` samples.
-    pub fn scratch_len(self, rows: usize) -> usize {
-        let block = self.block(rows);
-        let forward = self.0.weight_len() + block * self.0.input_len();
-        let input = 2 * self.0.weight_len() + block * self.0.output_len();
-        let weight = block * (self.0.input_len() + self.0.output_len());
-        self.0.scratch_len() + forward.max(input).max(weight)
+    pub fn scratch_len(self, role: Role, rows: usize) -> usize {
+        let (weights, block) = (self.0.weight_len(), self.block(rows));
+        let (input, output) = (self.0.input_len(), self.0.output_len());
+        let products = match role {
+            Role::P0 => weights,
+            Role::P1 => (weights + block * input)
+                .max(2 * weights + block * output)
+                .max(block * (input + output)),
+        };
+        self.0.scratch_len() + products
     }
 
     /// Words of scratch that the dealer needs.
     pub fn dealer_scratch_len(self, rows: usize) -> usize {
-        let block = self.block(rows);
-        let rows = 2 * block * (self.0.input_len() + self.0.output_len());
-        self.0.scratch_len() + self.0.weight_len() + rows
+        let (weights, block) = (self.0.weight_len(), self.block(rows));
+        let (input, output) = (self.0.input_len(), self.0.output_len());
+        let forward = block * (2 * input + output);
+        let back = 2 * weights + block * (2 * output + input);
+        let gradient = 2 * block * (input + output);
+        self.0.scratch_len() + forward.max(back).max(gradient)
     }
 
     /// Corrections of [`Bilinear::forward`] in a ring of `bits` bits; the tensors pay for openings.
@@ -134,30 +132,26 @@ impl Bilinear {
         out: &mut [Share<R>],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
-        let Span {
-            product,
-            first,
-            rows,
-        } = span;
-        let (input, output) = (self.0.input_len(), self.0.output_len());
+        let (input, output, rows) = (self.0.input_len(), self.0.output_len(), span.rows);
         let out = &mut Share::peel_slice_mut(out)[..rows * output];
         out.fill(R::ZERO);
-        add_dealt(cx, product, first * output as u64, out)?;
-        let (w_share, scratch) = scratch.split_at_mut(self.0.weight_len());
-        cx.prg().fill(w.mask, 0, w_share);
-        share_of(cx.role(), w.opened, w_share);
-        let (left, scratch) = scratch.split_at_mut(self.block(rows) * input);
-        let opened = Public::peel_slice(x.opened);
-        for row in (0..rows).step_by(self.block(rows)) {
-            let count = self.block(rows).min(rows - row);
+        add_dealt(cx, span.product, span.first * output as u64, out)?;
+        let (e, f) = (Held::peel_slice(x.held), Held::peel_slice(w.held));
+        if cx.role() == Role::P0 {
+            self.0.forward(rows, e, f, out, scratch);
+            return Ok(());
+        }
+        let (b, scratch) = scratch.split_at_mut(self.0.weight_len());
+        cx.prg().fill(w.mask, 0, b);
+        negate(b);
+        let (a, scratch) = scratch.split_at_mut(self.block(rows) * input);
+        for [row, count] in self.blocks(rows) {
             let out = &mut out[row * output..][..count * output];
-            let e = &opened[row * input..][..count * input];
-            self.0.forward(count, e, w_share, out, scratch);
-            let left = &mut left[..count * input];
-            if x.mask.fill(cx.prg(), cx.role(), [row, count], input, left) {
-                negate(left);
-                let f = Public::peel_slice(w.opened);
-                self.0.forward(count, left, f, out, scratch);
+            self.0
+                .forward(count, &e[row * input..][..count * input], b, out, scratch);
+            let a = &mut a[..count * input];
+            if negated_masks(cx.prg(), x.mask, [row, count], input, a) {
+                self.0.forward(count, a, f, out, scratch);
             }
         }
         Ok(())
@@ -169,27 +163,26 @@ impl Bilinear {
         cx: &mut D,
         span: Span,
         x: RowMask<'_>,
-        w: &[R],
+        w: Masks<'_, R>,
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
-        let Span {
-            product,
-            first,
-            rows,
-        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
-        let block = self.block(rows);
-        let (a, scratch) = scratch.split_at_mut(block * input);
-        let (other, scratch) = scratch.split_at_mut(block * input);
+        let block = self.block(span.rows);
+        let (first, scratch) = scratch.split_at_mut(block * input);
+        let (second, scratch) = scratch.split_at_mut(block * input);
         let (c, scratch) = scratch.split_at_mut(block * output);
-        for row in (0..rows).step_by(block) {
-            let count = block.min(rows - row);
-            let a = &mut a[..count * input];
-            mask_sum(cx, x, [row, count], input, a, other);
+        for [row, count] in self.blocks(span.rows) {
+            let parts = [&mut first[..count * input], &mut second[..count * input]];
+            let any = mask_parts(cx, x, [row, count], input, parts);
             let c = &mut c[..count * output];
             c.fill(R::ZERO);
-            self.0.forward(count, a, w, c, scratch);
-            deal_words(cx, product, (first + row as u64) * output as u64, c)?;
+            for (any, a, b) in [(any[0], &*first, w.second), (any[1], &*second, w.sum)] {
+                if any {
+                    self.0.forward(count, &a[..count * input], b, c, scratch);
+                }
+            }
+            let at = (span.first + row as u64) * output as u64;
+            deal_words(cx, span.product, at, c)?;
         }
         Ok(())
     }
@@ -205,33 +198,31 @@ impl Bilinear {
         out: &mut [Share<R>],
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
-        let Span {
-            product,
-            first,
-            rows,
-        } = span;
-        let (input, output) = (self.0.input_len(), self.0.output_len());
+        let (input, output, rows) = (self.0.input_len(), self.0.output_len(), span.rows);
         let out = &mut Share::peel_slice_mut(out)[..rows * input];
         out.fill(R::ZERO);
-        add_dealt(cx, product, first * input as u64, out)?;
+        add_dealt(cx, span.product, span.first * input as u64, out)?;
+        let e = Held::peel_slice(dy.held);
         let (f, scratch) = scratch.split_at_mut(self.0.weight_len());
-        let (w_share, scratch) = scratch.split_at_mut(self.0.weight_len());
+        if cx.role() == Role::P0 {
+            self.0.transpose(Held::peel_slice(w.held), f);
+            self.0.input_gradient(rows, e, f, out, scratch);
+            return Ok(());
+        }
+        let (b, scratch) = scratch.split_at_mut(self.0.weight_len());
         cx.prg().fill(w.mask, 0, f);
-        share_of(cx.role(), w.opened, f);
-        self.0.transpose(f, w_share);
-        self.0.transpose(Public::peel_slice(w.opened), f);
-        let (left, scratch) = scratch.split_at_mut(self.block(rows) * output);
-        let opened = Public::peel_slice(dy.opened);
-        for row in (0..rows).step_by(self.block(rows)) {
-            let count = self.block(rows).min(rows - row);
+        negate(f);
+        self.0.transpose(f, b);
+        self.0.transpose(Held::peel_slice(w.held), f);
+        let (a, scratch) = scratch.split_at_mut(self.block(rows) * output);
+        for [row, count] in self.blocks(rows) {
             let out = &mut out[row * input..][..count * input];
-            let e = &opened[row * output..][..count * output];
-            self.0.input_gradient(count, e, w_share, out, scratch);
-            let left = &mut left[..count * output];
-            dy.mask
-                .fill(cx.prg(), cx.role(), [row, count], output, left);
-            negate(left);
-            self.0.input_gradient(count, left, f, out, scratch);
+            let e = &e[row * output..][..count * output];
+            self.0.input_gradient(count, e, b, out, scratch);
+            let a = &mut a[..count * output];
+            if negated_masks(cx.prg(), dy.mask, [row, count], output, a) {
+                self.0.input_gradient(count, a, f, out, scratch);
+            }
         }
         Ok(())
     }
@@ -242,29 +233,27 @@ impl Bilinear {
         cx: &mut D,
         span: Span,
         dy: RowMask<'_>,
-        w: &[R],
+        w: Masks<'_, R>,
         scratch: &mut [R],
     ) -> Result<(), LinkError> {
-        let Span {
-            product,
-            first,
-            rows,
-        } = span;
         let (input, output) = (self.0.input_len(), self.0.output_len());
-        let block = self.block(rows);
-        let (wt, scratch) = scratch.split_at_mut(self.0.weight_len());
-        self.0.transpose(w, wt);
-        let (g, scratch) = scratch.split_at_mut(block * output);
-        let (other, scratch) = scratch.split_at_mut(block * output);
+        let block = self.block(span.rows);
+        let (second_w, scratch) = scratch.split_at_mut(self.0.weight_len());
+        let (sum_w, scratch) = scratch.split_at_mut(self.0.weight_len());
+        self.0.transpose(w.second, second_w);
+        self.0.transpose(w.sum, sum_w);
+        let (first, scratch) = scratch.split_at_mut(block * output);
+        let (second, scratch) = scratch.split_at_mut(block * output);
         let (c, scratch) = scratch.split_at_mut(block * input);
-        for row in (0..rows).step_by(block) {
-            let count = block.min(rows - row);
-            let g = &mut g[..count * output];
-            mask_sum(cx, dy, [row, count], output, g, other);
+        for [row, count] in self.blocks(span.rows) {
+            let (first, second) = (&mut first[..count * output], &mut second[..count * output]);
+            mask_parts(cx, dy, [row, count], output, [&mut *first, &mut *second]);
             let c = &mut c[..count * input];
             c.fill(R::ZERO);
-            self.0.input_gradient(count, g, wt, c, scratch);
-            deal_words(cx, product, (first + row as u64) * input as u64, c)?;
+            self.0.input_gradient(count, first, second_w, c, scratch);
+            self.0.input_gradient(count, second, sum_w, c, scratch);
+            let at = (span.first + row as u64) * input as u64;
+            deal_words(cx, span.product, at, c)?;
         }
         Ok(())
     }
@@ -281,24 +270,24 @@ impl Bilinear {
         scratch: &mut [R],
     ) {
         let (input, output) = (self.0.input_len(), self.0.output_len());
-        let block = self.block(rows);
         let out = Share::peel_slice_mut(out);
-        let (left, scratch) = scratch.split_at_mut(block * input);
-        let (right, scratch) = scratch.split_at_mut(block * output);
-        for row in (0..rows).step_by(block) {
-            let count = block.min(rows - row);
-            let span = row * output..(row + count) * output;
-            let g_share = &mut right[..count * output];
-            dy.mask
-                .fill(cx.prg(), cx.role(), [row, count], output, g_share);
-            share_of(cx.role(), &dy.opened[span.clone()], g_share);
-            let e = &Public::peel_slice(x.opened)[row * input..][..count * input];
-            self.0.weight_gradient(count, e, g_share, out, scratch);
-            let left = &mut left[..count * input];
-            if x.mask.fill(cx.prg(), cx.role(), [row, count], input, left) {
-                negate(left);
-                let g = &Public::peel_slice(dy.opened)[span];
-                self.0.weight_gradient(count, left, g, out, scratch);
+        let (e, f) = (Held::peel_slice(x.held), Held::peel_slice(dy.held));
+        if cx.role() == Role::P0 {
+            self.0.weight_gradient(rows, e, f, out, scratch);
+            return;
+        }
+        let block = self.block(rows);
+        let (a, scratch) = scratch.split_at_mut(block * input);
+        let (b, scratch) = scratch.split_at_mut(block * output);
+        for [row, count] in self.blocks(rows) {
+            let e = &e[row * input..][..count * input];
+            let f = &f[row * output..][..count * output];
+            let (a, b) = (&mut a[..count * input], &mut b[..count * output]);
+            if negated_masks(cx.prg(), dy.mask, [row, count], output, b) {
+                self.0.weight_gradient(count, e, b, out, scratch);
+            }
+            if negated_masks(cx.prg(), x.mask, [row, count], input, a) {
+                self.0.weight_gradient(count, a, f, out, scratch);
             }
         }
     }
@@ -313,8 +302,8 @@ impl Bilinear {
         add_dealt(cx, product, 0, Share::peel_slice_mut(out))
     }
 
-    /// Adds the product of the masks over `rows` samples to `sum`, which the dealer sends once for
-    /// the whole batch with [`Bilinear::deal_weight_gradient`].
+    /// Adds the dealt product of `rows` samples to `sum`, which the dealer sends once for the whole
+    /// batch with [`Bilinear::deal_weight_gradient`].
     pub fn accumulate_weight_gradient<R: Ring, D: Offline>(
         self,
         cx: &D,
@@ -326,15 +315,23 @@ impl Bilinear {
     ) {
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(rows);
-        let (a, scratch) = scratch.split_at_mut(block * input);
-        let (g, scratch) = scratch.split_at_mut(block * output);
-        let (other, scratch) = scratch.split_at_mut(block * input.max(output));
-        for row in (0..rows).step_by(block) {
-            let count = block.min(rows - row);
-            let (a, g) = (&mut a[..count * input], &mut g[..count * output]);
-            mask_sum(cx, x, [row, count], input, a, other);
-            mask_sum(cx, dy, [row, count], output, g, other);
-            self.0.weight_gradient(count, a, g, sum, scratch);
+        let (first, scratch) = scratch.split_at_mut(block * input);
+        let (second, scratch) = scratch.split_at_mut(block * input);
+        let (second_g, scratch) = scratch.split_at_mut(block * output);
+        let (sum_g, scratch) = scratch.split_at_mut(block * output);
+        for [row, count] in self.blocks(rows) {
+            let (first, second) = (&mut first[..count * input], &mut second[..count * input]);
+            let any = mask_parts(cx, x, [row, count], input, [&mut *first, &mut *second]);
+            let (second_g, sum_g) = (
+                &mut second_g[..count * output],
+                &mut sum_g[..count * output],
+            );
+            row_masks(cx, dy, [row, count], output, second_g, sum_g);
+            for (any, a, g) in [(any[0], first, second_g), (any[1], second, sum_g)] {
+                if any {
+                    self.0.weight_gradient(count, a, g, sum, scratch);
+                }
+            }
         }
     }
 
@@ -347,4 +344,20 @@ impl Bilinear {
     ) -> Result<(), LinkError> {
         deal_words(cx, product, 0, sum)
     }
+}
+
+/// Writes P1's part of the masks of `rows` rows of `len` from row `row` on, negated. False when all of it
+/// is zero.
+fn negated_masks<R: Ring>(
+    prg: &Prg,
+    mask: RowMask<'_>,
+    rows: [usize; 2],
+    len: usize,
+    out: &mut [R],
+) -> bool {
+    let any = mask.fill(prg, Role::P1, rows, len, out);
+    if any {
+        negate(out);
+    }
+    any
 }

@@ -7,7 +7,7 @@ use crate::{
     cost::LANES,
     prg::{Address, Prg},
     ring::Ring,
-    sharing::{Masked, Public, Share},
+    sharing::{Held, Masked, Share},
 };
 
 use super::{Offline, Online, opening_masks};
@@ -92,8 +92,8 @@ fn data_address(gate: u32, sample: u32) -> Address {
 /// An opened tensor of one row for each sample.
 #[derive(Clone, Copy)]
 pub struct Rows<'a, R> {
-    /// The opening, row by row.
-    pub opened: &'a [Public<R>],
+    /// The tensor, row by row.
+    pub held: &'a [Held<R>],
     /// Its mask.
     pub mask: RowMask<'a>,
 }
@@ -101,8 +101,8 @@ pub struct Rows<'a, R> {
 /// An opened tensor that all samples share: weights.
 #[derive(Clone, Copy)]
 pub struct Whole<'a, R> {
-    /// The opening.
-    pub opened: &'a [Public<R>],
+    /// The tensor.
+    pub held: &'a [Held<R>],
     /// Its mask.
     pub mask: Address,
 }
@@ -144,30 +144,87 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
     Masked::wrap_slice_mut(x)
 }
 
-/// The inverse of [`mask_rows`], once the rows are opened: this party's shares again.
-pub(crate) fn unmask_rows<R: Ring, O: Online>(
+/// Takes this party's masks off an opening, `len` values of the stream from `start` on: P0 is left with
+/// its share.
+fn take_off<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut [R]) {
+    for (piece, opened) in opened.chunks_mut(LANES).enumerate() {
+        let mut a = [R::ZERO; LANES];
+        let a = &mut a[..opened.len()];
+        prg.fill(address, start + (piece * LANES) as u64, a);
+        for (opened, &mut a) in opened.iter_mut().zip(a) {
+            *opened = opened.minus(a);
+        }
+    }
+}
+
+/// What this party keeps of rows that have been opened.
+pub fn hold_rows<'a, R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
     rows: usize,
     len: usize,
-    opened: &mut [R],
-) {
-    for (row, opened) in opened.chunks_exact_mut(len.max(1)).take(rows).enumerate() {
-        for (piece, opened) in opened.chunks_mut(LANES).enumerate() {
-            let mut a = [R::ZERO; LANES];
-            let a = &mut a[..opened.len()];
-            if let RowMask::Fresh { address, first } = mask {
-                let start = (first + row as u64) * len as u64 + (piece * LANES) as u64;
-                cx.prg().fill(address, start, a);
+    opened: &'a mut [R],
+) -> &'a [Held<R>] {
+    let opened = &mut opened[..rows * len];
+    if cx.role() == Role::P0 {
+        match mask {
+            RowMask::Fresh { address, first } => {
+                take_off(cx.prg(), address, first * len as u64, opened);
             }
-            for (opened, &mut a) in opened.iter_mut().zip(a) {
-                let public = match cx.role() {
-                    Role::P0 => *opened,
-                    Role::P1 => R::ZERO,
-                };
-                *opened = public.minus(a);
+            RowMask::Kept {
+                gate,
+                samples,
+                boundary,
+            } => {
+                for (&sample, opened) in samples.iter().zip(opened.chunks_exact_mut(len.max(1))) {
+                    if owner(sample, boundary) == Role::P0 {
+                        take_off(cx.prg(), data_address(gate, sample), 0, opened);
+                    }
+                }
             }
         }
+    }
+    Held::wrap_slice(opened)
+}
+
+/// What this party keeps of weights that have been opened.
+pub fn hold_whole<'a, R: Ring, O: Online>(
+    cx: &O,
+    mask: Address,
+    opened: &'a mut [R],
+) -> &'a [Held<R>] {
+    if cx.role() == Role::P0 {
+        take_off(cx.prg(), mask, 0, opened);
+    }
+    Held::wrap_slice(opened)
+}
+
+/// This party's shares of rows that it holds, in place.
+pub(crate) fn shares_of_rows<R: Ring, O: Online>(
+    cx: &O,
+    mask: RowMask<'_>,
+    rows: usize,
+    len: usize,
+    held: &mut [R],
+) {
+    if cx.role() == Role::P1 {
+        let held = &mut held[..rows * len];
+        mask.fill(cx.prg(), Role::P1, [0, rows], len, held);
+        negate(held);
+    }
+}
+
+/// This party's shares of weights that it holds, in place.
+pub(crate) fn shares_of_whole<R: Ring, O: Online>(cx: &O, mask: Address, held: &mut [R]) {
+    if cx.role() == Role::P1 {
+        cx.prg().fill(mask, 0, held);
+        negate(held);
+    }
+}
+
+pub(super) fn negate<R: Ring>(words: &mut [R]) {
+    for word in words {
+        *word = word.negated();
     }
 }
 
@@ -189,33 +246,52 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
     Masked::wrap_slice_mut(w)
 }
 
-/// The masks of weights, as the dealer knows them.
-pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: Address, out: &mut [R]) {
-    cx.prg(Role::P0).fill(mask, 0, out);
-    for (piece, out) in out.chunks_mut(LANES).enumerate() {
-        let mut other = [R::ZERO; LANES];
-        let other = &mut other[..out.len()];
-        cx.prg(Role::P1).fill(mask, (piece * LANES) as u64, other);
-        for (out, &mut other) in out.iter_mut().zip(other) {
-            *out = out.plus(other);
-        }
+/// The masks of a tensor as the dealer knows them.
+#[derive(Clone, Copy)]
+pub struct Masks<'a, R> {
+    /// P1's part.
+    pub second: &'a [R],
+    /// Both parties' parts together.
+    pub sum: &'a [R],
+}
+
+/// Writes P1's part of the masks of weights, and the sum of both.
+pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: Address, second: &mut [R], sum: &mut [R]) {
+    cx.prg(Role::P0).fill(mask, 0, sum);
+    cx.prg(Role::P1).fill(mask, 0, second);
+    add(sum, second);
+}
+
+fn add<R: Ring>(to: &mut [R], words: &[R]) {
+    for (to, &word) in to.iter_mut().zip(words) {
+        *to = to.plus(word);
     }
 }
 
-/// The masks of rows, as the dealer knows them.
-pub(crate) fn mask_sum<R: Ring, D: Offline>(
+/// Writes both parties' parts of the masks of rows; says of each whether it is not all zero.
+pub(crate) fn mask_parts<R: Ring, D: Offline>(
     cx: &D,
     mask: RowMask<'_>,
-    [row, rows]: [usize; 2],
+    rows: [usize; 2],
     len: usize,
-    out: &mut [R],
-    other: &mut [R],
+    parts: [&mut [R]; 2],
+) -> [bool; 2] {
+    let [first, second] = parts;
+    [
+        mask.fill(cx.prg(Role::P0), Role::P0, rows, len, first),
+        mask.fill(cx.prg(Role::P1), Role::P1, rows, len, second),
+    ]
+}
+
+/// Writes P1's part of the masks of rows, and the sum of both.
+pub(crate) fn row_masks<R: Ring, D: Offline>(
+    cx: &D,
+    mask: RowMask<'_>,
+    rows: [usize; 2],
+    len: usize,
+    second: &mut [R],
+    sum: &mut [R],
 ) {
-    let other = &mut other[..out.len()];
-    mask.fill(cx.prg(Role::P0), Role::P0, [row, rows], len, out);
-    if mask.fill(cx.prg(Role::P1), Role::P1, [row, rows], len, other) {
-        for (out, &mut other) in out.iter_mut().zip(other) {
-            *out = out.plus(other);
-        }
-    }
+    mask_parts(cx, mask, rows, len, [&mut *sum, &mut *second]);
+    add(sum, second);
 }

@@ -26,7 +26,9 @@ use super::{
     relu::{HiddenSign, Relu},
     select::Select,
     softmax::Softmax,
-    tensor::{RowMask, Rows, Whole, mask_rows, mask_whole, whole_masks},
+    tensor::{
+        Masks, RowMask, Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole, whole_masks,
+    },
     widen::Widen,
 };
 
@@ -237,18 +239,22 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
         rows,
     };
     let scratch = |role: Option<Role>| match role {
-        Some(_) => vec![R::ZERO; gate.scratch_len(rows)],
+        Some(role) => vec![R::ZERO; gate.scratch_len(role, rows)],
         None => vec![R::ZERO; gate.dealer_scratch_len(rows)],
     };
     let (made, cost) = run(
         17,
         1 << 20,
         |cx| {
-            let mut b = vec![R::ZERO; weights];
-            whole_masks(cx, whole, &mut b);
+            let (mut second, mut sum) = (vec![R::ZERO; weights], vec![R::ZERO; weights]);
+            whole_masks(cx, whole, &mut second, &mut sum);
+            let b = Masks {
+                second: &second,
+                sum: &sum,
+            };
             let mut scratch = scratch(None);
-            gate.deal_forward(cx, span(62), x_mask, &b, &mut scratch)?;
-            gate.deal_input_gradient(cx, span(63), g_mask, &b, &mut scratch)?;
+            gate.deal_forward(cx, span(62), x_mask, b, &mut scratch)?;
+            gate.deal_input_gradient(cx, span(63), g_mask, b, &mut scratch)?;
             let mut sum = vec![R::ZERO; weights];
             gate.accumulate_weight_gradient(cx, rows, x_mask, g_mask, &mut sum, &mut scratch);
             gate.deal_weight_gradient(cx, stream(64), &mut sum)
@@ -263,15 +269,15 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
             ];
             cx.open(&mut masked.map(|masked| Segment::words(masked, R::BITS)))?;
             let x = Rows {
-                opened: Public::wrap_slice(&x),
+                held: hold_rows(cx, x_mask, rows, input, &mut x),
                 mask: x_mask,
             };
             let g = Rows {
-                opened: Public::wrap_slice(&g),
+                held: hold_rows(cx, g_mask, rows, output, &mut g),
                 mask: g_mask,
             };
             let w = Whole {
-                opened: Public::wrap_slice(&w),
+                held: hold_whole(cx, whole, &mut w),
                 mask: whole,
             };
             let mut scratch = scratch(Some(role));

@@ -8,7 +8,10 @@ use crate::{
     gate::{
         Online,
         bilinear::Bilinear,
-        tensor::{Rows, Whole, mask_rows, mask_whole, unmask_rows},
+        tensor::{
+            Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole, shares_of_rows,
+            shares_of_whole,
+        },
     },
     kernel::{linear::Linear, pool},
     link::Segment,
@@ -16,12 +19,12 @@ use crate::{
     place::{self, Product, Use},
     plan::{activation_line, map_line},
     ring::{Ring, step_down},
-    sharing::{Public, Share},
+    sharing::{Held, Share},
 };
 
 use super::{
     Micro, Party, RunError, Watch,
-    forward::{mask_operand, step_weights_down},
+    forward::{hold_operand, mask_operand},
 };
 
 impl<R: Ring> Party<'_, R> {
@@ -82,14 +85,19 @@ impl<R: Ring> Party<'_, R> {
         let masked = mask_rows(desk, mask, rows, linear.output_len(), gradient);
         let gradient = Segment::words(masked, bits);
         if self.session.triples.reuse() {
-            return Ok(desk.open(&mut [gradient])?);
+            desk.open(&mut [gradient])?;
+        } else {
+            let operand = &mut self.stages[index].operand[..rows * linear.input_len()];
+            let before = tensors.operand(index, Product::Forward);
+            shares_of_rows(desk, before, rows, linear.input_len(), operand);
+            let mask = tensors.operand(index, Product::WeightGradient);
+            let masked = mask_operand(desk, mask, stage, micro.rows, operand);
+            desk.open(&mut [gradient, Segment::words(masked, bits)])?;
+            hold_operand(desk, mask, stage, micro.rows, operand);
         }
-        let operand = &mut self.stages[index].operand[..rows * linear.input_len()];
-        let mask = tensors.operand(index, Product::Forward);
-        unmask_rows(desk, mask, rows, linear.input_len(), operand);
-        let mask = tensors.operand(index, Product::WeightGradient);
-        let masked = mask_operand(desk, mask, stage, micro.rows, operand);
-        Ok(desk.open(&mut [gradient, Segment::words(masked, bits)])?)
+        let mask = tensors.gradient(index, Product::WeightGradient);
+        hold_rows(desk, mask, rows, linear.output_len(), self.front);
+        Ok(())
     }
 
     /// Opens the gradient by the output under another mask, with the weights the first time.
@@ -104,22 +112,26 @@ impl<R: Ring> Party<'_, R> {
         let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
         let tensors = micro.tensors(self.session, self.network, self.samples);
         let gradient = &mut self.front[..rows * linear.output_len()];
-        let mask = tensors.gradient(index, Product::WeightGradient);
-        unmask_rows(desk, mask, rows, linear.output_len(), gradient);
-        let mask = tensors.gradient(index, Product::InputGradient);
-        let gradient = Share::wrap_slice_mut(gradient);
-        let masked = mask_rows(desk, mask, rows, linear.output_len(), gradient);
-        let gradient = Segment::words(masked, bits);
+        let before = tensors.gradient(index, Product::WeightGradient);
+        shares_of_rows(desk, before, rows, linear.output_len(), gradient);
+        let gradient_mask = tensors.gradient(index, Product::InputGradient);
+        let shares = Share::wrap_slice_mut(&mut *gradient);
+        let masked = mask_rows(desk, gradient_mask, rows, linear.output_len(), shares);
+        let segment = Segment::words(masked, bits);
         if micro.first > 0 {
-            return Ok(desk.open(&mut [gradient])?);
+            desk.open(&mut [segment])?;
+        } else {
+            let memory = &mut self.stages[index];
+            let weights = &mut *memory.weights_again;
+            weights.copy_from_slice(&memory.weights[..weights.len()]);
+            shares_of_whole(desk, tensors.weights(index, Product::Forward), weights);
+            let mask = tensors.weights(index, Product::InputGradient);
+            let masked = mask_whole(desk, mask, Share::wrap_slice_mut(&mut *weights));
+            desk.open(&mut [segment, Segment::words(masked, bits)])?;
+            hold_whole(desk, mask, weights);
         }
-        let memory = &mut self.stages[index];
-        let weights = &mut *memory.weights_again;
-        step_weights_down(self.role, self.session, stage, memory.master, weights);
-        let mask = tensors.weights(index, Product::InputGradient);
-        let weights = Share::wrap_slice_mut(Public::peel_slice_mut(weights));
-        let masked = mask_whole(desk, mask, weights);
-        Ok(desk.open(&mut [gradient, Segment::words(masked, bits)])?)
+        hold_rows(desk, gradient_mask, rows, linear.output_len(), gradient);
+        Ok(())
     }
 
     /// Takes what is in the front buffer back through pooling: from the window sums to every place.
@@ -132,7 +144,7 @@ impl<R: Ring> Party<'_, R> {
             let to = &mut self.back[row * spread..][..spread];
             pool::spread(shape, window, from, to);
         }
-        core::mem::swap(&mut self.front, &mut self.back);
+        self.swap();
     }
 
     fn weight_gradient<P: Read + Write, D: Read + Write>(
@@ -149,11 +161,11 @@ impl<R: Ring> Party<'_, R> {
             desk,
             rows,
             Rows {
-                opened: Public::wrap_slice(&memory.operand[..rows * linear.input_len()]),
+                held: Held::wrap_slice(&memory.operand[..rows * linear.input_len()]),
                 mask: tensors.operand(index, Product::WeightGradient),
             },
             Rows {
-                opened: Public::wrap_slice(&self.front[..rows * linear.output_len()]),
+                held: Held::wrap_slice(&self.front[..rows * linear.output_len()]),
                 mask: tensors.gradient(index, Product::WeightGradient),
             },
             &mut memory.velocity[..linear.weight_len()],
@@ -177,7 +189,7 @@ impl<R: Ring> Party<'_, R> {
         let tensors = micro.tensors(self.session, self.network, self.samples);
         let memory = &mut self.stages[index];
         let weights = if self.session.triples.reuse() {
-            &*memory.weights
+            &memory.weights[..stage.linear.weight_len()]
         } else {
             &*memory.weights_again
         };
@@ -186,11 +198,11 @@ impl<R: Ring> Party<'_, R> {
             desk,
             tensors.span(index, Product::InputGradient),
             Rows {
-                opened: Public::wrap_slice(&self.front[..rows * stage.product_len()]),
+                held: Held::wrap_slice(&self.front[..rows * stage.product_len()]),
                 mask: tensors.gradient(index, Product::InputGradient),
             },
             Whole {
-                opened: weights,
+                held: Held::wrap_slice(weights),
                 mask: tensors.weights(index, Product::InputGradient),
             },
             Share::wrap_slice_mut(&mut *out),
@@ -203,7 +215,7 @@ impl<R: Ring> Party<'_, R> {
                 to.fill(R::ZERO);
                 conv.roll(from, to);
             }
-            core::mem::swap(&mut self.front, &mut self.back);
+            self.swap();
         }
         let drop = self.session.gradient_drop(self.network, index - 1);
         let out = &mut self.back[..rows * len];
@@ -212,7 +224,7 @@ impl<R: Ring> Party<'_, R> {
         }
         let bits = format.narrow() - drop;
         watch.narrow(map_line(index), true, bits, Share::wrap_slice(out));
-        core::mem::swap(&mut self.front, &mut self.back);
+        self.swap();
         if let Some((shape, window)) = stage.pooled_input {
             self.spread(rows, shape, window);
         }

@@ -8,10 +8,11 @@ use crate::{
     Role,
     data::{Data, pixel_units},
     desk::Desk,
+    fixed::Format,
     gate::{
         Online,
         bilinear::Bilinear,
-        tensor::{RowMask, Rows, Whole, mask_rows, mask_whole},
+        tensor::{RowMask, Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole},
     },
     kernel::{linear::Linear, pool},
     link::Segment,
@@ -20,10 +21,10 @@ use crate::{
     plan::{activation_line, map_line},
     ring::{Ring, Word, step_down},
     session::Session,
-    sharing::{Masked, Public, Share},
+    sharing::{Held, Masked, Public, Share},
 };
 
-use super::{Micro, Party, RunError, Watch, master_word};
+use super::{Micro, Party, RunError, StageMemory, Watch};
 
 impl<R: Ring> Party<'_, R> {
     /// Reads this party's own samples into the first operand, and the openings of the other's from
@@ -64,9 +65,10 @@ impl<R: Ring> Party<'_, R> {
         let mut data: &mut [R] = &mut [];
         for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
             if micro.first == 0 {
-                step_weights_down(role, session, stage, memory.master, memory.weights);
+                memory.step_weights_down(role, session.format, stage);
                 let mask = tensors.weights(index, Product::Forward);
-                let w = Share::wrap_slice_mut(Public::peel_slice_mut(&mut *memory.weights));
+                let w = &mut memory.weights[..stage.linear.weight_len()];
+                let w = Share::wrap_slice_mut(w);
                 let _ = segments.push(Segment::words(mask_whole(desk, mask, w), bits));
             }
             if index == 0 {
@@ -83,13 +85,26 @@ impl<R: Ring> Party<'_, R> {
             let masked = mask_operand(desk, mask, &network.stages[0], micro.rows, data);
             let _ = segments.push(Segment::words(masked, bits));
         }
-        if segments.is_empty() {
-            return Ok(());
+        if !segments.is_empty() {
+            desk.open_lines(&mut segments, |index| {
+                map_line(if index < weights { index } else { 0 })
+            })?;
         }
-        desk.open_lines(&mut segments, |index| {
-            map_line(if index < weights { index } else { 0 })
-        })?;
         core::mem::drop(segments);
+        for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
+            if micro.first == 0 {
+                let mask = tensors.weights(index, Product::Forward);
+                let weights = &mut memory.weights[..stage.linear.weight_len()];
+                hold_whole(desk, mask, weights);
+            }
+        }
+        hold_operand(
+            desk,
+            tensors.operand(0, Product::Forward),
+            &network.stages[0],
+            micro.rows,
+            self.stages[0].operand,
+        );
         if keep && micro.batch.epoch == 0 {
             self.keep_data(micro);
         }
@@ -165,6 +180,7 @@ impl<R: Ring> Party<'_, R> {
         let mask = tensors.operand(index, Product::Forward);
         let masked = mask_operand(desk, mask, stage, micro.rows, operand);
         desk.open(&mut [Segment::words(masked, self.session.format.ring)])?;
+        hold_operand(desk, mask, stage, micro.rows, operand);
         Ok(())
     }
 
@@ -199,11 +215,11 @@ impl<R: Ring> Party<'_, R> {
             desk,
             tensors.span(index, Product::Forward),
             Rows {
-                opened: Public::wrap_slice(&memory.operand[..rows * stage.operand_len()]),
+                held: Held::wrap_slice(&memory.operand[..rows * stage.operand_len()]),
                 mask: tensors.operand(index, Product::Forward),
             },
             Whole {
-                opened: memory.weights,
+                held: Held::wrap_slice(&memory.weights[..stage.linear.weight_len()]),
                 mask: tensors.weights(index, Product::Forward),
             },
             Share::wrap_slice_mut(&mut *product),
@@ -216,7 +232,7 @@ impl<R: Ring> Party<'_, R> {
         let channels = stage.linear.channels();
         let biases = &mut scratch[..channels];
         for (channel, bias) in biases.iter_mut().enumerate() {
-            let master = memory.master(stage.linear.weight_len() + channel);
+            let master = memory.share(format, stage.linear.weight_len() + channel);
             // To the product's scale, from a finer one or from the operand's own.
             *bias = match format.is_direct() {
                 true => master.cast::<R>().left(format.fraction),
@@ -351,6 +367,18 @@ pub(super) fn mask_operand<'d, R: Ring, O: Online>(
     mask_rows(cx, mask, rows * rows_each, linear.input_len(), operand)
 }
 
+/// What this party keeps of [`mask_operand`]'s opening.
+pub(super) fn hold_operand<R: Ring, O: Online>(
+    cx: &O,
+    mask: RowMask<'_>,
+    stage: &Stage,
+    rows: usize,
+    operand: &mut [R],
+) {
+    let (linear, rows_each) = stage.product();
+    hold_rows(cx, mask, rows * rows_each, linear.input_len(), operand);
+}
+
 /// Lays out the patches of an unrolled convolution, in place of the images.
 fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut [R]) {
     let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) else {
@@ -386,20 +414,14 @@ fn pool_product<R: Ring>(stage: &Stage, rows: usize, product: &[R], out: &mut [R
     }
 }
 
-/// The weights as operand in Z_2^L: the free step down of the master weights to scale f, or the master
-/// weights as they are.
-pub(super) fn step_weights_down<R: Ring>(
-    role: Role,
-    session: &Session,
-    stage: &Stage,
-    master: &[Share<R>],
-    out: &mut [Public<R>],
-) {
-    let format = session.format;
-    let by = format.master() - format.weights;
-    for index in 0..stage.linear.weight_len() {
-        let weight = step_down(role, master_word(master, index), format.wide(), by);
-        Public::peel_slice_mut(&mut *out)[index] = weight.cast();
+impl<R: Ring> StageMemory<'_, R> {
+    /// The weights as operand in Z_2^L, in place: the free step down of the master weights, or the
+    /// master weights as they are.
+    fn step_weights_down(&mut self, role: Role, format: Format, stage: &Stage) {
+        for index in 0..stage.linear.weight_len() {
+            let carry = self.carry(role, format, index);
+            self.weights[index] = self.weights[index].plus(carry);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! where the master weights live in the ring in which their gradients land.
 //!
 //! The velocity buffer holds momentum * v + gradient at scale 2f in Z_2^L; its step down is the new
-//! velocity v, which is widened to Z_2^2L. From there the master weights take rate * v, and the buffer
+//! velocity v, which is widened to the master weights' ring. From there the master weights take rate * v, and the buffer
 //! takes momentum * v back to scale 2f, exactly, since both are products with public integers.
 
 use bytemuck::TransparentWrapper;
@@ -12,12 +12,14 @@ use heapless::Vec;
 use crate::{
     cost::LANES,
     desk::Desk,
-    gate::{bilinear::Bilinear, groups},
+    fixed::Format,
+    gate::{Online, bilinear::Bilinear, groups, tensor::shares_of_whole},
     kernel::pack::{pack, unpack},
     link::Segment,
     network::{MAX_STAGES, Stage},
     place::{self, Use},
     plan::map_line,
+    prg::Address,
     ring::{Ring, Word, step_down},
     session::Batch,
     sharing::{Masked, Share},
@@ -27,15 +29,25 @@ use super::{Party, RunError, StageMemory, Watch};
 
 impl<R: Ring> StageMemory<'_, R> {
     /// Takes the gradient off master weights that live in its own ring, and starts it again from zero.
-    fn step(&mut self, stage: &Stage, [weight_rate, bias_rate]: [u64; 2]) {
+    fn step(&mut self, format: Format, stage: &Stage, [weight_rate, bias_rate]: [u64; 2]) {
         for parameter in 0..stage.parameters() {
             let is_weight = parameter < stage.linear.weight_len();
             let rate = if is_weight { weight_rate } else { bias_rate };
             let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
             let step = gradient.times(R::from_u64(rate));
             *gradient = R::ZERO;
-            let moved = self.master(parameter).cast::<R>().minus(step);
-            self.set_master(parameter, moved.cast());
+            let moved = self.share(format, parameter).cast::<R>().minus(step);
+            self.set_share(format, parameter, moved.cast());
+        }
+    }
+
+    /// Shares of the master weights again, from what is held of their opening: the openings have moved
+    /// the border between both parties' shares, and below it nothing has changed.
+    fn take_weights_up<O: Online>(&mut self, cx: &O, format: Format, mask: Address, count: usize) {
+        shares_of_whole(cx, mask, &mut self.weights[..count]);
+        for index in 0..count {
+            let carry = self.carry(cx.role(), format, index);
+            self.weights[index] = self.weights[index].minus(carry);
         }
     }
 }
@@ -55,12 +67,14 @@ impl<R: Ring> Party<'_, R> {
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             desk.book(map_line(index), true);
+            let opened = place::address(batch.iteration, index, Use::Weights);
+            memory.take_weights_up(desk, format, opened, stage.linear.weight_len());
             let product = place::address(batch.iteration, index, Use::WeightGradient);
             let (weights, _) = memory.velocity.split_at_mut(stage.linear.weight_len());
             let (linear, _) = stage.product();
             Bilinear(linear).finish_weight_gradient(desk, product, weights)?;
             if format.is_direct() {
-                memory.step(stage, self.session.rates(self.network, index));
+                memory.step(format, stage, self.session.rates(self.network, index));
                 continue;
             }
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
@@ -99,7 +113,8 @@ impl<R: Ring> Party<'_, R> {
                     let is_weight = parameter < stage.linear.weight_len();
                     let rate = if is_weight { weight_rate } else { bias_rate };
                     let step = wide.times(R::Wide::from_u64(rate));
-                    memory.set_master(parameter, memory.master(parameter).minus(step));
+                    let moved = memory.share(format, parameter).minus(step);
+                    memory.set_share(format, parameter, moved);
                     let kept = wide.cast::<R>().times(momentum);
                     Share::peel_slice_mut(&mut *memory.velocity)[parameter] = kept;
                 }
@@ -109,8 +124,8 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Reveals the trained parameters to the session's receiver: the other party sends its shares.
-    /// The receiver hands each stage's parameters, weights then biases, at scale 3f in Z_2^2L, to
-    /// `sink`; the sender's is not called.
+    /// The receiver hands each stage's parameters, weights then biases, at the master weights' scale and
+    /// in their ring, to `sink`; the sender's is not called.
     pub fn reveal<P: Read + Write, D: Read + Write>(
         &self,
         desk: &mut Desk<P, D>,
@@ -119,7 +134,7 @@ impl<R: Ring> Party<'_, R> {
         let Some(receiver) = self.session.receiver else {
             return Ok(());
         };
-        let bits = R::Wide::BITS;
+        let bits = self.session.format.wide();
         let mut bytes = [0u8; 16];
         let bytes = &mut bytes[..bits as usize / 8];
         for stage in 0..self.stages.len() {
@@ -129,7 +144,7 @@ impl<R: Ring> Party<'_, R> {
                     let mut other = [R::Wide::ZERO];
                     desk.peer().receive(bytes)?;
                     unpack(bits, bytes, &mut other);
-                    sink(stage, share[0].plus(other[0]));
+                    sink(stage, share[0].plus(other[0]).low(bits));
                 } else {
                     pack(bits, &share, bytes);
                     desk.peer().send(bytes)?;

@@ -4,12 +4,16 @@
 //! brings memory ([`plan::Plan`] says how much), connected transports ([`link::Link`] wraps any
 //! `embedded-io` one) and, for a party that owns samples, the samples ([`data::Data`]). A computing
 //! party is a [`party::Party`] at a [`desk::Desk`]; the other role is [`dealer::Dealer`].
+//!
+//! Steps that lie on each other's way are `#[inline(never)]`: inlined into their caller, they would all hold
+//! their stack at once, and a device has little of it.
 
 #![no_std]
 
 mod arena;
 mod buffers;
 pub mod cost;
+mod crc;
 pub mod data;
 pub mod dealer;
 pub mod desk;

@@ -9,9 +9,10 @@
 //!
 //! Numbers are little-endian.
 
-use crc32fast::Hasher;
-
-use crate::data::{Data, DataError};
+use crate::{
+    crc::crc32,
+    data::{Data, DataError},
+};
 
 const MAGIC: [u8; 4] = *b"RNGD";
 const VERSION: u16 = 1;
@@ -65,11 +66,7 @@ pub fn head(samples: u32, shape: [u16; 3]) -> [u8; HEAD_LEN] {
 
 /// The check that ends an image whose parts before it are these.
 pub fn check<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; CHECK_LEN] {
-    let mut hasher = Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize().to_le_bytes()
+    crc32(parts).to_le_bytes()
 }
 
 /// The samples of an image that has been checked.

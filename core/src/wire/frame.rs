@@ -10,7 +10,7 @@
 //! 1999), so that no byte of it is zero, and a zero ends it: whatever was lost or damaged, the next zero
 //! starts afresh.
 
-use crc32fast::Hasher;
+use crate::crc::crc32;
 
 /// The most bytes that a frame carries.
 pub const MAX_PAYLOAD: usize = 240;
@@ -66,9 +66,7 @@ pub struct Head {
 }
 
 fn check(bytes: &[u8]) -> [u8; CHECK] {
-    let mut hasher = Hasher::new();
-    hasher.update(bytes);
-    hasher.finalize().to_le_bytes()
+    crc32([bytes]).to_le_bytes()
 }
 
 /// Writes a frame, ready for the line; returns its length. What lies past [`MAX_PAYLOAD`] is left out.

@@ -4,6 +4,7 @@ use bytemuck::Pod;
 
 /// The arena is smaller than the plan says it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArenaTooSmall {
     /// 64-bit words that are needed.
     pub needed: usize,

@@ -69,6 +69,11 @@ impl<P: Read + Write, D: Read + Write> Desk<P, D> {
         self.peer.open(self.role, segments)
     }
 
+    /// Bytes sent to the peer and received from it so far.
+    pub fn peer_bytes(&self) -> [u64; 2] {
+        [self.peer.sent(), self.peer.received()]
+    }
+
     /// The link to the peer.
     pub(crate) fn peer(&mut self) -> &mut Link<P> {
         &mut self.peer

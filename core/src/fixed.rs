@@ -19,6 +19,7 @@ pub struct Format {
 
 /// The widths cannot be used together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FormatError {
     /// The ring is neither 32 nor 64 bits wide.
     Ring(u32),

@@ -127,6 +127,7 @@ impl Mismatch {
 
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HelloError {
     /// The link failed.
     Link(LinkError),
@@ -193,10 +194,13 @@ impl Hello {
     }
 
     /// Greets the peer, and finds out whether it is about to run the same session.
+    #[inline(never)]
     pub fn meet_peer<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HelloError> {
         send(link, self)?;
-        let heard = receive_hello(link)?;
-        Ok(self.check_peer(&heard)?)
+        match &receive_hello(link) {
+            Ok(heard) => Ok(self.check_peer(heard)?),
+            Err(error) => Err(*error),
+        }
     }
 
     /// As [`Hello::meet_peer`], once the peer's hello has been heard.
@@ -217,6 +221,7 @@ impl Hello {
     }
 
     /// Greets the dealer, which answers once it has heard both parties.
+    #[inline(never)]
     pub fn announce<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HelloError> {
         Ok(send(link, self)?)
     }
@@ -267,6 +272,7 @@ impl Hello {
 }
 
 /// Waits for the other end's hello.
+#[inline(never)]
 pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, HelloError> {
     let hello: Hello = receive(link)?;
     if hello.version != VERSION {
@@ -276,6 +282,7 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hello
 }
 
 /// Waits for the dealer's answer: this party's key.
+#[inline(never)]
 pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HelloError> {
     match receive(link)? {
         Answer::Key(key) => Ok(Key::new(key)),

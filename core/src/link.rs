@@ -36,6 +36,7 @@ impl core::fmt::Display for Remote {
 
 /// Why bytes could not be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkError {
     /// The other end closed the link before the run was over: look there for the reason.
     Closed(Remote),

@@ -13,6 +13,7 @@ const MAX_BODY: usize = 2048;
 
 /// Why a message did not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MessageError {
     /// The link failed.
     Link(LinkError),
@@ -41,6 +42,7 @@ impl From<LinkError> for MessageError {
 }
 
 /// Sends a message.
+#[inline(never)]
 pub(crate) fn send<T: Read + Write>(
     link: &mut Link<T>,
     message: &impl Serialize,

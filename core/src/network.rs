@@ -116,6 +116,7 @@ pub struct Network {
 
 /// What is wrong with a model, and at which layer (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ModelError {
     /// The input image has a side of zero, or more pixels than can be counted.
     Input([u16; 3]),
@@ -141,6 +142,7 @@ pub enum ModelError {
 
 /// A layer in a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Place {
     /// Place of the layer, from 1.
     pub number: usize,
@@ -206,6 +208,7 @@ fn within(place: Place, factors: &[usize]) -> Result<usize, ModelError> {
 
 impl Network {
     /// Gathers the layers of `model` in stages.
+    #[inline(never)]
     pub fn new(model: &Model) -> Result<Self, ModelError> {
         let mut builder = Builder::new(model)?;
         for (index, layer) in model.layers.iter().enumerate() {
@@ -218,12 +221,11 @@ impl Network {
         builder.finish(model)
     }
 
-    /// The same network, its products made of matrices alone.
-    pub fn unrolled(mut self) -> Self {
+    /// Has the products made of matrices alone.
+    pub fn unroll(&mut self) {
         for stage in &mut self.stages {
             stage.unrolled = true;
         }
-        self
     }
 
     /// Values of one image.

@@ -30,6 +30,7 @@ use crate::{
 
 /// Why a party stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RunError {
     /// The session's parameters do not fit together.
     Session(SessionError),
@@ -140,6 +141,7 @@ impl<'a, R: Ring> Party<'a, R> {
     ///
     /// `memory` holds at least [`Plan::arena_words`], `opened_data` at least
     /// [`Plan::opened_data_words`].
+    #[inline(never)]
     pub fn new(
         session: &'a Session,
         network: &'a Network,
@@ -206,6 +208,7 @@ impl<'a, R: Ring> Party<'a, R> {
     /// where several stages pool, or a polynomial follows, only by the root of it: logits have to keep the
     /// range contract. Before a polynomial that another one follows not at all: values past their
     /// intervals grow with each.
+    #[inline(never)]
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
         let format = self.session.format;

@@ -10,7 +10,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::ring::Word;
 
-/// A 32-byte session key. Wiped when dropped, and never printed.
+/// A 32-byte session key. Wiped when dropped, and never printed or logged: neither `Debug` nor
+/// `defmt::Format` may be added to it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; 32]);
 

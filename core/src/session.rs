@@ -60,6 +60,7 @@ const GRADIENT_RANGE_BITS: i32 = 2;
 
 /// Why a session cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionError {
     /// The model's layers do not fit together.
     Model(ModelError),
@@ -162,12 +163,20 @@ impl Batch {
 
 impl Session {
     /// Checks the parameters against each other and makes the network ready.
+    #[inline(never)]
     pub fn check<R: Ring>(&self) -> Result<Network, SessionError> {
         self.format.check::<R>()?;
         let mut network = Network::new(&self.model)?;
         if self.triples == Triples::Baseline {
-            network = network.unrolled();
+            network.unroll();
         }
+        self.check_with::<R>(&network)?;
+        Ok(network)
+    }
+
+    /// Checks the parameters against a network.
+    #[inline(never)]
+    fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
         for (what, value) in [
             ("the batch size", self.batch),
             ("the micro-batch size", self.micro_batch),
@@ -218,14 +227,14 @@ impl Session {
         }
         for (index, stage) in network.stages.iter().enumerate() {
             if let Some(Activation::Polynomial(polynomial)) = stage.activation {
-                let drop = self.gradient_drop(&network, index);
+                let drop = self.gradient_drop(network, index);
                 if !PolynomialGate::new(polynomial, self.format, self.triples, drop).fits() {
                     return Err(SessionError::Polynomial(stage.activation_name.clone()));
                 }
             }
         }
         for stage in 0..network.stages.len() {
-            let rates = self.rates(&network, stage);
+            let rates = self.rates(network, stage);
             if rates
                 .iter()
                 .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
@@ -233,7 +242,7 @@ impl Session {
                 return Err(SessionError::LearningRate);
             }
         }
-        Ok(network)
+        Ok(())
     }
 
     /// All samples.

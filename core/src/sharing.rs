@@ -1,7 +1,8 @@
 //! What a number is to the party that holds it: a share, a masked share, or public.
 //!
 //! The wrappers cost nothing and change no bytes; they exist so that only a [`Masked`] can be sent
-//! to the peer and only a [`Public`] can be looked at. None but [`Public`] prints.
+//! to the peer and only a [`Public`] can be looked at. None but [`Public`] prints, and none
+//! can be logged: no `Debug` or `defmt::Format` may be added to [`Share`] and [`Masked`].
 
 use bytemuck::TransparentWrapper;
 use serde::{Deserialize, Serialize};

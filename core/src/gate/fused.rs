@@ -268,6 +268,7 @@ impl Fused {
 
     /// Runs the way forward on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `kept` takes one
     /// opening for each element.
+    #[inline(never)]
     pub fn forward<R: Ring, O: Online>(
         &self,
         cx: &mut O,
@@ -323,6 +324,7 @@ impl Fused {
 
     /// Runs the way back: `dy`, shares in Z_2^gradient, becomes shares of dy times the derivative in
     /// Z_2^to.
+    #[inline(never)]
     pub fn backward<R: Ring, O: Online>(
         &self,
         cx: &mut O,

@@ -134,6 +134,7 @@ impl Lookup {
     }
 
     /// Replaces `rows` x `len` shares in Z_2^(index + rest) by shares of the function in Z_2^to.
+    #[inline(never)]
     pub fn run<O: Online>(
         self,
         cx: &mut O,

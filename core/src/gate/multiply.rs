@@ -111,6 +111,7 @@ impl Multiply {
 
     /// Opens `values` and `factors` and hands each group's products, as shares in Z_2^to, to `sink`
     /// with the index of the group's first value.
+    #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
         cx: &mut O,

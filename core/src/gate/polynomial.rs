@@ -58,6 +58,7 @@ fn bound_bits(terms: &[i64], range: u32) -> u32 {
 
 impl PolynomialGate {
     /// The gate for `polynomial`, where gradients that come back have given up `drop` bits.
+    #[inline(never)]
     pub fn new(polynomial: Polynomial, format: Format, triples: Triples, drop: u32) -> Self {
         let fraction = format.fraction;
         let way = |from| {

@@ -255,6 +255,7 @@ impl Relu {
 
     /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `scratch` holds at
     /// least [`Relu::scratch_len`] bytes.
+    #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -346,6 +347,7 @@ impl Relu {
 
     /// Reads each chunk's table at the public digit: planes of [digit < a_j] and [digit = a_j], the
     /// lowest chunk first, as exclusive-or shares.
+    #[inline(never)]
     fn look_up<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -381,6 +383,7 @@ impl Relu {
 
     /// This party's share of `less[1] & equal[0] ^ less[2] & equal[0] & equal[1] ^ ...`, chunks counted
     /// from the top, from the opened bits and the dealt products of their masks.
+    #[inline(never)]
     fn join<O: Online>(
         self,
         cx: &mut O,

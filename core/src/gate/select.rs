@@ -81,6 +81,7 @@ impl Select {
     }
 
     /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to.
+    #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
         cx: &mut O,

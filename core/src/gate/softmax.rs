@@ -261,6 +261,7 @@ impl Softmax {
 
     /// Runs the gate on `rows` samples in place: logits in Z_2^n at scale f become probabilities in
     /// Z_2^L at scale f + exponent. `scratch` holds at least [`Softmax::scratch_len`] words.
+    #[inline(never)]
     pub fn run<R: Ring, O: Online>(
         self,
         cx: &mut O,

@@ -128,6 +128,7 @@ impl Widen {
     }
 
     /// The whole gate: shares in Z_2^from become shares in Z_2^to, in place. One round.
+    #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
         cx: &mut O,

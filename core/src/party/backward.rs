@@ -30,6 +30,7 @@ use super::{
 impl<R: Ring> Party<'_, R> {
     /// Runs all stages backwards, starting from the front gradient buffer, and adds to the gradients
     /// by weights and biases.
+    #[inline(never)]
     pub(super) fn backward<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -66,6 +67,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Opens the gradient by the output, and the operand again where openings are not reused.
+    #[inline(never)]
     fn open_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -101,6 +103,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Opens the gradient by the output under another mask, with the weights the first time.
+    #[inline(never)]
     fn open_gradient_again<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -147,6 +150,7 @@ impl<R: Ring> Party<'_, R> {
         self.swap();
     }
 
+    #[inline(never)]
     fn weight_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &Desk<P, D>,
@@ -175,6 +179,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Replaces the opened gradient in the front buffer by shares of the gradient by the stage's
     /// input, before its pooling, in the ring that the bits given up leave.
+    #[inline(never)]
     fn input_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -232,6 +237,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// The way back through what follows the map of stage `index`, in the front buffer.
+    #[inline(never)]
     fn activate_back<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,

@@ -29,6 +29,7 @@ use super::{Micro, Party, RunError, StageMemory, Watch};
 impl<R: Ring> Party<'_, R> {
     /// Reads this party's own samples into the first operand, and the openings of the other's from
     /// where they were kept.
+    #[inline(never)]
     pub(super) fn load(&mut self, micro: Micro, data: &mut impl Data) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
@@ -51,6 +52,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Opens what is new: the weights once in an iteration, data once in a run or in each iteration.
+    #[inline(never)]
     pub(super) fn open_weights_and_data<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -126,6 +128,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Runs all stages and the softmax. Leaves shares of the probabilities, scaled, in the front
     /// gradient buffer.
+    #[inline(never)]
     pub(super) fn forward<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -152,6 +155,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Pools what enters a stage, if the stage says so, and opens it.
+    #[inline(never)]
     fn open_operand<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -186,6 +190,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// The bilinear map of a stage with its bias, stepped down to narrow shares in the next stage's
     /// operand, or in the front gradient buffer after the last.
+    #[inline(never)]
     fn map<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -258,6 +263,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// The activation, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
+    #[inline(never)]
     fn activate<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -295,6 +301,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Takes the labels off the probabilities. The owner of a sample does it alone.
+    #[inline(never)]
     pub(super) fn subtract_labels(
         &mut self,
         micro: Micro,

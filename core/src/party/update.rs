@@ -54,6 +54,7 @@ impl<R: Ring> StageMemory<'_, R> {
 
 impl<R: Ring> Party<'_, R> {
     /// Moves the weights and biases of every stage.
+    #[inline(never)]
     pub(super) fn update<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -126,6 +127,7 @@ impl<R: Ring> Party<'_, R> {
     /// Reveals the trained parameters to the session's receiver: the other party sends its shares.
     /// The receiver hands each stage's parameters, weights then biases, at the master weights' scale and
     /// in their ring, to `sink`; the sender's is not called.
+    #[inline(never)]
     pub fn reveal<P: Read + Write, D: Read + Write>(
         &self,
         desk: &mut Desk<P, D>,

@@ -49,6 +49,7 @@ pub struct Patience {
 
 /// Why a port failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PortError {
     /// The line itself failed.
     Line(ErrorKind),
@@ -134,6 +135,7 @@ pub struct Port<T, C> {
 
 impl<T: Line, C: Clock> Port<T, C> {
     /// A port on `line` that knows no session yet.
+    #[inline(never)]
     pub fn new(line: T, mut clock: C, patience: Patience) -> Self {
         let heard_at = clock.milliseconds();
         Port {
@@ -183,7 +185,10 @@ impl<T: Line, C: Clock> Port<T, C> {
 
     fn reset(&mut self, session: u16) {
         self.session = session;
-        self.channels = core::array::from_fn(|_| State::new());
+        // One by one: all of them at once would lie on the stack first.
+        for channel in &mut self.channels {
+            *channel = State::new();
+        }
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
     }

@@ -5,6 +5,7 @@
 
 use core::cell::RefCell;
 
+use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     desk::Desk,
@@ -15,7 +16,7 @@ use ringlet_core::{
     party::{Party, RunError, Unwatched},
     plan::Plan,
     prg::{Address, Key, Prg},
-    session::Session,
+    session::{Session, SessionError},
     store::Store,
     wire::{
         control::{Status, channel, tell},
@@ -36,6 +37,7 @@ pub struct Memory<'a> {
 
 /// Why a session ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stopped {
     /// The device told the host that it will not run the session.
     Refused(Status),
@@ -79,11 +81,43 @@ pub fn serve<T: Line, C: Clock>(
     root: &Key,
     memory: Memory<'_>,
 ) -> Result<(), Stopped> {
+    let outcome = run(port, store, root, memory);
+    #[cfg(feature = "defmt")]
+    match &outcome {
+        Ok(()) => defmt::info!("the session is over"),
+        Err(stopped) => defmt::warn!("the session ended early: {}", stopped),
+    }
+    outcome
+}
+
+#[inline(never)]
+fn run<T: Line, C: Clock>(
+    port: &RefCell<Port<T, C>>,
+    store: Option<Store<'_>>,
+    root: &Key,
+    memory: Memory<'_>,
+) -> Result<(), Stopped> {
     port.borrow_mut().accept()?;
     let number = port.borrow().session();
     let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
-    let session = receive_hello(&mut control)?.session;
-    let (network, mut store) = match examine(&session, store, &memory) {
+    // Sessions and networks stay where they are first made: copies would take much of a device's stack. So the
+    // host's hello becomes this party's own.
+    let mut heard = receive_hello(&mut control);
+    let hello = match &mut heard {
+        Ok(hello) => hello,
+        Err(error) => return Err((*error).into()),
+    };
+    hello.role = Role::P0;
+    hello.dealt = None;
+    let session = &hello.session;
+    #[cfg(feature = "defmt")]
+    defmt::info!(
+        "{} asked to train {=str}",
+        Role::P0,
+        session.model.name.as_str()
+    );
+    let network = session.check::<Ring>();
+    let (network, mut store) = match examine(session, &network, store, &memory) {
         Ok(ready) => ready,
         Err(status) => {
             tell(&mut control, &status)?;
@@ -91,36 +125,75 @@ pub fn serve<T: Line, C: Clock>(
             return Err(Stopped::Refused(status));
         }
     };
+    #[cfg(feature = "defmt")]
+    log_network(session, network);
     tell(&mut control, &Status::Ready)?;
 
     let mut peer = Link::new(Channel::new(port, channel::PEER), Remote::Peer, 0);
     let mut dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Dealer, 0);
-    let hello = Hello::new(Role::P0, &session);
-    hello.announce(&mut dealer)?;
-    hello.meet_peer(&mut peer)?;
-    let key = receive_key(&mut dealer)?;
+    let key = greet(hello, &mut peer, &mut dealer)?;
     let secret = session_secret(root, number);
     let Memory { arena, opened } = memory;
-    let mut party = Party::<Ring>::new(&session, &network, Role::P0, &secret, arena, opened)?;
+    let mut party = Party::<Ring>::new(session, network, Role::P0, &secret, arena, opened)?;
     let mut desk = Desk::new(Role::P0, key, peer, dealer);
     for iteration in 0..session.iterations() {
         party.iterate(&mut desk, iteration, &mut store, &mut Unwatched)?;
+        #[cfg(feature = "defmt")]
+        log_bytes(iteration, desk.peer_bytes());
     }
     party.reveal(&mut desk, |_, _| {})?;
     Ok(port.borrow_mut().finish()?)
 }
 
+/// Makes the device known to the peer and the dealer, who gives it its key.
+#[inline(never)]
+fn greet<A: Read + Write, B: Read + Write>(
+    hello: &Hello,
+    peer: &mut Link<A>,
+    dealer: &mut Link<B>,
+) -> Result<Key, HelloError> {
+    hello.announce(dealer)?;
+    hello.meet_peer(peer)?;
+    receive_key(dealer)
+}
+
+#[cfg(feature = "defmt")]
+fn log_network(session: &Session, network: &Network) {
+    let [rows, columns, channels] = session.model.input;
+    defmt::info!(
+        "images of {=u16}x{=u16}x{=u16} through {=usize} stages to {=usize} classes, {=u32} iterations",
+        rows,
+        columns,
+        channels,
+        network.stages.len(),
+        network.classes,
+        session.iterations()
+    );
+}
+
+#[cfg(feature = "defmt")]
+fn log_bytes(iteration: u32, [sent, received]: [u64; 2]) {
+    defmt::info!(
+        "iteration {=u32}: {=u64} bytes to the peer and {=u64} from it so far",
+        iteration,
+        sent,
+        received
+    );
+}
+
 /// Whether this device can run the session: the network, and the samples that it will train on.
-fn examine<'a>(
+#[inline(never)]
+fn examine<'a, 'n>(
     session: &Session,
+    network: &'n Result<Network, SessionError>,
     store: Option<Store<'a>>,
     memory: &Memory<'_>,
-) -> Result<(Network, Store<'a>), Status> {
+) -> Result<(&'n Network, Store<'a>), Status> {
     if session.format.ring != Ring::BITS {
         return Err(Status::Ring(Ring::BITS));
     }
-    let network = session.check::<Ring>().map_err(|_| Status::Unsound)?;
-    let plan = Plan::new(session, &network);
+    let network = network.as_ref().map_err(|_| Status::Unsound)?;
+    let plan = Plan::new(session, network);
     let needed = [
         8 * plan.arena_words::<Ring>(Role::P0),
         4 * plan.opened_data_words(Role::P0),

@@ -57,6 +57,7 @@ impl<'a> Buffers<'a> {
 impl Chain {
     /// Runs the way forward on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `kept` takes
     /// [`Chain::kept`] openings for each element.
+    #[inline(never)]
     pub fn forward<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -88,6 +89,7 @@ impl Chain {
 
     /// Sums the terms of a polynomial of x. The openings of x and its powers go to `kept` as far as it
     /// has room; without a product to make, x is taken from its opening there.
+    #[inline(never)]
     fn powers<O: Online>(
         self,
         cx: &mut O,
@@ -155,6 +157,7 @@ impl Chain {
         Ok(())
     }
 
+    #[inline(never)]
     fn multiply<O: Online>(
         self,
         cx: &mut O,
@@ -168,6 +171,7 @@ impl Chain {
     }
 
     /// Masks and opens the operands of a product: the power, and x again unless its opening serves.
+    #[inline(never)]
     fn open_operands<O: Online>(
         self,
         cx: &mut O,
@@ -206,6 +210,7 @@ impl Chain {
 
     /// Runs the way back: `dy`, shares in Z_2^gradient, becomes shares of dy times the derivative in
     /// Z_2^to.
+    #[inline(never)]
     pub fn backward<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -244,6 +249,7 @@ impl Chain {
     }
 
     /// Sums the derivative anew and masks it, in the left operands.
+    #[inline(never)]
     fn prepare_derivative<O: Online>(
         self,
         cx: &mut O,
@@ -278,6 +284,7 @@ impl Chain {
         Ok(())
     }
 
+    #[inline(never)]
     fn multiply_derivative<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -311,6 +318,7 @@ impl Chain {
         Ok(())
     }
 
+    #[inline(never)]
     fn multiply_kept<R: Ring, O: Online>(
         self,
         cx: &mut O,

@@ -97,6 +97,7 @@ impl Softmax {
     }
 
     /// Leaves the widened logits in `values` and shares of the maximum, in quarters, in `maxima`.
+    #[inline(never)]
     pub(super) fn maximum<O: Online>(
         self,
         cx: &mut O,

@@ -1,0 +1,169 @@
+//! The chip's USART 1 on PA9 (out) and PA10 (in): received bytes wait in a queue that its interrupt fills.
+
+use core::{cell::RefCell, convert::Infallible};
+
+use cortex_m::{
+    interrupt::{InterruptNumber, Mutex},
+    peripheral::NVIC,
+};
+use cortex_m_rt::exception;
+use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
+use heapless::Deque;
+
+use crate::clock::Clocks;
+
+/// Bits a second.
+const BAUD: u32 = if cfg!(feature = "fast-line") {
+    2_000_000
+} else {
+    115_200
+};
+
+const CLOCKS_OF_PINS: *mut u32 = 0x4002_3830 as *mut u32;
+const CLOCKS_OF_BUS_2: *mut u32 = 0x4002_3844 as *mut u32;
+const PORT_A: u32 = 1;
+const USART_1: u32 = 1 << 4;
+
+const PINS_MODE: *mut u32 = 0x4002_0000 as *mut u32;
+const PINS_SPEED: *mut u32 = 0x4002_0008 as *mut u32;
+const PINS_PULL: *mut u32 = 0x4002_000C as *mut u32;
+const PINS_FUNCTION: *mut u32 = 0x4002_0024 as *mut u32;
+
+const BASE: usize = 0x4001_1000;
+const STATE: *mut u32 = BASE as *mut u32;
+const DATA: *mut u32 = (BASE + 4) as *mut u32;
+const DIVIDER: *mut u32 = (BASE + 8) as *mut u32;
+const CONTROL: *mut u32 = (BASE + 12) as *mut u32;
+
+const OVERRUN: u32 = 1 << 3;
+const RECEIVED: u32 = 1 << 5;
+const TRANSMIT_EMPTY: u32 = 1 << 7;
+/// Receiver, transmitter, the receiver's interrupt, and the whole.
+const ENABLE: u32 = 1 << 2 | 1 << 3 | 1 << 5 | 1 << 13;
+/// Eight samples a bit in the place of 16.
+const COARSE: u32 = 1 << 15;
+
+/// The USART's interrupt.
+#[derive(Clone, Copy)]
+struct Interrupt;
+
+// SAFETY: it is interrupt 37 of this chip, always.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        37
+    }
+}
+
+static RECEIVED_BYTES: Mutex<RefCell<Deque<u8, 1024>>> = Mutex::new(RefCell::new(Deque::new()));
+
+#[exception]
+unsafe fn DefaultHandler(_number: i16) {
+    // SAFETY: the receiver's registers; its interrupt is the only one that is enabled. Reading the state and
+    // then the data clears an overrun too.
+    let byte = unsafe {
+        if STATE.read_volatile() & (RECEIVED | OVERRUN) == 0 {
+            return;
+        }
+        DATA.read_volatile() as u8
+    };
+    cortex_m::interrupt::free(|cs| {
+        // A byte too many is lost, and its frame comes again.
+        let _ = RECEIVED_BYTES.borrow(cs).borrow_mut().push_back(byte);
+    });
+}
+
+/// Sets the bits under `mask` to `value`.
+///
+/// # Safety
+/// Nothing else touches the register at the same time.
+unsafe fn change(register: *mut u32, mask: u32, value: u32) {
+    // SAFETY: as the caller promises.
+    unsafe { register.write_volatile(register.read_volatile() & !mask | value) };
+}
+
+/// The USART.
+pub struct Usart(());
+
+impl Usart {
+    /// Starts it; once.
+    pub fn start(_: &mut NVIC, clocks: Clocks) -> Self {
+        let cycles = (clocks.bus_2 + BAUD / 2) / BAUD;
+        // In sixteenths of 16 cycles, or in eighths of 8, whose place is one bit higher.
+        let (divider, coarse) = if cycles < 16 {
+            (cycles >> 3 << 4 | cycles & 7, COARSE)
+        } else {
+            (cycles, 0)
+        };
+        // SAFETY: the registers of the USART, of its pins and of their clocks, which nothing else touches.
+        unsafe {
+            change(CLOCKS_OF_PINS, PORT_A, PORT_A);
+            change(CLOCKS_OF_BUS_2, USART_1, USART_1);
+            // A clock is there two cycles after it has been asked for.
+            CLOCKS_OF_BUS_2.read_volatile();
+            // Both pins are the USART's, function 7; the way out is fast, the way in is high when nothing drives it.
+            change(PINS_FUNCTION, 0xFF << 4, 0x77 << 4);
+            change(PINS_SPEED, 0b11 << 18, 0b10 << 18);
+            change(PINS_PULL, 0b11 << 20, 0b01 << 20);
+            change(PINS_MODE, 0b1111 << 18, 0b1010 << 18);
+            DIVIDER.write_volatile(divider);
+            CONTROL.write_volatile(ENABLE | coarse);
+            NVIC::unmask(Interrupt);
+        }
+        Usart(())
+    }
+}
+
+impl ErrorType for Usart {
+    type Error = Infallible;
+}
+
+impl ReadReady for Usart {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(cortex_m::interrupt::free(|cs| {
+            !RECEIVED_BYTES.borrow(cs).borrow().is_empty()
+        }))
+    }
+}
+
+impl Read for Usart {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        Ok(cortex_m::interrupt::free(|cs| {
+            let mut queue = RECEIVED_BYTES.borrow(cs).borrow_mut();
+            let mut count = 0;
+            for byte in bytes {
+                let Some(next) = queue.pop_front() else {
+                    break;
+                };
+                *byte = next;
+                count += 1;
+            }
+            count
+        }))
+    }
+}
+
+impl WriteReady for Usart {
+    fn write_ready(&mut self) -> Result<bool, Infallible> {
+        // SAFETY: reading the state alone changes nothing.
+        Ok(unsafe { STATE.read_volatile() } & TRANSMIT_EMPTY != 0)
+    }
+}
+
+impl Write for Usart {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        let mut count = 0;
+        for &byte in bytes {
+            if !self.write_ready()? {
+                break;
+            }
+            // SAFETY: the transmitter has room for one byte.
+            unsafe { DATA.write_volatile(byte.into()) };
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

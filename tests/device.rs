@@ -151,69 +151,94 @@ fn plugs_that_hold_no_device_are_told() {
     assert!(line.contains("x is no speed"), "{line}");
 }
 
-/// The firmware of a board, as `tests/run` builds it.
-fn firmware(board: &str, target: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let path = root.join("target").join(target).join("release").join(board);
-    assert!(
-        path.is_file(),
-        "{} is missing: tests/run builds it",
-        path.display()
-    );
-    path
+/// A board as QEMU has it.
+struct Board {
+    machine: &'static str,
+    firmware: &'static str,
+    target: &'static str,
+    /// Addresses of the samples' image and of the secret.
+    samples: &'static str,
+    secret: &'static str,
+}
+
+const MPS2_AN386: Board = Board {
+    machine: "mps2-an386",
+    firmware: "ringlet-mps2-an386",
+    target: "thumbv7em-none-eabihf",
+    samples: "0x100000",
+    secret: "0x1f0000",
+};
+
+const STM32F405: Board = Board {
+    machine: "netduinoplus2",
+    firmware: "ringlet-stm32f405",
+    target: "thumbv7em-none-eabihf",
+    samples: "0x08080000",
+    secret: "0x080e0000",
+};
+
+impl Board {
+    /// The firmware, as `tests/run` builds it.
+    fn program(&self) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/target");
+        let path = root.join(self.target).join("release").join(self.firmware);
+        assert!(
+            path.is_file(),
+            "{} is missing: tests/run builds it",
+            path.display()
+        );
+        path
+    }
+
+    /// Starts it with this image of samples and a secret of its own, and names its plug.
+    fn start(&self, image: &Path) -> (Running, String) {
+        let secret = image.with_extension("secret");
+        std::fs::write(&secret, [5; 32]).expect("a file");
+        let load =
+            |file: &Path, at: &str| format!("loader,file={},addr={at},force-raw=on", text(file));
+        let mut running = Command::new("qemu-system-arm")
+            .args(["-M", self.machine, "-display", "none", "-monitor", "none"])
+            .args(["-serial", "pty", "-kernel", text(&self.program())])
+            .args(["-device", &load(image, self.samples)])
+            .args(["-device", &load(&secret, self.secret)])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Running)
+            .expect("QEMU: tests/run installs it");
+        let mut line = String::new();
+        let output = running.0.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        let plug = line
+            .split_whitespace()
+            .find(|word| word.starts_with("/dev/"))
+            .map(|path| format!("pty:{path}"))
+            .expect("a pseudo-terminal");
+        (running, plug)
+    }
 }
 
 /// A board in QEMU; it does not outlive the test.
-struct Board(Child);
+struct Running(Child);
 
-impl Drop for Board {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-#[test]
-fn a_cortex_m4_trains_with_a_host() {
+/// Trains with a board for one session after another, each of these batch and micro-batch sizes, one
+/// iteration each.
+fn train_with(board: &Board, sessions: &[[&str; 2]]) {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "64");
-    let secret = dir.path().join("secret.bin");
-    std::fs::write(&secret, [5; 32]).expect("a file");
-    let program = firmware("ringlet-mps2-an386", "thumbv7em-none-eabihf");
-    let load = |file: &Path, at: &str| format!("loader,file={},addr={at},force-raw=on", text(file));
-    let mut board = Command::new("qemu-system-arm")
-        .args([
-            "-M",
-            "mps2-an386",
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-serial",
-            "pty",
-        ])
-        .args(["-kernel", text(&program)])
-        .args(["-device", &load(&image, "0x100000")])
-        .args(["-device", &load(&secret, "0x1f0000")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map(Board)
-        .expect("QEMU: tests/run installs it");
-    let mut line = String::new();
-    let output = board.0.stdout.take().expect("its output");
-    BufReader::new(output).read_line(&mut line).expect("a line");
-    let plug = line
-        .split_whitespace()
-        .find(|word| word.starts_with("/dev/"))
-        .map(|path| format!("pty:{path}"))
-        .expect("a pseudo-terminal");
-    // The board serves one session after another.
-    for micro_batch in ["8", "1"] {
+    let (_running, plug) = board.start(&image);
+    for [batch, micro_batch] in sessions {
         let model = dir.path().join("model.safetensors");
         let more = [
             "--batch",
-            "8",
+            batch,
             "--limit",
             "1",
             "--micro-batch",
@@ -226,5 +251,16 @@ fn a_cortex_m4_trains_with_a_host() {
             assert!(well, "{out}{err}");
         }
         assert!(std::fs::metadata(&model).expect("a model").len() > 1000);
+        std::fs::remove_file(&model).expect("a file");
     }
+}
+
+#[test]
+fn a_cortex_m4_trains_with_a_host() {
+    train_with(&MPS2_AN386, &[["8", "8"], ["8", "1"]]);
+}
+
+#[test]
+fn an_stm32f405_trains_with_a_host() {
+    train_with(&STM32F405, &[["4", "4"], ["4", "1"]]);
 }

@@ -10,7 +10,7 @@ const TABLE: [u32; 256] = {
         let mut rest = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            rest = rest >> 1 ^ POLYNOMIAL * (rest & 1);
+            rest = (rest >> 1) ^ (POLYNOMIAL * (rest & 1));
             bit += 1;
         }
         table[byte] = rest;
@@ -22,7 +22,7 @@ const TABLE: [u32; 256] = {
 /// The CRC-32 of these parts, one after the other.
 pub(crate) fn crc32<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     !parts.into_iter().flatten().fold(!0, |rest, byte| {
-        rest >> 8 ^ TABLE[usize::from(rest as u8 ^ byte)]
+        (rest >> 8) ^ TABLE[usize::from(rest as u8 ^ byte)]
     })
 }
 

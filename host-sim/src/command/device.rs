@@ -1,7 +1,10 @@
-//! `ringlet party --peer serial:...`: P1 beside a device that is P0. The device has one line, so this process
+//! `ringlet party --peer serial:...` or `tcp:...`: P1 beside a device that is P0. The device has one line, so this process
 //! passes on what the device and the dealer say to each other: a greeting and a key.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
@@ -11,13 +14,16 @@ use ringlet_core::{
     prg::Key,
     wire::{
         control::{Status, channel, hear},
-        port::{Channel, Patience, Port},
+        port::{Channel, Patience, Port, PortError},
     },
 };
 
 use crate::{
     error::Failure,
-    links::serial::{LineClock, Plug, SerialLine},
+    links::{
+        plug::Plug,
+        serial::{LineClock, SerialLine},
+    },
 };
 
 /// A device's port, shared by its channels.
@@ -29,15 +35,12 @@ pub(super) type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
 /// Milliseconds after which frames are sent again.
 const RESEND: u32 = 500;
 
-/// Opens the line and begins a session on it.
-pub(super) fn plug_in(plug: &Plug, wait: Duration) -> Result<DevicePort, Failure> {
-    let line = plug.open()?;
-    let clock = line.clock();
-    let silence = wait.as_millis().try_into().unwrap_or(u32::MAX);
-    let patience = Patience {
-        resend: RESEND,
-        silence,
-    };
+/// Pause between attempts to reach a device over a network.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the line and begins a session on it. The device may take `wait` to be there; later it counts as
+/// gone after a silence of `idle`.
+pub(super) fn plug_in(plug: &Plug, wait: Duration, idle: Duration) -> Result<DevicePort, Failure> {
     let mut number = [0; 2];
     getrandom::fill(&mut number).map_err(|error| {
         Failure::new(
@@ -45,14 +48,29 @@ pub(super) fn plug_in(plug: &Plug, wait: Duration) -> Result<DevicePort, Failure
             "",
         )
     })?;
-    let mut port = Port::new(line, clock, patience);
-    port.start(u16::from_le_bytes(number)).map_err(|error| {
-        Failure::new(
-            format!("the device at {} does not answer: {error}", plug.path),
-            "check that it runs Ringlet's firmware, and the speed of the line",
-        )
-    })?;
-    Ok(RefCell::new(port))
+    let patience = Patience {
+        resend: RESEND,
+        silence: idle.as_millis().try_into().unwrap_or(u32::MAX),
+    };
+    let deadline = Instant::now() + wait;
+    loop {
+        let line = plug.open(deadline)?;
+        let clock = line.clock();
+        let mut port = Port::new(line, clock, patience);
+        let error = match port.start(u16::from_le_bytes(number)) {
+            Ok(()) => return Ok(RefCell::new(port)),
+            Err(error) => error,
+        };
+        // A network may take a connection before the device is there to hold it.
+        let early = matches!((plug, error), (Plug::Tcp(_), PortError::Line(_)));
+        if !early || Instant::now() >= deadline {
+            return Err(Failure::new(
+                format!("the device at {plug} does not answer: {error}"),
+                "check that it runs Ringlet's firmware, and the speed of the line",
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Tells the device the session, and makes everyone known to everyone: the device to the dealer over

@@ -32,7 +32,7 @@ use crate::{
     error::Failure,
     event::Event,
     links::{
-        serial::Plug,
+        plug::Plug,
         tcp::{TcpEnd, connect},
         waited::Waited,
     },
@@ -198,15 +198,12 @@ impl Run<'_> {
             end.set_patience(2 * patience).map_err(broken)?;
             Ok::<_, Failure>(Link::new(end, Remote::Dealer, UNBOUNDED))
         };
-        let port = plug_in(plug, Duration::from_secs(args.idle))?;
-        console::line(&format!(
-            "{}: the device at {} answers",
-            self.role, plug.path
-        ))?;
+        let idle = Duration::from_secs(args.idle);
+        let port = plug_in(plug, patience, idle)?;
+        console::line(&format!("{}: the device at {plug} answers", self.role))?;
         let (mut relay, mut dealer) = (link()?, link()?);
         let hello = Hello::new(self.role, self.session);
         let (peer, key) = introduce(&port, &hello, &mut relay, &mut dealer)?;
-        let idle = Duration::from_secs(args.idle);
         dealer.transport().set_patience(idle).map_err(broken)?;
         let waited = [Waited::default(), dealer.transport().waited()];
         self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;

@@ -1,4 +1,4 @@
-//! A device's line: a serial port, or a pseudo-terminal in its place.
+//! A device's line: a serial port, or whatever else bytes can be read from and written to.
 
 use std::{
     collections::VecDeque,
@@ -14,69 +14,6 @@ use std::{
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use ringlet_core::wire::port::Clock;
-
-use crate::error::Failure;
-
-/// Where a device is plugged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plug {
-    /// The device file.
-    pub path: String,
-    /// Bits a second. A pseudo-terminal does not mind.
-    pub baud: u32,
-}
-
-/// The usual speed of USB serial converters.
-const USUAL_BAUD: u32 = 115_200;
-
-impl Plug {
-    /// Reads `serial:PATH`, `serial:PATH?baud=N` or `pty:PATH`; none for anything else.
-    pub fn parse(text: &str) -> Result<Option<Self>, Failure> {
-        if let Some(path) = text.strip_prefix("pty:") {
-            return Ok(Some(Plug {
-                path: path.to_owned(),
-                baud: USUAL_BAUD,
-            }));
-        }
-        let Some(rest) = text.strip_prefix("serial:") else {
-            return Ok(None);
-        };
-        let (path, baud) = match rest.split_once("?baud=") {
-            None => (rest, USUAL_BAUD),
-            Some((path, baud)) => {
-                let baud = baud.parse().map_err(|_| {
-                    Failure::new(
-                        format!("{baud} is no speed of a serial port"),
-                        "give bits a second, as in serial:/dev/ttyACM0?baud=2000000",
-                    )
-                })?;
-                (path, baud)
-            }
-        };
-        Ok(Some(Plug {
-            path: path.to_owned(),
-            baud,
-        }))
-    }
-
-    /// Opens the line.
-    pub fn open(&self) -> Result<SerialLine, Failure> {
-        let cannot = |error: String| {
-            Failure::new(
-                format!("{} cannot be opened: {error}", self.path),
-                "plug the device in, or correct --peer",
-            )
-        };
-        let port = serialport::new(&self.path, self.baud)
-            .timeout(Duration::from_millis(100))
-            .open()
-            .map_err(|error| cannot(error.to_string()))?;
-        let reader = port
-            .try_clone()
-            .map_err(|error| cannot(error.to_string()))?;
-        Ok(SerialLine::new(reader, port))
-    }
-}
 
 /// What the reading thread leaves for the port.
 #[derive(Default)]
@@ -117,8 +54,17 @@ impl SerialLine {
                 match read {
                     Ok(0) => inbox.failed = Some(io::ErrorKind::BrokenPipe),
                     Ok(count) => inbox.bytes.extend(&bytes[..count]),
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    // A socket that timed out says that it would block.
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::TimedOut
+                                | io::ErrorKind::WouldBlock
+                                | io::ErrorKind::Interrupted
+                        ) =>
+                    {
+                        continue;
+                    }
                     Err(error) => inbox.failed = Some(error.kind()),
                 }
                 filled.1.notify_all();
@@ -219,26 +165,5 @@ impl Clock for LineClock {
         {
             let _ = changed.wait_timeout(inbox, Duration::from_millis(1));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plugs_are_read() {
-        let plug = |text: &str| Plug::parse(text).map_err(|failure| failure.to_string());
-        let serial = |path: &str, baud| {
-            Ok(Some(Plug {
-                path: path.to_owned(),
-                baud,
-            }))
-        };
-        assert_eq!(plug("serial:/dev/ttyACM0"), serial("/dev/ttyACM0", 115_200));
-        assert_eq!(plug("serial:COM3?baud=2000000"), serial("COM3", 2_000_000));
-        assert_eq!(plug("pty:/dev/pts/3"), serial("/dev/pts/3", 115_200));
-        assert_eq!(plug("192.168.1.7:7001"), Ok(None));
-        assert!(plug("serial:/dev/ttyACM0?baud=fast").is_err());
     }
 }

@@ -1,0 +1,84 @@
+//! Ringlet's P0 on QEMU's RISC-V machine `virt` (RV32): the line is a TCP connection on port 7001, or the
+//! machine's UART with the feature `uart`.
+
+#![no_std]
+#![no_main]
+
+#[cfg(not(feature = "uart"))]
+mod ethernet;
+mod machine;
+#[cfg(not(feature = "uart"))]
+mod nic;
+#[cfg(feature = "uart")]
+mod uart;
+
+use core::{cell::RefCell, panic::PanicInfo};
+
+use ringlet_core::{
+    prg::Key,
+    store::Store,
+    wire::port::{Patience, Port},
+};
+use ringlet_device::{Memory, serve};
+use riscv_rt::entry;
+
+/// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. On a part it would lie
+/// in flash.
+const SAMPLES: (*const u8, usize) = (0x8020_0000 as *const u8, 0x001F_0000);
+/// 32 bytes of this device's own randomness, loaded the same way.
+const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
+/// 64-bit words of the arena.
+const ARENA: usize = 64 * 1024;
+
+const PATIENCE: Patience = Patience {
+    resend: 500,
+    silence: 300_000,
+};
+
+#[entry]
+fn main() -> ! {
+    static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
+    // SAFETY: `main` runs once, on one hart, and this is the only reference.
+    let arena = unsafe { &mut *(&raw mut ARENA_WORDS) };
+    #[cfg(feature = "uart")]
+    let line = uart::Uart::start();
+    #[cfg(not(feature = "uart"))]
+    let line = {
+        static mut BUFFERS: ethernet::Buffers = ethernet::Buffers::new();
+        static mut CONNECTIONS: ethernet::Connections = ethernet::NO_CONNECTIONS;
+        // SAFETY: as above.
+        let (buffers, connections) =
+            unsafe { (&mut *(&raw mut BUFFERS), &mut *(&raw mut CONNECTIONS)) };
+        let Some(line) = ethernet::Ethernet::start(buffers, connections) else {
+            // Without a network card there is nothing to do.
+            machine::halt()
+        };
+        line
+    };
+
+    // SAFETY: nothing writes this memory while the firmware runs.
+    let image = unsafe { core::slice::from_raw_parts(SAMPLES.0, SAMPLES.1) };
+    // SAFETY: as above.
+    let root = Key::new(unsafe { SECRET.read_volatile() });
+    let port = RefCell::new(Port::new(line, machine::Timer, PATIENCE));
+    loop {
+        // A session that failed leaves nothing behind: the next one starts from the beginning.
+        let memory = Memory {
+            arena: &mut *arena,
+            opened: &mut [],
+        };
+        let _ = serve(&port, Store::new(image).ok(), &root, memory);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo) -> ! {
+    machine::reset()
+}
+
+/// What the runtime calls on an exception that nobody expects.
+// SAFETY: it has the name and the signature that riscv-rt documents for this handler.
+#[unsafe(export_name = "ExceptionHandler")]
+extern "C" fn exception() -> ! {
+    machine::reset()
+}

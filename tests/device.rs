@@ -1,10 +1,9 @@
-//! A party on a device: the firmware's code behind a pseudo-terminal, and on boards in QEMU.
+//! The firmware's code behind a pseudo-terminal on this machine.
 
 use std::{
     cell::RefCell,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Child,
     thread,
 };
 
@@ -58,7 +57,7 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
 /// plug.
 fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
     let (mut line, plug) = TTYPort::pair().expect("a pseudo-terminal");
-    line.set_timeout(std::time::Duration::from_millis(50))
+    line.set_timeout(Duration::from_millis(50))
         .expect("a timeout");
     let name = plug.name().expect("a pseudo-terminal has a name");
     let image = std::fs::read(image).expect("an image");
@@ -149,118 +148,7 @@ fn plugs_that_hold_no_device_are_told() {
     assert!(line.contains("/nowhere/ttyACM0 cannot be opened"), "{line}");
     let line = failure(&[&arguments[..], &["serial:/dev/null?baud=x"]].concat());
     assert!(line.contains("x is no speed"), "{line}");
-}
-
-/// A board as QEMU has it.
-struct Board {
-    machine: &'static str,
-    firmware: &'static str,
-    target: &'static str,
-    /// Addresses of the samples' image and of the secret.
-    samples: &'static str,
-    secret: &'static str,
-}
-
-const MPS2_AN386: Board = Board {
-    machine: "mps2-an386",
-    firmware: "ringlet-mps2-an386",
-    target: "thumbv7em-none-eabihf",
-    samples: "0x100000",
-    secret: "0x1f0000",
-};
-
-const STM32F405: Board = Board {
-    machine: "netduinoplus2",
-    firmware: "ringlet-stm32f405",
-    target: "thumbv7em-none-eabihf",
-    samples: "0x08080000",
-    secret: "0x080e0000",
-};
-
-impl Board {
-    /// The firmware, as `tests/run` builds it.
-    fn program(&self) -> PathBuf {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/target");
-        let path = root.join(self.target).join("release").join(self.firmware);
-        assert!(
-            path.is_file(),
-            "{} is missing: tests/run builds it",
-            path.display()
-        );
-        path
-    }
-
-    /// Starts it with this image of samples and a secret of its own, and names its plug.
-    fn start(&self, image: &Path) -> (Running, String) {
-        let secret = image.with_extension("secret");
-        std::fs::write(&secret, [5; 32]).expect("a file");
-        let load =
-            |file: &Path, at: &str| format!("loader,file={},addr={at},force-raw=on", text(file));
-        let mut running = Command::new("qemu-system-arm")
-            .args(["-M", self.machine, "-display", "none", "-monitor", "none"])
-            .args(["-serial", "pty", "-kernel", text(&self.program())])
-            .args(["-device", &load(image, self.samples)])
-            .args(["-device", &load(&secret, self.secret)])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map(Running)
-            .expect("QEMU: tests/run installs it");
-        let mut line = String::new();
-        let output = running.0.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut line).expect("a line");
-        let plug = line
-            .split_whitespace()
-            .find(|word| word.starts_with("/dev/"))
-            .map(|path| format!("pty:{path}"))
-            .expect("a pseudo-terminal");
-        (running, plug)
-    }
-}
-
-/// A board in QEMU; it does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Trains with a board for one session after another, each of these batch and micro-batch sizes, one
-/// iteration each.
-fn train_with(board: &Board, sessions: &[[&str; 2]]) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "64");
-    let (_running, plug) = board.start(&image);
-    for [batch, micro_batch] in sessions {
-        let model = dir.path().join("model.safetensors");
-        let more = [
-            "--batch",
-            batch,
-            "--limit",
-            "1",
-            "--micro-batch",
-            micro_batch,
-            "--save",
-            text(&model),
-        ];
-        for child in beside(&plug, "64,0", &more) {
-            let (well, out, err) = end(child);
-            assert!(well, "{out}{err}");
-        }
-        assert!(std::fs::metadata(&model).expect("a model").len() > 1000);
-        std::fs::remove_file(&model).expect("a file");
-    }
-}
-
-#[test]
-fn a_cortex_m4_trains_with_a_host() {
-    train_with(&MPS2_AN386, &[["8", "8"], ["8", "1"]]);
-}
-
-#[test]
-fn an_stm32f405_trains_with_a_host() {
-    train_with(&STM32F405, &[["4", "4"], ["4", "1"]]);
+    let gone = format!("tcp:{}", address());
+    let line = failure(&[&arguments[..], &[gone.as_str(), "--wait", "1"]].concat());
+    assert!(line.contains("cannot reach the device at 127"), "{line}");
 }

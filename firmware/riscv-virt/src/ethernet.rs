@@ -90,7 +90,6 @@ impl Ethernet {
         );
         // Frames of the port are small, and someone waits for each.
         socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
         socket.set_keep_alive(Some(KEEP_ALIVE));
         socket.set_timeout(Some(GIVE_UP));
         let mut sockets = SocketSet::new(&mut connections[..]);

@@ -38,17 +38,18 @@ const PATIENCE: Patience = Patience {
 #[entry]
 fn main() -> ! {
     static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
+    let arena = &raw mut ARENA_WORDS;
     // SAFETY: `main` runs once, on one hart, and this is the only reference.
-    let arena = unsafe { &mut *(&raw mut ARENA_WORDS) };
+    let arena = unsafe { &mut *arena };
     #[cfg(feature = "uart")]
     let line = uart::Uart::start();
     #[cfg(not(feature = "uart"))]
     let line = {
         static mut BUFFERS: ethernet::Buffers = ethernet::Buffers::new();
         static mut CONNECTIONS: ethernet::Connections = ethernet::NO_CONNECTIONS;
+        let (buffers, connections) = (&raw mut BUFFERS, &raw mut CONNECTIONS);
         // SAFETY: as above.
-        let (buffers, connections) =
-            unsafe { (&mut *(&raw mut BUFFERS), &mut *(&raw mut CONNECTIONS)) };
+        let (buffers, connections) = unsafe { (&mut *buffers, &mut *connections) };
         let Some(line) = ethernet::Ethernet::start(buffers, connections) else {
             // Without a network card there is nothing to do.
             machine::halt()

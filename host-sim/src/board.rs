@@ -1,0 +1,211 @@
+//! Boards that QEMU emulates: what to start, where samples and secret lie, and where to plug in.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::error::Failure;
+
+/// How a board is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// By its serial port, a pseudo-terminal.
+    Serial,
+    /// By TCP, at this port of the board.
+    Tcp(u16),
+}
+
+/// A board with firmware of its own in `firmware/`.
+#[derive(Clone, Copy, Debug)]
+pub struct Board {
+    /// Its name, which is that of its folder in `firmware/`.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// The target that its firmware is built for, below the target directory.
+    pub target: &'static str,
+    /// QEMU's program and machine.
+    pub emulator: [&'static str; 2],
+    /// Address of the samples' image.
+    pub samples: u32,
+    /// Address of the 32-byte secret.
+    pub secret: u32,
+    /// How it is reached.
+    pub line: Line,
+}
+
+/// All boards that run in QEMU.
+pub const BOARDS: [Board; 4] = [
+    Board {
+        name: "stm32f405",
+        about: "STM32F405RG: Cortex-M4F, 128 KB of RAM, by its USART",
+        target: "thumbv7em-none-eabihf",
+        emulator: ["qemu-system-arm", "netduinoplus2"],
+        samples: 0x0808_0000,
+        secret: 0x080E_0000,
+        line: Line::Serial,
+    },
+    Board {
+        name: "mps2-an386",
+        about: "Arm's MPS2 with a Cortex-M4, by its UART",
+        target: "thumbv7em-none-eabihf",
+        emulator: ["qemu-system-arm", "mps2-an386"],
+        samples: 0x0010_0000,
+        secret: 0x001F_0000,
+        line: Line::Serial,
+    },
+    Board {
+        name: "riscv-virt",
+        about: "QEMU's RISC-V machine, rv32imac, by TCP",
+        target: "riscv32imac-unknown-none-elf",
+        emulator: ["qemu-system-riscv32", "virt"],
+        samples: 0x8020_0000,
+        secret: 0x803F_0000,
+        line: Line::Tcp(7001),
+    },
+    Board {
+        name: "riscv-virt-uart",
+        about: "the same, by its UART",
+        target: "uart/riscv32imac-unknown-none-elf",
+        emulator: ["qemu-system-riscv32", "virt"],
+        samples: 0x8020_0000,
+        secret: 0x803F_0000,
+        line: Line::Serial,
+    },
+];
+
+/// A board in QEMU, until it is dropped.
+pub struct Emulated {
+    child: Child,
+    /// Where it is plugged in, as `ringlet party --peer` takes it.
+    pub plug: String,
+}
+
+impl Emulated {
+    /// The emulator's process.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Board {
+    /// The board of this name.
+    pub fn named(name: &str) -> Option<&'static Board> {
+        BOARDS.iter().find(|board| board.name == name)
+    }
+
+    /// Its firmware, below the folder `firmware/` of a checkout.
+    pub fn firmware(&self, folder: &Path) -> PathBuf {
+        let package = self.name.trim_end_matches("-uart");
+        folder
+            .join("target")
+            .join(self.target)
+            .join("release")
+            .join(format!("ringlet-{package}"))
+    }
+
+    /// Starts QEMU with this firmware, image of samples and secret.
+    pub fn start(&self, firmware: &Path, image: &Path, secret: &Path) -> Result<Emulated, Failure> {
+        let [program, machine] = self.emulator;
+        let mut command = Command::new(program);
+        command
+            .args(["-M", machine, "-display", "none", "-monitor", "none"])
+            .arg("-kernel")
+            .arg(firmware)
+            .args(["-device", &loader(image, self.samples)])
+            .args(["-device", &loader(secret, self.secret)])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped());
+        if machine == "virt" {
+            command.args(["-bios", "none"]);
+        }
+        let mut host = None;
+        match self.line {
+            Line::Serial => {
+                command.args(["-serial", "pty"]);
+            }
+            Line::Tcp(port) => {
+                let at = free_address()?;
+                command
+                    .args(["-serial", "null", "-device", "virtio-net-device,netdev=n"])
+                    .args(["-netdev", &format!("user,id=n,hostfwd=tcp:{at}-:{port}")]);
+                host = Some(at);
+            }
+        }
+        let mut child = command.spawn().map_err(|error| {
+            Failure::new(
+                format!("{program} cannot be started: {error}"),
+                "install QEMU (Debian: qemu-system-arm and qemu-system-misc)",
+            )
+        })?;
+        let output = child.stdout.take();
+        let mut emulated = Emulated {
+            child,
+            plug: String::new(),
+        };
+        emulated.plug = match host {
+            Some(at) => {
+                // QEMU takes connections before the board is there, and then tries it only every six
+                // seconds.
+                thread::sleep(Duration::from_secs(1));
+                format!("tcp:{at}")
+            }
+            None => {
+                let mut line = String::new();
+                if let Some(output) = output {
+                    let _ = BufReader::new(output).read_line(&mut line);
+                }
+                let terminal = line
+                    .split_whitespace()
+                    .find(|word| word.starts_with("/dev/"));
+                match terminal {
+                    Some(path) => format!("pty:{path}"),
+                    None => return Err(emulated.complaint()),
+                }
+            }
+        };
+        Ok(emulated)
+    }
+}
+
+impl Emulated {
+    /// What QEMU said when it gave up.
+    fn complaint(&mut self) -> Failure {
+        let mut said = String::new();
+        let _ = self.child.kill();
+        if let Some(stderr) = &mut self.child.stderr {
+            let _ = stderr.read_to_string(&mut said);
+        }
+        let said = said.lines().next().unwrap_or("it said nothing");
+        Failure::new(
+            format!("QEMU did not start the board: {said}"),
+            "see that the firmware is built, and QEMU 7 or newer",
+        )
+    }
+}
+
+fn loader(file: &Path, at: u32) -> String {
+    // QEMU takes a comma as the end of the name unless it stands twice.
+    let file = file.display().to_string().replace(',', ",,");
+    format!("loader,file={file},addr={at:#x},force-raw=on")
+}
+
+fn free_address() -> Result<String, Failure> {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    address
+        .map(|address| address.to_string())
+        .map_err(|error| Failure::new(format!("no free port: {error}"), "close some programs"))
+}

@@ -34,7 +34,7 @@ pub fn halt() -> ! {
 }
 
 /// Lets a device, by its source number at the interrupt controller (1 to 31), end [`Timer::idle`]. No
-/// interrupt is ever taken: what is pending ends the sleep, and whoever is awake looks for himself.
+/// interrupt is ever taken: what is pending ends the sleep, and whoever wakes looks for itself.
 pub fn wake_by(source: usize) {
     // SAFETY: the controller's registers, which nothing else uses at this time.
     unsafe {

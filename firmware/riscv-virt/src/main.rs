@@ -4,6 +4,9 @@
 #![no_std]
 #![no_main]
 
+#[cfg(not(any(feature = "ethernet", feature = "uart")))]
+compile_error!("there is no line: choose the feature `ethernet` or `uart`");
+
 #[cfg(not(feature = "uart"))]
 mod ethernet;
 mod machine;

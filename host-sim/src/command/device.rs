@@ -66,7 +66,7 @@ pub(super) fn plug_in(plug: &Plug, wait: Duration, idle: Duration) -> Result<Dev
         if !early || Instant::now() >= deadline {
             return Err(Failure::new(
                 format!("the device at {plug} does not answer: {error}"),
-                "check that it runs Ringlet's firmware, and the speed of the line",
+                "check that it runs Ringlet's firmware and serves nobody else, and the speed of a serial line",
             ));
         }
         std::thread::sleep(PAUSE);

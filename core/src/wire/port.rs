@@ -174,11 +174,18 @@ impl<T: Line, C: Clock> Port<T, C> {
         self.session
     }
 
-    /// Waits for the other end to begin a session, for as long as it takes.
+    /// Waits for the other end to begin a session, for as long as it takes. Fails only if the line does.
     pub fn accept(&mut self) -> Result<(), PortError> {
         self.reset(0);
         while self.session == 0 {
-            self.pump()?;
+            match self.pump() {
+                // A session has begun and another one after it, before anything was said in the first:
+                // the other end will ask again for the one that it still wants.
+                Err(PortError::Reset) => self.reset(0),
+                result => {
+                    result?;
+                }
+            }
         }
         Ok(())
     }
@@ -302,6 +309,10 @@ impl<T: Line, C: Clock> Port<T, C> {
     }
 
     fn take(&mut self, head: Head, piece: &Piece) -> Result<(), PortError> {
+        if head.session == 0 {
+            // No session has this number: it stands for none.
+            return Ok(());
+        }
         if head.kind == Kind::Start {
             if head.session != self.session {
                 if self.session != 0 {

@@ -304,3 +304,45 @@ fn an_end_that_was_reset_says_so() {
     });
     assert_eq!(told, Err(PortError::Reset));
 }
+
+/// Frames of these kinds and sessions, one after another.
+fn frames(heads: &[(Kind, u16)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for &(kind, session) in heads {
+        let head = Head {
+            session,
+            kind,
+            channel: 0,
+            sequence: 0,
+        };
+        let mut out = [0; MAX_FRAME];
+        let len = encode(head, &[], &mut out);
+        bytes.extend_from_slice(&out[..len]);
+    }
+    bytes
+}
+
+#[test]
+fn a_session_given_up_before_it_was_accepted_is_no_failure() {
+    let [mut one, two] = line(1 << 16, NONE, 6);
+    // The other end was started twice while nobody listened, and asks again for the second.
+    let bytes = frames(&[(Kind::Start, 1), (Kind::Start, 2), (Kind::Start, 2)]);
+    one.write_all(&bytes).unwrap();
+    let mut port = port(two, PATIENCE);
+    assert_eq!(port.accept(), Ok(()));
+    assert_eq!(port.session(), 2);
+}
+
+#[test]
+fn frames_of_no_session_are_passed_over() {
+    let [mut one, two] = line(1 << 16, NONE, 7);
+    let kinds = [Kind::Unknown, Kind::Data, Kind::Start, Kind::Started];
+    one.write_all(&frames(&kinds.map(|kind| (kind, 0))))
+        .unwrap();
+    one.write_all(&frames(&[(Kind::Start, 3)])).unwrap();
+    let mut port = port(two, PATIENCE);
+    assert_eq!(port.accept(), Ok(()));
+    assert_eq!(port.session(), 3);
+    // Nothing but the answer to the start.
+    assert_eq!(port.line.sent, frames(&[(Kind::Started, 3)]));
+}

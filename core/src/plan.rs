@@ -318,13 +318,14 @@ impl<'a> Plan<'a> {
             + Lengths::new::<R>(self.gates, self.network, rows, role).words::<R>()
     }
 
-    /// Words of the ring that a party needs to keep the openings of the other's samples.
+    /// Words of the ring that a party needs to keep the openings of the other's samples; the most that
+    /// can be counted if there are more.
     pub fn opened_data_words(&self, role: Role) -> usize {
         if !self.session.triples.keep_data() {
             return 0;
         }
         let samples = self.session.samples[role.other().index()] as usize;
-        samples * self.network.stages[0].linear.input_len()
+        samples.saturating_mul(self.network.stages[0].linear.input_len())
     }
 
     /// 64-bit words of the dealer's arena.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Role,
     fixed::{Format, FormatError},
-    gate::polynomial::PolynomialGate,
+    gate::{polynomial::PolynomialGate, softmax::Softmax},
     model::Model,
     network::{Activation, ModelError, Name, Network, Stage},
     order::Order,
@@ -48,8 +48,12 @@ pub const RATE_FRACTION: u32 = 24;
 /// The most samples of a batch.
 const MAX_BATCH: u32 = 1 << 20;
 
-/// The most values of a tensor of one micro-batch.
-const MAX_MICRO_BATCH_VALUES: u64 = 1 << 28;
+/// The most values of a tensor of one micro-batch. Where memory has 32-bit addresses, so few that the
+/// lengths of all buffers can be counted in them.
+const MAX_MICRO_BATCH_VALUES: u64 = if usize::BITS > 32 { 1 << 28 } else { 1 << 22 };
+
+/// The fewest bits of a gradient under its range contract.
+const MIN_GRADIENT_BITS: u32 = 4;
 
 /// The greatest power of two by which gradients are scaled up, so that small ones stay above one unit.
 const GRADIENT_EXPONENT: i32 = 5;
@@ -81,6 +85,8 @@ pub enum SessionError {
     TooLong,
     /// A micro-batch of this network has more values than memory can hold.
     TooLarge,
+    /// The batch, or the windows of a pooling, divide gradients by more than the rings have bits for.
+    Gradients,
     /// Momentum must lie below 1.
     Momentum,
     /// An update without an opening leaves no room for momentum.
@@ -109,6 +115,9 @@ impl core::fmt::Display for SessionError {
             }
             SessionError::TooLarge => f.write_str(
                 "a micro-batch of this model has too many values: choose a smaller micro-batch",
+            ),
+            SessionError::Gradients => f.write_str(
+                "the batch and the model's pooling leave no bits for the gradients: choose a smaller batch, smaller windows or the wider ring",
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
             SessionError::MomentumInDirect => {
@@ -205,14 +214,16 @@ impl Session {
             .stages
             .iter()
             .flat_map(|stage| {
+                // An operand laid out patch by patch may have more values than a usize can count.
+                let (linear, rows) = stage.product();
                 [
-                    stage.entering_len(),
-                    stage.operand_len(),
-                    stage.product_len(),
+                    stage.entering_len() as u64,
+                    linear.input_len() as u64 * rows as u64,
+                    linear.output_len() as u64 * rows as u64,
                 ]
             })
             .max();
-        let values = largest.unwrap_or(0) as u64 * u64::from(self.micro_batch);
+        let values = largest.unwrap_or(0).saturating_mul(self.micro_batch.into());
         if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
             return Err(SessionError::TooLarge);
         }
@@ -224,6 +235,20 @@ impl Session {
         }
         if self.format.is_direct() && self.momentum != 0 {
             return Err(SessionError::MomentumInDirect);
+        }
+        let softmax = Softmax {
+            format: self.format,
+            classes: network.classes,
+            exponent: self.softmax_exponent(&network),
+        };
+        let room = self.format.narrow() - MIN_GRADIENT_BITS;
+        let inner = 0..network.stages.len() - 1;
+        if !softmax.fits::<R>()
+            || inner
+                .into_iter()
+                .any(|stage| self.gradient_drop(&network, stage) > room)
+        {
+            return Err(SessionError::Gradients);
         }
         for (index, stage) in network.stages.iter().enumerate() {
             if let Some(Activation::Polynomial(polynomial)) = stage.activation {
@@ -365,3 +390,6 @@ impl Session {
         (self.momentum + (1 << drop >> 1)) >> drop
     }
 }
+
+#[cfg(test)]
+mod tests;

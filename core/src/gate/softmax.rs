@@ -157,6 +157,11 @@ impl Softmax {
         }
     }
 
+    /// Whether the words of twice ring `R` hold the product before it is stepped down.
+    pub fn fits<R: Ring>(self) -> bool {
+        self.product().to <= 2 * R::BITS
+    }
+
     /// Probabilities and the clipped exponentials' table, in floats: the public function that the
     /// protocol approximates.
     pub fn ideal(logits: &[f64], probabilities: &mut [f64]) {

@@ -194,9 +194,10 @@ fn examine<'a, 'n>(
     }
     let network = network.as_ref().map_err(|_| Status::Unsound)?;
     let plan = Plan::new(session, network);
+    // A session may well ask for more than this device can address.
     let needed = [
-        8 * plan.arena_words::<Ring>(Role::P0),
-        4 * plan.opened_data_words(Role::P0),
+        plan.arena_words::<Ring>(Role::P0).saturating_mul(8),
+        plan.opened_data_words(Role::P0).saturating_mul(4),
     ];
     let given = [8 * memory.arena.len(), 4 * memory.opened.len()];
     for (needed, given) in needed.into_iter().zip(given) {

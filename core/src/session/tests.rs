@@ -1,0 +1,98 @@
+//! Sessions that were accepted although they could not run.
+
+use super::*;
+use crate::{model::Layer, plan::Plan};
+
+/// A session that can run, if the model can.
+fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
+    Session {
+        model: Model::new("m", input, layers).unwrap(),
+        format: Format::new::<R>(12).unwrap(),
+        triples: Triples::Fused,
+        samples: [1 << 20, 0],
+        batch: 256,
+        micro_batch: 1,
+        epochs: 1,
+        limit: 0,
+        learning_rate: 1 << 20,
+        momentum: 0,
+        order: 0,
+        receiver: None,
+    }
+}
+
+fn conv(channels: u16, kernel: u8) -> Layer {
+    Layer::Conv2d {
+        channels,
+        kernel,
+        stride: 1,
+        padding: kernel / 2,
+    }
+}
+
+#[test]
+fn windows_that_take_all_bits_of_a_gradient_are_refused() {
+    let layers = |window| {
+        [
+            Layer::AvgPool { window },
+            conv(1, 1),
+            Layer::AvgPool { window },
+            Layer::Relu,
+            Layer::Flatten,
+            Layer::Dense { units: 2 },
+        ]
+    };
+    let check = |window: u8| {
+        let side = u16::from(window).pow(2);
+        session::<u32>([side, side, 1], &layers(window)).check::<u32>()
+    };
+    assert!(check(4).is_ok());
+    // Divided by 2^20 and more, of 20 bits.
+    for window in [33, 60] {
+        assert_eq!(check(window).err(), Some(SessionError::Gradients));
+    }
+}
+
+#[test]
+fn a_batch_that_takes_more_bits_than_the_softmax_has_is_refused() {
+    let check = |batch, fraction| {
+        let mut session = session::<u32>([1, 1, 4], &[Layer::Dense { units: 3 }]);
+        session.batch = batch;
+        session.format = Format::new::<u32>(fraction).unwrap();
+        session.learning_rate = u32::MAX;
+        session.check::<u32>().err()
+    };
+    assert_eq!(check(1 << 17, 8), None);
+    assert_eq!(check(1 << 18, 8), Some(SessionError::Gradients));
+    assert_eq!(check(1 << 20, 12), None);
+}
+
+#[test]
+fn no_product_of_sizes_is_too_large_to_be_judged() {
+    let layers = [
+        conv(1, 255),
+        Layer::AvgPool { window: 255 },
+        Layer::Flatten,
+        Layer::Dense { units: 2 },
+    ];
+    // 2^24 patches of 2^16 values, 2^32 times.
+    let mut session = session::<u64>([3800, 3800, 1], &layers);
+    session.triples = Triples::Baseline;
+    session.samples = [u32::MAX, 0];
+    (session.batch, session.micro_batch) = (u32::MAX, u32::MAX);
+    assert_eq!(session.check::<u64>().err(), Some(SessionError::TooLarge));
+}
+
+#[test]
+fn lengths_are_counted_up_to_the_most_there_can_be() {
+    let layers = [Layer::Flatten, Layer::Dense { units: 2 }];
+    let mut session = session::<u32>([4096, 1024, 1], &layers);
+    session.samples = [0, u32::MAX];
+    session.batch = 1;
+    let network = session.check::<u32>().unwrap();
+    let plan = Plan::new(&session, &network);
+    let words = u64::from(u32::MAX) << 22;
+    let most = usize::try_from(words).unwrap_or(usize::MAX);
+    assert_eq!(plan.opened_data_words(Role::P0), most);
+    assert_eq!(plan.opened_data_words(Role::P1), 0);
+}

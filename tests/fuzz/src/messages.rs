@@ -1,0 +1,112 @@
+//! Any bytes as the messages of the handshake, and any session that they describe.
+
+use std::convert::Infallible;
+
+use embedded_io::{ErrorType, Read, Write};
+use ringlet_core::{
+    Role,
+    hello::{self, Hello},
+    link::{Link, Remote},
+    message,
+    plan::Plan,
+    ring::Ring,
+    session::Session,
+    wire::control,
+};
+
+use super::allocation;
+
+/// What arrives, and nothing after it. What is sent is lost.
+struct Arriving<'a>(&'a [u8]);
+
+impl ErrorType for Arriving<'_> {
+    type Error = Infallible;
+}
+
+impl Read for Arriving<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        let count = bytes.len().min(self.0.len());
+        let (now, later) = self.0.split_at(count);
+        bytes[..count].copy_from_slice(now);
+        self.0 = later;
+        Ok(count)
+    }
+}
+
+impl Write for Arriving<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn link(bytes: &[u8]) -> Link<Arriving<'_>> {
+    Link::new(Arriving(bytes), Remote::Peer, 0)
+}
+
+/// The input as it is, and as a message's body.
+pub fn check(input: &[u8]) {
+    hear(input);
+    let len = input.len().min(u16::MAX.into());
+    let mut message = b"RNGL".to_vec();
+    message.extend((len as u16).to_le_bytes());
+    message.extend(&input[..len]);
+    hear(&message);
+}
+
+fn hear(bytes: &[u8]) {
+    allocation::none_in(|| {
+        let _ = control::hear(&mut link(bytes));
+        let _ = hello::receive_key(&mut link(bytes));
+        let _ = message::pass_on(&mut link(bytes), &mut link(&[]));
+        if let Ok(heard) = hello::receive_hello(&mut link(bytes)) {
+            assert_eq!(heard.compare(&heard), Ok(()));
+            let role = heard.role.other();
+            let own = Hello {
+                role,
+                ..heard.clone()
+            };
+            assert_eq!(own.answer_peer(&mut link(&[]), &heard), Ok(()));
+            session::<u32>(&heard.session);
+            session::<u64>(&heard.session);
+        }
+    });
+}
+
+/// A session that passes its check can be planned and walked through in whole numbers.
+fn session<R: Ring>(session: &Session) {
+    let Ok(network) = session.check::<R>() else {
+        return;
+    };
+    let plan = Plan::new(session, &network);
+    let last = session.iterations() - 1;
+    for iteration in [0, last / 2, last] {
+        let batch = session.batch(iteration);
+        assert!(batch.len >= 1 && batch.len <= session.batch);
+        assert!(batch.epoch < session.epochs);
+        let cost = plan.iteration::<R>(batch.len);
+        assert!(cost.opened_values > 0 && cost.online_bytes > 0 && cost.rounds > 0);
+        plan.data::<R>(batch.len, batch.len);
+        let mut samples = [0; 1];
+        if batch.len < 1000 {
+            session.batch_samples(batch, batch.len - 1, &mut samples);
+            assert!(session.own_number(samples[0]) < session.total_samples());
+        }
+        assert!(session.order().sample(batch.epoch, batch.first) < session.total_samples());
+    }
+    for role in Role::BOTH {
+        assert!(plan.arena_words::<R>(role) > 0);
+        plan.opened_data_words(role);
+    }
+    assert!(plan.dealer_arena_words::<R>() > 0);
+    for (line, range) in plan.polynomial_ranges() {
+        assert!(line < plan.lines::<R>(1).len() && range < R::BITS);
+    }
+    for stage in 0..network.stages.len() {
+        assert!(session.rates(&network, stage).iter().all(|&rate| rate > 0));
+    }
+    session.momentum_units();
+}

@@ -47,7 +47,7 @@ fn read(image: &[u8]) -> Result<(), StoreError> {
         .map(|&side| usize::from(side))
         .product::<usize>();
     let mut pixels = [0; 4096];
-    assert_eq!(store.is_empty(), store.len() == 0);
+    assert_eq!(store.is_empty(), store.label(0).is_err());
     for sample in [0, store.len().wrapping_sub(1), store.len(), u32::MAX] {
         let there = sample < store.len();
         assert_eq!(store.label(sample).is_ok(), there);

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Child,
     thread,
+    time::Duration,
 };
 
 use ringlet::links::serial::SerialLine;
@@ -13,7 +14,7 @@ use ringlet_core::{
     store::Store,
     wire::port::{Patience, Port},
 };
-use ringlet_device::{Memory, Stopped, serve};
+use ringlet_device::{Device, Stopped, serve};
 use ringlet_tests::{address, complaint, end, failure, start, success};
 use serialport::{SerialPort, TTYPort};
 
@@ -70,13 +71,13 @@ fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), S
             silence: 20_000,
         };
         let port = RefCell::new(Port::new(line, clock, patience));
-        let mut arena = vec![0; arena];
-        let memory = Memory {
-            arena: &mut arena,
-            opened: &mut [],
+        let device = Device {
+            memory: &mut vec![0; arena],
+            store: Store::new(&image),
+            root: &Key::new([9; 32]),
+            stack: None,
         };
-        let store = Store::new(&image).ok();
-        serve(&port, store, &Key::new([9; 32]), memory)
+        serve(&port, device)
     });
     client(&format!("pty:{name}"));
     let outcome = served.join().expect("no panic");

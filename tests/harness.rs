@@ -218,6 +218,17 @@ pub struct Recording {
 
 /// Runs a session in its ring with the given keys; the first weights come from `weights`.
 pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
+    let weights = [weights, weights.wrapping_add(1)].map(|byte| Key::new([byte; 32]));
+    record_with(session, images, keys, weights)
+}
+
+/// The same, with the secrets that the parties draw their parts of the first weights from.
+pub fn record_with(
+    session: &Session,
+    images: &Images,
+    keys: [Key; 2],
+    weights: [Key; 2],
+) -> Recording {
     if session.format.ring == u32::BITS {
         record_in::<u32>(session, images, keys, weights)
     } else {
@@ -229,7 +240,7 @@ fn record_in<R: Ring>(
     session: &Session,
     images: &Images,
     keys: [Key; 2],
-    weights: u8,
+    weights: [Key; 2],
 ) -> Recording {
     let network = session.check::<R>().expect("a session that runs");
     let [peer0, peer1] = memory::duplex(Shape::default()).map(Recorded::new);
@@ -256,7 +267,8 @@ fn record_in<R: Ring>(
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
         let mut parties = Vec::new();
-        for ((role, (peer, dealer)), own) in Role::BOTH.into_iter().zip(ends).zip(own) {
+        let roles = Role::BOTH.into_iter().zip(ends).zip(own).zip(weights);
+        for (((role, (peer, dealer)), own), secret) in roles {
             let tell = tell.clone();
             parties.push(scope.spawn(move || {
                 let mut peer = Link::new(peer, Remote::Peer, ahead);
@@ -265,7 +277,7 @@ fn record_in<R: Ring>(
                     session,
                     network,
                     role,
-                    secret: Key::new([weights.wrapping_add(role.index() as u8); 32]),
+                    secret,
                     key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
                         .expect("a handshake"),
                     simulated: true,

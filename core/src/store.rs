@@ -9,6 +9,8 @@
 //!
 //! Numbers are little-endian.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     crc::crc32,
     data::{Data, DataError},
@@ -23,7 +25,7 @@ pub const HEAD_LEN: usize = 16;
 pub const CHECK_LEN: usize = 4;
 
 /// What is wrong with an image of samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StoreError {
     /// There is no image: program one.

@@ -272,6 +272,9 @@ pub struct PartyArgs {
     /// Reveal the trained model to this party at the end.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
+    /// Write everything that the peer sends to this file: what an onlooker would see of it.
+    #[arg(long, value_name = "FILE")]
+    pub transcript: Option<PathBuf>,
     /// Give up when another role has been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,

@@ -62,6 +62,13 @@ impl Secrets {
         Ok(identity)
     }
 
+    /// What a device draws a session's secret from, beside its own: new for each session.
+    pub fn nonce(self) -> Result<u64, Failure> {
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&self.key(5)?.reveal()[..8]);
+        Ok(u64::from_le_bytes(nonce))
+    }
+
     /// The seed of the public order of samples.
     pub fn order(self) -> Result<u64, Failure> {
         match self {

@@ -1,12 +1,14 @@
-//! What a device and the host that it is plugged into say to each other before a run: the host tells the
-//! session, and the device whether it can run it.
+//! What a device and the host that it is plugged into say to each other beside the protocol: the device that it
+//! is awake, the host what is to be run, the device whether it can, and at the end what it took.
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    hello::{Hello, HelloError, VERSION, receive_hello},
     link::Link,
     message::{MessageError, receive, send},
+    store::StoreError,
 };
 
 /// Channels of a device's port.
@@ -17,6 +19,71 @@ pub mod channel {
     pub const DEALER: usize = 1;
     /// To the host itself.
     pub const CONTROL: usize = 2;
+}
+
+/// Why a device started anew in the middle of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Crash {
+    /// Its firmware panicked: a mistake in the firmware.
+    Panic,
+    /// Its processor met a fault: memory that is not there, most likely below the stack.
+    Fault,
+}
+
+impl core::fmt::Display for Crash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Crash::Panic => "its firmware panicked",
+            Crash::Fault => "its processor met a fault, most likely for want of stack",
+        })
+    }
+}
+
+/// What a device says first in each session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awake {
+    /// [`VERSION`] of the device.
+    pub version: u16,
+    /// How the session before this one ended, if by a crash.
+    pub crash: Option<Crash>,
+}
+
+impl Awake {
+    /// A device of this version.
+    pub fn new(crash: Option<Crash>) -> Self {
+        Awake {
+            version: VERSION,
+            crash,
+        }
+    }
+
+    /// Tells the host.
+    pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+        send(link, self)
+    }
+
+    /// Waits for a device's.
+    pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+        receive(link)
+    }
+}
+
+/// Tells a device what to run: `hello` is what it is to say to the others, so its role is the device's. `nonce`
+/// is to be new for each session: a device draws the session's secret from it and its own.
+pub fn assign<T: Read + Write>(
+    link: &mut Link<T>,
+    hello: &Hello,
+    nonce: u64,
+) -> Result<(), MessageError> {
+    send(link, hello)?;
+    send(link, &nonce)
+}
+
+/// Waits to be told what to run.
+pub fn receive_task<T: Read + Write>(link: &mut Link<T>) -> Result<(Hello, u64), HelloError> {
+    let hello = receive_hello(link)?;
+    Ok((hello, receive(link)?))
 }
 
 /// What the device says of a session.
@@ -44,9 +111,16 @@ pub enum Status {
     /// The samples are images of another shape than the model takes.
     Shape([u16; 3]),
     /// The device holds no samples that it can read.
-    NoSamples,
+    NoSamples(StoreError),
     /// The device is made for another ring, of so many bits.
     Ring(u32),
+    /// The session's polynomials take more stack than the device has, in bytes.
+    Stack {
+        /// What they take.
+        needed: u32,
+        /// What there is.
+        given: u32,
+    },
 }
 
 impl core::fmt::Display for Status {
@@ -66,8 +140,12 @@ impl core::fmt::Display for Status {
                 f,
                 "the device holds images of {h}x{w}x{c}, which the model does not take"
             ),
-            Status::NoSamples => f.write_str("the device holds no samples that it can read"),
+            Status::NoSamples(error) => write!(f, "the device has no samples: {error}"),
             Status::Ring(bits) => write!(f, "the device is made for a ring of {bits} bits"),
+            Status::Stack { needed, given } => write!(
+                f,
+                "the session's polynomials take {needed} bytes of stack and the device has {given}"
+            ),
         }
     }
 }
@@ -80,4 +158,26 @@ pub fn tell<T: Read + Write>(link: &mut Link<T>, status: &Status) -> Result<(), 
 /// Waits for what the device says.
 pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Status, MessageError> {
     receive(link)
+}
+
+/// What a session took of a device, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Taken {
+    /// Of the memory that it gave the party.
+    pub memory: u32,
+    /// The most that its stack has held since it started; 0 if it does not know.
+    pub stack: u32,
+}
+
+impl Taken {
+    /// Tells the host, at the end of a session.
+    pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+        send(link, self)
+    }
+
+    /// Waits for a device's.
+    pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+        receive(link)
+    }
 }

@@ -169,6 +169,23 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
     }
 
+    /// Why the session failed, if it has.
+    pub fn failure(&self) -> Option<PortError> {
+        self.failed
+    }
+
+    fn note<O>(&mut self, outcome: Result<O, PortError>) -> Result<O, PortError> {
+        if let Err(error) = outcome {
+            self.failed = Some(error);
+        }
+        outcome
+    }
+
+    /// Counts the other end as gone after so many milliseconds without any frame from it.
+    pub fn set_silence(&mut self, milliseconds: u32) {
+        self.patience.silence = milliseconds;
+    }
+
     /// Number of the session; 0 while there is none.
     pub fn session(&self) -> u16 {
         self.session
@@ -508,17 +525,23 @@ impl<T, C> ErrorType for Channel<'_, T, C> {
 
 impl<T: Line, C: Clock> Read for Channel<'_, T, C> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, PortError> {
-        self.port.borrow_mut().read(self.number, bytes)
+        let mut port = self.port.borrow_mut();
+        let outcome = port.read(self.number, bytes);
+        port.note(outcome)
     }
 }
 
 impl<T: Line, C: Clock> Write for Channel<'_, T, C> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, PortError> {
-        self.port.borrow_mut().write(self.number, bytes)
+        let mut port = self.port.borrow_mut();
+        let outcome = port.write(self.number, bytes);
+        port.note(outcome)
     }
 
     fn flush(&mut self) -> Result<(), PortError> {
-        self.port.borrow_mut().push_pending(self.number)
+        let mut port = self.port.borrow_mut();
+        let outcome = port.push_pending(self.number);
+        port.note(outcome)
     }
 }
 

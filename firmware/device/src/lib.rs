@@ -1,38 +1,57 @@
-//! P0 on a device: what all boards share. A board brings a line, a clock, memory, its samples in flash and a
+//! A party on a device: what all boards share. A board brings a line, a clock, memory, its samples in flash and a
 //! secret of its own, and serves one session after another.
 
 #![no_std]
 
-use core::cell::RefCell;
+pub mod carrier;
+pub mod crash;
+pub mod stack;
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
+    data::{Data, DataError},
     desk::Desk,
-    hello::{Hello, HelloError, receive_hello, receive_key},
+    hello::{Hello, HelloError, receive_key},
     link::{Link, Remote},
     message::MessageError,
-    network::Network,
+    network::{Activation, Network, Stage},
     party::{Party, RunError, Unwatched},
     plan::Plan,
     prg::{Address, Key, Prg},
     session::{Session, SessionError},
-    store::Store,
+    store::{Store, StoreError},
     wire::{
-        control::{Status, channel, tell},
-        port::{Channel, Clock, Line, Port, PortError},
+        control::{Awake, Status, Taken, channel, receive_task, tell},
+        port::{Patience, PortError},
     },
 };
+
+use carrier::Carrier;
+use stack::Stack;
 
 /// The ring that devices compute in: one multiply-accumulate instruction.
 pub type Ring = u32;
 
-/// What a board gives a party to work in.
-pub struct Memory<'a> {
-    /// The arena; a plan says how large it has to be.
-    pub arena: &'a mut [u64],
-    /// Where the other party's opened samples are kept; none if it owns none.
-    pub opened: &'a mut [Ring],
+/// When a device's port loses patience with its host.
+pub const PATIENCE: Patience = Patience {
+    resend: 500,
+    silence: 300_000,
+};
+
+/// Bytes of stack that evaluating a polynomial takes, with some to spare.
+const POLYNOMIAL_STACK: usize = 72 * 1024;
+
+/// What a board brings.
+pub struct Device<'a> {
+    /// The party's memory, in 64-bit words; a plan says how large it has to be.
+    pub memory: &'a mut [u64],
+    /// Its samples, if it can read them.
+    pub store: Result<Store<'a>, StoreError>,
+    /// Its own secret, from which each session's is drawn.
+    pub root: &'a Key,
+    /// Its stack, if it has been painted.
+    pub stack: Option<&'a Stack>,
 }
 
 /// Why a session ended early.
@@ -73,15 +92,9 @@ impl From<RunError> for Stopped {
     }
 }
 
-/// Waits for a host to begin a session and runs it to its end. `root` is the device's own secret, from
-/// which each session's is drawn.
-pub fn serve<T: Line, C: Clock>(
-    port: &RefCell<Port<T, C>>,
-    store: Option<Store<'_>>,
-    root: &Key,
-    memory: Memory<'_>,
-) -> Result<(), Stopped> {
-    let outcome = run(port, store, root, memory);
+/// Waits for a host to begin a session and runs it to its end.
+pub fn serve<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
+    let outcome = run(carrier, device);
     #[cfg(feature = "defmt")]
     match &outcome {
         Ok(()) => defmt::info!("the session is over"),
@@ -91,58 +104,64 @@ pub fn serve<T: Line, C: Clock>(
 }
 
 #[inline(never)]
-fn run<T: Line, C: Clock>(
-    port: &RefCell<Port<T, C>>,
-    store: Option<Store<'_>>,
-    root: &Key,
-    memory: Memory<'_>,
-) -> Result<(), Stopped> {
-    port.borrow_mut().accept()?;
-    let number = port.borrow().session();
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
-    // Sessions and networks stay where they are first made: copies would take much of a device's stack. So the
-    // host's hello becomes this party's own.
-    let mut heard = receive_hello(&mut control);
-    let hello = match &mut heard {
-        Ok(hello) => hello,
+fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
+    carrier.accept()?;
+    let mut control = Link::new(carrier.channel(channel::CONTROL), Remote::Peer, 0);
+    Awake::new(crash::take()).tell(&mut control)?;
+    // Sessions and networks stay where they are first made: copies would take much of a device's stack.
+    let mut heard = receive_task(&mut control);
+    let (hello, nonce) = match &mut heard {
+        Ok((hello, nonce)) => (hello, *nonce),
         Err(error) => return Err((*error).into()),
     };
-    hello.role = Role::P0;
     hello.dealt = None;
-    let session = &hello.session;
+    let (role, session) = (hello.role, &hello.session);
     #[cfg(feature = "defmt")]
     defmt::info!(
         "{} asked to train {=str}",
-        Role::P0,
+        role,
         session.model.name.as_str()
     );
     let network = session.check::<Ring>();
-    let (network, mut store) = match examine(session, &network, store, &memory) {
-        Ok(ready) => ready,
+    let needs = match examine(role, session, &network, &device) {
+        Ok(needs) => needs,
         Err(status) => {
             tell(&mut control, &status)?;
-            port.borrow_mut().finish()?;
+            carrier.finish()?;
             return Err(Stopped::Refused(status));
         }
     };
+    let Needs {
+        network,
+        words: [words, opened],
+        mut store,
+    } = needs;
     #[cfg(feature = "defmt")]
     log_network(session, network);
     tell(&mut control, &Status::Ready)?;
 
-    let mut peer = Link::new(Channel::new(port, channel::PEER), Remote::Peer, 0);
-    let mut dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Dealer, 0);
+    let mut peer = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
+    let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
     let key = greet(hello, &mut peer, &mut dealer)?;
-    let secret = session_secret(root, number);
-    let Memory { arena, opened } = memory;
-    let mut party = Party::<Ring>::new(session, network, Role::P0, &secret, arena, opened)?;
-    let mut desk = Desk::new(Role::P0, key, peer, dealer);
+    let secret = session_secret(device.root, nonce);
+    let (arena, rest) = device.memory.split_at_mut(words);
+    let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
+    let mut party = Party::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
+    let mut desk = Desk::new(role, key, peer, dealer);
     for iteration in 0..session.iterations() {
         party.iterate(&mut desk, iteration, &mut store, &mut Unwatched)?;
         #[cfg(feature = "defmt")]
         log_bytes(iteration, desk.peer_bytes());
     }
+    // Whoever else may learn the model, a device keeps none.
     party.reveal(&mut desk, |_, _| {})?;
-    Ok(port.borrow_mut().finish()?)
+    let used = device.stack.map_or(0, Stack::used);
+    let taken = Taken {
+        memory: clamp(8 * words + size_of::<Ring>() * opened),
+        stack: clamp(used),
+    };
+    taken.tell(&mut control)?;
+    Ok(carrier.finish()?)
 }
 
 /// Makes the device known to the peer and the dealer, who gives it its key.
@@ -181,52 +200,104 @@ fn log_bytes(iteration: u32, [sent, received]: [u64; 2]) {
     );
 }
 
-/// Whether this device can run the session: the network, and the samples that it will train on.
+/// What a session that this device can run needs of it.
+struct Needs<'n, 'a> {
+    network: &'n Network,
+    /// 64-bit words of the arena, and words of the ring that hold the other party's opened samples.
+    words: [usize; 2],
+    store: Owned<'a>,
+}
+
+/// The samples of the party that the device is: those in its store, or none.
+struct Owned<'a>(Option<Store<'a>>);
+
+impl Data for Owned<'_> {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
+        store.pixels(sample, out)
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
+        store.label(sample)
+    }
+}
+
+/// Whether this device can run the session: what it takes, or the reason why not.
 #[inline(never)]
-fn examine<'a, 'n>(
+fn examine<'n, 'a>(
+    role: Role,
     session: &Session,
     network: &'n Result<Network, SessionError>,
-    store: Option<Store<'a>>,
-    memory: &Memory<'_>,
-) -> Result<(&'n Network, Store<'a>), Status> {
+    device: &Device<'a>,
+) -> Result<Needs<'n, 'a>, Status> {
     if session.format.ring != Ring::BITS {
         return Err(Status::Ring(Ring::BITS));
     }
     let network = network.as_ref().map_err(|_| Status::Unsound)?;
     let plan = Plan::new(session, network);
+    let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
     // A session may well ask for more than this device can address.
-    let needed = [
-        plan.arena_words::<Ring>(Role::P0).saturating_mul(8),
-        plan.opened_data_words(Role::P0).saturating_mul(4),
-    ];
-    let given = [8 * memory.arena.len(), 4 * memory.opened.len()];
-    for (needed, given) in needed.into_iter().zip(given) {
-        if needed > given {
-            let [needed, given] = [needed, given].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-            return Err(Status::Memory { needed, given });
-        }
-    }
-    let store = store.ok_or(Status::NoSamples)?;
-    if session.samples[0] != store.len() {
-        return Err(Status::Samples {
-            asked: session.samples[0],
-            stored: store.len(),
+    let needed = (words[0].saturating_mul(8)).saturating_add(
+        words[1]
+            .saturating_mul(size_of::<Ring>())
+            .next_multiple_of(8),
+    );
+    let given = 8 * device.memory.len();
+    if needed > given {
+        return Err(Status::Memory {
+            needed: clamp(needed),
+            given: clamp(given),
         });
     }
-    if session.model.input != store.shape() {
-        return Err(Status::Shape(store.shape()));
+    let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(_)));
+    if let Some(stack) = device.stack
+        && stack.size() < POLYNOMIAL_STACK
+        && network.stages.iter().any(polynomial)
+    {
+        return Err(Status::Stack {
+            needed: clamp(POLYNOMIAL_STACK),
+            given: clamp(stack.size()),
+        });
     }
-    Ok((network, store))
+    let own = session.samples[role.index()];
+    let store = match device.store {
+        _ if own == 0 => None,
+        Ok(store) => Some(store),
+        Err(error) => return Err(Status::NoSamples(error)),
+    };
+    if let Some(store) = &store {
+        if own != store.len() {
+            return Err(Status::Samples {
+                asked: own,
+                stored: store.len(),
+            });
+        }
+        if session.model.input != store.shape() {
+            return Err(Status::Shape(store.shape()));
+        }
+    }
+    Ok(Needs {
+        network,
+        words,
+        store: Owned(store),
+    })
 }
 
-/// A session's own secret, for its part of the first weights.
-fn session_secret(root: &Key, number: u16) -> Key {
+fn clamp(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// A session's own secret, for the device's part of the first weights: from its root and what the host drew
+/// for this session alone.
+pub fn session_secret(root: &Key, nonce: u64) -> Key {
     let mut bytes = [0u8; Key::LEN];
     let address = Address {
-        iteration: number.into(),
+        iteration: nonce as u32,
         gate: 0,
         wire: 0,
     };
-    Prg::new(root.clone()).fill(address, 0, &mut bytes);
+    // The upper half is the place in the stream: whole keys apart.
+    Prg::new(root.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
     Key::new(bytes)
 }

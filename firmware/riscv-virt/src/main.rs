@@ -20,9 +20,9 @@ use core::{cell::RefCell, panic::PanicInfo};
 use ringlet_core::{
     prg::Key,
     store::Store,
-    wire::port::{Patience, Port},
+    wire::{control::Crash, port::Port},
 };
-use ringlet_device::{Memory, serve};
+use ringlet_device::{Device, PATIENCE, crash, serve, stack::Stack};
 use riscv_rt::entry;
 
 /// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. On a part it would lie
@@ -33,13 +33,16 @@ const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
 /// 64-bit words of the arena.
 const ARENA: usize = 64 * 1024;
 
-const PATIENCE: Patience = Patience {
-    resend: 500,
-    silence: 300_000,
-};
+unsafe extern "C" {
+    /// Both ends of the stack, from the linker: it grows down from the start.
+    static _stack_start: u32;
+    static mut _stack_end: u32;
+}
 
 #[entry]
 fn main() -> ! {
+    // SAFETY: these are the ends of the stack that this runs on.
+    let stack = unsafe { Stack::paint(&raw mut _stack_end, &raw const _stack_start) };
     static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
     let arena = &raw mut ARENA_WORDS;
     // SAFETY: `main` runs once, on one hart, and this is the only reference.
@@ -67,16 +70,19 @@ fn main() -> ! {
     let port = RefCell::new(Port::new(line, machine::Timer, PATIENCE));
     loop {
         // A session that failed leaves nothing behind: the next one starts from the beginning.
-        let memory = Memory {
-            arena: &mut *arena,
-            opened: &mut [],
+        let device = Device {
+            memory: &mut *arena,
+            store: Store::new(image),
+            root: &root,
+            stack: Some(&stack),
         };
-        let _ = serve(&port, Store::new(image).ok(), &root, memory);
+        let _ = serve(&port, device);
     }
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
+    crash::note(Crash::Panic);
     machine::reset()
 }
 
@@ -84,5 +90,6 @@ fn panic(_: &PanicInfo) -> ! {
 // SAFETY: it has the name and the signature that riscv-rt documents for this handler.
 #[unsafe(export_name = "ExceptionHandler")]
 extern "C" fn exception() -> ! {
+    crash::note(Crash::Fault);
     machine::reset()
 }

@@ -19,9 +19,12 @@ use defmt_rtt as _;
 use ringlet_core::{
     prg::Key,
     store::Store,
-    wire::port::{Clock, Patience, Port},
+    wire::{
+        control::Crash,
+        port::{Clock, Port},
+    },
 };
-use ringlet_device::{Memory, serve};
+use ringlet_device::{Device, PATIENCE, crash, serve, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
@@ -29,11 +32,6 @@ const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
 const SECRET: *const [u8; Key::LEN] = 0x080E_0000 as *const [u8; Key::LEN];
 /// 64-bit words of the arena: 88 KB of the 128 KB.
 const ARENA: usize = 11 * 1024;
-
-const PATIENCE: Patience = Patience {
-    resend: 500,
-    silence: 300_000,
-};
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
 
@@ -43,6 +41,12 @@ defmt::timestamp!("{=u32:ms}", MILLISECONDS.load(Ordering::Relaxed));
 #[exception]
 fn SysTick() {
     MILLISECONDS.fetch_add(1, Ordering::Relaxed);
+}
+
+unsafe extern "C" {
+    /// Both ends of the stack, from the linker: it grows down from the start.
+    static _stack_start: u32;
+    static mut _stack_end: u32;
 }
 
 struct Ticks;
@@ -61,6 +65,8 @@ impl Clock for Ticks {
 #[entry]
 fn main() -> ! {
     static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
+    // SAFETY: these are the ends of the stack that this runs on.
+    let stack = unsafe { Stack::paint(&raw mut _stack_end, &raw const _stack_start) };
     let Some(mut core) = cortex_m::Peripherals::take() else {
         SCB::sys_reset()
     };
@@ -79,17 +85,20 @@ fn main() -> ! {
     let port = RefCell::new(Port::new(line, Ticks, PATIENCE));
     loop {
         // A session that failed leaves nothing behind: the next one starts from the beginning.
-        let memory = Memory {
-            arena: ARENA_WORDS,
-            opened: &mut [],
+        let device = Device {
+            memory: &mut *ARENA_WORDS,
+            store: Store::new(flash),
+            root: &root,
+            stack: Some(&stack),
         };
-        let _ = serve(&port, Store::new(flash).ok(), &root, memory);
+        let _ = serve(&port, device);
     }
 }
 
 /// A fault starts the firmware again, as a panic does: what overflows the stack ends here.
 #[exception]
 unsafe fn HardFault(_: &ExceptionFrame) -> ! {
+    crash::note(Crash::Fault);
     SCB::sys_reset()
 }
 
@@ -98,5 +107,6 @@ fn panic(_: &PanicInfo) -> ! {
     // Where is not told: that would keep the place of every check of a bound in flash, some 12 KB.
     #[cfg(feature = "defmt")]
     defmt::error!("the firmware panicked and starts again");
+    crash::note(Crash::Panic);
     SCB::sys_reset()
 }

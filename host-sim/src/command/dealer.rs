@@ -21,7 +21,10 @@ use crate::{
     console,
     error::Failure,
     event::Event,
-    links::tcp::{TcpEnd, accept},
+    links::{
+        overheard::Overheard,
+        tcp::{TcpEnd, accept},
+    },
     report::bytes,
     roles::{host_parties, run_dealer},
     secrets::Secrets,
@@ -64,8 +67,8 @@ pub(super) fn hear(
     who: &str,
     remote: Remote,
     patience: Duration,
-    end: impl Fn(TcpStream) -> io::Result<TcpEnd>,
-) -> Result<(Link<TcpEnd>, Hello), Failure> {
+    end: impl Fn(TcpStream) -> io::Result<Overheard<TcpEnd>>,
+) -> Result<(Link<Overheard<TcpEnd>>, Hello), Failure> {
     let start = Instant::now();
     loop {
         let left = patience.saturating_sub(start.elapsed());
@@ -75,7 +78,9 @@ pub(super) fn hear(
         })?;
         let from = stream.peer_addr().map_err(broken)?;
         let end = end(stream).map_err(broken)?;
-        end.set_patience(GREETING.min(patience)).map_err(broken)?;
+        end.inner()
+            .set_patience(GREETING.min(patience))
+            .map_err(broken)?;
         let mut link = Link::new(end, remote, UNBOUNDED);
         match receive_hello(&mut link) {
             Ok(hello) => return Ok((link, hello)),
@@ -107,7 +112,7 @@ pub(super) fn broken(error: io::Error) -> Failure {
 struct Deal<'a> {
     session: &'a Session,
     keys: [Key; 2],
-    link: Link<TcpEnd>,
+    link: Link<Overheard<TcpEnd>>,
     quiet: bool,
 }
 
@@ -141,7 +146,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let end = |stream| TcpEnd::bounded(stream, shape);
+    let end = |stream| Overheard::new(TcpEnd::bounded(stream, shape)?, &None);
     let remote = Remote::Party(Role::P0);
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;

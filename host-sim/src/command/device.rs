@@ -3,24 +3,30 @@
 
 use std::{
     cell::RefCell,
+    fs::File,
     time::{Duration, Instant},
 };
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
-    hello::{Hello, receive_key},
+    Role,
+    hello::{Hello, HelloError, Mismatch, VERSION, receive_key},
     link::{Link, Remote},
     message::pass_on,
     prg::Key,
+    session::Session,
     wire::{
-        control::{Status, channel, hear},
+        control::{Awake, Crash, Status, Taken, assign, channel, hear},
         port::{Channel, Patience, Port, PortError},
     },
 };
 
 use crate::{
+    command::dealer::broken,
+    console,
     error::Failure,
     links::{
+        overheard::Overheard,
         plug::Plug,
         serial::{LineClock, SerialLine},
     },
@@ -34,6 +40,9 @@ pub(super) type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
 
 /// Milliseconds after which frames are sent again.
 const RESEND: u32 = 500;
+
+/// Milliseconds that a device which has started anew may take to say why.
+const PATIENCE_WITH_CRASHED: u32 = 5000;
 
 /// Pause between attempts to reach a device over a network.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,26 +82,88 @@ pub(super) fn plug_in(plug: &Plug, wait: Duration, idle: Duration) -> Result<Dev
     }
 }
 
-/// Tells the device the session, and makes everyone known to everyone: the device to the dealer over
-/// `relay`, this party to the dealer over `dealer`, and both parties to each other. Returns the link to
-/// the device and this party's key.
+/// Tells the device the session, and makes everyone known to everyone: the device to the dealer over the
+/// first of the links, this party to the dealer over the second, and both parties to each other. Returns the link to
+/// the device, whose bytes are `kept`, and this party's key.
 pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     port: &'a DevicePort,
-    hello: &Hello,
-    relay: &mut Link<T>,
-    dealer: &mut Link<D>,
-) -> Result<(Link<DeviceChannel<'a>>, Key), Failure> {
+    session: &Session,
+    nonce: u64,
+    kept: Option<File>,
+    (relay, dealer): (&mut Link<T>, &mut Link<D>),
+) -> Result<(Link<Overheard<DeviceChannel<'a>>>, Key), Failure> {
     let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
-    hello.announce(&mut control)?;
+    wake(&mut control)?;
+    assign(&mut control, &Hello::new(Role::P0, session), nonce)?;
     match hear(&mut control)? {
         Status::Ready => {}
         refusal => return Err(Failure::new(refusal.to_string(), "choose other options")),
     }
     let mut to_dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0);
     pass_on(&mut to_dealer, relay)?;
+    let hello = Hello::new(Role::P1, session);
     hello.announce(dealer)?;
-    let mut peer = Link::new(Channel::new(port, channel::PEER), Remote::Peer, 0);
+    let peer = Channel::new(port, channel::PEER);
+    let peer = Overheard::new(peer, &kept).map_err(broken)?;
+    let mut peer = Link::new(peer, Remote::Peer, 0);
     hello.meet_peer(&mut peer)?;
     pass_on(relay, &mut to_dealer)?;
     Ok((peer, receive_key(dealer)?))
+}
+
+/// Hears what a device says first, and passes on if it has crashed before.
+pub(super) fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
+    let awake = Awake::hear(control)?;
+    if awake.version != VERSION {
+        return Err(HelloError::from(Mismatch::Version(awake.version)).into());
+    }
+    match awake.crash {
+        Some(crash) => console::line(&format!(
+            "the device has started anew since its last session: {crash}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Hears what the session took of the device, and waits until the device has everything.
+pub(super) fn take_leave(port: &DevicePort) -> Result<Taken, Failure> {
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    let taken = Taken::hear(&mut control)?;
+    // The device has everything only when the line says so.
+    port.borrow_mut().finish().map_err(|error| {
+        Failure::new(format!("the device left early: {error}"), "look at its log")
+    })?;
+    Ok(taken)
+}
+
+/// Finds out what became of a device in the middle of a session.
+pub(super) fn autopsy(port: &DevicePort, plug: &Plug, failure: Failure) -> Failure {
+    let error = port.borrow().failure();
+    match error {
+        Some(PortError::Line(_)) => Failure::new(
+            format!("the device at {plug} is gone: it was unplugged or switched off"),
+            "plug it in and start again; the run begins anew",
+        ),
+        Some(PortError::Reset) => {
+            let why = last_words(port).map_or_else(
+                || "it was reset, or unplugged and plugged in again".to_owned(),
+                |crash| crash.to_string(),
+            );
+            Failure::new(
+                format!("the device at {plug} has started anew: {why}"),
+                "start again; the run begins anew",
+            )
+        }
+        Some(PortError::Silent) | None => failure,
+    }
+}
+
+/// The crash that a device remembers, asked in a session of its own.
+fn last_words(port: &DevicePort) -> Option<Crash> {
+    let mut number = [0; 2];
+    getrandom::fill(&mut number).ok()?;
+    port.borrow_mut().set_silence(PATIENCE_WITH_CRASHED);
+    port.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    Awake::hear(&mut control).ok()?.crash
 }

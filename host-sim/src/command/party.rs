@@ -21,7 +21,7 @@ use ringlet_core::{
 
 use super::{
     dealer::{UNBOUNDED, broken, hear, listen},
-    device::{introduce, plug_in},
+    device::{autopsy, introduce, plug_in, take_leave},
 };
 use crate::{
     cli::{PartyArgs, Samples},
@@ -32,6 +32,7 @@ use crate::{
     error::Failure,
     event::Event,
     links::{
+        overheard::{Overheard, transcript},
         plug::Plug,
         tcp::{TcpEnd, connect},
         waited::Waited,
@@ -88,9 +89,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Meets the peer, whichever of the two waits for the other.
-    fn meet(&self, hello: &Hello, patience: Duration) -> Result<Link<TcpEnd>, Failure> {
+    fn meet(&self, hello: &Hello, patience: Duration) -> Result<Link<Overheard<TcpEnd>>, Failure> {
         let who = format!("party {}", self.role.other());
         let shape = self.args.process.shape.shape()?;
+        let kept = transcript(self.args.transcript.as_deref())?;
         match (&self.args.listen, &self.args.peer) {
             (Some(address), _) => {
                 let listener = listen(address)?;
@@ -100,7 +102,7 @@ impl Run<'_> {
                 } else {
                     console::line(&format!("{}: waiting for {who} at {address}", self.role))?;
                 }
-                let end = |stream| TcpEnd::free(stream, shape);
+                let end = |stream| Overheard::new(TcpEnd::free(stream, shape)?, &kept);
                 let (mut link, heard) = hear(&listener, &who, Remote::Peer, patience, end)?;
                 hello.answer_peer(&mut link, &heard)?;
                 Ok(link)
@@ -109,7 +111,11 @@ impl Run<'_> {
                 let end = TcpEnd::free(reach(address, &who, "--peer", patience)?, shape);
                 let end = end.map_err(broken)?;
                 end.set_patience(patience).map_err(broken)?;
-                let mut link = Link::new(end, Remote::Peer, UNBOUNDED);
+                let mut link = Link::new(
+                    Overheard::new(end, &kept).map_err(broken)?,
+                    Remote::Peer,
+                    UNBOUNDED,
+                );
                 hello.meet_peer(&mut link)?;
                 Ok(link)
             }
@@ -175,6 +181,7 @@ impl Run<'_> {
         }]))?;
         Ok(())
     }
+
     /// Trains beside a device that is P0.
     fn beside_device<R: Ring>(self, plug: &Plug, network: Network) -> Result<(), Failure> {
         let args = self.args;
@@ -202,15 +209,22 @@ impl Run<'_> {
         let port = plug_in(plug, patience, idle)?;
         console::line(&format!("{}: the device at {plug} answers", self.role))?;
         let (mut relay, mut dealer) = (link()?, link()?);
-        let hello = Hello::new(self.role, self.session);
-        let (peer, key) = introduce(&port, &hello, &mut relay, &mut dealer)?;
-        dealer.transport().set_patience(idle).map_err(broken)?;
-        let waited = [Waited::default(), dealer.transport().waited()];
-        self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;
-        // The device has everything only when the line says so.
-        port.borrow_mut().finish().map_err(|error| {
-            Failure::new(format!("the device left early: {error}"), "look at its log")
-        })
+        let nonce = Secrets::new(args.process.secret_seed).nonce()?;
+        let kept = transcript(args.transcript.as_deref())?;
+        let role = self.role;
+        let outcome = introduce(&port, self.session, nonce, kept, (&mut relay, &mut dealer))
+            .and_then(|(peer, key)| {
+                dealer.transport().set_patience(idle).map_err(broken)?;
+                let waited = [Waited::default(), dealer.transport().waited()];
+                self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;
+                take_leave(&port)
+            });
+        let taken = outcome.map_err(|failure| autopsy(&port, plug, failure))?;
+        console::line(&format!(
+            "{role}: the device took {} of its memory and {} of stack",
+            bytes(taken.memory.into()),
+            bytes(taken.stack.into())
+        ))
     }
 }
 
@@ -264,9 +278,12 @@ impl InRing for Run<'_> {
             hello.announce(&mut dealer)?;
         }
         let peer = self.meet(&hello, patience)?;
-        let waited = [peer.transport().waited(), dealing];
+        let waited = [peer.transport().inner().waited(), dealing];
         let idle = Duration::from_secs(args.idle);
-        peer.transport().set_patience(idle).map_err(broken)?;
+        peer.transport()
+            .inner()
+            .set_patience(idle)
+            .map_err(broken)?;
         let key = match dealer.transport_mut() {
             Source::File(file) => {
                 file.consume()?;

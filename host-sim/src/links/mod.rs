@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod outbox;
+pub mod overheard;
 pub mod plug;
 pub mod serial;
 pub mod shape;

@@ -239,14 +239,14 @@ impl Session {
         let softmax = Softmax {
             format: self.format,
             classes: network.classes,
-            exponent: self.softmax_exponent(&network),
+            exponent: self.softmax_exponent(network),
         };
         let room = self.format.narrow() - MIN_GRADIENT_BITS;
         let inner = 0..network.stages.len() - 1;
         if !softmax.fits::<R>()
             || inner
                 .into_iter()
-                .any(|stage| self.gradient_drop(&network, stage) > room)
+                .any(|stage| self.gradient_drop(network, stage) > room)
         {
             return Err(SessionError::Gradients);
         }

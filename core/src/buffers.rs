@@ -102,8 +102,12 @@ impl Lengths {
                 }
                 None => 0,
             };
-            // A sample before its pooling, and a bias for each channel.
-            let single = words(stage.entering_len(), ring) + words(stage.linear.channels(), ring);
+            // A sample before its pooling or unrolling, and a bias for each channel.
+            let moved = match stage.unrolled || stage.pooled_input.is_some() {
+                true => stage.entering_len().max(stage.linear.input_len()),
+                false => 0,
+            };
+            let single = words(moved, ring).max(words(stage.linear.channels(), ring));
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
         Lengths {

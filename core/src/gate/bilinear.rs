@@ -84,10 +84,14 @@ impl Bilinear {
             .map(move |row| [row, block.min(rows - row)])
     }
 
-    /// Words of scratch that a party needs for any of the three products on `rows` samples.
+    /// Words of scratch that a party needs for any of the three products on `rows` samples. P0 with one
+    /// sample at a time does with the least.
     pub fn scratch_len(self, role: Role, rows: usize) -> usize {
         let (weights, block) = (self.0.weight_len(), self.block(rows));
         let (input, output) = (self.0.input_len(), self.0.output_len());
+        if role == Role::P0 && rows == 1 {
+            return self.0.least_scratch_len();
+        }
         let products = match role {
             Role::P0 => weights,
             Role::P1 => (weights + block * input)
@@ -203,6 +207,11 @@ impl Bilinear {
         out.fill(R::ZERO);
         add_dealt(cx, span.product, span.first * input as u64, out)?;
         let e = Held::peel_slice(dy.held);
+        if cx.role() == Role::P0 && rows == 1 {
+            let w = Held::peel_slice(w.held);
+            self.0.input_gradient_of_one(e, w, out, scratch);
+            return Ok(());
+        }
         let (f, scratch) = scratch.split_at_mut(self.0.weight_len());
         if cx.role() == Role::P0 {
             self.0.transpose(Held::peel_slice(w.held), f);

@@ -11,6 +11,9 @@
 use super::product::Product;
 use crate::scalar::Scalar;
 
+/// The most columns of a panel of transposed weights.
+const PANEL: usize = 32;
+
 /// Shape of a convolution followed by a sum over `pool` x `pool` windows (1 for none).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
@@ -65,10 +68,21 @@ impl Conv {
         [self.height, self.width].map(|n| n + 2 * self.padding - reach)
     }
 
-    /// Elements of scratch that each kernel needs for its box image.
+    /// Elements of scratch for a whole box image, with which each kernel is fastest.
     pub fn scratch_len(&self) -> usize {
         let [height, width] = self.boxed();
         height * width * self.inputs
+    }
+
+    /// Elements of scratch with which each kernel can do: the rows of the box image that one output row
+    /// reads, and a panel of transposed weights.
+    pub fn least_scratch_len(&self) -> usize {
+        self.kernel * self.boxed()[1] * self.inputs + self.outputs * self.panel()
+    }
+
+    /// Columns that [`Conv::input_gradient_of_one`] transposes at a time.
+    fn panel(&self) -> usize {
+        PANEL.min(self.kernel * self.inputs)
     }
 
     fn pooled_stride(&self) -> usize {
@@ -85,49 +99,74 @@ impl Conv {
         ]
     }
 
-    /// Pairs each input row (or column) with those of the box image it adds to.
-    fn box_range(&self, at: usize, limit: usize) -> impl Iterator<Item = usize> + use<> {
-        let (padded, stride) = (at + self.padding, self.stride);
-        (0..self.pool)
-            .filter_map(move |d| padded.checked_sub(d * stride))
-            .filter(move |&target| target < limit)
+    /// Output rows that are worked on at a time when the box image has this much room; at least one.
+    fn band(&self, room: usize) -> usize {
+        let [row, _, _] = self.steps();
+        let extra = (self.kernel * self.boxed()[1] * self.inputs).min(room);
+        (1 + (room - extra) / row.max(1)).min(self.output()[0])
     }
 
-    /// Fills `boxed` with the window sums of the zero-padded image.
-    fn gather<T: Scalar>(&self, image: &[T], boxed: &mut [T]) {
-        let [height, width] = self.boxed();
-        boxed.fill(T::default());
-        for y in 0..self.height {
-            for target_y in self.box_range(y, height) {
-                for x in 0..self.width {
-                    let from = &image[(y * self.width + x) * self.inputs..][..self.inputs];
-                    for target_x in self.box_range(x, width) {
-                        let to = (target_y * width + target_x) * self.inputs;
-                        for (to, &from) in boxed[to..to + self.inputs].iter_mut().zip(from) {
-                            *to = to.add(from);
+    /// The bands of output rows: the first row of each, and their number.
+    fn bands(&self, room: usize) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let (height, band) = (self.output()[0], self.band(room));
+        (0..height)
+            .step_by(band)
+            .map(move |y| [y, band.min(height - y)])
+    }
+
+    /// Rows of the box image that a band of output rows reads: the first, and their number.
+    fn box_rows(&self, [y, count]: [usize; 2]) -> [usize; 2] {
+        let stride = self.pooled_stride();
+        [y * stride, (count - 1) * stride + self.kernel]
+    }
+
+    /// Row (or column) of the input that a place in the box image's window adds up, if it is no padding.
+    fn input_at(&self, target: usize, step: usize, limit: usize) -> Option<usize> {
+        (target + step * self.stride)
+            .checked_sub(self.padding)
+            .filter(|&at| at < limit)
+    }
+
+    /// Visits every place of some rows of the box image and each pixel that its window adds up: where both
+    /// begin, the place counted from the first of the rows.
+    fn each_pair(&self, [first, rows]: [usize; 2], mut visit: impl FnMut(usize, usize)) {
+        let width = self.boxed()[1];
+        for row in 0..rows {
+            for dy in 0..self.pool {
+                let Some(y) = self.input_at(first + row, dy, self.height) else {
+                    continue;
+                };
+                for column in 0..width {
+                    for dx in 0..self.pool {
+                        if let Some(x) = self.input_at(column, dx, self.width) {
+                            let place = (row * width + column) * self.inputs;
+                            visit(place, (y * self.width + x) * self.inputs);
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Fills rows of the box image with the window sums of the zero-padded image.
+    fn gather<T: Scalar>(&self, rows: [usize; 2], image: &[T], boxed: &mut [T]) {
+        boxed[..rows[1] * self.boxed()[1] * self.inputs].fill(T::default());
+        self.each_pair(rows, |place, pixel| {
+            let to = &mut boxed[place..place + self.inputs];
+            for (to, &from) in to.iter_mut().zip(&image[pixel..pixel + self.inputs]) {
+                *to = to.add(from);
+            }
+        });
     }
 
     /// The transpose of [`Conv::gather`], added to `image`.
-    fn scatter<T: Scalar>(&self, boxed: &[T], image: &mut [T]) {
-        let [height, width] = self.boxed();
-        for y in 0..self.height {
-            for target_y in self.box_range(y, height) {
-                for x in 0..self.width {
-                    let to = &mut image[(y * self.width + x) * self.inputs..][..self.inputs];
-                    for target_x in self.box_range(x, width) {
-                        let from = (target_y * width + target_x) * self.inputs;
-                        for (to, &from) in to.iter_mut().zip(&boxed[from..from + self.inputs]) {
-                            *to = to.add(from);
-                        }
-                    }
-                }
+    fn scatter<T: Scalar>(&self, rows: [usize; 2], boxed: &[T], image: &mut [T]) {
+        self.each_pair(rows, |place, pixel| {
+            let to = &mut image[pixel..pixel + self.inputs];
+            for (to, &from) in to.iter_mut().zip(&boxed[place..place + self.inputs]) {
+                *to = to.add(from);
             }
-        }
+        });
     }
 
     /// `out += pool(conv(x, w))` for `rows` samples.
@@ -139,8 +178,7 @@ impl Conv {
         out: &mut [T],
         scratch: &mut [T],
     ) {
-        let boxed = &mut scratch[..self.scratch_len()];
-        let [out_height, out_width] = self.output();
+        let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let product = Product {
             rows: out_width,
@@ -153,11 +191,14 @@ impl Conv {
             out_row: self.outputs,
         };
         for row in 0..rows {
-            self.gather(&x[row * self.input_len()..][..self.input_len()], boxed);
+            let x = &x[row * self.input_len()..][..self.input_len()];
             let out = &mut out[row * self.output_len()..][..self.output_len()];
-            for y in 0..out_height {
-                let out = &mut out[y * out_width * self.outputs..];
-                product.accumulate(out, &boxed[y * row_step..], w);
+            for [first, count] in self.bands(scratch.len()) {
+                self.gather(self.box_rows([first, count]), x, scratch);
+                for y in 0..count {
+                    let out = &mut out[(first + y) * out_width * self.outputs..];
+                    product.accumulate(out, &scratch[y * row_step..], w);
+                }
             }
         }
     }
@@ -171,13 +212,12 @@ impl Conv {
         dw: &mut [T],
         scratch: &mut [T],
     ) {
-        let boxed = &mut scratch[..self.scratch_len()];
-        let [out_height, out_width] = self.output();
+        let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
-        let product = Product {
+        let product = |count| Product {
             rows: self.kernel * self.inputs,
             columns: self.outputs,
-            outer: out_height,
+            outer: count,
             inner: out_width,
             a_row: 1,
             a_outer: row_step,
@@ -186,11 +226,15 @@ impl Conv {
         };
         let kernel_row = self.kernel * self.inputs * self.outputs;
         for row in 0..rows {
-            self.gather(&x[row * self.input_len()..][..self.input_len()], boxed);
+            let x = &x[row * self.input_len()..][..self.input_len()];
             let dy = &dy[row * self.output_len()..][..self.output_len()];
-            for ky in 0..self.kernel {
-                let dw = &mut dw[ky * kernel_row..][..kernel_row];
-                product.accumulate(dw, &boxed[ky * kernel_step..], dy);
+            for [first, count] in self.bands(scratch.len()) {
+                self.gather(self.box_rows([first, count]), x, scratch);
+                let dy = &dy[first * out_width * self.outputs..];
+                for ky in 0..self.kernel {
+                    let dw = &mut dw[ky * kernel_row..][..kernel_row];
+                    product(count).accumulate(dw, &scratch[ky * kernel_step..], dy);
+                }
             }
         }
     }
@@ -205,8 +249,7 @@ impl Conv {
         dx: &mut [T],
         scratch: &mut [T],
     ) {
-        let boxed = &mut scratch[..self.scratch_len()];
-        let [out_height, out_width] = self.output();
+        let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let product = Product {
             rows: out_width,
@@ -220,16 +263,62 @@ impl Conv {
         };
         let kernel_row = self.kernel * self.inputs * self.outputs;
         for row in 0..rows {
-            boxed.fill(T::default());
             let dy = &dy[row * self.output_len()..][..self.output_len()];
-            for y in 0..out_height {
-                let dy = &dy[y * out_width * self.outputs..];
-                for ky in 0..self.kernel {
-                    let to = &mut boxed[y * row_step + ky * kernel_step..];
-                    product.accumulate(to, dy, &wt[ky * kernel_row..][..kernel_row]);
+            let dx = &mut dx[row * self.input_len()..][..self.input_len()];
+            for [first, count] in self.bands(scratch.len()) {
+                let box_rows = self.box_rows([first, count]);
+                scratch[..box_rows[1] * kernel_step].fill(T::default());
+                for y in 0..count {
+                    let dy = &dy[(first + y) * out_width * self.outputs..];
+                    for ky in 0..self.kernel {
+                        let to = &mut scratch[y * row_step + ky * kernel_step..];
+                        product.accumulate(to, dy, &wt[ky * kernel_row..][..kernel_row]);
+                    }
+                }
+                self.scatter(box_rows, scratch, dx);
+            }
+        }
+    }
+
+    /// As [`Conv::input_gradient`] for one sample, with the weights as they are: they are transposed a panel
+    /// of columns at a time, in [`Conv::least_scratch_len`] elements of scratch.
+    pub fn input_gradient_of_one<T: Scalar>(
+        &self,
+        dy: &[T],
+        w: &[T],
+        dx: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let [_, out_width] = self.output();
+        let [row_step, column_step, kernel_step] = self.steps();
+        let (panel, boxed) = scratch.split_at_mut(self.outputs * self.panel());
+        let columns = self.kernel * self.inputs;
+        for [first, count] in self.bands(boxed.len()) {
+            let box_rows = self.box_rows([first, count]);
+            boxed[..box_rows[1] * kernel_step].fill(T::default());
+            let places = (0..self.kernel)
+                .flat_map(|ky| (0..columns).step_by(self.panel()).map(move |at| (ky, at)));
+            for (ky, column) in places {
+                let width = self.panel().min(columns - column);
+                let from = &w[(ky * columns + column) * self.outputs..];
+                transpose(width, self.outputs, from, panel);
+                let product = Product {
+                    rows: out_width,
+                    columns: width,
+                    outer: 1,
+                    inner: self.outputs,
+                    a_row: self.outputs,
+                    a_outer: 0,
+                    a_inner: 1,
+                    out_row: column_step,
+                };
+                for y in 0..count {
+                    let dy = &dy[(first + y) * out_width * self.outputs..];
+                    let to = &mut boxed[y * row_step + ky * kernel_step + column..];
+                    product.accumulate(to, dy, panel);
                 }
             }
-            self.scatter(boxed, &mut dx[row * self.input_len()..][..self.input_len()]);
+            self.scatter(box_rows, boxed, dx);
         }
     }
 
@@ -335,16 +424,26 @@ mod tests {
             let dy = numbers(rows * conv.output_len(), 7);
             let mut wt = vec![0; w.len()];
             conv.transpose(&w, &mut wt);
-            let mut scratch = vec![99; conv.scratch_len()];
+            let mut wide = vec![99; conv.scratch_len()];
+            let mut narrow = vec![99; conv.least_scratch_len()];
             let (mut y, mut dw, mut dx) = (
                 numbers(dy.len(), 11),
                 numbers(w.len(), 13),
                 numbers(x.len(), 17),
             );
             let (mut y_want, mut dw_want, mut dx_want) = (y.clone(), dw.clone(), dx.clone());
-            conv.forward(rows, &x, &w, &mut y, &mut scratch);
-            conv.weight_gradient(rows, &x, &dy, &mut dw, &mut scratch);
-            conv.input_gradient(rows, &dy, &wt, &mut dx, &mut scratch);
+            let [mut y_too, mut dw_too, mut dx_too] = [y.clone(), dw.clone(), dx.clone()];
+            conv.forward(rows, &x, &w, &mut y, &mut wide);
+            conv.weight_gradient(rows, &x, &dy, &mut dw, &mut wide);
+            conv.input_gradient(rows, &dy, &wt, &mut dx, &mut wide);
+            // In less memory, the same.
+            conv.forward(rows, &x, &w, &mut y_too, &mut narrow);
+            conv.weight_gradient(rows, &x, &dy, &mut dw_too, &mut narrow);
+            let each = dx_too.chunks_exact_mut(conv.input_len());
+            for (dx, dy) in each.zip(dy.chunks_exact(conv.output_len())) {
+                conv.input_gradient_of_one(dy, &w, dx, &mut narrow);
+            }
+            assert!(y == y_too && dw == dw_too && dx == dx_too, "{conv:?}");
             for row in 0..rows {
                 let (x0, y0) = (row * conv.input_len(), row * conv.output_len());
                 terms(&conv, |i, k, o| {

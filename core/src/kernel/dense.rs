@@ -27,4 +27,13 @@ impl Dense {
     pub fn input_gradient<T: Scalar>(&self, rows: usize, dy: &[T], wt: &[T], dx: &mut [T]) {
         Product::plain(rows, self.outputs, self.inputs).accumulate(dx, dy, wt);
     }
+
+    /// `dx += ` the gradient of [`Dense::forward`] by the input of one sample, with the weights as they are.
+    pub fn input_gradient_of_one<T: Scalar>(&self, dy: &[T], w: &[T], dx: &mut [T]) {
+        for (dx, w) in dx.iter_mut().zip(w.chunks_exact(self.outputs)) {
+            for (&w, &dy) in w.iter().zip(dy) {
+                *dx = dx.multiply_add(w, dy);
+            }
+        }
+    }
 }

@@ -53,7 +53,15 @@ impl Linear {
         self.weight_len() / self.channels()
     }
 
-    /// Elements of scratch that the products need.
+    /// Elements of scratch with which the products of one sample can do.
+    pub fn least_scratch_len(&self) -> usize {
+        match self {
+            Linear::Dense(_) => 0,
+            Linear::Conv(conv) => conv.least_scratch_len(),
+        }
+    }
+
+    /// Elements of scratch that the products need to be fastest.
     pub fn scratch_len(&self) -> usize {
         match self {
             Linear::Dense(_) => 0,
@@ -119,6 +127,20 @@ impl Linear {
         match self {
             Linear::Dense(dense) => dense.input_gradient(rows, dy, wt, dx),
             Linear::Conv(conv) => conv.input_gradient(rows, dy, wt, dx, scratch),
+        }
+    }
+
+    /// `dx +=` the gradient by the input of one sample, with the weights as they are.
+    pub fn input_gradient_of_one<T: Scalar>(
+        &self,
+        dy: &[T],
+        w: &[T],
+        dx: &mut [T],
+        scratch: &mut [T],
+    ) {
+        match self {
+            Linear::Dense(dense) => dense.input_gradient_of_one(dy, w, dx),
+            Linear::Conv(conv) => conv.input_gradient_of_one(dy, w, dx, scratch),
         }
     }
 

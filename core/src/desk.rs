@@ -9,6 +9,7 @@ use crate::{
     meter::Meter,
     prg::{Key, Prg},
     ring::Word,
+    tally,
 };
 
 /// What a party holds beside its memory.
@@ -51,6 +52,7 @@ impl<P: Read + Write, D: Read + Write> Desk<P, D> {
     pub(crate) fn book(&mut self, line: usize, backward: bool) {
         self.line = line;
         self.backward = backward;
+        tally::line(line, backward);
     }
 
     /// Opens segments that belong to different lines in one round, which the first line pays for.

@@ -38,6 +38,7 @@ pub mod scalar;
 pub mod session;
 pub mod sharing;
 pub mod store;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod triples;

@@ -9,6 +9,7 @@ use crate::{
     kernel::pack::{pack, packed_len, unpack},
     ring::Word,
     sharing::Masked,
+    tally::{self, Section},
 };
 use bytemuck::TransparentWrapper;
 
@@ -147,6 +148,7 @@ impl<T: Read + Write> Link<T> {
         role: Role,
         segments: &mut [Segment<'_, W>],
     ) -> Result<(), LinkError> {
+        let _section = tally::section(Section::Link);
         let mut outgoing = Cursor::default();
         let mut incoming = Cursor::default();
         let (mut sent, mut received) = (0, 0);
@@ -302,6 +304,7 @@ impl<'a, W: Word> Segment<'a, W> {
     }
 
     fn pack(&self, at: Place, bytes: &mut [u8]) -> usize {
+        let _section = tally::section(Section::Packing);
         let range = self.range(at);
         if self.words.is_empty() {
             bytes[..range.len()].copy_from_slice(Masked::peel_slice(&self.planes[range]));
@@ -312,6 +315,7 @@ impl<'a, W: Word> Segment<'a, W> {
     }
 
     fn combine(&mut self, at: Place, bytes: &[u8]) {
+        let _section = tally::section(Section::Packing);
         let range = self.range(at);
         if self.words.is_empty() {
             let planes = Masked::peel_slice_mut(&mut self.planes[range]);
@@ -324,7 +328,7 @@ impl<'a, W: Word> Segment<'a, W> {
             let group = packed_len(LANES, self.bits);
             for (words, bytes) in words.chunks_mut(LANES).zip(bytes.chunks(group)) {
                 unpack(self.bits, bytes, &mut values[..words.len()]);
-                for (own, peer) in words.iter_mut().zip(values) {
+                for (own, &peer) in words.iter_mut().zip(&values) {
                     *own = own.plus(peer).low(self.bits);
                 }
             }

@@ -8,7 +8,10 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::ring::Word;
+use crate::{
+    ring::Word,
+    tally::{self, Section},
+};
 
 /// A 32-byte session key. Wiped when dropped, and never printed or logged: neither `Debug` nor
 /// `defmt::Format` may be added to it.
@@ -67,20 +70,14 @@ impl Prg {
         if out.is_empty() {
             return;
         }
-        let mut stream = ChaCha12Rng::from_seed(self.key.0);
-        stream.set_stream(address.nonce());
-        let bytes = u128::from(first) * size_of::<W>() as u128;
-        stream.set_word_pos(bytes / 4);
-        let out_bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
-        // Words narrower than a stream word may start inside one.
-        let inside = (bytes % 4) as usize;
-        let (head, rest) = out_bytes.split_at_mut(((4 - inside) % 4).min(out_bytes.len()));
-        if inside != 0 {
-            let mut word = [0; 4];
-            stream.fill_bytes(&mut word);
-            head.copy_from_slice(&word[inside..inside + head.len()]);
-        }
-        stream.fill_bytes(rest);
+        let _section = tally::section(Section::Prg);
+        let bytes = first * size_of::<W>() as u64;
+        fill_bytes(
+            &self.key.0,
+            address.nonce(),
+            bytes,
+            bytemuck::cast_slice_mut(out),
+        );
         for word in out {
             *word = word.little_endian();
         }
@@ -95,6 +92,22 @@ impl Prg {
             }
         }
     }
+}
+
+/// Fills `out` with the bytes from `first` on of the stream of `key` and `nonce`.
+fn fill_bytes(key: &[u8; Key::LEN], nonce: u64, first: u64, out: &mut [u8]) {
+    let mut stream = ChaCha12Rng::from_seed(*key);
+    stream.set_stream(nonce);
+    stream.set_word_pos(u128::from(first / 4));
+    // The first byte may stand inside a word of the stream.
+    let inside = (first % 4) as usize;
+    let (head, rest) = out.split_at_mut(((4 - inside) % 4).min(out.len()));
+    if inside != 0 {
+        let mut word = [0; 4];
+        stream.fill_bytes(&mut word);
+        head.copy_from_slice(&word[inside..inside + head.len()]);
+    }
+    stream.fill_bytes(rest);
 }
 
 #[cfg(test)]

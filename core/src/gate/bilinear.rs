@@ -36,7 +36,7 @@ pub(crate) fn add_dealt<R: Ring, O: Online>(
         let mut c = [R::ZERO; LANES];
         let at = first + (piece * LANES) as u64;
         dealt(cx, address, at, R::BITS, &mut c[..out.len()])?;
-        for (out, c) in out.iter_mut().zip(c) {
+        for (out, &c) in out.iter_mut().zip(&c) {
             *out = out.plus(c);
         }
     }

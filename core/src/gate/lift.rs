@@ -60,7 +60,7 @@ impl Lift {
             Role::P0 => self.offset(),
             Role::P1 => V::ZERO,
         };
-        for (value, mask) in values.iter_mut().zip(mask) {
+        for (value, &mask) in values.iter_mut().zip(&mask) {
             *value = value.plus(mask.cast()).plus(offset).low(self.from);
         }
     }
@@ -75,7 +75,7 @@ impl Lift {
     ) {
         let mut mask = [W::ZERO; LANES];
         cx.prg().fill(wire, first, &mut mask[..opened.len()]);
-        for (value, mask) in opened.iter_mut().zip(mask) {
+        for (value, &mask) in opened.iter_mut().zip(&mask) {
             let public = match cx.role() {
                 Role::P0 => value.minus(self.offset()),
                 Role::P1 => V::ZERO,
@@ -155,13 +155,24 @@ pub(crate) struct Lifted<W> {
     pub carry: [W; LANES],
 }
 
+impl<W: Word> Lifted<W> {
+    /// Room for a group's parts.
+    pub(crate) fn new() -> Self {
+        Lifted {
+            mask: [W::ZERO; LANES],
+            carry: [W::ZERO; LANES],
+        }
+    }
+}
+
 impl Lift {
     /// Dealer traffic for masks that are opened against: the mask and its top bit.
     pub fn lifted_cost(self, rows: usize, len: usize) -> Cost {
         self.cost(rows, len) + Cost::dealt(rows, len, self.high())
     }
 
-    /// Reads a group's [`Lifted`] from `wire` and `carry_wire`.
+    /// Reads a group's [`Lifted`] from `wire` and `carry_wire` into `out`; it is not returned, since a copy
+    /// takes a small processor as long as the lanes themselves.
     pub(crate) fn lifted<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -169,15 +180,15 @@ impl Lift {
         carry_wire: Address,
         first: u64,
         lanes: usize,
-    ) -> Result<Lifted<W>, LinkError> {
-        let mut mask = [W::ZERO; LANES];
-        let mut carry = [W::ZERO; LANES];
-        self.wide(cx, wire, first, &mut mask[..lanes])?;
-        dealt(cx, carry_wire, first, self.high(), &mut carry[..lanes])?;
-        for carry in &mut carry[..lanes] {
+        out: &mut Lifted<W>,
+    ) -> Result<(), LinkError> {
+        let carry = &mut out.carry[..lanes];
+        self.wide(cx, wire, first, &mut out.mask[..lanes])?;
+        dealt(cx, carry_wire, first, self.high(), carry)?;
+        for carry in carry {
             *carry = carry.left(self.from);
         }
-        Ok(Lifted { mask, carry })
+        Ok(())
     }
 
     /// The dealer's side of [`Lift::lifted`].
@@ -208,7 +219,8 @@ impl Lift {
     /// All ones when the opening has no top bit, and the mask's carry therefore counts; else zero.
     #[inline(always)]
     pub(crate) fn counts<W: Word>(self, opened: W) -> W {
-        opened.right(self.from - 1).and(W::ONE).minus(W::ONE)
+        let top = W::ONE.left(self.from - 1);
+        W::ZERO.minus(W::from_u64(u64::from(opened.and(top) == W::ZERO)))
     }
 }
 
@@ -245,7 +257,8 @@ impl Lift {
         first: u64,
         e: &[V],
     ) -> Result<Opened<W>, LinkError> {
-        let lifted = self.lifted::<W, O>(cx, wire, carry_wire, first, e.len())?;
+        let mut lifted = Lifted::new();
+        self.lifted(cx, wire, carry_wire, first, e.len(), &mut lifted)?;
         let mut opened = Opened {
             public: [W::ZERO; LANES],
             counts: [W::ZERO; LANES],

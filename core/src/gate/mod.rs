@@ -205,18 +205,30 @@ pub(crate) fn dealt_plane<O: Online>(
     first: u64,
     lanes: usize,
 ) -> Result<u64, LinkError> {
+    let mut plane = [0];
+    dealt_planes(cx, address, first, lanes, &mut plane)?;
+    Ok(plane[0])
+}
+
+/// As [`dealt_plane`], for planes that stand side by side.
+pub(crate) fn dealt_planes<O: Online>(
+    cx: &mut O,
+    address: Address,
+    first: u64,
+    lanes: usize,
+    out: &mut [u64],
+) -> Result<(), LinkError> {
     match cx.role() {
-        Role::P0 => {
-            let mut plane = [0];
-            cx.prg().fill(address, first, &mut plane);
-            Ok(plane[0])
-        }
+        Role::P0 => cx.prg().fill(address, first, out),
         Role::P1 => {
-            let mut bytes = [0; 8];
-            cx.corrections(&mut bytes[..lanes.div_ceil(8)])?;
-            Ok(u64::from_le_bytes(bytes))
+            for plane in out {
+                let mut bytes = [0; 8];
+                cx.corrections(&mut bytes[..lanes.div_ceil(8)])?;
+                *plane = u64::from_le_bytes(bytes);
+            }
         }
     }
+    Ok(())
 }
 
 /// The dealer's side of [`dealt_plane`].

@@ -16,7 +16,8 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online, deal, deal_bits, deal_plane, dealt, dealt_plane, groups, lift::Lift,
+    At, Offline, Online, deal, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
+    lift::{Lift, Lifted},
     load_plane, opening_masks, plane_len, store_plane,
 };
 
@@ -367,16 +368,20 @@ impl Relu {
             let table = &mut table[..e.len()];
             let bits = (1 << width) - 1;
             dealt(cx, at.wire(TABLE + chunk as u8), first, bits, table)?;
-            let (mut less_plane, mut equal_plane) = (0u64, 0u64);
-            for (lane, (&e, table)) in e.iter().zip(table.iter()).enumerate() {
-                let digit = e.right(shift).low(width).to_u64() as u32;
-                let read = table.left(1).plus(floor).right(digit).to_u64();
-                let (below, at) = (read & 1, read >> 1 & 1);
-                less_plane |= at << lane;
-                equal_plane |= (below ^ at) << lane;
+            let (less, equal) = (&mut less[chunk as usize], &mut equal[chunk as usize]);
+            // By halves, since small processors have no 64-bit shifts.
+            for (half, (e, table)) in e.chunks(32).zip(table.chunks(32)).enumerate() {
+                let (mut less_plane, mut equal_plane) = (0u32, 0u32);
+                for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
+                    let digit = e.right(shift).low(width).to_u64() as u32;
+                    let read = table.left(1).plus(floor).right(digit).to_u64() as u32;
+                    let (below, at) = (read & 1, read >> 1 & 1);
+                    less_plane |= at << lane;
+                    equal_plane |= (below ^ at) << lane;
+                }
+                *less |= u64::from(less_plane) << (32 * half);
+                *equal |= u64::from(equal_plane) << (32 * half);
             }
-            less[chunk as usize] = less_plane;
-            equal[chunk as usize] = equal_plane;
         }
         Ok((less, equal))
     }
@@ -428,10 +433,20 @@ impl Relu {
                 share ^= outside(1 << i, below + 1) & less[below] & equal_mask;
             }
         }
-        let mut next = first / LANES as u64 * self.chunks.products() as u64;
+        let products = self.chunks.products();
+        let start = first / LANES as u64 * products as u64;
+        // A stream's block holds eight planes, so they are taken several at a time.
+        let mut planes = [0u64; 16];
+        let mut visited = 0;
         self.each_product(|set, below| {
-            let product = dealt_plane(cx, at.wire(AND_PRODUCT), next, lanes)?;
-            next += 1;
+            let place = visited % planes.len();
+            if place == 0 {
+                let planes = &mut planes[..(products - visited).min(16)];
+                let from = start + visited as u64;
+                dealt_planes(cx, at.wire(AND_PRODUCT), from, lanes, planes)?;
+            }
+            let product = planes[place];
+            visited += 1;
             match below {
                 Some(below) => share ^= outside(set, below + 1) & product,
                 None => {
@@ -451,9 +466,15 @@ type Looked = ([u64; MAX_CHUNKS as usize], [u64; MAX_CHUNKS as usize]);
 
 /// Gathers the lowest bit of `bit(word)` for each lane.
 fn plane_of<W: Word>(words: &[W], bit: impl Fn(W) -> W) -> u64 {
-    words.iter().enumerate().fold(0, |plane, (lane, &word)| {
-        plane | (bit(word).to_u64() & 1) << lane
-    })
+    let mut plane = 0;
+    for (half, words) in words.chunks(32).enumerate() {
+        let mut bits = 0u32;
+        for (lane, &word) in words.iter().enumerate() {
+            bits |= (bit(word).to_u64() as u32 & 1) << lane;
+        }
+        plane |= u64::from(bits) << (32 * half);
+    }
+    plane
 }
 
 /// Sends what [`select_group`] needs beside the shares of the hiding bit `r`, for the masks `a`.
@@ -494,7 +515,8 @@ pub(super) fn select_group<W: Word, O: Online>(
     r: &[W; LANES],
 ) -> Result<(), LinkError> {
     let lanes = e.len();
-    let lifted = lift.lifted(cx, mask_wire, carry_wire, first, lanes)?;
+    let mut lifted = Lifted::new();
+    lift.lifted(cx, mask_wire, carry_wire, first, lanes, &mut lifted)?;
     let (mut ra, mut rc) = ([W::ZERO; LANES], [W::ZERO; LANES]);
     dealt(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
     dealt(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
@@ -502,6 +524,7 @@ pub(super) fn select_group<W: Word, O: Online>(
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,
     };
+    let mut m = m;
     for (lane, e) in e.iter_mut().enumerate() {
         let counts: W = lift.counts(*e);
         let public = e.minus(lift.offset());
@@ -515,7 +538,8 @@ pub(super) fn select_group<W: Word, O: Online>(
             .minus(ra[lane])
             .plus(counts.and(rc[lane].left(lift.from)));
         // m = 0: b = r. m = 1: b = 1 - r. All of m's bits are public.
-        let set = W::ZERO.minus(W::from_u64(m >> lane & 1));
+        let set = W::ZERO.minus(W::from_u64(m & 1));
+        m >>= 1;
         let y = rx.xor(set).minus(set).plus(x.and(set));
         *e = y.low(lift.to);
     }

@@ -136,7 +136,7 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
                     }
                 }
             }
-            for (x, a) in x.iter_mut().zip(a) {
+            for (x, &a) in x.iter_mut().zip(&a) {
                 *x = x.plus(a);
             }
         }
@@ -239,7 +239,7 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
         let mut b = [R::ZERO; LANES];
         let first = (piece * LANES) as u64;
         opening_masks(cx, mask, first, R::BITS, &mut b[..w.len()]);
-        for (w, b) in w.iter_mut().zip(b) {
+        for (w, &b) in w.iter_mut().zip(&b) {
             *w = w.plus(b);
         }
     }

@@ -11,7 +11,10 @@ use crate::{
     sharing::{Masked, Public, Share},
 };
 
-use super::{At, Offline, Online, groups, lift::Lift};
+use super::{
+    At, Offline, Online, groups,
+    lift::{Lift, Lifted},
+};
 
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +118,9 @@ impl Widen {
     ) -> Result<(), LinkError> {
         let lift = self.lift();
         let role = cx.role();
-        let lifted = lift.lifted(cx, at.wire(MASK), at.wire(CARRY), first, e.len())?;
+        let mut lifted = Lifted::new();
+        let wires = [at.wire(MASK), at.wire(CARRY)];
+        lift.lifted(cx, wires[0], wires[1], first, e.len(), &mut lifted)?;
         for (lane, e) in e.iter_mut().enumerate() {
             let carry = lift.counts(*e).and(lifted.carry[lane]);
             let public = match role {

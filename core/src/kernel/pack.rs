@@ -1,5 +1,8 @@
 //! Bit packing: `bits`-wide values side by side, least significant bit first.
 
+#[cfg(any(test, target_pointer_width = "32"))]
+mod small;
+
 use crate::ring::{Word, mask};
 
 /// Bytes that `count` values of `bits` bits take, the last byte filled up with zeros.
@@ -14,12 +17,19 @@ pub const fn packed_len(count: usize, bits: u32) -> usize {
 pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     let bytes = &mut bytes[..packed_len(values.len(), bits)];
     if bits == W::BITS {
+        if cfg!(target_endian = "little") {
+            return bytes.copy_from_slice(bytemuck::cast_slice(values));
+        }
         let size = size_of::<W>();
         for (value, chunk) in values.iter().zip(bytes.chunks_exact_mut(size)) {
             let value = value.little_endian();
             chunk.copy_from_slice(bytemuck::bytes_of(&value));
         }
     } else if bits <= 32 {
+        #[cfg(target_pointer_width = "32")]
+        if bits < 32 {
+            return small::pack(bits, values, bytes);
+        }
         // Eight values fill `bits` bytes exactly, and so do all chunks but the last.
         for (values, chunk) in values.chunks(8).zip(bytes.chunks_mut(bits as usize)) {
             pack_run(bits, values, chunk);
@@ -88,12 +98,15 @@ fn pack_run<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
 pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     let bytes = &bytes[..packed_len(values.len(), bits)];
     if bits == W::BITS {
-        let size = size_of::<W>();
-        for (value, chunk) in values.iter_mut().zip(bytes.chunks_exact(size)) {
-            bytemuck::bytes_of_mut(value).copy_from_slice(chunk);
+        bytemuck::cast_slice_mut(values).copy_from_slice(bytes);
+        for value in values {
             *value = value.little_endian();
         }
     } else if bits <= 32 {
+        #[cfg(target_pointer_width = "32")]
+        if bits < 32 {
+            return small::unpack(bits, bytes, values);
+        }
         for (values, chunk) in values.chunks_mut(8).zip(bytes.chunks(bits as usize)) {
             unpack_run(bits, chunk, values);
         }
@@ -180,6 +193,14 @@ mod tests {
         let mut back = vec![W::MAX; values.len()];
         unpack(bits, &bytes, &mut back);
         assert!(back.iter().zip(&values).all(|(b, v)| *b == v.low(bits)));
+        if bits < 32 {
+            let mut again = vec![0xAA; bytes.len()];
+            small::pack(bits, &values, &mut again);
+            assert_eq!(again, bytes);
+            back.fill(W::MAX);
+            small::unpack(bits, &bytes, &mut back);
+            assert!(back.iter().zip(&values).all(|(b, v)| *b == v.low(bits)));
+        }
     }
 
     proptest! {

@@ -1,6 +1,9 @@
 //! Window sums on images stored row by row with the channels innermost, and their transposes.
 
-use crate::scalar::Scalar;
+use crate::{
+    scalar::Scalar,
+    tally::{self, Section},
+};
 
 /// Adds each `window` x `window` square of `image[height][width][channels]`, squares side by side,
 /// into `out[height / window][width / window][channels]`. Rows and columns past the last whole
@@ -11,6 +14,7 @@ pub fn sum<T: Scalar>(
     image: &[T],
     out: &mut [T],
 ) {
+    let _section = tally::section(Section::Kernels);
     let columns = width / window;
     for y in 0..height / window * window {
         for x in 0..columns * window {
@@ -31,6 +35,7 @@ pub fn spread<T: Scalar>(
     gradient: &[T],
     out: &mut [T],
 ) {
+    let _section = tally::section(Section::Kernels);
     let (rows, columns) = (height / window, width / window);
     for y in 0..height {
         for x in 0..width {

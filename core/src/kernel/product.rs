@@ -1,5 +1,8 @@
 //! The one matrix product that every bilinear kernel is made of.
 
+#[cfg(any(test, target_pointer_width = "32"))]
+mod small;
+
 use crate::scalar::Scalar;
 
 /// A sum of products `out[i][j] += sum over (o, k) of a[i, o, k] * b[o * inner + k][j]`, where `a` is
@@ -93,12 +96,16 @@ fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_pointer_width = "32")]
+use small::accumulate as dispatch;
+
+#[cfg(not(any(target_arch = "x86_64", target_pointer_width = "32")))]
 fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     blocked::<T, 4, 4>(product, out, a, b);
 }
 
 /// Covers `out` with tiles of `ROWS` x `COLUMNS`, then with narrower ones along the edges.
+#[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     product: &Product,
@@ -121,6 +128,7 @@ fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
+#[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     product: &Product,
@@ -149,6 +157,7 @@ fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
 }
 
 /// One tile, held in registers over the whole summation.
+#[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn tile<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     product: &Product,
@@ -200,8 +209,14 @@ mod tests {
                 .map(|i| (i + 1).wrapping_mul(seed).wrapping_mul(0x9E37_79B9))
                 .collect()
         };
-        for (rows, depth, columns) in [(1, 1, 1), (7, 5, 3), (9, 13, 33), (16, 8, 64), (23, 4, 70)]
-        {
+        for (rows, depth, columns) in [
+            (1, 1, 1),
+            (7, 5, 3),
+            (9, 13, 33),
+            (16, 8, 64),
+            (23, 4, 70),
+            (3, 200, 6),
+        ] {
             for product in [
                 Product::plain(rows, depth, columns),
                 Product::transposed(rows, depth, columns),
@@ -220,6 +235,7 @@ mod tests {
                     blocked::<u32, 4, 16>,
                     blocked::<u32, 4, 8>,
                     blocked::<u32, 4, 4>,
+                    small::accumulate::<u32>,
                     dispatch::<u32>,
                 ] {
                     let mut out = start.clone();

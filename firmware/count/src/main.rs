@@ -1,0 +1,85 @@
+//! Counts the instructions that P0 takes to train, by line of the plan and kind of work, in QEMU.
+//!
+//! P0 trains alone: bytes that would come from P1 are pseudo-random, and what it sends is dropped. The
+//! protocol's control flow depends on public values only, and from the peer come masked values alone, so
+//! counts are the same as beside a real peer. (What is read from a table depends on an opened index, and may
+//! take a block of the stream more or less.) The line's own framing is not counted.
+//!
+//! Arguments: the name of a built-in model, and the batch. One iteration is run, micro-batch 1; each line
+//! of the output is a JSON object. The last one has a digest of what P0 sent, which another build can be held
+//! against.
+
+#![no_std]
+#![no_main]
+
+#[cfg(target_arch = "arm")]
+mod mps2_an386;
+mod scripted;
+#[cfg(target_arch = "riscv32")]
+mod virt;
+
+use core::panic::PanicInfo;
+
+use ringlet_core::{
+    plan::line_names,
+    tally::{self, Section},
+};
+use semihosting::{experimental::env, println, process};
+
+use scripted::{Failure, Ring, session, train};
+
+/// 64-bit words of the arena.
+const ARENA: usize = 256 * 1024;
+
+fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
+    let session = session(name, batch)?;
+    let network = session.check::<Ring>().map_err(|_| "the session")?;
+    let sent = train(&session, &network, arena, tally::reset)?;
+    // What passed since the last change of section is booked by another one.
+    core::mem::drop(tally::section(Section::Outside));
+
+    for (line, layer) in line_names(&network).iter().enumerate() {
+        for (backward, way) in [(false, "forward"), (true, "backward")] {
+            let [gates, kernels, prg, packing, link] = [
+                Section::Gates,
+                Section::Kernels,
+                Section::Prg,
+                Section::Packing,
+                Section::Link,
+            ]
+            .map(|section| tally::sum(line, backward, section));
+            if gates + kernels + prg + packing + link > 0 {
+                println!(
+                    "{{\"model\":\"{name}\",\"batch\":{batch},\"line\":\"{layer}\",\"way\":\"{way}\",\
+                     \"kernels\":{kernels},\"prg\":{prg},\"packing\":{packing},\"gates\":{gates},\
+                     \"link\":{link}}}"
+                );
+            }
+        }
+    }
+    println!("{{\"model\":\"{name}\",\"batch\":{batch},\"sent\":{sent}}}");
+    Ok(())
+}
+
+/// Counts what the arguments ask for and ends the program.
+fn run(arena: &mut [u64]) -> ! {
+    let counted = env::args::<256>()
+        .map_err(|_| "no arguments")
+        .and_then(|arguments| {
+            let mut words = (&arguments).filter_map(Result::ok);
+            let name = words.next().ok_or("the model is missing")?;
+            let batch = words.next().and_then(|word| word.parse().ok());
+            count(name, batch.ok_or("the batch is missing")?, arena)
+        });
+    if let Err(what) = counted {
+        println!("ringlet-count: {what}");
+        process::exit(1);
+    }
+    process::exit(0)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    println!("ringlet-count: {info}");
+    process::exit(2)
+}

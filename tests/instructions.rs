@@ -1,0 +1,187 @@
+//! What training costs small processors in instructions, held against `snapshots/instructions.jsonl`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+#[path = "../firmware/count/src/scripted.rs"]
+mod scripted;
+
+/// Models and batches that are counted, one iteration with micro-batch 1 each.
+const RUNS: [(&str, u32); 3] = [("digits8", 1), ("convnet2", 1), ("convnet2", 2)];
+/// Kinds of work.
+const SECTIONS: [&str; 5] = ["kernels", "prg", "packing", "gates", "link"];
+/// The share of a cell by which it may differ.
+const TOLERANCE: f64 = 0.05;
+/// Cells below this share of their run are not held against anything.
+const SMALL: f64 = 0.01;
+/// convnet2 may cost a Cortex-M4 at most this for a sample that is an iteration by itself.
+const MOST: f64 = 60e6;
+
+const RENEW: &str = "if the change is meant, renew the snapshot with RINGLET_RENEW=1 cargo test --release -p ringlet-tests --test instructions";
+
+/// Counts of a run by line, way and section.
+type Counts = BTreeMap<String, f64>;
+
+/// A board in QEMU.
+struct Board {
+    name: &'static str,
+    target: &'static str,
+    qemu: &'static str,
+    options: &'static str,
+}
+
+/// An instruction takes 32 ns of the emulated time.
+const CORTEX_M4: Board = Board {
+    name: "cortex-m4",
+    target: "thumbv7em-none-eabihf",
+    qemu: "qemu-system-arm",
+    options: "-M mps2-an386 -icount shift=5",
+};
+
+/// The processor's own counter is read.
+const RISC_V: Board = Board {
+    name: "rv32imac",
+    target: "riscv32imac-unknown-none-elf",
+    qemu: "qemu-system-riscv32",
+    options: "-M virt -bios none -m 32M -icount shift=0",
+};
+
+/// Runs the counting firmware in QEMU.
+fn count(board: &Board, model: &str, batch: u32) -> String {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../firmware/target")
+        .join(board.target)
+        .join("release/ringlet-count");
+    assert!(
+        program.is_file(),
+        "{} is missing: tests/run builds it",
+        program.display()
+    );
+    let mut qemu = Command::new(board.qemu)
+        .args(board.options.split(' '))
+        .args(["-display", "none", "-monitor", "none", "-serial", "null"])
+        .arg("-semihosting-config")
+        .arg(format!("enable=on,target=native,arg={model},arg={batch}"))
+        .arg("-kernel")
+        .arg(program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("QEMU: tests/run installs it");
+    let mut output = qemu.stdout.take().expect("its output");
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).map(|_| text)
+    });
+    let end = Instant::now() + Duration::from_secs(120);
+    let status = loop {
+        if let Some(status) = qemu.try_wait().expect("a process") {
+            break status;
+        }
+        if Instant::now() > end {
+            let _ = qemu.kill();
+            let _ = qemu.wait();
+            panic!("{model} takes longer than two minutes");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let text = reader.join().expect("no panic").expect("UTF-8");
+    assert!(status.success(), "{text}");
+    text
+}
+
+/// A run's output with the board's name in each line.
+fn named(board: &Board, text: &str) -> String {
+    let name = format!("{{\"board\":\"{}\",", board.name);
+    let line = |line: &str| line.replacen('{', &name, 1) + "\n";
+    text.lines().map(line).collect()
+}
+
+/// The counts of each run, by board, model and batch.
+fn read(text: &str) -> BTreeMap<String, Counts> {
+    let mut runs: BTreeMap<String, Counts> = BTreeMap::new();
+    for line in text.lines() {
+        let object: Value = serde_json::from_str(line).expect("JSON");
+        let [board, model] = ["board", "model"].map(|key| object[key].as_str().expect("a name"));
+        let run = format!("{board}, {model}, batch {}", object["batch"]);
+        let counts = runs.entry(run).or_default();
+        if object["line"].is_null() {
+            continue;
+        }
+        for section in SECTIONS {
+            let cell = format!("{} {} {section}", object["line"], object["way"]);
+            counts.insert(cell, object[section].as_f64().expect("a number"));
+        }
+    }
+    runs
+}
+
+#[test]
+fn training_costs_the_instructions_of_the_snapshot() {
+    let text: String = [CORTEX_M4, RISC_V]
+        .iter()
+        .flat_map(|board| RUNS.map(|(model, batch)| named(board, &count(board, model, batch))))
+        .collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots/instructions.jsonl");
+    if std::env::var_os("RINGLET_RENEW").is_some() {
+        fs::write(&path, &text).expect("a file");
+    }
+    let (got, want) = (
+        read(&text),
+        read(&fs::read_to_string(&path).expect("a file")),
+    );
+    let mut changed = Vec::new();
+    assert_eq!(
+        got.keys().collect::<Vec<_>>(),
+        want.keys().collect::<Vec<_>>(),
+        "other runs than in the snapshot; {RENEW}"
+    );
+    for (run, got) in &got {
+        let want = &want[run];
+        let total: f64 = got.values().sum();
+        println!("{run}: {:.2} M instructions", total / 1e6);
+        for section in SECTIONS {
+            let cells = got.iter().filter(|(cell, _)| cell.ends_with(section));
+            let sum: f64 = cells.map(|(_, count)| count).sum();
+            println!("  {section:8} {:8.2} M", sum / 1e6);
+        }
+        for cell in got
+            .keys()
+            .chain(want.keys().filter(|key| !got.contains_key(*key)))
+        {
+            let [now, before] = [got, want].map(|counts| counts.get(cell).copied().unwrap_or(0.0));
+            if now.max(before) >= SMALL * total && (now - before).abs() > TOLERANCE * before {
+                changed.push(format!("{run}, {cell}: {before} before, {now} now"));
+            }
+        }
+    }
+    assert!(changed.is_empty(), "{}\n{RENEW}", changed.join("\n"));
+    let convnet2: f64 = got["cortex-m4, convnet2, batch 1"].values().sum();
+    assert!(convnet2 <= MOST, "{convnet2} instructions are too many");
+}
+
+/// The processors' own kernels, streams and packing give what the host's give: the same bytes are sent.
+#[test]
+fn small_processors_send_the_bytes_that_the_host_would_send() {
+    for (model, batch) in RUNS {
+        let session = scripted::session(model, batch).expect("a session");
+        let network = session.check::<scripted::Ring>().expect("sound");
+        let mut arena = vec![0; 1 << 18];
+        let sent = scripted::train(&session, &network, &mut arena, || ()).expect("an iteration");
+        for board in [CORTEX_M4, RISC_V] {
+            let text = count(&board, model, batch);
+            let last = text.lines().last().expect("a line");
+            let last: Value = serde_json::from_str(last).expect("JSON");
+            assert_eq!(last["sent"], sent, "{}, {model}, batch {batch}", board.name);
+        }
+    }
+}

@@ -146,6 +146,11 @@ fn a_cortex_m4_sends_what_a_host_would() {
 }
 
 #[test]
+fn a_cortex_m4_sends_what_a_host_would_over_fifos() {
+    sends_what_a_host_would("mps2-an386-fifo", 20);
+}
+
+#[test]
 fn an_stm32f405_sends_what_a_host_would() {
     sends_what_a_host_would("stm32f405", 6);
 }

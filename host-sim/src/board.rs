@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::error::Failure;
+use crate::{error::Failure, links::plug::FIFOS};
 
 /// How a board is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Line {
     Serial,
     /// By TCP, at this port of the board.
     Tcp(u16),
+    /// By two FIFOs in the emulator's directory.
+    Fifos,
 }
 
 /// A board with firmware of its own in `firmware/`.
@@ -40,7 +42,7 @@ pub struct Board {
 }
 
 /// All boards that run in QEMU.
-pub const BOARDS: [Board; 4] = [
+pub const BOARDS: [Board; 5] = [
     Board {
         name: "stm32f405",
         about: "STM32F405RG: Cortex-M4F, 128 KB of RAM, by its USART",
@@ -58,6 +60,15 @@ pub const BOARDS: [Board; 4] = [
         samples: 0x0010_0000,
         secret: 0x001F_0000,
         line: Line::Serial,
+    },
+    Board {
+        name: "mps2-an386-fifo",
+        about: "the same, by two FIFOs of the emulator",
+        target: "fifo/thumbv7em-none-eabihf",
+        emulator: ["qemu-system-arm", "mps2-an386"],
+        samples: 0x0010_0000,
+        secret: 0x001F_0000,
+        line: Line::Fifos,
     },
     Board {
         name: "riscv-virt",
@@ -108,7 +119,10 @@ impl Board {
 
     /// Its firmware, below the folder `firmware/` of a checkout.
     pub fn firmware(&self, folder: &Path) -> PathBuf {
-        let package = self.name.trim_end_matches("-uart");
+        let package = self
+            .name
+            .trim_end_matches("-uart")
+            .trim_end_matches("-fifo");
         folder
             .join("target")
             .join(self.target)
@@ -123,9 +137,9 @@ impl Board {
         command
             .args(["-M", machine, "-display", "none", "-monitor", "none"])
             .arg("-kernel")
-            .arg(firmware)
-            .args(["-device", &loader(image, self.samples)])
-            .args(["-device", &loader(secret, self.secret)])
+            .arg(absolute(firmware))
+            .args(["-device", &loader(&absolute(image), self.samples)])
+            .args(["-device", &loader(&absolute(secret), self.secret)])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
@@ -133,16 +147,26 @@ impl Board {
             command.args(["-bios", "none"]);
         }
         let mut host = None;
+        let folder = image.parent().unwrap_or(Path::new("."));
         match self.line {
             Line::Serial => {
                 command.args(["-serial", "pty"]);
+            }
+            Line::Fifos => {
+                let [incoming, outgoing] = FIFOS.map(|name| folder.join(name));
+                make_fifos(&[&incoming, &outgoing])?;
+                command
+                    .current_dir(folder)
+                    .args(["-serial", "null"])
+                    .args(["-semihosting-config", "enable=on,target=native"]);
+                host = Some(format!("fifo:{}", folder.display()));
             }
             Line::Tcp(port) => {
                 let at = free_address()?;
                 command
                     .args(["-serial", "null", "-device", "virtio-net-device,netdev=n"])
                     .args(["-netdev", &format!("user,id=n,hostfwd=tcp:{at}-:{port}")]);
-                host = Some(at);
+                host = Some(format!("tcp:{at}"));
             }
         }
         let mut child = command.spawn().map_err(|error| {
@@ -157,11 +181,11 @@ impl Board {
             plug: String::new(),
         };
         emulated.plug = match host {
-            Some(at) => {
+            Some(plug) => {
                 // QEMU takes connections before the board is there, and then tries it only every six
                 // seconds.
                 thread::sleep(Duration::from_secs(1));
-                format!("tcp:{at}")
+                plug
             }
             None => {
                 let mut line = String::new();
@@ -197,10 +221,34 @@ impl Emulated {
     }
 }
 
+/// A path that holds in any directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn loader(file: &Path, at: u32) -> String {
     // QEMU takes a comma as the end of the name unless it stands twice.
     let file = file.display().to_string().replace(',', ",,");
     format!("loader,file={file},addr={at:#x},force-raw=on")
+}
+
+/// Makes FIFOs anew, by the system's own program.
+fn make_fifos(paths: &[&Path]) -> Result<(), Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            format!("no FIFOs for the board: {why}"),
+            "choose a board with another line",
+        )
+    };
+    for path in paths {
+        let _ = std::fs::remove_file(path);
+    }
+    let made = Command::new("mkfifo").args(paths).status();
+    match made {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(status.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
 }
 
 fn free_address() -> Result<String, Failure> {

@@ -252,7 +252,7 @@ pub struct PartyArgs {
     )]
     pub listen: Option<String>,
     /// Reach the peer at this address (host:port), or a device that is P0 at serial:PATH,
-    /// serial:PATH?baud=N, pty:PATH or tcp:HOST:PORT.
+    /// serial:PATH?baud=N, pty:PATH, tcp:HOST:PORT or fifo:DIR (an emulator's).
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Option<String>,
     /// Reach the dealer at this address (host:port).

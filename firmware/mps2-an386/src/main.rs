@@ -1,8 +1,12 @@
-//! Ringlet's P0 on Arm's MPS2 board with a Cortex-M4 (AN386): UART 0 is the line.
+//! Ringlet's party on Arm's MPS2 board with a Cortex-M4 (AN386): UART 0 is the line, or in an emulator two FIFOs
+//! with the feature `fifo`.
 
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "fifo")]
+mod fifo;
+#[cfg(not(feature = "fifo"))]
 mod uart;
 
 use core::{
@@ -71,7 +75,10 @@ fn main() -> ! {
     core.SYST.clear_current();
     core.SYST.enable_counter();
     core.SYST.enable_interrupt();
+    #[cfg(not(feature = "fifo"))]
     let line = uart::Uart::start(&mut core.NVIC);
+    #[cfg(feature = "fifo")]
+    let line = fifo::Fifos::start();
 
     // SAFETY: the range is flash, which nothing writes while the firmware runs.
     let flash = unsafe { core::slice::from_raw_parts(SAMPLES.0, SAMPLES.1) };

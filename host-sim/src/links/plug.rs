@@ -1,8 +1,13 @@
 //! Where a device is plugged in: a serial port, a pseudo-terminal in its place, or a network.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::{File, OpenOptions},
+    io,
     net::TcpStream,
+    path::{Path, PathBuf},
+    sync::mpsc::channel,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,7 +26,12 @@ pub enum Plug {
     },
     /// A TCP port of the device, as host:port.
     Tcp(String),
+    /// The directory of an emulator's FIFOs.
+    Fifos(PathBuf),
 }
+
+/// Names of the FIFOs to a device and from it.
+pub const FIFOS: [&str; 2] = ["to-device", "from-device"];
 
 /// The usual speed of USB serial converters.
 const USUAL_BAUD: u32 = 115_200;
@@ -34,15 +44,19 @@ impl fmt::Display for Plug {
         match self {
             Plug::Serial { path, .. } => f.write_str(path),
             Plug::Tcp(address) => f.write_str(address),
+            Plug::Fifos(folder) => write!(f, "{}", folder.display()),
         }
     }
 }
 
 impl Plug {
-    /// Reads `serial:PATH`, `serial:PATH?baud=N`, `pty:PATH` or `tcp:HOST:PORT`; none for anything else.
+    /// Reads `serial:PATH`, `serial:PATH?baud=N`, `pty:PATH`, `tcp:HOST:PORT` or `fifo:DIR`; none for anything else.
     pub fn parse(text: &str) -> Result<Option<Self>, Failure> {
         if let Some(address) = text.strip_prefix("tcp:") {
             return Ok(Some(Plug::Tcp(address.to_owned())));
+        }
+        if let Some(folder) = text.strip_prefix("fifo:") {
+            return Ok(Some(Plug::Fifos(folder.into())));
         }
         if let Some(path) = text.strip_prefix("pty:") {
             return Ok(Some(Plug::Serial {
@@ -75,6 +89,18 @@ impl Plug {
     pub fn open(&self, deadline: Instant) -> Result<SerialLine, Failure> {
         match self {
             Plug::Serial { path, baud } => open_serial(path, *baud),
+            Plug::Fifos(folder) => {
+                let wait = deadline.saturating_duration_since(Instant::now());
+                open_fifos(folder, wait).map_err(|error| {
+                    Failure::new(
+                        format!(
+                            "the FIFOs in {} cannot be opened: {error}",
+                            folder.display()
+                        ),
+                        "start the board's emulator there, or correct --peer",
+                    )
+                })
+            }
             Plug::Tcp(address) => {
                 let wait = deadline.saturating_duration_since(Instant::now());
                 open_tcp(address, wait).map_err(|error| {
@@ -85,6 +111,23 @@ impl Plug {
                 })
             }
         }
+    }
+}
+
+/// Opens both FIFOs, in the order in which the device does: each opens when it has two ends.
+fn open_fifos(folder: &Path, wait: Duration) -> io::Result<SerialLine> {
+    let [incoming, outgoing] = FIFOS.map(|name| folder.join(name));
+    // Without these no emulator has ever been there, and opening would make files.
+    incoming.metadata()?;
+    let (done, opened) = channel();
+    thread::spawn(move || {
+        let writer = OpenOptions::new().write(true).open(incoming);
+        let both = writer.and_then(|writer| Ok((File::open(outgoing)?, writer)));
+        let _ = done.send(both);
+    });
+    match opened.recv_timeout(wait) {
+        Ok(both) => both.map(|(reader, writer)| SerialLine::new(reader, writer)),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

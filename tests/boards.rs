@@ -14,8 +14,8 @@ use ringlet::{
 };
 use ringlet_core::{
     Role, fixed::Format, model::Model, prg::Key, session::Session, triples::Triples,
+    wire::control::session_secret,
 };
-use ringlet_device::session_secret;
 use ringlet_tests::{address, complaint, end, record_with, start, success, wait_until};
 
 /// The secret that every board is given.

@@ -1,6 +1,7 @@
 //! Boards that QEMU emulates: what to start, where samples and secret lie, and where to plug in.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -117,17 +118,33 @@ impl Board {
         BOARDS.iter().find(|board| board.name == name)
     }
 
+    /// The package of its firmware, which is the name of that package's folder too.
+    pub fn package(&self) -> &'static str {
+        self.name
+            .trim_end_matches("-uart")
+            .trim_end_matches("-fifo")
+    }
+
     /// Its firmware, below the folder `firmware/` of a checkout.
     pub fn firmware(&self, folder: &Path) -> PathBuf {
-        let package = self
-            .name
-            .trim_end_matches("-uart")
-            .trim_end_matches("-fifo");
         folder
             .join("target")
             .join(self.target)
             .join("release")
-            .join(format!("ringlet-{package}"))
+            .join(format!("ringlet-{}", self.package()))
+    }
+
+    /// Makes sure, before the work starts, that QEMU is there.
+    pub fn check_emulator(&self) -> Result<(), Failure> {
+        let [program, _] = self.emulator;
+        let mut version = Command::new(program);
+        version.arg("--version").stdout(Stdio::null());
+        let status = version.status().map_err(|error| missing(program, &error))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(missing(program, &status))
+        }
     }
 
     /// Starts QEMU with this firmware, image of samples and secret.
@@ -169,12 +186,7 @@ impl Board {
                 host = Some(format!("tcp:{at}"));
             }
         }
-        let mut child = command.spawn().map_err(|error| {
-            Failure::new(
-                format!("{program} cannot be started: {error}"),
-                "install QEMU (Debian: qemu-system-arm and qemu-system-misc)",
-            )
-        })?;
+        let mut child = command.spawn().map_err(|error| missing(program, &error))?;
         let output = child.stdout.take();
         let mut emulated = Emulated {
             child,
@@ -185,6 +197,9 @@ impl Board {
                 // QEMU takes connections before the board is there, and then tries it only every six
                 // seconds.
                 thread::sleep(Duration::from_secs(1));
+                if !matches!(emulated.child.try_wait(), Ok(None)) {
+                    return Err(emulated.complaint());
+                }
                 plug
             }
             None => {
@@ -224,6 +239,13 @@ impl Emulated {
 /// A path that holds in any directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn missing(program: &str, why: &impl fmt::Display) -> Failure {
+    Failure::new(
+        format!("{program} cannot be started: {why}"),
+        "install QEMU (Debian: qemu-system-arm and qemu-system-misc)",
+    )
 }
 
 fn loader(file: &Path, at: u32) -> String {

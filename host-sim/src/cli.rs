@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringlet_core::{Role, triples::Triples};
 
-use crate::{activation::Activation, error::Failure, links::shape::Shape};
+use crate::{activation::Activation, command::qemu::QemuArgs, error::Failure, links::shape::Shape};
 
 /// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).
@@ -33,6 +33,8 @@ pub enum Command {
     /// Make images of samples for devices.
     #[command(subcommand)]
     Data(DataCommand),
+    /// Train with a microcontroller that QEMU emulates: it is P0 and owns the images.
+    Qemu(Box<QemuArgs>),
     /// Print what a run will cost, without running it.
     Plan(Box<PlanArgs>),
     /// Print what an iteration costs by each protocol, side by side, and write it as CSV and as a chart.

@@ -2,6 +2,7 @@
 
 use ringlet_core::{
     Role,
+    fixed::Format,
     meter::Meter,
     network::Network,
     plan::line_names,
@@ -162,7 +163,9 @@ impl<'a> Collector<'a> {
                     self.half_iteration = Some((role, own));
                     return None;
                 };
-                self.step_twin(iteration, samples);
+                if let Some(twin) = &mut self.twin {
+                    step(twin, self.session, self.train, iteration, samples);
+                }
                 Some(Record::Iteration(IterationRecord {
                     online_bytes_p0: own.online_bytes_p0.or(other.online_bytes_p0),
                     online_bytes_p1: own.online_bytes_p1.or(other.online_bytes_p1),
@@ -177,7 +180,8 @@ impl<'a> Collector<'a> {
                     self.half_shares = Some(stages);
                     return None;
                 };
-                self.join(&stages, &other);
+                let format = self.session.format;
+                self.parameters = join(self.network, format, &stages, &other);
                 self.epoch(epoch, elapsed)
             }
             Event::Listening(_) | Event::Done | Event::Failed { .. } => None,
@@ -198,20 +202,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn join(&mut self, one: &[StageValues], other: &[StageValues]) {
-        let stages = self.network.stages.iter().zip(one.iter().zip(other));
-        self.parameters = stages
-            .map(|(stage, (one, other))| {
-                let sums: Vec<u128> = one
-                    .iter()
-                    .zip(other)
-                    .map(|(a, b)| a.wrapping_add(*b))
-                    .collect();
-                Parameters::decode(stage, self.session.format, &sums)
-            })
-            .collect();
-    }
-
     fn epoch(&mut self, epoch: u32, elapsed: f64) -> Option<Record> {
         let revealed = || Twin::new(self.network, self.session, self.parameters.clone());
         if epoch == 0 {
@@ -228,22 +218,40 @@ impl<'a> Collector<'a> {
         }))
     }
 
-    fn step_twin(&mut self, iteration: u32, samples: u32) {
-        let Some(twin) = &mut self.twin else {
-            return;
-        };
-        let mut indices = vec![0; samples as usize];
-        let batch = self.session.batch(iteration);
-        self.session.batch_samples(batch, 0, &mut indices);
-        let images = indices.iter().map(|&index| index as usize);
-        let x = images.clone().flat_map(|i| floats(self.train.image(i)));
-        let labels: Vec<u8> = images.clone().map(|i| self.train.labels[i]).collect();
-        twin.step(x.collect(), &labels, self.session.batch);
-    }
-
     /// The learning rate and momentum in use, as fractions.
     pub fn rates(&self) -> [f64; 2] {
         [self.session.learning_rate, self.session.momentum]
             .map(|rate| f64::from(rate) / f64::from(1u32 << RATE_FRACTION))
     }
+}
+
+/// The model that both parties' shares make.
+pub fn join(
+    network: &Network,
+    format: Format,
+    one: &[StageValues],
+    other: &[StageValues],
+) -> Vec<Parameters> {
+    let stages = network.stages.iter().zip(one.iter().zip(other));
+    stages
+        .map(|(stage, (one, other))| {
+            let sums: Vec<u128> = one
+                .iter()
+                .zip(other)
+                .map(|(a, b)| a.wrapping_add(*b))
+                .collect();
+            Parameters::decode(stage, format, &sums)
+        })
+        .collect()
+}
+
+/// Takes the twin through the batch of `iteration`, which has `samples` images.
+pub fn step(twin: &mut Twin<'_>, session: &Session, train: &Images, iteration: u32, samples: u32) {
+    let mut indices = vec![0; samples as usize];
+    let batch = session.batch(iteration);
+    session.batch_samples(batch, 0, &mut indices);
+    let images = indices.iter().map(|&index| index as usize);
+    let x = images.clone().flat_map(|i| floats(train.image(i)));
+    let labels: Vec<u8> = images.clone().map(|i| train.labels[i]).collect();
+    twin.step(x.collect(), &labels, session.batch);
 }

@@ -13,6 +13,7 @@ pub mod data;
 pub mod dealt;
 pub mod error;
 pub mod event;
+pub mod firmware;
 pub mod links;
 pub mod model_file;
 pub mod ranges;

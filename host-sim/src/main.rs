@@ -29,6 +29,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Deal(args)) => command::deal::run(&args),
         Some(Command::Compare(args)) => command::compare::run(&args),
         Some(Command::Data(command)) => command::data::run(&command),
+        Some(Command::Qemu(args)) => command::qemu::run(&args),
         Some(Command::Plan(args)) => console::print(&command::plan::run(&args)?),
     }
 }

@@ -54,9 +54,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         role,
         ..
     } = setup;
-    let plan = Plan::new(session, network);
-    let mut memory = vec![0; plan.arena_words::<R>(role)];
-    let mut opened_data = vec![R::ZERO; plan.opened_data_words(role)];
+    let (mut memory, mut opened_data) = room::<R>(session, network, role);
     let mut party = Party::<R>::new(
         session,
         network,
@@ -68,12 +66,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     let mut desk = Desk::new(role, setup.key, peer, dealer);
     let shares = |party: &Party<'_, R>, epoch| Event::Shares {
         epoch,
-        stages: (0..network.stages.len())
-            .map(|stage| {
-                let shares = party.parameters(stage);
-                shares.map(|share| Share::reveal(share).to_u128()).collect()
-            })
-            .collect(),
+        stages: shares(party, network),
     };
     if setup.simulated {
         emit(shares(&party, 0))?;
@@ -97,6 +90,43 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         revealed[stage].push(value.to_u128());
     })?;
     Ok((session.receiver == Some(role)).then_some(revealed))
+}
+
+/// A party's arena, and its room for the other party's opened samples.
+fn room<R: Ring>(session: &Session, network: &Network, role: Role) -> (Vec<u64>, Vec<R>) {
+    let plan = Plan::new(session, network);
+    let arena = vec![0; plan.arena_words::<R>(role)];
+    (arena, vec![R::ZERO; plan.opened_data_words(role)])
+}
+
+/// A party's shares of the model as it stands.
+fn shares<R: Ring>(party: &Party<'_, R>, network: &Network) -> Vec<StageValues> {
+    (0..network.stages.len())
+        .map(|stage| {
+            let shares = party.parameters(stage);
+            shares.map(|share| Share::reveal(share).to_u128()).collect()
+        })
+        .collect()
+}
+
+/// The shares of the model that `role` starts with when it draws them from `secret`: for simulations, which
+/// know the secrets.
+pub fn first_shares<R: Ring>(
+    session: &Session,
+    network: &Network,
+    role: Role,
+    secret: &Key,
+) -> Result<Vec<StageValues>, Failure> {
+    let (mut memory, mut opened_data) = room::<R>(session, network, role);
+    let party = Party::<R>::new(
+        session,
+        network,
+        role,
+        secret,
+        &mut memory,
+        &mut opened_data,
+    )?;
+    Ok(shares(&party, network))
 }
 
 /// Greets the peer and the dealer, and returns the key that the dealer hands out.

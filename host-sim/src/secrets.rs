@@ -69,6 +69,11 @@ impl Secrets {
         Ok(u64::from_le_bytes(nonce))
     }
 
+    /// A secret for a device of its own, where none has been written yet.
+    pub fn device_root(self) -> Result<Key, Failure> {
+        self.key(6)
+    }
+
     /// The seed of the public order of samples.
     pub fn order(self) -> Result<u64, Failure> {
         match self {

@@ -18,11 +18,11 @@ use ringlet_core::{
     network::{Activation, Network, Stage},
     party::{Party, RunError, Unwatched},
     plan::Plan,
-    prg::{Address, Key, Prg},
+    prg::Key,
     session::{Session, SessionError},
     store::{Store, StoreError},
     wire::{
-        control::{Awake, Status, Taken, channel, receive_task, tell},
+        control::{Awake, Status, Taken, channel, receive_task, session_secret, tell},
         port::{Patience, PortError},
     },
 };
@@ -286,18 +286,4 @@ fn examine<'n, 'a>(
 
 fn clamp(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// A session's own secret, for the device's part of the first weights: from its root and what the host drew
-/// for this session alone.
-pub fn session_secret(root: &Key, nonce: u64) -> Key {
-    let mut bytes = [0u8; Key::LEN];
-    let address = Address {
-        iteration: nonce as u32,
-        gate: 0,
-        wire: 0,
-    };
-    // The upper half is the place in the stream: whole keys apart.
-    Prg::new(root.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
-    Key::new(bytes)
 }

@@ -5,7 +5,7 @@ use ringlet_core::store::{check, head};
 use crate::{
     cli::{DataCommand, PackArgs},
     console,
-    data::{Part, load},
+    data::{Images, Part, load},
     error::Failure,
     model_file::{check_writable, write_whole},
     report::bytes,
@@ -32,6 +32,20 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
         ));
     };
     let images = all.slice(args.first..last);
+    check_writable(&args.out)?;
+    let image = flash_image(&images)?;
+    write_whole(&args.out, &image)?;
+    let [rows, columns, channels] = images.shape;
+    console::line(&format!(
+        "{} images of {rows}x{columns}x{channels} in {}: {}",
+        images.len(),
+        args.out.display(),
+        bytes(image.len() as u64)
+    ))
+}
+
+/// Images and their labels as a device's flash holds them.
+pub(super) fn flash_image(images: &Images) -> Result<Vec<u8>, Failure> {
     let side = |side: usize| {
         u16::try_from(side)
             .map_err(|_| Failure::new("the images are too large for a device", "use smaller ones"))
@@ -40,16 +54,10 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
     let shape = [side(rows)?, side(columns)?, side(channels)?];
     let count = u32::try_from(images.len())
         .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
-    check_writable(&args.out)?;
     let head = head(count, shape);
     let parts = [&head[..], &images.labels, &images.pixels];
     let sum = check(parts);
     let mut image = parts.concat();
     image.extend(sum);
-    write_whole(&args.out, &image)?;
-    console::line(&format!(
-        "{count} images of {rows}x{columns}x{channels} in {}: {}",
-        args.out.display(),
-        bytes(image.len() as u64)
-    ))
+    Ok(image)
 }

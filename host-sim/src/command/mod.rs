@@ -7,5 +7,6 @@ pub mod dealer;
 mod device;
 pub mod party;
 pub mod plan;
+pub mod qemu;
 pub mod simulation;
 pub mod train;

@@ -172,7 +172,8 @@ fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(),
     let _ = tell.send((actor, event));
 }
 
-fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
+/// The dealer's role, with an end of a link to either party.
+pub(super) fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];

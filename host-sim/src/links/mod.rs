@@ -1,5 +1,6 @@
 //! Transports between roles on hosts.
 
+pub mod counted;
 pub mod memory;
 pub mod outbox;
 pub mod overheard;

@@ -1,0 +1,147 @@
+//! `ringlet qemu`: boards in QEMU by one command.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use ringlet::{
+    data::{Part, load},
+    model_file::save,
+    secrets::Secrets,
+    twin::{Parameters, Twin},
+};
+use ringlet_core::{
+    Role, fixed::Format, model::Model, session::Session, triples::Triples,
+    wire::control::session_secret,
+};
+use ringlet_tests::{failure, program, record_with, success, text};
+
+/// Batch, micro-batch, iterations and digits.
+struct Sizes(u32, u32, u32, usize);
+
+/// With the same seed, the model that is trained with the board is the one that a host alone trains, to the
+/// last bit; and the command says what it is worth.
+fn trains_as_a_host_would(board: &str, sizes: Sizes) {
+    let Sizes(batch, micro_batch, limit, count) = sizes;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name);
+    let (trained, wanted) = (path("trained"), path("wanted"));
+    let numbers = [batch, micro_batch, limit, count as u32].map(|number| number.to_string());
+    let mut arguments = vec!["qemu", "--board", board, "--seed", "3", "--lr", "0.0625"];
+    let options = ["--batch", "--micro-batch", "--limit", "--count"];
+    for (option, number) in options.into_iter().zip(&numbers) {
+        arguments.extend([option, number]);
+    }
+    arguments.extend(["--save", trained.to_str().expect("UTF-8")]);
+    let said = success(&arguments);
+
+    let images = load(None, Part::Train).expect("built-in digits");
+    let session = Session {
+        model: Model::built_in("digits8").expect("built in"),
+        format: Format::new::<u32>(12).expect("widths that fit"),
+        triples: Triples::Fused,
+        samples: [count as u32, 0],
+        batch,
+        micro_batch,
+        epochs: 1,
+        limit,
+        learning_rate: 1 << 20,
+        momentum: 7 << 21,
+        order: 3,
+        receiver: Some(Role::P1),
+    };
+    let secrets = Secrets::Seed(3);
+    let root = secrets.device_root().expect("a secret");
+    let weights = [
+        session_secret(&root, secrets.nonce().expect("a nonce")),
+        secrets.first_weights(Role::P1).expect("a secret"),
+    ];
+    let keys = secrets.dealer_keys().expect("keys");
+    let host = record_with(&session, &images.slice(0..count), keys, weights);
+    let [_, revealed] = host.revealed;
+    let network = session.check::<u32>().expect("a session that runs");
+    let stages = network
+        .stages
+        .iter()
+        .zip(revealed.expect("P1 gets the model"));
+    let model: Vec<Parameters> = stages
+        .map(|(stage, values)| Parameters::decode(stage, session.format, &values))
+        .collect();
+    save(&wanted, &session.model, &network, &model).expect("a file");
+    let read = |path: &Path| std::fs::read(path).expect("a model");
+    assert!(read(&trained) == read(&wanted), "{said}");
+
+    let test = load(None, Part::Test).expect("built-in digits");
+    let accuracy = 100.0 * Twin::new(&network, &session, model).accuracy(&test);
+    assert!(
+        said.contains(&format!("held-out digits: {accuracy:.2} %")),
+        "{said}"
+    );
+    for figure in ["plaintext twin", "the board sent", "of stack", "done: "] {
+        assert!(said.contains(figure), "{said}");
+    }
+}
+
+#[test]
+fn a_riscv_board_trains_as_a_host_would() {
+    trains_as_a_host_would("riscv-virt", Sizes(20, 20, 5, 1400));
+}
+
+#[test]
+fn a_cortex_m4_trains_as_a_host_would() {
+    trains_as_a_host_would("mps2-an386", Sizes(4, 4, 1, 16));
+}
+
+#[test]
+fn an_stm32f405_trains_as_a_host_would() {
+    trains_as_a_host_would("stm32f405", Sizes(4, 2, 1, 16));
+}
+
+/// The twin learns what the board learns, from the same first weights on the same batches.
+#[test]
+fn the_twin_keeps_pace() {
+    let said = success(&["qemu", "--board", "riscv-virt", "--limit", "25"]);
+    let (_, figures) = said.split_once("held-out digits: ").expect("a figure");
+    let mut words = figures.split([' ', '%', ',']);
+    let mut next = || words.by_ref().find_map(|word| word.parse::<f64>().ok());
+    let [model, twin] = [next(), next()].map(|percent| percent.expect("a percentage"));
+    assert!(model > 30.0 && (model - twin).abs() < 6.0, "{said}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let board = "riscv-virt";
+    for (arguments, hint) in [
+        (&["--board", "arduino"][..], "choose one of stm32f405, mps2"),
+        (
+            &["--board", board, "--firmware", "nowhere"],
+            "no file nowhere",
+        ),
+        (&["--board", board, "--count", "5000"], "correct --count"),
+        (&["--board", board, "--batch", "0"], "batch size"),
+        (&["--board", board, "--model", "convnet2"], "8x8x1"),
+        (
+            &["--board", board, "--batch", "200"],
+            "bytes of memory and the device has",
+        ),
+    ] {
+        let all: Vec<&str> = ["qemu"].iter().chain(arguments).copied().collect();
+        let line = failure(&all);
+        assert!(line.contains(hint), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn without_qemu_the_command_says_what_to_install() {
+    let output = Command::new(program())
+        .args(["qemu", "--board", "stm32f405"])
+        .env("PATH", "/nowhere")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
+    let line = text(&output.stderr);
+    assert!(!output.status.success());
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.contains("install QEMU"), "{line}");
+}

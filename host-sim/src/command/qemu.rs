@@ -369,7 +369,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         board.name, board.about
     ))?;
     // It is dropped after the port, so the line is there as long as anyone holds it.
-    let (_emulated, plug, port) = start(board, &firmware, &train, &root)?;
+    let (mut emulated, plug, port) = start(board, &firmware, &train, &root)?;
     console::line(&format!(
         "the board answers at {plug}: it is p0 and owns {} digits; p1 and the dealer run here",
         train.len()
@@ -382,7 +382,13 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     ))?;
     let passed = Passed::default();
     let outcome = run.train(&port, &passed);
-    let outcome = outcome.map_err(|failure| autopsy(&port, &plug, failure))?;
+    let outcome = outcome.map_err(|failure| match emulated.process().try_wait() {
+        Ok(Some(status)) => Failure::new(
+            format!("QEMU ended in the middle of the session ({status})"),
+            "start again",
+        ),
+        _ => autopsy(&port, &plug, failure),
+    })?;
     if let Some(path) = &args.save {
         save(path, &session.model, &network, &outcome.model)?;
         console::line(&format!("the model is in {}", path.display()))?;

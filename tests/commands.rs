@@ -91,7 +91,7 @@ fn help_names_every_option() {
         assert!(help.contains(option), "{option}");
     }
     assert!(!help.contains("supervised"));
-    for command in ["party", "dealer", "deal", "plan", "compare"] {
+    for command in ["party", "dealer", "deal", "plan", "compare", "qemu"] {
         success(&[command, "--help"]);
     }
 }

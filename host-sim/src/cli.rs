@@ -1,11 +1,15 @@
 //! The command line.
 
+mod qemu;
+
+pub use qemu::QemuArgs;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringlet_core::{Role, triples::Triples};
 
-use crate::{activation::Activation, command::qemu::QemuArgs, error::Failure, links::shape::Shape};
+use crate::{activation::Activation, error::Failure, links::shape::Shape};
 
 /// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).

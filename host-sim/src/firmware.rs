@@ -51,11 +51,12 @@ fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     let home = folder.join(package);
     let mut target_dir = folder.join("target");
     let mut target = board.target;
-    let mut features: &[&str] = &[];
+    let mut features = Vec::new();
     if let Some((variant, triple)) = board.target.split_once('/') {
         target_dir.push(variant);
         target = triple;
-        features = &["--features", "uart"];
+        // Variants are named for the feature that makes them.
+        features.extend(["--features", variant]);
     }
     if !has_target(target, &home) {
         let mut add = Command::new("rustup");

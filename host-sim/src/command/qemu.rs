@@ -65,7 +65,7 @@ fn digits(args: &QemuArgs) -> Result<Images, Failure> {
     let all = load(None, Part::Train)?;
     let usual = match args.board.line {
         Line::Serial => 64,
-        Line::Tcp(_) => all.len(),
+        Line::Tcp(_) | Line::Fifos => all.len(),
     };
     let count = args.count.map_or(usual, |count| count as usize);
     if count > all.len() {

@@ -32,6 +32,8 @@ pub enum Command {
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.
     Dealer(DealerArgs),
+    /// Let two devices train with each other: pass on what they and the dealer say.
+    Hub(Box<HubArgs>),
     /// Do the dealer's work ahead of time, into files for both parties.
     Deal(Box<DealArgs>),
     /// Make images of samples for devices.
@@ -293,6 +295,40 @@ pub struct PartyArgs {
     /// How the process stands among the others.
     #[command(flatten)]
     pub process: ProcessArgs,
+}
+
+/// Options of `hub`.
+#[derive(Clone, Debug, Args)]
+pub struct HubArgs {
+    /// The device that is P0: serial:PATH, serial:PATH?baud=N, pty:PATH or tcp:HOST:PORT.
+    #[arg(long, value_name = "PLUG")]
+    pub p0: String,
+    /// The device that is P1.
+    #[arg(long, value_name = "PLUG")]
+    pub p1: String,
+    /// Reach the dealer at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub dealer: String,
+    /// Numbers of training images that the devices hold. A split of --data, or of the built-in digits, when left
+    /// out.
+    #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
+    pub samples: Option<Samples>,
+    /// Write everything that the devices send to each other to the files p0.sent and p1.sent in this directory:
+    /// what an onlooker would see of it.
+    #[arg(long, value_name = "DIR")]
+    pub transcript: Option<PathBuf>,
+    /// Seconds to wait for the devices and the dealer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub wait: u64,
+    /// Give up when nothing has been said for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
+    /// What is trained.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Derive what the devices draw the session's secrets from, beside their own, from a seed: for tests alone.
+    #[arg(long, hide = true)]
+    pub secret_seed: Option<u64>,
 }
 
 /// Options of `deal`.

@@ -191,6 +191,37 @@ impl<T: Line, C: Clock> Port<T, C> {
         self.session
     }
 
+    /// Takes in what has come and sends again what has waited too long, without waiting for more: for one that
+    /// drives several ports. True when anything came. The other end counts as gone when it has been silent for too
+    /// long while something sent to it is not acknowledged.
+    pub fn turn(&mut self) -> Result<bool, PortError> {
+        if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
+            // The other end may be silent while nothing is asked of it.
+            self.heard_at = self.clock.milliseconds();
+        }
+        let outcome = self.step().and_then(|taken| {
+            self.check_silence()?;
+            Ok(taken.is_some())
+        });
+        self.note(outcome)
+    }
+
+    /// Bytes that have come on a channel below [`CHANNELS`] and can be read without waiting.
+    pub fn waiting(&self, channel: usize) -> usize {
+        self.channels[channel.min(CHANNELS - 1)].received.len()
+    }
+
+    /// Bytes that can be written to a channel below [`CHANNELS`], and flushed, without waiting for the other end:
+    /// at most a frame's, and none while the line itself takes nothing.
+    pub fn room(&mut self, channel: usize) -> usize {
+        let state = &self.channels[channel.min(CHANNELS - 1)];
+        // A line that failed has no room; the next turn says why.
+        if state.unacknowledged.is_full() || !self.line.write_ready().unwrap_or(false) {
+            return 0;
+        }
+        MAX_PAYLOAD - state.pending.len
+    }
+
     /// Waits for the other end to begin a session, for as long as it takes. Fails only if the line does.
     pub fn accept(&mut self) -> Result<(), PortError> {
         self.reset(0);
@@ -286,9 +317,18 @@ impl<T: Line, C: Clock> Port<T, C> {
         self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
     }
 
+    /// As [`Port::step`], and then waits a little if nothing has come.
+    fn pump(&mut self) -> Result<Option<Kind>, PortError> {
+        let taken = self.step()?;
+        if taken.is_none() {
+            self.clock.idle();
+        }
+        Ok(taken)
+    }
+
     /// Takes in what has come, and sends again what has waited too long. Returns the kind of the last
     /// frame that was taken in.
-    fn pump(&mut self) -> Result<Option<Kind>, PortError> {
+    fn step(&mut self) -> Result<Option<Kind>, PortError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -310,12 +350,12 @@ impl<T: Line, C: Clock> Port<T, C> {
         for channel in 0..CHANNELS {
             let state = &self.channels[channel];
             let waited = now.wrapping_sub(state.sent_at);
-            if !state.unacknowledged.is_empty() && waited >= self.patience.resend {
+            let late = !state.unacknowledged.is_empty() && waited >= self.patience.resend;
+            // Where the line takes nothing now, sending more would only wait.
+            let error = |error: T::Error| PortError::Line(error.kind());
+            if late && self.line.write_ready().map_err(error)? {
                 self.send_again(channel)?;
             }
-        }
-        if taken.is_none() {
-            self.clock.idle();
         }
         Ok(taken)
     }

@@ -1,5 +1,6 @@
-//! `ringlet party --peer serial:...` or `tcp:...`: P1 beside a device that is P0. The device has one line, so this process
-//! passes on what the device and the dealer say to each other: a greeting and a key.
+//! What a host does for a device that is plugged into it: begins a session, tells the device its part, and finds out
+//! what became of it. `ringlet party --peer serial:...` or `tcp:...` is P1 beside a device that is P0. The device has
+//! one line, so this process passes on what the device and the dealer say to each other: a greeting and a key.
 
 use std::{
     cell::RefCell,
@@ -92,13 +93,7 @@ pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     kept: Option<File>,
     (relay, dealer): (&mut Link<T>, &mut Link<D>),
 ) -> Result<(Link<Overheard<DeviceChannel<'a>>>, Key), Failure> {
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
-    wake(&mut control)?;
-    assign(&mut control, &Hello::new(Role::P0, session), nonce)?;
-    match hear(&mut control)? {
-        Status::Ready => {}
-        refusal => return Err(Failure::new(refusal.to_string(), "choose other options")),
-    }
+    engage(port, &Hello::new(Role::P0, session), nonce)?;
     let mut to_dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0);
     pass_on(&mut to_dealer, relay)?;
     let hello = Hello::new(Role::P1, session);
@@ -111,8 +106,19 @@ pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     Ok((peer, receive_key(dealer)?))
 }
 
+/// Tells a device the session and its role in it, which are those of `hello`. Fails if it will not run it.
+pub(super) fn engage(port: &DevicePort, hello: &Hello, nonce: u64) -> Result<(), Failure> {
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    wake(&mut control)?;
+    assign(&mut control, hello, nonce)?;
+    match hear(&mut control)? {
+        Status::Ready => Ok(()),
+        refusal => Err(Failure::new(refusal.to_string(), "choose other options")),
+    }
+}
+
 /// Hears what a device says first, and passes on if it has crashed before.
-pub(super) fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
+fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
     let awake = Awake::hear(control)?;
     if awake.version != VERSION {
         return Err(HelloError::from(Mismatch::Version(awake.version)).into());
@@ -154,7 +160,11 @@ pub(super) fn autopsy(port: &DevicePort, plug: &Plug, failure: Failure) -> Failu
                 "start again; the run begins anew",
             )
         }
-        Some(PortError::Silent) | None => failure,
+        Some(PortError::Silent) => Failure::new(
+            format!("the device at {plug} has been silent for too long"),
+            "see whether it still runs, then start again; the run begins anew",
+        ),
+        None => failure,
     }
 }
 

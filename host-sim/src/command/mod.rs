@@ -5,6 +5,7 @@ pub mod data;
 pub mod deal;
 pub mod dealer;
 mod device;
+pub mod hub;
 pub mod party;
 pub mod plan;
 pub mod qemu;

@@ -228,7 +228,8 @@ impl Run<'_> {
     }
 }
 
-fn reach(
+/// Connects to another role at `address`, which the user gave with `option`.
+pub(super) fn reach(
     address: &str,
     who: &str,
     option: &str,

@@ -106,7 +106,7 @@ impl Plug {
                 open_tcp(address, wait).map_err(|error| {
                     Failure::new(
                         format!("cannot reach the device at {address} ({error})"),
-                        "start it, or correct --peer",
+                        "start it, or correct the address",
                     )
                 })
             }
@@ -135,7 +135,7 @@ fn open_serial(path: &str, baud: u32) -> Result<SerialLine, Failure> {
     let cannot = |error: String| {
         Failure::new(
             format!("{path} cannot be opened: {error}"),
-            "plug the device in, or correct --peer",
+            "plug the device in, or correct the path",
         )
     };
     let port = serialport::new(path, baud)

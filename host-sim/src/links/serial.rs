@@ -33,13 +33,15 @@ pub struct SerialLine {
 const MAX_UNSENT: usize = 4096;
 
 impl SerialLine {
-    /// A line over something that is read and something that is written. Reads may time out.
+    /// A line over something that is read and something that is written. Reads may time out. If the thread that
+    /// calls this parks, it is woken when something comes or the line fails.
     pub fn new(
         mut reader: impl io::Read + Send + 'static,
         mut writer: impl io::Write + Send + 'static,
     ) -> Self {
         let inbox: Arc<(Mutex<Inbox>, Condvar)> = Arc::default();
         let filled = inbox.clone();
+        let owner = thread::current();
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             loop {
@@ -68,6 +70,7 @@ impl SerialLine {
                     Err(error) => inbox.failed = Some(error.kind()),
                 }
                 filled.1.notify_all();
+                owner.unpark();
                 if inbox.failed.is_some() {
                     return;
                 }

@@ -346,3 +346,93 @@ fn frames_of_no_session_are_passed_over() {
     // Nothing but the answer to the start.
     assert_eq!(port.line.sent, frames(&[(Kind::Started, 3)]));
 }
+
+/// Drives both ports once.
+fn turn_both(ports: &mut [Port<End, Real>; 2]) {
+    for port in ports {
+        port.turn().unwrap();
+    }
+}
+
+/// Two ports in one session, driven by one thread.
+fn joined(capacity: usize, faults: Faults, seed: u64) -> [Port<End, Real>; 2] {
+    let [one, two] = line(capacity, faults, seed);
+    thread::scope(|scope| {
+        let accepted = scope.spawn(|| {
+            let mut port = port(two, PATIENCE);
+            port.accept().unwrap();
+            port
+        });
+        let mut started = port(one, PATIENCE);
+        started.start(21).unwrap();
+        [started, accepted.join().unwrap()]
+    })
+}
+
+#[test]
+fn one_thread_drives_two_ports_and_loses_nothing() {
+    let faulty = Faults {
+        lost: 40,
+        repeated: 40,
+        changed: 40,
+        delayed: 40,
+    };
+    for (seed, faults) in [NONE, faulty].into_iter().enumerate() {
+        let mut ports = joined(4096, faults, seed as u64 + 30);
+        // Nobody reads channel 0 until channel 1 is through; both carry different bytes each way.
+        let byte = |channel: usize, end: usize, at: usize| (at * 7 + channel * 3 + end) as u8;
+        let (mut written, mut read) = ([[0; 2]; 2], [[0; 2]; 2]);
+        let totals = [2000, 3000];
+        while read != [[totals[0]; 2], [totals[1]; 2]] {
+            turn_both(&mut ports);
+            for (channel, end) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let port = &mut ports[end];
+                let at = &mut written[channel][end];
+                let count = port.room(channel).min(totals[channel] - *at);
+                let bytes: Vec<u8> = (*at..*at + count)
+                    .map(|at| byte(channel, end, at))
+                    .collect();
+                // As much as there is room for is taken as a whole.
+                assert_eq!(port.write(channel, &bytes), Ok(count));
+                port.push_pending(channel).unwrap();
+                *at += count;
+                if channel == 0 && read[1] != [totals[1]; 2] {
+                    continue;
+                }
+                let mut bytes = vec![0; port.waiting(channel)];
+                let count = port.read(channel, &mut bytes).unwrap();
+                assert_eq!(count, bytes.len());
+                for value in bytes {
+                    assert_eq!(value, byte(channel, 1 - end, read[channel][end]));
+                    read[channel][end] += 1;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn turning_a_port_waits_for_nothing() {
+    // The line takes all of a start and little more, and nobody is at its other end any longer.
+    let [mut one, gone] = joined(40, NONE, 40);
+    drop(gone);
+    one.set_silence(60);
+    let start = Instant::now();
+    let mut outcome = Ok(false);
+    // With nothing asked of it, the other end may be silent.
+    while start.elapsed() < Duration::from_millis(90) {
+        assert_eq!(one.turn(), Ok(false));
+    }
+    assert_eq!(one.room(2), MAX_PAYLOAD);
+    one.write(2, &[1; 20]).unwrap();
+    assert_eq!(one.room(2), MAX_PAYLOAD - 20);
+    one.push_pending(2).unwrap();
+    // Once something is, it may not, though the line is full before all has been sent again.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) && outcome.is_ok() {
+        outcome = one.turn();
+    }
+    assert_eq!(outcome, Err(PortError::Silent));
+    assert_eq!(one.failure(), Some(PortError::Silent));
+    assert_eq!(one.waiting(2), 0);
+}

@@ -1,0 +1,286 @@
+//! Two devices that train with each other, the hub between them: the firmware's code behind pseudo-terminals on this
+//! machine, and boards in QEMU.
+
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    process::Child,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ringlet::{
+    board::{Board, Emulated},
+    data::{Images, Part, load},
+    links::serial::SerialLine,
+    secrets::Secrets,
+};
+use ringlet_core::{
+    fixed::Format,
+    model::Model,
+    prg::Key,
+    session::Session,
+    store::Store,
+    triples::Triples,
+    wire::port::{Patience, Port},
+};
+use ringlet_device::{Device, Stopped, serve, session_secret};
+use ringlet_tests::{address, complaint, end, failure, record_with, start, success, wait_until};
+use serialport::{SerialPort, TTYPort};
+
+/// The secrets of the devices that are P0 and P1.
+const ROOTS: [[u8; 32]; 2] = [[5; 32], [6; 32]];
+/// Images in a batch, and iterations.
+const BATCH: u32 = 6;
+const LIMIT: u32 = 2;
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// An image of so many built-in digits from the first on.
+fn pack(dir: &Path, first: u32, count: u32) -> PathBuf {
+    let out = dir.join(format!("samples-{first}.bin"));
+    let (first, count) = (first.to_string(), count.to_string());
+    let range = ["--first", &first, "--count", &count];
+    success(&[&["data", "pack", "--out", name(&out)], &range[..]].concat());
+    out
+}
+
+/// Each device's own digits; one that has none gets an image all the same, which it is not to read.
+fn pack_own(dir: &Path, samples: [u32; 2]) -> [PathBuf; 2] {
+    let [p0, p1] = samples;
+    [pack(dir, 0, p0), pack(dir, p0, p1.max(1))]
+}
+
+/// Starts the hub between the devices at these plugs, and the dealer.
+fn between(plugs: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
+    let (at, samples) = (address(), format!("{p0},{p1}"));
+    let (batch, limit) = (BATCH.to_string(), LIMIT.to_string());
+    let dealer = ["dealer", "--listen", &at, "--wait", "30"];
+    let dealer = start(&[&dealer[..], &["--secret-seed", "7"]].concat());
+    let mut hub = vec!["hub", "--p0", plugs[0], "--p1", plugs[1], "--dealer", &at];
+    hub.extend(["--model", "digits8", "--samples", &samples, "--seed", "3"]);
+    hub.extend(["--batch", &batch, "--micro-batch", "3", "--limit", &limit]);
+    hub.extend(["--secret-seed", "7", "--idle", "100"]);
+    hub.extend(more);
+    [start(&hub), dealer]
+}
+
+/// Trains between two devices, which both send what hosts would with the same keys, byte for byte.
+fn send_what_hosts_would(dir: &Path, plugs: [&str; 2], samples: [u32; 2]) -> String {
+    let kept = dir.join("kept");
+    let more = ["--transcript", name(&kept)];
+    let [hub, dealer] = between(plugs, samples, &more).map(end);
+    assert!(hub.0 && dealer.0, "{hub:?}{dealer:?}");
+    let sent = ["p0.sent", "p1.sent"].map(|file| std::fs::read(kept.join(file)).expect("kept"));
+    let expected = hosts_send(samples);
+    for (role, (sent, expected)) in sent.iter().zip(&expected).enumerate() {
+        assert!(sent.len() > 20_000, "{}", sent.len());
+        let differs = sent.iter().zip(expected).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "P{role} of {} bytes", sent.len());
+        assert_eq!(sent.len(), expected.len(), "P{role}");
+    }
+    hub.1
+}
+
+/// What both parties send to each other in the same session on this machine.
+fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
+    let session = Session {
+        model: Model::built_in("digits8").expect("built in"),
+        format: Format::new::<u32>(12).expect("widths that fit"),
+        triples: Triples::Fused,
+        samples,
+        batch: BATCH,
+        micro_batch: 3,
+        epochs: 12,
+        limit: LIMIT,
+        learning_rate: 1 << 19,
+        momentum: 7 << 21,
+        order: 3,
+        receiver: None,
+    };
+    let secrets = Secrets::Seed(7);
+    let nonce = secrets.nonce().expect("a nonce");
+    let weights = [0, 1].map(|role| session_secret(&Key::new(ROOTS[role]), nonce + role as u64));
+    let images: Images = load(None, Part::Train).expect("built-in digits");
+    let images = images.slice(0..samples.iter().sum::<u32>() as usize);
+    let keys = secrets.dealer_keys().expect("keys");
+    record_with(&session, &images, keys, weights).peer
+}
+
+/// The firmware's code on this machine, serving one session.
+struct Served {
+    plug: String,
+    outcome: JoinHandle<Result<(), Stopped>>,
+    /// Keeps the terminal while nobody has it open.
+    terminal: TTYPort,
+}
+
+fn device(image: &Path, root: [u8; 32], arena: usize) -> Served {
+    let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
+    line.set_timeout(Duration::from_millis(50))
+        .expect("a timeout");
+    let plug = terminal.name().expect("a pseudo-terminal has a name");
+    let image = std::fs::read(image).expect("an image");
+    let outcome = thread::spawn(move || {
+        let reader = line.try_clone_native().expect("the same line");
+        let line = SerialLine::new(reader, line);
+        let clock = line.clock();
+        let patience = Patience {
+            resend: 100,
+            silence: 20_000,
+        };
+        let port = RefCell::new(Port::new(line, clock, patience));
+        let device = Device {
+            memory: &mut vec![0; arena],
+            store: Store::new(&image),
+            root: &Key::new(root),
+            stack: None,
+        };
+        serve(&port, device)
+    });
+    Served {
+        plug: format!("pty:{plug}"),
+        outcome,
+        terminal,
+    }
+}
+
+impl Served {
+    fn outcome(self) -> Result<(), Stopped> {
+        let outcome = self.outcome.join().expect("no panic");
+        drop(self.terminal);
+        outcome
+    }
+}
+
+#[test]
+fn two_devices_send_what_hosts_would() {
+    for samples in [[40, 0], [25, 30]] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let images = pack_own(dir.path(), samples);
+        let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 1 << 17));
+        let said = send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+        assert!(said.contains("done; 2 iterations"), "{said}");
+        assert_eq!(said.matches("of its memory").count(), 2, "{said}");
+        assert_eq!([p0.outcome(), p1.outcome()], [Ok(()), Ok(())]);
+    }
+}
+
+#[test]
+fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let images = pack_own(dir.path(), [900, 0]);
+    // The opened samples alone take 900 times 64 words of 4 bytes.
+    let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 25_000));
+    let [hub, mut dealer] = between([&p0.plug, &p1.plug], [900, 0], &[]);
+    let line = complaint(hub);
+    assert!(line.contains("P1: the session takes"), "{line}");
+    assert!(line.contains("the device has 200000"), "{line}");
+    dealer.kill().expect("a process");
+    dealer.wait().expect("a process");
+    assert!(matches!(p1.outcome(), Err(Stopped::Refused(_))));
+}
+
+#[test]
+fn a_dealer_that_is_gone_ends_the_hub() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let images = pack_own(dir.path(), [400, 0]);
+    let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 1 << 17));
+    let kept = dir.path().join("kept");
+    let more = ["--transcript", name(&kept), "--limit", "60"];
+    let (at, p0_plug, p1_plug) = (address(), p0.plug.as_str(), p1.plug.as_str());
+    let mut dealer = start(&["dealer", "--listen", &at]);
+    let mut hub = vec!["hub", "--p0", p0_plug, "--p1", p1_plug, "--dealer", &at];
+    hub.extend(["--model", "digits8", "--samples", "400,0", "--batch", "20"]);
+    hub.extend(more);
+    let hub = start(&hub);
+    wait_until("the first bytes", Duration::from_secs(30), || {
+        std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
+    });
+    dealer.kill().expect("a process");
+    dealer.wait().expect("a process");
+    let line = complaint(hub);
+    assert!(line.contains("the dealer closed the link"), "{line}");
+}
+
+#[test]
+fn plugs_that_make_no_sense_are_told() {
+    let hub = |p0, p1| {
+        let more = ["--samples", "9,0", "--batch", "3", "--wait", "1"];
+        let arguments = ["hub", "--p0", p0, "--p1", p1, "--dealer", "127.0.0.1:9"];
+        failure(&[&arguments[..], &more].concat())
+    };
+    let line = hub("192.168.1.7:7001", "pty:/nowhere");
+    assert!(line.contains("names no line to a device"), "{line}");
+    let line = hub("pty:/nowhere", "serial:/nowhere");
+    assert!(line.contains("both devices are to be at"), "{line}");
+    let line = hub("pty:/nowhere", "pty:/neither");
+    assert!(line.contains("P0: /nowhere cannot be opened"), "{line}");
+}
+
+/// A board in QEMU with this image and secret.
+fn emulate(board: &str, dir: &Path, image: &Path, role: usize) -> Emulated {
+    let board = Board::named(board).expect("a board");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+    let firmware = board.firmware(&folder);
+    let missing = || format!("{} is missing: tests/run builds it", firmware.display());
+    assert!(firmware.is_file(), "{}", missing());
+    let secret = dir.join(format!("secret-{role}.bin"));
+    std::fs::write(&secret, ROOTS[role]).expect("a file");
+    let board = board.start(&firmware, image, &secret);
+    board.expect("a board")
+}
+
+/// Two boards with samples of their own.
+fn emulate_two(boards: [&str; 2], dir: &Path, samples: [u32; 2]) -> [Emulated; 2] {
+    let images = pack_own(dir, samples);
+    [0, 1].map(|role| emulate(boards[role], dir, &images[role], role))
+}
+
+#[test]
+fn two_riscv_boards_send_what_hosts_would() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let samples = [30, 20];
+    let [p0, p1] = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
+    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    // The boards are there for another session.
+    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+}
+
+#[test]
+fn a_cortex_m4_and_a_riscv_board_send_what_hosts_would() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let samples = [40, 0];
+    let [p0, p1] = emulate_two(["mps2-an386", "riscv-virt"], dir.path(), samples);
+    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+}
+
+#[test]
+fn a_board_that_is_switched_off_is_named() {
+    for gone in [0, 1] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let samples = [60, 0];
+        let mut boards = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
+        let kept = dir.path().join("kept");
+        let more = ["--transcript", name(&kept), "--limit", "60"];
+        let plugs = [boards[0].plug.clone(), boards[1].plug.clone()];
+        let hub = vec!["hub", "--p0", &plugs[0], "--p1", &plugs[1]];
+        let at = address();
+        let mut dealer = start(&["dealer", "--listen", &at]);
+        let session = ["--model", "digits8", "--samples", "60,0", "--batch", "20"];
+        let hub = [&hub[..], &["--dealer", &at], &session, &more].concat();
+        let hub = start(&hub);
+        wait_until("the first bytes", Duration::from_secs(60), || {
+            std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
+        });
+        boards[gone].process().kill().expect("a process");
+        let line = complaint(hub);
+        let told = format!("P{gone}: the device at");
+        assert!(line.contains(&told), "{line}");
+        assert!(line.contains("it was unplugged or switched off"), "{line}");
+        dealer.kill().expect("a process");
+        dealer.wait().expect("a process");
+    }
+}

@@ -56,21 +56,34 @@ fn pack_own(dir: &Path, samples: [u32; 2]) -> [PathBuf; 2] {
 /// Starts the hub between the devices at these plugs, and the dealer.
 fn between(plugs: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{p0},{p1}"));
-    let (batch, limit) = (BATCH.to_string(), LIMIT.to_string());
-    let dealer = ["dealer", "--listen", &at, "--wait", "30"];
-    let dealer = start(&[&dealer[..], &["--secret-seed", "7"]].concat());
+    let seed = ["--secret-seed", "7"];
+    let dealer = start(&[&["dealer", "--listen", &at], &seed[..]].concat());
     let mut hub = vec!["hub", "--p0", plugs[0], "--p1", plugs[1], "--dealer", &at];
-    hub.extend(["--model", "digits8", "--samples", &samples, "--seed", "3"]);
-    hub.extend(["--batch", &batch, "--micro-batch", "3", "--limit", &limit]);
-    hub.extend(["--secret-seed", "7", "--idle", "100"]);
+    hub.extend(["--model", "digits8", "--samples", &samples, "--idle", "100"]);
+    hub.extend(seed);
     hub.extend(more);
     [start(&hub), dealer]
+}
+
+/// Ends a process that has nobody left to talk to.
+fn stop(mut child: Child) {
+    child.kill().expect("a process");
+    child.wait().expect("a process");
+}
+
+/// Waits until P1 has sent so much that the training is under way.
+fn wait_for_bytes(kept: &Path) {
+    wait_until("the first bytes", Duration::from_secs(60), || {
+        std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
+    });
 }
 
 /// Trains between two devices, which both send what hosts would with the same keys, byte for byte.
 fn send_what_hosts_would(dir: &Path, plugs: [&str; 2], samples: [u32; 2]) -> String {
     let kept = dir.join("kept");
-    let more = ["--transcript", name(&kept)];
+    let (batch, limit) = (BATCH.to_string(), LIMIT.to_string());
+    let mut more = vec!["--batch", &batch, "--micro-batch", "3", "--limit", &limit];
+    more.extend(["--seed", "3", "--transcript", name(&kept)]);
     let [hub, dealer] = between(plugs, samples, &more).map(end);
     assert!(hub.0 && dealer.0, "{hub:?}{dealer:?}");
     let sent = ["p0.sent", "p1.sent"].map(|file| std::fs::read(kept.join(file)).expect("kept"));
@@ -174,12 +187,11 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
     let images = pack_own(dir.path(), [900, 0]);
     // The opened samples alone take 900 times 64 words of 4 bytes.
     let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 25_000));
-    let [hub, mut dealer] = between([&p0.plug, &p1.plug], [900, 0], &[]);
+    let [hub, dealer] = between([&p0.plug, &p1.plug], [900, 0], &["--batch", "6"]);
     let line = complaint(hub);
-    assert!(line.contains("P1: the session takes"), "{line}");
+    assert!(line.contains("p1: the session takes"), "{line}");
     assert!(line.contains("the device has 200000"), "{line}");
-    dealer.kill().expect("a process");
-    dealer.wait().expect("a process");
+    stop(dealer);
     assert!(matches!(p1.outcome(), Err(Stopped::Refused(_))));
 }
 
@@ -189,18 +201,10 @@ fn a_dealer_that_is_gone_ends_the_hub() {
     let images = pack_own(dir.path(), [400, 0]);
     let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 1 << 17));
     let kept = dir.path().join("kept");
-    let more = ["--transcript", name(&kept), "--limit", "60"];
-    let (at, p0_plug, p1_plug) = (address(), p0.plug.as_str(), p1.plug.as_str());
-    let mut dealer = start(&["dealer", "--listen", &at]);
-    let mut hub = vec!["hub", "--p0", p0_plug, "--p1", p1_plug, "--dealer", &at];
-    hub.extend(["--model", "digits8", "--samples", "400,0", "--batch", "20"]);
-    hub.extend(more);
-    let hub = start(&hub);
-    wait_until("the first bytes", Duration::from_secs(30), || {
-        std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
-    });
-    dealer.kill().expect("a process");
-    dealer.wait().expect("a process");
+    let more = ["--transcript", name(&kept)];
+    let [hub, dealer] = between([&p0.plug, &p1.plug], [400, 0], &more);
+    wait_for_bytes(&kept);
+    stop(dealer);
     let line = complaint(hub);
     assert!(line.contains("the dealer closed the link"), "{line}");
 }
@@ -217,7 +221,7 @@ fn plugs_that_make_no_sense_are_told() {
     let line = hub("pty:/nowhere", "serial:/nowhere");
     assert!(line.contains("both devices are to be at"), "{line}");
     let line = hub("pty:/nowhere", "pty:/neither");
-    assert!(line.contains("P0: /nowhere cannot be opened"), "{line}");
+    assert!(line.contains("p0: /nowhere cannot be opened"), "{line}");
 }
 
 /// A board in QEMU with this image and secret.
@@ -264,23 +268,15 @@ fn a_board_that_is_switched_off_is_named() {
         let samples = [60, 0];
         let mut boards = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
         let kept = dir.path().join("kept");
-        let more = ["--transcript", name(&kept), "--limit", "60"];
-        let plugs = [boards[0].plug.clone(), boards[1].plug.clone()];
-        let hub = vec!["hub", "--p0", &plugs[0], "--p1", &plugs[1]];
-        let at = address();
-        let mut dealer = start(&["dealer", "--listen", &at]);
-        let session = ["--model", "digits8", "--samples", "60,0", "--batch", "20"];
-        let hub = [&hub[..], &["--dealer", &at], &session, &more].concat();
-        let hub = start(&hub);
-        wait_until("the first bytes", Duration::from_secs(60), || {
-            std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
-        });
+        let more = ["--batch", "20", "--transcript", name(&kept)];
+        let plugs = boards.each_ref().map(|board| board.plug.as_str());
+        let [hub, dealer] = between(plugs, samples, &more);
+        wait_for_bytes(&kept);
         boards[gone].process().kill().expect("a process");
         let line = complaint(hub);
-        let told = format!("P{gone}: the device at");
+        let told = format!("p{gone}: the device at");
         assert!(line.contains(&told), "{line}");
         assert!(line.contains("it was unplugged or switched off"), "{line}");
-        dealer.kill().expect("a process");
-        dealer.wait().expect("a process");
+        stop(dealer);
     }
 }

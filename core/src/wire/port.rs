@@ -192,8 +192,9 @@ impl<T: Line, C: Clock> Port<T, C> {
     }
 
     /// Takes in what has come and sends again what has waited too long, without waiting for more: for one that
-    /// drives several ports. True when anything came. The other end counts as gone when it has been silent for too
-    /// long while something sent to it is not acknowledged.
+    /// drives several ports, on lines that take a frame whole once they take any of it. True when anything
+    /// came. The other end counts as gone when it has been silent for too long while something sent to it
+    /// is not acknowledged.
     pub fn turn(&mut self) -> Result<bool, PortError> {
         if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
             // The other end may be silent while nothing is asked of it.
@@ -211,8 +212,8 @@ impl<T: Line, C: Clock> Port<T, C> {
         self.channels[channel.min(CHANNELS - 1)].received.len()
     }
 
-    /// Bytes that can be written to a channel below [`CHANNELS`], and flushed, without waiting for the other end:
-    /// at most a frame's, and none while the line itself takes nothing.
+    /// Bytes that can be written to a channel below [`CHANNELS`], and flushed, without waiting: at
+    /// most a frame's, and none while the line itself takes nothing.
     pub fn room(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
         // A line that failed has no room; the next turn says why.

@@ -258,7 +258,8 @@ fn a_cortex_m4_and_a_riscv_board_send_what_hosts_would() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = [40, 0];
     let [p0, p1] = emulate_two(["mps2-an386", "riscv-virt"], dir.path(), samples);
-    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    let said = send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    println!("{said}");
 }
 
 #[test]

@@ -13,10 +13,12 @@ use ringlet::{
     secrets::Secrets,
 };
 use ringlet_core::{
-    Role, fixed::Format, model::Model, prg::Key, session::Session, triples::Triples,
-    wire::control::session_secret,
+    Role, fixed::Format, model::Model, pairing::session_secret, prg::Key, session::Session,
+    triples::Triples,
 };
-use ringlet_tests::{address, complaint, end, record_with, start, success, wait_until};
+use ringlet_tests::{
+    address, complaint, dealer_key_file, end, record_with, start, success, wait_until,
+};
 
 /// The secret that every board is given.
 const ROOT: [u8; 32] = [5; 32];
@@ -45,7 +47,9 @@ fn emulate(name: &str, dir: &Path, count: Option<&str>) -> (Emulated, usize) {
 /// Starts P1 beside the device at a plug, and the dealer.
 fn beside(plug: &str, samples: usize, more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{samples},0"));
+    let shared = dealer_key_file(ROOT);
     let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
+    dealer.extend(["--p0-key", text(&shared)]);
     if more.contains(&"--secret-seed") {
         dealer.extend(["--secret-seed", "7"]);
     }

@@ -15,8 +15,14 @@ use ringlet_core::{
     wire::port::{Patience, Port},
 };
 use ringlet_device::{Device, Stopped, serve};
-use ringlet_tests::{address, complaint, end, failure, start, success};
+use ringlet_tests::{address, complaint, dealer_key_file, end, failure, start, success};
 use serialport::{SerialPort, TTYPort};
+
+/// The device's secret.
+const ROOT: [u8; 32] = [9; 32];
+
+/// In the place of an option: lets the dealer have no key for the device.
+const UNSEALED: &str = "unsealed";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -32,7 +38,12 @@ fn pack(dir: &Path, count: &str) -> PathBuf {
 /// Starts P1 beside the device at a plug, and the dealer if there is to be one.
 fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     let at = address();
-    let dealer = start(&["dealer", "--listen", &at, "--wait", "30"]);
+    let shared = dealer_key_file(ROOT);
+    let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
+    if !more.contains(&UNSEALED) {
+        dealer.extend(["--p0-key", text(&shared)]);
+    }
+    let dealer = start(&dealer);
     let mut arguments = vec![
         "party",
         "--role",
@@ -50,7 +61,7 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
         "--reveal-to",
         "p1",
     ];
-    arguments.extend(more);
+    arguments.extend(more.iter().filter(|&&word| word != UNSEALED));
     [start(&arguments), dealer]
 }
 
@@ -74,7 +85,7 @@ fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), S
         let device = Device {
             memory: &mut vec![0; arena],
             store: Store::new(&image),
-            root: &Key::new([9; 32]),
+            root: &Key::new(ROOT),
             stack: None,
         };
         serve(&port, device)
@@ -128,6 +139,30 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
         });
         assert!(matches!(outcome, Err(Stopped::Refused(_))), "{outcome:?}");
     }
+}
+
+#[test]
+fn a_key_that_others_could_read_is_not_passed_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let unwritten = dir.path().join("unwritten");
+    let outcome = device(&image, 1 << 17, |plug| {
+        let more = [
+            "--batch",
+            "10",
+            "--limit",
+            "1",
+            "--save",
+            text(&unwritten),
+            UNSEALED,
+        ];
+        let [p1, mut dealer] = beside(plug, "50,0", &more);
+        let line = complaint(p1);
+        assert!(line.contains("does not seal the device's key"), "{line}");
+        dealer.kill().expect("a process");
+        dealer.wait().expect("a process");
+    });
+    assert!(outcome.is_err());
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub use ringlet_core::Role;
 use ringlet_core::{
     hello::{Hello, receive_hello},
     link::{Link, Remote},
+    pairing::dealer_key,
     party::Watch,
     prg::Key,
     ring::Ring,
@@ -105,6 +106,18 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 pub fn address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
+}
+
+/// A file with the key that a device of this secret shares with its dealer.
+pub fn dealer_key_file(root: [u8; 32]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/keys");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let file = dir.join(format!("{}.key", root[0]));
+    // Whole at once: other tests may be reading it.
+    let fresh = tempfile::NamedTempFile::new_in(&dir).expect("a file");
+    std::fs::write(&fresh, dealer_key(&Key::new(root)).reveal()).expect("a file");
+    fresh.persist(&file).expect("a file");
+    file
 }
 
 /// Starts the program.
@@ -262,7 +275,8 @@ fn record_in<R: Ring>(
             let heard = links
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
-            let (session, [_p0, p1]) = host_parties(links, heard, &keys).expect("equal sessions");
+            let (session, [_p0, p1]) =
+                host_parties(links, heard, &keys, &[None, None]).expect("equal sessions");
             run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];

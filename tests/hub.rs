@@ -18,14 +18,17 @@ use ringlet::{
 use ringlet_core::{
     fixed::Format,
     model::Model,
+    pairing::session_secret,
     prg::Key,
     session::Session,
     store::Store,
     triples::Triples,
     wire::port::{Patience, Port},
 };
-use ringlet_device::{Device, Stopped, serve, session_secret};
-use ringlet_tests::{address, complaint, end, failure, record_with, start, success, wait_until};
+use ringlet_device::{Device, Stopped, serve};
+use ringlet_tests::{
+    address, complaint, dealer_key_file, end, failure, record_with, start, success, wait_until,
+};
 use serialport::{SerialPort, TTYPort};
 
 /// The secrets of the devices that are P0 and P1.
@@ -57,7 +60,9 @@ fn pack_own(dir: &Path, samples: [u32; 2]) -> [PathBuf; 2] {
 fn between(plugs: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{p0},{p1}"));
     let seed = ["--secret-seed", "7"];
-    let dealer = start(&[&["dealer", "--listen", &at], &seed[..]].concat());
+    let keys = ROOTS.map(dealer_key_file);
+    let keys = ["--p0-key", name(&keys[0]), "--p1-key", name(&keys[1])];
+    let dealer = start(&[&["dealer", "--listen", &at], &keys[..], &seed[..]].concat());
     let mut hub = vec!["hub", "--p0", plugs[0], "--p1", plugs[1], "--dealer", &at];
     hub.extend(["--model", "digits8", "--samples", &samples, "--idle", "100"]);
     hub.extend(seed);

@@ -12,8 +12,7 @@ use ringlet::{
     twin::{Parameters, Twin},
 };
 use ringlet_core::{
-    Role, fixed::Format, model::Model, session::Session, triples::Triples,
-    wire::control::session_secret,
+    Role, fixed::Format, model::Model, pairing::session_secret, session::Session, triples::Triples,
 };
 use ringlet_tests::{failure, program, record_with, success, text};
 

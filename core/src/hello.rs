@@ -8,12 +8,13 @@ use crate::{
     Role,
     link::{Link, LinkError},
     message::{MessageError, receive, send},
+    pairing::seal,
     prg::Key,
     session::Session,
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,13 @@ enum Answer {
     Key([u8; Key::LEN]),
     /// The parties do not fit together.
     Refused(Mismatch),
+    /// A device's key, sealed for it alone.
+    Sealed {
+        /// Of this seal alone.
+        nonce: u64,
+        /// The key in its seal.
+        key: [u8; Key::LEN],
+    },
 }
 
 /// A public parameter on which the roles must agree.
@@ -137,6 +145,10 @@ pub enum HelloError {
     Refused(Mismatch),
     /// The session's description is longer than a message may be: use a model with fewer layers.
     TooLong,
+    /// The dealer sent a device's key for all to read: give it the key that it shares with the device.
+    Unsealed,
+    /// The dealer takes this party for a device: let it have no key for this role.
+    Sealed,
 }
 
 impl core::fmt::Display for HelloError {
@@ -146,6 +158,10 @@ impl core::fmt::Display for HelloError {
             HelloError::Mismatch(mismatch) => mismatch.fmt(f),
             HelloError::Refused(mismatch) => write!(f, "the dealer refused: {mismatch}"),
             HelloError::TooLong => f.write_str("the model's description is too long to be sent"),
+            HelloError::Unsealed => {
+                f.write_str("the dealer does not seal the device's key, so others could read it")
+            }
+            HelloError::Sealed => f.write_str("the dealer takes this party for a device"),
         }
     }
 }
@@ -287,7 +303,58 @@ pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HelloErro
     match receive(link)? {
         Answer::Key(key) => Ok(Key::new(key)),
         Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
+        Answer::Sealed { .. } => Err(HelloError::Sealed),
     }
+}
+
+/// The same for a device, whose key is sealed with the one that it shares with the dealer.
+#[inline(never)]
+pub fn receive_sealed_key<T: Read + Write>(
+    link: &mut Link<T>,
+    shared: &Key,
+) -> Result<Key, HelloError> {
+    match receive(link)? {
+        Answer::Sealed { nonce, key } => Ok(Key::new(seal(shared, nonce, &key))),
+        Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
+        Answer::Key(_) => Err(HelloError::Unsealed),
+    }
+}
+
+/// Passes the dealer's answer on to a device, if nobody on the way can read the key.
+pub fn pass_sealed_key_on<A: Read + Write, B: Read + Write>(
+    dealer: &mut Link<A>,
+    device: &mut Link<B>,
+) -> Result<(), HelloError> {
+    let answer = receive(dealer)?;
+    match answer {
+        Answer::Key(_) => return Err(HelloError::Unsealed),
+        Answer::Refused(_) | Answer::Sealed { .. } => send(device, &answer)?,
+    }
+    match answer {
+        Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
+        _ => Ok(()),
+    }
+}
+
+/// How the dealer seals a device's key.
+pub struct Seal {
+    /// The key that the dealer shares with the device.
+    pub shared: Key,
+    /// New for each session.
+    pub nonce: u64,
+}
+
+/// The dealer's answer to a device that may go on.
+pub fn send_sealed_key<T: Read + Write>(
+    link: &mut Link<T>,
+    key: &Key,
+    with: &Seal,
+) -> Result<(), HelloError> {
+    let answer = Answer::Sealed {
+        nonce: with.nonce,
+        key: seal(&with.shared, with.nonce, key.reveal()),
+    };
+    Ok(send(link, &answer)?)
 }
 
 /// The dealer's answer to a party that may go on.
@@ -352,7 +419,7 @@ mod tests {
         let hello = Hello::new(Role::P0, &session());
         let bytes = bytes_of(|link| hello.announce(link).unwrap(), 35);
         let body = [
-            3, 0, // version, role
+            4, 0, // version, role
             1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
             32, 12, 12, 2, // format, fused triples
             0xAC, 0x02, 2, // samples, 300 as a varint
@@ -391,8 +458,8 @@ mod tests {
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
         let mut newer = whole.clone();
-        newer[6] = 4;
-        assert_eq!(hear(newer), Err(Mismatch::Version(4).into()));
+        newer[6] = 5;
+        assert_eq!(hear(newer), Err(Mismatch::Version(5).into()));
         assert_eq!(
             hear(b"GET / HTTP/1.1".to_vec()),
             Err(Mismatch::Foreign.into())

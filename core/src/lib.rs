@@ -28,6 +28,7 @@ pub mod meter;
 pub mod model;
 pub mod network;
 pub mod order;
+pub mod pairing;
 pub mod party;
 mod place;
 pub mod plan;

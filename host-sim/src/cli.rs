@@ -356,6 +356,19 @@ pub struct DealArgs {
 pub enum DataCommand {
     /// Pack training images and their labels for a device's flash.
     Pack(PackArgs),
+    /// Draw a device's own secret, and the key that it shares with its dealer.
+    Secret(SecretArgs),
+}
+
+/// Options of `data secret`.
+#[derive(Clone, Debug, Args)]
+pub struct SecretArgs {
+    /// The file for the device: 32 bytes, to be programmed beside its samples.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The file for the dealer: 32 bytes, for `ringlet dealer --p0-key`.
+    #[arg(long, value_name = "FILE")]
+    pub dealer_key: PathBuf,
 }
 
 /// Options of `data pack`.
@@ -378,6 +391,12 @@ pub struct PackArgs {
 /// Options of `dealer`.
 #[derive(Clone, Debug, Args)]
 pub struct DealerArgs {
+    /// P0 is a device: the file with the key that it shares with this dealer (see `ringlet data secret`).
+    #[arg(long, value_name = "FILE")]
+    pub p0_key: Option<PathBuf>,
+    /// The same where P1 is a device.
+    #[arg(long, value_name = "FILE")]
+    pub p1_key: Option<PathBuf>,
     /// Wait for the parties at this address (host:port).
     #[arg(long, value_name = "ADDRESS")]
     pub listen: String,

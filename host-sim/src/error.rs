@@ -84,6 +84,10 @@ impl From<HelloError> for Failure {
             | HelloError::Refused(Mismatch::Differs(parameter)) => option(parameter),
             HelloError::Mismatch(mismatch) | HelloError::Refused(mismatch) => mismatch.remedy(),
             HelloError::TooLong => "use a model with fewer layers",
+            HelloError::Unsealed => {
+                "start the dealer with the key that it shares with the device: --p0-key or --p1-key"
+            }
+            HelloError::Sealed => "start the dealer without --p0-key and --p1-key for this party",
         };
         Failure::new(error.to_string(), remedy)
     }

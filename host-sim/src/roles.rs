@@ -12,7 +12,7 @@ use ringlet_core::{
     data::Data,
     dealer::{Dealer, Supply},
     desk::Desk,
-    hello::{Hello, HelloError, Mismatch, receive_key, refuse, send_key},
+    hello::{Hello, HelloError, Mismatch, Seal, receive_key, refuse, send_key, send_sealed_key},
     link::Link,
     network::Network,
     party::{Party, RunError, Watch},
@@ -141,12 +141,14 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     Ok(receive_key(dealer)?)
 }
 
-/// Compares what both parties said, refuses them if they do not fit together, and hands out the keys.
+/// Compares what both parties said, refuses them if they do not fit together, and hands out the keys, those of
+/// devices sealed.
 /// Returns the session that they agree on and the links in the order of the roles.
 pub fn host_parties<T: Read + Write>(
     mut links: [Link<T>; 2],
     heard: [Hello; 2],
     keys: &[Key; 2],
+    seals: &[Option<Seal>; 2],
 ) -> Result<(Session, [Link<T>; 2]), Failure> {
     let mismatch = if heard[0].role == heard[1].role {
         Some(Mismatch::Role(heard[0].role))
@@ -163,8 +165,11 @@ pub fn host_parties<T: Read + Write>(
     if heard[0].role == Role::P1 {
         links.swap(0, 1);
     }
-    for (link, key) in links.iter_mut().zip(keys) {
-        send_key(link, key)?;
+    for ((link, key), seal) in links.iter_mut().zip(keys).zip(seals) {
+        match seal {
+            Some(seal) => send_sealed_key(link, key, seal)?,
+            None => send_key(link, key)?,
+        }
     }
     let [hello, _] = heard;
     Ok((hello.session, links))

@@ -74,6 +74,14 @@ impl Secrets {
         self.key(6)
     }
 
+    /// What a dealer seals the key of the device in this role with, beside the key that they share: new for
+    /// each session.
+    pub fn seal(self, role: Role) -> Result<u64, Failure> {
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&self.key(7 + role.index() as u32)?.reveal()[..8]);
+        Ok(u64::from_le_bytes(nonce))
+    }
+
     /// The seed of the public order of samples.
     pub fn order(self) -> Result<u64, Failure> {
         match self {

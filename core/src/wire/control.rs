@@ -8,7 +8,6 @@ use crate::{
     hello::{Hello, HelloError, VERSION, receive_hello},
     link::Link,
     message::{MessageError, receive, send},
-    prg::{Address, Key, Prg},
     store::StoreError,
 };
 
@@ -85,20 +84,6 @@ pub fn assign<T: Read + Write>(
 pub fn receive_task<T: Read + Write>(link: &mut Link<T>) -> Result<(Hello, u64), HelloError> {
     let hello = receive_hello(link)?;
     Ok((hello, receive(link)?))
-}
-
-/// A session's own secret, for the device's part of the first weights: from its root and what the host drew
-/// for this session alone.
-pub fn session_secret(root: &Key, nonce: u64) -> Key {
-    let mut bytes = [0u8; Key::LEN];
-    let address = Address {
-        iteration: nonce as u32,
-        gate: 0,
-        wire: 0,
-    };
-    // The upper half is the place in the stream: whole keys apart.
-    Prg::new(root.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
-    Key::new(bytes)
 }
 
 /// What the device says of a session.

@@ -12,17 +12,18 @@ use ringlet_core::{
     Role,
     data::{Data, DataError},
     desk::Desk,
-    hello::{Hello, HelloError, receive_key},
+    hello::{Hello, HelloError, receive_sealed_key},
     link::{Link, Remote},
     message::MessageError,
     network::{Activation, Network, Stage},
+    pairing::{dealer_key, session_secret},
     party::{Party, RunError, Unwatched},
     plan::Plan,
     prg::Key,
     session::{Session, SessionError},
     store::{Store, StoreError},
     wire::{
-        control::{Awake, Status, Taken, channel, receive_task, session_secret, tell},
+        control::{Awake, Status, Taken, channel, receive_task, tell},
         port::{Patience, PortError},
     },
 };
@@ -142,7 +143,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
 
     let mut peer = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
     let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
-    let key = greet(hello, &mut peer, &mut dealer)?;
+    let key = greet(hello, &dealer_key(device.root), &mut peer, &mut dealer)?;
     let secret = session_secret(device.root, nonce);
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
@@ -168,12 +169,13 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
 #[inline(never)]
 fn greet<A: Read + Write, B: Read + Write>(
     hello: &Hello,
+    shared: &Key,
     peer: &mut Link<A>,
     dealer: &mut Link<B>,
 ) -> Result<Key, HelloError> {
     hello.announce(dealer)?;
     hello.meet_peer(peer)?;
-    receive_key(dealer)
+    receive_sealed_key(dealer, shared)
 }
 
 #[cfg(feature = "defmt")]

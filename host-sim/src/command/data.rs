@@ -1,21 +1,60 @@
-//! `ringlet data`: samples as devices hold them.
+//! `ringlet data`: samples as devices hold them, and their secrets.
 
-use ringlet_core::store::{check, head};
+use std::path::Path;
+
+use ringlet_core::{
+    pairing::dealer_key,
+    prg::Key,
+    store::{check, head},
+};
 
 use crate::{
-    cli::{DataCommand, PackArgs},
+    cli::{DataCommand, PackArgs, SecretArgs},
     console,
     data::{Images, Part, load},
     error::Failure,
     model_file::{check_writable, write_whole},
     report::bytes,
+    secrets::Secrets,
 };
 
 /// Does what the arguments ask for.
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Pack(args) => pack(args),
+        DataCommand::Secret(args) => secret(args),
     }
+}
+
+/// Draws a device's secret.
+fn secret(args: &SecretArgs) -> Result<(), Failure> {
+    for path in [&args.out, &args.dealer_key] {
+        check_writable(path)?;
+    }
+    let root = Secrets::System.device_root()?;
+    write_whole(&args.out, root.reveal())?;
+    write_whole(&args.dealer_key, dealer_key(&root).reveal())?;
+    console::line(&format!(
+        "{} is for the device alone, {} for its dealer alone",
+        args.out.display(),
+        args.dealer_key.display()
+    ))
+}
+
+/// Reads a key that a device and its dealer share.
+pub(super) fn read_key(path: &Path) -> Result<Key, Failure> {
+    let wrong = |why: String| {
+        Failure::new(
+            format!("{} holds no key: {why}", path.display()),
+            "make one with `ringlet data secret`",
+        )
+    };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let count = bytes.len();
+    let bytes = bytes.try_into();
+    bytes
+        .map(Key::new)
+        .map_err(|_| wrong(format!("it has {count} bytes in the place of {}", Key::LEN)))
 }
 
 /// Writes an image of samples.

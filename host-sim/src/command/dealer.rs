@@ -8,7 +8,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    hello::{Hello, HelloError, receive_hello, refuse},
+    hello::{Hello, HelloError, Seal, receive_hello, refuse},
     link::{Link, Remote},
     network::Network,
     prg::Key,
@@ -18,6 +18,7 @@ use ringlet_core::{
 
 use crate::{
     cli::DealerArgs,
+    command::data::read_key,
     console,
     error::Failure,
     event::Event,
@@ -134,9 +135,26 @@ impl InRing for Deal<'_> {
     }
 }
 
+/// How the keys of parties that are devices are sealed.
+fn seals(args: &DealerArgs) -> Result<[Option<Seal>; 2], Failure> {
+    let secrets = Secrets::new(args.process.secret_seed);
+    let mut seals = [None, None];
+    let files = [&args.p0_key, &args.p1_key];
+    for (role, (seal, file)) in Role::BOTH.into_iter().zip(seals.iter_mut().zip(files)) {
+        if let Some(file) = file {
+            *seal = Some(Seal {
+                shared: read_key(file)?,
+                nonce: secrets.seal(role)?,
+            });
+        }
+    }
+    Ok(seals)
+}
+
 /// Serves two parties and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
+    let seals = seals(args)?;
     let shape = args.process.shape.shape()?;
     let patience = Duration::from_secs(args.process.wait);
     let listener = listen(&args.listen)?;
@@ -150,7 +168,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let remote = Remote::Party(Role::P0);
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
-    let (session, [to_p0, to_p1]) = host_parties([one, two], [first, second], &keys)?;
+    let (session, [to_p0, to_p1]) = host_parties([one, two], [first, second], &keys, &seals)?;
     if !args.process.supervised {
         console::line(&format!(
             "dealer: serving model {}, {} iterations of {} images",

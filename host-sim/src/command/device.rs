@@ -11,7 +11,7 @@ use std::{
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    hello::{Hello, HelloError, Mismatch, VERSION, receive_key},
+    hello::{Hello, HelloError, Mismatch, VERSION, pass_sealed_key_on, receive_key},
     link::{Link, Remote},
     message::pass_on,
     prg::Key,
@@ -102,7 +102,7 @@ pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     let peer = Overheard::new(peer, &kept).map_err(broken)?;
     let mut peer = Link::new(peer, Remote::Peer, 0);
     hello.meet_peer(&mut peer)?;
-    pass_on(relay, &mut to_dealer)?;
+    pass_sealed_key_on(relay, &mut to_dealer)?;
     Ok((peer, receive_key(dealer)?))
 }
 

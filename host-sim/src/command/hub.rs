@@ -12,7 +12,7 @@ use embedded_io::{Error as _, Read, Write};
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     Role,
-    hello::{Hello, receive_key, send_key},
+    hello::{Hello, pass_sealed_key_on},
     link::{Link, LinkError, Remote},
     message::pass_on,
     network::Network,
@@ -193,8 +193,7 @@ fn greet_dealer(
     }
     for (device, dealer) in devices.iter_mut().zip(&mut dealers) {
         // What a refusal says is for the user of this process.
-        let key = receive_key(dealer)?;
-        send_key(device, &key)?;
+        pass_sealed_key_on(dealer, device)?;
     }
     Ok(dealers.map(Link::into_inner))
 }

@@ -11,12 +11,14 @@ use std::{
 
 use ringlet_core::{
     Role,
+    hello::Seal,
     link::{Link, Remote},
     network::Network,
+    pairing::{dealer_key, session_secret},
     party::Unwatched,
     prg::Key,
     session::Session,
-    wire::control::{Taken, session_secret},
+    wire::control::Taken,
 };
 
 use super::{
@@ -84,6 +86,8 @@ struct Run<'a> {
     train: &'a Images,
     secrets: Secrets,
     nonce: u64,
+    /// The key that the board shares with the dealer.
+    shared: Key,
     /// Secrets for the first weights: what the board will make of its own, and P1's.
     first: [Key; 2],
 }
@@ -101,10 +105,15 @@ impl<'a> Run<'a> {
     /// Runs the dealer and P1 beside the board at `port`.
     fn train(&self, port: &DevicePort, passed: &Passed) -> Result<Outcome<'a>, Failure> {
         let keys = self.secrets.dealer_keys()?;
+        let seal = Seal {
+            shared: self.shared.clone(),
+            nonce: self.secrets.seal(Role::P0)?,
+        };
+        let seals = [Some(seal), None];
         let [supply_p0, dealt_p0] = memory::bounded(Shape::default());
         let [supply_p1, dealt_p1] = memory::bounded(Shape::default());
         let (party, dealer) = thread::scope(|scope| {
-            let dealer = scope.spawn(move || deal::<Ring>(keys, [supply_p0, supply_p1]));
+            let dealer = scope.spawn(move || deal::<Ring>(keys, seals, [supply_p0, supply_p1]));
             // It lets go of its links at its end, so the dealer ends too.
             let party = self.party(port, [dealt_p0, dealt_p1], passed);
             (party, dealer.join())
@@ -259,6 +268,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         train: &train,
         secrets,
         nonce,
+        shared: dealer_key(&root),
         first: [
             session_secret(&root, nonce),
             secrets.first_weights(Role::P1)?,

@@ -8,7 +8,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    hello::{Hello, receive_hello},
+    hello::{Hello, Seal, receive_hello},
     link::{Link, Remote},
     network::Network,
     party::Watch,
@@ -103,7 +103,9 @@ impl Simulation<'_> {
             let dealer_tell = tell.clone();
             scope.spawn(move || {
                 let links = [supply_p0, supply_p1];
-                tell_end(&dealer_tell, Actor::Dealer, || deal::<R>(keys, links));
+                tell_end(&dealer_tell, Actor::Dealer, || {
+                    deal::<R>(keys, [None, None], links)
+                });
             });
             let tell_p0 = tell.clone();
             scope.spawn(move || {
@@ -173,11 +175,15 @@ fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(),
 }
 
 /// The dealer's role, with an end of a link to either party.
-pub(super) fn deal<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
+pub(super) fn deal<R: Ring>(
+    keys: [Key; 2],
+    seals: [Option<Seal>; 2],
+    ends: [MemoryEnd; 2],
+) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = host_parties(links, heard, &keys)?;
+    let (session, [to_p0, to_p1]) = host_parties(links, heard, &keys, &seals)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
     outcome.map(drop)

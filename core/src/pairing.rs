@@ -1,0 +1,73 @@
+//! What a device makes of its own secret, its root: 32 bytes that are programmed apart from its firmware.
+//!
+//! A device's messages pass through other hands on their way to the dealer: the peer's, or those of a hub
+//! between two devices. So the dealer seals a device's session key with a key that only the two hold.
+
+use crate::prg::{Address, Key, Prg};
+
+/// Streams of a root: one for each purpose.
+const SESSION: u32 = 0;
+const DEALER: u32 = 1;
+
+/// The key at a place of a stream, of as many as there are nonces.
+fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
+    let mut bytes = [0; Key::LEN];
+    let address = Address {
+        iteration: nonce as u32,
+        gate,
+        wire: 0,
+    };
+    // The upper half is the place in the stream: whole keys apart.
+    Prg::new(key.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
+    Key::new(bytes)
+}
+
+/// A session's own secret, for the device's part of the first weights: from its root and what the host drew
+/// for this session alone.
+pub fn session_secret(root: &Key, nonce: u64) -> Key {
+    derive(root, SESSION, nonce)
+}
+
+/// The key that a device of this root shares with its dealer, for good. It tells nothing of the root.
+pub fn dealer_key(root: &Key) -> Key {
+    derive(root, DEALER, 0)
+}
+
+/// A session key in its seal, or out of it again: it is added to a one-time pad from the key that device and
+/// dealer share. No two keys may have the same nonce.
+pub fn seal(shared: &Key, nonce: u64, key: &[u8; Key::LEN]) -> [u8; Key::LEN] {
+    let pad = derive(shared, SESSION, nonce);
+    core::array::from_fn(|byte| key[byte] ^ pad.reveal()[byte])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_key_comes_out_again_and_only_with_the_key_and_nonce() {
+        let (root, other) = (Key::new([3; 32]), Key::new([4; 32]));
+        let shared = dealer_key(&root);
+        let key = [9; 32];
+        let sealed = seal(&shared, 7 << 33, &key);
+        assert_ne!(sealed, key);
+        assert_eq!(seal(&shared, 7 << 33, &sealed), key);
+        assert_ne!(seal(&shared, 7 << 34, &sealed), key);
+        assert_ne!(seal(&dealer_key(&other), 7 << 33, &sealed), key);
+    }
+
+    #[test]
+    fn everything_that_comes_of_a_root_differs() {
+        let root = Key::new([3; 32]);
+        let made = [
+            *session_secret(&root, 0).reveal(),
+            *session_secret(&root, 1).reveal(),
+            *session_secret(&root, 1 << 32).reveal(),
+            *dealer_key(&root).reveal(),
+            *root.reveal(),
+        ];
+        for (index, one) in made.iter().enumerate() {
+            assert!(!made[..index].contains(one));
+        }
+    }
+}

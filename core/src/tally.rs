@@ -1,7 +1,7 @@
 //! Where a party's instructions go: each kind of work under the line of the plan that it is done for.
 //!
 //! Guards mark sections of code by the kind of work they do. With the feature `count`, a program that
-//! runs one party provides a counter (see [`counted`]) and reads the sums; without it a guard is nothing.
+//! runs one party provides a counter (see the feature `count`) and reads the sums; without it a guard is nothing.
 
 /// A kind of work. Sections nest, and what passes counts for the innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

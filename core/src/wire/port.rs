@@ -18,6 +18,9 @@ pub const CHANNELS: usize = 3;
 /// Frames of a channel that may be under way unacknowledged.
 const WINDOW: usize = 2;
 
+/// Times the resend time without a word from the other end after which a port asks whether it is there.
+const PROBE: u32 = 4;
+
 /// Bytes of a channel that are kept until they are read.
 const RECEIVE: usize = 512;
 
@@ -130,6 +133,7 @@ pub struct Port<T, C> {
     waiting: Deque<u8, WAITING>,
     channels: [State; CHANNELS],
     heard_at: u32,
+    probed_at: u32,
     failed: Option<PortError>,
 }
 
@@ -147,6 +151,7 @@ impl<T: Line, C: Clock> Port<T, C> {
             waiting: Deque::new(),
             channels: core::array::from_fn(|_| State::new()),
             heard_at,
+            probed_at: heard_at,
             failed: None,
         }
     }
@@ -358,7 +363,25 @@ impl<T: Line, C: Clock> Port<T, C> {
                 self.send_again(channel)?;
             }
         }
+        self.probe(now)?;
         Ok(taken)
+    }
+
+    /// After a while of silence says something that needs no answer: an end that has been reset meanwhile
+    /// will say that it knows no such session.
+    fn probe(&mut self, now: u32) -> Result<(), PortError> {
+        let pause = self.patience.resend.saturating_mul(PROBE);
+        let quiet = |since: u32| now.wrapping_sub(since) >= pause;
+        if self.session == 0 || !quiet(self.heard_at) || !quiet(self.probed_at) {
+            return Ok(());
+        }
+        self.probed_at = now;
+        let error = |error: T::Error| PortError::Line(error.kind());
+        if !self.line.write_ready().map_err(error)? {
+            return Ok(());
+        }
+        let expected = self.channels[0].expected;
+        self.send_frame(Kind::Ack, 0, expected, &[])
     }
 
     fn fail(&mut self, error: PortError) -> Result<(), PortError> {
@@ -384,7 +407,7 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
         if head.session != self.session {
             // Late frames of an older session, or the other end has missed a reset here.
-            if head.kind == Kind::Data && self.session == 0 {
+            if matches!(head.kind, Kind::Data | Kind::Ack) && self.session == 0 {
                 let own = core::mem::replace(&mut self.session, head.session);
                 let sent = self.send_frame(Kind::Unknown, 0, 0, &[]);
                 self.session = own;

@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashSet,
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
 };
 
+use object::{Object, ObjectSection, SectionFlags, SectionKind};
 use ringlet::{
-    board::{Board, Emulated},
+    board::{BOARDS, Board, Emulated},
     data::{Part, load},
     secrets::Secrets,
 };
@@ -17,7 +20,7 @@ use ringlet_core::{
     triples::Triples,
 };
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, record_with, start, success, wait_until,
+    address, complaint, dealer_key_file, end, mnist, record_with, start, success, wait_until,
 };
 
 /// The secret that every board is given.
@@ -29,6 +32,17 @@ fn text(path: &Path) -> &str {
 
 /// A board in QEMU with the first built-in digits, or all of them, and how many they are.
 fn emulate(name: &str, dir: &Path, count: Option<&str>) -> (Emulated, usize) {
+    emulate_with(name, dir, count, None, &[])
+}
+
+/// The same with the first images of a directory of IDX files.
+fn emulate_with(
+    name: &str,
+    dir: &Path,
+    count: Option<&str>,
+    data: Option<&Path>,
+    qemu: &[&str],
+) -> (Emulated, usize) {
     let board = Board::named(name).expect("a board");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
     let firmware: PathBuf = board.firmware(&folder);
@@ -37,10 +51,11 @@ fn emulate(name: &str, dir: &Path, count: Option<&str>) -> (Emulated, usize) {
     let (image, secret) = (dir.join("samples.bin"), dir.join("secret.bin"));
     let mut pack = vec!["data", "pack", "--out", text(&image)];
     pack.extend(count.iter().flat_map(|count| ["--count", count]));
+    pack.extend(data.iter().flat_map(|data| ["--data", text(data)]));
     let packed = success(&pack);
     let number = packed.split_whitespace().next().expect("a number");
     std::fs::write(&secret, ROOT).expect("a file");
-    let board = board.start(&firmware, &image, &secret);
+    let board = board.start_with(&firmware, &image, &secret, qemu);
     (board.expect("a board"), number.parse().expect("a number"))
 }
 
@@ -55,7 +70,10 @@ fn beside(plug: &str, samples: usize, more: &[&str]) -> [Child; 2] {
     }
     let dealer = start(&dealer);
     let mut arguments = vec!["party", "--role", "p1", "--peer", plug, "--dealer", &at];
-    arguments.extend(["--idle", "120", "--model", "digits8", "--samples", &samples]);
+    arguments.extend(["--idle", "120", "--samples", &samples]);
+    if !more.contains(&"--model") {
+        arguments.extend(["--model", "digits8"]);
+    }
     arguments.extend(["--reveal-to", "p1"]);
     arguments.extend(more);
     [start(&arguments), dealer]
@@ -79,15 +97,44 @@ fn train_with(board: &str, sessions: &[[&str; 2]]) {
     }
 }
 
+/// A session of which every byte is known beforehand.
+struct Known<'a> {
+    board: &'static str,
+    model: &'static str,
+    /// IDX files, or the built-in digits.
+    data: Option<&'a Path>,
+    samples: &'static str,
+    batch: u32,
+    micro_batch: u32,
+    limit: u32,
+}
+
+impl Known<'_> {
+    const fn digits(board: &'static str, batch: u32) -> Self {
+        Known {
+            board,
+            model: "digits8",
+            data: None,
+            samples: "64",
+            batch,
+            micro_batch: 2,
+            limit: 3,
+        }
+    }
+}
+
 /// With the same keys, everything that the board sends to the peer is what P0 sends on this machine, byte for
-/// byte; and none of it is an image or a label.
-fn sends_what_a_host_would(board: &str, batch: u32) {
+/// byte; and none of it is an image or a label. What the plan says of the board's memory holds.
+fn sends_what_a_host_would(known: Known<'_>) {
     let dir = tempfile::tempdir().expect("a directory");
-    let (board, samples) = emulate(board, dir.path(), Some("64"));
+    let count = Some(known.samples);
+    let (board, samples) = emulate_with(known.board, dir.path(), count, known.data, &[]);
     let model = dir.path().join("model.safetensors");
     let transcript = dir.path().join("transcript");
-    let rows = batch.to_string();
-    let mut more = vec!["--batch", &rows, "--micro-batch", "2", "--limit", "3"];
+    let numbers = [known.batch, known.micro_batch, known.limit].map(|n| n.to_string());
+    let mut more = vec!["--batch", &numbers[0], "--micro-batch", &numbers[1]];
+    more.extend(["--limit", &numbers[2], "--model", known.model]);
+    more.extend(known.data.iter().flat_map(|data| ["--data", text(data)]));
     more.extend([
         "--epochs",
         "1",
@@ -99,24 +146,22 @@ fn sends_what_a_host_would(board: &str, batch: u32) {
         "7",
     ]);
     more.extend(["--save", text(&model), "--transcript", text(&transcript)]);
-    for child in beside(&board.plug, samples, &more) {
-        let (well, out, err) = end(child);
-        assert!(well, "{out}{err}");
-    }
+    let [p1, dealer] = beside(&board.plug, samples, &more).map(end);
+    assert!(p1.0 && dealer.0, "{p1:?}{dealer:?}");
+    keeps_to_its_budget(known.board, &p1.1);
     let sent = std::fs::read(&transcript).expect("a transcript");
 
-    let images = load(None, Part::Train)
-        .expect("built-in digits")
-        .slice(0..samples);
+    let images = load(known.data, Part::Train).expect("images");
+    let images = images.slice(0..samples);
     let session = Session {
-        model: Model::built_in("digits8").expect("built in"),
+        model: Model::built_in(known.model).expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         triples: Triples::Fused,
         samples: [samples as u32, 0],
-        batch,
-        micro_batch: 2,
+        batch: known.batch,
+        micro_batch: known.micro_batch,
         epochs: 1,
-        limit: 3,
+        limit: known.limit,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
         order: 3,
@@ -146,22 +191,151 @@ fn sends_what_a_host_would(board: &str, batch: u32) {
 
 #[test]
 fn a_cortex_m4_sends_what_a_host_would() {
-    sends_what_a_host_would("mps2-an386", 6);
+    sends_what_a_host_would(Known::digits("mps2-an386", 6));
 }
 
 #[test]
 fn a_cortex_m4_sends_what_a_host_would_over_fifos() {
-    sends_what_a_host_would("mps2-an386-fifo", 20);
+    sends_what_a_host_would(Known::digits("mps2-an386-fifo", 20));
 }
 
 #[test]
 fn an_stm32f405_sends_what_a_host_would() {
-    sends_what_a_host_would("stm32f405", 6);
+    sends_what_a_host_would(Known::digits("stm32f405", 6));
 }
 
 #[test]
 fn a_riscv_board_sends_what_a_host_would() {
-    sends_what_a_host_would("riscv-virt", 20);
+    sends_what_a_host_would(Known::digits("riscv-virt", 20));
+}
+
+/// Holds the plan's figures against the stack that was painted and used.
+fn keeps_to_its_budget(board: &str, said: &str) {
+    let budget = Board::named(board).expect("a board").budget;
+    let line = said.lines().find(|line| line.contains("of stack"));
+    let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
+    let stack = words.windows(4).find(|w| w[2..] == ["of", "stack"]);
+    let stack = stack.expect("a figure");
+    let kilobytes: f64 = stack[0].parse().expect("a number");
+    assert_eq!(stack[1], "kB", "{said}");
+    println!("{board}: {kilobytes} kB of stack");
+    assert!(kilobytes * 1000.0 <= f64::from(budget.stack[0]), "{said}");
+}
+
+/// Holds the plan's figures against what is linked: flash, and static RAM.
+#[test]
+fn firmware_takes_what_the_plan_says() {
+    for board in &BOARDS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+        let bytes = std::fs::read(board.firmware(&folder)).expect("firmware: tests/run builds it");
+        let file = object::File::parse(&*bytes).expect("an ELF file");
+        let (mut flash, mut ram) = (0, 0);
+        for section in file.sections() {
+            let SectionFlags::Elf { sh_flags } = section.flags() else {
+                continue;
+            };
+            // The room of the stack and of a heap, which some linker scripts count.
+            let room = [Ok(".stack"), Ok(".heap")].contains(&section.name());
+            if sh_flags & u64::from(object::elf::SHF_ALLOC) == 0 || room {
+                continue;
+            }
+            if section.kind() != SectionKind::UninitializedData {
+                flash += section.size();
+            }
+            if sh_flags & u64::from(object::elf::SHF_WRITE) != 0 {
+                ram += section.size();
+            }
+        }
+        let budget = board.budget;
+        let statics = ram - u64::from(budget.party);
+        println!(
+            "{}: {flash} bytes of flash, {statics} beside the party's",
+            board.name
+        );
+        assert!(
+            statics <= budget.statics.into(),
+            "{}: {statics}",
+            board.name
+        );
+        assert!(flash <= budget.flash[0].into(), "{}: {flash}", board.name);
+        assert!(budget.flash[0] <= budget.flash[1], "{}", board.name);
+        assert!(budget.stack[0] <= budget.stack[1], "{}", board.name);
+    }
+    // The targets: digits8 in 96 KiB, convnet2 in 384 KiB, both in 128 KiB of flash.
+    for (name, most) in [("stm32f405", 96), ("mps2-an386", 384)] {
+        let budget = Board::named(name).expect("a board").budget;
+        let all = budget.party + budget.statics + budget.stack[0];
+        assert!(
+            all <= most * 1024 && budget.flash[0] <= 128 * 1024,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn convnet2_trains_on_a_cortex_m4() {
+    let Some(data) = mnist() else {
+        return;
+    };
+    // As much memory as a batch of 128 takes with micro-batches of one.
+    sends_what_a_host_would(Known {
+        board: "mps2-an386-fifo",
+        model: "convnet2",
+        data: Some(&data),
+        samples: "6",
+        batch: 3,
+        micro_batch: 1,
+        limit: 2,
+    });
+}
+
+/// Sends a debugger's command to QEMU, and waits for the answer.
+fn debug(stub: &mut TcpStream, command: &str) {
+    let sum = command.bytes().fold(0u8, u8::wrapping_add);
+    write!(stub, "${command}#{sum:02x}").expect("a debugger's line");
+    // What it says of itself, an acknowledgement, and what there is to say.
+    let mut said = Vec::new();
+    let whole = |said: &[u8]| {
+        let acknowledged = said.iter().position(|&byte| byte == b'+');
+        acknowledged.is_some_and(|at| said[at..].iter().rev().nth(2) == Some(&b'#'))
+    };
+    while !whole(&said) {
+        let mut bytes = [0; 64];
+        let count = stub.read(&mut bytes).expect("an answer");
+        said.extend(&bytes[..count]);
+    }
+    write!(stub, "+").expect("a debugger's line");
+}
+
+#[test]
+fn a_board_that_crashes_says_so_when_it_is_there_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (at, transcript) = (address(), dir.path().join("transcript"));
+    let qemu = ["-gdb", &format!("tcp:{at}")];
+    let (board, samples) = emulate_with("mps2-an386", dir.path(), Some("64"), None, &qemu);
+    let model = dir.path().join("model.safetensors");
+    let mut more = vec!["--batch", "8", "--save", text(&model)];
+    more.extend(["--transcript", text(&transcript)]);
+    let [p1, mut dealer] = beside(&board.plug, samples, &more);
+    wait_until("the first bytes", Duration::from_secs(60), || {
+        std::fs::metadata(&transcript).is_ok_and(|file| file.len() > 10_000)
+    });
+    // The processor goes on where there is no memory.
+    let mut stub = TcpStream::connect(&at).expect("QEMU's debugger");
+    let limit = Some(Duration::from_secs(10));
+    stub.set_read_timeout(limit).expect("a time");
+    debug(&mut stub, "?");
+    // QEMU lets one register be written once the description of all has been read.
+    debug(&mut stub, "qXfer:features:read:target.xml:0,200");
+    debug(&mut stub, "Pf=000000f0");
+    debug(&mut stub, "D");
+    let line = complaint(p1);
+    assert!(
+        line.contains("has started anew: its processor met a fault"),
+        "{line}"
+    );
+    dealer.kill().expect("a process");
+    dealer.wait().expect("a process");
 }
 
 #[test]

@@ -40,6 +40,21 @@ pub struct Board {
     pub secret: u32,
     /// How it is reached.
     pub line: Line,
+    /// What its firmware takes and has.
+    pub budget: Budget,
+}
+
+/// Memory of a board's firmware, in bytes, as it is linked and as a run of digits8 has measured it.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// What it gives the party: its arena and the other party's opened samples.
+    pub party: u32,
+    /// Other static RAM, at most.
+    pub statics: u32,
+    /// The stack: what has been used of it, at most, and what there is.
+    pub stack: [u32; 2],
+    /// Flash: what is used of it, at most, and what there is.
+    pub flash: [u32; 2],
 }
 
 /// All boards that run in QEMU.
@@ -52,6 +67,12 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x0808_0000,
         secret: 0x080E_0000,
         line: Line::Serial,
+        budget: Budget {
+            party: 61_440,
+            statics: 2_304,
+            stack: [33_792, 37_888],
+            flash: [131_072, 131_072],
+        },
     },
     Board {
         name: "mps2-an386",
@@ -61,6 +82,12 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x0010_0000,
         secret: 0x001F_0000,
         line: Line::Serial,
+        budget: Budget {
+            party: 354_560,
+            statics: 1_280,
+            stack: [34_816, 36_864],
+            flash: [126_976, 131_072],
+        },
     },
     Board {
         name: "mps2-an386-fifo",
@@ -70,6 +97,12 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x0010_0000,
         secret: 0x001F_0000,
         line: Line::Fifos,
+        budget: Budget {
+            party: 354_560,
+            statics: 1_280,
+            stack: [34_816, 36_864],
+            flash: [126_976, 131_072],
+        },
     },
     Board {
         name: "riscv-virt",
@@ -79,6 +112,12 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x8020_0000,
         secret: 0x803F_0000,
         line: Line::Tcp(7001),
+        budget: Budget {
+            party: 524_288,
+            statics: 43_008,
+            stack: [40_960, 131_072],
+            flash: [194_560, 262_144],
+        },
     },
     Board {
         name: "riscv-virt-uart",
@@ -88,6 +127,12 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x8020_0000,
         secret: 0x803F_0000,
         line: Line::Serial,
+        budget: Budget {
+            party: 524_288,
+            statics: 4_096,
+            stack: [40_960, 131_072],
+            flash: [167_936, 262_144],
+        },
     },
 ];
 
@@ -149,9 +194,21 @@ impl Board {
 
     /// Starts QEMU with this firmware, image of samples and secret.
     pub fn start(&self, firmware: &Path, image: &Path, secret: &Path) -> Result<Emulated, Failure> {
+        self.start_with(firmware, image, secret, &[])
+    }
+
+    /// The same with more arguments for QEMU.
+    pub fn start_with(
+        &self,
+        firmware: &Path,
+        image: &Path,
+        secret: &Path,
+        more: &[&str],
+    ) -> Result<Emulated, Failure> {
         let [program, machine] = self.emulator;
         let mut command = Command::new(program);
         command
+            .args(more)
             .args(["-M", machine, "-display", "none", "-monitor", "none"])
             .arg("-kernel")
             .arg(absolute(firmware))

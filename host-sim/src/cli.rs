@@ -425,6 +425,9 @@ pub struct ProcessArgs {
 /// Options of `plan`.
 #[derive(Clone, Debug, Args)]
 pub struct PlanArgs {
+    /// Which boards could be P0, and what it would take of them.
+    #[arg(long, conflicts_with = "json")]
+    pub device: bool,
     /// What would be trained.
     #[command(flatten)]
     pub session: SessionArgs,

@@ -31,8 +31,8 @@ use ringlet_device::{Device, PATIENCE, crash, serve, stack::Stack};
 const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
 /// 32 bytes of this device's own randomness, programmed apart from the firmware.
 const SECRET: *const [u8; Key::LEN] = 0x001F_0000 as *const [u8; Key::LEN];
-/// 64-bit words of the arena.
-const ARENA: usize = 41 * 1024;
+/// 64-bit words of the arena: convnet2 with a micro-batch of one.
+const ARENA: usize = 44_320;
 /// The core's clock.
 const HERTZ: u32 = 25_000_000;
 

@@ -1,26 +1,38 @@
 //! `ringlet plan`: what a run will cost.
 
-use ringlet_core::{network::Network, ring::Ring, session::Session};
+use ringlet_core::{Role, network::Network, plan::Plan, ring::Ring, session::Session};
 
 use crate::{
+    board::BOARDS,
     cli::PlanArgs,
     data::{Part, load},
     error::Failure,
-    report::{plan_json, plan_lines, plan_table},
+    report::{bytes, plan_json, plan_lines, plan_table},
     settings::{self, InRing, in_ring},
 };
 
 struct Print<'a> {
     session: &'a Session,
-    json: bool,
+    form: Form,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Table,
+    Json,
+    Device,
 }
 
 impl InRing for Print<'_> {
     type Output = String;
 
     fn run<R: Ring>(self, network: Network) -> Result<String, Failure> {
+        if self.form == Form::Device {
+            return Ok(device_table(self.session, &network));
+        }
         let lines = plan_lines::<R>(self.session, &network);
-        if !self.json {
+        if self.form == Form::Table {
             return Ok(plan_table::<R>(self.session, &network, &lines));
         }
         let plan = plan_json::<R>(self.session, &network, &lines);
@@ -45,12 +57,66 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     let total = images.map_or(args.session.batch as usize, |images| images.len());
     let samples = settings::split(total, args.session.share_of_p0)?;
     let session = settings::session(&args.session, model, samples, 0, None)?;
-    let json = args.json;
-    in_ring(
-        &session,
-        Print {
-            session: &session,
-            json,
-        },
-    )
+    let form = match (args.json, args.device) {
+        (true, _) => Form::Json,
+        (_, true) if session.format.ring != u32::BITS => {
+            return Err(Failure::new(
+                "devices are made for the ring of 32 bits",
+                "leave out --ring u64, and --protocol spdz without --ring u32",
+            ));
+        }
+        (_, true) => Form::Device,
+        _ => Form::Table,
+    };
+    let session = &session;
+    in_ring(session, Print { session, form })
+}
+
+/// What P0 takes of each board.
+fn device_table(session: &Session, network: &Network) -> String {
+    let needed = |micro_batch| {
+        let session = Session {
+            micro_batch,
+            ..session.clone()
+        };
+        let plan = Plan::new(&session, network);
+        let opened = size_of::<u32>() * plan.opened_data_words(Role::P0);
+        (8 * plan.arena_words::<u32>(Role::P0) + opened.next_multiple_of(8)) as u64
+    };
+    let session_takes = needed(session.micro_batch);
+    let mut table = format!(
+        "{} with micro-batches of {} takes {} of a device that is p0; see also --micro-batch\n\n",
+        session.model.name,
+        session.micro_batch,
+        bytes(session_takes)
+    );
+    table += &format!(
+        "{:<16} {:>12} {:>12} {:>12} {:>12} {:>10}\n",
+        "board", "for a party", "in all", "its stack", "its flash", "fits"
+    );
+    for board in BOARDS {
+        let budget = board.budget;
+        let given = u64::from(budget.party);
+        // More samples at a time never take less.
+        let most = (1..=session.micro_batch)
+            .take_while(|&rows| needed(rows) <= given)
+            .last();
+        let fits = match most {
+            Some(rows) if rows == session.micro_batch => "yes".to_owned(),
+            Some(rows) => format!("up to {rows}"),
+            None => "no".to_owned(),
+        };
+        let all = budget.party + budget.statics + budget.stack[0];
+        table += &format!(
+            "{:<16} {:>12} {:>12} {:>12} {:>12} {:>10}\n",
+            board.name,
+            bytes(given),
+            bytes(all.into()),
+            bytes(budget.stack[0].into()),
+            bytes(budget.flash[0].into()),
+            fits
+        );
+    }
+    table
+        + "\nAll is static RAM and the stack that was used. Fits counts samples of a micro-batch.\n"
 }

@@ -134,6 +134,8 @@ pub struct Port<T, C> {
     channels: [State; CHANNELS],
     heard_at: u32,
     probed_at: u32,
+    /// The session that was finished last: late acknowledgements of it mean nothing.
+    ended: u16,
     failed: Option<PortError>,
 }
 
@@ -152,6 +154,7 @@ impl<T: Line, C: Clock> Port<T, C> {
             channels: core::array::from_fn(|_| State::new()),
             heard_at,
             probed_at: heard_at,
+            ended: 0,
             failed: None,
         }
     }
@@ -407,7 +410,8 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
         if head.session != self.session {
             // Late frames of an older session, or the other end has missed a reset here.
-            if matches!(head.kind, Kind::Data | Kind::Ack) && self.session == 0 {
+            let asks = head.kind == Kind::Ack && head.session != self.ended;
+            if (head.kind == Kind::Data || asks) && self.session == 0 {
                 let own = core::mem::replace(&mut self.session, head.session);
                 let sent = self.send_frame(Kind::Unknown, 0, 0, &[]);
                 self.session = own;
@@ -563,6 +567,7 @@ impl<T: Line, C: Clock> Port<T, C> {
                 heard = self.clock.milliseconds();
             }
         }
+        self.ended = self.session;
         Ok(())
     }
 }

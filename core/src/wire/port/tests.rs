@@ -305,6 +305,48 @@ fn an_end_that_was_reset_says_so() {
     assert_eq!(told, Err(PortError::Reset));
 }
 
+#[test]
+fn an_end_that_only_waits_hears_of_a_reset_too() {
+    let [one, two] = line(1 << 16, NONE, 8);
+    let told = thread::scope(|scope| {
+        let host = scope.spawn(|| {
+            let mut port = port(one, PATIENCE);
+            port.start(8).unwrap();
+            port.read(0, &mut [0])
+        });
+        let mut device = port(two, PATIENCE);
+        device.accept().unwrap();
+        let Port { line, .. } = device;
+        let mut again = port(line, PATIENCE);
+        while !host.is_finished() {
+            let _ = again.pump();
+        }
+        host.join().unwrap()
+    });
+    assert_eq!(told, Err(PortError::Reset));
+}
+
+#[test]
+fn late_words_of_a_session_that_was_finished_mean_nothing() {
+    let [mut one, two] = line(1 << 16, NONE, 9);
+    one.write_all(&frames(&[(Kind::Start, 1)])).unwrap();
+    let mut port = port(two, PATIENCE);
+    port.accept().unwrap();
+    port.finish().unwrap();
+    one.write_all(&frames(&[(Kind::Ack, 1), (Kind::Start, 2)]))
+        .unwrap();
+    port.accept().unwrap();
+    let answers = [(Kind::Started, 1), (Kind::Started, 2)];
+    assert_eq!(port.line.sent, frames(&answers));
+    // Those of one that was not finished hear that it is not known here.
+    one.write_all(&frames(&[(Kind::Ack, 2), (Kind::Ack, 1)]))
+        .unwrap();
+    port.reset(0);
+    port.step().unwrap();
+    let all = [&answers[..], &[(Kind::Unknown, 2)]].concat();
+    assert_eq!(port.line.sent, frames(&all));
+}
+
 /// Frames of these kinds and sessions, one after another.
 fn frames(heads: &[(Kind, u16)]) -> Vec<u8> {
     let mut bytes = Vec::new();

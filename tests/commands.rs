@@ -69,6 +69,23 @@ fn plan_prints_its_keys() {
 }
 
 #[test]
+fn plan_says_what_boards_can_run_and_how_long_their_links_take() {
+    let model = ["plan", "--device", "--model", "convnet2", "--batch", "128"];
+    let fits = |micro_batch: &str, board: &str| {
+        let table = success(&[&model[..], &["--micro-batch", micro_batch]].concat());
+        let line = table.lines().find(|line| line.starts_with(board));
+        line.expect("the board's line").to_owned()
+    };
+    assert!(fits("1", "mps2-an386 ").ends_with(" yes"));
+    assert!(fits("8", "mps2-an386 ").ends_with(" up to 1"));
+    assert!(fits("1", "stm32f405 ").ends_with(" no"));
+    // 14,493,113 bytes, 240 of them in a frame of 251, ten bits a byte, and 25 rounds of a millisecond.
+    assert!(fits("128", "serial, 2 Mbaud").ends_with(" 75.8 s"));
+    let line = failure(&["plan", "--device", "--ring", "u64"]);
+    assert!(line.contains("32 bits"), "{line}");
+}
+
+#[test]
 fn help_names_every_option() {
     let help = success(&["train", "--help"]);
     for option in [

@@ -7,6 +7,7 @@ use crate::{
     cli::PlanArgs,
     data::{Part, load},
     error::Failure,
+    links::shape::Shape,
     report::{bytes, plan_json, plan_lines, plan_table},
     settings::{self, InRing, in_ring},
 };
@@ -29,7 +30,8 @@ impl InRing for Print<'_> {
 
     fn run<R: Ring>(self, network: Network) -> Result<String, Failure> {
         if self.form == Form::Device {
-            return Ok(device_table(self.session, &network));
+            let table = device_table(self.session, &network);
+            return Ok(table + &link_table::<R>(self.session, &network));
         }
         let lines = plan_lines::<R>(self.session, &network);
         if self.form == Form::Table {
@@ -119,4 +121,25 @@ fn device_table(session: &Session, network: &Network) -> String {
     }
     table
         + "\nAll is static RAM and the stack that was used. Fits counts samples of a micro-batch.\n"
+}
+
+/// How long each link of a device is busy with an iteration, the device's own time apart.
+fn link_table<R: Ring>(session: &Session, network: &Network) -> String {
+    let plan = Plan::new(session, network);
+    let cost = plan.iteration::<R>(session.batch) + plan.data::<R>(session.batch, session.batch);
+    let mut table = format!(
+        "\nAn iteration of {} samples sends {} each way in {} rounds\n\n{:<22} {:>11} {:>14}\n",
+        session.batch,
+        bytes(cost.online_bytes),
+        cost.rounds,
+        "link",
+        "a second",
+        "an iteration"
+    );
+    for (name, shape) in Shape::OF_DEVICES {
+        let rate = shape.rate.map_or(0, |rate| rate as u64);
+        let seconds = shape.seconds(cost.rounds, cost.online_bytes);
+        table += &format!("{name:<22} {:>11} {seconds:>12.1} s\n", bytes(rate));
+    }
+    table
 }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringlet_core::wire::frame::{MAX_FRAME, MAX_PAYLOAD};
+
 use crate::error::Failure;
 
 /// What a link is made to be like.
@@ -27,6 +29,28 @@ impl Shape {
         delay: Duration::from_millis(40),
         rate: Some(40e6),
     };
+
+    /// Links that devices have, by name. Serial lines carry a byte in ten bits and 240 bytes in a frame of up to
+    /// 251; USB is a full-speed CDC port, polled each millisecond; Ethernet leaves what TCP's heads do.
+    pub const OF_DEVICES: [(&'static str, Shape); 4] = [
+        ("serial, 115200 baud", Shape::serial(115_200.0, 1)),
+        ("serial, 2 Mbaud", Shape::serial(2e6, 1)),
+        ("USB, full speed", Shape::serial(10e6, 1)),
+        (
+            "Ethernet, 100 Mbit/s",
+            Shape {
+                delay: Duration::from_micros(200),
+                rate: Some(11.8e6),
+            },
+        ),
+    ];
+
+    const fn serial(baud: f64, milliseconds: u64) -> Self {
+        Shape {
+            delay: Duration::from_millis(milliseconds),
+            rate: Some(baud / 10.0 * MAX_PAYLOAD as f64 / MAX_FRAME as f64),
+        }
+    }
 
     /// A shape from a delay in milliseconds and a rate in megabytes a second.
     pub fn new(delay: Option<f64>, rate: Option<f64>) -> Result<Self, Failure> {

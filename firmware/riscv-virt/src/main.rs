@@ -1,4 +1,4 @@
-//! Ringlet's P0 on QEMU's RISC-V machine `virt` (RV32): the line is a TCP connection on port 7001, or the
+//! Ringlet's party on QEMU's RISC-V machine `virt` (RV32): the line is a TCP connection on port 7001, or the
 //! machine's UART with the feature `uart`.
 
 #![no_std]

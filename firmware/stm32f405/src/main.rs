@@ -1,4 +1,4 @@
-//! Ringlet's P0 on the STM32F405RG, a Cortex-M4F with 1 MB of flash and 192 KB of RAM: USART 1 is the line.
+//! Ringlet's party on the STM32F405RG, a Cortex-M4F with 1 MB of flash and 192 KB of RAM: USART 1 is the line.
 
 #![no_std]
 #![no_main]

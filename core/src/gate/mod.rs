@@ -11,6 +11,7 @@ pub mod cross;
 pub mod fused;
 pub mod lift;
 pub mod lookup;
+pub mod maxpool;
 pub mod multiply;
 pub mod polynomial;
 pub mod powers;

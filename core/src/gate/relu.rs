@@ -28,6 +28,10 @@ pub struct Relu {
     pub from: u32,
     /// Ring of the output.
     pub to: u32,
+    /// Bits below the sign, which are compared: one or two of the input's have no part in its magnitude.
+    compared: u32,
+    /// Ring of the shares of the bit that hides the sign.
+    hide: u32,
     chunks: Chunks,
 }
 
@@ -104,9 +108,31 @@ impl Relu {
 
     /// As [`Relu::new`], with chunks of at most `most` bits.
     pub fn with_chunks(from: u32, to: u32, most: u32) -> Self {
-        let chunks = Chunks::new(from - 2, most);
+        Relu::over(from, to, from - 2, to, most)
+    }
+
+    /// The positive part of a difference of two values under the range contract: of any x in Z_2^from, which is also
+    /// the output's ring. The sign stays hidden by bits that are shared in Z_2^hide.
+    pub fn of_differences<R: Ring>(from: u32, hide: u32) -> Self {
+        Relu::over(from, from, from - 1, hide, R::CHUNK)
+    }
+
+    fn over(from: u32, to: u32, compared: u32, hide: u32, most: u32) -> Self {
+        let chunks = Chunks::new(compared, most);
         debug_assert!(chunks.count <= MAX_CHUNKS);
-        Relu { from, to, chunks }
+        Relu {
+            from,
+            to,
+            compared,
+            hide,
+            chunks,
+        }
+    }
+
+    /// What is added to an opening so that its bit number `compared` is clear, before the mask, for negative
+    /// values alone: openings have 2^(from-2) on them already.
+    fn offset<W: Word>(self) -> W {
+        W::ONE.left(self.compared).minus(W::ONE.left(self.from - 2))
     }
 
     pub(super) fn mask(self) -> Lift {
@@ -120,11 +146,11 @@ impl Relu {
     pub(super) fn hide(self) -> Lift {
         Lift {
             from: 1,
-            to: self.to,
+            to: self.hide,
         }
     }
 
-    /// max(x, 0), for x in [-2^(from-2), 2^(from-2)).
+    /// max(x, 0), for x in [-2^(from-2), 2^(from-2)), or any difference x in Z_2^from.
     pub fn ideal<W: Word>(self, x: W) -> W {
         let x = crate::ring::signed(x.low(self.from), self.from);
         W::from_u128(x.max(0) as u128).low(self.to)
@@ -177,7 +203,7 @@ impl Relu {
                 let bits = (1 << width) - 1;
                 deal_bits(cx, wire, group.stream, bits, &mut table[..group.lanes])?;
             }
-            let sign = plane_of(a, |a| a.right(self.from - 2));
+            let sign = plane_of(a, |a| a.right(self.compared));
             deal_plane(cx, at.wire(SIGN), group.stream, group.lanes, sign)?;
         }
         for group in groups(at, rows, len) {
@@ -282,7 +308,8 @@ impl Relu {
             let (less, equal) = self.look_up(cx, at, group.stream, &e[group.range()])?;
             let mut sign = dealt_plane(cx, at.wire(SIGN), group.stream, group.lanes)?;
             if role == Role::P0 {
-                sign ^= plane_of(&e[group.range()], |e| e.right(self.from - 2));
+                let e = &e[group.range()];
+                sign ^= plane_of(e, |e| e.plus(self.offset()).right(self.compared));
             }
             let highest = self.chunks.count as usize - 1;
             let size = group.plane_bytes();
@@ -338,9 +365,9 @@ impl Relu {
                 self.mask(),
                 wires,
                 group.stream,
+                HiddenPlane { m: plane, r: &r },
                 &mut e[group.range()],
-                plane,
-                &r,
+                &mut [],
             )?;
         }
         Ok(())
@@ -362,6 +389,7 @@ impl Relu {
             Role::P0 => W::ONE,
             Role::P1 => W::ZERO,
         };
+        let offset: W = self.offset();
         for chunk in 0..self.chunks.count {
             let (shift, width) = (self.chunks.shift(chunk), self.chunks.width(chunk));
             let mut table = [W::ZERO; LANES];
@@ -373,7 +401,7 @@ impl Relu {
             for (half, (e, table)) in e.chunks(32).zip(table.chunks(32)).enumerate() {
                 let (mut less_plane, mut equal_plane) = (0u32, 0u32);
                 for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
-                    let digit = e.right(shift).low(width).to_u64() as u32;
+                    let digit = e.plus(offset).right(shift).low(width).to_u64() as u32;
                     let read = table.left(1).plus(floor).right(digit).to_u64() as u32;
                     let (below, at) = (read & 1, read >> 1 & 1);
                     less_plane |= at << lane;
@@ -503,16 +531,23 @@ pub(super) fn deal_hidden<W: Word, D: Offline>(
     deal(cx, hide_carry, first, lift.high(), product)
 }
 
-/// y = b * x for a hidden bit b = m xor r, from the opening `e` of x, the public plane `m` and this
-/// party's shares of r: a public combination of dealt shares. `e` is replaced by the share of y.
+/// Hidden bits b = m xor r of one group of lanes: the public plane m, and this party's shares of r.
+#[derive(Clone, Copy)]
+pub(super) struct HiddenPlane<'a, W> {
+    pub m: u64,
+    pub r: &'a [W; LANES],
+}
+
+/// y = b * x for a hidden bit b, from the opening `e` of x: a public combination of dealt shares. `e` is replaced by the share of y, and `rest`,
+/// which may be empty, by that of x - y.
 pub(super) fn select_group<W: Word, O: Online>(
     cx: &mut O,
     lift: Lift,
     [mask_wire, carry_wire, hide_mask, hide_carry]: [crate::prg::Address; 4],
     first: u64,
+    bit: HiddenPlane<'_, W>,
     e: &mut [W],
-    m: u64,
-    r: &[W; LANES],
+    rest: &mut [W],
 ) -> Result<(), LinkError> {
     let lanes = e.len();
     let mut lifted = Lifted::new();
@@ -524,7 +559,7 @@ pub(super) fn select_group<W: Word, O: Online>(
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,
     };
-    let mut m = m;
+    let HiddenPlane { mut m, r } = bit;
     for (lane, e) in e.iter_mut().enumerate() {
         let counts: W = lift.counts(*e);
         let public = e.minus(lift.offset());
@@ -542,6 +577,9 @@ pub(super) fn select_group<W: Word, O: Online>(
         m >>= 1;
         let y = rx.xor(set).minus(set).plus(x.and(set));
         *e = y.low(lift.to);
+        if let Some(rest) = rest.get_mut(lane) {
+            *rest = x.minus(y).low(lift.to);
+        }
     }
     Ok(())
 }

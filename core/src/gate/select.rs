@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     At, Offline, Online, groups, load_plane,
-    relu::{HiddenSign, Relu, deal_hidden, select_group},
+    relu::{HiddenPlane, HiddenSign, Relu, deal_hidden, select_group},
 };
 
 /// The gate's public widths, in bits.
@@ -80,19 +80,21 @@ impl Select {
         Ok(())
     }
 
-    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to.
+    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `rest`, which may be empty, gets
+    /// shares of what the gate holds back: dy where the bit is not set, else zero.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
         cx: &mut O,
         at: At,
-        relu: (Relu, At),
+        (relu, forward, sign): (Relu, At, &HiddenSign<'_, W>),
         [rows, len]: [usize; 2],
         dy: &mut [Share<W>],
-        sign: &HiddenSign<'_, W>,
+        rest: &mut [Share<W>],
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
+        let rest = Share::peel_slice_mut(rest);
         for group in groups(at, rows, len) {
             let dy = &mut dy[group.range()];
             self.lift()
@@ -102,9 +104,9 @@ impl Select {
         for group in groups(at, rows, len) {
             let mut r = [W::ZERO; LANES];
             match role {
-                Role::P0 => relu.0.hide().wide(
+                Role::P0 => relu.hide().wide(
                     cx,
-                    relu.1.wire(RELU_HIDE),
+                    forward.wire(RELU_HIDE),
                     group.stream,
                     &mut r[..group.lanes],
                 )?,
@@ -115,7 +117,12 @@ impl Select {
             let m = Public::peel_slice(sign.opened);
             let m = load_plane(&m[group.plane..][..group.plane_bytes()]);
             let e = &mut dy[group.range()];
-            select_group(cx, self.lift(), Self::wires(at), group.stream, e, m, &r)?;
+            let rest = match rest.is_empty() {
+                true => &mut [][..],
+                false => &mut rest[group.range()],
+            };
+            let bit = HiddenPlane { m, r: &r };
+            select_group(cx, self.lift(), Self::wires(at), group.stream, bit, e, rest)?;
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
             let y_shares = Share::wrap_slice_mut(&mut y);
             relu.run(cx, AT, [rows, len], y_shares, &mut sign, &mut scratch)?;
             let g_shares = Share::wrap_slice_mut(&mut g);
-            select.run(cx, BACK, (relu, AT), [rows, len], g_shares, &sign)?;
+            select.run(cx, BACK, (relu, AT, &sign), [rows, len], g_shares, &mut [])?;
             Ok((y, g))
         },
     );

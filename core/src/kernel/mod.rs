@@ -7,3 +7,4 @@ pub mod pack;
 pub mod pool;
 pub mod product;
 pub mod unroll;
+pub mod windows;

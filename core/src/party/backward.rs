@@ -254,10 +254,10 @@ impl<R: Ring> Party<'_, R> {
         let forward = place::at(iteration, index, Use::Activation, micro.first);
         match stage.activation {
             Some(Activation::Relu) => {
-                let relu = (self.gates.relu::<R>(), forward);
                 let sign = &self.stages[index].sign;
+                let relu = (self.gates.relu::<R>(), forward, sign);
                 let select = self.gates.select(drop);
-                select.run(desk, at, relu, shape, gradient, sign)?;
+                select.run(desk, at, relu, shape, gradient, &mut [])?;
             }
             Some(Activation::Polynomial(polynomial)) => {
                 let gate = self.gates.polynomial(polynomial, drop);

@@ -191,6 +191,18 @@ fn models_that_do_not_fit_are_refused_by_layer() {
             r#""flatten",{"dense":{"units":65535}},{"dense":{"units":65535}}"#.to_owned(),
             "layer 3 (dense)",
         ),
+        (
+            format!("{conv},{{\"max_pool\":{{\"window\":7}}}},{head}"),
+            "layer 2 (maxpool): it does not fit over an image of 6x6",
+        ),
+        (
+            format!("{conv},{{\"max_pool\":{{\"window\":1}}}},{head}"),
+            "pools nothing",
+        ),
+        (
+            format!("{{\"max_pool\":{{\"window\":2}}}},{conv},{head}"),
+            "must follow a conv layer or its relu",
+        ),
         ("\"swish\"".to_owned(), "not a model description"),
         (
             r#""flatten",{"dense":{"units":10,"bias":false}}"#.to_owned(),
@@ -201,12 +213,16 @@ fn models_that_do_not_fit_are_refused_by_layer() {
         let line = failure(&["train", "--model", &path]);
         assert!(line.contains(hint), "{layers}: {line}");
     }
-    // And one that does fit runs.
-    let path = model(
-        dir.path(),
-        &format!("{conv},{{\"avg_pool\":{{\"window\":3}}}},\"relu\",{head}"),
-    );
-    success(&["train", "--model", &path, "--limit", "2", "--twin"]);
+    // And those that do fit run.
+    for pool in [
+        r#"{"avg_pool":{"window":3}},"relu""#,
+        r#""relu",{"max_pool":{"window":3,"stride":1}}"#,
+    ] {
+        let path = model(dir.path(), &format!("{conv},{pool},{head}"));
+        success(&["train", "--model", &path, "--limit", "2", "--twin"]);
+    }
+    let line = failure(&["plan", "--model", "securenn-b", "--protocol", "spdz"]);
+    assert!(line.contains("polynomials do not compare"), "{line}");
 }
 
 #[test]

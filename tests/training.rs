@@ -114,10 +114,21 @@ fn every_kind_of_stage() -> Vec<Model> {
     let (flatten, head) = (Layer::Flatten, Layer::Dense { units: 10 });
     let polynomial =
         |activation: Activation| Layer::Polynomial(activation.polynomial().expect("a polynomial"));
-    let layers: [&[Layer]; 6] = [
+    let max_pool = |window, stride| Layer::MaxPool { window, stride };
+    let layers: [&[Layer]; 8] = [
         &[conv(4, 3, 1, 1), pool(2), Layer::Relu, flatten, head],
         &[pool(2), conv(3, 2, 1, 0), Layer::Relu, flatten, head],
         &[conv(3, 5, 1, 2), Layer::Relu, pool(3), flatten, head],
+        &[conv(4, 3, 1, 0), max_pool(2, 0), Layer::Relu, flatten, head],
+        &[
+            conv(3, 5, 1, 2),
+            max_pool(3, 2),
+            Layer::Relu,
+            conv(4, 2, 1, 1),
+            max_pool(2, 1),
+            flatten,
+            head,
+        ],
         &[
             conv(3, 3, 2, 1),
             conv(4, 2, 1, 1),

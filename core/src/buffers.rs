@@ -25,6 +25,9 @@ pub(crate) struct StageLengths {
     pub sign: usize,
     /// P1's shares of the bits that hide the signs.
     pub hide: usize,
+    /// The same of the max pooling's comparisons.
+    pub pool_sign: usize,
+    pub pool_hide: usize,
     /// 64-bit words: what a polynomial keeps opened for its way back.
     pub kept: usize,
 }
@@ -45,14 +48,30 @@ pub(crate) const fn words(len: usize, size: usize) -> usize {
 }
 
 impl StageLengths {
-    pub fn new(session: &Session, gates: Gates, stage: &Stage, rows: usize, role: Role) -> Self {
-        let out = stage.linear.output_len();
+    pub fn new<R: Ring>(
+        session: &Session,
+        gates: Gates,
+        stages: &[Stage],
+        index: usize,
+        rows: usize,
+        role: Role,
+    ) -> Self {
+        let stage = &stages[index];
+        let out = stage.leaving_len();
         let relu = stage.activation == Some(Activation::Relu);
         let kept = match stage.activation {
             Some(Activation::Polynomial(polynomial)) => gates.polynomial(polynomial, 0).kept(),
             _ => 0,
         };
-        let before = stage.entering_len().max(stage.linear.input_len());
+        // What the stage before makes is pooled where it will enter.
+        let made = match index {
+            0 => 0,
+            _ => stages[index - 1].linear.output_len(),
+        };
+        let before = stage.entering_len().max(stage.linear.input_len()).max(made);
+        let pool = stage
+            .max_pool
+            .map(|windows| gates.max_pool::<R>(windows, 0));
         StageLengths {
             weights: stage.parameters(),
             fine: stage.parameters() * session.format.fine() as usize / 8,
@@ -66,6 +85,11 @@ impl StageLengths {
             } else {
                 0
             },
+            pool_sign: pool.map_or(0, |pool| pool.sign_len(rows)),
+            pool_hide: match (pool, role) {
+                (Some(pool), Role::P1) => pool.hide_len(rows),
+                _ => 0,
+            },
         }
     }
 
@@ -77,12 +101,14 @@ impl StageLengths {
             self.weights_again,
             self.operand,
             self.hide,
+            self.pool_hide,
         ]
         .map(|len| words(len, ring))
         .iter()
         .sum::<usize>()
             + words(self.fine, 1)
             + words(self.sign, 1)
+            + words(self.pool_sign, 1)
             + self.kept
     }
 }
@@ -91,8 +117,12 @@ impl Lengths {
     pub fn new<R: Ring>(gates: Gates, network: &Network, rows: usize, role: Role) -> Self {
         let mut scratch = 2 * words(network.input_len(), 1);
         for stage in &network.stages {
-            let out = stage.linear.output_len();
+            let out = stage.leaving_len();
             let ring = size_of::<R>();
+            let pool = stage.max_pool.map_or(0, |windows| {
+                gates.max_pool::<R>(windows, 0).scratch_len::<R>(rows)
+            });
+            scratch = scratch.max(words(pool, ring));
             let (product, rows_each) = stage.product();
             let bilinear = words(Bilinear(product).scratch_len(role, rows * rows_each), ring);
             let activation = match stage.activation {

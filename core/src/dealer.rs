@@ -215,8 +215,13 @@ impl<'a, R: Ring> Dealer<'a, R> {
             if index == last {
                 continue;
             }
+            if let Some(windows) = stage.max_pool {
+                let at = place::max_pool(batch.iteration, index, false, first);
+                let gate = self.gates.max_pool::<R>(windows, 0);
+                gate.deal_forward::<R, _>(supply, at, rows)?;
+            }
             let at = place::at(batch.iteration, index, Use::Activation, first);
-            let len = stage.linear.output_len();
+            let len = stage.leaving_len();
             match stage.activation {
                 Some(Activation::Relu) => {
                     let relu = self.gates.relu::<R>();
@@ -274,6 +279,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             };
             gate.deal_input_gradient(supply, span, dy, weights.masks(), scratch)?;
             self.activation_back(supply, batch, [first, rows as u32], index - 1)?;
+            self.max_pool_back(supply, batch, [first, rows as u32], index - 1)?;
         }
         Ok(())
     }
@@ -287,7 +293,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         index: usize,
     ) -> Result<(), LinkError> {
         let stage = &self.network.stages[index];
-        let (rows, len) = (rows as usize, stage.linear.output_len());
+        let (rows, len) = (rows as usize, stage.leaving_len());
         let at = place::at(batch.iteration, index, Use::ActivationBack, first);
         let forward = place::at(batch.iteration, index, Use::Activation, first);
         let drop = self.session.gradient_drop(self.network, index);
@@ -306,5 +312,23 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 widen.deal::<R, _>(supply, at, rows, len)
             }
         }
+    }
+
+    /// What the way back through the max pooling of stage `index` needs.
+    fn max_pool_back<T: Read + Write>(
+        &self,
+        supply: &mut Supply<T>,
+        batch: Batch,
+        [first, rows]: [u32; 2],
+        index: usize,
+    ) -> Result<(), LinkError> {
+        let Some(windows) = self.network.stages[index].max_pool else {
+            return Ok(());
+        };
+        let drop = self.session.gradient_drop(self.network, index);
+        let [forward, at] =
+            [false, true].map(|back| place::max_pool(batch.iteration, index, back, first));
+        let gate = self.gates.max_pool::<R>(windows, drop);
+        gate.deal_backward::<R, _>(supply, at, forward, rows as usize)
     }
 }

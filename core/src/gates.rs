@@ -3,8 +3,10 @@
 use crate::{
     fixed::Format,
     gate::{
-        polynomial::PolynomialGate, relu::Relu, select::Select, softmax::Softmax, widen::Widen,
+        maxpool::MaxPool, polynomial::PolynomialGate, relu::Relu, select::Select, softmax::Softmax,
+        widen::Widen,
     },
+    kernel::windows::Windows,
     network::Network,
     polynomial::Polynomial,
     ring::Ring,
@@ -35,6 +37,12 @@ impl Gates {
 
     pub fn relu<R: Ring>(self) -> Relu {
         Relu::new::<R>(self.format.narrow(), self.format.ring)
+    }
+
+    /// Max pooling both ways, for a gradient that gave up `drop` bits.
+    pub fn max_pool<R: Ring>(self, windows: Windows, drop: u32) -> MaxPool {
+        let narrow = self.format.narrow();
+        MaxPool::new::<R>(windows, narrow, narrow - drop, self.format.ring)
     }
 
     /// A polynomial both ways, for a gradient that gave up `drop` bits.

@@ -34,6 +34,14 @@ pub enum Layer {
         /// Rows and columns of a square.
         window: u8,
     },
+    /// The largest value of each square.
+    MaxPool {
+        /// Rows and columns of a square.
+        window: u8,
+        /// Step between squares; as the window, when 0.
+        #[serde(default)]
+        stride: u8,
+    },
     /// max(x, 0).
     Relu,
     /// A polynomial of each value.
@@ -49,6 +57,7 @@ impl Layer {
             Layer::Conv2d { .. } => "conv",
             Layer::Dense { .. } => "dense",
             Layer::AvgPool { .. } => "avgpool",
+            Layer::MaxPool { .. } => "maxpool",
             Layer::Relu => "relu",
             Layer::Polynomial(_) => "polynomial",
             Layer::Flatten => "flatten",
@@ -69,7 +78,34 @@ pub struct Model {
 }
 
 /// The models that are built in.
-pub const BUILT_IN: [&str; 3] = ["convnet1", "convnet2", "digits8"];
+pub const BUILT_IN: [&str; 7] = [
+    "convnet1",
+    "convnet2",
+    "digits8",
+    "securenn-a",
+    "securenn-b",
+    "securenn-c",
+    "securenn-d",
+];
+
+const fn conv(channels: u16, kernel: u8, stride: u8, padding: u8) -> Layer {
+    Layer::Conv2d {
+        channels,
+        kernel,
+        stride,
+        padding,
+    }
+}
+
+const fn dense(units: u16) -> Layer {
+    Layer::Dense { units }
+}
+
+const AVG_POOL: Layer = Layer::AvgPool { window: 2 };
+const MAX_POOL: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 0,
+};
 
 impl Model {
     /// A model of the given layers; none when the name or the layers are too many.
@@ -84,36 +120,58 @@ impl Model {
     /// A model by its name, one of [`BUILT_IN`].
     ///
     /// `convnet1` and `convnet2` are the one- and two-layer networks of "Image recognition without
-    /// disclosing your data" (2018), for 28x28 images; `digits8` is a small one for 8x8 images.
+    /// disclosing your data" (2018), for 28x28 images; `digits8` is a small one for 8x8 images; `securenn-a` to
+    /// `securenn-d` are those on which SecureNN (Wagh, Gupta, Chandran, 2019) was measured, for 28x28 images.
     pub fn built_in(name: &str) -> Option<Self> {
-        let conv = |channels| Layer::Conv2d {
-            channels,
-            kernel: 3,
-            stride: 1,
-            padding: 1,
-        };
-        let pool = Layer::AvgPool { window: 2 };
-        let head = [Layer::Flatten, Layer::Dense { units: 10 }];
-        if name == "digits8" {
-            let conv = Layer::Conv2d {
-                channels: 8,
-                kernel: 3,
-                stride: 1,
-                padding: 0,
-            };
-            return Model::new(name, [8, 8, 1], &[conv, Layer::Relu, head[0], head[1]]);
+        use Layer::{Flatten, Relu};
+        let mnist = [28, 28, 1];
+        let new = |input, layers: &[Layer]| Model::new(name, input, layers);
+        match name {
+            "convnet1" => new(
+                mnist,
+                &[conv(32, 3, 1, 1), AVG_POOL, Relu, Flatten, dense(10)],
+            ),
+            "convnet2" => new(
+                mnist,
+                &[
+                    conv(32, 3, 1, 1),
+                    AVG_POOL,
+                    Relu,
+                    conv(32, 3, 1, 1),
+                    AVG_POOL,
+                    Relu,
+                    Flatten,
+                    dense(10),
+                ],
+            ),
+            "digits8" => new([8, 8, 1], &[conv(8, 3, 1, 0), Relu, Flatten, dense(10)]),
+            "securenn-a" => new(
+                mnist,
+                &[Flatten, dense(128), Relu, dense(128), Relu, dense(10)],
+            ),
+            "securenn-b" => new(mnist, &le_net([16, 16, 100])),
+            "securenn-c" => new(mnist, &le_net([20, 50, 500])),
+            "securenn-d" => new(
+                mnist,
+                &[conv(5, 5, 2, 2), Relu, Flatten, dense(100), Relu, dense(10)],
+            ),
+            _ => None,
         }
-        let block = |channels| [conv(channels), pool, Layer::Relu];
-        let mut layers: Vec<Layer, MAX_LAYERS> = Vec::new();
-        let (input, blocks): (_, &[u16]) = match name {
-            "convnet1" => ([28, 28, 1], &[32]),
-            "convnet2" => ([28, 28, 1], &[32, 32]),
-            _ => return None,
-        };
-        for &channels in blocks {
-            layers.extend_from_slice(&block(channels)).ok()?;
-        }
-        layers.extend_from_slice(&head).ok()?;
-        Model::new(name, input, &layers)
     }
+}
+
+/// Two convolutions of 5x5 with max pooling, and two dense layers.
+fn le_net([first, second, units]: [u16; 3]) -> [Layer; 10] {
+    [
+        conv(first, 5, 1, 0),
+        MAX_POOL,
+        Layer::Relu,
+        conv(second, 5, 1, 0),
+        MAX_POOL,
+        Layer::Relu,
+        Layer::Flatten,
+        dense(units),
+        Layer::Relu,
+        dense(10),
+    ]
 }

@@ -1,6 +1,7 @@
 //! A model made ready to run: its layers gathered in stages, every shape checked.
 //!
-//! A stage is one bilinear map, the pooling folded into it, and the activation after it. The divisor of
+//! A stage is one bilinear map, the average pooling folded into it, max pooling, and the activation after it: ReLU
+//! grows with its input, so max pooling trades places with a ReLU before it and leaves it fewer values. The divisor of
 //! average pooling joins the stage's weights: the master weights are kept divided by it, at their fine
 //! scale, so an average costs neither bits of range nor a step of its own, whatever the window.
 
@@ -9,7 +10,7 @@ use core::fmt::Write;
 use heapless::{String, Vec};
 
 use crate::{
-    kernel::{conv::Conv, dense::Dense, linear::Linear},
+    kernel::{conv::Conv, dense::Dense, linear::Linear, windows::Windows},
     model::{Layer, Model},
     polynomial::{MAX_DEGREE, Polynomial},
 };
@@ -43,6 +44,8 @@ pub struct Stage {
     pub pooled_input: Option<([usize; 3], usize)>,
     /// Product of the pool areas, by which the stage's weights are divided.
     pub divisor: u32,
+    /// Max pooling of what the map makes.
+    pub max_pool: Option<Windows>,
     /// What follows. The last stage has none.
     pub activation: Option<Activation>,
     /// Name of the map.
@@ -57,6 +60,14 @@ impl Stage {
         match self.pooled_input {
             Some((shape, _)) => shape.iter().product(),
             None => self.linear.input_len(),
+        }
+    }
+
+    /// Values that leave the stage, per sample: what its map makes, pooled.
+    pub fn leaving_len(&self) -> usize {
+        match self.max_pool {
+            Some(windows) => windows.output_len(),
+            None => self.linear.output_len(),
         }
     }
 
@@ -244,13 +255,14 @@ struct Builder {
     shape: [usize; 3],
     stages: Vec<Stage, MAX_STAGES>,
     pooled: Option<([usize; 3], usize)>,
-    counts: [usize; 4],
+    counts: [usize; 5],
 }
 
 const CONV: usize = 0;
 const DENSE: usize = 1;
 const RELU: usize = 2;
 const POLYNOMIAL: usize = 3;
+const MAX_POOL: usize = 4;
 
 impl Builder {
     fn new(model: &Model) -> Result<Self, ModelError> {
@@ -263,7 +275,7 @@ impl Builder {
             shape,
             stages: Vec::new(),
             pooled: None,
-            counts: [0; 4],
+            counts: [0; 5],
         })
     }
 
@@ -330,6 +342,10 @@ impl Builder {
                 self.shape = [1, 1, dense.outputs];
             }
             Layer::AvgPool { window } => self.pool(place, window.into())?,
+            Layer::MaxPool { window, stride } => {
+                let stride = if stride == 0 { window } else { stride };
+                self.max_pool(place, window.into(), stride.into())?;
+            }
             Layer::Relu => {
                 let number = self.number(RELU);
                 self.activate(place, Activation::Relu, number)?;
@@ -358,7 +374,12 @@ impl Builder {
         match stage.filter(|stage| open && stage.activation.is_none()) {
             Some(stage) => {
                 stage.activation = Some(activation);
-                stage.activation_name = name(place.kind, number);
+                if stage.max_pool.is_none() {
+                    stage.activation_name.clear();
+                } else {
+                    let _ = stage.activation_name.push('+');
+                }
+                let _ = stage.activation_name.push_str(&name(place.kind, number));
                 Ok(())
             }
             None => Err(ModelError::Misplaced(place, rule)),
@@ -375,7 +396,7 @@ impl Builder {
         }
         let rule = "two poolings in a row: use one with a larger window";
         let stage = self.stages.last_mut();
-        match stage.filter(|stage| stage.activation.is_none()) {
+        match stage.filter(|stage| stage.activation.is_none() && stage.max_pool.is_none()) {
             Some(stage) => match &mut stage.linear {
                 Linear::Conv(conv) if conv.pool == 1 => {
                     conv.pool = window;
@@ -388,6 +409,49 @@ impl Builder {
             None => return Err(ModelError::Misplaced(place, rule)),
         }
         self.shape = [height / window, width / window, channels];
+        Ok(())
+    }
+
+    fn max_pool(&mut self, place: Place, window: usize, stride: usize) -> Result<(), ModelError> {
+        let [height, width, channels] = self.shape;
+        if window == 0 {
+            return Err(ModelError::Zero(place));
+        }
+        if window > height || window > width {
+            return Err(ModelError::TooLarge(place, [height, width]));
+        }
+        if window == 1 {
+            return Err(ModelError::Misplaced(place, "a window of 1 pools nothing"));
+        }
+        let rule = "it must follow a conv layer or its relu, without other pooling";
+        let before = |stage: &&mut Stage| {
+            let conv = matches!(stage.linear, Linear::Conv(_));
+            let relu = matches!(stage.activation, None | Some(Activation::Relu));
+            conv && relu && stage.max_pool.is_none()
+        };
+        let open = self.pooled.is_none();
+        let number = self.counts[MAX_POOL] + 1;
+        let Some(stage) = self.stages.last_mut().filter(before).filter(|_| open) else {
+            return Err(ModelError::Misplaced(place, rule));
+        };
+        let windows = Windows {
+            height,
+            width,
+            channels,
+            window,
+            stride,
+        };
+        within(place, &[windows.places(), windows.output_len()])?;
+        stage.max_pool = Some(windows);
+        let mut both = name(place.kind, number);
+        if stage.activation.is_some() {
+            let _ = both.push('+');
+            let _ = both.push_str(&stage.activation_name);
+        }
+        stage.activation_name = both;
+        self.counts[MAX_POOL] = number;
+        let [rows, columns] = windows.output();
+        self.shape = [rows, columns, channels];
         Ok(())
     }
 
@@ -404,6 +468,7 @@ impl Builder {
             pooled_input,
             divisor: (window * window) as u32,
             unrolled: false,
+            max_pool: None,
             activation: None,
             name: stage_name,
             activation_name: name("widen", self.stages.len() + 1),

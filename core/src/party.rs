@@ -115,6 +115,8 @@ struct StageMemory<'a, R> {
     /// Shares of what enters the stage, then its opening as it is held.
     operand: &'a mut [R],
     sign: HiddenSign<'a, R>,
+    /// Of the max pooling's comparisons.
+    pool_sign: HiddenSign<'a, R>,
     /// What a polynomial keeps opened for its way back.
     kept: &'a mut [Public<u64>],
 }
@@ -162,8 +164,9 @@ impl<'a, R: Ring> Party<'a, R> {
         }
         let mut arena = Arena::new(memory, plan.arena_words::<R>(role))?;
         let mut stages = Vec::new();
-        for stage in &network.stages {
-            let lengths = StageLengths::new(session, gates, stage, rows, role);
+        for index in 0..network.stages.len() {
+            let lengths =
+                StageLengths::new::<R>(session, gates, &network.stages, index, rows, role);
             let _ = stages.push(StageMemory {
                 weights: arena.take(lengths.weights),
                 fine: arena.take(lengths.fine),
@@ -173,6 +176,10 @@ impl<'a, R: Ring> Party<'a, R> {
                 sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
                     shares: Share::wrap_slice_mut(arena.take(lengths.hide)),
+                },
+                pool_sign: HiddenSign {
+                    opened: Public::wrap_slice_mut(arena.take(lengths.pool_sign)),
+                    shares: Share::wrap_slice_mut(arena.take(lengths.pool_hide)),
                 },
                 kept: Public::wrap_slice_mut(arena.take(lengths.kept)),
             });
@@ -363,6 +370,7 @@ impl<R: Ring> Drop for Party<'_, R> {
             memory.velocity.zeroize();
             memory.operand.zeroize();
             memory.sign.shares.zeroize();
+            memory.pool_sign.shares.zeroize();
         }
         self.front.zeroize();
         self.back.zeroize();

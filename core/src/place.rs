@@ -2,8 +2,8 @@
 //! position serves two values.
 
 use crate::{
-    gate::{At, bilinear::Span, softmax, tensor::RowMask},
-    network::Network,
+    gate::{At, bilinear::Span, maxpool::MAX_LEVELS, softmax, tensor::RowMask},
+    network::{MAX_STAGES, Network},
     prg::Address,
     session::Session,
 };
@@ -17,6 +17,8 @@ const SOFTMAX: u32 = 16;
 /// The first stage's gates; each stage has [`STRIDE`] of them.
 const STAGES: u32 = 32;
 const STRIDE: u32 = 16;
+/// The first stage's max pooling: for each stage, each way as many gates as there are levels.
+const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
@@ -157,6 +159,15 @@ pub(crate) fn at(iteration: u32, stage: usize, which: Use, row: u32) -> At {
     At {
         iteration,
         gate: gate(stage, which),
+        row: row.into(),
+    }
+}
+
+/// Place of the first level of a stage's max pooling, on the way forward or back.
+pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -> At {
+    At {
+        iteration,
+        gate: MAX_POOLS + MAX_LEVELS * (2 * stage as u32 + u32::from(backward)),
         row: row.into(),
     }
 }

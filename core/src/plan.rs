@@ -238,7 +238,7 @@ impl<'a> Plan<'a> {
         rows: usize,
         visit: &mut impl FnMut(GateCost),
     ) {
-        let out = stage.linear.output_len();
+        let out = stage.leaving_len();
         let mut activation = |gate, backward, cost| {
             visit(GateCost {
                 line: activation_line(index),
@@ -252,6 +252,11 @@ impl<'a> Plan<'a> {
             return;
         }
         let drop = self.session.gradient_drop(self.network, index);
+        if let Some(windows) = stage.max_pool {
+            let pool = self.gates.max_pool::<R>(windows, drop);
+            activation("max pool", false, pool.forward_cost(rows));
+            activation("max pool", true, pool.backward_cost(rows));
+        }
         match stage.activation {
             Some(Activation::Relu) => {
                 activation("relu", false, self.gates.relu::<R>().cost(rows, out));
@@ -311,10 +316,10 @@ impl<'a> Plan<'a> {
     pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
         let rows = self.session.micro_batch as usize;
         let stages = &self.network.stages;
-        let stage_words = |stage: &Stage| {
-            StageLengths::new(self.session, self.gates, stage, rows, role).words::<R>()
+        let stage_words = |index| {
+            StageLengths::new::<R>(self.session, self.gates, stages, index, rows, role).words::<R>()
         };
-        stages.iter().map(stage_words).sum::<usize>()
+        (0..stages.len()).map(stage_words).sum::<usize>()
             + Lengths::new::<R>(self.gates, self.network, rows, role).words::<R>()
     }
 

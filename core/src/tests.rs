@@ -198,6 +198,14 @@ const CONV: Layer = Layer::Conv2d {
     padding: 1,
 };
 const POOL: Layer = Layer::AvgPool { window: 2 };
+const MAX_POOL: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 0,
+};
+const OVERLAPPING: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 1,
+};
 const HEAD: Layer = Layer::Dense { units: 4 };
 
 /// Networks that between them use every kind of stage.
@@ -234,6 +242,19 @@ fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
             ],
         ),
         ([3, 3, 1], vec![Layer::Flatten, HEAD]),
+        (
+            [8, 7, 1],
+            vec![
+                CONV,
+                MAX_POOL,
+                Layer::Relu,
+                CONV,
+                OVERLAPPING,
+                Layer::Relu,
+                Layer::Flatten,
+                HEAD,
+            ],
+        ),
     ]
 }
 

@@ -152,9 +152,16 @@ impl Activation {
         }
     }
 
-    /// The same model with this polynomial where ReLU stood.
+    /// The same model with this polynomial where ReLU stood. Max pooling cannot be had without comparing.
     pub fn replace_relu(&self, model: &Model) -> Result<Model, Failure> {
         let polynomial = self.polynomial()?;
+        let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
+        if model.layers.iter().any(compares) {
+            return Err(Failure::new(
+                "polynomials do not compare, as max pooling does",
+                "give a model with avg_pool, or leave out --protocol spdz",
+            ));
+        }
         let mut model = model.clone();
         for layer in &mut model.layers {
             if *layer == Layer::Relu {

@@ -116,7 +116,7 @@ impl From<RoleName> for Role {
 /// What the roles of a run must agree on.
 #[derive(Clone, Debug, Args)]
 pub struct SessionArgs {
-    /// Model: convnet1, convnet2, digits8, or a JSON file. Chosen by the data's shape when left out.
+    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
@@ -439,7 +439,7 @@ pub struct PlanArgs {
 /// Options of `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// Model: convnet1, convnet2, digits8, or a JSON file.
+    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file.
     #[arg(long, value_name = "NAME|FILE", default_value = "convnet2")]
     pub model: String,
     /// Images in a batch.

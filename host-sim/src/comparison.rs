@@ -53,7 +53,7 @@ pub fn lines<R: Ring>(session: &Session, first: bool) -> Result<Vec<Line>, Failu
 }
 
 /// Values that the published protocol opens at each layer of the same network, forward and backward;
-/// none if its polynomials do not fit.
+/// none if its polynomials do not fit, or the network has layers that it lacks.
 pub fn published_values(session: &Session) -> Option<Vec<[u64; 2]>> {
     let published = with_polynomials(session, Triples::Seed, &Activation::default()).ok()?;
     let lines = lines::<u64>(&published, true).ok()?;

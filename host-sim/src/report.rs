@@ -139,7 +139,7 @@ pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) 
     }
     let mut table = format!(
         "sent by a party in an iteration (mean of both over {iterations}), beside the published protocol (see the README)\n\
-         {:<14}{:>12}{:>12}{:>16}{:>16}\n",
+         {:<16}{:>12}{:>12}{:>16}{:>16}\n",
         "", "forward", "backward", "published fwd", "published bwd"
     );
     let mut row = |name: &str, own: [u64; 2], other: [u64; 2]| {
@@ -152,7 +152,7 @@ pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) 
             }
         });
         table += &format!(
-            "{name:<14}{forward:>12}{backward:>12}{other_forward:>16}{other_backward:>16}\n"
+            "{name:<16}{forward:>12}{backward:>12}{other_forward:>16}{other_backward:>16}\n"
         );
     };
     let mut total = [[0; 2]; 2];

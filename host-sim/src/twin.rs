@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
 use ringlet_core::{
     fixed::Format,
-    kernel::pool,
+    kernel::{pool, windows::Windows},
     network::{Activation, Network, Stage},
     polynomial::COEFFICIENT_FRACTION,
     scalar::Scalar,
@@ -80,8 +80,10 @@ impl<T: Real> Parameters<T> {
 struct Trace<T> {
     /// What enters each stage's map, pooled.
     inputs: Vec<Vec<T>>,
-    /// What leaves each stage's map.
+    /// What leaves each stage's map, or its max pooling.
     outputs: Vec<Vec<T>>,
+    /// Where in the map's output each maximum stood, for stages with max pooling.
+    winners: Vec<Vec<usize>>,
 }
 
 /// A network in floats with its velocities.
@@ -133,6 +135,7 @@ impl<'a, T: Real> Twin<'a, T> {
         let mut trace = Trace {
             inputs: Vec::new(),
             outputs: Vec::new(),
+            winners: Vec::new(),
         };
         for (index, stage) in self.network.stages.iter().enumerate() {
             if let Some((shape, window)) = stage.pooled_input {
@@ -155,6 +158,12 @@ impl<'a, T: Real> Twin<'a, T> {
             let w = self.operand(index);
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
             trace.inputs.push(x);
+            let mut winners = Vec::new();
+            if let Some(windows) = stage.max_pool {
+                winners = largest(windows, &y);
+                y = winners.iter().map(|&place| y[place]).collect();
+            }
+            trace.winners.push(winners);
             x = y.iter().map(|&y| activate(stage, y)).collect();
             trace.outputs.push(y);
         }
@@ -202,6 +211,13 @@ impl<'a, T: Real> Twin<'a, T> {
             let linear = &stage.linear;
             for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
                 *g = activate_back(stage, y, *g);
+            }
+            if stage.max_pool.is_some() {
+                let pooled = gradient;
+                gradient = vec![T::default(); rows * linear.output_len()];
+                for (&winner, g) in trace.winners[index].iter().zip(pooled) {
+                    gradient[winner] += g;
+                }
             }
             let mut scratch = vec![T::default(); linear.scratch_len()];
             let mut dw = vec![T::default(); linear.weight_len()];
@@ -284,6 +300,25 @@ pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
 
 fn divisor<T: Real>(stage: &Stage) -> T {
     T::from_f64(stage.divisor.into())
+}
+
+/// Where the largest value of each window stands, image by image.
+fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
+    let (len, out) = (windows.input_len(), windows.output_len());
+    let places: Vec<usize> = (0..len).collect();
+    let mut planes = vec![0; windows.places() * out];
+    windows.gather(&places, &mut planes);
+    let mut winners = Vec::new();
+    for (row, image) in images.chunks_exact(len).enumerate() {
+        for window in 0..out {
+            let places = planes[window..].iter().step_by(out);
+            let winner = places
+                .copied()
+                .reduce(|a, b| if image[b] > image[a] { b } else { a });
+            winners.push(row * len + winner.unwrap_or(0));
+        }
+    }
+    winners
 }
 
 /// What follows a stage's map, of one value.

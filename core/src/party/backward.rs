@@ -47,6 +47,7 @@ impl<R: Ring> Party<'_, R> {
                 }
                 self.input_gradient(desk, micro, index, watch)?;
                 self.activate_back(desk, micro, index - 1)?;
+                self.max_pool_back(desk, micro, index - 1)?;
             }
         }
         Ok(())
@@ -245,7 +246,7 @@ impl<R: Ring> Party<'_, R> {
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
-        let shape = [micro.rows, stage.linear.output_len()];
+        let shape = [micro.rows, stage.leaving_len()];
         let iteration = micro.batch.iteration;
         let at = place::at(iteration, index, Use::ActivationBack, micro.first);
         desk.book(activation_line(index), true);
@@ -269,6 +270,30 @@ impl<R: Ring> Party<'_, R> {
                 widen.run(desk, at, shape[0], shape[1], gradient)?;
             }
         }
+        Ok(())
+    }
+
+    /// The way back through the max pooling of stage `index`, if it has it, in the front buffer.
+    #[inline(never)]
+    fn max_pool_back<P: Read + Write, D: Read + Write>(
+        &mut self,
+        desk: &mut Desk<P, D>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let Some(windows) = self.network.stages[index].max_pool else {
+            return Ok(());
+        };
+        desk.book(activation_line(index), true);
+        let drop = self.session.gradient_drop(self.network, index);
+        let iteration = micro.batch.iteration;
+        let [forward, at] =
+            [false, true].map(|back| place::max_pool(iteration, index, back, micro.first));
+        let gate = self.gates.max_pool::<R>(windows, drop);
+        let gradient = Share::wrap_slice_mut(&mut *self.front);
+        let sign = &mut self.stages[index].pool_sign;
+        let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+        gate.backward(desk, at, (forward, sign), micro.rows, gradient, scratch)?;
         Ok(())
     }
 }

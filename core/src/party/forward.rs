@@ -142,6 +142,7 @@ impl<R: Ring> Party<'_, R> {
             }
             self.map(desk, micro, index, watch)?;
             if index + 1 < stages {
+                self.max_pool(desk, micro, index)?;
                 self.activate(desk, micro, index, watch)?;
             }
         }
@@ -262,6 +263,28 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
+    /// Max pooling, if the stage has it, of narrow shares in place.
+    #[inline(never)]
+    fn max_pool<P: Read + Write, D: Read + Write>(
+        &mut self,
+        desk: &mut Desk<P, D>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let Some(windows) = self.network.stages[index].max_pool else {
+            return Ok(());
+        };
+        desk.book(activation_line(index), false);
+        let at = place::max_pool(micro.batch.iteration, index, false, micro.first);
+        let (before, after) = self.stages.split_at_mut(index + 1);
+        let values = Share::wrap_slice_mut(&mut *after[0].operand);
+        let sign = &mut before[index].pool_sign;
+        let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+        let gate = self.gates.max_pool::<R>(windows, 0);
+        gate.forward(desk, at, micro.rows, values, sign, scratch)?;
+        Ok(())
+    }
+
     /// The activation, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
     #[inline(never)]
     fn activate<P: Read + Write, D: Read + Write>(
@@ -272,7 +295,7 @@ impl<R: Ring> Party<'_, R> {
         watch: &mut impl Watch<R>,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
-        let shape = [micro.rows, stage.linear.output_len()];
+        let shape = [micro.rows, stage.leaving_len()];
         let at = place::at(micro.batch.iteration, index, Use::Activation, micro.first);
         desk.book(activation_line(index), false);
         let (before, after) = self.stages.split_at_mut(index + 1);

@@ -1,4 +1,4 @@
-//! Sessions that were accepted although they could not run.
+//! Sessions that were accepted although they could not run, and networks that are the same.
 
 use super::*;
 use crate::{model::Layer, plan::Plan};
@@ -95,4 +95,26 @@ fn lengths_are_counted_up_to_the_most_there_can_be() {
     let most = usize::try_from(words).unwrap_or(usize::MAX);
     assert_eq!(plan.opened_data_words(Role::P0), most);
     assert_eq!(plan.opened_data_words(Role::P1), 0);
+}
+
+#[test]
+fn max_pooling_trades_places_with_the_relu_before_it() {
+    let head = [Layer::Flatten, Layer::Dense { units: 10 }];
+    let pool = Layer::MaxPool {
+        window: 2,
+        stride: 0,
+    };
+    let stages = |middle: [Layer; 2]| {
+        let layers = [&[conv(4, 3)], &middle[..], &head[..]].concat();
+        let model = Model::new("pooled", [8, 8, 1], &layers).unwrap();
+        Network::new(&model).unwrap().stages
+    };
+    let (before, after) = (stages([pool, Layer::Relu]), stages([Layer::Relu, pool]));
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before.max_pool, after.max_pool);
+        assert_eq!(before.activation, after.activation);
+        assert_eq!(before.activation_name, after.activation_name);
+        assert_eq!(before.leaving_len(), after.leaving_len());
+    }
+    assert_eq!(before[0].leaving_len(), 4 * 4 * 4);
 }

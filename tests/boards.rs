@@ -339,6 +339,20 @@ fn a_board_that_crashes_says_so_when_it_is_there_again() {
 }
 
 #[test]
+fn a_board_without_polynomials_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (board, samples) = emulate("stm32f405", dir.path(), Some("16"));
+    let model = dir.path().join("model.safetensors");
+    let mut more = vec!["--batch", "4", "--save", text(&model)];
+    more.extend(["--protocol", "spdz", "--ring", "u32"]);
+    let [p1, mut dealer] = beside(&board.plug, samples, &more);
+    let line = complaint(p1);
+    assert!(line.contains("leaves polynomials out"), "{line}");
+    dealer.kill().expect("a process");
+    dealer.wait().expect("a process");
+}
+
+#[test]
 fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut board, samples) = emulate("riscv-virt", dir.path(), None);

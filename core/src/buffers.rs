@@ -60,7 +60,7 @@ impl StageLengths {
         let out = stage.leaving_len();
         let relu = stage.activation == Some(Activation::Relu);
         let kept = match stage.activation {
-            Some(Activation::Polynomial(polynomial)) => gates.polynomial(polynomial, 0).kept(),
+            Some(Activation::Polynomial(polynomial, _)) => gates.polynomial(polynomial, 0).kept(),
             _ => 0,
         };
         // What the stage before makes is pooled where it will enter.
@@ -127,7 +127,7 @@ impl Lengths {
             let bilinear = words(Bilinear(product).scratch_len(role, rows * rows_each), ring);
             let activation = match stage.activation {
                 Some(Activation::Relu) => words(gates.relu::<R>().scratch_len(rows, out), 1),
-                Some(Activation::Polynomial(polynomial)) => {
+                Some(Activation::Polynomial(polynomial, _)) => {
                     gates.polynomial(polynomial, 0).scratch_len(rows, out)
                 }
                 None => 0,

@@ -227,7 +227,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                     let relu = self.gates.relu::<R>();
                     relu.deal::<R, _>(supply, at, rows, len)?;
                 }
-                Some(Activation::Polynomial(polynomial)) => {
+                Some(Activation::Polynomial(polynomial, _)) => {
                     let drop = self.session.gradient_drop(self.network, index);
                     let gate = self.gates.polynomial(polynomial, drop);
                     gate.deal_forward(supply, at, rows, len)?;
@@ -303,7 +303,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 let select = self.gates.select(drop);
                 select.deal::<R, _>(supply, at, relu, rows, len)
             }
-            Some(Activation::Polynomial(polynomial)) => {
+            Some(Activation::Polynomial(polynomial, _)) => {
                 let gate = self.gates.polynomial(polynomial, drop);
                 gate.deal_backward(supply, at, forward, rows, len)
             }

@@ -23,13 +23,31 @@ pub use crate::gate::softmax::MAX_CLASSES;
 /// A line of a plan or report: a layer's name.
 pub type Name = String<24>;
 
+/// Whether this build has polynomials: without them it has no value, and the compiler leaves out what would
+/// evaluate them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polynomials {
+    /// It has.
+    #[cfg(feature = "polynomials")]
+    Present,
+}
+
+impl Polynomials {
+    const fn here() -> Option<Self> {
+        #[cfg(feature = "polynomials")]
+        return Some(Polynomials::Present);
+        #[cfg(not(feature = "polynomials"))]
+        return None;
+    }
+}
+
 /// What follows a stage's map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// max(x, 0).
     Relu,
-    /// A polynomial.
-    Polynomial(Polynomial),
+    /// A polynomial, where there are any.
+    Polynomial(Polynomial, Polynomials),
 }
 
 /// One bilinear map with what belongs to it.
@@ -141,6 +159,8 @@ pub enum ModelError {
     Unflattened(Place, [usize; 3]),
     /// A tensor of the layer has more values than the core numbers.
     TooManyValues(Place),
+    /// This build leaves out what polynomials need.
+    LeftOut(Place),
     /// The polynomial's degree or coefficients make no sense.
     Polynomial(Place),
     /// The layer may not stand here; says what must come before it.
@@ -190,6 +210,9 @@ impl core::fmt::Display for ModelError {
                 f,
                 "{place}: its degree must be 2 to {MAX_DEGREE}, with no coefficient past it and none above 2^11"
             ),
+            ModelError::LeftOut(place) => {
+                write!(f, "{place}: this program was built without polynomials")
+            }
             ModelError::Misplaced(place, rule) => write!(f, "{place}: {rule}"),
             ModelError::TooManyStages => write!(
                 f,
@@ -355,7 +378,8 @@ impl Builder {
                     return Err(ModelError::Polynomial(place));
                 }
                 let number = self.number(POLYNOMIAL);
-                self.activate(place, Activation::Polynomial(polynomial), number)?;
+                let present = Polynomials::here().ok_or(ModelError::LeftOut(place))?;
+                self.activate(place, Activation::Polynomial(polynomial, present), number)?;
             }
             Layer::Flatten => self.shape = [1, 1, self.shape.iter().product()],
         }

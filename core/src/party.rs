@@ -298,7 +298,7 @@ impl<'a, R: Ring> Party<'a, R> {
 }
 
 fn is_polynomial(stage: &Stage) -> bool {
-    matches!(stage.activation, Some(Activation::Polynomial(_)))
+    matches!(stage.activation, Some(Activation::Polynomial(..)))
 }
 
 /// The samples that are worked on at a time.

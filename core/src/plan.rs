@@ -262,7 +262,7 @@ impl<'a> Plan<'a> {
                 activation("relu", false, self.gates.relu::<R>().cost(rows, out));
                 activation("select", true, self.gates.select(drop).cost(rows, out));
             }
-            Some(Activation::Polynomial(polynomial)) => {
+            Some(Activation::Polynomial(polynomial, _)) => {
                 let gate = self.gates.polynomial(polynomial, drop);
                 activation("polynomial", false, gate.forward_cost(rows, out));
                 activation("polynomial", true, gate.backward_cost(rows, out));
@@ -280,7 +280,7 @@ impl<'a> Plan<'a> {
     pub fn polynomial_ranges(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         let stages = self.network.stages.iter().enumerate();
         stages.filter_map(|(index, stage)| match stage.activation {
-            Some(Activation::Polynomial(polynomial)) => {
+            Some(Activation::Polynomial(polynomial, _)) => {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
                 let range = gate.from - 2 - self.session.format.fraction;

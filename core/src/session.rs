@@ -251,7 +251,7 @@ impl Session {
             return Err(SessionError::Gradients);
         }
         for (index, stage) in network.stages.iter().enumerate() {
-            if let Some(Activation::Polynomial(polynomial)) = stage.activation {
+            if let Some(Activation::Polynomial(polynomial, _)) = stage.activation {
                 let drop = self.gradient_drop(network, index);
                 if !PolynomialGate::new(polynomial, self.format, self.triples, drop).fits() {
                     return Err(SessionError::Polynomial(stage.activation_name.clone()));

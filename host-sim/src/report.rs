@@ -171,7 +171,7 @@ pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) 
         let exact = network
             .stages
             .iter()
-            .all(|stage| !matches!(stage.activation, Some(Activation::Polynomial(_))));
+            .all(|stage| !matches!(stage.activation, Some(Activation::Polynomial(..))));
         table += &format!(
             "{} where the published protocol sends {}: {:.1} times less, with {}no logit revealed\n",
             bytes(own),

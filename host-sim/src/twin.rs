@@ -326,7 +326,7 @@ fn activate<T: Real>(stage: &Stage, y: T) -> T {
     match stage.activation {
         None => y,
         Some(Activation::Relu) => positive(y, y),
-        Some(Activation::Polynomial(polynomial)) => evaluate(polynomial.terms(), y),
+        Some(Activation::Polynomial(polynomial, _)) => evaluate(polynomial.terms(), y),
     }
 }
 
@@ -335,7 +335,7 @@ fn activate_back<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
     match stage.activation {
         None => gradient,
         Some(Activation::Relu) => positive(y, gradient),
-        Some(Activation::Polynomial(polynomial)) => {
+        Some(Activation::Polynomial(polynomial, _)) => {
             evaluate(polynomial.derivative().terms(), y) * gradient
         }
     }

@@ -211,9 +211,18 @@ impl Lift {
         deal(cx, carry_wire, first, self.high(), &mut top[..masks.len()])
     }
 
-    /// 2^(from-2): what is added so that a value under the range contract is non-negative.
+    /// What is added so that a value under the range contract is non-negative: 2^(from-2). Where nothing is
+    /// lifted there is no carry to be told from the top bit, and 2^(from-1) makes any value so.
     pub(crate) fn offset<W: Word>(self) -> W {
-        W::ONE.left(self.from - 2)
+        W::ONE.left(self.offset_bit())
+    }
+
+    /// The bit that the offset sets, which is then clear in negative values alone.
+    pub(crate) fn offset_bit(self) -> u32 {
+        match self.to > self.from {
+            true => self.from - 2,
+            false => self.from - 1,
+        }
     }
 
     /// All ones when the opening has no top bit, and the mask's carry therefore counts; else zero.

@@ -24,12 +24,10 @@ use super::{
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relu {
-    /// Ring of the input; |x| < 2^(from-2).
+    /// Ring of the input; |x| < 2^(from-2), unless the output is in the same ring.
     pub from: u32,
     /// Ring of the output.
     pub to: u32,
-    /// Bits below the sign, which are compared: one or two of the input's have no part in its magnitude.
-    compared: u32,
     /// Ring of the shares of the bit that hides the sign.
     hide: u32,
     chunks: Chunks,
@@ -108,31 +106,30 @@ impl Relu {
 
     /// As [`Relu::new`], with chunks of at most `most` bits.
     pub fn with_chunks(from: u32, to: u32, most: u32) -> Self {
-        Relu::over(from, to, from - 2, to, most)
+        Relu::over(from, to, to, most)
     }
 
-    /// The positive part of a difference of two values under the range contract: of any x in Z_2^from, which is also
-    /// the output's ring. The sign stays hidden by bits that are shared in Z_2^hide.
+    /// The positive part of any x in Z_2^from, a difference of two values under the range contract, in the same ring.
+    /// The sign stays hidden by bits that are shared in Z_2^hide.
     pub fn of_differences<R: Ring>(from: u32, hide: u32) -> Self {
-        Relu::over(from, from, from - 1, hide, R::CHUNK)
+        Relu::over(from, from, hide, R::CHUNK)
     }
 
-    fn over(from: u32, to: u32, compared: u32, hide: u32, most: u32) -> Self {
-        let chunks = Chunks::new(compared, most);
+    fn over(from: u32, to: u32, hide: u32, most: u32) -> Self {
+        let mask = Lift { from, to };
+        let chunks = Chunks::new(mask.offset_bit(), most);
         debug_assert!(chunks.count <= MAX_CHUNKS);
         Relu {
             from,
             to,
-            compared,
             hide,
             chunks,
         }
     }
 
-    /// What is added to an opening so that its bit number `compared` is clear, before the mask, for negative
-    /// values alone: openings have 2^(from-2) on them already.
-    fn offset<W: Word>(self) -> W {
-        W::ONE.left(self.compared).minus(W::ONE.left(self.from - 2))
+    /// Bits below the sign, which are compared.
+    fn compared(self) -> u32 {
+        self.mask().offset_bit()
     }
 
     pub(super) fn mask(self) -> Lift {
@@ -203,7 +200,7 @@ impl Relu {
                 let bits = (1 << width) - 1;
                 deal_bits(cx, wire, group.stream, bits, &mut table[..group.lanes])?;
             }
-            let sign = plane_of(a, |a| a.right(self.compared));
+            let sign = plane_of(a, |a| a.right(self.compared()));
             deal_plane(cx, at.wire(SIGN), group.stream, group.lanes, sign)?;
         }
         for group in groups(at, rows, len) {
@@ -308,8 +305,7 @@ impl Relu {
             let (less, equal) = self.look_up(cx, at, group.stream, &e[group.range()])?;
             let mut sign = dealt_plane(cx, at.wire(SIGN), group.stream, group.lanes)?;
             if role == Role::P0 {
-                let e = &e[group.range()];
-                sign ^= plane_of(e, |e| e.plus(self.offset()).right(self.compared));
+                sign ^= plane_of(&e[group.range()], |e| e.right(self.compared()));
             }
             let highest = self.chunks.count as usize - 1;
             let size = group.plane_bytes();
@@ -389,7 +385,6 @@ impl Relu {
             Role::P0 => W::ONE,
             Role::P1 => W::ZERO,
         };
-        let offset: W = self.offset();
         for chunk in 0..self.chunks.count {
             let (shift, width) = (self.chunks.shift(chunk), self.chunks.width(chunk));
             let mut table = [W::ZERO; LANES];
@@ -401,7 +396,7 @@ impl Relu {
             for (half, (e, table)) in e.chunks(32).zip(table.chunks(32)).enumerate() {
                 let (mut less_plane, mut equal_plane) = (0u32, 0u32);
                 for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
-                    let digit = e.plus(offset).right(shift).low(width).to_u64() as u32;
+                    let digit = e.right(shift).low(width).to_u64() as u32;
                     let read = table.left(1).plus(floor).right(digit).to_u64() as u32;
                     let (below, at) = (read & 1, read >> 1 & 1);
                     less_plane |= at << lane;
@@ -559,6 +554,12 @@ pub(super) fn select_group<W: Word, O: Online>(
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,
     };
+    // The rest is x until y is known.
+    for (lane, (rest, e)) in rest.iter_mut().zip(&*e).enumerate() {
+        let carry = lift.counts(*e).and(lifted.carry[lane]);
+        let public = e.minus(lift.offset()).and(holds_public);
+        *rest = public.minus(lifted.mask[lane]).plus(carry);
+    }
     let HiddenPlane { mut m, r } = bit;
     for (lane, e) in e.iter_mut().enumerate() {
         let counts: W = lift.counts(*e);
@@ -577,9 +578,9 @@ pub(super) fn select_group<W: Word, O: Online>(
         m >>= 1;
         let y = rx.xor(set).minus(set).plus(x.and(set));
         *e = y.low(lift.to);
-        if let Some(rest) = rest.get_mut(lane) {
-            *rest = x.minus(y).low(lift.to);
-        }
+    }
+    for (rest, &y) in rest.iter_mut().zip(&*e) {
+        *rest = rest.minus(y).low(lift.to);
     }
     Ok(())
 }

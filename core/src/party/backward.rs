@@ -260,7 +260,7 @@ impl<R: Ring> Party<'_, R> {
                 let select = self.gates.select(drop);
                 select.run(desk, at, relu, shape, gradient, &mut [])?;
             }
-            Some(Activation::Polynomial(polynomial)) => {
+            Some(Activation::Polynomial(polynomial, _)) => {
                 let gate = self.gates.polynomial(polynomial, drop);
                 let kept = &mut *self.stages[index].kept;
                 gate.backward(desk, [at, forward], shape, gradient, kept, self.scratch)?;

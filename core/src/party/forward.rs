@@ -308,7 +308,7 @@ impl<R: Ring> Party<'_, R> {
                 let relu = self.gates.relu::<R>();
                 relu.run(desk, at, shape, values, sign, scratch)?;
             }
-            Some(Activation::Polynomial(polynomial)) => {
+            Some(Activation::Polynomial(polynomial, _)) => {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
                 watch.narrow(activation_line(index), false, gate.from, values);

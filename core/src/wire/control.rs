@@ -121,12 +121,17 @@ pub enum Status {
         /// What there is.
         given: u32,
     },
+    /// The session has polynomials, which the device's firmware leaves out.
+    Polynomials,
 }
 
 impl core::fmt::Display for Status {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Status::Ready => f.write_str("the device is ready"),
+            Status::Polynomials => {
+                f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
+            }
             Status::Unsound => f.write_str("the device finds that the session cannot run"),
             Status::Memory { needed, given } => write!(
                 f,

@@ -15,7 +15,7 @@ use ringlet_core::{
     hello::{Hello, HelloError, receive_sealed_key},
     link::{Link, Remote},
     message::MessageError,
-    network::{Activation, Network, Stage},
+    network::{Activation, ModelError, Network, Stage},
     pairing::{dealer_key, session_secret},
     party::{Party, RunError, Unwatched},
     plan::Plan,
@@ -236,7 +236,10 @@ fn examine<'n, 'a>(
     if session.format.ring != Ring::BITS {
         return Err(Status::Ring(Ring::BITS));
     }
-    let network = network.as_ref().map_err(|_| Status::Unsound)?;
+    let network = network.as_ref().map_err(|error| match error {
+        SessionError::Model(ModelError::LeftOut(_)) => Status::Polynomials,
+        _ => Status::Unsound,
+    })?;
     let plan = Plan::new(session, network);
     let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
     // A session may well ask for more than this device can address.
@@ -252,7 +255,7 @@ fn examine<'n, 'a>(
             given: clamp(given),
         });
     }
-    let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(_)));
+    let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
     if let Some(stack) = device.stack
         && stack.size() < POLYNOMIAL_STACK
         && network.stages.iter().any(polynomial)

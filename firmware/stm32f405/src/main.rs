@@ -30,8 +30,8 @@ use ringlet_device::{Device, PATIENCE, crash, serve, stack::Stack};
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
 /// 32 bytes of this device's own randomness, programmed apart from the firmware: sector 11.
 const SECRET: *const [u8; Key::LEN] = 0x080E_0000 as *const [u8; Key::LEN];
-/// 64-bit words of the arena: 60 KB of the 128 KB, so that all of RAM that is used stays below 96 KB.
-const ARENA: usize = 7_680;
+/// 64-bit words of the arena: 59.5 KB of the 128 KB, so that all of RAM that is used stays below 96 KB.
+const ARENA: usize = 7_616;
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
 

@@ -36,6 +36,7 @@ pub mod polynomial;
 pub mod prg;
 pub mod ring;
 pub mod scalar;
+pub mod securenn;
 pub mod session;
 pub mod sharing;
 pub mod store;

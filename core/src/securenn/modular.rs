@@ -1,0 +1,145 @@
+//! The rings of shares, and the field Z_67 of comparisons. Nothing branches on values.
+
+/// Z_(2^bits) or Z_(2^bits - 1), of `bits` from 2 to 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modulus {
+    /// 2^bits.
+    Even(u32),
+    /// 2^bits - 1.
+    Odd(u32),
+}
+
+impl Modulus {
+    /// Bits of an element.
+    pub fn bits(self) -> u32 {
+        match self {
+            Modulus::Even(bits) | Modulus::Odd(bits) => bits,
+        }
+    }
+
+    /// 2^bits - 1.
+    fn top(self) -> u64 {
+        u64::MAX >> (64 - self.bits())
+    }
+
+    /// a + b.
+    pub fn plus(self, a: u64, b: u64) -> u64 {
+        self.reduce(u128::from(a) + u128::from(b))
+    }
+
+    /// a - b.
+    pub fn minus(self, a: u64, b: u64) -> u64 {
+        match self {
+            Modulus::Even(_) => a.wrapping_sub(b) & self.top(),
+            Modulus::Odd(_) => self.plus(a, self.top() - b),
+        }
+    }
+
+    /// -a where `flip` is 1, a where it is 0.
+    pub fn flip(self, a: u64, flip: u64) -> u64 {
+        let mask = flip.wrapping_neg();
+        (self.minus(0, a) & mask) | (a & !mask)
+    }
+
+    /// A number below twice 2^bits - 1 brought into the ring; 2^bits - 1 is 0 in the odd one.
+    fn reduce(self, sum: u128) -> u64 {
+        match self {
+            Modulus::Even(_) => sum as u64 & self.top(),
+            Modulus::Odd(_) => {
+                let modulus = u128::from(self.top());
+                // All ones where the sum is below the modulus.
+                let below = (sum.wrapping_sub(modulus) >> 127).wrapping_neg();
+                sum.wrapping_sub(modulus & !below) as u64
+            }
+        }
+    }
+
+    /// The element that a word of the even ring of as many bits stands for.
+    pub fn take(self, word: u64) -> u64 {
+        self.reduce(word.into())
+    }
+
+    /// A uniform element from a uniform word, but for 2^-64.
+    pub fn uniform(self, word: u64) -> u64 {
+        match self {
+            Modulus::Even(_) => word & self.top(),
+            Modulus::Odd(_) => ((u128::from(word) * u128::from(self.top())) >> 64) as u64,
+        }
+    }
+}
+
+/// The field of comparisons: the smallest prime above 64 + 2.
+pub const P: u32 = 67;
+
+/// Operations in Z_67, on elements below it.
+pub mod field {
+    use super::P;
+
+    /// A uniform element from a uniform word, but for 2^-57.
+    pub fn uniform(word: u64) -> u8 {
+        ((u128::from(word) * u128::from(P)) >> 64) as u8
+    }
+
+    /// A uniform element other than 0.
+    pub fn unit(word: u64) -> u8 {
+        1 + ((u128::from(word) * u128::from(P - 1)) >> 64) as u8
+    }
+
+    /// a + b.
+    pub fn plus(a: u8, b: u8) -> u8 {
+        ((u32::from(a) + u32::from(b)) % P) as u8
+    }
+
+    /// a - b.
+    pub fn minus(a: u8, b: u8) -> u8 {
+        ((u32::from(a) + P - u32::from(b)) % P) as u8
+    }
+
+    /// a b.
+    pub fn times(a: u8, b: u8) -> u8 {
+        (u32::from(a) * u32::from(b) % P) as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_what_they_say_at_every_small_width() {
+        for bits in 2..7 {
+            for (ring, modulus) in [
+                (Modulus::Even(bits), 1u64 << bits),
+                (Modulus::Odd(bits), (1 << bits) - 1),
+            ] {
+                for a in 0..modulus {
+                    for b in 0..modulus {
+                        assert_eq!(ring.plus(a, b), (a + b) % modulus);
+                        assert_eq!(ring.minus(a, b), (a + modulus - b) % modulus);
+                    }
+                    assert_eq!(
+                        [ring.flip(a, 0), ring.flip(a, 1)],
+                        [a, (modulus - a) % modulus]
+                    );
+                }
+                assert_eq!(ring.take((1 << bits) - 1), ((1 << bits) - 1) % modulus);
+                assert_eq!(ring.uniform(u64::MAX), modulus - 1);
+            }
+        }
+        let odd = Modulus::Odd(64);
+        assert_eq!(odd.plus(u64::MAX - 1, u64::MAX - 1), u64::MAX - 2);
+        assert_eq!(odd.minus(0, 1), u64::MAX - 1);
+        assert_eq!(odd.take(u64::MAX), 0);
+    }
+
+    #[test]
+    fn the_field_has_inverses() {
+        for a in 1..P as u8 {
+            let inverses = (1..P as u8).filter(|&b| field::times(a, b) == 1).count();
+            assert_eq!(inverses, 1);
+            assert_eq!(field::plus(field::minus(3, a), a), 3);
+        }
+        assert_eq!([field::uniform(0), field::uniform(u64::MAX)], [0, 66]);
+        assert_eq!([field::unit(0), field::unit(u64::MAX)], [1, 66]);
+    }
+}

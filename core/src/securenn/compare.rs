@@ -43,7 +43,7 @@ impl Compare {
         self.bits as usize
     }
 
-    /// hide xor [x > bound].
+    /// hide xor `[x > bound]`.
     pub fn ideal(self, x: u64, bound: Bound) -> u64 {
         let above = bound.below_all == 1 || x > bound.value;
         bound.hide ^ u64::from(above)

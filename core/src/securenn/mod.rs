@@ -11,10 +11,14 @@
 
 pub mod compare;
 pub mod convert;
+pub mod division;
+pub mod maxpool;
 pub mod modular;
 pub mod product;
 pub mod sign;
 
+#[cfg(test)]
+pub(crate) mod bench;
 #[cfg(test)]
 mod tests;
 

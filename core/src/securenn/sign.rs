@@ -15,7 +15,7 @@ use super::{
 
 /// The most significant bit of shares in the odd ring Z_(2^bits - 1), shared in the even one.
 ///
-/// There the most significant bit of a is the least significant one of 2 a, which is r_0 xor x_0 xor [x > r] for the
+/// There the most significant bit of a is the least significant one of 2 a, which is r_0 xor x_0 xor `[x > r]` for the
 /// opening r = 2 a + x under the assistant's x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopBit {

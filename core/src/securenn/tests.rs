@@ -2,191 +2,25 @@
 
 extern crate std;
 
-use std::{
-    sync::mpsc::{Receiver, Sender, channel},
-    thread, vec,
-    vec::Vec,
-};
+use std::{vec, vec::Vec};
 
 use super::{
+    bench::{run, with_scratch},
     compare::{Bound, Compare},
     convert::Convert,
+    division::{Division, Remainders},
+    maxpool::{MAX_PLACES, MaxPool, OneHot, Steps},
     modular::{P, field},
     product::Product,
     sign::{Derivative, Relu, TopBit},
     *,
 };
-use crate::{gate::bench::Values, prg::Key};
+use crate::gate::bench::Values;
 
 const AT: At = At {
     iteration: 2,
     gate: 16,
 };
-
-/// One end of a line between two roles, and the bytes that were sent and received over it.
-struct End {
-    to: Sender<Vec<u8>>,
-    from: Receiver<Vec<u8>>,
-    waiting: Vec<u8>,
-    sent: u64,
-    heard: Vec<u8>,
-}
-
-fn line() -> [End; 2] {
-    let (here, there) = (channel(), channel());
-    let end = |to, from| End {
-        to,
-        from,
-        waiting: Vec::new(),
-        sent: 0,
-        heard: Vec::new(),
-    };
-    [end(here.0, there.1), end(there.0, here.1)]
-}
-
-impl End {
-    fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.sent += bytes.len() as u64;
-        self.to.send(bytes.to_vec()).expect("the other role");
-        Ok(())
-    }
-
-    fn receive(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        while self.waiting.len() < bytes.len() {
-            self.waiting
-                .extend(self.from.recv().expect("the other role"));
-        }
-        let rest = self.waiting.split_off(bytes.len());
-        bytes.copy_from_slice(&self.waiting);
-        self.heard.append(&mut self.waiting);
-        self.waiting = rest;
-        Ok(())
-    }
-}
-
-struct Party {
-    role: Role,
-    pair: Prg,
-    shared: Prg,
-    peer: End,
-    helper: End,
-}
-
-impl Computing for Party {
-    fn role(&self) -> Role {
-        self.role
-    }
-
-    fn pair(&self) -> &Prg {
-        &self.pair
-    }
-
-    fn assistant(&self) -> &Prg {
-        &self.shared
-    }
-
-    fn exchange(&mut self, own: &[u8], other: &mut [u8]) -> Result<(), LinkError> {
-        self.peer.send(own)?;
-        self.peer.receive(other)
-    }
-
-    fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.helper.send(bytes)
-    }
-
-    fn hear_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        self.helper.receive(bytes)
-    }
-}
-
-struct Assistant {
-    own: Prg,
-    shared: [Prg; 2],
-    parties: [End; 2],
-}
-
-impl Assisting for Assistant {
-    fn own(&self) -> &Prg {
-        &self.own
-    }
-
-    fn prg(&self, role: Role) -> &Prg {
-        &self.shared[role.index()]
-    }
-
-    fn tell(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError> {
-        self.parties[role.index()].send(bytes)
-    }
-
-    fn hear(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError> {
-        self.parties[role.index()].receive(bytes)
-    }
-}
-
-/// Memory of a role, for `len` elements of `bits` bits.
-fn with_scratch<O>(len: usize, bits: u32, run: impl FnOnce(&mut Scratch<'_>) -> O) -> O {
-    let mut field = vec![0; len * bits as usize];
-    let mut words: [Vec<u64>; 6] = core::array::from_fn(|_| vec![0; len]);
-    run(&mut Scratch {
-        bits: &mut field,
-        words: words.each_mut().map(|words| &mut words[..]),
-    })
-}
-
-/// What a run of all three roles leaves: what both parties made, what the assistant made, the bytes that all have
-/// sent, and what the assistant has heard from each party.
-struct Ran<O, A> {
-    made: [O; 2],
-    answer: A,
-    bytes: u64,
-    heard: [Vec<u8>; 2],
-}
-
-fn run<O: Send, A>(
-    seed: u64,
-    party: impl Fn(&mut Party) -> Result<O, LinkError> + Sync,
-    assist: impl FnOnce(&mut Assistant) -> Result<A, LinkError>,
-) -> Ran<O, A> {
-    let key = |number: u8| {
-        let mut bytes = [number; Key::LEN];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Prg::new(Key::new(bytes))
-    };
-    let [first, second] = line();
-    let [helper0, assistant0] = line();
-    let [helper1, assistant1] = line();
-    let party = &party;
-    thread::scope(|scope| {
-        let sides = [(Role::P0, first, helper0), (Role::P1, second, helper1)];
-        let parties = sides.map(|(role, peer, helper)| {
-            let mut cx = Party {
-                role,
-                pair: key(1),
-                shared: key(2 + role.index() as u8),
-                peer,
-                helper,
-            };
-            scope.spawn(move || {
-                let made = party(&mut cx).expect("links that hold");
-                (made, cx.peer.sent + cx.helper.sent)
-            })
-        });
-        let mut cx = Assistant {
-            own: key(9),
-            shared: [key(2), key(3)],
-            parties: [assistant0, assistant1],
-        };
-        let answer = assist(&mut cx).expect("links that hold");
-        let [first, second] = parties.map(|party| party.join().expect("a party"));
-        let bytes = first.1 + second.1 + cx.parties[0].sent + cx.parties[1].sent;
-        Ran {
-            made: [first.0, second.0],
-            answer,
-            bytes,
-            heard: cx.parties.map(|end| end.heard),
-        }
-    })
-}
 
 /// Every way to share every element of `values` in a ring.
 fn every_sharing(ring: Modulus, values: impl Iterator<Item = u64>) -> (Vec<u64>, [Vec<u64>; 2]) {
@@ -360,7 +194,7 @@ fn convert(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
     let ran = run(
         seed,
         |cx| {
-            let mut own = shares[cx.role.index()].clone();
+            let mut own = shares[cx.role().index()].clone();
             with_scratch(len, bits, |scratch| gate.run(cx, AT, &mut own, scratch))?;
             Ok(own)
         },
@@ -388,7 +222,7 @@ fn top_bit(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
     let ran = run(
         seed,
         |cx| {
-            let mut own = shares[cx.role.index()].clone();
+            let mut own = shares[cx.role().index()].clone();
             with_scratch(len, bits, |scratch| gate.run(cx, AT, &mut own, scratch))?;
             Ok(own)
         },
@@ -417,7 +251,7 @@ fn relu(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> [Vec<u64>; 2] {
     let ran = run(
         seed,
         |cx| {
-            let mut own = shares[cx.role.index()].clone();
+            let mut own = shares[cx.role().index()].clone();
             let mut derivative = vec![0; len];
             with_scratch(len, bits, |scratch| {
                 gate.run(cx, AT, &mut own, &mut derivative, scratch)
@@ -487,7 +321,161 @@ fn costs_are_the_published_ones() {
         (Derivative { bits }.cost(1), 8 * l * 8 + 19 * l, 8),
         (Product { bits }.cost(1), 5 * l, 2),
         (Relu { bits }.cost(1), 8 * l * 8 + 24 * l, 10),
+        (
+            MaxPool { bits, places: 4 }.cost(1),
+            3 * (8 * l * 8 + 29 * l),
+            3 * 9,
+        ),
+        (OneHot::new(bits, 4).expect("a gate").cost(1), 2 * 5 * l, 2),
     ] {
         assert_eq!((8 * cost.bytes, cost.rounds), (want, rounds));
     }
+}
+
+/// Shares of numbers in Z_2^bits, drawn at random.
+fn share(bits: u32, numbers: &[i64], seed: u64) -> [Vec<u64>; 2] {
+    let (ring, mut random) = (Modulus::Even(bits), Values::new(seed));
+    let first: Vec<u64> = numbers
+        .iter()
+        .map(|_| ring.uniform(random.word()))
+        .collect();
+    let pairs = numbers.iter().zip(&first);
+    let second = pairs.map(|(&number, &share)| ring.minus(ring.take(number as u64), share));
+    [first.clone(), second.collect()]
+}
+
+/// The largest of `places` planes of numbers, its place, and that place as bits.
+fn pool(bits: u32, places: usize, numbers: &[i64], seed: u64) {
+    let gate = MaxPool { bits, places };
+    let hot = OneHot::new(bits, places).expect("a power of two");
+    let len = numbers.len() / places;
+    let shares = share(bits, numbers, seed);
+    let after = At {
+        gate: 16 + GATES * places as u32,
+        ..AT
+    };
+    let ran = run(
+        seed,
+        |cx| {
+            let mut planes = shares[cx.role().index()].clone();
+            let [mut place, mut outcome, mut moved] = [(); 3].map(|()| vec![0; len]);
+            let mut steps = Steps {
+                outcome: &mut outcome,
+                place: &mut moved,
+            };
+            let mut row = vec![0; len * places];
+            with_scratch(len, bits, |scratch| {
+                gate.run(cx, AT, &mut planes, &mut place, &mut steps, scratch)?;
+                hot.run(cx, after, &place, &mut row, scratch)
+            })?;
+            planes.truncate(len);
+            Ok([planes, place, row])
+        },
+        |cx| {
+            let mut row = vec![0; len * places];
+            with_scratch(len, 0, |scratch| {
+                gate.assist(cx, AT, len, scratch)?;
+                hot.assist(cx, after, len, &mut row, scratch)
+            })
+        },
+    );
+    let ring = Modulus::Even(bits);
+    let [first, second] = ran.made;
+    let pairs: Vec<Vec<u64>> = first
+        .into_iter()
+        .zip(second)
+        .map(|(a, b)| join(ring, &[a, b]))
+        .collect();
+    let [maxima, where_, row] = &pairs[..] else {
+        panic!("three results");
+    };
+    for element in 0..len {
+        let all = (0..places).map(|place| numbers[place * len + element]);
+        let (place, largest) = all
+            .enumerate()
+            .max_by_key(|&(_, number)| number)
+            .expect("one");
+        assert_eq!(maxima[element], ring.take(largest as u64));
+        assert_eq!(where_[element], place as u64);
+        for bit in 0..places {
+            assert_eq!(row[bit * len + element], u64::from(bit == place));
+        }
+    }
+    assert_eq!(ran.bytes, gate.cost(len).bytes + hot.cost(len).bytes);
+}
+
+#[test]
+fn places_are_a_power_of_two() {
+    assert_eq!(OneHot::new(64, 9), None);
+    assert_eq!(OneHot::new(64, 128), None);
+    assert!(OneHot::new(64, MAX_PLACES).is_some());
+}
+
+#[test]
+fn the_largest_number_and_its_place() {
+    // Every pair whose difference is within the range; then four of them, and 64 bits.
+    let pairs: Vec<[i64; 2]> = (-8..8).flat_map(|p| (-8..8).map(move |q| [p, q])).collect();
+    let planes: Vec<i64> = [0, 1]
+        .iter()
+        .flat_map(|&i| pairs.iter().map(move |p| p[i]))
+        .collect();
+    for seed in 0..8 {
+        pool(6, 2, &planes, seed);
+    }
+    let mut random = Values::new(31);
+    let mut draw = |len: usize, shift: u32| -> Vec<i64> {
+        (0..len)
+            .map(|_| (random.word::<u64>() as i64) >> shift)
+            .collect()
+    };
+    pool(6, 4, &draw(4 * 300, 60), 1);
+    pool(64, 4, &draw(4 * 100, 3), 2);
+    pool(64, 16, &draw(16 * 5, 40), 3);
+}
+
+fn divide(bits: u32, fraction: u32, x: &[i64], y: &[i64], seed: u64) {
+    let gate = Division { bits, fraction };
+    let len = x.len();
+    let (xs, ys) = (share(bits, x, seed), share(bits, y, seed + 1));
+    let ran = run(
+        seed,
+        |cx| {
+            let own = cx.role().index();
+            let (mut x, mut y) = (xs[own].clone(), ys[own].clone());
+            let [mut rest, mut bit, mut part] = [(); 3].map(|()| vec![0; len]);
+            let mut memory = Remainders {
+                rest: &mut rest,
+                bit: &mut bit,
+                part: &mut part,
+            };
+            with_scratch(len, bits, |scratch| {
+                gate.run(cx, AT, &mut x, &mut y, &mut memory, scratch)
+            })?;
+            Ok(x)
+        },
+        |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
+    );
+    let quotients = join(Modulus::Even(bits), &ran.made);
+    for ((&quotient, &x), &y) in quotients.iter().zip(x).zip(y) {
+        assert_eq!(quotient, gate.ideal(x as u64, y as u64), "{x} / {y}");
+    }
+    assert_eq!(ran.bytes, gate.cost(len).bytes);
+}
+
+#[test]
+fn every_quotient_of_small_numbers_and_of_zeros() {
+    let pairs: Vec<[i64; 2]> = (0..8).flat_map(|y| (0..=y).map(move |x| [x, y])).collect();
+    let (x, y): (Vec<i64>, Vec<i64>) = pairs.iter().map(|p| (p[0], p[1])).unzip();
+    for seed in 0..30 {
+        divide(8, 2, &x, &y, seed);
+    }
+    let mut random = Values::new(8);
+    let y: Vec<i64> = (0..60)
+        .map(|i| (random.word::<u64>() >> (18 + i % 40)) as i64)
+        .collect();
+    let x: Vec<i64> = y
+        .iter()
+        .map(|&y| (random.word::<u64>() % (y as u64 + 1)) as i64)
+        .collect();
+    divide(64, 13, &x, &y, 4);
 }

@@ -5,12 +5,14 @@
 //! asks again when it has room; so a channel that is not being read holds up no other. Everything is
 //! driven from reading and writing: no interrupts, no threads, no heap.
 
-use core::cell::RefCell;
+mod channel;
 
-use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
+use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
 
 use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
+
+pub use channel::Channel;
 
 /// Channels of a port.
 pub const CHANNELS: usize = 3;
@@ -569,48 +571,6 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
         self.ended = self.session;
         Ok(())
-    }
-}
-
-/// One channel of a port.
-pub struct Channel<'a, T, C> {
-    port: &'a RefCell<Port<T, C>>,
-    number: usize,
-}
-
-impl<'a, T, C> Channel<'a, T, C> {
-    /// Channel `number` of a port, below [`CHANNELS`].
-    pub fn new(port: &'a RefCell<Port<T, C>>, number: usize) -> Self {
-        Channel {
-            port,
-            number: number.min(CHANNELS - 1),
-        }
-    }
-}
-
-impl<T, C> ErrorType for Channel<'_, T, C> {
-    type Error = PortError;
-}
-
-impl<T: Line, C: Clock> Read for Channel<'_, T, C> {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, PortError> {
-        let mut port = self.port.borrow_mut();
-        let outcome = port.read(self.number, bytes);
-        port.note(outcome)
-    }
-}
-
-impl<T: Line, C: Clock> Write for Channel<'_, T, C> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, PortError> {
-        let mut port = self.port.borrow_mut();
-        let outcome = port.write(self.number, bytes);
-        port.note(outcome)
-    }
-
-    fn flush(&mut self) -> Result<(), PortError> {
-        let mut port = self.port.borrow_mut();
-        let outcome = port.push_pending(self.number);
-        port.note(outcome)
     }
 }
 

@@ -1,5 +1,9 @@
 //! Ports on lines that hold few bytes and lose, repeat, damage and delay them.
 
+use core::cell::RefCell;
+
+use embedded_io::ErrorType;
+
 use super::*;
 use crate::{
     gate::bench::Values,

@@ -21,7 +21,9 @@ pub enum Remote {
     Peer,
     /// The dealer, seen from a party.
     Dealer,
-    /// A party, seen from the dealer.
+    /// The assistant, seen from a party.
+    Assistant,
+    /// A party, seen from the dealer or the assistant.
     Party(Role),
 }
 
@@ -30,6 +32,7 @@ impl core::fmt::Display for Remote {
         match self {
             Remote::Peer => f.write_str("the peer"),
             Remote::Dealer => f.write_str("the dealer"),
+            Remote::Assistant => f.write_str("the assistant"),
             Remote::Party(role) => write!(f, "party {role}"),
         }
     }

@@ -2,118 +2,54 @@
 
 extern crate std;
 
-use std::{
-    sync::mpsc::{Receiver, Sender, channel},
-    thread, vec,
-    vec::Vec,
-};
+use std::{convert::Infallible, thread, vec, vec::Vec};
 
-use super::{Assisting, Computing, Scratch};
+use embedded_io::{ErrorType, Read, Write};
+
+use super::{
+    Scratch,
+    desk::{AssistantDesk, PartyDesk},
+};
 use crate::{
     Role,
-    link::LinkError,
-    prg::{Key, Prg},
+    gate::bench::{End, duplex},
+    link::{Link, LinkError, Remote},
+    prg::Key,
 };
 
-/// One end of a line between two roles, and the bytes that were sent and received over it.
-struct End {
-    to: Sender<Vec<u8>>,
-    from: Receiver<Vec<u8>>,
-    waiting: Vec<u8>,
-    sent: u64,
-    heard: Vec<u8>,
-}
-
-fn line() -> [End; 2] {
-    let (here, there) = (channel(), channel());
-    let end = |to, from| End {
-        to,
-        from,
-        waiting: Vec::new(),
-        sent: 0,
-        heard: Vec::new(),
-    };
-    [end(here.0, there.1), end(there.0, here.1)]
-}
-
-impl End {
-    fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.sent += bytes.len() as u64;
-        self.to.send(bytes.to_vec()).expect("the other role");
-        Ok(())
-    }
-
-    fn receive(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        while self.waiting.len() < bytes.len() {
-            self.waiting
-                .extend(self.from.recv().expect("the other role"));
-        }
-        let rest = self.waiting.split_off(bytes.len());
-        bytes.copy_from_slice(&self.waiting);
-        self.heard.append(&mut self.waiting);
-        self.waiting = rest;
-        Ok(())
-    }
-}
+/// Bytes that a link holds each way, so that roles that wait for one another would be found.
+const CAPACITY: usize = 64;
 
 /// A computing party.
-pub struct Party {
-    role: Role,
-    pair: Prg,
-    shared: Prg,
-    peer: End,
-    helper: End,
-}
-
-impl Computing for Party {
-    fn role(&self) -> Role {
-        self.role
-    }
-
-    fn pair(&self) -> &Prg {
-        &self.pair
-    }
-
-    fn assistant(&self) -> &Prg {
-        &self.shared
-    }
-
-    fn exchange(&mut self, own: &[u8], other: &mut [u8]) -> Result<(), LinkError> {
-        self.peer.send(own)?;
-        self.peer.receive(other)
-    }
-
-    fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.helper.send(bytes)
-    }
-
-    fn hear_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        self.helper.receive(bytes)
-    }
-}
-
+pub type Party = PartyDesk<End, End>;
 /// The assistant.
-pub struct Assistant {
-    own: Prg,
-    shared: [Prg; 2],
-    parties: [End; 2],
+pub type Assistant = AssistantDesk<Heard, Heard>;
+
+/// The end of a link that keeps what it has received.
+pub struct Heard {
+    end: End,
+    bytes: Vec<u8>,
 }
 
-impl Assisting for Assistant {
-    fn own(&self) -> &Prg {
-        &self.own
+impl ErrorType for Heard {
+    type Error = Infallible;
+}
+
+impl Read for Heard {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        let count = self.end.read(bytes)?;
+        self.bytes.extend(&bytes[..count]);
+        Ok(count)
+    }
+}
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        self.end.write(bytes)
     }
 
-    fn prg(&self, role: Role) -> &Prg {
-        &self.shared[role.index()]
-    }
-
-    fn tell(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError> {
-        self.parties[role.index()].send(bytes)
-    }
-
-    fn hear(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError> {
-        self.parties[role.index()].receive(bytes)
+    fn flush(&mut self) -> Result<(), Infallible> {
+        self.end.flush()
     }
 }
 
@@ -145,40 +81,43 @@ pub fn run<O: Send, A>(
     let key = |number: u8| {
         let mut bytes = [number; Key::LEN];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Prg::new(Key::new(bytes))
+        Key::new(bytes)
     };
-    let [first, second] = line();
-    let [helper0, assistant0] = line();
-    let [helper1, assistant1] = line();
+    let [first, second] = duplex(CAPACITY);
+    let [helper0, assistant0] = duplex(CAPACITY);
+    let [helper1, assistant1] = duplex(CAPACITY);
     let party = &party;
     thread::scope(|scope| {
         let sides = [(Role::P0, first, helper0), (Role::P1, second, helper1)];
         let parties = sides.map(|(role, peer, helper)| {
-            let mut cx = Party {
-                role,
-                pair: key(1),
-                shared: key(2 + role.index() as u8),
-                peer,
-                helper,
-            };
+            let keys = [key(1), key(2 + role.index() as u8)];
+            let peer = Link::new(peer, Remote::Peer, 0);
+            let helper = Link::new(helper, Remote::Assistant, 0);
+            let mut cx = PartyDesk::new(role, keys, peer, helper);
             scope.spawn(move || {
                 let made = party(&mut cx).expect("links that hold");
-                (made, cx.peer.sent + cx.helper.sent)
+                cx.flush().expect("links that hold");
+                (made, cx.sent())
             })
         });
-        let mut cx = Assistant {
-            own: key(9),
-            shared: [key(2), key(3)],
-            parties: [assistant0, assistant1],
-        };
+        let [first, second] = [assistant0, assistant1].map(|end| Heard {
+            end,
+            bytes: Vec::new(),
+        });
+        let links = [(Role::P0, first), (Role::P1, second)];
+        let [first, second] = links.map(|(role, end)| Link::new(end, Remote::Party(role), 0));
+        let mut cx = AssistantDesk::new(key(9), [key(2), key(3)], first, second);
         let answer = assist(&mut cx).expect("links that hold");
-        let [first, second] = parties.map(|party| party.join().expect("a party"));
-        let bytes = first.1 + second.1 + cx.parties[0].sent + cx.parties[1].sent;
+        cx.flush().expect("links that hold");
+        let sent = cx.sent();
+        let parties = parties.map(|party| party.join().expect("a party"));
+        let bytes = sent + parties.iter().map(|(_, sent)| sent).sum::<u64>();
+        let (first, second) = cx.into_links();
         Ran {
-            made: [first.0, second.0],
+            made: parties.map(|(made, _)| made),
             answer,
             bytes,
-            heard: cx.parties.map(|end| end.heard),
+            heard: [first, second].map(|link| link.into_inner().bytes),
         }
     })
 }

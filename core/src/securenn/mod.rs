@@ -11,6 +11,7 @@
 
 pub mod compare;
 pub mod convert;
+pub mod desk;
 pub mod division;
 pub mod maxpool;
 pub mod modular;
@@ -38,8 +39,8 @@ pub trait Computing {
     fn pair(&self) -> &Prg;
     /// The streams shared with the assistant.
     fn assistant(&self) -> &Prg;
-    /// Sends `own` to the other computing party and receives as much.
-    fn exchange(&mut self, own: &[u8], other: &mut [u8]) -> Result<(), LinkError>;
+    /// Sends words below 2^bits to the other computing party, and receives as many in `other`.
+    fn exchange(&mut self, bits: u32, own: &[u64], other: &mut [u64]) -> Result<(), LinkError>;
     /// Sends bytes to the assistant.
     fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
     /// Receives bytes from the assistant.
@@ -108,6 +109,11 @@ impl core::ops::Add for Cost {
     }
 }
 
+/// Bytes of an exchange of `len` words of `bits` bits, both ways.
+fn exchange_len(bits: u32, len: usize) -> u64 {
+    2 * crate::cost::Cost::opening(len, bits).online_bytes
+}
+
 /// Bytes of an element of Z_2^bits or Z_(2^bits - 1) on the wire.
 const fn word_len(bits: u32) -> usize {
     bits.div_ceil(8) as usize
@@ -151,24 +157,6 @@ fn hear_words<C: Computing>(cx: &mut C, bits: u32, words: &mut [u64]) -> Result<
         decode(bits, bytes, words);
         Ok(())
     })
-}
-
-/// Exchanges words with the other computing party: `other` gets its words for `own`.
-fn exchange_words<C: Computing>(
-    cx: &mut C,
-    bits: u32,
-    own: &[u64],
-    other: &mut [u64],
-) -> Result<(), LinkError> {
-    let pairs = own.chunks(BLOCK).zip(other.chunks_mut(BLOCK));
-    for (own, other) in pairs {
-        let (mut sent, mut received) = ([0; 8 * BLOCK], [0; 8 * BLOCK]);
-        let sent = encode(bits, own, &mut sent);
-        let received = &mut received[..sent.len()];
-        cx.exchange(sent, received)?;
-        decode(bits, received, other);
-    }
-    Ok(())
 }
 
 /// What a role works in: for `len` elements of `bits` bits, `len` x `bits` field elements and `len` words in each of

@@ -4,7 +4,7 @@
 use crate::{Role, link::LinkError, prg::Prg};
 
 use super::{
-    Assisting, At, Computing, Cost, Scratch, draw, encode, exchange_words, hear_words,
+    Assisting, At, Computing, Cost, Scratch, draw, encode, exchange_len, hear_words,
     modular::Modulus, word_len,
 };
 
@@ -34,7 +34,7 @@ impl Product {
     /// Cost for `len` products, 5l bits each: the assistant's share of the triple to P1, and the exchange.
     pub fn cost(self, len: usize) -> Cost {
         Cost {
-            bytes: (5 * len * word_len(self.bits)) as u64,
+            bytes: (len * word_len(self.bits)) as u64 + 2 * exchange_len(self.bits, len),
             rounds: 2,
         }
     }
@@ -60,7 +60,7 @@ impl Product {
             f[place] = ring.minus(y[place], self.mask(cx.assistant(), at, RIGHT, place));
         }
         for masked in [&mut *e, &mut *f] {
-            exchange_words(cx, self.bits, masked, other)?;
+            cx.exchange(self.bits, masked, other)?;
             for (masked, &other) in masked.iter_mut().zip(other.iter()) {
                 *masked = ring.plus(*masked, other);
             }

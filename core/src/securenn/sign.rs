@@ -7,7 +7,7 @@ use super::{
     Assisting, At, Computing, Cost, Scratch,
     compare::{Bound, Compare},
     convert::Convert,
-    draw, exchange_words, hear_words,
+    draw, exchange_len, hear_words,
     modular::Modulus,
     product::Product,
     share_words, word_len,
@@ -52,7 +52,7 @@ impl TopBit {
     /// Cost for `len` elements, 4l elements of the field and 13l bits each.
     pub fn cost(self, len: usize) -> Cost {
         let words = Cost {
-            bytes: (8 * len * word_len(self.bits)) as u64,
+            bytes: (6 * len * word_len(self.bits)) as u64 + exchange_len(self.bits, len),
             // The assistant's shares, the exchange and the answer; the product's triple comes with the answer.
             rounds: 3 - 1,
         };
@@ -81,7 +81,7 @@ impl TopBit {
             for (opened, &share) in opened.iter_mut().zip(shares.iter()) {
                 *opened = odd.plus(odd.plus(share, share), *opened);
             }
-            exchange_words(cx, self.bits, opened, other)?;
+            cx.exchange(self.bits, opened, other)?;
             for (opened, &other) in opened.iter_mut().zip(other.iter()) {
                 *opened = odd.plus(*opened, odd.take(other));
             }

@@ -201,7 +201,7 @@ fn models_that_do_not_fit_are_refused_by_layer() {
         ),
         (
             format!("{{\"max_pool\":{{\"window\":2}}}},{conv},{head}"),
-            "must follow a conv layer or its relu",
+            "must follow a conv layer, pooled or not",
         ),
         ("\"swish\"".to_owned(), "not a model description"),
         (
@@ -333,4 +333,35 @@ fn output_that_goes_nowhere_is_an_error_and_no_panic() {
         err.starts_with("error: the output cannot be written"),
         "{err}"
     );
+}
+
+#[test]
+fn a_devices_secret_is_for_its_owner_and_never_written_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [secret, key] = ["secret", "key"].map(|name| dir.path().join(name));
+    let [secret_path, key_path] = [&secret, &key].map(|path| path.to_str().expect("UTF-8"));
+    let arguments = [
+        "data",
+        "secret",
+        "--out",
+        secret_path,
+        "--dealer-key",
+        key_path,
+    ];
+    success(&arguments);
+    let drawn = std::fs::read(&secret).expect("a secret");
+    assert_eq!(drawn.len(), 32);
+    assert_ne!(drawn, std::fs::read(&key).expect("a key"));
+    #[cfg(unix)]
+    for path in [&secret, &key] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path)
+            .expect("a file")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let line = failure(&arguments);
+    assert!(line.contains("exists already"), "{line}");
+    assert_eq!(drawn, std::fs::read(&secret).expect("a secret"));
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl core::fmt::Display for Parameter {
             Parameter::LearningRate => "learning rates",
             Parameter::Momentum => "momenta",
             Parameter::Order => "seeds of the samples' order",
-            Parameter::Receiver => "receivers of the model",
+            Parameter::Receiver => "receivers of the model (--reveal-to)",
             Parameter::Dealt => "dealt files",
         })
     }

@@ -447,7 +447,7 @@ impl Builder {
         if window == 1 {
             return Err(ModelError::Misplaced(place, "a window of 1 pools nothing"));
         }
-        let rule = "it must follow a conv layer or its relu, without other pooling";
+        let rule = "it must follow a conv layer, pooled or not, or its relu, and only once";
         let before = |stage: &&mut Stage| {
             let conv = matches!(stage.linear, Linear::Conv(_));
             let relu = matches!(stage.activation, None | Some(Activation::Relu));

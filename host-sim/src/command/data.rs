@@ -1,6 +1,6 @@
 //! `ringlet data`: samples as devices hold them, and their secrets.
 
-use std::path::Path;
+use std::{fs::OpenOptions, io::Write, path::Path};
 
 use ringlet_core::{
     pairing::dealer_key,
@@ -29,16 +29,44 @@ pub fn run(command: &DataCommand) -> Result<(), Failure> {
 /// Draws a device's secret.
 fn secret(args: &SecretArgs) -> Result<(), Failure> {
     for path in [&args.out, &args.dealer_key] {
-        check_writable(path)?;
+        check_new(path)?;
     }
     let root = Secrets::System.device_root()?;
-    write_whole(&args.out, root.reveal())?;
-    write_whole(&args.dealer_key, dealer_key(&root).reveal())?;
+    keep_key(&args.out, &root)?;
+    keep_key(&args.dealer_key, &dealer_key(&root))?;
     console::line(&format!(
         "{} is for the device alone, {} for its dealer alone",
         args.out.display(),
         args.dealer_key.display()
     ))
+}
+
+/// A secret that is written over is lost to the device that has it.
+fn check_new(path: &Path) -> Result<(), Failure> {
+    match path.try_exists() {
+        Ok(true) => Err(Failure::new(
+            format!("{} exists already", path.display()),
+            "name another file, or delete it if no device needs it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a key to a new file, which no other user may read.
+fn keep_key(path: &Path, key: &Key) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options
+        .open(path)
+        .and_then(|mut file| file.write_all(key.reveal()));
+    written.map_err(|error| {
+        Failure::new(
+            format!("{} cannot be written: {error}", path.display()),
+            "check the directory and the space left",
+        )
+    })
 }
 
 /// Reads a key that a device and its dealer share.
@@ -67,7 +95,7 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
     let Some(last) = last else {
         return Err(Failure::new(
             format!("there are {} images", all.len()),
-            "correct --first and --count",
+            "give a --first and a --count that stay within them",
         ));
     };
     let images = all.slice(args.first..last);

@@ -113,7 +113,14 @@ pub(super) fn engage(port: &DevicePort, hello: &Hello, nonce: u64) -> Result<(),
     assign(&mut control, hello, nonce)?;
     match hear(&mut control)? {
         Status::Ready => Ok(()),
-        refusal => Err(Failure::new(refusal.to_string(), "choose other options")),
+        refusal => {
+            let hint = match refusal {
+                Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
+                Status::Samples { .. } => "correct --samples, or program other samples",
+                _ => "choose other options",
+            };
+            Err(Failure::new(refusal.to_string(), hint))
+        }
     }
 }
 

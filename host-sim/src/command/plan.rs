@@ -87,7 +87,7 @@ fn device_table(session: &Session, network: &Network) -> String {
     };
     let session_takes = needed(session.micro_batch);
     let mut table = format!(
-        "{} with micro-batches of {} takes {} of a device that is p0; see also --micro-batch\n\n",
+        "{} with micro-batches of {} takes {} of a device that is p0\n\n",
         session.model.name,
         session.micro_batch,
         bytes(session_takes)
@@ -120,7 +120,7 @@ fn device_table(session: &Session, network: &Network) -> String {
         );
     }
     table
-        + "\nAll is static RAM and the stack that was used. Fits counts samples of a micro-batch.\n"
+        + "\nAll is static RAM and the stack that was used. Up to: samples of a --micro-batch that fit.\n"
 }
 
 /// How long each link of a device is busy with an iteration, the device's own time apart.

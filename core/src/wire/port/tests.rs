@@ -269,17 +269,14 @@ fn an_end_that_is_gone_is_told_in_time() {
     assert_eq!(port(one, impatient).start(3), Err(PortError::Silent));
 }
 
-#[test]
-fn an_end_that_was_reset_says_so() {
-    let [one, two] = line(1 << 16, NONE, 4);
-    let told = thread::scope(|scope| {
+/// What a host is told that does so much in a session which the device forgets as soon as it has begun.
+fn told_after_a_reset(seed: u64, host: impl FnOnce(&mut Port<End, Real>) -> Told + Send) -> Told {
+    let [one, two] = line(1 << 16, NONE, seed);
+    thread::scope(|scope| {
         let host = scope.spawn(|| {
             let mut port = port(one, PATIENCE);
             port.start(8).unwrap();
-            let mut byte = [0];
-            port.write(0, &[1; 500]).unwrap();
-            // The answer never comes: the device has forgotten the session.
-            port.read(0, &mut byte)
+            host(&mut port)
         });
         let mut device = port(two, PATIENCE);
         device.accept().unwrap();
@@ -289,7 +286,21 @@ fn an_end_that_was_reset_says_so() {
             let _ = again.pump();
         }
         host.join().unwrap()
+    })
+}
+
+type Told = Result<usize, PortError>;
+
+#[test]
+fn an_end_that_was_reset_says_so() {
+    // The answer never comes: the device has forgotten the session.
+    let told = told_after_a_reset(4, |port| {
+        port.write(0, &[1; 500]).unwrap();
+        port.read(0, &mut [0])
     });
+    assert_eq!(told, Err(PortError::Reset));
+    // Nor does it to one that has said nothing and only waits.
+    let told = told_after_a_reset(8, |port| port.read(0, &mut [0]));
     assert_eq!(told, Err(PortError::Reset));
     // And a device in the middle of a session hears of a new one.
     let [one, two] = line(1 << 16, NONE, 5);
@@ -305,27 +316,6 @@ fn an_end_that_was_reset_says_so() {
         host.start(8).unwrap();
         host.start(9).unwrap();
         device.join().unwrap()
-    });
-    assert_eq!(told, Err(PortError::Reset));
-}
-
-#[test]
-fn an_end_that_only_waits_hears_of_a_reset_too() {
-    let [one, two] = line(1 << 16, NONE, 8);
-    let told = thread::scope(|scope| {
-        let host = scope.spawn(|| {
-            let mut port = port(one, PATIENCE);
-            port.start(8).unwrap();
-            port.read(0, &mut [0])
-        });
-        let mut device = port(two, PATIENCE);
-        device.accept().unwrap();
-        let Port { line, .. } = device;
-        let mut again = port(line, PATIENCE);
-        while !host.is_finished() {
-            let _ = again.pump();
-        }
-        host.join().unwrap()
     });
     assert_eq!(told, Err(PortError::Reset));
 }

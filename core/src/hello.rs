@@ -419,7 +419,7 @@ mod tests {
         let hello = Hello::new(Role::P0, &session());
         let bytes = bytes_of(|link| hello.announce(link).unwrap(), 35);
         let body = [
-            4, 0, // version, role
+            5, 0, // version, role
             1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
             32, 12, 12, 2, // format, fused triples
             0xAC, 0x02, 2, // samples, 300 as a varint
@@ -458,8 +458,8 @@ mod tests {
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
         let mut newer = whole.clone();
-        newer[6] = 5;
-        assert_eq!(hear(newer), Err(Mismatch::Version(5).into()));
+        newer[6] = 6;
+        assert_eq!(hear(newer), Err(Mismatch::Version(6).into()));
         assert_eq!(
             hear(b"GET / HTTP/1.1".to_vec()),
             Err(Mismatch::Foreign.into())

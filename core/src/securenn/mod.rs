@@ -13,6 +13,8 @@ pub mod compare;
 pub mod convert;
 pub mod desk;
 pub mod division;
+pub mod inference;
+pub mod linear;
 pub mod maxpool;
 pub mod modular;
 pub mod product;

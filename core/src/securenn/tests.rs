@@ -9,13 +9,20 @@ use super::{
     compare::{Bound, Compare},
     convert::Convert,
     division::{Division, Remainders},
+    inference,
+    linear::{Map, Memory},
     maxpool::{MAX_PLACES, MaxPool, OneHot, Steps},
     modular::{P, field},
     product::Product,
     sign::{Derivative, Relu, TopBit},
     *,
 };
-use crate::gate::bench::Values;
+use crate::{
+    gate::bench::Values,
+    kernel::{conv::Conv, dense::Dense, linear::Linear},
+    model::Model,
+    network::Network,
+};
 
 const AT: At = At {
     iteration: 2,
@@ -478,4 +485,90 @@ fn every_quotient_of_small_numbers_and_of_zeros() {
         .map(|&y| (random.word::<u64>() % (y as u64 + 1)) as i64)
         .collect();
     divide(64, 13, &x, &y, 4);
+}
+
+/// A map of random values by random weights, and what it costs.
+fn map(linear: Linear, rows: usize, seed: u64) {
+    let gate = Map { linear, rows };
+    let mut random = Values::new(seed);
+    let mut draw =
+        |len: usize| -> Vec<i64> { (0..len).map(|_| random.word::<u64>() as i64).collect() };
+    let (x, w) = (draw(rows * linear.input_len()), draw(linear.weight_len()));
+    let (xs, ws) = (share(64, &x, seed), share(64, &w, seed + 1));
+    let out_len = rows * linear.output_len();
+    let with_memory = |run: &mut dyn FnMut(&mut Memory<'_>) -> Result<(), LinkError>| {
+        let [mut masked, mut other, mut scratch] = gate.memory_len().map(|len| vec![0; len]);
+        run(&mut Memory {
+            masked: &mut masked,
+            other: &mut other,
+            scratch: &mut scratch,
+        })
+    };
+    let ran = run(
+        seed,
+        |cx| {
+            let own = cx.role().index();
+            let (mut w, mut out) = (ws[own].clone(), vec![0; out_len]);
+            with_memory(&mut |memory| gate.run(cx, AT, &xs[own], &mut w, &mut out, memory))?;
+            Ok(out)
+        },
+        |cx| with_memory(&mut |memory| gate.assist(cx, AT, memory)),
+    );
+    let mut want = vec![0u64; out_len];
+    let mut scratch = vec![0; linear.scratch_len()];
+    let words = |numbers: &[i64]| -> Vec<u64> { numbers.iter().map(|&n| n as u64).collect() };
+    linear.forward(rows, &words(&x), &words(&w), &mut want, &mut scratch);
+    assert!(join(Modulus::Even(64), &ran.made) == want);
+    assert_eq!(ran.bytes, gate.cost().bytes);
+}
+
+#[test]
+fn linear_maps_of_whole_batches() {
+    let dense = Dense {
+        inputs: 30,
+        outputs: 7,
+    };
+    let conv = Conv {
+        height: 7,
+        width: 6,
+        inputs: 2,
+        outputs: 3,
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+        pool: 1,
+    };
+    for seed in 0..3 {
+        map(Linear::Dense(dense), 4, seed);
+        map(Linear::Conv(conv), 3, seed);
+    }
+    // (2 m n + 2 n v + m v) words.
+    let gate = Map {
+        linear: Linear::Dense(dense),
+        rows: 4,
+    };
+    assert_eq!(gate.cost().bytes, 8 * (2 * 4 * 30 + 2 * 30 * 7 + 4 * 7));
+}
+
+#[test]
+fn inference_costs_what_was_published() {
+    // Megabytes of all parties for 1 image and for 128, to the digits printed.
+    for (name, published, digits) in [
+        ("securenn-a", [2.101, 29.12], [1e3, 1e2]),
+        ("securenn-b", [8.863, 1066.6], [1e3, 1e1]),
+        ("securenn-c", [18.943, 1550.0], [1e3, 1e1]),
+        ("securenn-d", [2.464, 114.0], [1e3, 1e1]),
+    ] {
+        let model = Model::built_in(name).expect("built in");
+        let whole = Network::new(&model).expect("a network");
+        let mut unrolled = whole.clone();
+        unrolled.unroll();
+        for ((rows, published), digits) in [1, 128].into_iter().zip(published).zip(digits) {
+            let cost = inference::cost(&unrolled, rows);
+            let printed = (cost.bytes as f64 / 1e6 * digits).round() / digits;
+            assert_eq!(printed, published, "{name} {rows}");
+            let less = inference::cost(&whole, rows);
+            assert!(less.bytes <= cost.bytes && less.rounds == cost.rounds);
+        }
+    }
 }

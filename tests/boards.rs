@@ -16,7 +16,12 @@ use ringlet::{
     secrets::Secrets,
 };
 use ringlet_core::{
-    Role, fixed::Format, model::Model, pairing::session_secret, prg::Key, session::Session,
+    Role,
+    fixed::Format,
+    model::Model,
+    pairing::session_secret,
+    prg::Key,
+    session::{Session, Task},
     triples::Triples,
 };
 use ringlet_tests::{
@@ -156,7 +161,9 @@ fn sends_what_a_host_would(known: Known<'_>) {
     let session = Session {
         model: Model::built_in(known.model).expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [samples as u32, 0],
         batch: known.batch,
         micro_batch: known.micro_batch,
@@ -166,6 +173,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         momentum: 7 << 21,
         order: 3,
         receiver: Some(Role::P1),
+        audit: 0,
     };
     let secrets = Secrets::Seed(7);
     let keys = secrets.dealer_keys().expect("keys");

@@ -20,7 +20,7 @@ use ringlet_core::{
     model::Model,
     pairing::session_secret,
     prg::Key,
-    session::Session,
+    session::{Session, Task},
     store::Store,
     triples::Triples,
     wire::port::{Patience, Port},
@@ -107,7 +107,9 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
     let session = Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples,
         batch: BATCH,
         micro_batch: 3,
@@ -117,6 +119,7 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
         momentum: 7 << 21,
         order: 3,
         receiver: None,
+        audit: 0,
     };
     let secrets = Secrets::Seed(7);
     let nonce = secrets.nonce().expect("a nonce");

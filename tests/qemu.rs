@@ -12,7 +12,12 @@ use ringlet::{
     twin::{Parameters, Twin},
 };
 use ringlet_core::{
-    Role, fixed::Format, model::Model, pairing::session_secret, session::Session, triples::Triples,
+    Role,
+    fixed::Format,
+    model::Model,
+    pairing::session_secret,
+    session::{Session, Task},
+    triples::Triples,
 };
 use ringlet_tests::{failure, program, record_with, success, text};
 
@@ -39,7 +44,9 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let session = Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [count as u32, 0],
         batch,
         micro_batch,
@@ -49,6 +56,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         momentum: 7 << 21,
         order: 3,
         receiver: Some(Role::P1),
+        audit: 0,
     };
     let secrets = Secrets::Seed(3);
     let root = secrets.device_root().expect("a secret");

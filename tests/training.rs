@@ -11,7 +11,7 @@ use ringlet_core::{
     model::{Layer, Model},
     network::Network,
     prg::Key,
-    session::Session,
+    session::{Session, Task},
     triples::Triples,
 };
 use ringlet_tests::{mnist, record, ringlet, success, text};
@@ -21,7 +21,9 @@ fn digits_session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [images.len() as u32, 0],
         batch: 50,
         micro_batch: 50,
@@ -31,6 +33,7 @@ fn digits_session(images: &Images) -> Session {
         momentum: 7 << 21,
         order: 1,
         receiver: None,
+        audit: 0,
     }
 }
 

@@ -16,7 +16,7 @@ use ringlet_core::{
     plan::Plan,
     prg::Key,
     ring::mask,
-    session::Session,
+    session::{Session, Task},
     triples::Triples,
 };
 use ringlet_tests::{Recording, record};
@@ -29,7 +29,9 @@ fn session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [images.len() as u32 - 500, 500],
         batch: 64,
         micro_batch: 64,
@@ -39,6 +41,7 @@ fn session(images: &Images) -> Session {
         momentum: 7 << 21,
         order: 3,
         receiver: None,
+        audit: 0,
     }
 }
 

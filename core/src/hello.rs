@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,9 @@ pub enum Parameter {
     Ring,
     FractionBits,
     Update,
+    Task,
     Triples,
+    Protocol,
     Samples,
     Batch,
     MicroBatch,
@@ -68,6 +70,7 @@ pub enum Parameter {
     Momentum,
     Order,
     Receiver,
+    Audit,
     Dealt,
 }
 
@@ -78,7 +81,9 @@ impl core::fmt::Display for Parameter {
             Parameter::Ring => "rings",
             Parameter::FractionBits => "fraction bits",
             Parameter::Update => "ways of updating weights",
+            Parameter::Task => "tasks",
             Parameter::Triples => "triples",
+            Parameter::Protocol => "protocols",
             Parameter::Samples => "numbers of samples",
             Parameter::Batch => "batch sizes",
             Parameter::MicroBatch => "micro-batch sizes",
@@ -88,6 +93,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Momentum => "momenta",
             Parameter::Order => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model (--reveal-to)",
+            Parameter::Audit => "audits",
             Parameter::Dealt => "dealt files",
         })
     }
@@ -249,7 +255,9 @@ impl Hello {
         let Session {
             model,
             format,
+            task,
             triples,
+            assisted,
             samples,
             batch,
             micro_batch,
@@ -259,6 +267,7 @@ impl Hello {
             momentum,
             order,
             receiver,
+            audit,
         } = a;
         let checks = [
             (*model == b.model, Parameter::Model),
@@ -268,6 +277,8 @@ impl Hello {
                 Parameter::FractionBits,
             ),
             (format.weights == b.format.weights, Parameter::Update),
+            (*task == b.task, Parameter::Task),
+            (*assisted == b.assisted, Parameter::Protocol),
             (*triples == b.triples, Parameter::Triples),
             (*samples == b.samples, Parameter::Samples),
             (*batch == b.batch, Parameter::Batch),
@@ -278,6 +289,7 @@ impl Hello {
             (*momentum == b.momentum, Parameter::Momentum),
             (*order == b.order, Parameter::Order),
             (*receiver == b.receiver, Parameter::Receiver),
+            (*audit == b.audit, Parameter::Audit),
             (self.dealt == other.dealt, Parameter::Dealt),
         ];
         match checks.into_iter().find(|(same, _)| !same) {
@@ -374,7 +386,9 @@ mod tests {
         fixed::Format,
         gate::bench::duplex,
         link::Remote,
+        loss::Loss,
         model::{Layer, Model},
+        session::Task,
         triples::Triples,
     };
 
@@ -389,7 +403,9 @@ mod tests {
                 fraction: 12,
                 weights: 12,
             },
+            task: Task::Train,
             triples: Triples::Fused,
+            assisted: None,
             samples: [300, 2],
             batch: 5,
             micro_batch: 5,
@@ -399,6 +415,7 @@ mod tests {
             momentum: 0,
             order: 9,
             receiver: Some(Role::P1),
+            audit: 0,
         }
     }
 
@@ -417,16 +434,18 @@ mod tests {
     #[test]
     fn hello_is_these_bytes() {
         let hello = Hello::new(Role::P0, &session());
-        let bytes = bytes_of(|link| hello.announce(link).unwrap(), 35);
+        let bytes = bytes_of(|link| hello.announce(link).unwrap(), 38);
         let body = [
-            5, 0, // version, role
+            6, 0, // version, role
             1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
-            32, 12, 12, 2, // format, fused triples
+            32, 12, 12, // format
+            0, 2, 0, // train, fused triples, not assisted
             0xAC, 0x02, 2, // samples, 300 as a varint
             5, 5, 1, 0, // batch, micro-batch, epochs, limit
             0x80, 0x80, 0x40, // learning rate, 2^20
             0, 9, // momentum, order
             1, 1, // receiver: p1
+            0, // no audit
             0, // no dealt files
         ];
         assert_eq!(bytes[..4], *b"RNGL");
@@ -441,14 +460,14 @@ mod tests {
         assert_eq!(key[7..], [7; 32]);
         let why = Mismatch::Differs(Parameter::Batch);
         let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
-        assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x06");
+        assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x08");
     }
 
     #[test]
     fn whatever_arrives_is_an_answer_or_an_error() {
         // Every message cut at every place, and with every byte changed.
         let hello = Hello::new(Role::P1, &session());
-        let whole = bytes_of(|link| hello.announce(link).unwrap(), 35);
+        let whole = bytes_of(|link| hello.announce(link).unwrap(), 38);
         let hear = |bytes: Vec<u8>| {
             let [one, other] = duplex(4096);
             let mut one = Link::new(one, Remote::Peer, 0);
@@ -458,8 +477,8 @@ mod tests {
         };
         assert_eq!(hear(whole.clone()), Ok(hello.clone()));
         let mut newer = whole.clone();
-        newer[6] = 6;
-        assert_eq!(hear(newer), Err(Mismatch::Version(6).into()));
+        newer[6] = 7;
+        assert_eq!(hear(newer), Err(Mismatch::Version(7).into()));
         assert_eq!(
             hear(b"GET / HTTP/1.1".to_vec()),
             Err(Mismatch::Foreign.into())
@@ -485,12 +504,14 @@ mod tests {
             own.compare(&Hello::new(Role::P1, &session))
         };
         type Change = fn(&mut Session);
-        let changes: [(Change, Parameter); 14] = [
+        let changes: [(Change, Parameter); 17] = [
             (|s| s.model.input[2] = 5, Parameter::Model),
             (|s| s.format.ring = 64, Parameter::Ring),
             (|s| s.format.fraction = 11, Parameter::FractionBits),
             (|s| s.format.weights = 13, Parameter::Update),
+            (|s| s.task = Task::Infer, Parameter::Task),
             (|s| s.triples = Triples::Seed, Parameter::Triples),
+            (|s| s.assisted = Some(Loss::Softmax), Parameter::Protocol),
             (|s| s.samples[1] = 3, Parameter::Samples),
             (|s| s.batch = 6, Parameter::Batch),
             (|s| s.micro_batch = 6, Parameter::MicroBatch),
@@ -500,6 +521,7 @@ mod tests {
             (|s| s.momentum = 1, Parameter::Momentum),
             (|s| s.order = 1, Parameter::Order),
             (|s| s.receiver = None, Parameter::Receiver),
+            (|s| s.audit = 9, Parameter::Audit),
         ];
         assert_eq!(other(|_| ()), Ok(()));
         for (change, parameter) in changes {

@@ -23,6 +23,7 @@ mod gates;
 pub mod hello;
 pub mod kernel;
 pub mod link;
+pub mod loss;
 pub mod message;
 pub mod meter;
 pub mod model;

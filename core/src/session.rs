@@ -6,10 +6,12 @@ use crate::{
     Role,
     fixed::{Format, FormatError},
     gate::{polynomial::PolynomialGate, softmax::Softmax},
+    loss::Loss,
     model::Model,
     network::{Activation, ModelError, Name, Network, Stage},
     order::Order,
     ring::Ring,
+    securenn::{self, scale::Rate},
     triples::Triples,
 };
 
@@ -20,8 +22,12 @@ pub struct Session {
     pub model: Model,
     /// Widths of the ring and of its fractions.
     pub format: Format,
+    /// What the parties do.
+    pub task: Task,
     /// What openings are made for.
     pub triples: Triples,
+    /// SecureNN's protocols with this loss, an assistant in the dealer's place; none for a dealer.
+    pub assisted: Option<Loss>,
     /// Samples that P0 and P1 own. P0's come first in the numbering.
     pub samples: [u32; 2],
     /// Samples of an iteration; the last one of an epoch may have fewer.
@@ -40,6 +46,19 @@ pub struct Session {
     pub order: u64,
     /// Who learns the trained model, if anyone.
     pub receiver: Option<Role>,
+    /// Every so many iterations the parties learn how many values left the range contract; 0 for never.
+    pub audit: u32,
+}
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Task {
+    /// The model learns from the samples of both parties.
+    Train,
+    /// The model of the party that has no samples finds the classes of the other's; the samples' owner alone learns
+    /// them.
+    Infer,
 }
 
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
@@ -95,6 +114,12 @@ pub enum SessionError {
     Polynomial(Name),
     /// The learning rate is too large or too small to be written in the ring.
     LearningRate,
+    /// Inference is on samples of one party, once, by the model of the other.
+    Owners,
+    /// The session is of the other kind: with an assistant, or with a dealer.
+    Assisted,
+    /// What a session with an assistant cannot have.
+    NotAssisted(&'static str),
 }
 
 impl core::fmt::Display for SessionError {
@@ -130,6 +155,15 @@ impl core::fmt::Display for SessionError {
             SessionError::LearningRate => f.write_str(
                 "the learning rate is 0, or too large or too small for this ring and batch",
             ),
+            SessionError::Owners => f.write_str(
+                "inference takes samples of one party alone, once, and reveals no model",
+            ),
+            SessionError::Assisted => f.write_str(
+                "this session needs an assistant in place of a dealer, or a dealer in place of an assistant",
+            ),
+            SessionError::NotAssisted(what) => {
+                write!(f, "SecureNN's protocols have no {what}")
+            }
         }
     }
 }
@@ -174,6 +208,9 @@ impl Session {
     /// Checks the parameters against each other and makes the network ready.
     #[inline(never)]
     pub fn check<R: Ring>(&self) -> Result<Network, SessionError> {
+        if self.assisted.is_some() {
+            return Err(SessionError::Assisted);
+        }
         self.format.check::<R>()?;
         let mut network = Network::new(&self.model)?;
         if self.triples == Triples::Baseline {
@@ -183,9 +220,56 @@ impl Session {
         Ok(network)
     }
 
-    /// Checks the parameters against a network.
+    /// The same for a session with an assistant, whose values are in Z_2^64.
+    pub fn check_assisted(&self) -> Result<Network, SessionError> {
+        if self.assisted.is_none() {
+            return Err(SessionError::Assisted);
+        }
+        self.format.check::<u64>()?;
+        let network = Network::new(&self.model)?;
+        self.check_sizes(&network)?;
+        for (there, what) in [
+            (self.format.is_direct(), "weights at full precision"),
+            (self.audit != 0, "range audit"),
+            (
+                network.stages.iter().any(is_polynomial),
+                "polynomials: ReLU is exact there",
+            ),
+            (
+                network.stages.iter().any(securenn::maxpool::is_too_large),
+                "max pooling over windows larger than 8x8",
+            ),
+        ] {
+            if there {
+                return Err(SessionError::NotAssisted(what));
+            }
+        }
+        let steps = u64::from(self.iterations()) * u64::from(self.batch.div_ceil(self.micro_batch));
+        if steps > u32::MAX.into() {
+            return Err(SessionError::TooLong);
+        }
+        let softmax = Softmax {
+            format: self.format,
+            classes: network.classes,
+            exponent: 0,
+        };
+        if !softmax.fits::<u64>() {
+            return Err(SessionError::Gradients);
+        }
+        let rates = (0..network.stages.len()).all(|stage| {
+            Rate::steps(self, &network.stages[stage])
+                .iter()
+                .all(Option::is_some)
+        });
+        if self.task == Task::Train && !rates {
+            return Err(SessionError::LearningRate);
+        }
+        Ok(network)
+    }
+
+    /// Checks what does not depend on widths.
     #[inline(never)]
-    fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
+    fn check_sizes(&self, network: &Network) -> Result<(), SessionError> {
         for (what, value) in [
             ("the batch size", self.batch),
             ("the micro-batch size", self.micro_batch),
@@ -233,6 +317,17 @@ impl Session {
         if self.momentum >= 1 << RATE_FRACTION {
             return Err(SessionError::Momentum);
         }
+        let one_owner = self.samples.contains(&0) && self.receiver.is_none() && self.epochs == 1;
+        if self.task == Task::Infer && !one_owner {
+            return Err(SessionError::Owners);
+        }
+        Ok(())
+    }
+
+    /// Checks the parameters against a network.
+    #[inline(never)]
+    fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
+        self.check_sizes(network)?;
         if self.format.is_direct() && self.momentum != 0 {
             return Err(SessionError::MomentumInDirect);
         }
@@ -258,6 +353,9 @@ impl Session {
                 }
             }
         }
+        if self.task == Task::Infer {
+            return Ok(());
+        }
         for stage in 0..network.stages.len() {
             let rates = self.rates(network, stage);
             if rates
@@ -268,6 +366,22 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The party whose samples are classified, in inference.
+    pub fn asking(&self) -> Role {
+        match self.samples {
+            [0, _] => Role::P1,
+            _ => Role::P0,
+        }
+    }
+
+    /// The ring of the master weights, in bits, and their fraction bits.
+    pub fn master(&self) -> [u32; 2] {
+        match self.assisted {
+            Some(_) => [u64::BITS, 2 * self.format.fraction],
+            None => [self.format.wide(), self.format.master()],
+        }
     }
 
     /// All samples.
@@ -389,6 +503,10 @@ impl Session {
         let drop = RATE_FRACTION - self.format.fraction;
         (self.momentum + (1 << drop >> 1)) >> drop
     }
+}
+
+fn is_polynomial(stage: &Stage) -> bool {
+    matches!(stage.activation, Some(Activation::Polynomial(..)))
 }
 
 #[cfg(test)]

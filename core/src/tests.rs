@@ -25,7 +25,7 @@ use crate::{
     party::{Party, RunError, Unwatched},
     plan::Plan,
     ring::{Ring, Word, signed},
-    session::Session,
+    session::{Session, Task},
     sharing::Share,
     triples::Triples,
 };
@@ -178,7 +178,9 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
     Session {
         model: Model::new("test", input, layers).unwrap(),
         format: Format::new::<R>(fraction).unwrap(),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [11, 6],
         batch,
         micro_batch: batch,
@@ -188,6 +190,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
         momentum: 7 << 21,
         order: 5,
         receiver: None,
+        audit: 0,
     }
 }
 

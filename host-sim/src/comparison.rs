@@ -6,7 +6,7 @@ use ringlet_core::{
     model::Model,
     plan::{Line, Plan},
     ring::Ring,
-    session::{RATE_FRACTION, Session, SessionError},
+    session::{RATE_FRACTION, Session, SessionError, Task},
     triples::Triples,
 };
 use serde::Serialize;
@@ -90,7 +90,9 @@ pub fn protocols(
     let exact = Session {
         model: model.clone(),
         format: Format::new::<u32>(EXACT_FRACTION_BITS)?,
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [batch, 0],
         batch,
         micro_batch: batch,
@@ -100,6 +102,7 @@ pub fn protocols(
         momentum: (EXACT_MOMENTUM * f64::from(1u32 << RATE_FRACTION)) as u32,
         order: 0,
         receiver: None,
+        audit: 0,
     };
     [
         ("seed baseline", Some(Triples::Baseline)),

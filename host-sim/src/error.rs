@@ -100,7 +100,9 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Ring => "give both the same --ring",
         Parameter::FractionBits => "give both the same --fraction-bits",
         Parameter::Update => "give both the same --protocol and --momentum",
+        Parameter::Task => "start both to train, or both to predict",
         Parameter::Triples => "give both the same --triples",
+        Parameter::Protocol => "give both the same --protocol and --loss",
         Parameter::Samples => "give both the same --samples or --share-of-p0",
         Parameter::Batch => "give both the same --batch",
         Parameter::MicroBatch => "give both the same --micro-batch",
@@ -110,6 +112,7 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Momentum => "give both the same --momentum",
         Parameter::Order => "give both the same --seed",
         Parameter::Receiver => "give both the same --reveal-to",
+        Parameter::Audit => "give both the same --audit",
         Parameter::Dealt => "give both the files of one dealt session, or one dealer",
     }
 }

@@ -8,7 +8,7 @@ use ringlet_core::{
     model::{BUILT_IN, Model},
     network::Network,
     ring::Ring,
-    session::{RATE_FRACTION, Session},
+    session::{RATE_FRACTION, Session, Task},
     triples::Triples,
 };
 
@@ -160,7 +160,9 @@ pub fn session(
     Ok(Session {
         model,
         format,
+        task: Task::Train,
         triples: args.triples.map_or(Triples::Fused, Triples::from),
+        assisted: None,
         samples,
         batch: args.batch,
         micro_batch: args.micro_batch.unwrap_or(args.batch),
@@ -170,6 +172,7 @@ pub fn session(
         momentum: units(momentum, "--momentum", "from 0 to below 1")?,
         order,
         receiver,
+        audit: 0,
     })
 }
 

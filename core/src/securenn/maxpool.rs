@@ -1,7 +1,7 @@
 //! Max pooling (SecureNN, Algorithms 8 and 9): a running maximum and its place, one comparison a step; and the place
 //! as a row of bits, for the way back.
 
-use crate::{Role, link::LinkError};
+use crate::{Role, link::LinkError, network::Stage};
 
 use super::{
     Assisting, At, Computing, Cost, GATES, Scratch, draw, gather_words, hear_words,
@@ -129,6 +129,12 @@ pub struct OneHot {
 
 /// The most places of a [`OneHot`].
 pub const MAX_PLACES: usize = 64;
+
+/// Whether a stage's max pooling has more places than a [`OneHot`].
+pub fn is_too_large(stage: &Stage) -> bool {
+    let places = stage.max_pool.map_or(0, |windows| windows.places());
+    places > MAX_PLACES
+}
 
 const TURN: u8 = 0;
 const SHARE: u8 = 1;

@@ -18,6 +18,7 @@ pub mod linear;
 pub mod maxpool;
 pub mod modular;
 pub mod product;
+pub mod scale;
 pub mod sign;
 
 #[cfg(test)]

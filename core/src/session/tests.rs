@@ -8,7 +8,9 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
     Session {
         model: Model::new("m", input, layers).unwrap(),
         format: Format::new::<R>(12).unwrap(),
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [1 << 20, 0],
         batch: 256,
         micro_batch: 1,
@@ -18,6 +20,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         momentum: 0,
         order: 0,
         receiver: None,
+        audit: 0,
     }
 }
 

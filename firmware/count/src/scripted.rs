@@ -14,7 +14,7 @@ use ringlet_core::{
     network::Network,
     party::{Party, Unwatched},
     prg::Key,
-    session::{RATE_FRACTION, Session},
+    session::{RATE_FRACTION, Session, Task},
     tally::{Section, section},
     triples::Triples,
 };
@@ -30,7 +30,9 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
     Ok(Session {
         model: Model::built_in(name).ok_or("no such model")?,
         format: Format::new::<Ring>(12).map_err(|_| "the format")?,
+        task: Task::Train,
         triples: Triples::Fused,
+        assisted: None,
         samples: [batch, 0],
         batch,
         micro_batch: 1,
@@ -40,6 +42,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         momentum: 7 << (RATE_FRACTION - 3),
         order: 1,
         receiver: None,
+        audit: 0,
     })
 }
 

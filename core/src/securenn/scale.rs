@@ -169,7 +169,7 @@ mod tests {
             let sum = rate
                 .of(Role::P0, word)
                 .wrapping_add(rate.of(Role::P1, other));
-            assert!((0..=1).contains(&(sum as i64 - (value * 7 >> 3))));
+            assert!((0..=1).contains(&(sum as i64 - ((value * 7) >> 3))));
         }
     }
 }

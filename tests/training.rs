@@ -236,9 +236,13 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         session.limit = 1;
         session.momentum = 0;
         session.learning_rate = 1 << 24;
-        for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
-            let published = with_polynomials(&session, triples, &Activation::default());
-            sessions.push(published.expect("a session"));
+        // Polynomials do not compare.
+        let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
+        if !session.model.layers.iter().any(compares) {
+            for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
+                let published = with_polynomials(&session, triples, &Activation::default());
+                sessions.push(published.expect("a session"));
+            }
         }
         sessions.push(session);
     }

@@ -9,20 +9,26 @@
 //! Where the paper's listings are wrong, these follow what they are meant to do: the conversion compares with r - 1, not r,
 //! and where r is 0 forces the answer; the comparison with the largest bound is forced likewise.
 
+pub mod assistant;
 pub mod compare;
 pub mod convert;
 pub mod desk;
 pub mod division;
-pub mod inference;
 pub mod linear;
 pub mod maxpool;
+pub mod memory;
 pub mod modular;
+pub mod party;
+mod place;
+pub mod plan;
 pub mod product;
 pub mod scale;
 pub mod sign;
 
 #[cfg(test)]
 pub(crate) mod bench;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod tests;
 
@@ -109,6 +115,23 @@ impl core::ops::Add for Cost {
             bytes: self.bytes + other.bytes,
             rounds: self.rounds + other.rounds,
         }
+    }
+}
+
+impl core::ops::Mul<u64> for Cost {
+    type Output = Cost;
+
+    fn mul(self, times: u64) -> Cost {
+        Cost {
+            bytes: self.bytes * times,
+            rounds: self.rounds * times,
+        }
+    }
+}
+
+impl core::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::default(), |sum, cost| sum + cost)
     }
 }
 

@@ -68,9 +68,7 @@ fn compare_all(
             gate.run(cx, AT, &shares, |_, place| bounds[place])
         },
         |cx| {
-            for (place, &number) in numbers.iter().enumerate() {
-                gate.share_bits(cx, AT, place as u64, number)?;
-            }
+            gate.share_bits(cx, AT, numbers)?;
             let mut found = vec![0; len];
             gate.assist(cx, &mut found)?;
             Ok(found)

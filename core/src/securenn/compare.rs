@@ -10,7 +10,7 @@ use crate::{Role, link::LinkError};
 
 use super::{
     Assisting, At, Computing, Cost,
-    modular::{P, below, field},
+    modular::{P, below, choice, field},
 };
 
 /// A comparison of numbers of `bits` bits.
@@ -104,7 +104,7 @@ impl Compare {
         cx: &mut C,
         at: At,
         shares: &[u8],
-        bound: impl Fn(&C, usize) -> Bound,
+        bound: impl Fn(usize) -> Bound,
     ) -> Result<(), LinkError> {
         let len = self.len();
         let mut first = 0;
@@ -115,7 +115,7 @@ impl Compare {
             let lists = &mut lists[..shares.len()];
             let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
             for (place, ((list, shares), turned)) in (first..).zip(both.zip(turns)) {
-                self.list(cx, at, place as u64, shares, bound(cx, place), list);
+                self.list(cx, at, place as u64, shares, bound(place), list);
                 turn(list, below(turned, self.bits));
             }
             cx.tell_assistant(lists)?;
@@ -145,16 +145,15 @@ impl Compare {
         for (own, &share) in own.iter_mut().zip(shares) {
             *own = u16::from(field::reduce(share.into()));
         }
-        let hide = (bound.hide & 1) as u16;
         // [x > v] is found by c_i = v_i - x_i + 1 + sum, and its opposite, against v + 1, by the opposite signs.
         let top = u64::MAX >> (64 - self.bits);
         let against = bits_of(bound.value.wrapping_add(bound.hide) & top);
         // The answers that no list would give: [x > -1] is 1, [x > 2^bits - 1] is 0.
         let is_top = u64::from(bound.value ^ top == 0);
-        let forced = ((bound.below_all | (bound.hide & is_top)) as u16).wrapping_neg();
+        let forced = choice(bound.below_all | (bound.hide & is_top)) as u16;
         let found = (bound.hide ^ bound.below_all) as u16;
         let one = cx.role().index() as u16;
-        let lists = differences(&own, &against, one, hide);
+        let lists = differences(&own, &against, one, bound.hide);
         let dummies = dummies(&masks, one, found);
         let lanes = lists.iter().zip(&dummies).zip(&units);
         for (list, ((&c, &dummy), &unit)) in list.iter_mut().zip(lanes) {
@@ -205,9 +204,9 @@ fn bits_of(number: u64) -> [u8; MAX_BITS] {
 
 /// A party's shares of c_i, not reduced: sums of at most 66 elements and two. `one` is 1 for the party that adds what
 /// is public, and `hide` says which signs they have.
-fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u16) -> Lanes {
+fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> Lanes {
     const ZERO: u16 = P as u16;
-    let opposite = hide.wrapping_neg();
+    let opposite = choice(hide) as u16;
     let (mut lists, mut flipped) = ([0; MAX_BITS], [0; MAX_BITS]);
     let both = lists.iter_mut().zip(&mut flipped);
     for ((list, flipped), (&share, &bit)) in both.zip(own.iter().zip(against)) {
@@ -247,7 +246,7 @@ fn turn(list: &mut [u8], places: u32) {
     for power in (0..6).take_while(|power| 1 << power < len) {
         twice[..len].copy_from_slice(list);
         twice[len..2 * len].copy_from_slice(list);
-        let taken = ((places >> power & 1) as u8).wrapping_neg();
+        let taken = choice(u64::from(places >> power & 1)) as u8;
         for (entry, turned) in list.iter_mut().zip(&twice[1 << power..]) {
             *entry = (*entry & !taken) | (turned & taken);
         }

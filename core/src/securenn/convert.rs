@@ -93,7 +93,7 @@ impl Convert {
         tell_words(cx, self.bits, blinded)?;
         hear_words(cx, self.bits, wraps)?;
         cx.hear_assistant(bits)?;
-        self.compare().run(cx, at.part(COMPARE), bits, |_, place| {
+        self.compare().run(cx, at.part(COMPARE), bits, |place| {
             let r = even.plus(first[place], second[place]);
             Bound {
                 value: even.minus(r, 1),

@@ -4,8 +4,12 @@
 use crate::{Role, link::LinkError, network::Stage};
 
 use super::{
-    Assisting, At, Computing, Cost, GATES, Scratch, gather_words, hear_words, modular::Modulus,
-    product::Product, share_words, sign::Derivative, tell_words, word_len,
+    Assisting, At, Computing, Cost, GATES, Scratch, gather_words, hear_words,
+    modular::{Modulus, choice},
+    product::Product,
+    share_words,
+    sign::Derivative,
+    tell_words, word_len,
 };
 
 /// The largest of several numbers, whose differences are in [-2^(bits-2), 2^(bits-2)).
@@ -187,15 +191,24 @@ impl OneHot {
         let planes = &mut planes[..len * self.places];
         hear_words(cx, self.bits, planes)?;
         // Planes of the turned places become planes of the places: column by column, in place. The turn is no secret
-        // of either party, but the assistant does not know it.
+        // of either party, but the assistant does not know it, and might measure what depends on it: a step of every
+        // power of two is made, and taken or left.
+        let next = |place: usize, step: usize| (place + step) & (self.places - 1);
         for element in 0..len {
-            let turn = ring.plus(first[element], second[element]) as usize & (self.places - 1);
+            let turn = ring.plus(first[element], second[element]);
             let mut column = [0; MAX_PLACES];
-            for place in 0..self.places {
-                column[place] = planes[((place + turn) & (self.places - 1)) * len + element];
+            for (place, bit) in column[..self.places].iter_mut().enumerate() {
+                *bit = planes[place * len + element];
             }
-            for place in 0..self.places {
-                planes[place * len + element] = column[place];
+            for power in 0..self.places.trailing_zeros() {
+                let taken = choice(turn >> power & 1);
+                let before = column;
+                for (place, bit) in column[..self.places].iter_mut().enumerate() {
+                    *bit = (*bit & !taken) | (before[next(place, 1 << power)] & taken);
+                }
+            }
+            for (place, &bit) in column[..self.places].iter().enumerate() {
+                planes[place * len + element] = bit;
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Modulus {
 
     /// -a where `flip` is 1, a where it is 0.
     pub fn flip(self, a: u64, flip: u64) -> u64 {
-        let mask = flip.wrapping_neg();
+        let mask = choice(flip);
         (self.minus(0, a) & mask) | (a & !mask)
     }
 
@@ -45,11 +45,10 @@ impl Modulus {
     fn reduce(self, sum: u128) -> u64 {
         match self {
             Modulus::Even(_) => sum as u64 & self.top(),
-            Modulus::Odd(_) => {
-                let modulus = u128::from(self.top());
-                // All ones where the sum is below the modulus.
-                let below = (sum.wrapping_sub(modulus) >> 127).wrapping_neg();
-                sum.wrapping_sub(modulus & !below) as u64
+            Modulus::Odd(bits) => {
+                // 1 where the sum is not below the modulus; 2^bits counts as 1.
+                let over = ((sum + 1) >> bits) as u64;
+                (sum as u64).wrapping_add(over) & self.top()
             }
         }
     }
@@ -66,6 +65,12 @@ impl Modulus {
             Modulus::Odd(_) => ((u128::from(word) * u128::from(self.top())) >> 64) as u64,
         }
     }
+}
+
+/// All ones for 1, none for 0: what chooses between two values without a branch. The compiler is kept from knowing that
+/// there are but two cases, since it would compute either with a loop of its own.
+pub(super) fn choice(bit: u64) -> u64 {
+    core::hint::black_box(bit.wrapping_neg())
 }
 
 /// A number below `bound`, uniform but for `bound` / 2^64 if the word is: word x bound / 2^64.

@@ -86,7 +86,7 @@ impl TopBit {
                 *opened = odd.plus(*opened, odd.take(other));
             }
             self.compare()
-                .run(cx, at.part(COMPARE), bits, |_, place| Bound {
+                .run(cx, at.part(COMPARE), bits, |place| Bound {
                     value: opened[place],
                     below_all: 0,
                     hide: hide[place] & 1,

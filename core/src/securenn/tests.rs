@@ -65,7 +65,7 @@ fn compare_all(
         |cx| {
             let mut shares = vec![0; len * bits as usize];
             cx.hear_assistant(&mut shares)?;
-            gate.run(cx, AT, &shares, |_, place| bounds[place])
+            gate.run(cx, AT, &shares, |place| bounds[place])
         },
         |cx| {
             gate.share_bits(cx, AT, numbers)?;

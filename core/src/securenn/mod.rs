@@ -146,7 +146,7 @@ const fn word_len(bits: u32) -> usize {
 }
 
 /// Words that travel together.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 /// Writes the low `bits` bits of words, each in whole bytes; returns the bytes.
 fn encode<'b>(bits: u32, words: &[u64], bytes: &'b mut [u8; 8 * BLOCK]) -> &'b [u8] {
@@ -234,11 +234,4 @@ fn gather_words<A: Assisting>(
         }
     }
     Ok(())
-}
-
-/// Words of a stream, one at a time.
-fn draw(prg: &Prg, address: Address, place: u64) -> u64 {
-    let mut word = [0];
-    prg.fill(address, place, &mut word);
-    word[0]
 }

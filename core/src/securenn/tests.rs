@@ -65,12 +65,10 @@ fn compare_all(
         |cx| {
             let mut shares = vec![0; len * bits as usize];
             cx.hear_assistant(&mut shares)?;
-            gate.run(cx, AT, &shares, |_, place| bounds[place])
+            gate.run(cx, AT, &shares, |place| bounds[place])
         },
         |cx| {
-            for (place, &number) in numbers.iter().enumerate() {
-                gate.share_bits(cx, AT, place as u64, number)?;
-            }
+            gate.share_bits(cx, AT, numbers)?;
             let mut found = vec![0; len];
             gate.assist(cx, &mut found)?;
             Ok(found)

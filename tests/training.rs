@@ -52,7 +52,7 @@ fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
     stages
         .map(|(stage, (a, b))| {
             let sums: Vec<u128> = a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect();
-            Parameters::decode(stage, &session, &sums)
+            Parameters::decode(stage, session, &sums)
         })
         .collect()
 }

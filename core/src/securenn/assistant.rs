@@ -103,7 +103,7 @@ impl<'a> Assistant<'a> {
             Wanted::InputGradient => Use::InputGradient,
         };
         let gate = map(stage, wanted, rows);
-        let mut memory = Cut(self.scratch).memory(gate);
+        let mut memory = Cut(self.scratch).assistant_memory(gate);
         gate.assist(desk, place::at(step, index, which), &mut memory)
     }
 

@@ -130,6 +130,11 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyDesk<P, A> {
         Ok(())
     }
 
+    fn open(&mut self, bits: u32, lists: [&mut [u64]; 2]) -> Result<(), LinkError> {
+        let mut segments = lists.map(|list| Segment::words(Masked::wrap_slice_mut(list), bits));
+        Online::open(self, &mut segments)
+    }
+
     fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
         self.asked = true;
         self.count().online_bytes += bytes.len() as u64;

@@ -32,7 +32,7 @@ pub struct Map {
 pub struct Memory<'a> {
     /// What is opened, or the masks: of the left operand, then of the right one.
     pub masked: &'a mut [u64],
-    /// As much again; the assistant's in the first place is for the product.
+    /// The assistant's alone: as much again, in the first place for the product.
     pub other: &'a mut [u64],
     /// The kernel's.
     pub scratch: &'a mut [u64],
@@ -97,20 +97,16 @@ impl Map {
         memory: &mut Memory<'_>,
     ) -> Result<(), LinkError> {
         let opened = &mut memory.masked[..self.opened_len()];
-        let other = &mut memory.other[..self.opened_len()];
         cx.assistant().fill(at.wire(MASK), 0, opened);
         for (masked, &value) in opened.iter_mut().zip(left.iter().chain(right.iter())) {
             *masked = value.wrapping_sub(*masked);
         }
-        cx.exchange(BITS, opened, other)?;
-        for (opened, &other) in opened.iter_mut().zip(other.iter()) {
-            *opened = opened.wrapping_add(other);
-        }
-        let (lefts, rights) = opened.split_at(left.len());
+        let (lefts, rights) = opened.split_at_mut(left.len());
+        cx.open(BITS, [&mut *lefts, &mut *rights])?;
         match cx.role() {
             Role::P0 => {
                 cx.assistant().fill(at.wire(BOTH), 0, out);
-                for (share, &opened) in right.iter_mut().zip(rights) {
+                for (share, &opened) in right.iter_mut().zip(&*rights) {
                     *share = share.wrapping_sub(opened);
                 }
             }

@@ -174,8 +174,8 @@ impl OneHot {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), LinkError> {
         let (ring, len) = (self.ring(), place.len());
-        let words = scratch.words.each_mut().map(|words| &mut words[..len]);
-        let [turned, first, second, ..] = words;
+        let [turned, first, second, ..] = &mut scratch.words;
+        let [turned, first, second] = [turned, first, second].map(|words| &mut words[..len]);
         // Both parts of the number by which a place is turned; P0 adds the first and P1 the second.
         for (wire, turn) in [(TURN, &mut *first), (OTHER_TURN, &mut *second)] {
             cx.pair().fill_bits(at.wire(wire), 0, self.bits, turn);

@@ -13,8 +13,8 @@ use super::{
 
 /// Words of [`Scratch`] for one element: 64 field elements, and its lists of words.
 const SCRATCH: usize = 64 / 8 + 6;
-/// The same for the assistant, which needs no field elements and two lists of words.
-const ASSISTANT_SCRATCH: usize = 2;
+/// The same where nothing is compared, and for the assistant: no field elements, and three lists of words.
+const SCRATCH_WORDS: usize = 3;
 
 /// The softmax of a session with an assistant: probabilities at the logits' scale.
 pub(super) fn softmax(session: &Session, network: &Network) -> Softmax {
@@ -140,6 +140,7 @@ impl Lengths {
     }
 }
 
+/// What each product of a stage works in.
 fn products(stage: &Stage, rows: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
     [
         Wanted::Output,
@@ -151,13 +152,13 @@ fn products(stage: &Stage, rows: usize) -> impl Iterator<Item = [usize; 3]> + '_
 }
 
 fn stage_scratch(stage: &Stage, rows: usize) -> usize {
-    let maps = products(stage, rows).map(|lens| lens.iter().sum::<usize>());
+    let maps = products(stage, rows).map(|[masked, _, scratch]| masked + scratch);
     let len = rows * stage.leaving_len();
     let pool = stage.max_pool.map_or(0, |windows| {
         let places = windows.places();
         // One image, all planes, the steps; or on the way back the bits, the gradients and their product.
         let forward = windows.places() * windows.output_len() + len * (places + 2 + SCRATCH);
-        let back = len * (turned_places(places) + places + (3 * places).max(1));
+        let back = len * (turned_places(places) + places + (3 * places).max(SCRATCH_WORDS));
         forward.max(back + places * windows.output_len())
     });
     maps.max().unwrap_or(0).max(pool).max(len * SCRATCH)
@@ -186,16 +187,13 @@ impl AssistantLengths {
             let maps = products(stage, rows).map(|lens| lens.iter().sum::<usize>());
             let len = rows * stage.leaving_len();
             let pool = stage.max_pool.map_or(0, |windows| {
-                len * (turned_places(windows.places()) + ASSISTANT_SCRATCH)
+                len * (turned_places(windows.places()) + SCRATCH_WORDS)
             });
-            maps.max()
-                .unwrap_or(0)
-                .max(len * ASSISTANT_SCRATCH)
-                .max(pool)
+            maps.max().unwrap_or(0).max(len * SCRATCH_WORDS).max(pool)
         };
         let most = network.stages.iter().map(stage).max().unwrap_or(0);
         AssistantLengths {
-            scratch: most.max(rows * network.classes * ASSISTANT_SCRATCH),
+            scratch: most.max(rows * network.classes * SCRATCH_WORDS),
             tables: softmax(session, network).table_len(),
         }
     }
@@ -219,13 +217,22 @@ impl<'a> Cut<'a> {
         taken
     }
 
-    /// What a product works in.
+    /// What a party's product works in.
     pub fn memory(&mut self, map: Map) -> Memory<'a> {
-        let [masked, other, scratch] = map.memory_len();
+        let [masked, _, scratch] = map.memory_len();
         Memory {
             masked: self.words(masked),
-            other: self.words(other),
+            other: &mut [],
             scratch: self.words(scratch),
+        }
+    }
+
+    /// What an assistant's product works in.
+    pub fn assistant_memory(&mut self, map: Map) -> Memory<'a> {
+        let [_, other, _] = map.memory_len();
+        Memory {
+            other: self.words(other),
+            ..self.memory(map)
         }
     }
 
@@ -242,7 +249,7 @@ impl<'a> Cut<'a> {
         Scratch {
             bits: &mut [],
             words: core::array::from_fn(|list| {
-                self.words(if list < ASSISTANT_SCRATCH { len } else { 0 })
+                self.words(if list < SCRATCH_WORDS { len } else { 0 })
             }),
         }
     }

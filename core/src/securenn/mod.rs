@@ -50,6 +50,8 @@ pub trait Computing {
     fn assistant(&self) -> &Prg;
     /// Sends words below 2^bits to the other computing party, and receives as many in `other`.
     fn exchange(&mut self, bits: u32, own: &[u64], other: &mut [u64]) -> Result<(), LinkError>;
+    /// Opens two lists of words below 2^bits in one round: sums of both parties' words modulo 2^bits take their place.
+    fn open(&mut self, bits: u32, lists: [&mut [u64]; 2]) -> Result<(), LinkError>;
     /// Sends bytes to the assistant.
     fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
     /// Receives bytes from the assistant.

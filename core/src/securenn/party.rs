@@ -27,9 +27,8 @@ use crate::{
 };
 
 use super::{
-    Computing,
+    BLOCK, Computing,
     desk::PartyDesk,
-    draw,
     memory::{Lengths, StageLengths, party_words},
     place::{self, Use},
     scale::{Rate, truncate},
@@ -151,12 +150,15 @@ impl<'a> Party<'a> {
     fn blind_first_weights(&mut self, pair: &Prg) {
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let address = place::at(0, index, Use::FirstWeights).wire(0);
-            for (place, share) in memory.master.iter_mut().enumerate() {
-                let blind = draw(pair, address, place as u64);
-                *share = match self.role {
-                    Role::P0 => share.wrapping_add(blind),
-                    Role::P1 => share.wrapping_sub(blind),
-                };
+            for (block, shares) in memory.master.chunks_mut(BLOCK).enumerate() {
+                let mut blind = [0; BLOCK];
+                pair.fill(address, (block * BLOCK) as u64, &mut blind);
+                for (share, blind) in shares.iter_mut().zip(blind) {
+                    *share = match self.role {
+                        Role::P0 => share.wrapping_add(blind),
+                        Role::P1 => share.wrapping_sub(blind),
+                    };
+                }
             }
         }
     }

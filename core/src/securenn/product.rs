@@ -54,12 +54,7 @@ impl Product {
                 *masked = ring.minus(value, *masked);
             }
         }
-        for masked in [&mut *e, &mut *f] {
-            cx.exchange(self.bits, masked, other)?;
-            for (masked, &other) in masked.iter_mut().zip(other.iter()) {
-                *masked = ring.plus(*masked, other);
-            }
-        }
+        cx.open(self.bits, [&mut *e, &mut *f])?;
         match cx.role() {
             Role::P0 => {
                 cx.assistant().fill(at.wire(BOTH), 0, other);

@@ -7,7 +7,7 @@ use ringlet_core::{
     securenn::{
         At,
         division::{Division, Remainders},
-        linear::{Map, Memory},
+        linear::{Map, Memory, Wanted},
         maxpool::{MaxPool, Steps},
         product::Product,
         sign::{Derivative, Relu},
@@ -131,6 +131,7 @@ fn linear_map(bencher: Bencher, len: usize) {
         outputs: 128,
     };
     let gate = Map {
+        wanted: Wanted::Output,
         linear: Linear::Dense(dense),
         rows: len / 128,
     };

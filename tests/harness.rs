@@ -18,7 +18,7 @@ use ringlet::{
         memory::{self, MemoryEnd},
         shape::Shape,
     },
-    roles::{PartySetup, greet, host_parties, run_dealer, run_party},
+    roles::{Host, PartySetup, greet, host_parties, run_dealer, run_party},
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
@@ -276,7 +276,8 @@ fn record_in<R: Ring>(
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) =
-                host_parties(links, heard, &keys, &[None, None]).expect("equal sessions");
+                host_parties(Host::Dealer, links, heard, &keys, &[None, None])
+                    .expect("equal sessions");
             run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];

@@ -73,7 +73,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         .iter()
         .zip(revealed.expect("P1 gets the model"));
     let model: Vec<Parameters> = stages
-        .map(|(stage, values)| Parameters::decode(stage, session.format, &values))
+        .map(|(stage, values)| Parameters::decode(stage, &session, &values))
         .collect();
     save(&wanted, &session.model, &network, &model).expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");

@@ -52,7 +52,7 @@ fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
     stages
         .map(|(stage, (a, b))| {
             let sums: Vec<u128> = a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect();
-            Parameters::decode(stage, session.format, &sums)
+            Parameters::decode(stage, session, &sums)
         })
         .collect()
 }
@@ -236,9 +236,13 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         session.limit = 1;
         session.momentum = 0;
         session.learning_rate = 1 << 24;
-        for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
-            let published = with_polynomials(&session, triples, &Activation::default());
-            sessions.push(published.expect("a session"));
+        // Polynomials do not compare.
+        let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
+        if !session.model.layers.iter().any(compares) {
+            for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
+                let published = with_polynomials(&session, triples, &Activation::default());
+                sessions.push(published.expect("a session"));
+            }
         }
         sessions.push(session);
     }
@@ -289,7 +293,7 @@ fn the_receiver_alone_learns_the_model() {
         let last = join(&session, [&p0[1], &p1[1]]);
         let network = network(&session);
         for ((stage, values), want) in network.stages.iter().zip(got).zip(last) {
-            assert_eq!(Parameters::decode(stage, session.format, values), want);
+            assert_eq!(Parameters::decode(stage, &session, values), want);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A party's own samples, as its caller provides them.
 
-use crate::ring::Ring;
+use crate::{network::Stage, ring::Ring};
 
 /// The samples that one party owns, numbered from 0. They never leave it but as masked values.
 pub trait Data {
@@ -55,4 +55,25 @@ impl core::error::Error for DataError {}
 /// A pixel at scale f, rounded to the nearest unit.
 pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
     R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
+}
+
+/// Pixels at scale f, summed over the windows if the stage pools its input.
+pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
+    let Some(([height, width, channels], window)) = stage.pooled_input else {
+        for (to, &pixel) in operand.iter_mut().zip(pixels) {
+            *to = pixel_units(pixel, fraction);
+        }
+        return;
+    };
+    operand.fill(R::ZERO);
+    for y in 0..height / window * window {
+        for x in 0..width / window * window {
+            let from = (y * width + x) * channels;
+            let to = (y / window * (width / window) + x / window) * channels;
+            for channel in 0..channels {
+                let units = pixel_units(pixels[from + channel], fraction);
+                operand[to + channel] = operand[to + channel].plus(units);
+            }
+        }
+    }
 }

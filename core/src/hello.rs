@@ -111,6 +111,10 @@ pub enum Mismatch {
     Role(Role),
     /// The sessions differ: start both parties with the same.
     Differs(Parameter),
+    /// The parties want an assistant, and there is a dealer.
+    Dealer,
+    /// The parties want a dealer, and there is an assistant.
+    Assistant,
 }
 
 impl core::fmt::Display for Mismatch {
@@ -123,6 +127,10 @@ impl core::fmt::Display for Mismatch {
             ),
             Mismatch::Role(role) => write!(f, "there are two parties {role}"),
             Mismatch::Differs(parameter) => write!(f, "the parties have different {parameter}"),
+            Mismatch::Dealer => f.write_str("the parties want an assistant, and there is a dealer"),
+            Mismatch::Assistant => {
+                f.write_str("the parties want a dealer, and there is an assistant")
+            }
         }
     }
 }
@@ -135,6 +143,12 @@ impl Mismatch {
             Mismatch::Version(_) => "update the older program",
             Mismatch::Role(_) => "start one as p0 and one as p1",
             Mismatch::Differs(_) => "start both with the same",
+            Mismatch::Dealer => {
+                "start `ringlet assistant` in the dealer's place, or choose another --protocol"
+            }
+            Mismatch::Assistant => {
+                "start `ringlet dealer` in the assistant's place, or give --protocol securenn"
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod crc;
 pub mod data;
 pub mod dealer;
 pub mod desk;
+pub(crate) mod first_weights;
 pub mod fixed;
 pub mod gate;
 mod gates;

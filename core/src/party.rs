@@ -16,12 +16,13 @@ use crate::{
     buffers::{Lengths, StageLengths},
     data::{Data, DataError},
     desk::Desk,
+    first_weights,
     fixed::Format,
     gate::relu::HiddenSign,
     gates::Gates,
     link::LinkError,
-    network::{Activation, MAX_STAGES, Network, Stage},
-    place::{self, Tensors},
+    network::{MAX_STAGES, Network},
+    place::Tensors,
     plan::Plan,
     prg::{Key, Prg},
     ring::{Ring, Word},
@@ -226,42 +227,21 @@ impl<'a, R: Ring> Party<'a, R> {
         self.role
     }
 
-    /// Uniform weights whose sum over both parties has variance 2 / fan-in (He et al., 2015); biases
-    /// start at zero.
-    ///
-    /// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
-    /// there the standard deviation is larger by the window's side. Neighbours have much in common, so
-    /// where several stages pool, or a polynomial follows, only by the root of it: logits have to keep the
-    /// range contract. Before a polynomial that another one follows not at all: values past their
-    /// intervals grow with each.
+    /// Draws this party's part of the first weights.
     #[inline(never)]
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
         let format = self.session.format;
-        // Finer bits than these stay zero.
-        let fraction = format.master().min(60);
-        let pooled = self.network.stages.iter().filter(|s| s.divisor > 1).count();
-        for (index, (stage, memory)) in self.network.stages.iter().zip(&mut self.stages).enumerate()
-        {
-            // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
-            let square = (3u128 << (2 * fraction)) / stage.linear.fan_in() as u128;
-            let divisor = u128::from(stage.divisor);
-            let later = &self.network.stages[index + 1..];
-            let gain = match (is_polynomial(stage), later.iter().any(is_polynomial)) {
-                (true, true) => 1,
-                (false, _) if pooled == 1 => divisor,
-                _ => divisor.isqrt(),
-            };
-            let bound = (square * gain).isqrt() / divisor;
-            let address = place::first_weights(index);
-            for weight in 0..stage.linear.weight_len() {
-                let mut draw = [0u64];
-                prg.fill(address, weight as u64, &mut draw);
-                let value = (i128::from(draw[0] as i64) * bound as i128) >> 63;
-                let value = value << (format.master() - fraction);
-                memory.set_share(format, weight, R::Wide::from_u128(value as u128));
-                draw.zeroize();
-            }
+        for (index, memory) in self.stages.iter_mut().enumerate() {
+            first_weights::draw(
+                &prg,
+                self.network,
+                index,
+                format.master(),
+                |weight, value| {
+                    memory.set_share(format, weight, R::Wide::from_u128(value as u128));
+                },
+            );
         }
     }
 
@@ -314,10 +294,6 @@ impl<'a, R: Ring> Party<'a, R> {
         core::mem::swap(&mut self.front, &mut self.back);
         self.swapped = !self.swapped;
     }
-}
-
-fn is_polynomial(stage: &Stage) -> bool {
-    matches!(stage.activation, Some(Activation::Polynomial(..)))
 }
 
 /// The samples that are worked on at a time.

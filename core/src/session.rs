@@ -226,7 +226,10 @@ impl Session {
             return Err(SessionError::Assisted);
         }
         self.format.check::<u64>()?;
-        let network = Network::new(&self.model)?;
+        let mut network = Network::new(&self.model)?;
+        if self.triples == Triples::Baseline {
+            network.unroll();
+        }
         self.check_sizes(&network)?;
         for (there, what) in [
             (self.format.is_direct(), "weights at full precision"),

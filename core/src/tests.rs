@@ -33,9 +33,9 @@ use crate::{
 };
 
 /// Images that follow from their number.
-struct Made {
-    first: u32,
-    classes: u8,
+pub(crate) struct Made {
+    pub first: u32,
+    pub classes: u8,
 }
 
 impl Data for Made {
@@ -53,7 +53,7 @@ impl Data for Made {
 }
 
 /// What a session left behind.
-struct Outcome {
+pub(crate) struct Outcome {
     /// For each party and stage, its shares of the parameters.
     shares: [Vec<Vec<u128>>; 2],
     meters: [Vec<Meter>; 2],
@@ -62,9 +62,9 @@ struct Outcome {
 
 /// How a session is run.
 #[derive(Clone, Copy)]
-struct Way {
+pub(crate) struct Way {
     keys: u64,
-    weights: u64,
+    pub weights: u64,
     /// Bytes that a link holds.
     capacity: usize,
     /// Bytes that may be sent before the other end reads.
@@ -72,7 +72,7 @@ struct Way {
     audited: bool,
 }
 
-const WAY: Way = Way {
+pub(crate) const WAY: Way = Way {
     keys: 3,
     weights: 4,
     capacity: 1 << 16,
@@ -81,7 +81,7 @@ const WAY: Way = Way {
 };
 
 impl Outcome {
-    fn parameters(&self, format: Format) -> Vec<f64> {
+    pub fn parameters(&self, format: Format) -> Vec<f64> {
         let scale = libm::scalbn(1.0, -(format.master() as i32));
         let [first, second] = &self.shares;
         let pairs = first.iter().flatten().zip(second.iter().flatten());
@@ -91,7 +91,7 @@ impl Outcome {
     }
 }
 
-fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
+pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
     let Way {
         capacity, ahead, ..
     } = way;
@@ -175,7 +175,7 @@ fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
     })
 }
 
-fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
+pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
     let fraction = if R::BITS == 32 { 12 } else { 20 };
     Session {
         model: Model::new("test", input, layers).unwrap(),
@@ -214,7 +214,7 @@ const OVERLAPPING: Layer = Layer::MaxPool {
 const HEAD: Layer = Layer::Dense { units: 4 };
 
 /// Networks that between them use every kind of stage.
-fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
+pub(crate) fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
     let strided = Layer::Conv2d {
         channels: 2,
         kernel: 2,

@@ -7,7 +7,7 @@ pub use qemu::QemuArgs;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ringlet_core::{Role, triples::Triples};
+use ringlet_core::{Role, loss::Loss, triples::Triples};
 
 use crate::{activation::Activation, error::Failure, links::shape::Shape};
 
@@ -32,6 +32,8 @@ pub enum Command {
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.
     Dealer(DealerArgs),
+    /// Run the assistant of --protocol securenn, for two parties elsewhere.
+    Assistant(AssistantArgs),
     /// Let two devices train with each other: pass on what they and the dealer say.
     Hub(Box<HubArgs>),
     /// Do the dealer's work ahead of time, into files for both parties.
@@ -54,6 +56,26 @@ pub enum ProtocolName {
     Exact,
     /// Polynomials in the place of ReLU, as SPDZ-style protocols have them, in a ring of 64 bits.
     Spdz,
+    /// Exact ReLU by SecureNN, whose assistant is there during the run, in a ring of 64 bits.
+    Securenn,
+}
+
+/// What training makes smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LossName {
+    /// Softmax with cross entropy.
+    Softmax,
+    /// ReLU(z) over the sum of ReLU(z) in the place of softmax, as published.
+    Normalised,
+}
+
+impl From<LossName> for Loss {
+    fn from(name: LossName) -> Loss {
+        match name {
+            LossName::Softmax => Loss::Softmax,
+            LossName::Normalised => Loss::Normalised,
+        }
+    }
 }
 
 /// What masks are made for, and so what is opened.
@@ -138,13 +160,17 @@ pub struct SessionArgs {
     /// How activations are computed.
     #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
     pub protocol: ProtocolName,
-    /// What masks are made for under --protocol spdz: fused when left out.
+    /// What masks are made for under --protocol spdz, fused when left out, and under --protocol securenn, baseline
+    /// when left out.
     #[arg(long, value_enum)]
     pub triples: Option<TriplesName>,
     /// What stands in for ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares fit on
     /// an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
     #[arg(long, value_name = "POLYNOMIAL")]
     pub activation: Option<Activation>,
+    /// What training makes smaller under --protocol securenn: softmax when left out, as everywhere else.
+    #[arg(long, value_enum)]
+    pub loss: Option<LossName>,
     /// Learning rate; powers of two are exact.
     #[arg(
         long,
@@ -160,10 +186,10 @@ pub struct SessionArgs {
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
-    /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz.
+    /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
     #[arg(long, value_enum)]
     pub ring: Option<RingName>,
-    /// Fraction bits of fixed-point numbers: 12 when left out, and 20 for exact ReLU in u64.
+    /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
     /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests; in
@@ -268,9 +294,12 @@ pub struct PartyArgs {
         long,
         value_name = "ADDRESS",
         conflicts_with = "dealt",
-        required_unless_present = "dealt"
+        required_unless_present_any = ["dealt", "assistant"]
     )]
     pub dealer: Option<String>,
+    /// Reach the assistant at this address (host:port), under --protocol securenn.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]
+    pub assistant: Option<String>,
     /// Use what `ringlet deal` left in this directory, in place of a dealer.
     #[arg(long, value_name = "DIR")]
     pub dealt: Option<PathBuf>,
@@ -400,6 +429,20 @@ pub struct DealerArgs {
     /// Wait for the parties at this address (host:port).
     #[arg(long, value_name = "ADDRESS")]
     pub listen: String,
+    /// How the process stands among the others.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Options of `assistant`.
+#[derive(Clone, Debug, Args)]
+pub struct AssistantArgs {
+    /// Wait for the parties at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: String,
+    /// Give up when a party has been silent for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
     /// How the process stands among the others.
     #[command(flatten)]
     pub process: ProcessArgs,

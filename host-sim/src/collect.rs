@@ -2,7 +2,6 @@
 
 use ringlet_core::{
     Role,
-    fixed::Format,
     meter::Meter,
     network::Network,
     plan::line_names,
@@ -27,13 +26,13 @@ pub struct IterationRecord {
     pub iteration: u32,
     /// Seconds that it took.
     pub seconds: f64,
-    /// Bytes that P0 sent to P1.
+    /// Bytes that P0 sent to P1, and to the assistant if there is one.
     pub online_bytes_p0: Option<u64>,
-    /// Bytes that P1 sent to P0.
+    /// Bytes that P1 sent to P0, and to the assistant if there is one.
     pub online_bytes_p1: Option<u64>,
-    /// Bytes that the dealer sent to P0: its key, in the first iteration.
+    /// Bytes that the dealer sent to P0: its key, in the first iteration; or what the assistant sent to it.
     pub dealer_bytes_p0: Option<u64>,
-    /// Bytes of corrections that the dealer sent to P1.
+    /// Bytes of corrections that the dealer sent to P1, or of what the assistant sent to it.
     pub dealer_bytes_p1: Option<u64>,
     /// Times that a party waited for the other.
     pub rounds: u64,
@@ -96,7 +95,7 @@ pub fn own_record(
         seconds,
         online_bytes_p0: own(Role::P0, cost.online_bytes),
         online_bytes_p1: own(Role::P1, cost.online_bytes),
-        dealer_bytes_p0: own(Role::P0, key),
+        dealer_bytes_p0: own(Role::P0, key + cost.dealer_bytes),
         dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
         rounds: cost.rounds,
         opened_values: cost.opened_values,
@@ -180,8 +179,7 @@ impl<'a> Collector<'a> {
                     self.half_shares = Some(stages);
                     return None;
                 };
-                let format = self.session.format;
-                self.parameters = join(self.network, format, &stages, &other);
+                self.parameters = join(self.network, self.session, &stages, &other);
                 self.epoch(epoch, elapsed)
             }
             Event::Listening(_) | Event::Done | Event::Failed { .. } => None,
@@ -228,7 +226,7 @@ impl<'a> Collector<'a> {
 /// The model that both parties' shares make.
 pub fn join(
     network: &Network,
-    format: Format,
+    session: &Session,
     one: &[StageValues],
     other: &[StageValues],
 ) -> Vec<Parameters> {
@@ -240,7 +238,7 @@ pub fn join(
                 .zip(other)
                 .map(|(a, b)| a.wrapping_add(*b))
                 .collect();
-            Parameters::decode(stage, format, &sums)
+            Parameters::decode(stage, session, &sums)
         })
         .collect()
 }

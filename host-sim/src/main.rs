@@ -26,6 +26,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let outcome = command::dealer::run(&args);
             supervised(args.process.supervised, outcome)
         }
+        Some(Command::Assistant(args)) => {
+            let outcome = command::assistant::run(&args);
+            supervised(args.process.supervised, outcome)
+        }
         Some(Command::Hub(args)) => command::hub::run(&args),
         Some(Command::Deal(args)) => command::deal::run(&args),
         Some(Command::Compare(args)) => command::compare::run(&args),

@@ -129,7 +129,7 @@ pub fn first_shares<R: Ring>(
     Ok(shares(&party, network))
 }
 
-/// Greets the peer and the dealer, and returns the key that the dealer hands out.
+/// Greets the peer and the dealer or assistant, and returns the key that the latter hands out.
 pub fn greet<P: Read + Write, D: Read + Write>(
     hello: &Hello,
     peer: &mut Link<P>,
@@ -141,19 +141,32 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     Ok(receive_key(dealer)?)
 }
 
+/// The role that both parties meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Deals ahead.
+    Dealer,
+    /// Helps during the run.
+    Assistant,
+}
+
 /// Compares what both parties said, refuses them if they do not fit together, and hands out the keys, those of
 /// devices sealed.
-/// Returns the session that they agree on and the links in the order of the roles.
+/// Returns the session that they agree on and the links in the order of the roles. `host` is what this role is, a
+/// dealer or an assistant: parties that want the other are refused.
 pub fn host_parties<T: Read + Write>(
+    host: Host,
     mut links: [Link<T>; 2],
     heard: [Hello; 2],
     keys: &[Key; 2],
     seals: &[Option<Seal>; 2],
 ) -> Result<(Session, [Link<T>; 2]), Failure> {
-    let mismatch = if heard[0].role == heard[1].role {
-        Some(Mismatch::Role(heard[0].role))
-    } else {
-        heard[0].compare(&heard[1]).err()
+    let assisted = heard[0].session.assisted.is_some();
+    let mismatch = match host {
+        _ if heard[0].role == heard[1].role => Some(Mismatch::Role(heard[0].role)),
+        Host::Dealer if assisted => Some(Mismatch::Dealer),
+        Host::Assistant if !assisted => Some(Mismatch::Assistant),
+        _ => heard[0].compare(&heard[1]).err(),
     };
     if let Some(mismatch) = mismatch {
         for link in &mut links {

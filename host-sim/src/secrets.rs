@@ -82,6 +82,16 @@ impl Secrets {
         Ok(u64::from_le_bytes(nonce))
     }
 
+    /// The key that the assistant shares with nobody.
+    pub fn assistant_own(self) -> Result<Key, Failure> {
+        self.key(9)
+    }
+
+    /// A party's part of the key that the assistant does not have.
+    pub fn pair_part(self, role: Role) -> Result<Key, Failure> {
+        self.key(10 + role.index() as u32)
+    }
+
     /// The seed of the public order of samples.
     pub fn order(self) -> Result<u64, Failure> {
         match self {

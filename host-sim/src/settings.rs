@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use ringlet_core::{
     Role,
     fixed::Format,
+    loss::Loss,
     model::{BUILT_IN, Model},
     network::Network,
     ring::Ring,
@@ -14,13 +15,16 @@ use ringlet_core::{
 
 use crate::{
     activation,
-    cli::{ProtocolName, RingName, SessionArgs},
+    cli::{ProtocolName, RingName, SessionArgs, TriplesName},
     data::Images,
     error::Failure,
 };
 
 /// The momentum of exact ReLU where none is given.
 pub const EXACT_MOMENTUM: f64 = 0.875;
+
+/// Fraction bits of SecureNN as published.
+pub const SECURENN_FRACTION_BITS: u32 = 13;
 
 /// The model that the arguments name, or the one that suits images of `shape`.
 pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Failure> {
@@ -109,7 +113,7 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
 /// The momentum that the arguments give, or their protocol's usual one.
 pub fn momentum(args: &SessionArgs) -> f64 {
     let usual = match args.protocol {
-        ProtocolName::Exact => EXACT_MOMENTUM,
+        ProtocolName::Exact | ProtocolName::Securenn => EXACT_MOMENTUM,
         ProtocolName::Spdz => 0.0,
     };
     args.momentum.unwrap_or(usual)
@@ -124,16 +128,35 @@ pub fn session(
     receiver: Option<Role>,
 ) -> Result<Session, Failure> {
     let spdz = args.protocol == ProtocolName::Spdz;
-    for (given, option) in [
-        (args.triples.is_some(), "--triples"),
-        (args.activation.is_some(), "--activation"),
+    let securenn = args.protocol == ProtocolName::Securenn;
+    for (given, option, belongs, names) in [
+        (
+            args.triples.is_some(),
+            "--triples",
+            spdz || securenn,
+            "spdz or securenn",
+        ),
+        (args.activation.is_some(), "--activation", spdz, "spdz"),
+        (args.loss.is_some(), "--loss", securenn, "securenn"),
     ] {
-        if given && !spdz {
+        if given && !belongs {
             return Err(Failure::new(
-                format!("{option} belongs to --protocol spdz"),
-                "add --protocol spdz, or leave it out",
+                format!("{option} belongs to --protocol {names}"),
+                "add that --protocol, or leave it out",
             ));
         }
+    }
+    if securenn && args.ring == Some(RingName::U32) {
+        return Err(Failure::new(
+            "SecureNN's protocols need the ring of 64 bits",
+            "leave out --ring",
+        ));
+    }
+    if securenn && args.triples == Some(TriplesName::Fused) {
+        return Err(Failure::new(
+            "SecureNN's protocols open every product's operands anew",
+            "give --triples baseline (matrices, as published) or seed (whole convolutions)",
+        ));
     }
     let model = if spdz {
         let activation = args.activation.clone().unwrap_or_default();
@@ -142,14 +165,24 @@ pub fn session(
         model
     };
     let momentum = momentum(args);
-    let default_ring = if spdz { RingName::U64 } else { RingName::U32 };
+    let default_ring = if spdz || securenn {
+        RingName::U64
+    } else {
+        RingName::U32
+    };
     let bits = args.fraction_bits;
     let format = match args.ring.unwrap_or(default_ring) {
         RingName::U32 => Format::new::<u32>(bits.unwrap_or(12))?,
         // Without momentum an update needs no opening.
         RingName::U64 if spdz && momentum == 0.0 => Format::direct(bits.unwrap_or(12))?,
         RingName::U64 if spdz => Format::new::<u64>(bits.unwrap_or(12))?,
+        RingName::U64 if securenn => Format::new::<u64>(bits.unwrap_or(SECURENN_FRACTION_BITS))?,
         RingName::U64 => Format::new::<u64>(bits.unwrap_or(20))?,
+    };
+    let usual_triples = if securenn {
+        Triples::Baseline
+    } else {
+        Triples::Fused
     };
     if args.limit == Some(0) {
         return Err(Failure::new(
@@ -161,8 +194,8 @@ pub fn session(
         model,
         format,
         task: Task::Train,
-        triples: args.triples.map_or(Triples::Fused, Triples::from),
-        assisted: None,
+        triples: args.triples.map_or(usual_triples, Triples::from),
+        assisted: securenn.then(|| args.loss.map_or(Loss::Softmax, Loss::from)),
         samples,
         batch: args.batch,
         micro_batch: args.micro_batch.unwrap_or(args.batch),
@@ -182,11 +215,24 @@ pub trait InRing {
     type Output;
     /// Runs in ring `R`.
     fn run<R: Ring>(self, network: Network) -> Result<Self::Output, Failure>;
+    /// Runs with an assistant in the dealer's place.
+    fn run_assisted(self, network: Network) -> Result<Self::Output, Failure>
+    where
+        Self: Sized,
+    {
+        let _ = network;
+        Err(Failure::new(
+            "--protocol securenn is for train, party, assistant, predict and plan",
+            "choose another --protocol",
+        ))
+    }
 }
 
 /// Checks the session and runs `task` in its ring.
 pub fn in_ring<T: InRing>(session: &Session, task: T) -> Result<T::Output, Failure> {
-    if session.format.ring == u32::BITS {
+    if session.assisted.is_some() {
+        task.run_assisted(session.check_assisted()?)
+    } else if session.format.ring == u32::BITS {
         task.run::<u32>(session.check::<u32>()?)
     } else {
         task.run::<u64>(session.check::<u64>()?)

@@ -4,8 +4,8 @@
 use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
 use ringlet_core::{
-    fixed::Format,
     kernel::{pool, windows::Windows},
+    loss::Loss,
     network::{Activation, Network, Stage},
     polynomial::COEFFICIENT_FRACTION,
     scalar::Scalar,
@@ -60,9 +60,10 @@ pub struct Parameters<T = f32> {
 
 impl<T: Real> Parameters<T> {
     /// Reads a stage's revealed parameters, weights then biases, at the master weights' scale and in their ring.
-    pub fn decode(stage: &Stage, format: Format, values: &[u128]) -> Self {
-        let unused = 128 - format.wide();
-        let scale = (2f64).powi(-(format.master() as i32));
+    pub fn decode(stage: &Stage, session: &Session, values: &[u128]) -> Self {
+        let [bits, fraction] = session.master();
+        let unused = 128 - bits;
+        let scale = (2f64).powi(-(fraction as i32));
         let all: Vec<T> = values
             .iter()
             .map(|&value| T::from_f64(((value << unused) as i128 >> unused) as f64 * scale))
@@ -93,6 +94,7 @@ pub struct Twin<'a, T = f32> {
     velocities: Vec<Parameters<T>>,
     learning_rate: T,
     momentum: T,
+    loss: Loss,
 }
 
 impl<'a, T: Real> Twin<'a, T> {
@@ -112,6 +114,7 @@ impl<'a, T: Real> Twin<'a, T> {
             velocities,
             learning_rate: rate(session.learning_rate),
             momentum: rate(session.momentum),
+            loss: session.assisted.unwrap_or(Loss::Softmax),
         }
     }
 
@@ -201,7 +204,10 @@ impl<'a, T: Real> Twin<'a, T> {
         let mut gradients = Vec::new();
         let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
-            softmax(row);
+            match self.loss {
+                Loss::Softmax => softmax(row),
+                Loss::Normalised => normalise(row),
+            }
             row[usize::from(label)] -= T::from_f64(1.0);
             for value in row {
                 *value /= T::from_f64(batch.into());
@@ -371,5 +377,19 @@ fn softmax<T: Real>(logits: &mut [T]) {
     }
     for value in logits {
         *value /= sum;
+    }
+}
+
+/// ReLU(z) over the sum of all, or zeros.
+fn normalise<T: Real>(logits: &mut [T]) {
+    let mut sum = T::default();
+    for value in logits.iter_mut() {
+        *value = positive(*value, *value);
+        sum += *value;
+    }
+    if sum > T::default() {
+        for value in logits {
+            *value /= sum;
+        }
     }
 }

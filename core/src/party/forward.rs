@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use crate::{
     Role,
-    data::{Data, pixel_units},
+    data::{Data, read_pixels},
     desk::Desk,
     fixed::Format,
     gate::{
@@ -472,27 +472,6 @@ impl<R: Ring> StageMemory<'_, R> {
         for index in 0..stage.linear.weight_len() {
             let carry = self.carry(role, format, index);
             self.weights[index] = self.weights[index].plus(carry);
-        }
-    }
-}
-
-/// Pixels at scale f, summed over the windows if the stage pools its input.
-fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
-    let Some(([height, width, channels], window)) = stage.pooled_input else {
-        for (to, &pixel) in operand.iter_mut().zip(pixels) {
-            *to = pixel_units(pixel, fraction);
-        }
-        return;
-    };
-    operand.fill(R::ZERO);
-    for y in 0..height / window * window {
-        for x in 0..width / window * window {
-            let from = (y * width + x) * channels;
-            let to = (y / window * (width / window) + x / window) * channels;
-            for channel in 0..channels {
-                let units = pixel_units(pixels[from + channel], fraction);
-                operand[to + channel] = operand[to + channel].plus(units);
-            }
         }
     }
 }

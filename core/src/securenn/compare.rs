@@ -9,8 +9,8 @@
 use crate::{Role, link::LinkError};
 
 use super::{
-    Assisting, At, Computing, Cost, draw,
-    modular::{P, field},
+    Assisting, At, Computing, Cost,
+    modular::{P, below, choice, field},
 };
 
 /// A comparison of numbers of `bits` bits.
@@ -37,6 +37,9 @@ const TURN: u8 = 2;
 
 /// The most bits of a number.
 const MAX_BITS: usize = 64;
+
+/// Lists that travel together.
+const BLOCK: usize = 16;
 
 impl Compare {
     fn len(self) -> usize {
@@ -65,25 +68,34 @@ impl Compare {
         }
     }
 
-    /// The assistant shares the bits of a number, the lowest first, in the field.
+    /// The assistant shares the bits of numbers, the lowest first, in the field.
     pub(super) fn share_bits<A: Assisting>(
         self,
         cx: &mut A,
         at: At,
-        place: u64,
-        number: u64,
+        numbers: &[u64],
     ) -> Result<(), LinkError> {
-        let mut words = [0u64; MAX_BITS];
-        let words = &mut words[..self.len()];
-        let first = place * u64::from(self.bits);
-        cx.own().fill(at.wire(UNIT), first, words);
-        let (mut shares, mut others) = ([0; MAX_BITS], [0; MAX_BITS]);
-        for (i, &mut word) in words.iter_mut().enumerate() {
-            shares[i] = field::uniform(word);
-            others[i] = field::minus((number >> i & 1) as u8, shares[i]);
+        let len = self.len();
+        let mut first = 0;
+        for numbers in numbers.chunks(BLOCK) {
+            let (mut shares, mut others) = ([0; BLOCK * MAX_BITS], [0; BLOCK * MAX_BITS]);
+            let lists = shares
+                .chunks_exact_mut(len)
+                .zip(others.chunks_exact_mut(len));
+            for (&number, (shares, others)) in numbers.iter().zip(lists) {
+                let mut words = [0u64; MAX_BITS];
+                cx.own().fill(at.wire(UNIT), first, &mut words[..len]);
+                first += u64::from(self.bits);
+                let both = shares.iter_mut().zip(others);
+                for ((share, other), (word, bit)) in both.zip(words.iter().zip(bits_of(number))) {
+                    *share = field::uniform(*word);
+                    *other = field::minus(bit, *share);
+                }
+            }
+            cx.tell(Role::P0, &shares[..numbers.len() * len])?;
+            cx.tell(Role::P1, &others[..numbers.len() * len])?;
         }
-        cx.tell(Role::P0, &shares[..self.len()])?;
-        cx.tell(Role::P1, &others[..self.len()])
+        Ok(())
     }
 
     /// Compares numbers whose bits are shared in the field with bounds: one list of `bits` shares for each.
@@ -92,14 +104,22 @@ impl Compare {
         cx: &mut C,
         at: At,
         shares: &[u8],
-        bound: impl Fn(&C, usize) -> Bound,
+        bound: impl Fn(usize) -> Bound,
     ) -> Result<(), LinkError> {
-        for (place, shares) in shares.chunks_exact(self.len()).enumerate() {
-            let mut list = [0; MAX_BITS];
-            let list = &mut list[..self.len()];
-            let bound = bound(cx, place);
-            self.list(cx, at, place as u64, shares, bound, list);
-            cx.tell_assistant(list)?;
+        let len = self.len();
+        let mut first = 0;
+        for shares in shares.chunks(BLOCK * len) {
+            let mut turns = [0u64; BLOCK];
+            cx.pair().fill(at.wire(TURN), first as u64, &mut turns);
+            let mut lists = [0; BLOCK * MAX_BITS];
+            let lists = &mut lists[..shares.len()];
+            let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
+            for (place, ((list, shares), turned)) in (first..).zip(both.zip(turns)) {
+                self.list(cx, at, place as u64, shares, bound(place), list);
+                turn(list, below(turned, self.bits));
+            }
+            cx.tell_assistant(lists)?;
+            first += BLOCK;
         }
         Ok(())
     }
@@ -114,39 +134,32 @@ impl Compare {
         bound: Bound,
         list: &mut [u8],
     ) {
-        let (one, pair) = (cx.role().index() as u8, cx.pair());
+        let len = self.len();
         let first = place * u64::from(self.bits);
-        let hide = (bound.hide & 1) as u8;
+        let (mut masks, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
+        cx.pair().fill(at.wire(FORCED), first, &mut masks[..len]);
+        cx.pair().fill(at.wire(UNIT), first, &mut units[..len]);
+        // What a peer sends may be any byte. All that follows works on as many lanes, whatever their number: those
+        // past the last bit are zero and stay out of the sums.
+        let mut own = [0; MAX_BITS];
+        for (own, &share) in own.iter_mut().zip(shares) {
+            *own = u16::from(field::reduce(share.into()));
+        }
         // [x > v] is found by c_i = v_i - x_i + 1 + sum, and its opposite, against v + 1, by the opposite signs.
         let top = u64::MAX >> (64 - self.bits);
-        let against = bound.value.wrapping_add(bound.hide) & top;
-        let sign = field::minus(field::times(2, hide), 1);
+        let against = bits_of(bound.value.wrapping_add(bound.hide) & top);
         // The answers that no list would give: [x > -1] is 1, [x > 2^bits - 1] is 0.
         let is_top = u64::from(bound.value ^ top == 0);
-        let forced = (bound.below_all | (bound.hide & is_top)) as u8;
-        let found = (bound.hide ^ bound.below_all) as u8;
-        let mut sum = 0;
-        for i in (0..self.len()).rev() {
-            let bit = (against >> i & 1) as u8;
-            let difference = field::minus(shares[i], field::times(one, bit));
-            let c = field::plus(field::times(sign, difference), field::plus(one, sum));
-            // x_i xor bit, which is linear in the share of x_i.
-            let flipped = field::times(shares[i], field::minus(1, 2 * bit));
-            sum = field::plus(sum, field::plus(flipped, field::times(one, bit)));
-            // In the place of a forced answer, shares of a zero in the first entry or nowhere.
-            let mask = field::uniform(draw(pair, at.wire(FORCED), first + i as u64));
-            let last = u8::from(i == 0);
-            let value = 1 - (found & last);
-            let dummy = field::plus(
-                field::times(one, value),
-                field::times(field::minus(1, 2 * one), mask),
-            );
-            let chosen = field::plus(field::times(forced, dummy), field::times(1 - forced, c));
-            let unit = field::unit(draw(pair, at.wire(UNIT), first + i as u64));
-            list[i] = field::times(unit, chosen);
+        let forced = choice(bound.below_all | (bound.hide & is_top)) as u16;
+        let found = (bound.hide ^ bound.below_all) as u16;
+        let one = cx.role().index() as u16;
+        let lists = differences(&own, &against, one, bound.hide);
+        let dummies = dummies(&masks, one, found);
+        let lanes = lists.iter().zip(&dummies).zip(&units);
+        for (list, ((&c, &dummy), &unit)) in list.iter_mut().zip(lanes) {
+            let chosen = field::reduce((c & !forced) | (dummy & forced));
+            *list = field::times(field::unit(unit), chosen);
         }
-        let turn = draw(pair, at.wire(TURN), place);
-        list.rotate_left(((u128::from(turn) * u128::from(self.bits)) >> 64) as usize);
     }
 
     /// The assistant's part: `found` gets each number's answer, still hidden.
@@ -155,19 +168,87 @@ impl Compare {
         cx: &mut A,
         found: &mut [u64],
     ) -> Result<(), LinkError> {
-        for found in found {
-            let (mut first, mut second) = ([0; MAX_BITS], [0; MAX_BITS]);
-            let first = &mut first[..self.len()];
-            let second = &mut second[..self.len()];
+        let len = self.len();
+        for found in found.chunks_mut(BLOCK) {
+            let (mut first, mut second) = ([0; BLOCK * MAX_BITS], [0; BLOCK * MAX_BITS]);
+            let first = &mut first[..found.len() * len];
+            let second = &mut second[..found.len() * len];
             cx.hear(Role::P0, first)?;
             cx.hear(Role::P1, second)?;
-            let zeros = first.iter().zip(second.iter()).map(|(&a, &b)| {
-                // What a peer sends may be any byte.
-                let sum = (u32::from(a) + u32::from(b)) % P;
-                u64::from(sum == 0)
-            });
-            *found = zeros.fold(0, |any, zero| any | zero);
+            let lists = first.chunks_exact(len).zip(second.chunks_exact(len));
+            for (found, (first, second)) in found.iter_mut().zip(lists) {
+                let zeros = first.iter().zip(second).map(|(&a, &b)| {
+                    // What a peer sends may be any byte.
+                    u8::from(field::reduce(u16::from(a) + u16::from(b)) == 0)
+                });
+                *found = zeros.fold(0, |any, zero| any | zero).into();
+            }
         }
         Ok(())
+    }
+}
+
+/// A value for each bit, in small words, so that a vector takes many.
+type Lanes = [u16; MAX_BITS];
+
+/// The bits of a number, the lowest first.
+fn bits_of(number: u64) -> [u8; MAX_BITS] {
+    let mut bits = [0; MAX_BITS];
+    for (bits, byte) in bits.chunks_exact_mut(8).zip(number.to_le_bytes()) {
+        for (place, bit) in bits.iter_mut().enumerate() {
+            *bit = byte >> place & 1;
+        }
+    }
+    bits
+}
+
+/// A party's shares of c_i, not reduced: sums of at most 66 elements and two. `one` is 1 for the party that adds what
+/// is public, and `hide` says which signs they have.
+fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> Lanes {
+    const ZERO: u16 = P as u16;
+    let opposite = choice(hide) as u16;
+    let (mut lists, mut flipped) = ([0; MAX_BITS], [0; MAX_BITS]);
+    let both = lists.iter_mut().zip(&mut flipped);
+    for ((list, flipped), (&share, &bit)) in both.zip(own.iter().zip(against)) {
+        let bit = u16::from(bit);
+        let public = one & bit;
+        let difference = share + ZERO - public;
+        *list = one + ((difference & opposite) | ((2 * ZERO - difference) & !opposite));
+        // x_i xor bit, which is linear in the share of x_i.
+        let is_set = bit.wrapping_neg();
+        *flipped = (share & !is_set) | ((one + ZERO - share) & is_set);
+    }
+    let mut sum = 0;
+    for (list, flipped) in lists.iter_mut().zip(&flipped).rev() {
+        *list += sum;
+        sum += flipped;
+    }
+    lists
+}
+
+/// What stands in the place of a forced answer, not reduced: shares of a zero in the first entry or nowhere.
+fn dummies(masks: &[u64; MAX_BITS], one: u16, found: u16) -> Lanes {
+    let is_second = one.wrapping_neg();
+    let mut dummies = [0; MAX_BITS];
+    for (dummy, &mask) in dummies.iter_mut().zip(masks) {
+        let mask = u16::from(field::uniform(mask));
+        *dummy = (mask & !is_second) | ((1 + P as u16 - mask) & is_second);
+    }
+    dummies[0] += P as u16 - (found & one);
+    dummies
+}
+
+/// Turns a list to the left by a number of places below its length, which nothing here depends on: steps of every
+/// power of two are made, and each is taken or left.
+fn turn(list: &mut [u8], places: u32) {
+    let len = list.len();
+    let mut twice = [0; 2 * MAX_BITS];
+    for power in (0..6).take_while(|power| 1 << power < len) {
+        twice[..len].copy_from_slice(list);
+        twice[len..2 * len].copy_from_slice(list);
+        let taken = choice(u64::from(places >> power & 1)) as u8;
+        for (entry, turned) in list.iter_mut().zip(&twice[1 << power..]) {
+            *entry = (*entry & !taken) | (turned & taken);
+        }
     }
 }

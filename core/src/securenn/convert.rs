@@ -10,7 +10,7 @@ use crate::{Role, link::LinkError};
 use super::{
     Assisting, At, Computing, Cost, Scratch,
     compare::{Bound, Compare},
-    draw, gather_words, hear_words,
+    gather_words, hear_words,
     modular::Modulus,
     share_words, tell_words, word_len,
 };
@@ -26,6 +26,7 @@ const BLIND: u8 = 0;
 const HIDE: u8 = 1;
 const WRAP: u8 = 2;
 const ANSWER: u8 = 3;
+const OTHER_BLIND: u8 = 4;
 
 const COMPARE: u32 = 1;
 
@@ -58,20 +59,6 @@ impl Convert {
         compare.cost(len) + compare.sharing_cost(len) + words
     }
 
-    /// Both parts of the number that blinds an element; the computing parties know them, P0 adds the first and P1
-    /// the second.
-    fn blind<C: Computing>(self, cx: &C, at: At, place: usize) -> [u64; 2] {
-        [0, 1].map(|part| {
-            let word = draw(cx.pair(), at.wire(BLIND), 2 * place as u64 + part);
-            self.even().uniform(word)
-        })
-    }
-
-    /// The bit that hides the comparison's answer from the assistant.
-    fn hide<C: Computing>(cx: &C, at: At, place: usize) -> u64 {
-        draw(cx.pair(), at.wire(HIDE), place as u64) & 1
-    }
-
     /// Replaces shares in the even ring by shares in the odd one.
     pub fn run<C: Computing>(
         self,
@@ -80,37 +67,48 @@ impl Convert {
         shares: &mut [u64],
         scratch: &mut Scratch<'_>,
     ) -> Result<(), LinkError> {
-        let (len, own) = (shares.len(), cx.role().index());
+        let (len, even) = (shares.len(), self.even());
         let bits = &mut scratch.bits[..len * self.bits as usize];
-        let [blinded, wraps, answers, ..] = &mut scratch.words;
-        let (blinded, wraps) = (&mut blinded[..len], &mut wraps[..len]);
-        let answers = &mut answers[..len];
-        for (place, (blinded, &share)) in blinded.iter_mut().zip(shares.iter()).enumerate() {
-            let blind = self.blind(cx, at, place)[own];
-            *blinded = self.even().plus(share, blind);
+        let words = scratch.words.each_mut().map(|words| &mut words[..len]);
+        let [blinded, wraps, answers, first, second, hide] = words;
+        // Both parts of the number that blinds an element, of which P0 adds the first and P1 the second; and the bit
+        // that hides the comparison's answer. The assistant knows none of them.
+        for (wire, words) in [
+            (BLIND, &mut *first),
+            (OTHER_BLIND, &mut *second),
+            (HIDE, &mut *hide),
+        ] {
+            cx.pair().fill(at.wire(wire), 0, words);
+        }
+        for (first, second) in first.iter_mut().zip(second.iter_mut()) {
+            (*first, *second) = (even.uniform(*first), even.uniform(*second));
+        }
+        let own = match cx.role() {
+            Role::P0 => &*first,
+            Role::P1 => &*second,
+        };
+        for (blinded, (&share, &blind)) in blinded.iter_mut().zip(shares.iter().zip(own)) {
+            *blinded = even.plus(share, blind);
         }
         tell_words(cx, self.bits, blinded)?;
         hear_words(cx, self.bits, wraps)?;
         cx.hear_assistant(bits)?;
-        self.compare()
-            .run(cx, at.part(COMPARE), bits, |cx, place| {
-                let [first, second] = self.blind(cx, at, place);
-                let r = self.even().plus(first, second);
-                Bound {
-                    value: self.even().minus(r, 1),
-                    below_all: u64::from(r == 0),
-                    hide: Self::hide(cx, at, place),
-                }
-            })?;
+        self.compare().run(cx, at.part(COMPARE), bits, |place| {
+            let r = even.plus(first[place], second[place]);
+            Bound {
+                value: even.minus(r, 1),
+                below_all: u64::from(r == 0),
+                hide: hide[place] & 1,
+            }
+        })?;
         hear_words(cx, self.bits, answers)?;
         let odd = self.odd();
         for (place, share) in shares.iter_mut().enumerate() {
-            let [first, second] = self.blind(cx, at, place);
-            let hide = Self::hide(cx, at, place);
-            let own_wrap = self.wraps(*share, [first, second][own]);
+            let hide = hide[place] & 1;
+            let own_wrap = self.wraps(*share, own[place]);
             // The answer xor what hides it: linear, since both parties know that bit. P0 adds what is public.
             let public = match cx.role() {
-                Role::P0 => odd.minus(hide, self.wraps(first, second) + 1),
+                Role::P0 => odd.minus(hide, self.wraps(first[place], second[place]) + 1),
                 Role::P1 => 0,
             };
             let below = odd.plus(odd.flip(answers[place], hide), public);
@@ -137,10 +135,7 @@ impl Convert {
             *second = wraps;
         }
         share_words(cx, at.wire(WRAP), self.odd(), second)?;
-        for (place, &blinded) in first.iter().enumerate() {
-            self.compare()
-                .share_bits(cx, at.part(COMPARE), place as u64, blinded)?;
-        }
+        self.compare().share_bits(cx, at.part(COMPARE), first)?;
         self.compare().assist(cx, first)?;
         share_words(cx, at.wire(ANSWER), self.odd(), first)
     }

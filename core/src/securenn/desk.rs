@@ -5,20 +5,32 @@ use embedded_io::{Read, Write};
 
 use crate::{
     Role,
+    cost::Cost,
+    gate::{Offline, Online},
     link::{Link, LinkError, Segment},
+    meter::Meter,
     prg::{Key, Prg},
+    ring::Word,
     sharing::Masked,
 };
 
 use super::{Assisting, Computing};
 
-/// A computing party's keys and links.
+/// A computing party's keys and links, with everything that passes counted: what it sends to both other roles as
+/// online bytes, what the assistant sends to it as the dealer's.
+///
+/// The gates of the dealt protocols run on it too, with the assistant as their dealer.
 pub struct PartyDesk<P, A> {
     role: Role,
     pair: Prg,
     shared: Prg,
     peer: Link<P>,
     assistant: Link<A>,
+    meter: Meter,
+    line: usize,
+    backward: bool,
+    /// Whether the assistant has been told something since it was last heard.
+    asked: bool,
 }
 
 impl<P: Read + Write, A: Read + Write> PartyDesk<P, A> {
@@ -31,7 +43,54 @@ impl<P: Read + Write, A: Read + Write> PartyDesk<P, A> {
             shared: Prg::new(shared),
             peer,
             assistant,
+            meter: Meter::default(),
+            line: 0,
+            backward: false,
+            asked: false,
         }
+    }
+
+    /// Takes the counts and starts again from zero.
+    pub fn take_meter(&mut self) -> Meter {
+        core::mem::take(&mut self.meter)
+    }
+
+    /// Books what follows under a line of the plan.
+    pub(crate) fn book(&mut self, line: usize, backward: bool) {
+        self.line = line;
+        self.backward = backward;
+    }
+
+    fn count(&mut self) -> &mut Cost {
+        &mut self.meter.lines[self.line][usize::from(self.backward)]
+    }
+
+    /// The link to the peer.
+    pub(crate) fn peer(&mut self) -> &mut Link<P> {
+        &mut self.peer
+    }
+
+    /// Sends the low bytes of shares to the peer, who asks for their sums.
+    pub(super) fn tell_bytes(&mut self, shares: &[u64]) -> Result<(), LinkError> {
+        self.assistant.flush()?;
+        self.count().online_bytes += shares.len() as u64;
+        for &share in shares {
+            self.peer.send(&[share as u8])?;
+        }
+        self.peer.flush()
+    }
+
+    /// Receives the low bytes of the peer's shares, and leaves those of the sums.
+    pub(super) fn hear_bytes(&mut self, shares: &mut [u64]) -> Result<(), LinkError> {
+        self.assistant.flush()?;
+        self.count().opened_values += shares.len() as u64;
+        self.count().rounds += 1;
+        for share in shares {
+            let mut byte = [0];
+            self.peer.receive(&mut byte)?;
+            *share = share.wrapping_add(byte[0].into()) & 0xFF;
+        }
+        Ok(())
     }
 
     /// Bytes sent to both other roles so far.
@@ -60,11 +119,9 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyDesk<P, A> {
     }
 
     fn exchange(&mut self, bits: u32, own: &[u64], other: &mut [u64]) -> Result<(), LinkError> {
-        self.assistant.flush()?;
         other.copy_from_slice(own);
         let words = Masked::wrap_slice_mut(&mut *other);
-        self.peer
-            .open(self.role, &mut [Segment::words(words, bits)])?;
+        Online::open(self, &mut [Segment::words(words, bits)])?;
         // What has been opened is the sum modulo 2^bits, and both words are below that.
         let low = u64::MAX >> (64 - bits);
         for (other, &own) in other.iter_mut().zip(own) {
@@ -73,13 +130,50 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyDesk<P, A> {
         Ok(())
     }
 
+    fn open(&mut self, bits: u32, lists: [&mut [u64]; 2]) -> Result<(), LinkError> {
+        let mut segments = lists.map(|list| Segment::words(Masked::wrap_slice_mut(list), bits));
+        Online::open(self, &mut segments)
+    }
+
     fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.asked = true;
+        self.count().online_bytes += bytes.len() as u64;
         self.assistant.send(bytes)
     }
 
     fn hear_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
+        // Only what was asked for has to be waited for.
+        let waits = core::mem::take(&mut self.asked);
+        let count = self.count();
+        count.dealer_bytes += bytes.len() as u64;
+        count.rounds += u64::from(waits);
         self.assistant.flush()?;
         self.assistant.receive(bytes)
+    }
+}
+
+impl<P: Read + Write, A: Read + Write> Online for PartyDesk<P, A> {
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn prg(&self) -> &Prg {
+        &self.shared
+    }
+
+    fn open<W: Word>(&mut self, segments: &mut [Segment<'_, W>]) -> Result<(), LinkError> {
+        let count = self.count();
+        count.rounds += 1;
+        for segment in segments.iter() {
+            count.opened_values += segment.values();
+            count.online_bytes += segment.sent_len();
+        }
+        self.assistant.flush()?;
+        self.peer.open(self.role, segments)
+    }
+
+    fn corrections(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
+        self.hear_assistant(bytes)
     }
 }
 
@@ -142,5 +236,15 @@ impl<F: Read + Write, S: Read + Write> Assisting for AssistantDesk<F, S> {
             Role::P0 => self.first.receive(bytes),
             Role::P1 => self.second.receive(bytes),
         }
+    }
+}
+
+impl<F: Read + Write, S: Read + Write> Offline for AssistantDesk<F, S> {
+    fn prg(&self, role: Role) -> &Prg {
+        &self.shared[role.index()]
+    }
+
+    fn corrections(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.second.send(bytes)
     }
 }

@@ -4,8 +4,12 @@
 use crate::{Role, link::LinkError, network::Stage};
 
 use super::{
-    Assisting, At, Computing, Cost, GATES, Scratch, draw, gather_words, hear_words,
-    modular::Modulus, product::Product, share_words, sign::Derivative, tell_words, word_len,
+    Assisting, At, Computing, Cost, GATES, Scratch, gather_words, hear_words,
+    modular::{Modulus, choice},
+    product::Product,
+    share_words,
+    sign::Derivative,
+    tell_words, word_len,
 };
 
 /// The largest of several numbers, whose differences are in [-2^(bits-2), 2^(bits-2)).
@@ -138,6 +142,7 @@ pub fn is_too_large(stage: &Stage) -> bool {
 
 const TURN: u8 = 0;
 const SHARE: u8 = 1;
+const OTHER_TURN: u8 = 2;
 
 impl OneHot {
     /// The gate in Z_2^bits, of 2 to 64 bits, for so many places; none unless they are a power of two, and
@@ -159,15 +164,7 @@ impl OneHot {
         }
     }
 
-    /// Both parts of the number by which a place is turned; P0 adds the first and P1 the second.
-    fn turn<C: Computing>(self, cx: &C, at: At, element: usize) -> [u64; 2] {
-        [0, 1].map(|part| {
-            let word = draw(cx.pair(), at.wire(TURN), 2 * element as u64 + part);
-            self.ring().uniform(word)
-        })
-    }
-
-    /// Leaves shares of the bits in `planes`, one plane for each place; `scratch` needs one list of words.
+    /// Leaves shares of the bits in `planes`, one plane for each place; `scratch` needs three lists of words.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -176,25 +173,42 @@ impl OneHot {
         planes: &mut [u64],
         scratch: &mut Scratch<'_>,
     ) -> Result<(), LinkError> {
-        let (ring, len, own) = (self.ring(), place.len(), cx.role().index());
-        let turned = &mut scratch.words[0][..len];
-        for (element, (turned, &place)) in turned.iter_mut().zip(place).enumerate() {
-            *turned = ring.plus(place, self.turn(cx, at, element)[own]);
+        let (ring, len) = (self.ring(), place.len());
+        let [turned, first, second, ..] = &mut scratch.words;
+        let [turned, first, second] = [turned, first, second].map(|words| &mut words[..len]);
+        // Both parts of the number by which a place is turned; P0 adds the first and P1 the second.
+        for (wire, turn) in [(TURN, &mut *first), (OTHER_TURN, &mut *second)] {
+            cx.pair().fill_bits(at.wire(wire), 0, self.bits, turn);
+        }
+        let own = match cx.role() {
+            Role::P0 => &*first,
+            Role::P1 => &*second,
+        };
+        for (turned, (&place, &turn)) in turned.iter_mut().zip(place.iter().zip(own)) {
+            *turned = ring.plus(place, turn);
         }
         tell_words(cx, self.bits, turned)?;
         let planes = &mut planes[..len * self.places];
         hear_words(cx, self.bits, planes)?;
         // Planes of the turned places become planes of the places: column by column, in place. The turn is no secret
-        // of either party, but the assistant does not know it.
+        // of either party, but the assistant does not know it, and might measure what depends on it: a step of every
+        // power of two is made, and taken or left.
+        let next = |place: usize, step: usize| (place + step) & (self.places - 1);
         for element in 0..len {
-            let [first, second] = self.turn(cx, at, element);
-            let turn = ring.plus(first, second) as usize & (self.places - 1);
+            let turn = ring.plus(first[element], second[element]);
             let mut column = [0; MAX_PLACES];
-            for place in 0..self.places {
-                column[place] = planes[((place + turn) & (self.places - 1)) * len + element];
+            for (place, bit) in column[..self.places].iter_mut().enumerate() {
+                *bit = planes[place * len + element];
             }
-            for place in 0..self.places {
-                planes[place * len + element] = column[place];
+            for power in 0..self.places.trailing_zeros() {
+                let taken = choice(turn >> power & 1);
+                let before = column;
+                for (place, bit) in column[..self.places].iter_mut().enumerate() {
+                    *bit = (*bit & !taken) | (before[next(place, 1 << power)] & taken);
+                }
+            }
+            for (place, &bit) in column[..self.places].iter().enumerate() {
+                planes[place * len + element] = bit;
             }
         }
         Ok(())

@@ -9,20 +9,26 @@
 //! Where the paper's listings are wrong, these follow what they are meant to do: the conversion compares with r - 1, not r,
 //! and where r is 0 forces the answer; the comparison with the largest bound is forced likewise.
 
+pub mod assistant;
 pub mod compare;
 pub mod convert;
 pub mod desk;
 pub mod division;
-pub mod inference;
 pub mod linear;
 pub mod maxpool;
+pub mod memory;
 pub mod modular;
+pub mod party;
+mod place;
+pub mod plan;
 pub mod product;
 pub mod scale;
 pub mod sign;
 
 #[cfg(test)]
 pub(crate) mod bench;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +50,8 @@ pub trait Computing {
     fn assistant(&self) -> &Prg;
     /// Sends words below 2^bits to the other computing party, and receives as many in `other`.
     fn exchange(&mut self, bits: u32, own: &[u64], other: &mut [u64]) -> Result<(), LinkError>;
+    /// Opens two lists of words below 2^bits in one round: sums of both parties' words modulo 2^bits take their place.
+    fn open(&mut self, bits: u32, lists: [&mut [u64]; 2]) -> Result<(), LinkError>;
     /// Sends bytes to the assistant.
     fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
     /// Receives bytes from the assistant.
@@ -112,6 +120,23 @@ impl core::ops::Add for Cost {
     }
 }
 
+impl core::ops::Mul<u64> for Cost {
+    type Output = Cost;
+
+    fn mul(self, times: u64) -> Cost {
+        Cost {
+            bytes: self.bytes * times,
+            rounds: self.rounds * times,
+        }
+    }
+}
+
+impl core::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::default(), |sum, cost| sum + cost)
+    }
+}
+
 /// Bytes of an exchange of `len` words of `bits` bits, both ways.
 fn exchange_len(bits: u32, len: usize) -> u64 {
     2 * crate::cost::Cost::opening(len, bits).online_bytes
@@ -123,7 +148,7 @@ const fn word_len(bits: u32) -> usize {
 }
 
 /// Words that travel together.
-const BLOCK: usize = 32;
+const BLOCK: usize = 64;
 
 /// Writes the low `bits` bits of words, each in whole bytes; returns the bytes.
 fn encode<'b>(bits: u32, words: &[u64], bytes: &'b mut [u8; 8 * BLOCK]) -> &'b [u8] {
@@ -211,11 +236,4 @@ fn gather_words<A: Assisting>(
         }
     }
     Ok(())
-}
-
-/// Words of a stream, one at a time.
-fn draw(prg: &Prg, address: Address, place: u64) -> u64 {
-    let mut word = [0];
-    prg.fill(address, place, &mut word);
-    word[0]
 }

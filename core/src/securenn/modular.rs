@@ -37,7 +37,7 @@ impl Modulus {
 
     /// -a where `flip` is 1, a where it is 0.
     pub fn flip(self, a: u64, flip: u64) -> u64 {
-        let mask = flip.wrapping_neg();
+        let mask = choice(flip);
         (self.minus(0, a) & mask) | (a & !mask)
     }
 
@@ -45,11 +45,10 @@ impl Modulus {
     fn reduce(self, sum: u128) -> u64 {
         match self {
             Modulus::Even(_) => sum as u64 & self.top(),
-            Modulus::Odd(_) => {
-                let modulus = u128::from(self.top());
-                // All ones where the sum is below the modulus.
-                let below = (sum.wrapping_sub(modulus) >> 127).wrapping_neg();
-                sum.wrapping_sub(modulus & !below) as u64
+            Modulus::Odd(bits) => {
+                // 1 where the sum is not below the modulus; 2^bits counts as 1.
+                let over = ((sum + 1) >> bits) as u64;
+                (sum as u64).wrapping_add(over) & self.top()
             }
         }
     }
@@ -68,36 +67,58 @@ impl Modulus {
     }
 }
 
+/// All ones for 1, none for 0: what chooses between two values without a branch. The compiler is kept from knowing that
+/// there are but two cases, since it would compute either with a loop of its own.
+pub(super) fn choice(bit: u64) -> u64 {
+    core::hint::black_box(bit.wrapping_neg())
+}
+
+/// A number below `bound`, uniform but for `bound` / 2^64 if the word is: word x bound / 2^64.
+pub(super) fn below(word: u64, bound: u32) -> u32 {
+    // In halves, since vectors and small processors have no wider products.
+    let bound = u64::from(bound);
+    let low = (word & 0xFFFF_FFFF) * bound;
+    (((word >> 32) * bound + (low >> 32)) >> 32) as u32
+}
+
 /// The field of comparisons: the smallest prime above 64 + 2.
 pub const P: u32 = 67;
 
 /// Operations in Z_67, on elements below it.
 pub mod field {
-    use super::P;
+    use super::{P, below};
 
     /// A uniform element from a uniform word, but for 2^-57.
     pub fn uniform(word: u64) -> u8 {
-        ((u128::from(word) * u128::from(P)) >> 64) as u8
+        below(word, P) as u8
     }
 
     /// A uniform element other than 0.
     pub fn unit(word: u64) -> u8 {
-        1 + ((u128::from(word) * u128::from(P - 1)) >> 64) as u8
+        1 + below(word, P - 1) as u8
+    }
+
+    /// The element that a number stands for. Sums of many elements, or a product, are reduced once, at their end.
+    ///
+    /// A product in place of the division, which no compiler then makes of it: 62602 is 2^22 / 67 rounded up.
+    pub fn reduce(number: u16) -> u8 {
+        let quotient = ((u32::from(number) * 62602) >> 16) as u16 >> 6;
+        (number - P as u16 * quotient) as u8
     }
 
     /// a + b.
     pub fn plus(a: u8, b: u8) -> u8 {
-        ((u32::from(a) + u32::from(b)) % P) as u8
+        reduce(u16::from(a) + u16::from(b))
     }
 
     /// a - b.
     pub fn minus(a: u8, b: u8) -> u8 {
-        ((u32::from(a) + P - u32::from(b)) % P) as u8
+        reduce(u16::from(a) + P as u16 - u16::from(b))
     }
 
     /// a b.
     pub fn times(a: u8, b: u8) -> u8 {
-        (u32::from(a) * u32::from(b) % P) as u8
+        reduce(u16::from(a) * u16::from(b))
     }
 }
 
@@ -138,6 +159,13 @@ mod tests {
             let inverses = (1..P as u8).filter(|&b| field::times(a, b) == 1).count();
             assert_eq!(inverses, 1);
             assert_eq!(field::plus(field::minus(3, a), a), 3);
+        }
+        for number in 0..=u16::MAX {
+            assert_eq!(u32::from(field::reduce(number)), u32::from(number) % P);
+        }
+        for word in (0..1000u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+            let wide = (u128::from(word) * u128::from(P)) >> 64;
+            assert_eq!(u128::from(field::uniform(word)), wide);
         }
         assert_eq!([field::uniform(0), field::uniform(u64::MAX)], [0, 66]);
         assert_eq!([field::unit(0), field::unit(u64::MAX)], [1, 66]);

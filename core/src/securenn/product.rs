@@ -1,10 +1,10 @@
 //! Products of shared numbers in the even ring, with triples that the assistant makes as they are needed
 //! (SecureNN, Algorithm 1, for single numbers). With a shared bit this is SecureNN's select.
 
-use crate::{Role, link::LinkError, prg::Prg};
+use crate::{Role, link::LinkError};
 
 use super::{
-    Assisting, At, Computing, Cost, Scratch, draw, encode, exchange_len, hear_words,
+    Assisting, At, BLOCK, Computing, Cost, Scratch, encode, exchange_len, hear_words,
     modular::Modulus, word_len,
 };
 
@@ -18,9 +18,6 @@ pub struct Product {
 const LEFT: u8 = 0;
 const RIGHT: u8 = 1;
 const BOTH: u8 = 2;
-
-/// Products that the assistant sends together.
-const BLOCK: usize = 32;
 
 impl Product {
     fn ring(self) -> Modulus {
@@ -39,11 +36,6 @@ impl Product {
         }
     }
 
-    /// An element of a stream that the assistant shares with a computing party.
-    fn mask(self, prg: &Prg, at: At, wire: u8, place: usize) -> u64 {
-        self.ring().uniform(draw(prg, at.wire(wire), place as u64))
-    }
-
     /// Replaces `x` by shares of x y, element by element.
     pub fn run<C: Computing>(
         self,
@@ -55,21 +47,19 @@ impl Product {
     ) -> Result<(), LinkError> {
         let ring = self.ring();
         let [e, f, other] = words.map(|words| &mut words[..x.len()]);
-        for place in 0..x.len() {
-            e[place] = ring.minus(x[place], self.mask(cx.assistant(), at, LEFT, place));
-            f[place] = ring.minus(y[place], self.mask(cx.assistant(), at, RIGHT, place));
-        }
-        for masked in [&mut *e, &mut *f] {
-            cx.exchange(self.bits, masked, other)?;
-            for (masked, &other) in masked.iter_mut().zip(other.iter()) {
-                *masked = ring.plus(*masked, other);
+        for (wire, masked, values) in [(LEFT, &mut *e, &*x), (RIGHT, &mut *f, y)] {
+            // The stream's words are taken as they are: the difference is brought into the ring.
+            cx.assistant().fill(at.wire(wire), 0, masked);
+            for (masked, &value) in masked.iter_mut().zip(values) {
+                *masked = ring.minus(value, *masked);
             }
         }
+        cx.open(self.bits, [&mut *e, &mut *f])?;
         match cx.role() {
             Role::P0 => {
-                for (place, product) in other.iter_mut().enumerate() {
-                    let both = self.mask(cx.assistant(), at, BOTH, place);
-                    *product = ring.minus(both, self.times(e[place], f[place]));
+                cx.assistant().fill(at.wire(BOTH), 0, other);
+                for (product, (&e, &f)) in other.iter_mut().zip(e.iter().zip(f.iter())) {
+                    *product = ring.minus(*product, self.times(e, f));
                 }
             }
             Role::P1 => hear_words(cx, self.bits, other)?,
@@ -85,22 +75,32 @@ impl Product {
     pub fn assist<A: Assisting>(self, cx: &mut A, at: At, len: usize) -> Result<(), LinkError> {
         let ring = self.ring();
         for first in (0..len).step_by(BLOCK) {
-            let mut products = [0; BLOCK];
-            let products = &mut products[..BLOCK.min(len - first)];
-            for (offset, product) in products.iter_mut().enumerate() {
-                let place = first + offset;
-                let [left, right] = [LEFT, RIGHT].map(|wire| {
-                    let parts =
-                        [Role::P0, Role::P1].map(|role| self.mask(cx.prg(role), at, wire, place));
-                    ring.plus(parts[0], parts[1])
-                });
-                let both = self.mask(cx.prg(Role::P0), at, BOTH, place);
-                *product = ring.minus(self.times(left, right), both);
+            let count = BLOCK.min(len - first);
+            let draw = |role, wire| {
+                let mut words = [0u64; BLOCK];
+                cx.prg(role)
+                    .fill(at.wire(wire), first as u64, &mut words[..count]);
+                words
+            };
+            // Sums and products of words modulo 2^64, brought into the ring at the end.
+            let mut products = draw(Role::P0, LEFT);
+            add(&mut products, &draw(Role::P1, LEFT));
+            let mut right = draw(Role::P0, RIGHT);
+            add(&mut right, &draw(Role::P1, RIGHT));
+            let both = draw(Role::P0, BOTH);
+            for (product, (&right, &both)) in products.iter_mut().zip(right.iter().zip(&both)) {
+                *product = ring.minus(product.wrapping_mul(right), both);
             }
             let mut bytes = [0; 8 * BLOCK];
-            cx.tell(Role::P1, encode(self.bits, products, &mut bytes))?;
+            cx.tell(Role::P1, encode(self.bits, &products[..count], &mut bytes))?;
         }
         Ok(())
+    }
+}
+
+fn add(to: &mut [u64], words: &[u64]) {
+    for (to, &word) in to.iter_mut().zip(words) {
+        *to = to.wrapping_add(word);
     }
 }
 

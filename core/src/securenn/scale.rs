@@ -3,7 +3,8 @@
 //!
 //! That truncation is local, so nothing is sent; but where the shares' sum wraps otherwise than the number's own, the
 //! result is wrong by 2^(64 - bits), which happens to a number x with probability |x| / 2^64. Otherwise it is
-//! x / 2^bits rounded down or up, up with the probability of what is cut off: on average nothing is lost.
+//! x / 2^bits rounded down or up, up with the probability of what is cut off: on average nothing is lost. All this is of
+//! shares that are uniform.
 
 use crate::{
     Role,

@@ -7,7 +7,7 @@ use super::{
     Assisting, At, Computing, Cost, Scratch,
     compare::{Bound, Compare},
     convert::Convert,
-    draw, exchange_len, hear_words,
+    exchange_len, hear_words,
     modular::Modulus,
     product::Product,
     share_words, word_len,
@@ -72,9 +72,9 @@ impl TopBit {
         let is_first = cx.role() == Role::P0;
         {
             let bits = &mut scratch.bits[..len * self.bits as usize];
-            let [opened, low, answers, other, ..] = &mut scratch.words;
-            let (opened, low) = (&mut opened[..len], &mut low[..len]);
-            let (answers, other) = (&mut answers[..len], &mut other[..len]);
+            let words = scratch.words.each_mut().map(|words| &mut words[..len]);
+            let [opened, low, answers, other, hide, _] = words;
+            cx.pair().fill(at.wire(HIDE), 0, hide);
             hear_words(cx, self.bits, opened)?;
             hear_words(cx, self.bits, low)?;
             cx.hear_assistant(bits)?;
@@ -86,15 +86,15 @@ impl TopBit {
                 *opened = odd.plus(*opened, odd.take(other));
             }
             self.compare()
-                .run(cx, at.part(COMPARE), bits, |cx, place| Bound {
+                .run(cx, at.part(COMPARE), bits, |place| Bound {
                     value: opened[place],
                     below_all: 0,
-                    hide: draw(cx.pair(), at.wire(HIDE), place as u64) & 1,
+                    hide: hide[place] & 1,
                 })?;
             hear_words(cx, self.bits, answers)?;
             for place in 0..len {
                 let public = |bit: u64| if is_first { bit } else { 0 };
-                let hide = draw(cx.pair(), at.wire(HIDE), place as u64) & 1;
+                let hide = hide[place] & 1;
                 // Each xor is with a bit that both parties know.
                 shares[place] = even.plus(even.flip(answers[place], hide), public(hide));
                 let bit = opened[place] & 1;
@@ -135,10 +135,7 @@ impl TopBit {
             *value = number & 1;
         }
         share_words(cx, at.wire(LOW), self.even(), values)?;
-        for (place, &number) in numbers.iter().enumerate() {
-            self.compare()
-                .share_bits(cx, at.part(COMPARE), place as u64, number)?;
-        }
+        self.compare().share_bits(cx, at.part(COMPARE), numbers)?;
         self.compare().assist(cx, numbers)?;
         share_words(cx, at.wire(ANSWER), self.even(), numbers)?;
         self.product().assist(cx, at.part(PRODUCT), len)

@@ -98,6 +98,7 @@ impl QemuArgs {
             protocol: ProtocolName::Exact,
             triples: None,
             activation: None,
+            loss: None,
             lr: self.lr,
             momentum: None,
             limit: self.limit.or(serial.then_some(3)),

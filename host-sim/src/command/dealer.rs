@@ -27,7 +27,7 @@ use crate::{
         tcp::{TcpEnd, accept},
     },
     report::bytes,
-    roles::{host_parties, run_dealer},
+    roles::{Host, host_parties, run_dealer},
     secrets::Secrets,
     settings::{InRing, in_ring},
     supervision,
@@ -168,7 +168,8 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let remote = Remote::Party(Role::P0);
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
-    let (session, [to_p0, to_p1]) = host_parties([one, two], [first, second], &keys, &seals)?;
+    let (session, [to_p0, to_p1]) =
+        host_parties(Host::Dealer, [one, two], [first, second], &keys, &seals)?;
     if !args.process.supervised {
         console::line(&format!(
             "dealer: serving model {}, {} iterations of {} images",

@@ -1,5 +1,6 @@
 //! The commands, one file each, and the simulation that two of them run.
 
+pub mod assistant;
 pub mod compare;
 pub mod data;
 pub mod deal;

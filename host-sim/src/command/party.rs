@@ -24,13 +24,14 @@ use super::{
     device::{autopsy, introduce, plug_in, take_leave},
 };
 use crate::{
+    assisted,
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
     console,
     data::{Images, OwnImages, Part, load},
     dealt::DealtFile,
     error::Failure,
-    event::Event,
+    event::{Event, StageValues},
     links::{
         overheard::{Overheard, transcript},
         plug::Plug,
@@ -134,6 +135,23 @@ impl Run<'_> {
         (peer, dealer): (Link<P>, Link<D>),
         waited: [Waited; 2],
     ) -> Result<(), Failure> {
+        self.go(network, key, waited, |setup, data, emit| {
+            run_party::<R, _, _>(setup, peer, dealer, data, &mut Unwatched, emit)
+        })
+    }
+
+    /// Does what [`Run::train`] does by `party`, which gets what a party needs, its data, and where to tell its events.
+    fn go(
+        self,
+        network: &Network,
+        key: Key,
+        waited: [Waited; 2],
+        party: impl FnOnce(
+            PartySetup<'_>,
+            &mut OwnImages,
+            &mut dyn FnMut(Event) -> Result<(), Failure>,
+        ) -> Result<Option<Vec<StageValues>>, Failure>,
+    ) -> Result<(), Failure> {
         let (args, role, session) = (self.args, self.role, self.session);
         let setup = PartySetup {
             session,
@@ -146,32 +164,39 @@ impl Run<'_> {
         let mut data = OwnImages::new(self.images, network.classes);
         let start = Instant::now();
         if args.process.supervised {
-            let emit = |event| supervision::send(io::stdout(), &event);
-            run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
+            let mut emit = |event| supervision::send(io::stdout(), &event);
+            party(setup, &mut data, &mut emit)?;
             return Ok(());
         }
         let report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
         let report = RefCell::new(report);
         let sums = RefCell::new(Meter::default());
-        let emit = |event| record(&report, &sums, (session, network), role, start, event);
-        let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
+        let mut emit = |event| record(&report, &sums, (session, network), role, start, event);
+        let revealed = party(setup, &mut data, &mut emit)?;
         report.borrow().finish();
         if let (Some(values), Some(path)) = (revealed, &args.output.save) {
             let parameters: Vec<Parameters> = network
                 .stages
                 .iter()
                 .zip(&values)
-                .map(|(stage, values)| Parameters::decode(stage, session.format, values))
+                .map(|(stage, values)| Parameters::decode(stage, session, values))
                 .collect();
             save(path, &session.model, network, &parameters)?;
             console::line(&format!("{role}: the model is in {}", path.display()))?;
         }
         let total = sums.borrow().total();
+        let assisted = session.assisted.is_some();
         console::line(&format!(
-            "{role}: done; sent {} to the peer in {} rounds, received {} of corrections",
+            "{role}: done; sent {} to {} in {} rounds, received {} of {}",
             bytes(total.online_bytes),
+            if assisted { "the others" } else { "the peer" },
             total.rounds,
-            bytes(total.dealer_bytes)
+            bytes(total.dealer_bytes),
+            if assisted {
+                "the assistant's"
+            } else {
+                "corrections"
+            },
         ))?;
         console::print(&time_table(&[Spent {
             name: if role == Role::P0 { "p0" } else { "p1" },
@@ -245,6 +270,50 @@ pub(super) fn reach(
 
 impl InRing for Run<'_> {
     type Output = ();
+
+    fn run_assisted(self, network: Network) -> Result<(), Failure> {
+        let args = self.args;
+        if let Some(plug) = args.peer.as_deref().map(Plug::parse).transpose()?.flatten() {
+            return Err(Failure::new(
+                format!("a device cannot take part in --protocol securenn ({plug})"),
+                "choose another --protocol",
+            ));
+        }
+        let Some(address) = &args.assistant else {
+            return Err(Failure::new(
+                "SecureNN's parties need an assistant",
+                "start `ringlet assistant`, and give its address with --assistant",
+            ));
+        };
+        let patience = Duration::from_secs(args.process.wait);
+        let shape = args.process.shape.shape()?;
+        let stream = reach(address, "the assistant", "--assistant", patience)?;
+        let end = TcpEnd::free(stream, shape).map_err(broken)?;
+        let mut assistant = Link::new(end, Remote::Assistant, UNBOUNDED);
+        let hello = Hello::new(self.role, self.session);
+        // The assistant first: so it too learns what the parties differ in.
+        hello.announce(&mut assistant)?;
+        let mut peer = self.meet(&hello, patience)?;
+        let waited = [
+            peer.transport().inner().waited(),
+            assistant.transport().waited(),
+        ];
+        let idle = Duration::from_secs(args.idle);
+        let end = assistant.transport();
+        // It answers only when both parties are there.
+        end.set_patience(2 * patience).map_err(broken)?;
+        let key = receive_key(&mut assistant)?;
+        assistant.transport().set_patience(idle).map_err(broken)?;
+        let secrets = Secrets::new(args.process.secret_seed);
+        let pair = assisted::share_pair_key(&secrets.pair_part(self.role)?, &mut peer)?;
+        peer.transport()
+            .inner()
+            .set_patience(idle)
+            .map_err(broken)?;
+        self.go(&network, key, waited, |setup, data, emit| {
+            assisted::run_party(setup, pair, (peer, assistant), data, emit)
+        })
+    }
 
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
         let plug = self.args.peer.as_deref().map(Plug::parse).transpose()?;

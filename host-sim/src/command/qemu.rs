@@ -197,13 +197,13 @@ impl<'a> Run<'a> {
             first_shares::<Ring>(self.session, self.network, role, secret)
         };
         let (one, other) = (shares(Role::P0)?, shares(Role::P1)?);
-        Ok(join(self.network, self.session.format, &one, &other))
+        Ok(join(self.network, self.session, &one, &other))
     }
 
     fn decode(&self, values: &[StageValues]) -> Vec<Parameters> {
         let stages = self.network.stages.iter().zip(values);
         stages
-            .map(|(stage, values)| Parameters::decode(stage, self.session.format, values))
+            .map(|(stage, values)| Parameters::decode(stage, self.session, values))
             .collect()
     }
 }

@@ -19,6 +19,7 @@ use ringlet_core::{
 
 use super::dealer::UNBOUNDED;
 use crate::{
+    assisted,
     data::{Images, OwnImages},
     error::Failure,
     event::Event,
@@ -28,7 +29,7 @@ use crate::{
         waited::Waited,
     },
     report::Spent,
-    roles::{PartySetup, greet, host_parties, run_dealer, run_party},
+    roles::{Host, PartySetup, greet, host_parties, run_dealer, run_party},
     secrets::Secrets,
 };
 
@@ -39,6 +40,8 @@ pub enum Actor {
     Party(Role),
     /// The dealer.
     Dealer,
+    /// The assistant, in the dealer's place.
+    Assistant,
 }
 
 impl std::fmt::Display for Actor {
@@ -46,6 +49,7 @@ impl std::fmt::Display for Actor {
         match self {
             Actor::Party(role) => write!(f, "party {role}"),
             Actor::Dealer => f.write_str("the dealer"),
+            Actor::Assistant => f.write_str("the assistant"),
         }
     }
 }
@@ -121,17 +125,107 @@ impl Simulation<'_> {
             follow(told, take)
         });
         outcome?;
-        let total = start.elapsed();
-        Ok(waits
-            .into_iter()
-            .map(|(name, [peer, dealer])| Spent {
-                name,
-                total,
-                peer: peer.total(),
-                dealer: dealer.total(),
-            })
-            .collect())
+        Ok(spent(waits, start))
     }
+
+    /// The same with an assistant in the dealer's place.
+    pub fn run_assisted(
+        &self,
+        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    ) -> Result<Vec<Spent>, Failure> {
+        let Simulation {
+            session,
+            network,
+            images,
+            shape,
+            secrets,
+        } = *self;
+        let [end_p0, end_p1] = memory::duplex(shape);
+        let [assistant_p0, helped_p0] = memory::duplex(shape);
+        let [assistant_p1, helped_p1] = memory::duplex(shape);
+        let keys = (secrets.assistant_own()?, secrets.dealer_keys()?);
+        let (tell, told) = channel();
+        let start = Instant::now();
+        let waits = [
+            ("p0", [end_p0.waited(), helped_p0.waited()]),
+            ("p1", [end_p1.waited(), helped_p1.waited()]),
+            ("assistant", [assistant_p0.waited(), assistant_p1.waited()]),
+        ];
+        let split = session.samples[0] as usize;
+        let own = [images.slice(0..split), images.slice(split..images.len())];
+        let own = own.map(|images| OwnImages::new(images, network.classes));
+        let outcome = thread::scope(|scope| {
+            let assistant_tell = tell.clone();
+            scope.spawn(move || {
+                let links = [assistant_p0, assistant_p1];
+                tell_end(&assistant_tell, Actor::Assistant, || assist(keys, links));
+            });
+            let ends = [[end_p0, helped_p0], [end_p1, helped_p1]];
+            for ((role, ends), own) in Role::BOTH.into_iter().zip(ends).zip(own) {
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    let actor = Actor::Party(role);
+                    tell_end(&tell, actor, || {
+                        let setup = (session, network, role, secrets);
+                        compute_assisted(setup, ends, own, &tell)
+                    });
+                });
+            }
+            drop(tell);
+            follow(told, take)
+        });
+        outcome?;
+        Ok(spent(waits, start))
+    }
+}
+
+/// Where the roles' time went, from what each waited for its two links.
+fn spent(waits: [(&'static str, [Waited; 2]); 3], start: Instant) -> Vec<Spent> {
+    let total = start.elapsed();
+    waits
+        .into_iter()
+        .map(|(name, [peer, dealer])| Spent {
+            name,
+            total,
+            peer: peer.total(),
+            dealer: dealer.total(),
+        })
+        .collect()
+}
+
+/// The assistant's role, with an end of a link to either party.
+fn assist(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
+    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
+    let [first, second] = &mut links;
+    let heard = [receive_hello(first)?, receive_hello(second)?];
+    let met = host_parties(Host::Assistant, links, heard, &keys.1, &[None, None])?;
+    let (session, [first, second]) = met;
+    let second = second.renamed(Remote::Party(Role::P1));
+    assisted::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)
+}
+
+fn compute_assisted(
+    (session, network, role, secrets): (&Session, &Network, Role, Secrets),
+    [peer, assistant]: [MemoryEnd; 2],
+    mut data: OwnImages,
+    tell: &Sender<Told>,
+) -> Result<(), Failure> {
+    let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
+    let mut assistant = Link::new(assistant, Remote::Assistant, UNBOUNDED);
+    let setup = PartySetup {
+        session,
+        network,
+        role,
+        secret: secrets.first_weights(role)?,
+        key: greet(&Hello::new(role, session), &mut peer, &mut assistant)?,
+        simulated: true,
+    };
+    let pair = assisted::share_pair_key(&secrets.pair_part(role)?, &mut peer)?;
+    let emit = |event| {
+        tell.send((Actor::Party(role), event))
+            .map_err(|_| Failure::new("the simulation has stopped", ""))
+    };
+    assisted::run_party(setup, pair, (peer, assistant), &mut data, emit).map(drop)
 }
 
 /// Hands what the parties tell to `take` until all roles are done; returns the failure to tell the
@@ -153,7 +247,7 @@ pub fn follow(
                 failures.push((actor, Failure::told(message, consequence)));
             }
             (Actor::Party(role), event) => take(role, event)?,
-            (Actor::Dealer, _) => {}
+            (Actor::Dealer | Actor::Assistant, _) => {}
         }
     }
     // The cause before what follows from it.
@@ -183,7 +277,7 @@ pub(super) fn deal<R: Ring>(
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = host_parties(links, heard, &keys, &seals)?;
+    let (session, [to_p0, to_p1]) = host_parties(Host::Dealer, links, heard, &keys, &seals)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
     outcome.map(drop)

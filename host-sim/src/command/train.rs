@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringlet_core::{Role, network::Network, ring::Ring, session::Session};
+use ringlet_core::{Role, meter::Meter, network::Network, ring::Ring, session::Session};
 
 use super::simulation::{Actor, Simulation, Told, follow};
 use crate::{
+    assisted,
     cli::{LinkName, ProfileName, ProtocolName, TrainArgs},
     collect::{Collector, Record},
     console,
@@ -45,6 +46,30 @@ impl InRing for Train<'_> {
     type Output = ();
 
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
+        self.train(
+            &network,
+            |collector, report| self.threads::<R>(&network, collector, report),
+            |sums| layer_table::<R>(self.session, &network, sums),
+        )
+    }
+
+    fn run_assisted(self, network: Network) -> Result<(), Failure> {
+        self.train(
+            &network,
+            |collector, report| self.assisted_threads(&network, collector, report),
+            |sums| assisted::layer_table(self.session, &network, sums),
+        )
+    }
+}
+
+impl Train<'_> {
+    /// Trains, with `threads` if the roles share a process; `table` shows what was sent.
+    fn train(
+        &self,
+        network: &Network,
+        threads: impl FnOnce(&mut Collector<'_>, &mut Report) -> Result<Ending, Failure>,
+        table: impl FnOnce(&Meter) -> String,
+    ) -> Result<(), Failure> {
         let (session, args) = (self.session, self.args);
         self.train.check_labels(network.classes)?;
         self.test.check_labels(network.classes)?;
@@ -61,19 +86,18 @@ impl InRing for Train<'_> {
             session.batch
         ))?;
         let images = [self.train, self.test];
-        let mut collector = Collector::new(session, &network, images, args.twin);
+        let mut collector = Collector::new(session, network, images, args.twin);
         let ending = match args.link {
-            LinkName::Memory => self.threads::<R>(&network, &mut collector, &mut report),
+            LinkName::Memory => threads(&mut collector, &mut report),
             LinkName::Tcp => self.processes(&mut collector, &mut report),
         };
         report.finish();
         let ending = ending?;
         if let Some(path) = &args.output.save {
-            save(path, &session.model, &network, &collector.parameters)?;
+            save(path, &session.model, network, &collector.parameters)?;
             console::line(&format!("the model is in {}", path.display()))?;
         }
-        let table = layer_table::<R>(session, &network, &collector.sums);
-        console::line(&format!("\n{table}"))?;
+        console::line(&format!("\n{}", table(&collector.sums)))?;
         if !ending.spent.is_empty() {
             console::line(&time_table(&ending.spent))?;
         }
@@ -83,9 +107,27 @@ impl InRing for Train<'_> {
         }
         Ok(())
     }
-}
 
-impl Train<'_> {
+    /// All roles of a session with an assistant as threads of this process.
+    fn assisted_threads(
+        &self,
+        network: &Network,
+        collector: &mut Collector<'_>,
+        report: &mut Report,
+    ) -> Result<Ending, Failure> {
+        let simulation = Simulation {
+            session: self.session,
+            network,
+            images: self.train,
+            shape: self.args.shape.shape()?,
+            secrets: self.secrets,
+        };
+        Ok(Ending {
+            spent: simulation.run_assisted(recording(collector, report))?,
+            ranges: Ok(assisted::truncation_line(self.session)),
+        })
+    }
+
     /// All roles as threads of this process.
     fn threads<R: Ring>(
         &self,
@@ -119,7 +161,11 @@ impl Train<'_> {
     ) -> Result<Ending, Failure> {
         let (tell, told) = channel();
         let mut actors = Actors::default();
-        let dealer = actors.start(Actor::Dealer, self.dealer_arguments(), &tell)?;
+        let host = match self.session.assisted {
+            Some(_) => Actor::Assistant,
+            None => Actor::Dealer,
+        };
+        let dealer = actors.start(host, self.host_arguments(), &tell)?;
         let dealer = dealer.recv().map_err(|_| actors.first_failure(&told))?;
         let arguments = self.party_arguments(Role::P0, &dealer, "--listen", "127.0.0.1:0");
         let p0 = actors.start(Actor::Party(Role::P0), arguments, &tell)?;
@@ -131,20 +177,29 @@ impl Train<'_> {
         actors.end(outcome)?;
         Ok(Ending {
             spent: Vec::new(),
-            ranges: Ok(
-                "the range contract was not checked: no process holds both shares \
-                        (use --link memory)"
+            ranges: Ok(match self.session.assisted {
+                Some(_) => assisted::truncation_line(self.session),
+                None => "the range contract was not checked: no process holds both shares \
+                         (use --link memory)"
                     .to_owned(),
-            ),
+            }),
         })
     }
 
-    fn dealer_arguments(&self) -> Vec<String> {
-        let mut arguments = ["dealer", "--listen", "127.0.0.1:0", "--supervised"]
+    /// What the dealer or the assistant is told.
+    fn host_arguments(&self) -> Vec<String> {
+        let mut arguments = [self.host_name(), "--listen", "127.0.0.1:0", "--supervised"]
             .map(str::to_owned)
             .to_vec();
         self.add_common(&mut arguments);
         arguments
+    }
+
+    fn host_name(&self) -> &'static str {
+        match self.session.assisted {
+            Some(_) => "assistant",
+            None => "dealer",
+        }
     }
 
     /// What every role of a simulation is told.
@@ -180,7 +235,7 @@ impl Train<'_> {
             arguments.extend([name.to_owned(), value]);
         };
         option("--role", role.to_string());
-        option("--dealer", dealer.to_owned());
+        option(&format!("--{}", self.host_name()), dealer.to_owned());
         option(way, address.to_owned());
         option(
             "--model",
@@ -195,6 +250,11 @@ impl Train<'_> {
         if args.protocol == ProtocolName::Spdz {
             option("--protocol", "spdz".to_owned());
             option("--triples", session.triples.to_string());
+        }
+        if let Some(loss) = session.assisted {
+            option("--protocol", "securenn".to_owned());
+            option("--triples", session.triples.to_string());
+            option("--loss", loss.to_string());
         }
         if let Some(activation) = &args.activation {
             option("--activation", activation.to_string());

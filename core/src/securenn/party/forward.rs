@@ -1,0 +1,217 @@
+//! From pixels to shares of logits.
+
+use embedded_io::{Read, Write};
+
+use crate::{
+    data::{Data, read_pixels},
+    kernel::{linear::Linear, pool},
+    network::{Activation, Stage},
+    party::RunError,
+    plan::{activation_line, map_line},
+    session::Batch,
+};
+
+use super::{Micro, Party};
+use crate::securenn::{
+    desk::PartyDesk,
+    linear::Wanted,
+    maxpool::{MaxPool, Steps},
+    memory::{Cut, map},
+    place::{self, Use},
+    scale::truncate,
+    sign::Relu,
+};
+
+/// Bits of the ring.
+pub(super) const BITS: u32 = u64::BITS;
+
+impl Party<'_> {
+    /// Reads this party's own samples as its shares; those of the other's are zero.
+    pub(super) fn load(
+        &mut self,
+        batch: Batch,
+        first: u32,
+        rows: u32,
+        data: &mut impl Data,
+    ) -> Result<Micro, RunError> {
+        let micro = Micro {
+            step: place::step(self.session, batch.iteration, first),
+            rows: rows as usize,
+        };
+        let stage = &self.network.stages[0];
+        let len = stage.linear.input_len();
+        let samples = &mut self.samples[..micro.rows];
+        self.session.batch_samples(batch, first, samples);
+        for (row, &sample) in samples.iter().enumerate() {
+            let operand = &mut self.stages[0].operand[row * len..][..len];
+            if self.session.owner(sample) != self.role {
+                operand.fill(0);
+                continue;
+            }
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
+            let pixels = &mut bytes[..stage.entering_len()];
+            data.pixels(self.session.own_number(sample), pixels)?;
+            read_pixels(stage, self.session.format.fraction, pixels, operand);
+        }
+        Ok(micro)
+    }
+
+    /// Runs all stages; leaves shares of the logits in the front buffer.
+    pub(super) fn forward<P: Read + Write, A: Read + Write>(
+        &mut self,
+        desk: &mut PartyDesk<P, A>,
+        micro: Micro,
+    ) -> Result<(), RunError> {
+        for index in 0..self.network.stages.len() {
+            if index > 0 {
+                self.pool_input(micro, index);
+            }
+            self.map(desk, micro, index)?;
+            self.max_pool(desk, micro, index)?;
+            self.relu(desk, micro, index)?;
+            if let Some(next) = self.stages.get_mut(index + 1) {
+                let len = micro.rows * self.network.stages[index].leaving_len();
+                next.operand[..len].copy_from_slice(&self.front[..len]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums the windows of what enters a stage, if it pools its input.
+    fn pool_input(&mut self, micro: Micro, index: usize) {
+        let stage = &self.network.stages[index];
+        let Some((shape, window)) = stage.pooled_input else {
+            return;
+        };
+        let (from, to) = (stage.entering_len(), stage.linear.input_len());
+        let operand = &mut *self.stages[index].operand;
+        let image = &mut self.back[..from];
+        for row in 0..micro.rows {
+            image.copy_from_slice(&operand[row * from..][..from]);
+            // The sums move forward in the buffer and never over what is still to be read.
+            let out = &mut operand[row * to..][..to];
+            out.fill(0);
+            pool::sum(shape, window, image, out);
+        }
+    }
+
+    /// The left operand of a stage's products: what enters it, laid out patch by patch where products are of matrices.
+    pub(super) fn left_operand<'s>(
+        stage: &Stage,
+        rows: usize,
+        operand: &'s [u64],
+        patches: &'s mut [u64],
+    ) -> &'s [u64] {
+        let len = stage.linear.input_len();
+        let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) else {
+            return &operand[..rows * len];
+        };
+        let out_len = stage.operand_len();
+        for row in 0..rows {
+            let image = &operand[row * len..][..len];
+            conv.unroll(image, &mut patches[row * out_len..][..out_len]);
+        }
+        &patches[..rows * out_len]
+    }
+
+    /// The bilinear map of a stage with its bias, in the front buffer.
+    fn map<P: Read + Write, A: Read + Write>(
+        &mut self,
+        desk: &mut PartyDesk<P, A>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
+        let (role, fraction, rows) = (self.role, self.session.format.fraction, micro.rows);
+        desk.book(map_line(index), false);
+        let (weights, biases) = memory.master.split_at(stage.linear.weight_len());
+        let right = &mut self.right[..weights.len()];
+        for (right, &weight) in right.iter_mut().zip(weights) {
+            *right = truncate(role, weight, fraction);
+        }
+        let left = Self::left_operand(stage, rows, memory.operand, self.patches);
+        let gate = map(stage, Wanted::Output, rows);
+        let mut room = Cut(self.scratch).memory(gate);
+        let at = place::at(micro.step, index, Use::Output);
+        let made = &mut self.back[..rows * stage.product_len()];
+        gate.run(desk, at, left, right, made, &mut room)?;
+        let (len, out_len) = (stage.product_len(), stage.linear.output_len());
+        match stage.pooled_product().filter(|_| stage.unrolled) {
+            None => self.front[..made.len()].copy_from_slice(made),
+            Some((shape, window)) => {
+                for row in 0..rows {
+                    let out = &mut self.front[row * out_len..][..out_len];
+                    out.fill(0);
+                    pool::sum(shape, window, &made[row * len..][..len], out);
+                }
+            }
+        }
+        let out = &mut self.front[..rows * out_len];
+        for out in out.chunks_exact_mut(biases.len()) {
+            for (out, &bias) in out.iter_mut().zip(biases) {
+                *out = out.wrapping_add(bias);
+            }
+        }
+        Self::step_down(role, self.session, out);
+        Ok(())
+    }
+
+    /// Max pooling, if the stage has it, in the front buffer.
+    fn max_pool<P: Read + Write, A: Read + Write>(
+        &mut self,
+        desk: &mut PartyDesk<P, A>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let stage = &self.network.stages[index];
+        let Some(windows) = stage.max_pool else {
+            return Ok(());
+        };
+        desk.book(activation_line(index), false);
+        let (places, out) = (windows.places(), windows.output_len());
+        let len = micro.rows * out;
+        let mut cut = Cut(self.scratch);
+        let planes = cut.words(places * len);
+        let image = cut.words(places * out);
+        for (row, values) in self.front[..micro.rows * windows.input_len()]
+            .chunks_exact(windows.input_len())
+            .enumerate()
+        {
+            windows.gather(values, image);
+            for (plane, values) in planes.chunks_exact_mut(len).zip(image.chunks_exact(out)) {
+                plane[row * out..][..out].copy_from_slice(values);
+            }
+        }
+        let mut steps = Steps {
+            outcome: cut.words(len),
+            place: cut.words(len),
+        };
+        let gate = MaxPool { bits: BITS, places };
+        let at = place::at(micro.step, index, Use::MaxPool);
+        let place = &mut self.stages[index].place[..len];
+        gate.run(desk, at, planes, place, &mut steps, &mut cut.scratch(len))?;
+        self.front[..len].copy_from_slice(&planes[..len]);
+        Ok(())
+    }
+
+    /// The activation, if the stage has one, in the front buffer.
+    fn relu<P: Read + Write, A: Read + Write>(
+        &mut self,
+        desk: &mut PartyDesk<P, A>,
+        micro: Micro,
+        index: usize,
+    ) -> Result<(), RunError> {
+        let stage = &self.network.stages[index];
+        if stage.activation != Some(Activation::Relu) {
+            return Ok(());
+        }
+        desk.book(activation_line(index), false);
+        let len = micro.rows * stage.leaving_len();
+        let values = &mut self.front[..len];
+        let at = place::at(micro.step, index, Use::Relu);
+        let derivative = &mut *self.stages[index].derivative;
+        let mut scratch = Cut(self.scratch).scratch(len);
+        Relu { bits: BITS }.run(desk, at, values, derivative, &mut scratch)?;
+        Ok(())
+    }
+}

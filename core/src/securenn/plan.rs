@@ -1,0 +1,157 @@
+//! What a session with an assistant costs, from the costs of its gates, layer by layer.
+
+use heapless::Vec;
+
+use crate::{
+    loss::Loss,
+    network::{Activation, Name, Network, Stage},
+    plan::{MAX_LINES, activation_line, line_names, map_line},
+    session::{Session, Task},
+};
+
+use super::{
+    Cost,
+    division::Division,
+    linear::Wanted,
+    maxpool::{MaxPool, OneHot},
+    memory::{map, softmax, turned_places},
+    product::Product,
+    sign::Relu,
+};
+
+const BITS: u32 = u64::BITS;
+
+/// Cost of one layer in one iteration, of all three roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The layer.
+    pub name: Name,
+    /// Cost on the way forward.
+    pub forward: Cost,
+    /// Cost on the way back.
+    pub backward: Cost,
+}
+
+/// Cost of one iteration over `len` samples, layer by layer: of training or of inference, as the session says. Weights and
+/// data are opened in each product anew, and an update sends nothing.
+pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LINES> {
+    let mut lines: Vec<Line, MAX_LINES> = Vec::new();
+    for name in line_names(network) {
+        let _ = lines.push(Line {
+            name,
+            forward: Cost::default(),
+            backward: Cost::default(),
+        });
+    }
+    let size = session.micro_batch;
+    for (rows, times) in [(size, len / size), (len % size, 1)] {
+        if rows > 0 {
+            add(session, network, rows as usize, times.into(), &mut lines);
+        }
+    }
+    if let (Task::Infer, Some(line)) = (session.task, lines.last_mut()) {
+        line.name = Name::try_from("class").unwrap_or_default();
+    }
+    lines
+}
+
+/// Adds what `times` micro-batches of `rows` samples cost.
+fn add(session: &Session, network: &Network, rows: usize, times: u64, lines: &mut [Line]) {
+    let trains = session.task == Task::Train;
+    let last = network.stages.len() - 1;
+    for (index, stage) in network.stages.iter().enumerate() {
+        let product = |wanted| map(stage, wanted, rows).cost();
+        let line = &mut lines[map_line(index)];
+        line.forward = line.forward + product(Wanted::Output) * times;
+        if trains {
+            line.backward = line.backward + product(Wanted::WeightGradient) * times;
+        }
+        if trains && index > 0 {
+            line.backward = line.backward + product(Wanted::InputGradient) * times;
+        }
+        let line = &mut lines[activation_line(index)];
+        line.forward = line.forward + activation(stage, rows) * times;
+        if trains {
+            line.backward = line.backward + activation_back(stage, rows) * times;
+        }
+        if index == last {
+            line.forward = line.forward + after(session, network, rows) * times;
+        }
+    }
+}
+
+/// What follows a stage's map.
+fn activation(stage: &Stage, rows: usize) -> Cost {
+    let len = rows * stage.leaving_len();
+    let pool = stage.max_pool.map(|windows| {
+        let places = windows.places();
+        MaxPool { bits: BITS, places }.cost(len)
+    });
+    let relu = stage.activation == Some(Activation::Relu);
+    let relu = relu.then(|| Relu { bits: BITS }.cost(len));
+    pool.unwrap_or_default() + relu.unwrap_or_default()
+}
+
+fn activation_back(stage: &Stage, rows: usize) -> Cost {
+    let len = rows * stage.leaving_len();
+    let product = |len| Product { bits: BITS }.cost(len);
+    let pool = stage.max_pool.and_then(|windows| {
+        let places = windows.places();
+        let bits = OneHot::new(BITS, turned_places(places))?;
+        Some(bits.cost(len) + product(places * len))
+    });
+    let relu = stage.activation == Some(Activation::Relu);
+    let relu = relu.then(|| product(len));
+    pool.unwrap_or_default() + relu.unwrap_or_default()
+}
+
+/// What follows the last stage: the loss, or the class and its way to the party that asks.
+fn after(session: &Session, network: &Network, rows: usize) -> Cost {
+    let classes = network.classes;
+    let len = rows * classes;
+    match (session.task, session.assisted) {
+        (Task::Infer, _) => {
+            let told = Cost {
+                bytes: rows as u64,
+                rounds: 1,
+            };
+            class(classes, rows) + told
+        }
+        (Task::Train, Some(Loss::Normalised)) => {
+            let division = Division {
+                bits: BITS,
+                fraction: session.format.fraction,
+            };
+            Relu { bits: BITS }.cost(len) + division.cost(len)
+        }
+        (Task::Train, _) => {
+            let cost = softmax(session, network).cost(rows);
+            Cost {
+                bytes: 2 * cost.online_bytes + cost.dealer_bytes,
+                rounds: cost.rounds,
+            }
+        }
+    }
+}
+
+/// The place of the largest logit.
+fn class(classes: usize, rows: usize) -> Cost {
+    let gate = MaxPool {
+        bits: BITS,
+        places: classes,
+    };
+    gate.cost(rows)
+}
+
+/// Cost of inference on `rows` images as it was published: products of matrices, ReLU also of the last stage's values, and
+/// the class as the place of the largest. Without that last ReLU a run costs less, and finds the class also where no
+/// logit is above zero.
+pub fn published_inference(network: &Network, rows: usize) -> Cost {
+    let mut network = network.clone();
+    network.unroll();
+    let relu = Relu { bits: BITS }.cost(rows * network.classes);
+    let stages = network.stages.iter();
+    let stages =
+        stages.map(|stage| map(stage, Wanted::Output, rows).cost() + activation(stage, rows));
+    stages.fold(class(network.classes, rows) + relu, |sum, cost| sum + cost)
+}

@@ -1,0 +1,240 @@
+//! Whole sessions of all three roles over links that hold few bytes.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use super::{
+    assistant::Assistant,
+    bench::{Ran, run},
+    memory::{assistant_words, party_words},
+    party::Party,
+    plan,
+};
+use crate::{
+    Role,
+    fixed::Format,
+    gate::bench::key,
+    loss::Loss,
+    meter::Meter,
+    model::Layer,
+    network::Network,
+    session::{Session, SessionError, Task},
+    sharing::Share,
+    tests::{Made, WAY, networks, run as run_dealt, session as dealt},
+    triples::Triples,
+};
+
+/// Fraction bits as published.
+const FRACTION: u32 = 13;
+
+fn session(input: [u16; 3], layers: &[Layer]) -> Session {
+    Session {
+        format: Format::new::<u64>(FRACTION).unwrap(),
+        assisted: Some(Loss::Softmax),
+        ..dealt::<u64>(input, layers, 5)
+    }
+}
+
+fn check(session: &Session) -> Network {
+    session.check_assisted().unwrap()
+}
+
+fn made(session: &Session, network: &Network, role: Role) -> Made {
+    Made {
+        first: match role {
+            Role::P0 => 0,
+            Role::P1 => session.samples[0],
+        },
+        classes: network.classes as u8,
+    }
+}
+
+/// What a party has at the end.
+struct Ended {
+    /// Its shares of every stage's parameters.
+    shares: Vec<u64>,
+    meters: Vec<Meter>,
+    /// Samples and classes that it was told.
+    classes: Vec<(u32, u8)>,
+}
+
+/// Runs a session; the model's owner in inference holds `model`.
+fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
+    let network = check(session);
+    let rows = session.iterations();
+    run(
+        17,
+        |desk| {
+            let role = super::Computing::role(desk);
+            let mut memory = vec![0; party_words(session, &network)];
+            let secret = key(WAY.weights, role);
+            let mut party = Party::new(session, &network, role, &secret, &mut memory).unwrap();
+            if session.asking() != role {
+                for (stage, values) in model.iter().enumerate() {
+                    party.load_parameters(stage, values.iter().copied());
+                }
+            }
+            let mut data = made(session, &network, role);
+            let (mut meters, mut classes) = (Vec::new(), Vec::new());
+            for iteration in 0..rows {
+                match session.task {
+                    Task::Train => party.iterate(desk, iteration, &mut data).unwrap(),
+                    Task::Infer => {
+                        let sink = |sample, class| classes.push((sample, class));
+                        party.infer(desk, iteration, &mut data, sink).unwrap()
+                    }
+                };
+                meters.push(desk.take_meter());
+            }
+            let stages = 0..network.stages.len();
+            let shares = stages.flat_map(|stage| party.parameters(stage).collect::<Vec<_>>());
+            Ok(Ended {
+                shares: shares.map(Share::reveal).collect(),
+                meters,
+                classes,
+            })
+        },
+        |desk| {
+            let mut memory = vec![0; assistant_words(session, &network)];
+            let mut assistant = Assistant::new(session, &network, &mut memory).unwrap();
+            (0..rows).try_for_each(|iteration| assistant.iterate(desk, iteration))
+        },
+    )
+}
+
+fn parameters(ran: &Ran<Ended, ()>) -> Vec<f64> {
+    let [first, second] = &ran.made;
+    let pairs = first.shares.iter().zip(&second.shares);
+    pairs
+        .map(|(a, b)| a.wrapping_add(*b) as i64 as f64 / f64::from(1u32 << (2 * FRACTION)))
+        .collect()
+}
+
+/// Bytes that all roles send by the plan, and those that the parties have counted.
+fn costs(session: &Session, ran: &Ran<Ended, ()>) -> [u64; 2] {
+    let network = check(session);
+    let planned = (0..session.iterations()).map(|iteration| {
+        let lines = plan::lines(session, &network, session.batch(iteration).len);
+        let line = |line: &plan::Line| line.forward.bytes + line.backward.bytes;
+        lines.iter().map(line).sum::<u64>()
+    });
+    let counted = ran.made.iter().flat_map(|ended| &ended.meters);
+    let counted = counted.map(|meter| meter.total().online_bytes + meter.total().dealer_bytes);
+    [planned.sum(), counted.sum()]
+}
+
+#[test]
+fn training_equals_that_of_exact_relu_but_for_rounding() {
+    for (input, layers) in networks() {
+        for triples in [Triples::Baseline, Triples::Fused] {
+            let session = Session {
+                triples,
+                ..session(input, &layers)
+            };
+            let ran = play(&session, &[]);
+            let exact = dealt::<u64>(input, &layers, 5);
+            let want = run_dealt::<u64>(&exact, WAY).parameters(exact.format);
+            let got = parameters(&ran);
+            let errors = got.iter().zip(&want).map(|(got, want)| (got - want).abs());
+            // A value next to zero may fall on the other side of a ReLU, which then moves a step of the rate.
+            let (worst, all) = errors.fold((0f64, 0.0), |(worst, all), e| (worst.max(e), all + e));
+            let mean = all / want.len() as f64;
+            assert!(worst < 0.05 && mean < 0.003, "{layers:?} {worst} {mean}");
+            let [planned, counted] = costs(&session, &ran);
+            assert_eq!([planned, counted], [ran.bytes; 2], "{layers:?}");
+        }
+    }
+}
+
+#[test]
+fn micro_batches_change_no_more_than_roundings() {
+    let (input, layers) = networks().pop().unwrap();
+    let whole = session(input, &layers);
+    let parts = Session {
+        micro_batch: 2,
+        ..whole.clone()
+    };
+    let (whole, ran) = (play(&whole, &[]), play(&parts, &[]));
+    for (got, want) in parameters(&ran).iter().zip(parameters(&whole)) {
+        assert!((got - want).abs() < 0.01, "{got} {want}");
+    }
+    let [planned, counted] = costs(&parts, &ran);
+    assert_eq!([planned, counted], [ran.bytes; 2]);
+}
+
+#[test]
+fn the_normalised_loss_learns_too() {
+    let (input, layers) = networks().swap_remove(3);
+    let softmax = session(input, &layers);
+    let normalised = Session {
+        assisted: Some(Loss::Normalised),
+        ..softmax.clone()
+    };
+    let ran = play(&normalised, &[]);
+    assert_ne!(parameters(&ran), parameters(&play(&softmax, &[])));
+    let [planned, counted] = costs(&normalised, &ran);
+    assert_eq!([planned, counted], [ran.bytes; 2]);
+}
+
+/// One stage that gives each class its pixel, so that the class is that of the brightest.
+fn brightest(classes: usize) -> Vec<u64> {
+    let one = 1u64 << (2 * FRACTION);
+    let weights = (0..classes * classes).map(|at| one * u64::from(at / classes == at % classes));
+    weights.chain((0..classes).map(|_| 0)).collect()
+}
+
+#[test]
+fn the_party_that_asks_alone_learns_the_classes() {
+    let layers = [Layer::Dense { units: 9 }];
+    for samples in [[7, 0], [0, 7]] {
+        let session = Session {
+            task: Task::Infer,
+            samples,
+            epochs: 1,
+            micro_batch: 2,
+            ..session([1, 1, 9], &layers)
+        };
+        let network = check(&session);
+        let ran = play(&session, &[brightest(9)]);
+        let asking = session.asking();
+        assert!(ran.made[asking.other().index()].classes.is_empty());
+        let mut told = ran.made[asking.index()].classes.clone();
+        told.sort_unstable();
+        let mut data = made(&session, &network, asking);
+        let want: Vec<(u32, u8)> = (0..7)
+            .map(|sample| {
+                let mut pixels = [0; 9];
+                crate::data::Data::pixels(&mut data, sample, &mut pixels).unwrap();
+                let best = (0..9).max_by_key(|&class| pixels[class]).unwrap();
+                (sample, best as u8)
+            })
+            .collect();
+        assert_eq!(told, want);
+        let [planned, counted] = costs(&session, &ran);
+        assert_eq!([planned, counted], [ran.bytes; 2]);
+    }
+}
+
+#[test]
+fn what_an_assistant_cannot_help_with_is_refused() {
+    let (input, layers) = networks().swap_remove(3);
+    let sound = session(input, &layers);
+    assert_eq!(sound.check::<u64>().err(), Some(SessionError::Assisted));
+    type Change = fn(&mut Session);
+    let changes: [(Change, SessionError); 5] = [
+        (|s| s.assisted = None, SessionError::Assisted),
+        (|s| s.audit = 1, SessionError::NotAssisted("range audit")),
+        (|s| s.learning_rate = 0, SessionError::LearningRate),
+        (|s| s.task = Task::Infer, SessionError::Owners),
+        (
+            |s| s.format = Format::direct(12).unwrap(),
+            SessionError::NotAssisted("weights at full precision"),
+        ),
+    ];
+    for (change, error) in changes {
+        let mut session = sound.clone();
+        change(&mut session);
+        assert_eq!(session.check_assisted().err(), Some(error));
+    }
+}

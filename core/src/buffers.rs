@@ -6,7 +6,7 @@ use crate::{
     gates::Gates,
     network::{Activation, Network, Stage},
     ring::Ring,
-    session::Session,
+    session::{Session, Task},
 };
 
 /// Lengths of a party's buffers for one stage, in elements.
@@ -15,7 +15,7 @@ pub(crate) struct StageLengths {
     pub weights: usize,
     /// Bytes of the parameters below those words.
     pub fine: usize,
-    /// One word for each parameter.
+    /// One word for each parameter, if it is trained.
     pub velocity: usize,
     /// Weights as they are opened again.
     pub weights_again: usize,
@@ -34,7 +34,8 @@ pub(crate) struct StageLengths {
 
 /// Lengths of a party's buffers, in elements.
 pub(crate) struct Lengths {
-    /// Gradients: of the last stage and every second before it, and of the others.
+    /// Gradients: of the last stage and every second before it, and of the others. In inference the logits, and the
+    /// products of unrolled convolutions.
     pub gradients: [usize; 2],
     /// 64-bit words of scratch.
     pub scratch: usize,
@@ -72,22 +73,21 @@ impl StageLengths {
         let pool = stage
             .max_pool
             .map(|windows| gates.max_pool::<R>(windows, 0));
+        // Inference takes no way back, and keeps nothing for it.
+        let train = session.task == Task::Train;
+        let hides = train && role == Role::P1;
         StageLengths {
             weights: stage.parameters(),
             fine: stage.parameters() * session.format.fine() as usize / 8,
-            velocity: stage.parameters(),
+            velocity: if train { stage.parameters() } else { 0 },
             weights_again: weights_again_len(session, stage),
             operand: rows * before.max(stage.operand_len()),
             kept: rows * out * kept,
             sign: if relu { rows * plane_len(out) } else { 0 },
-            hide: if relu && role == Role::P1 {
-                rows * out
-            } else {
-                0
-            },
+            hide: if relu && hides { rows * out } else { 0 },
             pool_sign: pool.map_or(0, |pool| pool.sign_len(rows)),
-            pool_hide: match (pool, role) {
-                (Some(pool), Role::P1) => pool.hide_len(rows),
+            pool_hide: match pool {
+                Some(pool) if hides => pool.hide_len(rows),
                 _ => 0,
             },
         }
@@ -114,7 +114,13 @@ impl StageLengths {
 }
 
 impl Lengths {
-    pub fn new<R: Ring>(gates: Gates, network: &Network, rows: usize, role: Role) -> Self {
+    pub fn new<R: Ring>(
+        session: &Session,
+        gates: Gates,
+        network: &Network,
+        rows: usize,
+        role: Role,
+    ) -> Self {
         let mut scratch = 2 * words(network.input_len(), 1);
         for stage in &network.stages {
             let out = stage.leaving_len();
@@ -140,9 +146,16 @@ impl Lengths {
             let single = words(moved, ring).max(words(stage.linear.channels(), ring));
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
+        let (lengths, last) = match session.task {
+            Task::Train => (gradients(network), gates.softmax.scratch_len(rows)),
+            Task::Infer => {
+                let argmax = gates.argmax::<R>().scratch_len::<R>(role, rows);
+                ([network.classes, unrolled(network)], argmax)
+            }
+        };
         Lengths {
-            gradients: gradients(network).map(|len| rows * len),
-            scratch: scratch.max(gates.softmax.scratch_len(rows)),
+            gradients: lengths.map(|len| rows * len),
+            scratch: scratch.max(last),
             samples: rows,
         }
     }
@@ -178,9 +191,15 @@ fn gradients(network: &Network) -> [usize; 2] {
     [most; 2]
 }
 
+/// The most values that a product of an unrolled convolution has before it is pooled, per sample.
+fn unrolled(network: &Network) -> usize {
+    let stages = network.stages.iter().filter(|stage| stage.unrolled);
+    stages.map(Stage::product_len).max().unwrap_or(0)
+}
+
 /// Weights of a stage that are opened again for the gradient by its input.
 pub(crate) fn weights_again_len(session: &Session, stage: &Stage) -> usize {
-    if session.triples.reuse() {
+    if session.triples.reuse() || session.task == Task::Infer {
         0
     } else {
         stage.linear.weight_len()

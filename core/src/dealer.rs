@@ -13,16 +13,16 @@ use crate::{
         Offline,
         bilinear::Bilinear,
         softmax::Tables,
-        tensor::{Masks, whole_masks},
+        tensor::{Masks, WholeMask, whole_masks},
     },
     gates::Gates,
     link::{Link, LinkError},
     network::{Activation, MAX_STAGES, Network},
     place::{self, Product, Tensors, Use},
     plan::Plan,
-    prg::{Address, Key, Prg},
+    prg::{Key, Prg},
     ring::Ring,
-    session::{Batch, Session},
+    session::{Batch, Session, Task},
 };
 
 /// What the dealer holds beside its memory: both keys and the link to P1.
@@ -85,7 +85,7 @@ impl<'a, R: Ring> WeightMasks<'a, R> {
         }
     }
 
-    fn fill(&mut self, cx: &impl Offline, mask: Address) {
+    fn fill(&mut self, cx: &impl Offline, mask: WholeMask) {
         whole_masks(cx, mask, self.second, self.sum);
     }
 
@@ -139,26 +139,58 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
-    /// Sends what one iteration needs.
+    /// Sends what one iteration needs, of training or of inference, as the session says; each once and in order.
     pub fn iterate<T: Read + Write>(
         &mut self,
         supply: &mut Supply<T>,
         iteration: u32,
     ) -> Result<(), LinkError> {
         let batch = self.session.batch(iteration);
-        for (index, memory) in self.stages.iter_mut().enumerate() {
-            let mask = place::address(iteration, index, Use::Weights);
-            memory.weights.fill(supply, mask);
-            let mask = place::address(iteration, index, Use::WeightsAgain);
-            memory.weights_again.fill(supply, mask);
-            memory.gradient.fill(R::ZERO);
+        let train = self.session.task == Task::Train;
+        // In inference the weights keep their masks.
+        if train || iteration == 0 {
+            self.mask_weights(supply, batch);
         }
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             let samples = &mut self.samples[..rows as usize];
             self.session.batch_samples(batch, first, samples);
             self.forward(supply, batch, first, rows as usize)?;
-            self.backward(supply, batch, first, rows as usize)?;
+            if train {
+                let at = place::softmax(iteration, first);
+                let (softmax, tables) = (self.gates.softmax, &mut self.tables);
+                softmax.deal::<R, _>(supply, at, rows as usize, tables)?;
+                self.backward(supply, batch, first, rows as usize)?;
+            } else {
+                let at = place::argmax(self.network, iteration, first);
+                let argmax = self.gates.argmax::<R>();
+                argmax.deal::<R, _>(supply, at, rows as usize)?;
+            }
         }
+        if train {
+            self.update(supply, batch)?;
+        }
+        supply.link.flush()
+    }
+
+    /// Draws the masks of all weights.
+    fn mask_weights<T: Read + Write>(&mut self, supply: &Supply<T>, batch: Batch) {
+        let tensors = Self::tensors(self.session, self.network, &[], batch, 0);
+        for (index, memory) in self.stages.iter_mut().enumerate() {
+            let mask = tensors.weights(index, Product::Forward);
+            memory.weights.fill(supply, mask);
+            let mask = tensors.weights(index, Product::InputGradient);
+            memory.weights_again.fill(supply, mask);
+            memory.gradient.fill(R::ZERO);
+        }
+    }
+
+    /// What the update at the end of an iteration needs.
+    fn update<T: Read + Write>(
+        &mut self,
+        supply: &mut Supply<T>,
+        batch: Batch,
+    ) -> Result<(), LinkError> {
+        let iteration = batch.iteration;
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             let product = place::address(iteration, index, Use::WeightGradient);
@@ -166,14 +198,14 @@ impl<'a, R: Ring> Dealer<'a, R> {
             Bilinear(linear).deal_weight_gradient(supply, product, memory.gradient)?;
         }
         if self.session.format.is_direct() {
-            return supply.link.flush();
+            return Ok(());
         }
         for (index, stage) in self.network.stages.iter().enumerate() {
             let at = place::at(iteration, index, Use::Velocity, 0);
             let widen = self.gates.velocity();
             widen.deal::<R::Wide, _>(supply, at, 1, stage.parameters())?;
         }
-        supply.link.flush()
+        Ok(())
     }
 
     fn tensors<'s>(
@@ -238,11 +270,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 }
             }
         }
-        let iteration = batch.iteration;
-        let at = place::softmax(iteration, first);
-        self.gates
-            .softmax
-            .deal::<R, _>(supply, at, rows, &mut self.tables)
+        Ok(())
     }
 
     fn backward<T: Read + Write>(

@@ -3,8 +3,8 @@
 use crate::{
     fixed::Format,
     gate::{
-        maxpool::MaxPool, polynomial::PolynomialGate, relu::Relu, select::Select, softmax::Softmax,
-        widen::Widen,
+        argmax::Argmax, maxpool::MaxPool, polynomial::PolynomialGate, relu::Relu, select::Select,
+        softmax::Softmax, widen::Widen,
     },
     kernel::windows::Windows,
     network::Network,
@@ -43,6 +43,11 @@ impl Gates {
     pub fn max_pool<R: Ring>(self, windows: Windows, drop: u32) -> MaxPool {
         let narrow = self.format.narrow();
         MaxPool::new::<R>(windows, narrow, narrow - drop, self.format.ring)
+    }
+
+    /// From logits to classes.
+    pub fn argmax<R: Ring>(self) -> Argmax {
+        Argmax::new::<R>(self.softmax.classes, self.format.narrow())
     }
 
     /// A polynomial both ways, for a gradient that gave up `drop` bits.

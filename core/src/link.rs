@@ -8,7 +8,7 @@ use crate::{
     cost::LANES,
     kernel::pack::{pack, packed_len, unpack},
     ring::Word,
-    sharing::Masked,
+    sharing::{Masked, Share},
     tally::{self, Section},
 };
 use bytemuck::TransparentWrapper;
@@ -262,7 +262,14 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
-    /// Values that become public.
+    /// Shares of values that one party alone learns: the other sends its own. The values are left with the party
+    /// that `learns`, and its shares with the other.
+    pub fn revealed(words: &'a mut [Share<W>], bits: u32, learns: bool) -> Self {
+        let words = Masked::wrap_slice_mut(Share::peel_slice_mut(words));
+        Segment::owned(words, bits, !learns)
+    }
+
+    /// Values that become known, to both or to one.
     pub fn values(&self) -> u64 {
         self.values
     }

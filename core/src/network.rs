@@ -462,7 +462,7 @@ impl Builder {
             height,
             width,
             channels,
-            window,
+            window: [window; 2],
             stride,
         };
         within(place, &[windows.places(), windows.output_len()])?;

@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod infer;
 mod update;
 
 use bytemuck::TransparentWrapper;
@@ -25,7 +26,7 @@ use crate::{
     plan::Plan,
     prg::{Key, Prg},
     ring::{Ring, Word},
-    session::{Batch, Session, SessionError},
+    session::{Batch, Session, SessionError, Task},
     sharing::{Public, Share},
 };
 
@@ -43,6 +44,15 @@ pub enum RunError {
     Link(LinkError),
     /// This party's own data is at fault.
     Data(DataError),
+    /// The session is for training where it was to classify, or the other way round.
+    Task,
+    /// A stage was given other parameters than it has.
+    Parameters {
+        /// Parameters of the stage.
+        needed: usize,
+        /// Parameters that were given, at least.
+        given: usize,
+    },
 }
 
 impl core::fmt::Display for RunError {
@@ -57,6 +67,12 @@ impl core::fmt::Display for RunError {
             ),
             RunError::Link(error) => error.fmt(f),
             RunError::Data(error) => error.fmt(f),
+            RunError::Task => f.write_str(
+                "the session is for training and was to classify, or the other way round",
+            ),
+            RunError::Parameters { needed, given } => {
+                write!(f, "a stage has {needed} parameters and was given {given}")
+            }
         }
     }
 }
@@ -140,7 +156,8 @@ pub struct Party<'a, R: Ring> {
 
 impl<'a, R: Ring> Party<'a, R> {
     /// Sets up a party with its part of the first weights, drawn from its own `secret`, which no one
-    /// else may know: the sum of both parts is what training starts from.
+    /// else may know: the sum of both parts is what training starts from. In inference all weights are zero until their
+    /// owner loads them with [`Party::load_parameters`].
     ///
     /// `memory` holds at least [`Plan::arena_words`], `opened_data` at least
     /// [`Plan::opened_data_words`].
@@ -185,7 +202,7 @@ impl<'a, R: Ring> Party<'a, R> {
                 kept: Public::wrap_slice_mut(arena.take(lengths.kept)),
             });
         }
-        let lengths = Lengths::new::<R>(gates, network, rows, role);
+        let lengths = Lengths::new::<R>(session, gates, network, rows, role);
         let mut party = Party {
             role,
             session,
@@ -199,7 +216,9 @@ impl<'a, R: Ring> Party<'a, R> {
             samples: arena.take(lengths.samples),
             opened_data: Public::wrap_slice_mut(opened_data),
         };
-        party.draw_weights(secret);
+        if session.task == Task::Train {
+            party.draw_weights(secret);
+        }
         Ok(party)
     }
 
@@ -234,16 +253,16 @@ impl<'a, R: Ring> Party<'a, R> {
         data: &mut impl Data,
         watch: &mut impl Watch<R>,
     ) -> Result<Batch, RunError> {
+        if self.session.task != Task::Train {
+            return Err(RunError::Task);
+        }
         let batch = self.session.batch(iteration);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             self.begin_with_the_same_buffer();
             let rows = rows as usize;
-            self.session
-                .batch_samples(batch, first, &mut self.samples[..rows]);
             let micro = Micro { batch, first, rows };
-            self.load(micro, data)?;
-            self.open_weights_and_data(desk, micro)?;
-            self.forward(desk, micro, watch)?;
+            self.forward(desk, micro, data, watch)?;
+            self.softmax(desk, micro)?;
             self.subtract_labels(micro, data)?;
             self.backward(desk, micro, watch)?;
         }
@@ -287,6 +306,12 @@ struct Micro {
 }
 
 impl Micro {
+    /// Whether the weights are opened with this micro-batch: the first of an iteration in which they are new.
+    fn opens_weights(self, session: &Session) -> bool {
+        let new = session.task == Task::Train || self.batch.iteration == 0;
+        new && self.first == 0
+    }
+
     /// The masks of the micro-batch's tensors.
     fn tensors<'s>(
         self,

@@ -2,7 +2,13 @@
 //! position serves two values.
 
 use crate::{
-    gate::{At, bilinear::Span, maxpool::MAX_LEVELS, softmax, tensor::RowMask},
+    gate::{
+        At,
+        bilinear::Span,
+        maxpool::MAX_LEVELS,
+        softmax,
+        tensor::{RowMask, WholeMask},
+    },
     network::{MAX_STAGES, Network},
     prg::Address,
     session::Session,
@@ -114,15 +120,24 @@ impl<'a> Tensors<'a> {
         )
     }
 
-    /// Mask of a stage's weights.
-    pub fn weights(&self, stage: usize, reader: Product) -> Address {
+    /// Mask of a stage's weights. In inference it belongs to their owner alone, and to the whole session: they do not
+    /// change and are opened once.
+    pub fn weights(&self, stage: usize, reader: Product) -> WholeMask {
         let again = !self.session.triples.reuse() && reader == Product::InputGradient;
         let which = if again {
             Use::WeightsAgain
         } else {
             Use::Weights
         };
-        address(self.iteration, stage, which)
+        let owner = self.session.model_owner();
+        let iteration = match owner {
+            Some(_) => 0,
+            None => self.iteration,
+        };
+        WholeMask {
+            address: address(iteration, stage, which),
+            owner,
+        }
     }
 
     /// Where the dealt part of a stage's forward product or gradient by the input stands.
@@ -170,6 +185,13 @@ pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -
         gate: MAX_POOLS + MAX_LEVELS * (2 * stage as u32 + u32::from(backward)),
         row: row.into(),
     }
+}
+
+/// Places of the first levels of the argmax and of its way back. They are those of the last stage's max pooling:
+/// it is dense and has none.
+pub(crate) fn argmax(network: &Network, iteration: u32, row: u32) -> [At; 2] {
+    let last = network.stages.len() - 1;
+    [false, true].map(|backward| max_pool(iteration, last, backward, row))
 }
 
 /// Place of the softmax.

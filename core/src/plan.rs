@@ -1,6 +1,8 @@
 //! What a run will cost, computed before a byte is sent: openings, bytes each way, rounds, dealer
 //! traffic and memory, layer by layer.
 
+mod inference;
+
 use heapless::Vec;
 
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
     network::{Activation, MAX_STAGES, Name, Network, Stage},
     prg::Key,
     ring::Ring,
-    session::Session,
+    session::{Session, Task},
 };
 
 /// The most lines of a plan.
@@ -320,13 +322,13 @@ impl<'a> Plan<'a> {
             StageLengths::new::<R>(self.session, self.gates, stages, index, rows, role).words::<R>()
         };
         (0..stages.len()).map(stage_words).sum::<usize>()
-            + Lengths::new::<R>(self.gates, self.network, rows, role).words::<R>()
+            + Lengths::new::<R>(self.session, self.gates, self.network, rows, role).words::<R>()
     }
 
     /// Words of the ring that a party needs to keep the openings of the other's samples; the most that
     /// can be counted if there are more.
     pub fn opened_data_words(&self, role: Role) -> usize {
-        if !self.session.triples.keep_data() {
+        if !self.session.triples.keep_data() || self.session.task == Task::Infer {
             return 0;
         }
         let samples = self.session.samples[role.other().index()] as usize;

@@ -379,6 +379,14 @@ impl Session {
         }
     }
 
+    /// The party whose model classifies, in inference: the one that does not ask.
+    pub fn model_owner(&self) -> Option<Role> {
+        match self.task {
+            Task::Train => None,
+            Task::Infer => Some(self.asking().other()),
+        }
+    }
+
     /// The ring of the master weights, in bits, and their fraction bits.
     pub fn master(&self) -> [u32; 2] {
         match self.assisted {

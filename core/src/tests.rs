@@ -1,5 +1,7 @@
 //! Whole sessions on one machine: both parties and the dealer over links that hold few bytes.
 
+mod inference;
+
 extern crate std;
 
 use std::{thread, vec, vec::Vec};

@@ -146,13 +146,15 @@ impl Bilinear {
             return Ok(());
         }
         let (b, scratch) = scratch.split_at_mut(self.0.weight_len());
-        cx.prg().fill(w.mask, 0, b);
+        let masked = w.mask.fill(cx.prg(), Role::P1, b);
         negate(b);
         let (a, scratch) = scratch.split_at_mut(self.block(rows) * input);
         for [row, count] in self.blocks(rows) {
             let out = &mut out[row * output..][..count * output];
-            self.0
-                .forward(count, &e[row * input..][..count * input], b, out, scratch);
+            if masked {
+                let e = &e[row * input..][..count * input];
+                self.0.forward(count, e, b, out, scratch);
+            }
             let a = &mut a[..count * input];
             if negated_masks(cx.prg(), x.mask, [row, count], input, a) {
                 self.0.forward(count, a, f, out, scratch);
@@ -219,7 +221,7 @@ impl Bilinear {
             return Ok(());
         }
         let (b, scratch) = scratch.split_at_mut(self.0.weight_len());
-        cx.prg().fill(w.mask, 0, f);
+        w.mask.fill(cx.prg(), Role::P1, f);
         negate(f);
         self.0.transpose(f, b);
         self.0.transpose(Held::peel_slice(w.held), f);

@@ -98,15 +98,15 @@ impl MaxPool {
         let Windows {
             width,
             channels,
-            window,
             stride,
             ..
         } = self.windows;
         for (place, out) in out[..rows * columns * channels].iter_mut().enumerate() {
             let (channel, at) = (place % channels, place / channels);
             let [top, left] = [at / columns, at % columns].map(|at| at * stride);
-            let places = (0..window * window).map(|i| [top + i / window, left + i % window]);
-            let values = places.map(|[y, x]| image[(y * width + x) * channels + channel]);
+            let places = (0..self.windows.places()).map(|place| self.windows.place(place));
+            let values =
+                places.map(|[y, x]| image[((top + y) * width + left + x) * channels + channel]);
             *out = values.max().unwrap_or(0);
         }
     }

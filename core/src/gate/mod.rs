@@ -5,6 +5,7 @@
 //! `a`; an opening `e = x + 2^(n-2) + a`, so that what is masked is non-negative. As integers
 //! `x + 2^(n-2) = e - a + 2^n * msb(a) * (1 - msb(e))`.
 
+pub mod argmax;
 pub mod bilinear;
 pub mod chain;
 pub mod cross;

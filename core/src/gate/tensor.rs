@@ -72,6 +72,39 @@ impl RowMask<'_> {
     }
 }
 
+/// Where the mask of weights stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeMask {
+    /// Its stream.
+    pub address: Address,
+    /// The party that alone has a share of the weights, and so of their mask; none where both have.
+    pub owner: Option<Role>,
+}
+
+impl WholeMask {
+    /// The mask of weights of which both parties have shares.
+    pub fn shared(address: Address) -> Self {
+        WholeMask {
+            address,
+            owner: None,
+        }
+    }
+
+    fn has_part(self, role: Role) -> bool {
+        self.owner.is_none_or(|owner| owner == role)
+    }
+
+    /// Writes `role`'s share of the mask. False when all of it is zero.
+    pub(crate) fn fill<R: Ring>(self, prg: &Prg, role: Role, out: &mut [R]) -> bool {
+        if !self.has_part(role) {
+            out.fill(R::ZERO);
+            return false;
+        }
+        prg.fill(self.address, 0, out);
+        true
+    }
+}
+
 /// Whose sample it is.
 pub fn owner(sample: u32, boundary: u32) -> Role {
     if sample < boundary {
@@ -104,7 +137,7 @@ pub struct Whole<'a, R> {
     /// The tensor.
     pub held: &'a [Held<R>],
     /// Its mask.
-    pub mask: Address,
+    pub mask: WholeMask,
 }
 
 /// Adds this party's mask to its shares of rows, which are then fit to be opened at L bits.
@@ -190,11 +223,11 @@ pub fn hold_rows<'a, R: Ring, O: Online>(
 /// What this party keeps of weights that have been opened.
 pub fn hold_whole<'a, R: Ring, O: Online>(
     cx: &O,
-    mask: Address,
+    mask: WholeMask,
     opened: &'a mut [R],
 ) -> &'a [Held<R>] {
-    if cx.role() == Role::P0 {
-        take_off(cx.prg(), mask, 0, opened);
+    if cx.role() == Role::P0 && mask.has_part(Role::P0) {
+        take_off(cx.prg(), mask.address, 0, opened);
     }
     Held::wrap_slice(opened)
 }
@@ -215,9 +248,9 @@ pub(crate) fn shares_of_rows<R: Ring, O: Online>(
 }
 
 /// This party's shares of weights that it holds, in place.
-pub(crate) fn shares_of_whole<R: Ring, O: Online>(cx: &O, mask: Address, held: &mut [R]) {
+pub(crate) fn shares_of_whole<R: Ring, O: Online>(cx: &O, mask: WholeMask, held: &mut [R]) {
     if cx.role() == Role::P1 {
-        cx.prg().fill(mask, 0, held);
+        mask.fill(cx.prg(), Role::P1, held);
         negate(held);
     }
 }
@@ -228,17 +261,23 @@ pub(super) fn negate<R: Ring>(words: &mut [R]) {
     }
 }
 
-/// Adds this party's mask to its shares of weights, which are then fit to be opened at L bits.
+/// Adds this party's mask to its shares of weights, which are then fit to be opened at L bits. Where the other
+/// party alone has a share, they stay zero, as [`Segment::owned`] asks.
+///
+/// [`Segment::owned`]: crate::link::Segment::owned
 pub fn mask_whole<'a, R: Ring, O: Online>(
     cx: &O,
-    mask: Address,
+    mask: WholeMask,
     w: &'a mut [Share<R>],
 ) -> &'a mut [Masked<R>] {
     let w = Share::peel_slice_mut(w);
+    if !mask.has_part(cx.role()) {
+        return Masked::wrap_slice_mut(w);
+    }
     for (piece, w) in w.chunks_mut(LANES).enumerate() {
         let mut b = [R::ZERO; LANES];
         let first = (piece * LANES) as u64;
-        opening_masks(cx, mask, first, R::BITS, &mut b[..w.len()]);
+        opening_masks(cx, mask.address, first, R::BITS, &mut b[..w.len()]);
         for (w, &b) in w.iter_mut().zip(&b) {
             *w = w.plus(b);
         }
@@ -256,9 +295,9 @@ pub struct Masks<'a, R> {
 }
 
 /// Writes P1's part of the masks of weights, and the sum of both.
-pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: Address, second: &mut [R], sum: &mut [R]) {
-    cx.prg(Role::P0).fill(mask, 0, sum);
-    cx.prg(Role::P1).fill(mask, 0, second);
+pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: WholeMask, second: &mut [R], sum: &mut [R]) {
+    mask.fill(cx.prg(Role::P0), Role::P0, sum);
+    mask.fill(cx.prg(Role::P1), Role::P1, second);
     add(sum, second);
 }
 

@@ -27,7 +27,8 @@ use super::{
     select::Select,
     softmax::Softmax,
     tensor::{
-        Masks, RowMask, Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole, whole_masks,
+        Masks, RowMask, Rows, Whole, WholeMask, hold_rows, hold_whole, mask_rows, mask_whole,
+        whole_masks,
     },
     widen::Widen,
 };
@@ -221,7 +222,7 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
         [0, 1].map(|_| (0..len).map(|_| values.word::<R>()).collect())
     };
     let (x, w, g) = (tensor(rows * input), tensor(weights), tensor(rows * output));
-    let whole = AT.wire(0);
+    let whole = WholeMask::shared(AT.wire(0));
     let stream = |gate: u32| At { gate, ..AT }.wire(0);
     let (x_mask, g_mask) = (
         RowMask::Fresh {

@@ -1,4 +1,4 @@
-//! Square windows over images stored row by row with the channels innermost, laid out plane by plane: one
+//! Rectangular windows over images stored row by row with the channels innermost, laid out plane by plane: one
 //! plane for each place in a window, as large as the image that is pooled to. Windows may overlap.
 
 use crate::{
@@ -16,7 +16,7 @@ pub struct Windows {
     /// Channels of the image.
     pub channels: usize,
     /// Rows and columns of a window.
-    pub window: usize,
+    pub window: [usize; 2],
     /// Step between windows.
     pub stride: usize,
 }
@@ -24,7 +24,9 @@ pub struct Windows {
 impl Windows {
     /// Rows and columns of windows.
     pub fn output(self) -> [usize; 2] {
-        [self.height, self.width].map(|side| (side - self.window) / self.stride + 1)
+        let [rows, columns] = self.window;
+        [(self.height, rows), (self.width, columns)]
+            .map(|(side, window)| (side - window) / self.stride + 1)
     }
 
     /// Windows, for all channels: values of a plane.
@@ -40,7 +42,12 @@ impl Windows {
 
     /// Places of a window: planes.
     pub fn places(self) -> usize {
-        self.window * self.window
+        self.window[0] * self.window[1]
+    }
+
+    /// Row and column of a place in its window.
+    pub fn place(self, place: usize) -> [usize; 2] {
+        [place / self.window[1], place % self.window[1]]
     }
 
     /// Visits each run of channels: where it stands in the planes, and where in the image.
@@ -50,8 +57,9 @@ impl Windows {
         for place in 0..self.places() {
             for y in 0..rows {
                 for x in 0..columns {
-                    let row = y * self.stride + place / self.window;
-                    let column = x * self.stride + place % self.window;
+                    let [down, across] = self.place(place);
+                    let row = y * self.stride + down;
+                    let column = x * self.stride + across;
                     let plane = place * self.output_len() + (y * columns + x) * self.channels;
                     visit(plane, (row * self.width + column) * self.channels);
                 }
@@ -91,7 +99,7 @@ mod tests {
             height: 3,
             width: 4,
             channels: 1,
-            window: 2,
+            window: [2, 2],
             stride: 1,
         };
         assert_eq!(windows.output(), [2, 3]);
@@ -113,7 +121,7 @@ mod tests {
             height: 5,
             width: 5,
             channels: 2,
-            window: 2,
+            window: [2, 2],
             stride: 2,
         };
         assert_eq!(windows.output_len(), 8);
@@ -126,5 +134,22 @@ mod tests {
             let inside = place / 10 < 4 && place / 2 % 5 < 4;
             assert_eq!(back, if inside { image } else { 0 });
         }
+    }
+
+    #[test]
+    fn a_window_may_be_one_row() {
+        let windows = Windows {
+            height: 2,
+            width: 5,
+            channels: 1,
+            window: [1, 3],
+            stride: 1,
+        };
+        assert_eq!((windows.output(), windows.places()), ([2, 3], 3));
+        let image: [u32; 10] = core::array::from_fn(|i| i as u32);
+        let mut planes = [0; 18];
+        windows.gather(&image, &mut planes);
+        assert_eq!(planes[..6], [0, 1, 2, 5, 6, 7]);
+        assert_eq!(planes[12..], [2, 3, 4, 7, 8, 9]);
     }
 }

@@ -1,4 +1,4 @@
-//! From pixels to shares of (probabilities - labels).
+//! From pixels to shares of the logits, and of (probabilities - labels).
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -20,7 +20,7 @@ use crate::{
     place::{self, Product, Tensors, Use},
     plan::{activation_line, map_line},
     ring::{Ring, Word, step_down},
-    session::Session,
+    session::{Session, Task},
     sharing::{Held, Masked, Public, Share},
 };
 
@@ -30,7 +30,7 @@ impl<R: Ring> Party<'_, R> {
     /// Reads this party's own samples into the first operand, and the openings of the other's from
     /// where they were kept.
     #[inline(never)]
-    pub(super) fn load(&mut self, micro: Micro, data: &mut impl Data) -> Result<(), RunError> {
+    fn load(&mut self, micro: Micro, data: &mut impl Data) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
@@ -51,9 +51,10 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Opens what is new: the weights once in an iteration, data once in a run or in each iteration.
+    /// Opens what is new: the weights once in an iteration, data once in a run or in each iteration. In inference the
+    /// weights once in a session, by their owner alone.
     #[inline(never)]
-    pub(super) fn open_weights_and_data<P: Read + Write, D: Read + Write>(
+    fn open_weights_and_data<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
         micro: Micro,
@@ -63,15 +64,19 @@ impl<R: Ring> Party<'_, R> {
         let bits = session.format.ring;
         let tensors = micro.tensors(session, network, self.samples);
         let keep = session.triples.keep_data();
+        let opens_weights = micro.opens_weights(session);
         let mut segments: Vec<Segment<'_, R>, { MAX_STAGES + 2 }> = Vec::new();
         let mut data: &mut [R] = &mut [];
         for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
-            if micro.first == 0 {
+            if opens_weights {
                 memory.step_weights_down(role, session.format, stage);
                 let mask = tensors.weights(index, Product::Forward);
                 let w = &mut memory.weights[..stage.linear.weight_len()];
-                let w = Share::wrap_slice_mut(w);
-                let _ = segments.push(Segment::words(mask_whole(desk, mask, w), bits));
+                let masked = mask_whole(desk, mask, Share::wrap_slice_mut(w));
+                let _ = segments.push(match mask.owner {
+                    Some(owner) => Segment::owned(masked, bits, owner == role),
+                    None => Segment::words(masked, bits),
+                });
             }
             if index == 0 {
                 let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
@@ -94,7 +99,7 @@ impl<R: Ring> Party<'_, R> {
         }
         core::mem::drop(segments);
         for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
-            if micro.first == 0 {
+            if opens_weights {
                 let mask = tensors.weights(index, Product::Forward);
                 let weights = &mut memory.weights[..stage.linear.weight_len()];
                 hold_whole(desk, mask, weights);
@@ -107,7 +112,7 @@ impl<R: Ring> Party<'_, R> {
             micro.rows,
             self.stages[0].operand,
         );
-        if keep && micro.batch.epoch == 0 {
+        if keep && micro.batch.epoch == 0 && session.task == Task::Train {
             self.keep_data(micro);
         }
         Ok(())
@@ -126,15 +131,21 @@ impl<R: Ring> Party<'_, R> {
         }
     }
 
-    /// Runs all stages and the softmax. Leaves shares of the probabilities, scaled, in the front
+    /// Loads and opens the samples of a micro-batch and runs all stages. Leaves shares of the logits in the front
     /// gradient buffer.
     #[inline(never)]
     pub(super) fn forward<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
         micro: Micro,
+        data: &mut impl Data,
         watch: &mut impl Watch<R>,
     ) -> Result<(), RunError> {
+        let samples = &mut self.samples[..micro.rows];
+        self.session
+            .batch_samples(micro.batch, micro.first, samples);
+        self.load(micro, data)?;
+        self.open_weights_and_data(desk, micro)?;
         let stages = self.network.stages.len();
         for index in 0..stages {
             if index > 0 {
@@ -146,7 +157,17 @@ impl<R: Ring> Party<'_, R> {
                 self.activate(desk, micro, index, watch)?;
             }
         }
-        desk.book(activation_line(stages - 1), false);
+        Ok(())
+    }
+
+    /// Turns the logits into shares of the probabilities, scaled, in place.
+    #[inline(never)]
+    pub(super) fn softmax<P: Read + Write, D: Read + Write>(
+        &mut self,
+        desk: &mut Desk<P, D>,
+        micro: Micro,
+    ) -> Result<(), RunError> {
+        desk.book(activation_line(self.network.stages.len() - 1), false);
         let logits = Share::wrap_slice_mut(&mut self.front[..micro.rows * self.network.classes]);
         let at = place::softmax(micro.batch.iteration, micro.first);
         self.gates

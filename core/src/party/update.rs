@@ -13,7 +13,12 @@ use crate::{
     cost::LANES,
     desk::Desk,
     fixed::Format,
-    gate::{Online, bilinear::Bilinear, groups, tensor::shares_of_whole},
+    gate::{
+        Online,
+        bilinear::Bilinear,
+        groups,
+        tensor::{WholeMask, shares_of_whole},
+    },
     kernel::pack::{pack, unpack},
     link::Segment,
     network::{MAX_STAGES, Stage},
@@ -44,7 +49,7 @@ impl<R: Ring> StageMemory<'_, R> {
     /// Shares of the master weights again, from what is held of their opening: the openings have moved
     /// the border between both parties' shares, and below it nothing has changed.
     fn take_weights_up<O: Online>(&mut self, cx: &O, format: Format, mask: Address, count: usize) {
-        shares_of_whole(cx, mask, &mut self.weights[..count]);
+        shares_of_whole(cx, WholeMask::shared(mask), &mut self.weights[..count]);
         for index in 0..count {
             let carry = self.carry(cx.role(), format, index);
             self.weights[index] = self.weights[index].minus(carry);

@@ -123,6 +123,8 @@ pub enum Status {
     },
     /// The session has polynomials, which the device's firmware leaves out.
     Polynomials,
+    /// The session is for inference, which the device's firmware leaves out.
+    Task,
 }
 
 impl core::fmt::Display for Status {
@@ -132,6 +134,7 @@ impl core::fmt::Display for Status {
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }
+            Status::Task => f.write_str("the device trains; it does not predict"),
             Status::Unsound => f.write_str("the device finds that the session cannot run"),
             Status::Memory { needed, given } => write!(
                 f,

@@ -20,7 +20,7 @@ use ringlet_core::{
     party::{Party, RunError, Unwatched},
     plan::Plan,
     prg::Key,
-    session::{Session, SessionError},
+    session::{Session, SessionError, Task},
     store::{Store, StoreError},
     wire::{
         control::{Awake, Status, Taken, channel, receive_task, tell},
@@ -233,6 +233,9 @@ fn examine<'n, 'a>(
     network: &'n Result<Network, SessionError>,
     device: &Device<'a>,
 ) -> Result<Needs<'n, 'a>, Status> {
+    if session.task != Task::Train {
+        return Err(Status::Task);
+    }
     if session.format.ring != Ring::BITS {
         return Err(Status::Ring(Ring::BITS));
     }

@@ -117,6 +117,7 @@ pub(super) fn engage(port: &DevicePort, hello: &Hello, nonce: u64) -> Result<(),
             let hint = match refusal {
                 Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
                 Status::Samples { .. } => "correct --samples, or program other samples",
+                Status::Task => "let a host predict in its place",
                 _ => "choose other options",
             };
             Err(Failure::new(refusal.to_string(), hint))

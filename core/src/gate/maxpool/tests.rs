@@ -19,7 +19,7 @@ fn windows(height: usize, width: usize, window: usize, stride: usize) -> Windows
         height,
         width,
         channels: 2,
-        window,
+        window: [window; 2],
         stride,
     }
 }
@@ -143,6 +143,13 @@ fn any_window_and_stride() {
         (windows(5, 5, 3, 1), 1),
         (windows(5, 5, 5, 1), 2),
         (windows(4, 4, 2, 3), 2),
+        (
+            Windows {
+                window: [1, 5],
+                ..windows(2, 6, 1, 1)
+            },
+            2,
+        ),
     ] {
         let images: Vec<i64> = (0..rows * windows.input_len())
             .map(|_| (values.word::<u64>() >> 45) as i64 - (1 << 18))

@@ -221,7 +221,7 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
         None => "dealer",
     };
     let mut text = format!(
-        "\n{:<16}{:>12}{:>14}{:>14}{:>14}{:>9}\n",
+        "\n{:<16}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
         "",
         "seconds",
         "p0 sent",
@@ -239,7 +239,7 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
         });
         let _ = writeln!(
             text,
-            "{name:<16}{:>12.3}{p0:>14}{p1:>14}{other:>14}{:>9}",
+            "{name:<16}{:>12.3}{p0:>14}{p1:>14}{other:>16}{:>9}",
             seconds / count as f64,
             rounds / count
         );

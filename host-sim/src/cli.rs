@@ -475,6 +475,10 @@ pub struct PlanArgs {
     /// Which boards could be P0, and what it would take of them.
     #[arg(long, conflicts_with = "json")]
     pub device: bool,
+    /// What it costs to classify a batch in place of training: the party that owns no images, by --share-of-p0, has
+    /// the model.
+    #[arg(long, conflicts_with = "device")]
+    pub infer: bool,
     /// What would be trained.
     #[command(flatten)]
     pub session: SessionArgs,

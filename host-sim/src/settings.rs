@@ -209,6 +209,23 @@ pub fn session(
     })
 }
 
+/// The session of inference in the place of one of training: once over samples that one party owns.
+pub fn inference(session: Session) -> Result<Session, Failure> {
+    if !session.samples.contains(&0) {
+        return Err(Failure::new(
+            "inference is on images of one party, by the model of the other",
+            "give 1 with --share-of-p0 if p0 asks, or 0 if p1 does",
+        ));
+    }
+    Ok(Session {
+        task: Task::Infer,
+        epochs: 1,
+        receiver: None,
+        audit: 0,
+        ..session
+    })
+}
+
 /// Something that runs in either ring.
 pub trait InRing {
     /// What comes of it.

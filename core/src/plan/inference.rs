@@ -74,7 +74,7 @@ impl Plan<'_> {
             });
         }
         if let Some(last) = lines.last_mut() {
-            last.name = Name::try_from("argmax").unwrap_or_default();
+            last.name = Name::try_from("class").unwrap_or_default();
         }
         self.inference_gates::<R>(role, len, |gate| lines[gate.line].forward += gate.cost);
         lines

@@ -113,7 +113,7 @@ fn max_pool_2x2<R: Ring>(bencher: Bencher, len: usize) {
         height: 16,
         width: 16,
         channels: 1,
-        window: [2, 2],
+        window: [2; 2],
         stride: 2,
     };
     let (narrow, rows) = (format::<R>().narrow(), len / ROW);
@@ -254,6 +254,7 @@ fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
         address: stream(1),
         first: 0,
     };
+    let weight_mask = WholeMask::shared(stream(0));
     let span = Span {
         product: stream(2),
         first: 0,
@@ -264,11 +265,7 @@ fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
         let (mut x, mut w) = (vec![R::ZERO; rows * input], vec![R::ZERO; weights]);
         let masked = [
             mask_rows(cx, mask, rows, input, Share::wrap_slice_mut(&mut x)),
-            mask_whole(
-                cx,
-                WholeMask::shared(stream(0)),
-                Share::wrap_slice_mut(&mut w),
-            ),
+            mask_whole(cx, weight_mask, Share::wrap_slice_mut(&mut w)),
         ];
         cx.open(&mut masked.map(|masked| Segment::words(masked, R::BITS)))?;
         let x = Rows {
@@ -276,8 +273,8 @@ fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
             mask,
         };
         let w = Whole {
-            held: hold_whole(cx, WholeMask::shared(stream(0)), &mut w),
-            mask: WholeMask::shared(stream(0)),
+            held: hold_whole(cx, weight_mask, &mut w),
+            mask: weight_mask,
         };
         let mut out = vec![R::ZERO; len];
         let mut scratch = vec![R::ZERO; gate.scratch_len(cx.role(), rows)];
@@ -288,7 +285,7 @@ fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
         deal(
             |cx| {
                 let (mut second, mut sum) = (vec![R::ZERO; weights], vec![R::ZERO; weights]);
-                whole_masks(cx, WholeMask::shared(stream(0)), &mut second, &mut sum);
+                whole_masks(cx, weight_mask, &mut second, &mut sum);
                 let masks = Masks {
                     second: &second,
                     sum: &sum,

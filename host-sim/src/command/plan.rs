@@ -1,6 +1,15 @@
 //! `ringlet plan`: what a run will cost.
 
-use ringlet_core::{Role, network::Network, plan::Plan, ring::Ring, session::Session};
+mod inference;
+
+use ringlet_core::{
+    Role,
+    network::Network,
+    plan::Plan,
+    ring::Ring,
+    session::{Session, Task},
+};
+use serde::Serialize;
 
 use crate::{
     board::BOARDS,
@@ -11,6 +20,8 @@ use crate::{
     report::{bytes, plan_json, plan_lines, plan_table},
     settings::{self, InRing, in_ring},
 };
+
+use inference::InferencePlan;
 
 struct Print<'a> {
     session: &'a Session,
@@ -33,15 +44,40 @@ impl InRing for Print<'_> {
             let table = device_table(self.session, &network);
             return Ok(table + &link_table::<R>(self.session, &network));
         }
+        if self.session.task == Task::Infer {
+            return self.print(&inference::dealt::<R>(self.session, &network));
+        }
         let lines = plan_lines::<R>(self.session, &network);
         if self.form == Form::Table {
             return Ok(plan_table::<R>(self.session, &network, &lines));
         }
-        let plan = plan_json::<R>(self.session, &network, &lines);
-        serde_json::to_string_pretty(&plan)
-            .map(|text| text + "\n")
-            .map_err(|error| Failure::new(format!("the plan cannot be written: {error}"), ""))
+        json(&plan_json::<R>(self.session, &network, &lines))
     }
+
+    fn run_assisted(self, network: Network) -> Result<String, Failure> {
+        if self.session.task == Task::Infer {
+            return self.print(&inference::assisted(self.session, &network));
+        }
+        Err(Failure::new(
+            "there is no plan of training with SecureNN's protocols",
+            "add --infer, or choose another --protocol",
+        ))
+    }
+}
+
+impl Print<'_> {
+    fn print(&self, plan: &InferencePlan<'_>) -> Result<String, Failure> {
+        match self.form {
+            Form::Json => json(plan),
+            _ => Ok(plan.table(self.session)),
+        }
+    }
+}
+
+fn json(plan: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(plan)
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::new(format!("the plan cannot be written: {error}"), ""))
 }
 
 /// The plan's text.
@@ -58,7 +94,10 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     // Costs depend on the batch alone; without data there are as many images as it takes.
     let total = images.map_or(args.session.batch as usize, |images| images.len());
     let samples = settings::split(total, args.session.share_of_p0)?;
-    let session = settings::session(&args.session, model, samples, 0, None)?;
+    let mut session = settings::session(&args.session, model, samples, 0, None)?;
+    if args.infer {
+        session = settings::inference(session)?;
+    }
     let form = match (args.json, args.device) {
         (true, _) => Form::Json,
         (_, true) if session.format.ring != u32::BITS => {

@@ -1,0 +1,229 @@
+//! `ringlet plan --infer`: what it costs to classify one batch by the other party's model, whatever the protocol.
+
+use ringlet_core::{
+    Role, cost::Cost, network::Network, plan::Plan, ring::Ring, securenn, session::Session,
+};
+use serde::Serialize;
+
+use crate::report::bytes;
+
+/// The plan of a session of inference. What a protocol does not have is left out.
+#[derive(Serialize)]
+pub struct InferencePlan<'a> {
+    model: &'a str,
+    batch: u32,
+    micro_batch: u32,
+    parameters: usize,
+    asking: String,
+    #[serde(flatten)]
+    batch_cost: Sent,
+    /// What opening the model takes, once in a session: bytes that both parties send.
+    setup_bytes: u64,
+    #[serde(flatten)]
+    dealt: Option<Dealt>,
+    layers: Vec<Layer>,
+}
+
+/// What passes for one batch, or for one layer of it.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Sent {
+    rounds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online_bytes_p0: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online_bytes_p1: Option<u64>,
+    /// What the roles that are there during the run send: both parties, and an assistant if there is one.
+    all_parties_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dealer_bytes_p1: Option<u64>,
+}
+
+/// What a dealer and its parties take.
+#[derive(Serialize)]
+struct Dealt {
+    dealer_bytes_p0_session: u64,
+    arena_bytes_p0: usize,
+    arena_bytes_p1: usize,
+    arena_bytes_dealer: usize,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    #[serde(flatten)]
+    cost: Sent,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gates: Vec<Gate>,
+}
+
+#[derive(Serialize)]
+struct Gate {
+    gate: &'static str,
+    #[serde(flatten)]
+    cost: Sent,
+}
+
+impl Sent {
+    /// What the same step costs both parties.
+    fn of_both([p0, p1]: [Cost; 2]) -> Self {
+        Sent {
+            rounds: p0.rounds,
+            online_bytes_p0: Some(p0.online_bytes),
+            online_bytes_p1: Some(p1.online_bytes),
+            all_parties_bytes: p0.online_bytes + p1.online_bytes,
+            dealer_bytes_p1: Some(p1.dealer_bytes),
+        }
+    }
+
+    /// What a step costs all three roles.
+    fn of_all(cost: securenn::Cost) -> Self {
+        Sent {
+            rounds: cost.rounds,
+            all_parties_bytes: cost.bytes,
+            ..Sent::default()
+        }
+    }
+
+    fn columns(self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = match self.online_bytes_p0 {
+            Some(_) => None,
+            None => Some(self.all_parties_bytes),
+        };
+        [
+            ("p0 sends", self.online_bytes_p0),
+            ("p1 sends", self.online_bytes_p1),
+            ("all three send", all),
+            ("dealer to p1", self.dealer_bytes_p1),
+        ]
+        .into_iter()
+        .filter_map(|(name, bytes)| Some((name, bytes?)))
+    }
+
+    fn row(self) -> String {
+        let columns = self
+            .columns()
+            .map(|(_, sent)| format!("{:>15}", bytes(sent)));
+        format!("{:>9}{}", self.rounds, columns.collect::<String>())
+    }
+}
+
+/// The plan of exact ReLU and of polynomials, with a dealer.
+pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
+    let plan = Plan::new(session, network);
+    let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch));
+    let total = |lines: &[ringlet_core::plan::Line]| lines.iter().map(|line| line.forward).sum();
+    let lines = p0.iter().zip(&p1).enumerate();
+    let layers = lines.map(|(index, (p0, p1))| Layer {
+        name: p0.name.to_string(),
+        cost: Sent::of_both([p0.forward, p1.forward]),
+        gates: gates::<R>(&plan, session.batch, index),
+    });
+    let setup = Role::BOTH.map(|role| plan.model_opening(role).online_bytes);
+    InferencePlan {
+        layers: layers.collect(),
+        setup_bytes: setup.iter().sum(),
+        dealt: Some(Dealt {
+            dealer_bytes_p0_session: Plan::DEALER_BYTES_P0,
+            arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
+            arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
+            arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+        }),
+        ..empty(session, network, Sent::of_both([total(&p0), total(&p1)]))
+    }
+}
+
+/// The plan of SecureNN's protocols, with an assistant. Each product opens its weights anew.
+pub fn assisted<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
+    let lines = securenn::plan::lines(session, network, session.batch);
+    let none = securenn::Cost::default();
+    let total = lines.iter().fold(none, |sum, line| sum + line.forward);
+    let layers = lines.iter().map(|line| Layer {
+        name: line.name.to_string(),
+        cost: Sent::of_all(line.forward),
+        gates: Vec::new(),
+    });
+    InferencePlan {
+        layers: layers.collect(),
+        ..empty(session, network, Sent::of_all(total))
+    }
+}
+
+fn empty<'a>(session: &'a Session, network: &Network, batch_cost: Sent) -> InferencePlan<'a> {
+    InferencePlan {
+        model: &session.model.name,
+        batch: session.batch,
+        micro_batch: session.micro_batch,
+        parameters: network.parameters(),
+        asking: session.asking().to_string(),
+        batch_cost,
+        setup_bytes: 0,
+        dealt: None,
+        layers: Vec::new(),
+    }
+}
+
+/// The gates of a line.
+fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, line: usize) -> Vec<Gate> {
+    let of = |role| {
+        let mut costs = Vec::new();
+        plan.inference_gates::<R>(role, batch, |gate| {
+            if gate.line != line {
+                return;
+            }
+            let known = costs.iter_mut().find(|(name, _)| *name == gate.gate);
+            match known {
+                Some((_, cost)) => *cost += gate.cost,
+                None => costs.push((gate.gate, gate.cost)),
+            }
+        });
+        costs
+    };
+    let [p0, p1] = Role::BOTH.map(of);
+    let both = p0.into_iter().zip(p1);
+    both.map(|((gate, p0), (_, p1))| Gate {
+        gate,
+        cost: Sent::of_both([p0, p1]),
+    })
+    .collect()
+}
+
+impl InferencePlan<'_> {
+    /// As a table.
+    pub fn table(&self, session: &Session) -> String {
+        let mut table = format!(
+            "{} with batches of {} in the ring of {} bits, {} fraction bits: {} parameters of {}\n\
+             {} asks, and alone learns the classes\n\n{:<16}{:>9}",
+            self.model,
+            self.batch,
+            session.format.ring,
+            session.format.fraction,
+            self.parameters,
+            session.asking().other(),
+            self.asking,
+            "one batch",
+            "rounds",
+        );
+        for (name, _) in self.batch_cost.columns() {
+            table += &format!("{name:>15}");
+        }
+        table += "\n";
+        for layer in &self.layers {
+            table += &format!("{:<16}{}\n", layer.name, layer.cost.row());
+        }
+        table += &format!("{:<16}{}\n\n", "total", self.batch_cost.row());
+        if let Some(dealt) = &self.dealt {
+            table += &format!(
+                "The model is opened once in a session, with the first batch: {} sent by {}.\n\
+                 Dealer to p0: {} bytes in the whole session.\n\
+                 Memory: p0 {}, p1 {}, dealer {}.\n",
+                bytes(self.setup_bytes),
+                session.asking().other(),
+                dealt.dealer_bytes_p0_session,
+                bytes(dealt.arena_bytes_p0 as u64),
+                bytes(dealt.arena_bytes_p1 as u64),
+                bytes(dealt.arena_bytes_dealer as u64)
+            );
+        }
+        table
+    }
+}

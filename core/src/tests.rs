@@ -14,9 +14,9 @@ use crate::{
     desk::Desk,
     fixed::Format,
     gate::{
-        audit::{self, Used},
         bench::{End, duplex, key},
         polynomial_tests::polynomial,
+        reuse::{self, Used},
     },
     link::{Link, Remote},
     meter::Meter,
@@ -67,7 +67,8 @@ struct Way {
     capacity: usize,
     /// Bytes that may be sent before the other end reads.
     ahead: usize,
-    audited: bool,
+    /// Whether every stream position in use is noted.
+    noted: bool,
 }
 
 const WAY: Way = Way {
@@ -75,7 +76,7 @@ const WAY: Way = Way {
     weights: 4,
     capacity: 1 << 16,
     ahead: 0,
-    audited: false,
+    noted: false,
 };
 
 impl Outcome {
@@ -94,13 +95,13 @@ fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
         capacity, ahead, ..
     } = way;
     let watch = || {
-        if way.audited {
-            audit::start()
+        if way.noted {
+            reuse::start()
         }
     };
     let watched = || {
-        if way.audited {
-            audit::stop()
+        if way.noted {
+            reuse::stop()
         } else {
             Used::new()
         }
@@ -435,12 +436,9 @@ fn no_stream_position_serves_two_values() {
             if session.triples.keep_data() {
                 session.epochs = 1;
             }
-            let audited = Way {
-                audited: true,
-                ..WAY
-            };
-            let outcome = run_either(&session, audited);
-            // Within each set the audit has checked it; a mask may not serve as a dealt share either.
+            let noted = Way { noted: true, ..WAY };
+            let outcome = run_either(&session, noted);
+            // Within each set it has been checked; a mask may not serve as a dealt share either.
             let [masks, dealt] = &outcome.used;
             assert!(masks.len() > 500 && dealt.len() > 500);
             assert!(masks.is_disjoint(dealt));

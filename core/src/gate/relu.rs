@@ -86,8 +86,9 @@ const AND_MASK: u8 = 5;
 const SIGN: u8 = 6;
 const AND_PRODUCT: u8 = 7;
 const TABLE: u8 = 8;
-/// Chunks that have a table wire of their own: enough for 56 bits by the wider tables.
-const MAX_CHUNKS: u32 = 9;
+/// Chunks that have a table wire of their own: enough for 60 bits by the wider tables, of which a comparison over the
+/// whole of the widest narrow ring takes 55.
+const MAX_CHUNKS: u32 = 10;
 
 /// What the parties keep of a ReLU for its backward pass: the masked sign m = sign xor r, one bit for
 /// each element, public; and P1's shares of r in Z_2^to (P0 produces its own again).
@@ -112,7 +113,12 @@ impl Relu {
     /// The positive part of any x in Z_2^from, a difference of two values under the range contract, in the same ring.
     /// The sign stays hidden by bits that are shared in Z_2^hide.
     pub fn of_differences<R: Ring>(from: u32, hide: u32) -> Self {
-        Relu::over(from, from, hide, R::CHUNK)
+        Relu::of_differences_in_chunks(from, hide, R::CHUNK)
+    }
+
+    /// As [`Relu::of_differences`], with chunks of at most `most` bits.
+    pub(super) fn of_differences_in_chunks(from: u32, hide: u32, most: u32) -> Self {
+        Relu::over(from, from, hide, most)
     }
 
     fn over(from: u32, to: u32, hide: u32, most: u32) -> Self {
@@ -153,22 +159,26 @@ impl Relu {
         W::from_u128(x.max(0) as u128).low(self.to)
     }
 
-    /// Cost for `rows` x `len` elements. Three rounds: the masked input, the AND, the masked sign.
+    /// Cost for `rows` x `len` elements.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
+        self.sign_cost(rows, len)
+            + self.mask().lifted_cost(rows, len)
+            + Cost::dealt(rows, len, self.to)
+            + Cost::dealt(rows, len, self.mask().high())
+    }
+
+    /// Cost of the hidden signs alone. Three rounds: the masked input, the AND, the masked sign.
+    pub(super) fn sign_cost(self, rows: usize, len: usize) -> Cost {
         let tables: Cost = (0..self.chunks.count)
             .map(|chunk| Cost::dealt(rows, len, (1 << self.chunks.width(chunk)) - 1))
             .sum();
         let planes = Cost::dealt(rows, len, 1) * (1 + self.chunks.products() as u64);
-        let arithmetic = self.mask().lifted_cost(rows, len)
-            + self.hide().cost(rows, len)
-            + Cost::dealt(rows, len, self.to)
-            + Cost::dealt(rows, len, self.mask().high());
         Cost::opening(rows * len, self.from)
             + Cost::planes(rows, len, self.chunks.opened())
             + Cost::planes(rows, len, 1)
             + tables
             + planes
-            + arithmetic
+            + self.hide().cost(rows, len)
             + Cost::rounds(if self.chunks.count > 1 { 3 } else { 2 })
     }
 
@@ -179,6 +189,34 @@ impl Relu {
 
     /// Sends the corrections for `rows` x `len` elements.
     pub fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+    ) -> Result<(), LinkError> {
+        self.deal_comparison::<W, D>(cx, at, rows, len)?;
+        for group in groups(at, rows, len) {
+            let (mut a, mut r) = ([W::ZERO; LANES], [W::ZERO; LANES]);
+            let (a, r) = (&mut a[..group.lanes], &mut r[..group.lanes]);
+            self.mask().masks(cx, at.wire(MASK), group.stream, a);
+            self.hide().masks(cx, at.wire(HIDE), group.stream, r);
+            self.hide().deal(cx, at.wire(HIDE), group.stream, r)?;
+            deal_hidden(
+                cx,
+                self.mask(),
+                [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire)),
+                group.stream,
+                a,
+                r,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Sends the corrections for the signs of `rows` x `len` elements, as long as nobody asks for shares of what hides
+    /// them.
+    fn deal_comparison<W: Word, D: Offline>(
         self,
         cx: &mut D,
         at: At,
@@ -206,20 +244,23 @@ impl Relu {
         for group in groups(at, rows, len) {
             self.deal_products(cx, at, group.stream, group.lanes)?;
         }
+        Ok(())
+    }
+
+    /// Sends the corrections for [`Relu::hide_signs`] and [`Relu::hiding`].
+    pub(super) fn deal_signs<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+    ) -> Result<(), LinkError> {
+        self.deal_comparison::<W, D>(cx, at, rows, len)?;
         for group in groups(at, rows, len) {
-            let (mut a, mut r) = ([W::ZERO; LANES], [W::ZERO; LANES]);
-            let (a, r) = (&mut a[..group.lanes], &mut r[..group.lanes]);
-            self.mask().masks(cx, at.wire(MASK), group.stream, a);
+            let mut r = [W::ZERO; LANES];
+            let r = &mut r[..group.lanes];
             self.hide().masks(cx, at.wire(HIDE), group.stream, r);
             self.hide().deal(cx, at.wire(HIDE), group.stream, r)?;
-            deal_hidden(
-                cx,
-                self.mask(),
-                [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire)),
-                group.stream,
-                a,
-                r,
-            )?;
         }
         Ok(())
     }
@@ -290,7 +331,45 @@ impl Relu {
         scratch: &mut [u8],
     ) -> Result<(), LinkError> {
         let role = cx.role();
-        let x = &mut Share::peel_slice_mut(x)[..rows * len];
+        let e = &mut Share::peel_slice_mut(x)[..rows * len];
+        let hidden = &mut Public::peel_slice_mut(sign.opened)[..rows * plane_len(len)];
+        self.hide_signs(cx, at, [rows, len], e, hidden, scratch)?;
+
+        let shares = Share::peel_slice_mut(sign.shares);
+        for group in groups(at, rows, len) {
+            let mut r = [W::ZERO; LANES];
+            self.hiding(cx, at, group.stream, &mut r[..group.lanes])?;
+            if role == Role::P1 && !shares.is_empty() {
+                shares[group.range()].copy_from_slice(&r[..group.lanes]);
+            }
+            let plane = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
+            let wires = [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire));
+            select_group(
+                cx,
+                self.mask(),
+                wires,
+                group.stream,
+                HiddenPlane { m: plane, r: &r },
+                &mut e[group.range()],
+                &mut [],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Opens `rows` x `len` shares under their masks, in place, and their signs under the bits that hide them: bit planes
+    /// in `hidden`.
+    #[inline(never)]
+    pub(super) fn hide_signs<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        [rows, len]: [usize; 2],
+        x: &mut [W],
+        hidden: &mut [u8],
+        scratch: &mut [u8],
+    ) -> Result<(), LinkError> {
+        let role = cx.role();
         for group in groups(at, rows, len) {
             let x = &mut x[group.range()];
             self.mask()
@@ -329,7 +408,6 @@ impl Relu {
             cx.open::<W>(&mut [Segment::planes(Masked::wrap_slice_mut(planes), values)])?;
         }
 
-        let hidden = &mut Public::peel_slice_mut(sign.opened)[..rows * plane_len(len)];
         for group in groups(at, rows, len) {
             let size = group.plane_bytes();
             let bits = &planes[group.plane * opened..][..size * opened];
@@ -345,28 +423,18 @@ impl Relu {
             Masked::wrap_slice_mut(&mut *hidden),
             (rows * len) as u64,
         )])?;
-
-        let shares = Share::peel_slice_mut(sign.shares);
-        for group in groups(at, rows, len) {
-            let mut r = [W::ZERO; LANES];
-            self.hide()
-                .wide(cx, at.wire(HIDE), group.stream, &mut r[..group.lanes])?;
-            if role == Role::P1 && !shares.is_empty() {
-                shares[group.range()].copy_from_slice(&r[..group.lanes]);
-            }
-            let plane = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
-            let wires = [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire));
-            select_group(
-                cx,
-                self.mask(),
-                wires,
-                group.stream,
-                HiddenPlane { m: plane, r: &r },
-                &mut e[group.range()],
-                &mut [],
-            )?;
-        }
         Ok(())
+    }
+
+    /// This party's shares of the bits that hide the signs of one group of lanes, in the ring that they are shared in.
+    pub(super) fn hiding<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        first: u64,
+        out: &mut [W],
+    ) -> Result<(), LinkError> {
+        self.hide().wide(cx, at.wire(HIDE), first, out)
     }
 
     /// Reads each chunk's table at the public digit: planes of [digit < a_j] and [digit = a_j], the

@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
+    audit::{self, Audit},
     buffers::{Lengths, StageLengths},
     data::{Data, DataError},
     desk::Desk,
@@ -135,6 +136,7 @@ pub struct Party<'a, R: Ring> {
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
     opened_data: &'a mut [Public<R>],
+    audit: Audit<'a, R>,
 }
 
 impl<'a, R: Ring> Party<'a, R> {
@@ -196,6 +198,7 @@ impl<'a, R: Ring> Party<'a, R> {
             swapped: false,
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
+            audit: Audit::take(&mut arena, audit::Lengths::new::<R>(session, network)),
             opened_data: Public::wrap_slice_mut(opened_data),
         };
         party.draw_weights(secret);
@@ -255,6 +258,7 @@ impl<'a, R: Ring> Party<'a, R> {
         watch: &mut impl Watch<R>,
     ) -> Result<Batch, RunError> {
         let batch = self.session.batch(iteration);
+        self.audit.begin(self.session.is_audited(iteration));
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             self.begin_with_the_same_buffer();
             let rows = rows as usize;
@@ -268,7 +272,21 @@ impl<'a, R: Ring> Party<'a, R> {
             self.backward(desk, micro, watch)?;
         }
         self.update(desk, batch, watch)?;
+        self.audit.open(desk)?;
         Ok(batch)
+    }
+
+    /// How many values left the range contract in the last iteration, if it was audited: for each line of the plan, as
+    /// [`line_names`] numbers them, forward and backward. The peer has learnt the same, and neither anything else.
+    ///
+    /// What is counted is what a [`Watch`] sees: the maps' outputs, which softmax and ReLU take, and again what a
+    /// polynomial takes, in its own ring; the gradients by the stages' inputs, in the rings that the bits given up
+    /// leave; and the velocities. Gates inside others (a pool's differences, the softmax's steps) hold their own
+    /// bounds if these hold.
+    ///
+    /// [`line_names`]: crate::plan::line_names
+    pub fn audited(&self) -> Option<&[[u32; 2]]> {
+        self.audit.counts()
     }
 
     /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
@@ -375,5 +393,6 @@ impl<R: Ring> Drop for Party<'_, R> {
         self.front.zeroize();
         self.back.zeroize();
         self.scratch.zeroize();
+        self.audit.wipe();
     }
 }

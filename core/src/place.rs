@@ -2,6 +2,7 @@
 //! position serves two values.
 
 use crate::{
+    audit::{self, Audits},
     gate::{At, bilinear::Span, maxpool::MAX_LEVELS, softmax, tensor::RowMask},
     network::{MAX_STAGES, Network},
     prg::Address,
@@ -19,6 +20,9 @@ const STAGES: u32 = 32;
 const STRIDE: u32 = 16;
 /// The first stage's max pooling: for each stage, each way as many gates as there are levels.
 const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
+
+/// The first stage's audits of ranges, one gate for each tensor.
+const AUDITS: u32 = MAX_POOLS + 2 * MAX_LEVELS * MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
@@ -78,6 +82,17 @@ impl<'a> Tensors<'a> {
         RowMask::Fresh {
             address: address(self.iteration, stage, which),
             first: u64::from(self.first) * rows as u64,
+        }
+    }
+
+    /// The audits of the micro-batch's narrow values.
+    pub fn audits(&self) -> Audits<'a> {
+        Audits {
+            session: self.session,
+            network: self.network,
+            iteration: self.iteration,
+            first: self.first,
+            rows: self.samples.len(),
         }
     }
 
@@ -168,6 +183,16 @@ pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -
     At {
         iteration,
         gate: MAX_POOLS + MAX_LEVELS * (2 * stage as u32 + u32::from(backward)),
+        row: row.into(),
+    }
+}
+
+/// Place of the audit of one of a stage's tensors.
+pub(crate) fn audit(iteration: u32, stage: usize, kind: audit::Kind, row: u32) -> At {
+    let kinds = audit::Kind::ALL.len() as u32;
+    At {
+        iteration,
+        gate: AUDITS + kinds * stage as u32 + kind as u32,
         row: row.into(),
     }
 }

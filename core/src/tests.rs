@@ -2,6 +2,8 @@
 
 extern crate std;
 
+mod audits;
+
 use std::{thread, vec, vec::Vec};
 
 use bytemuck::TransparentWrapper;
@@ -22,7 +24,7 @@ use crate::{
     meter::Meter,
     model::{Layer, Model},
     network::Network,
-    party::{Party, RunError, Unwatched},
+    party::{Party, RunError, Watch},
     plan::Plan,
     ring::{Ring, Word, signed},
     session::{Session, Task},
@@ -56,6 +58,29 @@ struct Outcome {
     shares: [Vec<Vec<u128>>; 2],
     meters: [Vec<Meter>; 2],
     used: [Used; 2],
+    /// For each party and iteration, the counts that an audit told.
+    audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
+    /// For each party and iteration, what a watch saw, where there are audits.
+    seen: [Vec<Keeping>; 2],
+}
+
+/// Shares in Z_2^bits that passed a watch: line, way back, bits, shares.
+type Seen = (usize, bool, u32, Vec<u64>);
+
+/// Keeps what passes, or looks away.
+#[derive(Clone, Default)]
+struct Keeping {
+    keeps: bool,
+    seen: Vec<Seen>,
+}
+
+impl<R: Ring> Watch<R> for Keeping {
+    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+        if self.keeps {
+            let shares = shares.iter().map(|share| share.reveal().to_u64());
+            self.seen.push((line, backward, bits, shares.collect()));
+        }
+    }
 }
 
 /// How a session is run.
@@ -133,11 +158,17 @@ fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             },
             classes: network.classes as u8,
         };
-        let mut meters = Vec::new();
+        let (mut meters, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for iteration in 0..session.iterations() {
+            let mut watch = Keeping {
+                keeps: session.has_audits(),
+                ..Keeping::default()
+            };
             party
-                .iterate(&mut desk, iteration, &mut data, &mut Unwatched)
+                .iterate(&mut desk, iteration, &mut data, &mut watch)
                 .unwrap();
+            audited.push(party.audited().map(<[_]>::to_vec));
+            seen.push(watch);
             meters.push(desk.take_meter());
         }
         let shares: Vec<Vec<u128>> = (0..network.stages.len())
@@ -148,7 +179,7 @@ fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
                     .collect()
             })
             .collect();
-        (shares, meters, watched())
+        (shares, meters, watched(), audited, seen)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -163,13 +194,15 @@ fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             (watched(), supply)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (shares1, meters1, _) = party(Role::P1, end_p1, dealt);
-        let (shares0, meters0, used) = p0.join().unwrap();
+        let (shares1, meters1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
+        let (shares0, meters0, used, audited0, seen0) = p0.join().unwrap();
         let (dealt, _supply) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
             meters: [meters0, meters1],
             used: [used, dealt],
+            audited: [audited0, audited1],
+            seen: [seen0, seen1],
         }
     })
 }
@@ -318,6 +351,15 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
                 if batch.epoch == 0 {
                     want[0].forward += plan.data::<R>(batch.len, own as u32);
                 }
+                if session.is_audited(iteration) {
+                    let audit = plan.audit_lines::<R>(batch.len);
+                    let sum = audit.iter().map(|line| line.forward + line.backward);
+                    assert_eq!(sum.sum::<Cost>(), plan.audit::<R>(batch.len));
+                    for (line, audit) in want.iter_mut().zip(audit) {
+                        line.forward += audit.forward;
+                        line.backward += audit.backward;
+                    }
+                }
                 let meter = &outcome.meters[role.index()][iteration as usize];
                 for (line, measured) in want.iter().zip(&meter.lines) {
                     for (want, measured) in [line.forward, line.backward].iter().zip(measured) {
@@ -341,12 +383,14 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
             let session = session::<u32>(input, &layers, 5);
             check::<u32>(&Session {
                 micro_batch,
+                audit: 2,
                 ..session
             });
         }
         let session = session::<u64>(input, &layers, 5);
         check::<u64>(&Session {
             micro_batch: 3,
+            audit: 3,
             ..session
         });
         for (session, micro_batch) in smooth_sessions(input, &layers)
@@ -355,6 +399,7 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
         {
             let session = Session {
                 micro_batch,
+                audit: 3,
                 ..session
             };
             match session.format.ring {
@@ -432,6 +477,7 @@ fn no_stream_position_serves_two_values() {
         let mut sessions = smooth_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {
+            session.audit = 1;
             // Where data keeps its masks, later epochs open nothing of it.
             if session.triples.keep_data() {
                 session.epochs = 1;

@@ -348,6 +348,20 @@ impl<'a> Plan<'a> {
         lines.iter().map(|line| line.forward + line.backward).sum()
     }
 
+    /// Bytes of corrections that the dealer sends to P1 in a whole session.
+    pub fn corrections<R: Ring>(&self) -> u64 {
+        let session = self.session;
+        let of = |iteration| {
+            let len = session.batch(iteration).len;
+            let audit = match session.is_audited(iteration) {
+                true => self.audit::<R>(len),
+                false => Cost::ZERO,
+            };
+            (self.iteration::<R>(len) + audit).dealer_bytes
+        };
+        (0..session.iterations()).map(of).sum()
+    }
+
     /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
     /// this party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {

@@ -2,6 +2,7 @@
 //! the plaintext twin they are held against.
 
 pub mod activation;
+pub mod audits;
 pub mod board;
 pub mod chart;
 pub mod cli;

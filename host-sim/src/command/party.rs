@@ -24,6 +24,7 @@ use super::{
     device::{autopsy, introduce, plug_in, take_leave},
 };
 use crate::{
+    audits::AuditRecord,
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
     console,
@@ -156,6 +157,9 @@ impl Run<'_> {
         let emit = |event| record(&report, &sums, (session, network), role, start, event);
         let revealed = run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut Unwatched, emit)?;
         report.borrow().finish();
+        if let Some(line) = report.borrow().audits() {
+            console::line(&format!("{role}: {line}"))?;
+        }
         if let (Some(values), Some(path)) = (revealed, &args.output.save) {
             let parameters: Vec<Parameters> = network
                 .stages
@@ -361,6 +365,7 @@ fn record(
         iteration,
         seconds,
         meter,
+        audit,
         ..
     } = event
     else {
@@ -369,6 +374,9 @@ fn record(
     sums.borrow_mut().add(&meter);
     let mut report = report.borrow_mut();
     report.iteration(&own_record(role, iteration, seconds, network, &meter))?;
+    if let Some(counts) = audit {
+        report.audit(&AuditRecord::new(iteration, network, &counts))?;
+    }
     if (iteration + 1) % session.iterations_per_epoch() == 0 {
         report.epoch(&EpochRecord {
             kind: "epoch",

@@ -1,18 +1,7 @@
 //! Audits of the range contract from the command line: what they tell, and that they cost what the plan says.
 
-use std::path::Path;
-
-use ringlet_tests::{address, end, ringlet, start, success, text};
+use ringlet_tests::{address, end, metrics, ringlet, start, success, text};
 use serde_json::Value;
-
-/// The records of a metrics file by their kind.
-fn metrics(path: &Path, kind: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).expect("a metrics file");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-        .filter(|record: &Value| record["kind"] == kind)
-        .collect()
-}
 
 /// Values outside, by the layer's name, forward and backward.
 fn outside(record: &Value) -> Vec<(String, u64, u64)> {

@@ -143,6 +143,23 @@ impl<'a> Audits<'a> {
         Ok(())
     }
 
+    /// Whether anything is counted at a place: those of a line forward and backward follow each other, line after
+    /// line.
+    fn has(self, place: usize) -> bool {
+        let (line, backward) = (place / 2, place % 2 == 1);
+        Kind::ALL.iter().any(|&kind| {
+            let audited = self.tensor(line / 2, kind);
+            audited.is_some_and(|audited| audited.line() == (line, backward))
+        })
+    }
+
+    /// Cost of opening the counts.
+    pub fn counts_cost(self) -> Cost {
+        let places = 0..4 * self.network.stages.len();
+        let audited = places.filter(|&place| self.has(place)).count();
+        Cost::opening(audited, COUNT_BITS) + Cost::rounds(1)
+    }
+
     /// Cost of counting a stage's tensor, if it has it.
     pub fn cost<R: Ring>(self, stage: usize, kind: Kind) -> Option<(Audited, Cost)> {
         let audited = self.tensor(stage, kind)?;
@@ -185,11 +202,6 @@ fn room(session: &Session, network: &Network) -> usize {
     let most = |stage: &Stage| stage.linear.output_len().max(stage.linear.input_len());
     let most = network.stages.iter().map(most).max().unwrap_or(0);
     (session.micro_batch as usize * most).next_multiple_of(LANES)
-}
-
-/// Cost of opening the counts.
-pub(crate) fn counts_cost(network: &Network) -> Cost {
-    Cost::opening(4 * network.stages.len(), COUNT_BITS) + Cost::rounds(1)
 }
 
 /// Lengths of a party's buffers for audits, in elements: none where there is no audit.
@@ -291,14 +303,30 @@ impl<'a, R: Ring> Audit<'a, R> {
     pub fn open<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
+        audits: Audits<'_>,
     ) -> Result<(), LinkError> {
         if !self.due {
             return Ok(());
         }
         desk.book(map_line(0), true);
+        // What nothing was added to would be sent as it is: those in between move up and back again.
+        let counts = self.counts.as_flattened_mut();
+        let mut audited = 0;
+        for place in 0..counts.len() {
+            if audits.has(place) {
+                counts.swap(audited, place);
+                audited += 1;
+            }
+        }
         // Both parties are to know the sums, and shares of a known sum say no more than it does.
-        let shares = Masked::wrap_slice_mut(self.counts.as_flattened_mut());
+        let shares = Masked::wrap_slice_mut(&mut counts[..audited]);
         desk.open(&mut [Segment::words(shares, COUNT_BITS)])?;
+        for place in (0..counts.len()).rev() {
+            if audits.has(place) {
+                audited -= 1;
+                counts.swap(audited, place);
+            }
+        }
         self.known = true;
         Ok(())
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
-    audit::{self, Audit},
+    audit::{self, Audit, Audits},
     buffers::{Lengths, StageLengths},
     data::{Data, DataError},
     desk::Desk,
@@ -272,7 +272,8 @@ impl<'a, R: Ring> Party<'a, R> {
             self.backward(desk, micro, watch)?;
         }
         self.update(desk, batch, watch)?;
-        self.audit.open(desk)?;
+        let audits = Audits::new(self.session, self.network, 0);
+        self.audit.open(desk, audits)?;
         Ok(batch)
     }
 

@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
             line: map_line(0),
             gate: "counts",
             backward: true,
-            cost: audit::counts_cost(self.network),
+            cost: Audits::new(self.session, self.network, 0).counts_cost(),
         });
     }
 

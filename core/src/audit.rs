@@ -86,6 +86,7 @@ impl<'a> Audits<'a> {
 
     /// A stage's tensor; none if the stage has no such values. Velocities of weights that are multiplied as they are
     /// stay in the full ring.
+    #[inline(never)]
     pub fn tensor(self, stage: usize, kind: Kind) -> Option<Audited> {
         let Audits {
             session,
@@ -145,6 +146,7 @@ impl<'a> Audits<'a> {
 
     /// Whether anything is counted at a place: those of a line forward and backward follow each other, line after
     /// line.
+    #[inline(never)]
     fn has(self, place: usize) -> bool {
         let (line, backward) = (place / 2, place % 2 == 1);
         Kind::ALL.iter().any(|&kind| {
@@ -273,6 +275,7 @@ impl<'a, R: Ring> Audit<'a, R> {
     }
 
     /// Shows a tensor to the watch, and counts it if the iteration is audited.
+    #[inline(never)]
     pub fn look<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,
@@ -300,6 +303,7 @@ impl<'a, R: Ring> Audit<'a, R> {
     }
 
     /// Opens the counts, if the iteration is audited.
+    #[inline(never)]
     pub fn open<P: Read + Write, D: Read + Write>(
         &mut self,
         desk: &mut Desk<P, D>,

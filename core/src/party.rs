@@ -88,7 +88,8 @@ impl From<DataError> for RunError {
 }
 
 /// Looks on at narrow values, where the range contract |x| < 2^(bits-2) must hold. A lone party sees
-/// only uniform shares; a simulation that holds both can check.
+/// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
+/// [`Party::audited`]).
 pub trait Watch<R> {
     /// Shares in Z_2^bits at a line of the plan.
     fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]);
@@ -282,7 +283,8 @@ impl<'a, R: Ring> Party<'a, R> {
     ///
     /// What is counted is what a [`Watch`] sees: the maps' outputs, which softmax and ReLU take, and again what a
     /// polynomial takes, in its own ring; the gradients by the stages' inputs, in the rings that the bits given up
-    /// leave; and the velocities. Gates inside others (a pool's differences, the softmax's steps) hold their own
+    /// leave; and the velocities. A value so far out that it goes around its ring may count as inside; values on their
+    /// way there do not. Gates inside others (a pool's differences, the softmax's steps) hold their own
     /// bounds if these hold.
     ///
     /// [`line_names`]: crate::plan::line_names

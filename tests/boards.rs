@@ -85,18 +85,25 @@ fn beside(plug: &str, samples: usize, more: &[&str]) -> [Child; 2] {
 }
 
 /// Trains with a board for one session after another, each of these batch and micro-batch sizes, one
-/// iteration each.
-fn train_with(board: &str, sessions: &[[&str; 2]]) {
+/// iteration each, whose ranges may be audited. What the plan says of the board's stack holds in audits too.
+fn train_with(name: &str, sessions: &[([&str; 2], bool)]) {
     let dir = tempfile::tempdir().expect("a directory");
-    let (board, samples) = emulate(board, dir.path(), Some("64"));
-    for [batch, micro_batch] in sessions {
+    let (board, samples) = emulate(name, dir.path(), Some("64"));
+    for ([batch, micro_batch], audited) in sessions {
         let model = dir.path().join("model.safetensors");
         let mut more = vec!["--batch", batch, "--micro-batch", micro_batch];
         more.extend(["--limit", "1", "--save", text(&model)]);
-        for child in beside(&board.plug, samples, &more) {
-            let (well, out, err) = end(child);
+        if *audited {
+            more.extend(["--audit", "1"]);
+        }
+        let ends = beside(&board.plug, samples, &more).map(end);
+        for (well, out, err) in &ends {
             assert!(well, "{out}{err}");
         }
+        let said = &ends[0].1;
+        let audit = "the audit found every value in its range";
+        assert_eq!(said.contains(audit), *audited, "{said}");
+        keeps_to_its_budget(name, said);
         assert!(std::fs::metadata(&model).expect("a model").len() > 1000);
         std::fs::remove_file(&model).expect("a file");
     }
@@ -387,17 +394,17 @@ fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
 
 #[test]
 fn a_cortex_m4_trains_with_a_host() {
-    train_with("mps2-an386", &[["8", "8"], ["8", "1"]]);
+    train_with("mps2-an386", &[(["8", "8"], true), (["8", "1"], false)]);
 }
 
 #[test]
 fn an_stm32f405_trains_with_a_host() {
-    train_with("stm32f405", &[["4", "4"], ["4", "1"]]);
+    train_with("stm32f405", &[(["4", "4"], false), (["4", "1"], true)]);
 }
 
 #[test]
 fn a_riscv_board_trains_over_its_uart() {
-    train_with("riscv-virt-uart", &[["8", "8"]]);
+    train_with("riscv-virt-uart", &[(["8", "8"], true)]);
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn help_names_every_option() {
         "--momentum",
         "--seed",
         "--limit",
+        "--audit",
         "--link",
         "--ring",
         "--fraction-bits",
@@ -147,6 +148,7 @@ fn wrong_numbers_are_refused() {
     // What the parser refuses it explains itself.
     for arguments in [
         &["train", "--batch", "x"][..],
+        &["train", "--audit", "0"],
         &["fly"],
         &["party", "--role", "p7"],
     ] {

@@ -31,6 +31,7 @@ use ringlet_core::{
     session::Session,
     sharing::Share,
 };
+use serde_json::Value;
 
 /// The directory of the MNIST files, or none, saying so, where they are not to be had.
 pub fn mnist() -> Option<PathBuf> {
@@ -86,6 +87,15 @@ pub fn failure(arguments: &[&str]) -> String {
     assert_eq!(err.trim_end().lines().count(), 1, "{arguments:?}: {err}");
     assert!(err.starts_with("error: "), "{arguments:?}: {err}");
     err
+}
+
+/// The records of a metrics file by their kind.
+pub fn metrics(path: &Path, kind: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("a metrics file");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .filter(|record: &Value| record["kind"] == kind)
+        .collect()
 }
 
 /// Bytes as text.

@@ -87,6 +87,7 @@ fn differing_sessions_are_refused_by_name_on_every_side() {
         (&["--share-of-p0", "0.25"], "numbers of samples"),
         (&["--seed", "9"], "seeds"),
         (&["--limit", "2"], "limits"),
+        (&["--audit", "2"], "audits"),
     ] {
         let (d, p) = (address(), address());
         let children = [

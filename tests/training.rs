@@ -14,7 +14,7 @@ use ringlet_core::{
     session::{Session, Task},
     triples::Triples,
 };
-use ringlet_tests::{mnist, record, ringlet, success, text};
+use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
 
 fn digits_session(images: &Images) -> Session {
@@ -296,15 +296,6 @@ fn the_receiver_alone_learns_the_model() {
             assert_eq!(Parameters::decode(stage, &session, values), want);
         }
     }
-}
-
-/// The records of a metrics file by their kind.
-fn metrics(path: &std::path::Path, kind: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).expect("a metrics file");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-        .filter(|record: &Value| record["kind"] == kind)
-        .collect()
 }
 
 #[test]

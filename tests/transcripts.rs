@@ -41,7 +41,7 @@ fn session(images: &Images) -> Session {
         momentum: 7 << 21,
         order: 3,
         receiver: None,
-        audit: 0,
+        audit: 1,
     }
 }
 
@@ -127,8 +127,8 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
         let network = network(&session);
         let plan = Plan::new(&session, &network);
         let iteration = |len| match session.format.ring {
-            32 => plan.iteration::<u32>(len),
-            _ => plan.iteration::<u64>(len),
+            32 => plan.iteration::<u32>(len) + plan.audit::<u32>(len),
+            _ => plan.iteration::<u64>(len) + plan.audit::<u64>(len),
         };
         // Data that keeps no mask is part of every iteration.
         let data = |own: usize| match session.triples.keep_data() {
@@ -136,9 +136,10 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             false => 0,
         };
         let iterations = session.iterations();
-        let planned: u64 = (0..iterations)
-            .map(|i| iteration(session.batch(i).len).dealer_bytes)
-            .sum();
+        let planned = match session.format.ring {
+            32 => plan.corrections::<u32>(),
+            _ => plan.corrections::<u64>(),
+        };
         let key = 6 + 1 + 32;
         assert_eq!(recording.dealer[1].len() as u64, planned + key);
         for role in Role::BOTH {

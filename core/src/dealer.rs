@@ -8,6 +8,7 @@ use heapless::Vec;
 use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
+    audit::Kind,
     buffers::{dealer_scratch, weights_again_len},
     gate::{
         Offline,
@@ -191,11 +192,13 @@ impl<'a, R: Ring> Dealer<'a, R> {
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
+        let audits = Self::tensors(self.session, self.network, &[], batch, 0).audits();
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             let product = place::address(iteration, index, Use::WeightGradient);
             let (linear, _) = stage.product();
             Bilinear(linear).deal_weight_gradient(supply, product, memory.gradient)?;
+            audits.deal::<R, _>(supply, index, Kind::Velocity)?;
         }
         if self.session.format.is_direct() {
             return Ok(());
@@ -244,6 +247,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 self.stages[index].weights.masks(),
                 scratch,
             )?;
+            let audits = tensors.audits();
+            audits.deal::<R, _>(supply, index, Kind::Product)?;
             if index == last {
                 continue;
             }
@@ -262,6 +267,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 Some(Activation::Polynomial(polynomial, _)) => {
                     let drop = self.session.gradient_drop(self.network, index);
                     let gate = self.gates.polynomial(polynomial, drop);
+                    audits.deal::<R, _>(supply, index, Kind::Polynomial)?;
                     gate.deal_forward(supply, at, rows, len)?;
                 }
                 None => {
@@ -306,6 +312,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 &memory.weights_again
             };
             gate.deal_input_gradient(supply, span, dy, weights.masks(), scratch)?;
+            let audits = tensors.audits();
+            audits.deal::<R, _>(supply, index, Kind::InputGradient)?;
             self.activation_back(supply, batch, [first, rows as u32], index - 1)?;
             self.max_pool_back(supply, batch, [first, rows as u32], index - 1)?;
         }

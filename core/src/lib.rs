@@ -11,6 +11,7 @@
 #![no_std]
 
 mod arena;
+mod audit;
 mod buffers;
 pub mod cost;
 mod crc;

@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
+    audit::{self, Audit, Audits},
     buffers::{Lengths, StageLengths},
     data::{Data, DataError},
     desk::Desk,
@@ -104,7 +105,8 @@ impl From<DataError> for RunError {
 }
 
 /// Looks on at narrow values, where the range contract |x| < 2^(bits-2) must hold. A lone party sees
-/// only uniform shares; a simulation that holds both can check.
+/// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
+/// [`Party::audited`]).
 pub trait Watch<R> {
     /// Shares in Z_2^bits at a line of the plan.
     fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]);
@@ -152,6 +154,7 @@ pub struct Party<'a, R: Ring> {
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
     opened_data: &'a mut [Public<R>],
+    audit: Audit<'a, R>,
 }
 
 impl<'a, R: Ring> Party<'a, R> {
@@ -214,6 +217,7 @@ impl<'a, R: Ring> Party<'a, R> {
             swapped: false,
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
+            audit: Audit::take(&mut arena, audit::Lengths::new::<R>(session, network)),
             opened_data: Public::wrap_slice_mut(opened_data),
         };
         if session.task == Task::Train {
@@ -257,6 +261,7 @@ impl<'a, R: Ring> Party<'a, R> {
             return Err(RunError::Task);
         }
         let batch = self.session.batch(iteration);
+        self.audit.begin(self.session.is_audited(iteration));
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             self.begin_with_the_same_buffer();
             let rows = rows as usize;
@@ -267,7 +272,23 @@ impl<'a, R: Ring> Party<'a, R> {
             self.backward(desk, micro, watch)?;
         }
         self.update(desk, batch, watch)?;
+        let audits = Audits::new(self.session, self.network, 0);
+        self.audit.open(desk, audits)?;
         Ok(batch)
+    }
+
+    /// How many values left the range contract in the last iteration, if it was audited: for each line of the plan, as
+    /// [`line_names`] numbers them, forward and backward. The peer has learnt the same, and neither anything else.
+    ///
+    /// What is counted is what a [`Watch`] sees: the maps' outputs, which softmax and ReLU take, and again what a
+    /// polynomial takes, in its own ring; the gradients by the stages' inputs, in the rings that the bits given up
+    /// leave; and the velocities. A value so far out that it goes around its ring may count as inside; values on their
+    /// way there do not. Gates inside others (a pool's differences, the softmax's steps) hold their own
+    /// bounds if these hold.
+    ///
+    /// [`line_names`]: crate::plan::line_names
+    pub fn audited(&self) -> Option<&[[u32; 2]]> {
+        self.audit.counts()
     }
 
     /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
@@ -376,5 +397,6 @@ impl<R: Ring> Drop for Party<'_, R> {
         self.front.zeroize();
         self.back.zeroize();
         self.scratch.zeroize();
+        self.audit.wipe();
     }
 }

@@ -7,6 +7,7 @@ use heapless::Vec;
 
 use crate::{
     Role,
+    audit::{self, Audits, Kind},
     buffers::{Lengths, StageLengths, dealer_scratch, weights_again_len, words},
     cost::Cost,
     gate::bilinear::Bilinear,
@@ -120,8 +121,59 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data.
+    /// Visits what an audit of the range contract adds to an iteration over `len` samples. The counts of all lines are
+    /// opened together, for which the first line pays.
+    pub fn audit_gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
+        let size = self.session.micro_batch;
+        let mut counted = |audits: Audits<'_>, stage, kind, times: u32| {
+            if let Some((audited, cost)) = audits.cost::<R>(stage, kind) {
+                let (line, backward) = audited.line();
+                visit(GateCost {
+                    line,
+                    gate: "audit",
+                    backward,
+                    cost: cost * u64::from(times),
+                });
+            }
+        };
+        for stage in 0..self.network.stages.len() {
+            for (rows, times) in [(size, len / size), (len % size, 1)] {
+                let audits = Audits::new(self.session, self.network, rows as usize);
+                for kind in [Kind::Product, Kind::Polynomial, Kind::InputGradient] {
+                    if rows > 0 {
+                        counted(audits, stage, kind, times);
+                    }
+                }
+            }
+            let audits = Audits::new(self.session, self.network, 0);
+            counted(audits, stage, Kind::Velocity, 1);
+        }
+        visit(GateCost {
+            line: map_line(0),
+            gate: "counts",
+            backward: true,
+            cost: Audits::new(self.session, self.network, 0).counts_cost(),
+        });
+    }
+
+    /// What an audit adds to the cost of an iteration over `len` samples.
+    pub fn audit<R: Ring>(&self, len: u32) -> Cost {
+        let mut sum = Cost::ZERO;
+        self.audit_gates::<R>(len, |gate| sum += gate.cost);
+        sum
+    }
+
+    /// What an audit adds, layer by layer.
+    pub fn audit_lines<R: Ring>(&self, len: u32) -> Vec<Line, MAX_LINES> {
+        self.sum_lines(|visit| self.audit_gates::<R>(len, visit))
+    }
+
+    /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data and audits.
     pub fn lines<R: Ring>(&self, len: u32) -> Vec<Line, MAX_LINES> {
+        self.sum_lines(|visit| self.gates::<R>(len, visit))
+    }
+
+    fn sum_lines(&self, gates: impl FnOnce(&mut dyn FnMut(GateCost))) -> Vec<Line, MAX_LINES> {
         let mut lines: Vec<Line, MAX_LINES> = Vec::new();
         for name in line_names(self.network) {
             let _ = lines.push(Line {
@@ -130,7 +182,7 @@ impl<'a> Plan<'a> {
                 backward: Cost::ZERO,
             });
         }
-        self.gates::<R>(len, |gate| {
+        gates(&mut |gate| {
             let line: &mut Line = &mut lines[gate.line];
             if gate.backward {
                 line.backward += gate.cost;
@@ -292,10 +344,24 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Cost of one iteration over `len` samples, all but the opening of data.
+    /// Cost of one iteration over `len` samples, all but the opening of data and audits.
     pub fn iteration<R: Ring>(&self, len: u32) -> Cost {
         let lines = self.lines::<R>(len);
         lines.iter().map(|line| line.forward + line.backward).sum()
+    }
+
+    /// Bytes of corrections that the dealer sends to P1 in a whole session.
+    pub fn corrections<R: Ring>(&self) -> u64 {
+        let session = self.session;
+        let of = |iteration| {
+            let len = session.batch(iteration).len;
+            let audit = match session.is_audited(iteration) {
+                true => self.audit::<R>(len),
+                false => Cost::ZERO,
+            };
+            (self.iteration::<R>(len) + audit).dealer_bytes
+        };
+        (0..session.iterations()).map(of).sum()
     }
 
     /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
@@ -323,6 +389,7 @@ impl<'a> Plan<'a> {
         };
         (0..stages.len()).map(stage_words).sum::<usize>()
             + Lengths::new::<R>(self.session, self.gates, self.network, rows, role).words::<R>()
+            + audit::Lengths::new::<R>(self.session, self.network).words::<R>()
     }
 
     /// Words of the ring that a party needs to keep the openings of the other's samples; the most that

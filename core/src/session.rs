@@ -46,7 +46,8 @@ pub struct Session {
     pub order: u64,
     /// Who learns the trained model, if anyone.
     pub receiver: Option<Role>,
-    /// Every so many iterations the parties learn how many values left the range contract; 0 for never.
+    /// Every so many iterations of training, from the first on, the parties learn how many values left the range
+    /// contract; 0 for never.
     pub audit: u32,
 }
 
@@ -369,6 +370,16 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether any iteration is audited. Inference is not.
+    pub fn has_audits(&self) -> bool {
+        self.audit > 0 && self.task == Task::Train
+    }
+
+    /// Whether an iteration is audited: the first, and every so many after it.
+    pub fn is_audited(&self, iteration: u32) -> bool {
+        self.has_audits() && iteration.is_multiple_of(self.audit)
     }
 
     /// The party whose samples are classified, in inference.

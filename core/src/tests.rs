@@ -4,27 +4,29 @@ mod inference;
 
 extern crate std;
 
+mod audits;
+mod costs;
+
 use std::{thread, vec, vec::Vec};
 
 use bytemuck::TransparentWrapper;
 
 use crate::{
     Role,
-    cost::Cost,
     data::{Data, DataError},
     dealer::{Dealer, Supply},
     desk::Desk,
     fixed::Format,
     gate::{
-        audit::{self, Used},
         bench::{End, duplex, key},
         polynomial_tests::polynomial,
+        reuse::{self, Used},
     },
     link::{Link, Remote},
     meter::Meter,
     model::{Layer, Model},
     network::Network,
-    party::{Party, RunError, Unwatched},
+    party::{Party, RunError, Watch},
     plan::Plan,
     ring::{Ring, Word, signed},
     session::{Session, Task},
@@ -58,6 +60,29 @@ pub(crate) struct Outcome {
     shares: [Vec<Vec<u128>>; 2],
     meters: [Vec<Meter>; 2],
     used: [Used; 2],
+    /// For each party and iteration, the counts that an audit told.
+    audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
+    /// For each party and iteration, what a watch saw, where there are audits.
+    seen: [Vec<Keeping>; 2],
+}
+
+/// Shares in Z_2^bits that passed a watch: line, way back, bits, shares.
+type Seen = (usize, bool, u32, Vec<u64>);
+
+/// Keeps what passes, or looks away.
+#[derive(Clone, Default)]
+struct Keeping {
+    keeps: bool,
+    seen: Vec<Seen>,
+}
+
+impl<R: Ring> Watch<R> for Keeping {
+    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+        if self.keeps {
+            let shares = shares.iter().map(|share| share.reveal().to_u64());
+            self.seen.push((line, backward, bits, shares.collect()));
+        }
+    }
 }
 
 /// How a session is run.
@@ -69,7 +94,8 @@ pub(crate) struct Way {
     capacity: usize,
     /// Bytes that may be sent before the other end reads.
     ahead: usize,
-    audited: bool,
+    /// Whether every stream position in use is noted.
+    noted: bool,
 }
 
 pub(crate) const WAY: Way = Way {
@@ -77,7 +103,7 @@ pub(crate) const WAY: Way = Way {
     weights: 4,
     capacity: 1 << 16,
     ahead: 0,
-    audited: false,
+    noted: false,
 };
 
 impl Outcome {
@@ -96,13 +122,13 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
         capacity, ahead, ..
     } = way;
     let watch = || {
-        if way.audited {
-            audit::start()
+        if way.noted {
+            reuse::start()
         }
     };
     let watched = || {
-        if way.audited {
-            audit::stop()
+        if way.noted {
+            reuse::stop()
         } else {
             Used::new()
         }
@@ -134,11 +160,17 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             },
             classes: network.classes as u8,
         };
-        let mut meters = Vec::new();
+        let (mut meters, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for iteration in 0..session.iterations() {
+            let mut watch = Keeping {
+                keeps: session.has_audits(),
+                ..Keeping::default()
+            };
             party
-                .iterate(&mut desk, iteration, &mut data, &mut Unwatched)
+                .iterate(&mut desk, iteration, &mut data, &mut watch)
                 .unwrap();
+            audited.push(party.audited().map(<[_]>::to_vec));
+            seen.push(watch);
             meters.push(desk.take_meter());
         }
         let shares: Vec<Vec<u128>> = (0..network.stages.len())
@@ -149,7 +181,7 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
                     .collect()
             })
             .collect();
-        (shares, meters, watched())
+        (shares, meters, watched(), audited, seen)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -164,13 +196,15 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             (watched(), supply)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (shares1, meters1, _) = party(Role::P1, end_p1, dealt);
-        let (shares0, meters0, used) = p0.join().unwrap();
+        let (shares1, meters1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
+        let (shares0, meters0, used, audited0, seen0) = p0.join().unwrap();
         let (dealt, _supply) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
             meters: [meters0, meters1],
             used: [used, dealt],
+            audited: [audited0, audited1],
+            seen: [seen0, seen1],
         }
     })
 }
@@ -301,72 +335,6 @@ fn run_either(session: &Session, way: Way) -> Outcome {
 }
 
 #[test]
-fn what_is_sent_and_opened_is_what_the_plan_says() {
-    fn check<R: Ring>(session: &Session) {
-        let network = session.check::<R>().unwrap();
-        let plan = Plan::new(session, &network);
-        let outcome = run::<R>(session, WAY);
-        for iteration in 0..session.iterations() {
-            let batch = session.batch(iteration);
-            let mut samples = vec![0; batch.len as usize];
-            session.batch_samples(batch, 0, &mut samples);
-            for role in Role::BOTH {
-                let own = samples
-                    .iter()
-                    .filter(|&&s| session.owner(s) == role)
-                    .count();
-                let mut want = plan.lines::<R>(batch.len);
-                if batch.epoch == 0 {
-                    want[0].forward += plan.data::<R>(batch.len, own as u32);
-                }
-                let meter = &outcome.meters[role.index()][iteration as usize];
-                for (line, measured) in want.iter().zip(&meter.lines) {
-                    for (want, measured) in [line.forward, line.backward].iter().zip(measured) {
-                        let received = if role == Role::P1 {
-                            want.dealer_bytes
-                        } else {
-                            0
-                        };
-                        let want = Cost {
-                            dealer_bytes: received,
-                            ..*want
-                        };
-                        assert_eq!(*measured, want, "{} {role} {iteration}", line.name);
-                    }
-                }
-            }
-        }
-    }
-    for (input, layers) in networks() {
-        for micro_batch in [5, 2, 1] {
-            let session = session::<u32>(input, &layers, 5);
-            check::<u32>(&Session {
-                micro_batch,
-                ..session
-            });
-        }
-        let session = session::<u64>(input, &layers, 5);
-        check::<u64>(&Session {
-            micro_batch: 3,
-            ..session
-        });
-        for (session, micro_batch) in smooth_sessions(input, &layers)
-            .into_iter()
-            .zip([5, 2].into_iter().cycle())
-        {
-            let session = Session {
-                micro_batch,
-                ..session
-            };
-            match session.format.ring {
-                32 => check::<u32>(&session),
-                _ => check::<u64>(&session),
-            }
-        }
-    }
-}
-
-#[test]
 fn whatever_the_triples_training_is_the_same() {
     for (input, layers) in networks() {
         let sessions = smooth_sessions(input, &layers);
@@ -433,16 +401,14 @@ fn no_stream_position_serves_two_values() {
         let mut sessions = smooth_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {
+            session.audit = 1;
             // Where data keeps its masks, later epochs open nothing of it.
             if session.triples.keep_data() {
                 session.epochs = 1;
             }
-            let audited = Way {
-                audited: true,
-                ..WAY
-            };
-            let outcome = run_either(&session, audited);
-            // Within each set the audit has checked it; a mask may not serve as a dealt share either.
+            let noted = Way { noted: true, ..WAY };
+            let outcome = run_either(&session, noted);
+            // Within each set it has been checked; a mask may not serve as a dealt share either.
             let [masks, dealt] = &outcome.used;
             assert!(masks.len() > 500 && dealt.len() > 500);
             assert!(masks.is_disjoint(dealt));

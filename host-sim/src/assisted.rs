@@ -73,6 +73,7 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             meter: Box::new(desk.take_meter()),
+            audit: None,
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {

@@ -71,7 +71,7 @@ pub const BOARDS: [Board; 5] = [
             party: 60_928,
             statics: 2_304,
             stack: [34_816, 37_888],
-            flash: [110_592, 131_072],
+            flash: [114_688, 131_072],
         },
     },
     Board {
@@ -86,7 +86,7 @@ pub const BOARDS: [Board; 5] = [
             party: 354_560,
             statics: 1_280,
             stack: [34_816, 36_864],
-            flash: [106_496, 131_072],
+            flash: [110_592, 131_072],
         },
     },
     Board {
@@ -101,7 +101,7 @@ pub const BOARDS: [Board; 5] = [
             party: 354_560,
             statics: 1_280,
             stack: [34_816, 36_864],
-            flash: [106_496, 131_072],
+            flash: [110_592, 131_072],
         },
     },
     Board {
@@ -116,7 +116,7 @@ pub const BOARDS: [Board; 5] = [
             party: 524_288,
             statics: 43_008,
             stack: [40_960, 131_072],
-            flash: [200_704, 262_144],
+            flash: [204_800, 262_144],
         },
     },
     Board {
@@ -131,7 +131,7 @@ pub const BOARDS: [Board; 5] = [
             party: 524_288,
             statics: 4_096,
             stack: [40_960, 131_072],
-            flash: [176_128, 262_144],
+            flash: [180_224, 262_144],
         },
     },
 ];

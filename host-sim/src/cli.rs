@@ -190,6 +190,10 @@ pub struct SessionArgs {
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
+    /// Every so many iterations, from the first on, let both parties learn how many values left the range contract
+    /// at each layer, and nothing else. Never when left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub audit: Option<u32>,
     /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
     #[arg(long, value_enum)]
     pub ring: Option<RingName>,

@@ -11,6 +11,7 @@ use ringlet_core::{
 use serde::Serialize;
 
 use crate::{
+    audits::AuditRecord,
     data::Images,
     event::{Event, StageValues},
     twin::{Parameters, Twin, floats},
@@ -71,8 +72,8 @@ pub struct EpochRecord {
 /// A record and what comes with it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// An iteration is done on both sides.
-    Iteration(IterationRecord),
+    /// An iteration is done on both sides, with what its audit found if it was audited.
+    Iteration(IterationRecord, Option<AuditRecord>),
     /// An epoch is done, or the run.
     Epoch(EpochRecord),
 }
@@ -155,6 +156,7 @@ impl<'a> Collector<'a> {
                 samples,
                 seconds,
                 meter,
+                audit,
             } => {
                 self.add(role, &meter);
                 let own = own_record(role, iteration, seconds, self.network, &meter);
@@ -165,14 +167,17 @@ impl<'a> Collector<'a> {
                 if let Some(twin) = &mut self.twin {
                     step(twin, self.session, self.train, iteration, samples);
                 }
-                Some(Record::Iteration(IterationRecord {
+                let joined = IterationRecord {
                     online_bytes_p0: own.online_bytes_p0.or(other.online_bytes_p0),
                     online_bytes_p1: own.online_bytes_p1.or(other.online_bytes_p1),
                     dealer_bytes_p0: own.dealer_bytes_p0.or(other.dealer_bytes_p0),
                     dealer_bytes_p1: own.dealer_bytes_p1.or(other.dealer_bytes_p1),
                     seconds: own.seconds.max(other.seconds),
                     ..own
-                }))
+                };
+                // Both parties have learnt the same counts.
+                let audit = audit.map(|counts| AuditRecord::new(iteration, self.network, &counts));
+                Some(Record::Iteration(joined, audit))
             }
             Event::Shares { epoch, stages } => {
                 let Some(other) = self.half_shares.take() else {

@@ -23,6 +23,9 @@ pub enum Event {
         seconds: f64,
         /// What was sent and opened.
         meter: Box<Meter>,
+        /// If its ranges were audited: how many values were outside, for each line of the plan, forward and
+        /// backward.
+        audit: Option<Vec<[u32; 2]>>,
     },
     /// A party's shares of the model before epoch `epoch`: to a simulation alone, which may see both.
     Shares {

@@ -84,6 +84,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             meter: Box::new(desk.take_meter()),
+            audit: None,
         })?;
     }
     Ok(classes)
@@ -115,6 +116,7 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             meter: Box::new(desk.take_meter()),
+            audit: None,
         })?;
     }
     Ok(classes)

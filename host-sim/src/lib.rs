@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod assisted;
+pub mod audits;
 pub mod board;
 pub mod chart;
 pub mod cli;

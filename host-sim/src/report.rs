@@ -19,6 +19,7 @@ use ringlet_core::{
 use serde::Serialize;
 
 use crate::{
+    audits::{AuditRecord, AuditSums, outside_warning},
     collect::{EpochRecord, IterationRecord},
     comparison::{PUBLISHED_VALUE_BYTES, published_values},
     console,
@@ -33,6 +34,7 @@ pub struct Report {
     metrics: Option<LineWriter<File>>,
     online_bytes: u64,
     rounds: u64,
+    audits: AuditSums,
 }
 
 impl Report {
@@ -59,6 +61,7 @@ impl Report {
             metrics,
             online_bytes: 0,
             rounds: 0,
+            audits: AuditSums::default(),
         })
     }
 
@@ -89,6 +92,22 @@ impl Report {
             self.rounds
         ));
         self.write(record)
+    }
+
+    /// An iteration was audited.
+    pub fn audit(&mut self, record: &AuditRecord) -> Result<(), Failure> {
+        self.audits.add(record);
+        self.bar.suspend(|| {
+            for warning in record.warnings() {
+                eprintln!("{warning}");
+            }
+        });
+        self.write(record)
+    }
+
+    /// What all audits together found, if there were any.
+    pub fn audits(&self) -> Option<String> {
+        self.audits.line()
     }
 
     /// An epoch is done.
@@ -222,11 +241,7 @@ pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Result<String, Vec<String
         for (way, met) in ["forward", "backward"].into_iter().zip(met) {
             let place = format!("{} {way}", line.name);
             if met.outside > 0 {
-                warnings.push(format!(
-                    "warning: {} values outside the range contract at {place}, so the result is not to \
-                     be trusted: use --ring u64, fewer --fraction-bits or a lower --lr",
-                    met.outside
-                ));
+                warnings.push(outside_warning(met.outside, &place));
             }
             if met.largest > largest.0 {
                 largest = (met.largest, place);
@@ -297,6 +312,8 @@ pub struct PlanJson<'a> {
     arena_bytes_p0: usize,
     arena_bytes_p1: usize,
     arena_bytes_dealer: usize,
+    /// What an audit adds to an iteration; null where there are none.
+    audit: Option<CostJson>,
     layers: Vec<LineJson<'a>>,
 }
 
@@ -334,6 +351,9 @@ pub fn plan_json<'a, R: Ring>(
         arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
         arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
         arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+        audit: session
+            .has_audits()
+            .then(|| plan.audit::<R>(session.batch).into()),
         layers: lines
             .iter()
             .enumerate()
@@ -420,6 +440,15 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, lines: &[Line])
         table += &format!("Later epochs open no data again: {later} sent.\n");
     } else {
         table += "Every epoch opens the data again.\n";
+    }
+    if let Some(audit) = &plan.audit {
+        table += &format!(
+            "An audited iteration, one in {}, adds {} sent, {} of corrections and {} rounds.\n",
+            session.audit,
+            bytes(audit.online_bytes),
+            bytes(audit.dealer_bytes_p1),
+            audit.rounds
+        );
     }
     table += &format!(
         "Dealer to p0: {} bytes in the whole session.\n\

@@ -79,6 +79,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             meter: Box::new(desk.take_meter()),
+            audit: party.audited().map(<[_]>::to_vec),
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {

@@ -205,7 +205,7 @@ pub fn session(
         momentum: units(momentum, "--momentum", "from 0 to below 1")?,
         order,
         receiver,
-        audit: 0,
+        audit: args.audit.unwrap_or(0),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod maxpool;
 pub mod multiply;
 pub mod polynomial;
 pub mod powers;
+pub mod range;
 pub mod relu;
 pub mod select;
 pub mod softmax;
@@ -23,11 +24,11 @@ pub mod tensor;
 pub mod widen;
 
 #[cfg(test)]
-pub(crate) mod audit;
-#[cfg(test)]
 pub(crate) mod bench;
 #[cfg(test)]
 pub(crate) mod polynomial_tests;
+#[cfg(test)]
+pub(crate) mod reuse;
 #[cfg(test)]
 mod tests;
 
@@ -147,7 +148,7 @@ pub(crate) fn opening_masks<W: Word, O: Online>(
     out: &mut [W],
 ) {
     #[cfg(test)]
-    audit::use_once(address, first, out.len());
+    reuse::use_once(address, first, out.len());
     cx.prg().fill_bits(address, first, bits, out);
 }
 
@@ -191,7 +192,7 @@ pub(crate) fn deal<W: Word, D: Offline>(
     let given = &mut given[..values.len()];
     if bits > 0 {
         #[cfg(test)]
-        audit::use_once(address, first, values.len());
+        reuse::use_once(address, first, values.len());
         cx.prg(Role::P0).fill(address, first, given);
     }
     for (value, &given) in values.iter_mut().zip(given.iter()) {
@@ -242,7 +243,7 @@ pub(crate) fn deal_plane<D: Offline>(
     plane: u64,
 ) -> Result<(), LinkError> {
     #[cfg(test)]
-    audit::use_once(address, first, 1);
+    reuse::use_once(address, first, 1);
     let mut given = [0u64];
     cx.prg(Role::P0).fill(address, first, &mut given);
     let bytes = (plane ^ given[0]).to_le_bytes();
@@ -258,7 +259,7 @@ pub(crate) fn deal_bits<W: Word, D: Offline>(
     values: &mut [W],
 ) -> Result<(), LinkError> {
     #[cfg(test)]
-    audit::use_once(address, first, values.len());
+    reuse::use_once(address, first, values.len());
     let mut given = [W::ZERO; LANES];
     let given = &mut given[..values.len()];
     cx.prg(Role::P0).fill(address, first, given);

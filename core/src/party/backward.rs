@@ -4,6 +4,7 @@ use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
 
 use crate::{
+    audit::Kind,
     desk::Desk,
     gate::{
         Online,
@@ -193,6 +194,7 @@ impl<R: Ring> Party<'_, R> {
         let (rows, len) = (micro.rows, stage.linear.input_len());
         let (linear, _) = stage.product();
         let tensors = micro.tensors(self.session, self.network, self.samples);
+        let audited = tensors.audits().tensor(index, Kind::InputGradient);
         let memory = &mut self.stages[index];
         let weights = if self.session.triples.reuse() {
             &memory.weights[..stage.linear.weight_len()]
@@ -228,8 +230,8 @@ impl<R: Ring> Party<'_, R> {
         for value in out.iter_mut() {
             *value = step_down(self.role, *value, format.ring, format.weights + drop);
         }
-        let bits = format.narrow() - drop;
-        watch.narrow(map_line(index), true, bits, Share::wrap_slice(out));
+        self.audit
+            .look(desk, watch, audited, Share::wrap_slice(out))?;
         self.swap();
         if let Some((shape, window)) = stage.pooled_input {
             self.spread(rows, shape, window);

@@ -6,6 +6,7 @@ use heapless::Vec;
 
 use crate::{
     Role,
+    audit::Kind,
     data::{Data, read_pixels},
     desk::Desk,
     fixed::Format,
@@ -275,12 +276,9 @@ impl<R: Ring> Party<'_, R> {
                 *out = step_down(self.role, sum, format.ring, format.weights);
             }
         }
-        watch.narrow(
-            map_line(index),
-            false,
-            format.narrow(),
-            Share::wrap_slice(out),
-        );
+        let audited = tensors.audits().tensor(index, Kind::Product);
+        self.audit
+            .look(desk, watch, audited, Share::wrap_slice(out))?;
         Ok(())
     }
 
@@ -332,7 +330,9 @@ impl<R: Ring> Party<'_, R> {
             Some(Activation::Polynomial(polynomial, _)) => {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
-                watch.narrow(activation_line(index), false, gate.from, values);
+                let tensors = micro.tensors(self.session, self.network, self.samples);
+                let audited = tensors.audits().tensor(index, Kind::Polynomial);
+                self.audit.look(desk, watch, audited, values)?;
                 let kept = &mut *before[index].kept;
                 gate.forward(desk, at, shape, values, kept, self.scratch)?;
             }

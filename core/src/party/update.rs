@@ -10,6 +10,7 @@ use embedded_io::{Read, Write};
 use heapless::Vec;
 
 use crate::{
+    audit::{Audits, Kind},
     cost::LANES,
     desk::Desk,
     fixed::Format,
@@ -69,6 +70,10 @@ impl<R: Ring> Party<'_, R> {
         let format = self.session.format;
         let widen = self.gates.velocity();
         let at = |stage| place::at(batch.iteration, stage, Use::Velocity, 0);
+        let audits = Audits {
+            iteration: batch.iteration,
+            ..Audits::new(self.session, self.network, 0)
+        };
         let mut segments: Vec<Segment<'_, R>, MAX_STAGES> = Vec::new();
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
@@ -86,7 +91,8 @@ impl<R: Ring> Party<'_, R> {
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
                 *value = step_down(self.role, *value, format.ring, format.fraction);
             }
-            watch.narrow(map_line(index), true, format.narrow(), memory.velocity);
+            let audited = audits.tensor(index, Kind::Velocity);
+            self.audit.look(desk, watch, audited, memory.velocity)?;
             let velocity = Share::peel_slice_mut(&mut *memory.velocity);
             for group in groups(at(index), 1, stage.parameters()) {
                 let narrow = &mut velocity[group.range()];

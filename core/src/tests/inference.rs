@@ -1,9 +1,11 @@
 //! Whole sessions of inference on one machine, against the plaintext network.
 
 use crate::{
-    gate::audit as reuse,
+    cost::Cost,
+    gate::reuse,
     kernel::pool,
     network::{Activation, Stage},
+    party::Unwatched,
     polynomial::COEFFICIENT_FRACTION,
     prg::{Address, Prg},
 };

@@ -79,6 +79,7 @@ impl PredictArgs {
             lr: 1.0,
             momentum: Some(0.0),
             limit: None,
+            audit: None,
             ring: self.ring,
             fraction_bits: self.fraction_bits,
             seed: self.seed,

@@ -101,6 +101,7 @@ impl QemuArgs {
             loss: None,
             lr: self.lr,
             momentum: None,
+            audit: None,
             limit: self.limit.or(serial.then_some(3)),
             ring: None,
             fraction_bits: None,

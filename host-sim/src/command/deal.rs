@@ -36,12 +36,7 @@ impl InRing for Deal<'_> {
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
         let (args, session) = (self.args, self.session);
         let plan = Plan::new(session, &network);
-        let corrections: u64 = (0..session.iterations())
-            .map(|iteration| {
-                plan.iteration::<R>(session.batch(iteration).len)
-                    .dealer_bytes
-            })
-            .sum();
+        let corrections = plan.corrections::<R>();
         let secrets = Secrets::new(args.secret_seed);
         let keys = secrets.dealer_keys()?;
         let identity = Dealt(secrets.identity()?);

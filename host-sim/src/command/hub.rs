@@ -270,12 +270,7 @@ impl InRing for Run<'_> {
     fn run<R: Ring>(self, network: Network) -> Result<(), Failure> {
         let args = self.args;
         let plan = Plan::new(self.session, &network);
-        let corrections = (0..self.session.iterations())
-            .map(|iteration| {
-                let len = self.session.batch(iteration).len;
-                plan.iteration::<R>(len).dealer_bytes
-            })
-            .sum();
+        let corrections = plan.corrections::<R>();
         let kept = transcripts(args.transcript.as_deref())?;
         let (wait, idle) = (
             Duration::from_secs(args.wait),

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     assisted,
+    audits::AuditRecord,
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
     console,
@@ -174,6 +175,9 @@ impl Run<'_> {
         let mut emit = |event| record(&report, &sums, (session, network), role, start, event);
         let revealed = party(setup, &mut data, &mut emit)?;
         report.borrow().finish();
+        if let Some(line) = report.borrow().audits() {
+            console::line(&format!("{role}: {line}"))?;
+        }
         if let (Some(values), Some(path)) = (revealed, &args.output.save) {
             let parameters: Vec<Parameters> = network
                 .stages
@@ -430,6 +434,7 @@ fn record(
         iteration,
         seconds,
         meter,
+        audit,
         ..
     } = event
     else {
@@ -438,6 +443,9 @@ fn record(
     sums.borrow_mut().add(&meter);
     let mut report = report.borrow_mut();
     report.iteration(&own_record(role, iteration, seconds, network, &meter))?;
+    if let Some(counts) = audit {
+        report.audit(&AuditRecord::new(iteration, network, &counts))?;
+    }
     if (iteration + 1) % session.iterations_per_epoch() == 0 {
         report.epoch(&EpochRecord {
             kind: "epoch",

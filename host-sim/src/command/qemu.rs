@@ -148,6 +148,7 @@ impl<'a> Run<'a> {
                 samples,
                 seconds,
                 meter,
+                ..
             } = event
             else {
                 return Ok(());

@@ -101,6 +101,9 @@ impl Train<'_> {
         if !ending.spent.is_empty() {
             console::line(&time_table(&ending.spent))?;
         }
+        if let Some(line) = report.audits() {
+            console::line(&line)?;
+        }
         match ending.ranges {
             Ok(line) => console::line(&line)?,
             Err(warnings) => warnings.iter().for_each(|warning| eprintln!("{warning}")),
@@ -179,8 +182,8 @@ impl Train<'_> {
             spent: Vec::new(),
             ranges: Ok(match self.session.assisted {
                 Some(_) => assisted::truncation_line(self.session),
-                None => "the range contract was not checked: no process holds both shares \
-                         (use --link memory)"
+                None => "no process holds both shares, so the range contract is checked by --audit alone \
+                         (or use --link memory)"
                     .to_owned(),
             }),
         })
@@ -265,6 +268,9 @@ impl Train<'_> {
         if let Some(data) = &args.data {
             option("--data", data.display().to_string());
         }
+        if session.audit > 0 {
+            option("--audit", session.audit.to_string());
+        }
         if session.limit > 0 {
             option("--limit", session.limit.to_string());
         }
@@ -282,7 +288,10 @@ fn recording<'a>(
     move |role, event| {
         let elapsed = start.elapsed().as_secs_f64();
         match collector.take(role, event, elapsed) {
-            Some(Record::Iteration(record)) => report.iteration(&record),
+            Some(Record::Iteration(record, audit)) => {
+                report.iteration(&record)?;
+                audit.map_or(Ok(()), |audit| report.audit(&audit))
+            }
             Some(Record::Epoch(record)) => report.epoch(&record),
             None => Ok(()),
         }

@@ -20,7 +20,7 @@ pub(crate) fn start() {
 
 /// Stops watching; returns what was used.
 pub(crate) fn stop() -> Used {
-    USED.take().expect("the audit was started")
+    USED.take().expect("the watch was started")
 }
 
 /// Notes that the words at `first..first + len` of a stream serve values of their own.

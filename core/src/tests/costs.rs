@@ -1,0 +1,82 @@
+//! What a session costs, against its plan.
+
+use super::*;
+use crate::cost::Cost;
+
+#[test]
+fn what_is_sent_and_opened_is_what_the_plan_says() {
+    fn check<R: Ring>(session: &Session) {
+        let network = session.check::<R>().unwrap();
+        let plan = Plan::new(session, &network);
+        let outcome = run::<R>(session, WAY);
+        for iteration in 0..session.iterations() {
+            let batch = session.batch(iteration);
+            let mut samples = vec![0; batch.len as usize];
+            session.batch_samples(batch, 0, &mut samples);
+            for role in Role::BOTH {
+                let own = samples
+                    .iter()
+                    .filter(|&&s| session.owner(s) == role)
+                    .count();
+                let mut want = plan.lines::<R>(batch.len);
+                if batch.epoch == 0 {
+                    want[0].forward += plan.data::<R>(batch.len, own as u32);
+                }
+                if session.is_audited(iteration) {
+                    let audit = plan.audit_lines::<R>(batch.len);
+                    let sum = audit.iter().map(|line| line.forward + line.backward);
+                    assert_eq!(sum.sum::<Cost>(), plan.audit::<R>(batch.len));
+                    for (line, audit) in want.iter_mut().zip(audit) {
+                        line.forward += audit.forward;
+                        line.backward += audit.backward;
+                    }
+                }
+                let meter = &outcome.meters[role.index()][iteration as usize];
+                for (line, measured) in want.iter().zip(&meter.lines) {
+                    for (want, measured) in [line.forward, line.backward].iter().zip(measured) {
+                        let received = if role == Role::P1 {
+                            want.dealer_bytes
+                        } else {
+                            0
+                        };
+                        let want = Cost {
+                            dealer_bytes: received,
+                            ..*want
+                        };
+                        assert_eq!(*measured, want, "{} {role} {iteration}", line.name);
+                    }
+                }
+            }
+        }
+    }
+    for (input, layers) in networks() {
+        for micro_batch in [5, 2, 1] {
+            let session = session::<u32>(input, &layers, 5);
+            check::<u32>(&Session {
+                micro_batch,
+                audit: 2,
+                ..session
+            });
+        }
+        let session = session::<u64>(input, &layers, 5);
+        check::<u64>(&Session {
+            micro_batch: 3,
+            audit: 3,
+            ..session
+        });
+        for (session, micro_batch) in smooth_sessions(input, &layers)
+            .into_iter()
+            .zip([5, 2].into_iter().cycle())
+        {
+            let session = Session {
+                micro_batch,
+                audit: 3,
+                ..session
+            };
+            match session.format.ring {
+                32 => check::<u32>(&session),
+                _ => check::<u64>(&session),
+            }
+        }
+    }
+}

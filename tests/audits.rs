@@ -1,0 +1,144 @@
+//! Audits of the range contract from the command line: what they tell, and that they cost what the plan says.
+
+use ringlet_tests::{address, end, metrics, ringlet, start, success, text};
+use serde_json::Value;
+
+/// Values outside, by the layer's name, forward and backward.
+fn outside(record: &Value) -> Vec<(String, u64, u64)> {
+    let layers = record["layers"].as_array().expect("layers").iter();
+    layers
+        .map(|layer| {
+            let count = |key: &str| layer[key].as_u64().expect("a count");
+            (
+                layer["name"].as_str().expect("a name").to_owned(),
+                count("outside_forward"),
+                count("outside_backward"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn audited_iterations_cost_what_the_plan_says_and_a_sound_run_is_told_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("UTF-8");
+    for more in [&[][..], &["--ring", "u64", "--micro-batch", "5"]] {
+        let arguments = ["train", "--limit", "6", "--audit", "4", "--metrics", path];
+        let out = success(&[&arguments[..], more].concat());
+        assert!(
+            out.contains("all 2 audits found every value in its range"),
+            "{out}"
+        );
+        let plan = success(&[&["plan", "--audit", "4", "--json"][..], more].concat());
+        let plan: Value = serde_json::from_str(&plan).expect("a plan in JSON");
+        for record in metrics(&file, "iteration") {
+            let audited = record["iteration"].as_u64().expect("a number") % 4 == 1;
+            for (key, measured) in [
+                ("online_bytes", "online_bytes_p0"),
+                ("dealer_bytes_p1", "dealer_bytes_p1"),
+                ("rounds", "rounds"),
+                ("opened_values", "opened_values"),
+            ] {
+                let audit = if audited {
+                    plan["audit"][key].as_u64().expect("a cost")
+                } else {
+                    0
+                };
+                let plain = plan[key].as_u64().expect("a cost");
+                assert_eq!(record[measured], plain + audit, "{key} {record}");
+            }
+        }
+        let audits = metrics(&file, "audit");
+        let iterations: Vec<_> = audits.iter().map(|a| a["iteration"].as_u64()).collect();
+        assert_eq!(iterations, [Some(1), Some(5)]);
+        for audit in &audits {
+            assert!(
+                outside(audit).iter().all(|&(_, f, b)| f + b == 0),
+                "{audit}"
+            );
+        }
+    }
+    let plan = success(&["plan", "--json"]);
+    let plan: Value = serde_json::from_str(&plan).expect("a plan in JSON");
+    assert!(plan["audit"].is_null());
+}
+
+#[test]
+fn what_leaves_its_range_is_told_by_layer_over_every_link() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut told = Vec::new();
+    for link in ["memory", "tcp"] {
+        let file = dir.path().join(link);
+        let output = ringlet(&[
+            "train",
+            "--link",
+            link,
+            "--lr",
+            "16",
+            "--limit",
+            "12",
+            "--seed",
+            "3",
+            "--audit",
+            "5",
+            "--metrics",
+            file.to_str().expect("UTF-8"),
+        ]);
+        let (out, warnings) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{warnings}");
+        assert!(
+            out.contains("2 of 3 audits found values outside their range"),
+            "{out}"
+        );
+        let audits = metrics(&file, "audit");
+        for audit in &audits {
+            for (name, forward, backward) in outside(audit) {
+                for (way, count) in [("forward", forward), ("backward", backward)] {
+                    let iteration = &audit["iteration"];
+                    let place = format!("at {name} {way} in iteration {iteration},");
+                    let line =
+                        format!("warning: {count} values outside the range contract {place}");
+                    let named = warnings.contains(if count > 0 { &line } else { &place });
+                    assert_eq!(named, count > 0, "{line}\n{warnings}");
+                }
+            }
+        }
+        told.push(audits);
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(outside(&told[0][0]).iter().all(|&(_, f, b)| f + b == 0));
+    let (name, forward, backward) = &outside(&told[0][2])[0];
+    assert!(
+        name == "conv1" && *forward > 100 && *backward > 0,
+        "{told:?}"
+    );
+}
+
+#[test]
+fn parties_on_their_own_are_both_told_with_a_dealer_or_what_it_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("dealt");
+    let out = out.to_str().expect("UTF-8");
+    let common = ["--limit", "3", "--audit", "2", "--share-of-p0", "0.5"];
+    success(&[&["deal", "--out", out][..], &common].concat());
+    let at = address();
+    let dealer = start(&["dealer", "--listen", &at]);
+    for source in [["--dealer", &at], ["--dealt", out]] {
+        let meeting = address();
+        let ways = [["--listen", &meeting], ["--peer", &meeting]];
+        let parties = ["p0", "p1"].into_iter().zip(ways).map(|(role, way)| {
+            start(&[&["party", "--role", role][..], &way, &source, &common].concat())
+        });
+        for party in parties.collect::<Vec<_>>() {
+            let (well, out, err) = end(party);
+            assert!(well, "{out}{err}");
+            assert!(
+                out.contains(": all 2 audits found every value in its range"),
+                "{out}"
+            );
+        }
+    }
+    let (well, out, err) = end(dealer);
+    assert!(well, "{out}{err}");
+}

@@ -317,6 +317,21 @@ pub struct PartyArgs {
     /// Reveal the trained model to this party at the end.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
+    /// Classify instead of training: one party brings --data (a file of images, or a directory whose held-out images
+    /// are taken), the other --model-file. The former alone learns the classes.
+    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "audit", "share_of_p0"])]
+    pub infer: bool,
+    /// The model, at the party that owns it: a file that --save has written.
+    #[arg(long, value_name = "FILE", requires = "infer", conflicts_with_all = ["data", "model"])]
+    pub model_file: Option<PathBuf>,
+    /// Write the classes to this file, as CSV.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "infer",
+        conflicts_with = "model_file"
+    )]
+    pub out: Option<PathBuf>,
     /// Write everything that the peer sends to this file: what an onlooker would see of it.
     #[arg(long, value_name = "FILE")]
     pub transcript: Option<PathBuf>,

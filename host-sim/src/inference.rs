@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
-    Role,
     data::Data,
     desk::Desk,
     link::Link,
@@ -27,18 +26,16 @@ use crate::{
 /// Numbers of images among their owner's, and their classes.
 pub type Classes = Vec<(u32, u8)>;
 
-/// The session that classifies `images` images of `asking` with what else `session` says.
-pub fn classifying(session: Session, asking: Role, images: u32) -> Session {
-    let mut samples = [0; 2];
-    samples[asking.index()] = images;
-    let batch = session.batch.min(images).max(1);
+/// The session that classifies so many images of either party, with what else `session` says.
+pub fn classifying(session: Session, samples: [u32; 2]) -> Session {
+    let batch = session.batch.min(samples[0].max(samples[1])).max(1);
     Session {
         task: Task::Infer,
         samples,
         batch,
         micro_batch: session.micro_batch.min(batch),
         epochs: 1,
-        receiver: None,
+        audit: 0,
         ..session
     }
 }

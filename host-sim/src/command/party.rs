@@ -1,12 +1,15 @@
 //! `ringlet party`: one computing party on its own.
 
+mod own;
+mod source;
+
 use std::{
     cell::RefCell,
-    io::{self},
+    io,
     time::{Duration, Instant},
 };
 
-use embedded_io::{ErrorType, Read, Write};
+use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     hello::{Hello, receive_key},
@@ -16,12 +19,16 @@ use ringlet_core::{
     party::Unwatched,
     prg::Key,
     ring::Ring,
-    session::Session,
+    session::{Session, Task},
 };
+
+use own::Own;
+use source::Source;
 
 use super::{
     dealer::{UNBOUNDED, broken, hear, listen},
     device::{autopsy, introduce, plug_in, take_leave},
+    predict::classes_table,
 };
 use crate::{
     assisted,
@@ -29,17 +36,18 @@ use crate::{
     cli::{PartyArgs, Samples},
     collect::{EpochRecord, own_record},
     console,
-    data::{Images, OwnImages, Part, load},
+    data::{Images, OwnImages},
     dealt::DealtFile,
     error::Failure,
     event::{Event, StageValues},
+    inference::{self, Classes, classifying, encode, run_assisted_party},
     links::{
         overheard::{Overheard, transcript},
         plug::Plug,
         tcp::{TcpEnd, connect},
         waited::Waited,
     },
-    model_file::{check_writable, save},
+    model_file::{check_writable, save, write_whole},
     report::{Report, Spent, bytes, time_table},
     roles::{PartySetup, run_party},
     secrets::Secrets,
@@ -60,33 +68,21 @@ pub(super) fn samples(
     }
 }
 
-/// The images of `role` alone, and the numbers of both parties' images.
-fn own_images(args: &PartyArgs, role: Role) -> Result<(Images, [u32; 2]), Failure> {
-    let all = load(args.session.data.as_deref(), Part::Train)?;
-    let samples = samples(args.samples, all.len(), args.session.share_of_p0)?;
-    // Given numbers mean that each party's files hold its own images alone.
-    let first = match (args.samples, role) {
-        (None, Role::P1) => samples[0] as usize,
-        _ => 0,
-    };
-    let count = samples[role.index()] as usize;
-    if first + count > all.len() {
-        return Err(Failure::new(
-            format!(
-                "{role} is to own {count} images, but there are {}",
-                all.len()
-            ),
-            "correct --samples, or give other --data",
-        ));
-    }
-    Ok((all.slice(first..first + count), samples))
-}
-
 struct Run<'a> {
     args: &'a PartyArgs,
     role: Role,
     session: &'a Session,
     images: Images,
+    /// The model's, at its owner.
+    parameters: Vec<Parameters>,
+}
+
+/// What a party has at the end.
+enum Made {
+    /// The model, if it receives it.
+    Model(Option<Vec<StageValues>>),
+    /// The classes of its images.
+    Classes(Classes),
 }
 
 impl Run<'_> {
@@ -136,8 +132,19 @@ impl Run<'_> {
         (peer, dealer): (Link<P>, Link<D>),
         waited: [Waited; 2],
     ) -> Result<(), Failure> {
+        let model = encode(self.session, network, &self.parameters);
         self.go(network, key, waited, |setup, data, emit| {
-            run_party::<R, _, _>(setup, peer, dealer, data, &mut Unwatched, emit)
+            match setup.session.task {
+                Task::Train => {
+                    run_party::<R, _, _>(setup, peer, dealer, data, &mut Unwatched, emit)
+                        .map(Made::Model)
+                }
+                Task::Infer => {
+                    let links = (peer, dealer);
+                    inference::run_party::<R, _, _>(setup, &model, links, data, emit)
+                        .map(Made::Classes)
+                }
+            }
         })
     }
 
@@ -151,7 +158,7 @@ impl Run<'_> {
             PartySetup<'_>,
             &mut OwnImages,
             &mut dyn FnMut(Event) -> Result<(), Failure>,
-        ) -> Result<Option<Vec<StageValues>>, Failure>,
+        ) -> Result<Made, Failure>,
     ) -> Result<(), Failure> {
         let (args, role, session) = (self.args, self.role, self.session);
         let setup = PartySetup {
@@ -162,7 +169,7 @@ impl Run<'_> {
             key,
             simulated: args.process.supervised,
         };
-        let mut data = OwnImages::new(self.images, network.classes);
+        let mut data = OwnImages::new(self.images.clone(), network.classes);
         let start = Instant::now();
         if args.process.supervised {
             let mut emit = |event| supervision::send(io::stdout(), &event);
@@ -173,21 +180,12 @@ impl Run<'_> {
         let report = RefCell::new(report);
         let sums = RefCell::new(Meter::default());
         let mut emit = |event| record(&report, &sums, (session, network), role, start, event);
-        let revealed = party(setup, &mut data, &mut emit)?;
+        let made = party(setup, &mut data, &mut emit)?;
         report.borrow().finish();
         if let Some(line) = report.borrow().audits() {
             console::line(&format!("{role}: {line}"))?;
         }
-        if let (Some(values), Some(path)) = (revealed, &args.output.save) {
-            let parameters: Vec<Parameters> = network
-                .stages
-                .iter()
-                .zip(&values)
-                .map(|(stage, values)| Parameters::decode(stage, session, values))
-                .collect();
-            save(path, &session.model, network, &parameters)?;
-            console::line(&format!("{role}: the model is in {}", path.display()))?;
-        }
+        self.keep(network, made)?;
         let total = sums.borrow().total();
         let assisted = session.assisted.is_some();
         console::line(&format!(
@@ -209,6 +207,37 @@ impl Run<'_> {
             dealer: waited[1].total(),
         }]))?;
         Ok(())
+    }
+
+    /// Puts what has been made where the user wants it.
+    fn keep(&self, network: &Network, made: Made) -> Result<(), Failure> {
+        let (args, role, session) = (self.args, self.role, self.session);
+        match made {
+            Made::Model(Some(values)) => {
+                let Some(path) = &args.output.save else {
+                    return Ok(());
+                };
+                let parameters: Vec<Parameters> = network
+                    .stages
+                    .iter()
+                    .zip(&values)
+                    .map(|(stage, values)| Parameters::decode(stage, session, values))
+                    .collect();
+                save(path, &session.model, network, &parameters)?;
+                console::line(&format!("{role}: the model is in {}", path.display()))
+            }
+            Made::Classes(classes) if session.asking() == role => {
+                let table = classes_table(classes, 0);
+                match &args.out {
+                    None => console::print(&table),
+                    Some(path) => {
+                        write_whole(path, table.as_bytes())?;
+                        console::line(&format!("{role}: the classes are in {}", path.display()))
+                    }
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Trains beside a device that is P0.
@@ -314,8 +343,15 @@ impl InRing for Run<'_> {
             .inner()
             .set_patience(idle)
             .map_err(broken)?;
+        let model = encode(self.session, &network, &self.parameters);
         self.go(&network, key, waited, |setup, data, emit| {
-            assisted::run_party(setup, pair, (peer, assistant), data, emit)
+            let links = (peer, assistant);
+            match setup.session.task {
+                Task::Train => assisted::run_party(setup, pair, links, data, emit).map(Made::Model),
+                Task::Infer => {
+                    run_assisted_party(setup, (pair, &model), links, data, emit).map(Made::Classes)
+                }
+            }
         })
     }
 
@@ -377,50 +413,6 @@ impl InRing for Run<'_> {
     }
 }
 
-/// Where a party's correlated randomness comes from.
-enum Source {
-    Tcp(TcpEnd),
-    File(DealtFile),
-}
-
-impl Source {
-    fn waited(&self) -> Waited {
-        match self {
-            Source::Tcp(end) => end.waited(),
-            Source::File(_) => Waited::default(),
-        }
-    }
-}
-
-impl ErrorType for Source {
-    type Error = io::Error;
-}
-
-impl Read for Source {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Source::Tcp(end) => end.read(bytes),
-            Source::File(file) => file.read(bytes),
-        }
-    }
-}
-
-impl Write for Source {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Source::Tcp(end) => end.write(bytes),
-            Source::File(file) => file.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Source::Tcp(end) => end.flush(),
-            Source::File(file) => file.flush(),
-        }
-    }
-}
-
 /// Reports what a lone party can see of its own run.
 fn record(
     report: &RefCell<Report>,
@@ -446,7 +438,8 @@ fn record(
     if let Some(counts) = audit {
         report.audit(&AuditRecord::new(iteration, network, &counts))?;
     }
-    if (iteration + 1) % session.iterations_per_epoch() == 0 {
+    let trains = session.task == Task::Train;
+    if trains && (iteration + 1) % session.iterations_per_epoch() == 0 {
         report.epoch(&EpochRecord {
             kind: "epoch",
             epoch: session.batch(iteration).epoch + 1,
@@ -477,20 +470,26 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
             "give a file with --save",
         ));
     }
-    if receiver.is_none() && !args.process.supervised {
-        console::line("nobody will learn the model; to reveal it, give both parties --reveal-to")?;
+    if let Some(path) = &args.out {
+        check_writable(path)?;
     }
-    let (images, samples) = own_images(args, role)?;
-    let model = settings::model(args.session.model.as_deref(), Some(images.shape))?;
-    settings::check_shape(&model, &images)?;
+    let own = Own::new(args, role)?;
     // The order is public; the parties only have to agree on it.
     let order = args.session.seed.unwrap_or(0);
-    let session = settings::session(&args.session, model, samples, order, receiver)?;
+    let session = settings::session(&args.session, own.model, own.samples, order, receiver)?;
+    let session = match args.infer {
+        true => classifying(session, own.samples),
+        false => session,
+    };
+    if receiver.is_none() && !args.infer && !args.process.supervised {
+        console::line("nobody will learn the model; to reveal it, give both parties --reveal-to")?;
+    }
     let run = Run {
         args,
         role,
         session: &session,
-        images,
+        images: own.images,
+        parameters: own.parameters,
     };
     in_ring(&session, run)
 }

@@ -171,8 +171,10 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let secrets = Secrets::new(args.seed);
     let count = u32::try_from(images.len())
         .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
-    let session = settings::session(&args.session(), model, [count, 0], secrets.order()?, None)?;
-    let session = classifying(session, asking, count);
+    let mut samples = [0; 2];
+    samples[asking.index()] = count;
+    let session = settings::session(&args.session(), model, samples, secrets.order()?, None)?;
+    let session = classifying(session, samples);
     console::line(&format!(
         "classifying {count} images of {asking} by the model of {} ({}), in batches of {}",
         asking.other(),
@@ -189,10 +191,13 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let outcome = in_ring(&session, task)?;
     let classes: Vec<u8> = outcome.classes.iter().map(|&(_, class)| class).collect();
     if let Some(path) = &args.out {
-        write_whole(path, table(&classes, first).as_bytes())?;
+        write_whole(
+            path,
+            classes_table(outcome.classes.clone(), first).as_bytes(),
+        )?;
         console::line(&format!("the classes are in {}", path.display()))?;
     } else if classes.len() <= PRINTED {
-        console::print(&table(&classes, first))?;
+        console::print(&classes_table(outcome.classes.clone(), first))?;
     }
     if labelled {
         let right = classes.iter().zip(&images.labels);
@@ -205,11 +210,12 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     console::print(&costs(&session, &outcome.batches))
 }
 
-/// Images and their classes, as CSV.
-fn table(classes: &[u8], first: usize) -> String {
+/// Images and their classes in order, as CSV; the first of the classified is number `first` in its file.
+pub(super) fn classes_table(mut classes: Classes, first: usize) -> String {
+    classes.sort_unstable();
     let mut text = "image,class\n".to_owned();
-    for (image, class) in classes.iter().enumerate() {
-        let _ = writeln!(text, "{},{class}", first + image);
+    for (image, class) in classes {
+        let _ = writeln!(text, "{},{class}", first + image as usize);
     }
     text
 }

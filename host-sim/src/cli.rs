@@ -1,7 +1,9 @@
 //! The command line.
 
+mod predict;
 mod qemu;
 
+pub use predict::PredictArgs;
 pub use qemu::QemuArgs;
 
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Run all roles on this machine and train.
     Train(Box<TrainArgs>),
+    /// Classify images of one party by the model of the other, all roles on this machine.
+    Predict(Box<PredictArgs>),
     /// Run one computing party, against a peer and a dealer elsewhere.
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.

@@ -15,6 +15,7 @@ pub mod dealt;
 pub mod error;
 pub mod event;
 pub mod firmware;
+pub mod inference;
 pub mod links;
 pub mod model_file;
 pub mod ranges;

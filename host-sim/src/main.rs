@@ -18,6 +18,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             run(default)
         }
         Some(Command::Train(args)) => command::train::run(&args),
+        Some(Command::Predict(args)) => command::predict::run(&args),
         Some(Command::Party(args)) => {
             let outcome = command::party::run(&args);
             supervised(args.process.supervised, outcome)

@@ -93,7 +93,11 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
 }
 
 /// A party's arena, and its room for the other party's opened samples.
-fn room<R: Ring>(session: &Session, network: &Network, role: Role) -> (Vec<u64>, Vec<R>) {
+pub(crate) fn room<R: Ring>(
+    session: &Session,
+    network: &Network,
+    role: Role,
+) -> (Vec<u64>, Vec<R>) {
     let plan = Plan::new(session, network);
     let arena = vec![0; plan.arena_words::<R>(role)];
     (arena, vec![R::ZERO; plan.opened_data_words(role)])

@@ -77,6 +77,19 @@ impl<T: Real> Parameters<T> {
     }
 }
 
+impl Parameters {
+    /// What [`Parameters::decode`] reads.
+    pub fn encode(&self, stage: &Stage, session: &Session) -> Vec<u128> {
+        let [_, fraction] = session.master();
+        let scale = (2f64).powi(fraction as i32);
+        let units = |value: f64| (value * scale).round() as i128 as u128;
+        let divisor = f64::from(stage.divisor);
+        let weights = self.weights.iter().map(|&w| units(f64::from(w) / divisor));
+        let biases = self.biases.iter().map(|&b| units(b.into()));
+        weights.chain(biases).collect()
+    }
+}
+
 /// What a forward pass leaves for the backward pass.
 struct Trace<T> {
     /// What enters each stage's map, pooled.

@@ -9,6 +9,7 @@ mod device;
 pub mod hub;
 pub mod party;
 pub mod plan;
+pub mod predict;
 pub mod qemu;
 pub mod simulation;
 pub mod train;

@@ -71,61 +71,44 @@ pub struct Simulation<'a> {
     pub secrets: Secrets,
 }
 
+/// A party that has met the others, and what it needs.
+pub struct Seat<'s> {
+    /// Beside its links.
+    pub setup: PartySetup<'s>,
+    /// To the peer.
+    pub peer: Link<MemoryEnd>,
+    /// To the dealer or the assistant.
+    pub helper: Link<MemoryEnd>,
+    /// Its own images.
+    pub data: OwnImages,
+}
+
+/// Where a party tells what it does.
+pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
+
+/// Trains with a dealer.
+fn train<R: Ring>(
+    mut seat: Seat<'_>,
+    watch: &mut impl Watch<R>,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let (peer, dealer) = (seat.peer, seat.helper);
+    run_party::<R, _, _>(seat.setup, peer, dealer, &mut seat.data, watch, emit).map(drop)
+}
+
 impl Simulation<'_> {
     /// Runs all roles to their end, with a watch on either party; `take` gets what the parties tell.
     /// Returns where the roles' time went.
     pub fn run<R: Ring>(
         &self,
-        (watch_p0, watch_p1): (impl Watch<R> + Send, impl Watch<R> + Send),
+        (mut watch_p0, mut watch_p1): (impl Watch<R> + Send, impl Watch<R> + Send),
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
     ) -> Result<Vec<Spent>, Failure> {
-        let Simulation {
-            session,
-            network,
-            images,
-            shape,
-            ..
-        } = *self;
-        let [end_p0, end_p1] = memory::duplex(shape);
-        let [supply_p0, dealt_p0] = memory::bounded(shape);
-        let [supply_p1, dealt_p1] = memory::bounded(shape);
-        let keys = self.secrets.dealer_keys()?;
-        let (tell, told) = channel();
-        let start = Instant::now();
-        let waits = [
-            ("p0", [end_p0.waited(), dealt_p0.waited()]),
-            ("p1", [end_p1.waited(), dealt_p1.waited()]),
-            ("dealer", [Waited::default(), supply_p1.waited()]),
-        ];
-        let secrets = Role::BOTH.map(|role| self.secrets.first_weights(role));
-        let [secret_p0, secret_p1] = secrets;
-        let (secret_p0, secret_p1) = (secret_p0?, secret_p1?);
-        let split = session.samples[0] as usize;
-        let own = [images.slice(0..split), images.slice(split..images.len())];
-        let [own_p0, own_p1] = own.map(|images| OwnImages::new(images, network.classes));
-        let outcome = thread::scope(|scope| {
-            let dealer_tell = tell.clone();
-            scope.spawn(move || {
-                let links = [supply_p0, supply_p1];
-                tell_end(&dealer_tell, Actor::Dealer, || {
-                    deal::<R>(keys, [None, None], links)
-                });
-            });
-            let tell_p0 = tell.clone();
-            scope.spawn(move || {
-                let ends = [end_p0, dealt_p0];
-                let setup = (session, network, Role::P0, secret_p0);
-                compute::<R>(setup, ends, own_p0, watch_p0, &tell_p0);
-            });
-            scope.spawn(move || {
-                let ends = [end_p1, dealt_p1];
-                let setup = (session, network, Role::P1, secret_p1);
-                compute::<R>(setup, ends, own_p1, watch_p1, &tell);
-            });
-            follow(told, take)
-        });
-        outcome?;
-        Ok(spent(waits, start))
+        self.with_dealer::<R>(
+            move |seat, emit| train(seat, &mut watch_p0, emit),
+            move |seat, emit| train(seat, &mut watch_p1, emit),
+            take,
+        )
     }
 
     /// The same with an assistant in the dealer's place.
@@ -133,99 +116,137 @@ impl Simulation<'_> {
         &self,
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
     ) -> Result<Vec<Spent>, Failure> {
-        let Simulation {
-            session,
-            network,
-            images,
-            shape,
-            secrets,
-        } = *self;
-        let [end_p0, end_p1] = memory::duplex(shape);
-        let [assistant_p0, helped_p0] = memory::duplex(shape);
-        let [assistant_p1, helped_p1] = memory::duplex(shape);
+        let train = |mut seat: Seat<'_>, pair, emit: Emit<'_>| {
+            let links = (seat.peer, seat.helper);
+            assisted::run_party(seat.setup, pair, links, &mut seat.data, emit).map(drop)
+        };
+        self.with_assistant(train, take)
+    }
+
+    /// Runs both parties beside a dealer.
+    pub fn with_dealer<R: Ring>(
+        &self,
+        p0: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+        p1: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    ) -> Result<Vec<Spent>, Failure> {
+        let keys = self.secrets.dealer_keys()?;
+        let helpers = [memory::bounded(self.shape), memory::bounded(self.shape)];
+        let deal = move |ends| deal::<R>(keys, [None, None], ends);
+        self.play((Actor::Dealer, deal), helpers, (p0, p1), take)
+    }
+
+    /// Runs both parties beside an assistant; each gets the key that both share.
+    pub fn with_assistant(
+        &self,
+        party: impl Fn(Seat<'_>, Key, Emit<'_>) -> Result<(), Failure> + Sync,
+        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    ) -> Result<Vec<Spent>, Failure> {
+        let (secrets, party) = (self.secrets, &party);
         let keys = (secrets.assistant_own()?, secrets.dealer_keys()?);
+        let helpers = [memory::duplex(self.shape), memory::duplex(self.shape)];
+        let run = move |mut seat: Seat<'_>, emit: Emit<'_>| {
+            let part = secrets.pair_part(seat.setup.role)?;
+            let pair = assisted::share_pair_key(&part, &mut seat.peer)?;
+            party(seat, pair, emit)
+        };
+        let assist = move |ends| assist(keys, ends);
+        self.play((Actor::Assistant, assist), helpers, (run, run), take)
+    }
+
+    /// Runs all roles in threads of their own; `helpers` are the links of the dealer or assistant.
+    fn play(
+        &self,
+        (helper, help): (
+            Actor,
+            impl FnOnce([MemoryEnd; 2]) -> Result<(), Failure> + Send,
+        ),
+        helpers: [[MemoryEnd; 2]; 2],
+        (p0, p1): (
+            impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+            impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+        ),
+        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    ) -> Result<Vec<Spent>, Failure> {
+        let [end_p0, end_p1] = memory::duplex(self.shape);
+        let [[to_p0, helped_p0], [to_p1, helped_p1]] = helpers;
         let (tell, told) = channel();
         let start = Instant::now();
         let waits = [
             ("p0", [end_p0.waited(), helped_p0.waited()]),
             ("p1", [end_p1.waited(), helped_p1.waited()]),
-            ("assistant", [assistant_p0.waited(), assistant_p1.waited()]),
+            match helper {
+                Actor::Assistant => ("assistant", [to_p0.waited(), to_p1.waited()]),
+                _ => ("dealer", [Waited::default(), to_p1.waited()]),
+            },
         ];
-        let split = session.samples[0] as usize;
-        let own = [images.slice(0..split), images.slice(split..images.len())];
-        let own = own.map(|images| OwnImages::new(images, network.classes));
         let outcome = thread::scope(|scope| {
-            let assistant_tell = tell.clone();
-            scope.spawn(move || {
-                let links = [assistant_p0, assistant_p1];
-                tell_end(&assistant_tell, Actor::Assistant, || assist(keys, links));
-            });
-            let ends = [[end_p0, helped_p0], [end_p1, helped_p1]];
-            for ((role, ends), own) in Role::BOTH.into_iter().zip(ends).zip(own) {
-                let tell = tell.clone();
-                scope.spawn(move || {
-                    let actor = Actor::Party(role);
-                    tell_end(&tell, actor, || {
-                        let setup = (session, network, role, secrets);
-                        compute_assisted(setup, ends, own, &tell)
-                    });
-                });
-            }
-            drop(tell);
+            let helper_tell = tell.clone();
+            scope.spawn(move || tell_end(&helper_tell, helper, || help([to_p0, to_p1])));
+            let tell_p0 = tell.clone();
+            scope.spawn(move || self.compute(Role::P0, [end_p0, helped_p0], p0, &tell_p0));
+            scope.spawn(move || self.compute(Role::P1, [end_p1, helped_p1], p1, &tell));
             follow(told, take)
         });
         outcome?;
-        Ok(spent(waits, start))
+        let total = start.elapsed();
+        Ok(waits
+            .into_iter()
+            .map(|(name, [peer, dealer])| Spent {
+                name,
+                total,
+                peer: peer.total(),
+                dealer: dealer.total(),
+            })
+            .collect())
     }
-}
 
-/// Where the roles' time went, from what each waited for its two links.
-fn spent(waits: [(&'static str, [Waited; 2]); 3], start: Instant) -> Vec<Spent> {
-    let total = start.elapsed();
-    waits
-        .into_iter()
-        .map(|(name, [peer, dealer])| Spent {
-            name,
-            total,
-            peer: peer.total(),
-            dealer: dealer.total(),
+    /// Seats a party, runs it, and tells how it ended.
+    fn compute(
+        &self,
+        role: Role,
+        ends: [MemoryEnd; 2],
+        party: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure>,
+        tell: &Sender<Told>,
+    ) {
+        let actor = Actor::Party(role);
+        tell_end(tell, actor, || {
+            let seat = self.seat(role, ends)?;
+            let mut emit = |event| {
+                tell.send((actor, event))
+                    .map_err(|_| Failure::new("the simulation has stopped", ""))
+            };
+            party(seat, &mut emit)
+        });
+    }
+
+    /// Has a party meet the others.
+    fn seat(&self, role: Role, [peer, helper]: [MemoryEnd; 2]) -> Result<Seat<'_>, Failure> {
+        let remote = match self.session.assisted {
+            Some(_) => Remote::Assistant,
+            None => Remote::Dealer,
+        };
+        let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
+        let mut helper = Link::new(helper, remote, UNBOUNDED);
+        let split = self.session.samples[0] as usize;
+        let own = match role {
+            Role::P0 => 0..split,
+            Role::P1 => split..self.images.len(),
+        };
+        Ok(Seat {
+            setup: PartySetup {
+                session: self.session,
+                network: self.network,
+                role,
+                secret: self.secrets.first_weights(role)?,
+                key: greet(&Hello::new(role, self.session), &mut peer, &mut helper)?,
+                simulated: true,
+            },
+            peer,
+            helper,
+            data: OwnImages::new(self.images.slice(own), self.network.classes),
         })
-        .collect()
-}
-
-/// The assistant's role, with an end of a link to either party.
-fn assist(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
-    let [first, second] = &mut links;
-    let heard = [receive_hello(first)?, receive_hello(second)?];
-    let met = host_parties(Host::Assistant, links, heard, &keys.1, &[None, None])?;
-    let (session, [first, second]) = met;
-    let second = second.renamed(Remote::Party(Role::P1));
-    assisted::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)
-}
-
-fn compute_assisted(
-    (session, network, role, secrets): (&Session, &Network, Role, Secrets),
-    [peer, assistant]: [MemoryEnd; 2],
-    mut data: OwnImages,
-    tell: &Sender<Told>,
-) -> Result<(), Failure> {
-    let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
-    let mut assistant = Link::new(assistant, Remote::Assistant, UNBOUNDED);
-    let setup = PartySetup {
-        session,
-        network,
-        role,
-        secret: secrets.first_weights(role)?,
-        key: greet(&Hello::new(role, session), &mut peer, &mut assistant)?,
-        simulated: true,
-    };
-    let pair = assisted::share_pair_key(&secrets.pair_part(role)?, &mut peer)?;
-    let emit = |event| {
-        tell.send((Actor::Party(role), event))
-            .map_err(|_| Failure::new("the simulation has stopped", ""))
-    };
-    assisted::run_party(setup, pair, (peer, assistant), &mut data, emit).map(drop)
+    }
 }
 
 /// Hands what the parties tell to `take` until all roles are done; returns the failure to tell the
@@ -283,30 +304,13 @@ pub(super) fn deal<R: Ring>(
     outcome.map(drop)
 }
 
-fn compute<R: Ring>(
-    (session, network, role, secret): (&Session, &Network, Role, Key),
-    [peer, dealer]: [MemoryEnd; 2],
-    mut data: OwnImages,
-    mut watch: impl Watch<R>,
-    tell: &Sender<Told>,
-) {
-    let actor = Actor::Party(role);
-    tell_end(tell, actor, || {
-        let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
-        let mut dealer = Link::new(dealer, Remote::Dealer, UNBOUNDED);
-        let setup = PartySetup {
-            session,
-            network,
-            role,
-            secret,
-            key: greet(&Hello::new(role, session), &mut peer, &mut dealer)?,
-            simulated: true,
-        };
-        let emit = |event| {
-            tell.send((actor, event))
-                .map_err(|_| Failure::new("the simulation has stopped", ""))
-        };
-        run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)?;
-        Ok(())
-    });
+/// The assistant's role, with an end of a link to either party.
+fn assist(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
+    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
+    let [first, second] = &mut links;
+    let heard = [receive_hello(first)?, receive_hello(second)?];
+    let met = host_parties(Host::Assistant, links, heard, &keys.1, &[None, None])?;
+    let (session, [first, second]) = met;
+    let second = second.renamed(Remote::Party(Role::P1));
+    assisted::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)
 }

@@ -48,6 +48,20 @@ pub fn load(dir: &Path, part: Part) -> Result<Images, Failure> {
     )
 }
 
+/// Loads the images of one file, which has no labels: all are given class 0.
+pub fn unlabelled(path: &Path) -> Result<Images, Failure> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::new(
+            format!("{name} cannot be read: {error}"),
+            "check the file and its permissions",
+        )
+    })?;
+    let bytes = unpack(&name, bytes)?;
+    let ([count, height, width], pixels) = header::<3>((&name, &bytes), IMAGES, "images")?;
+    whole(&name, [count, height, width], pixels, vec![0; count])
+}
+
 /// The digits that ship with the program.
 pub fn built_in(part: Part) -> Result<Images, Failure> {
     let (images, labels): (&[u8], &[u8]) = match part {
@@ -153,16 +167,22 @@ pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Fai
             "use files that belong together",
         ));
     }
-    if count == 0 || height == 0 || width == 0 {
+    whole(images.0, [count, height, width], pixels, classes.to_vec())
+}
+
+/// Images with their labels, if there are any.
+fn whole(name: &str, sizes: [usize; 3], pixels: &[u8], labels: Vec<u8>) -> Result<Images, Failure> {
+    let [_, height, width] = sizes;
+    if sizes.contains(&0) {
         return Err(Failure::new(
-            format!("{} holds no images", images.0),
-            "give a directory with images in it",
+            format!("{name} holds no images"),
+            "give other --data, with images in it",
         ));
     }
     Ok(Images {
         shape: [height, width, 1],
         pixels: pixels.to_vec(),
-        labels: classes.to_vec(),
+        labels,
     })
 }
 

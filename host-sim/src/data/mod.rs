@@ -82,6 +82,15 @@ pub fn load(dir: Option<&Path>, part: Part) -> Result<Images, Failure> {
     }
 }
 
+/// Loads images to be classified: the held-out ones of a directory or of the built-in digits, or those of one file, and
+/// whether their classes are known.
+pub fn load_to_classify(path: Option<&Path>) -> Result<(Images, bool), Failure> {
+    match path {
+        Some(file) if !file.is_dir() => Ok((idx::unlabelled(file)?, false)),
+        dir => Ok((load(dir, Part::Test)?, true)),
+    }
+}
+
 /// A party's own images.
 pub struct OwnImages {
     images: Images,

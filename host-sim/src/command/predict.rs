@@ -1,0 +1,255 @@
+//! `ringlet predict`: private inference, all roles on this machine.
+
+use std::{fmt::Write as _, sync::Mutex};
+
+use indicatif::ProgressBar;
+use ringlet_core::{Role, cost::Cost, network::Network, ring::Ring, session::Session};
+
+use super::simulation::{Emit, Seat, Simulation};
+use crate::{
+    cli::PredictArgs,
+    console,
+    data::{Images, load_to_classify},
+    error::Failure,
+    event::{Event, StageValues},
+    inference::{Classes, classifying, encode, run_assisted_party, run_party},
+    links::shape::Shape,
+    model_file::{self, check_writable, write_whole},
+    report::bytes,
+    secrets::Secrets,
+    settings::{self, InRing, in_ring},
+    twin::Parameters,
+};
+
+/// Images up to which each is printed.
+const PRINTED: usize = 20;
+
+struct Predict<'a> {
+    session: &'a Session,
+    images: &'a Images,
+    shape: Shape,
+    secrets: Secrets,
+    parameters: &'a [Parameters],
+}
+
+/// What came of it.
+struct Outcome {
+    classes: Classes,
+    batches: Vec<Batch>,
+}
+
+/// What one batch took.
+#[derive(Clone, Copy, Default)]
+struct Batch {
+    seconds: f64,
+    rounds: u64,
+    /// Bytes that P0 and P1 sent, and that the dealer or the assistant sent.
+    sent: [u64; 3],
+}
+
+impl Predict<'_> {
+    /// Runs `simulate`, which gets where classes go and what takes the parties' events.
+    fn run(
+        &self,
+        network: &Network,
+        simulate: impl FnOnce(
+            &Simulation<'_>,
+            &[StageValues],
+            &Mutex<Classes>,
+            &mut dyn FnMut(Role, Event) -> Result<(), Failure>,
+        ) -> Result<(), Failure>,
+    ) -> Result<Outcome, Failure> {
+        let simulation = Simulation {
+            session: self.session,
+            network,
+            images: self.images,
+            shape: self.shape,
+            secrets: self.secrets,
+        };
+        let model = encode(self.session, network, self.parameters);
+        let classes = Mutex::new(Classes::new());
+        let mut batches = vec![Batch::default(); self.session.iterations() as usize];
+        let bar = ProgressBar::new(self.session.iterations().into());
+        let mut take = |role: Role, event: Event| {
+            if let Event::Iteration {
+                iteration,
+                seconds,
+                meter,
+                ..
+            } = event
+            {
+                let cost: Cost = meter.total();
+                let batch = &mut batches[iteration as usize];
+                batch.seconds = batch.seconds.max(seconds);
+                batch.rounds = batch.rounds.max(cost.rounds);
+                batch.sent[role.index()] += cost.online_bytes;
+                batch.sent[2] += cost.dealer_bytes;
+                bar.set_position(u64::from(iteration) + 1);
+            }
+            Ok(())
+        };
+        let outcome = simulate(&simulation, &model, &classes, &mut take);
+        bar.finish_and_clear();
+        outcome?;
+        let mut classes = classes.into_inner().map_err(|_| interrupted())?;
+        classes.sort_unstable();
+        Ok(Outcome { classes, batches })
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new("a party was interrupted", "report this")
+}
+
+/// Keeps the classes of the party that has any, and gives the model to its owner alone.
+fn keep(kept: &Mutex<Classes>, classes: Classes) -> Result<(), Failure> {
+    kept.lock().map_err(|_| interrupted())?.extend(classes);
+    Ok(())
+}
+
+fn own_model<'m>(session: &Session, role: Role, model: &'m [StageValues]) -> &'m [StageValues] {
+    if session.asking() == role { &[] } else { model }
+}
+
+impl InRing for Predict<'_> {
+    type Output = Outcome;
+
+    fn run<R: Ring>(self, network: Network) -> Result<Outcome, Failure> {
+        Predict::run(&self, &network, |simulation, model, kept, take| {
+            let party = |mut seat: Seat<'_>, emit: Emit<'_>| {
+                let model = own_model(self.session, seat.setup.role, model);
+                let links = (seat.peer, seat.helper);
+                keep(
+                    kept,
+                    run_party::<R, _, _>(seat.setup, model, links, &mut seat.data, emit)?,
+                )
+            };
+            simulation.with_dealer::<R>(party, party, take).map(drop)
+        })
+    }
+
+    fn run_assisted(self, network: Network) -> Result<Outcome, Failure> {
+        Predict::run(&self, &network, |simulation, model, kept, take| {
+            let party = |mut seat: Seat<'_>, pair, emit: Emit<'_>| {
+                let model = own_model(self.session, seat.setup.role, model);
+                let links = (seat.peer, seat.helper);
+                let classes =
+                    run_assisted_party(seat.setup, (pair, model), links, &mut seat.data, emit)?;
+                keep(kept, classes)
+            };
+            simulation.with_assistant(party, take).map(drop)
+        })
+    }
+}
+
+/// The images that the arguments ask for, the number of the first, and whether their classes are known.
+fn images(args: &PredictArgs) -> Result<(Images, usize, bool), Failure> {
+    let (all, labelled) = load_to_classify(args.data.as_deref())?;
+    let range = match (args.image, args.count) {
+        (Some(image), _) => image..image + 1,
+        (None, Some(count)) => 0..count,
+        (None, None) => 0..all.len(),
+    };
+    if range.end > all.len() {
+        return Err(Failure::new(
+            format!("there are {} images, numbered from 0", all.len()),
+            "correct --image or --count",
+        ));
+    }
+    Ok((all.slice(range.clone()), range.start, labelled))
+}
+
+/// Classifies as the arguments say.
+pub fn run(args: &PredictArgs) -> Result<(), Failure> {
+    let (model, _, parameters) = model_file::load(&args.model_file)?;
+    let (images, first, labelled) = images(args)?;
+    settings::check_shape(&model, &images)?;
+    if let Some(path) = &args.out {
+        check_writable(path)?;
+    }
+    let asking = Role::from(args.asking);
+    let secrets = Secrets::new(args.seed);
+    let count = u32::try_from(images.len())
+        .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
+    let session = settings::session(&args.session(), model, [count, 0], secrets.order()?, None)?;
+    let session = classifying(session, asking, count);
+    console::line(&format!(
+        "classifying {count} images of {asking} by the model of {} ({}), in batches of {}",
+        asking.other(),
+        session.model.name,
+        session.batch
+    ))?;
+    let task = Predict {
+        session: &session,
+        images: &images,
+        shape: args.shape.shape()?,
+        secrets,
+        parameters: &parameters,
+    };
+    let outcome = in_ring(&session, task)?;
+    let classes: Vec<u8> = outcome.classes.iter().map(|&(_, class)| class).collect();
+    if let Some(path) = &args.out {
+        write_whole(path, table(&classes, first).as_bytes())?;
+        console::line(&format!("the classes are in {}", path.display()))?;
+    } else if classes.len() <= PRINTED {
+        console::print(&table(&classes, first))?;
+    }
+    if labelled {
+        let right = classes.iter().zip(&images.labels);
+        let right = right.filter(|(class, label)| class == label).count();
+        console::line(&format!(
+            "{:.2} % of them right",
+            100.0 * right as f64 / classes.len() as f64
+        ))?;
+    }
+    console::print(&costs(&session, &outcome.batches))
+}
+
+/// Images and their classes, as CSV.
+fn table(classes: &[u8], first: usize) -> String {
+    let mut text = "image,class\n".to_owned();
+    for (image, class) in classes.iter().enumerate() {
+        let _ = writeln!(text, "{},{class}", first + image);
+    }
+    text
+}
+
+/// What batches took: the first, which opens the model, and the others on average.
+fn costs(session: &Session, batches: &[Batch]) -> String {
+    let helper = match session.assisted {
+        Some(_) => "assistant",
+        None => "dealer",
+    };
+    let mut text = format!(
+        "\n{:<16}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
+        "",
+        "seconds",
+        "p0 sent",
+        "p1 sent",
+        format!("{helper} sent"),
+        "rounds"
+    );
+    let mut row = |name: &str, batches: &[Batch]| {
+        let count = batches.len().max(1) as u64;
+        let seconds: f64 = batches.iter().map(|batch| batch.seconds).sum();
+        let rounds: u64 = batches.iter().map(|batch| batch.rounds).sum();
+        let [p0, p1, other] = [0, 1, 2].map(|role| {
+            let sent: u64 = batches.iter().map(|batch| batch.sent[role]).sum();
+            bytes(sent / count)
+        });
+        let _ = writeln!(
+            text,
+            "{name:<16}{:>12.3}{p0:>14}{p1:>14}{other:>16}{:>9}",
+            seconds / count as f64,
+            rounds / count
+        );
+    };
+    // Only a dealer's parties open the model once.
+    if session.assisted.is_some() || batches.len() == 1 {
+        row("a batch", batches);
+    } else {
+        row("first batch", &batches[..1]);
+        row("a later batch", &batches[1..]);
+    }
+    text
+}

@@ -1,0 +1,121 @@
+//! Private inference, one role at a time, from its connected links to its end: the images of one party, the model of the
+//! other, and the classes for the images' owner alone.
+
+use std::time::Instant;
+
+use embedded_io::{Read, Write};
+use ringlet_core::{
+    Role,
+    data::Data,
+    desk::Desk,
+    link::Link,
+    network::Network,
+    party::{Party, Unwatched},
+    prg::Key,
+    ring::{Ring, Word},
+    securenn::{self, desk::PartyDesk, memory::party_words},
+    session::{Session, Task},
+};
+
+use crate::{
+    error::Failure,
+    event::{Event, StageValues},
+    roles::{PartySetup, room},
+    twin::Parameters,
+};
+
+/// Numbers of images among their owner's, and their classes.
+pub type Classes = Vec<(u32, u8)>;
+
+/// The session that classifies `images` images of `asking` with what else `session` says.
+pub fn classifying(session: Session, asking: Role, images: u32) -> Session {
+    let mut samples = [0; 2];
+    samples[asking.index()] = images;
+    let batch = session.batch.min(images).max(1);
+    Session {
+        task: Task::Infer,
+        samples,
+        batch,
+        micro_batch: session.micro_batch.min(batch),
+        epochs: 1,
+        receiver: None,
+        ..session
+    }
+}
+
+/// What the model's owner loads.
+pub fn encode(session: &Session, network: &Network, parameters: &[Parameters]) -> Vec<StageValues> {
+    let stages = network.stages.iter().zip(parameters);
+    stages
+        .map(|(stage, parameters)| parameters.encode(stage, session))
+        .collect()
+}
+
+/// Runs a party to the end, with the model if it is the model's owner. Returns the classes if it is the images' owner.
+pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
+    setup: PartySetup<'_>,
+    model: &[StageValues],
+    (peer, dealer): (Link<P>, Link<D>),
+    data: &mut impl Data,
+    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<Classes, Failure> {
+    let (session, network, role) = (setup.session, setup.network, setup.role);
+    let (mut memory, mut opened_data) = room::<R>(session, network, role);
+    let mut party = Party::<R>::new(
+        session,
+        network,
+        role,
+        &setup.secret,
+        &mut memory,
+        &mut opened_data,
+    )?;
+    for (stage, values) in model.iter().enumerate() {
+        let values = values.iter().map(|&value| R::Wide::from_u128(value));
+        party.load_parameters(stage, values)?;
+    }
+    let mut desk = Desk::new(role, setup.key, peer, dealer);
+    let mut classes = Vec::new();
+    for iteration in 0..session.iterations() {
+        let start = Instant::now();
+        let sink = |sample, class| classes.push((sample, class));
+        let batch = party.infer(&mut desk, iteration, data, &mut Unwatched, sink)?;
+        emit(Event::Iteration {
+            iteration,
+            samples: batch.len,
+            seconds: start.elapsed().as_secs_f64(),
+            meter: Box::new(desk.take_meter()),
+        })?;
+    }
+    Ok(classes)
+}
+
+/// The same with an assistant; `pair` is the key that both parties share.
+pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
+    setup: PartySetup<'_>,
+    (pair, model): (Key, &[StageValues]),
+    (peer, assistant): (Link<P>, Link<A>),
+    data: &mut impl Data,
+    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<Classes, Failure> {
+    let (session, network, role) = (setup.session, setup.network, setup.role);
+    let mut memory = vec![0; party_words(session, network)];
+    let mut party =
+        securenn::party::Party::new(session, network, role, &setup.secret, &mut memory)?;
+    for (stage, values) in model.iter().enumerate() {
+        party.load_parameters(stage, values.iter().map(|&value| value as u64));
+    }
+    let mut desk = PartyDesk::new(role, [pair, setup.key], peer, assistant);
+    let mut classes = Vec::new();
+    for iteration in 0..session.iterations() {
+        let start = Instant::now();
+        let sink = |sample, class| classes.push((sample, class));
+        let batch = party.infer(&mut desk, iteration, data, sink)?;
+        emit(Event::Iteration {
+            iteration,
+            samples: batch.len,
+            seconds: start.elapsed().as_secs_f64(),
+            meter: Box::new(desk.take_meter()),
+        })?;
+    }
+    Ok(classes)
+}

@@ -1,0 +1,119 @@
+//! Sessions with an assistant, from the command line: threads and processes, and what is refused.
+
+use std::process::Child;
+
+use ringlet_tests::{address, complaint, end, failure, start, success};
+
+const SECURENN: [&str; 2] = ["--protocol", "securenn"];
+
+fn party(role: &str, way: [&str; 2], helper: [&str; 2], more: &[&str]) -> Child {
+    let mut arguments = vec!["party", "--role", role, "--limit", "2", "--wait", "20"];
+    arguments.extend(way);
+    arguments.extend(helper);
+    arguments.extend(more);
+    start(&arguments)
+}
+
+#[test]
+fn threads_and_processes_make_the_same_model() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let triples = ["--triples", "seed"];
+    for more in [vec![], triples.to_vec(), vec!["--loss", "normalised"]] {
+        let made = ["memory", "tcp"].map(|link| {
+            let [model, metrics] = ["model", "metrics"].map(|name| {
+                let path = dir.path().join(format!("{name}-{link}"));
+                path.to_str().expect("UTF-8").to_owned()
+            });
+            let mut arguments = vec!["train", "--link", link, "--limit", "3", "--seed", "4"];
+            arguments.extend(["--share-of-p0", "0.5", "--twin", "--batch", "8"]);
+            arguments.extend(["--save", &model, "--metrics", &metrics]);
+            arguments.extend(SECURENN);
+            arguments.extend(&more);
+            success(&arguments);
+            let counted = std::fs::read_to_string(metrics).expect("metrics");
+            let first: serde_json::Value =
+                serde_json::from_str(counted.lines().next().expect("a line")).expect("JSON");
+            let bytes = ["online_bytes_p0", "online_bytes_p1", "dealer_bytes_p1"]
+                .map(|key| first[key].as_u64().expect("a number"));
+            (std::fs::read(model).expect("a model"), bytes)
+        });
+        assert!(made[0] == made[1], "{more:?}");
+    }
+}
+
+#[test]
+fn three_processes_train_and_reveal_to_the_receiver_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.safetensors");
+    let path = path.to_str().expect("UTF-8");
+    let (a, p) = (address(), address());
+    let share = [
+        &SECURENN[..],
+        &["--batch", "8", "--share-of-p0", "0.5", "--reveal-to", "p1"],
+    ]
+    .concat();
+    let children = [
+        start(&["assistant", "--listen", &a, "--wait", "20"]),
+        party("p0", ["--listen", &p], ["--assistant", &a], &share),
+        party(
+            "p1",
+            ["--peer", &p],
+            ["--assistant", &a],
+            &[&share[..], &["--save", path]].concat(),
+        ),
+    ];
+    for child in children {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+        assert!(out.contains("done"), "{out}");
+    }
+    assert!(std::fs::metadata(path).expect("a model").len() > 1000);
+}
+
+#[test]
+fn a_dealer_and_an_assistant_are_not_taken_for_each_other() {
+    for (host, option, more, what) in [
+        ("dealer", "--assistant", &SECURENN[..], "want an assistant"),
+        ("assistant", "--dealer", &[], "want a dealer"),
+    ] {
+        let (h, p) = (address(), address());
+        let children = [
+            start(&[host, "--listen", &h, "--wait", "8"]),
+            party("p0", ["--listen", &p], [option, &h], more),
+            party("p1", ["--peer", &p], [option, &h], more),
+        ];
+        for line in children.map(complaint) {
+            assert!(line.contains(what), "{line}");
+        }
+    }
+}
+
+#[test]
+fn protocols_that_differ_are_refused() {
+    let (a, p) = (address(), address());
+    let other = [&SECURENN[..], &["--loss", "normalised"]].concat();
+    let children = [
+        start(&["assistant", "--listen", &a, "--wait", "8"]),
+        party("p0", ["--listen", &p], ["--assistant", &a], &SECURENN),
+        party("p1", ["--peer", &p], ["--assistant", &a], &other),
+    ];
+    for line in children.map(complaint) {
+        assert!(line.contains("different protocols"), "{line}");
+    }
+}
+
+#[test]
+fn what_does_not_belong_to_securenn_is_refused_with_the_reason() {
+    for (more, what) in [
+        (&["--ring", "u32"][..], "64 bits"),
+        (&["--triples", "fused"], "anew"),
+        (&["--activation", "relu:3"], "--activation belongs"),
+    ] {
+        let line = failure(&[&["train"], &SECURENN[..], more].concat());
+        assert!(line.contains(what), "{line}");
+    }
+    let line = failure(&["train", "--loss", "normalised"]);
+    assert!(line.contains("--loss belongs"), "{line}");
+    let line = failure(&[&["deal", "--out", "nowhere"], &SECURENN[..]].concat());
+    assert!(line.contains("securenn"), "{line}");
+}

@@ -69,6 +69,40 @@ fn plan_prints_its_keys() {
 }
 
 #[test]
+fn plan_says_what_inference_costs_each_party() {
+    let plan = |more: &[&str]| -> Value {
+        let plan = ["plan", "--infer", "--model", "securenn-b", "--batch", "4"];
+        let out = success(&[&plan, more, &["--json"]].concat());
+        serde_json::from_str(&out).expect("JSON")
+    };
+    let mut setups = Vec::new();
+    for (share, asking) in [("1", "p0"), ("0", "p1")] {
+        let plan = plan(&["--share-of-p0", share]);
+        assert_eq!(plan["asking"], asking);
+        let layers = plan["layers"].as_array().expect("layers");
+        let sum = |key: &str| layers.iter().filter_map(|layer| layer[key].as_u64()).sum();
+        let [p0, p1, all]: [u64; 3] =
+            ["online_bytes_p0", "online_bytes_p1", "all_parties_bytes"].map(sum);
+        assert_eq!(
+            (p0 + p1, plan["all_parties_bytes"].as_u64()),
+            (all, Some(all))
+        );
+        assert_eq!(plan["rounds"], sum("rounds"));
+        // 784 pixels of 32 bits for each of four images, less a byte for each class.
+        let owner = if asking == "p0" { p0 - p1 } else { p1 - p0 };
+        assert_eq!(owner, 4 * (784 * 4 - 1));
+        setups.push(plan["setup_bytes"].as_u64());
+    }
+    // 33,400 weights of 32 bits, whoever has them.
+    assert_eq!(setups, [Some(133_600); 2]);
+    let assisted = plan(&["--protocol", "securenn"]);
+    assert!(assisted["all_parties_bytes"].is_u64() && assisted["online_bytes_p0"].is_null());
+    assert!(success(&["plan", "--infer"]).contains("p0 asks"));
+    let line = failure(&["plan", "--infer", "--share-of-p0", "0.5"]);
+    assert!(line.contains("one party"), "{line}");
+}
+
+#[test]
 fn plan_says_what_boards_can_run_and_how_long_their_links_take() {
     let model = ["plan", "--device", "--model", "convnet2", "--batch", "128"];
     let fits = |micro_batch: &str, board: &str| {

@@ -13,7 +13,7 @@ use ringlet_core::{
     prg::Key,
     ring::{Ring, Word},
     securenn::{self, desk::PartyDesk, memory::party_words},
-    session::{Session, Task},
+    session::Session,
 };
 
 use crate::{
@@ -25,20 +25,6 @@ use crate::{
 
 /// Numbers of images among their owner's, and their classes.
 pub type Classes = Vec<(u32, u8)>;
-
-/// The session that classifies so many images of either party, with what else `session` says.
-pub fn classifying(session: Session, samples: [u32; 2]) -> Session {
-    let batch = session.batch.min(samples[0].max(samples[1])).max(1);
-    Session {
-        task: Task::Infer,
-        samples,
-        batch,
-        micro_batch: session.micro_batch.min(batch),
-        epochs: 1,
-        audit: 0,
-        ..session
-    }
-}
 
 /// What the model's owner loads.
 pub fn encode(session: &Session, network: &Network, parameters: &[Parameters]) -> Vec<StageValues> {

@@ -214,11 +214,14 @@ pub fn inference(session: Session) -> Result<Session, Failure> {
     if !session.samples.contains(&0) {
         return Err(Failure::new(
             "inference is on images of one party, by the model of the other",
-            "give 1 with --share-of-p0 if p0 asks, or 0 if p1 does",
+            "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
         ));
     }
+    let batch = session.batch.min(session.total_samples()).max(1);
     Ok(Session {
         task: Task::Infer,
+        batch,
+        micro_batch: session.micro_batch.min(batch),
         epochs: 1,
         receiver: None,
         audit: 0,

@@ -40,7 +40,7 @@ use crate::{
     dealt::DealtFile,
     error::Failure,
     event::{Event, StageValues},
-    inference::{self, Classes, classifying, encode, run_assisted_party},
+    inference::{self, Classes, encode, run_assisted_party},
     links::{
         overheard::{Overheard, transcript},
         plug::Plug,
@@ -478,7 +478,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     let order = args.session.seed.unwrap_or(0);
     let session = settings::session(&args.session, own.model, own.samples, order, receiver)?;
     let session = match args.infer {
-        true => classifying(session, own.samples),
+        true => settings::inference(session)?,
         false => session,
     };
     if receiver.is_none() && !args.infer && !args.process.supervised {

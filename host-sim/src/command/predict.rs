@@ -12,7 +12,7 @@ use crate::{
     data::{Images, load_to_classify},
     error::Failure,
     event::{Event, StageValues},
-    inference::{Classes, classifying, encode, run_assisted_party, run_party},
+    inference::{Classes, encode, run_assisted_party, run_party},
     links::shape::Shape,
     model_file::{self, check_writable, write_whole},
     report::bytes,
@@ -174,7 +174,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let mut samples = [0; 2];
     samples[asking.index()] = count;
     let session = settings::session(&args.session(), model, samples, secrets.order()?, None)?;
-    let session = classifying(session, samples);
+    let session = settings::inference(session)?;
     console::line(&format!(
         "classifying {count} images of {asking} by the model of {} ({}), in batches of {}",
         asking.other(),

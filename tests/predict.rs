@@ -1,0 +1,186 @@
+//! Private inference from the command line: classes for the images' owner alone, by every protocol and by parties on
+//! their own.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use ringlet_tests::{address, end, failure, start, success};
+
+/// A model of the built-in digits, trained once for all tests.
+fn model() -> &'static Path {
+    static MODEL: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = MODEL.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("model.safetensors");
+        let text = path.to_str().expect("UTF-8");
+        success(&["train", "--epochs", "4", "--seed", "1", "--save", text]);
+        (dir, path)
+    });
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The classes that `predict` finds with these options.
+fn predict(more: &[&str]) -> Vec<String> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("classes.csv");
+    let mut arguments = vec![
+        "predict",
+        "--model-file",
+        text(model()),
+        "--out",
+        text(&out),
+    ];
+    arguments.extend(more);
+    let said = success(&arguments);
+    assert!(said.contains("% of them right"), "{said}");
+    rows(&std::fs::read_to_string(out).expect("classes"))
+}
+
+/// The rows of classes in what a program said or wrote.
+fn rows(said: &str) -> Vec<String> {
+    let row = |line: &&str| {
+        let mut numbers = line.split(',').map(|number| number.parse::<u32>());
+        matches!(numbers.next(), Some(Ok(_))) && matches!(numbers.next(), Some(Ok(_)))
+    };
+    said.lines().filter(row).map(str::to_owned).collect()
+}
+
+/// The share of two lists that is equal.
+fn agreement(one: &[String], other: &[String]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    let equal = one.iter().zip(other).filter(|(a, b)| a == b).count();
+    equal as f64 / one.len() as f64
+}
+
+#[test]
+fn every_protocol_finds_the_same_classes_but_at_ties() {
+    let exact = predict(&[]);
+    assert_eq!(exact.len(), 299);
+    for more in [
+        &["--asking", "p1", "--batch", "50", "--micro-batch", "7"][..],
+        &["--ring", "u64"],
+        &["--protocol", "spdz"],
+        &["--protocol", "securenn", "--count", "299"],
+        &[
+            "--protocol",
+            "securenn",
+            "--triples",
+            "seed",
+            "--asking",
+            "p1",
+        ],
+    ] {
+        let other = predict(more);
+        assert!(agreement(&exact, &other) > 0.98, "{more:?}");
+    }
+    // Nearly all are right.
+    let said = success(&["predict", "--model-file", text(model())]);
+    let right = said
+        .lines()
+        .find_map(|line| line.split(" % of them").next()?.parse().ok());
+    let right: f64 = right.expect("a figure");
+    assert!(right > 92.0, "{said}");
+    assert!(said.contains("a later batch"), "{said}");
+}
+
+#[test]
+fn one_image_is_classified_alone() {
+    let all = predict(&[]);
+    for protocol in ["exact", "securenn"] {
+        let arguments = ["--image", "7", "--protocol", protocol];
+        let said = success(&[&["predict", "--model-file", text(model())], &arguments[..]].concat());
+        assert_eq!(rows(&said), all[7..8], "{said}");
+        assert!(said.contains("rounds"), "{said}");
+    }
+}
+
+#[test]
+fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
+    let all = predict(&["--count", "9"]);
+    for (host, option, protocol) in [
+        ("dealer", "--dealer", "exact"),
+        ("assistant", "--assistant", "securenn"),
+    ] {
+        let (h, p) = (address(), address());
+        let shared = [
+            "--infer",
+            "--samples",
+            "9,0",
+            "--batch",
+            "4",
+            "--wait",
+            "20",
+            "--protocol",
+        ];
+        let party = |role, more: &[&str]| {
+            let mut arguments = vec!["party", "--role", role, option, &h];
+            arguments.extend(shared);
+            arguments.push(protocol);
+            arguments.extend(more);
+            start(&arguments)
+        };
+        let children = [
+            start(&[host, "--listen", &h, "--wait", "20"]),
+            party("p0", &["--listen", &p]),
+            party("p1", &["--peer", &p, "--model-file", text(model())]),
+        ];
+        let [_, asks, owns] = children.map(|child| {
+            let (well, out, err) = end(child);
+            assert!(well, "{out}{err}");
+            assert!(out.contains("done"), "{out}");
+            rows(&out)
+        });
+        assert_eq!(asks, all, "{protocol}");
+        assert!(owns.is_empty(), "{owns:?}");
+    }
+}
+
+#[test]
+fn a_file_of_images_needs_no_labels() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("images");
+    let mut bytes = Vec::new();
+    for number in [0x803u32, 2, 8, 8] {
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes.extend((0..128).map(|place| place as u8));
+    std::fs::write(&file, &bytes).expect("to write");
+    let arguments = [
+        "predict",
+        "--model-file",
+        text(model()),
+        "--data",
+        text(&file),
+    ];
+    let said = success(&arguments);
+    assert_eq!(rows(&said).len(), 2, "{said}");
+    assert!(!said.contains("right"), "{said}");
+    bytes.pop();
+    std::fs::write(&file, &bytes).expect("to write");
+    assert!(failure(&arguments).contains("cut short"));
+}
+
+#[test]
+fn what_is_no_model_or_no_image_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bytes = std::fs::read(model()).expect("a model");
+    for (name, bytes, what) in [
+        ("short", &bytes[..bytes.len() - 4], "is not a model"),
+        ("foreign", &b"PK\x03\x04 and so on"[..], "is not a model"),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).expect("to write");
+        let line = failure(&["predict", "--model-file", text(&path)]);
+        assert!(line.contains(name) && line.contains(what), "{line}");
+    }
+    let line = failure(&["predict", "--model-file", "nowhere"]);
+    assert!(line.contains("nowhere cannot be read"), "{line}");
+    let line = failure(&["predict", "--model-file", text(model()), "--image", "299"]);
+    assert!(line.contains("there are 299 images"), "{line}");
+}

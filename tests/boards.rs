@@ -288,6 +288,24 @@ fn firmware_takes_what_the_plan_says() {
 }
 
 #[test]
+fn securenns_networks_train_on_a_riscv_board() {
+    let Some(data) = mnist() else {
+        return;
+    };
+    for model in ["securenn-a", "securenn-d"] {
+        sends_what_a_host_would(Known {
+            board: "riscv-virt",
+            model,
+            data: Some(&data),
+            samples: "4",
+            batch: 4,
+            micro_batch: 1,
+            limit: 1,
+        });
+    }
+}
+
+#[test]
 fn convnet2_trains_on_a_cortex_m4() {
     let Some(data) = mnist() else {
         return;

@@ -113,7 +113,7 @@ pub const BOARDS: [Board; 5] = [
         secret: 0x803F_0000,
         line: Line::Tcp(7001),
         budget: Budget {
-            party: 524_288,
+            party: 1_376_256,
             statics: 43_008,
             stack: [40_960, 131_072],
             flash: [204_800, 262_144],
@@ -128,7 +128,7 @@ pub const BOARDS: [Board; 5] = [
         secret: 0x803F_0000,
         line: Line::Serial,
         budget: Budget {
-            party: 524_288,
+            party: 1_376_256,
             statics: 4_096,
             stack: [40_960, 131_072],
             flash: [180_224, 262_144],

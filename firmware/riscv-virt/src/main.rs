@@ -31,7 +31,7 @@ const SAMPLES: (*const u8, usize) = (0x8020_0000 as *const u8, 0x001F_0000);
 /// 32 bytes of this device's own randomness, loaded the same way.
 const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
 /// 64-bit words of the arena.
-const ARENA: usize = 64 * 1024;
+const ARENA: usize = 168 * 1024;
 
 unsafe extern "C" {
     /// Both ends of the stack, from the linker: it grows down from the start.

@@ -42,6 +42,40 @@ fn threads_and_processes_make_the_same_model() {
 }
 
 #[test]
+fn what_is_counted_is_what_the_plan_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let metrics = dir.path().join("metrics");
+    let metrics = metrics.to_str().expect("UTF-8");
+    for more in [
+        vec![],
+        vec!["--triples", "seed", "--micro-batch", "3"],
+        vec!["--loss", "normalised"],
+    ] {
+        let shared = [&["--batch", "8"], &SECURENN[..], &more].concat();
+        let plan = success(&[&["plan", "--json"], &shared[..]].concat());
+        let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
+        let train = ["train", "--limit", "2", "--metrics", metrics];
+        success(&[&train, &shared[..]].concat());
+        let lines = std::fs::read_to_string(metrics).expect("metrics");
+        // The first iteration has the keys beside.
+        let second = lines.lines().nth(1).expect("a second iteration");
+        let second: serde_json::Value = serde_json::from_str(second).expect("JSON");
+        let counted: u64 = [
+            "online_bytes_p0",
+            "online_bytes_p1",
+            "dealer_bytes_p0",
+            "dealer_bytes_p1",
+        ]
+        .map(|key| second[key].as_u64().expect("a number"))
+        .iter()
+        .sum();
+        assert_eq!(plan["all_parties_bytes"], counted, "{more:?}");
+        let table = success(&[&["plan"], &shared[..]].concat());
+        assert!(table.contains("all three roles"), "{table}");
+    }
+}
+
+#[test]
 fn three_processes_train_and_reveal_to_the_receiver_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.safetensors");

@@ -19,7 +19,7 @@ use ringlet_core::{
     sharing::Share,
 };
 
-pub use report::{layer_table, truncation_line};
+pub use report::{TrainingPlan, layer_table, truncation_line};
 
 mod report;
 

@@ -1,6 +1,17 @@
 //! What the user sees of a session with an assistant.
 
-use ringlet_core::{meter::Meter, network::Network, plan::line_names, session::Session};
+use ringlet_core::{
+    meter::Meter,
+    network::Network,
+    plan::line_names,
+    securenn::{
+        Cost,
+        memory::{assistant_words, party_words},
+        plan,
+    },
+    session::Session,
+};
+use serde::Serialize;
 
 use crate::report::bytes;
 
@@ -32,4 +43,99 @@ pub fn truncation_line(session: &Session) -> String {
         session.format.fraction,
         64 - 2 * session.format.fraction
     )
+}
+
+/// The plan of training as JSON: what all three roles send in one iteration, and what it takes of their memory.
+#[derive(Serialize)]
+pub struct TrainingPlan<'a> {
+    model: &'a str,
+    batch: u32,
+    micro_batch: u32,
+    parameters: usize,
+    all_parties_bytes: u64,
+    rounds: u64,
+    arena_bytes_party: usize,
+    arena_bytes_assistant: usize,
+    layers: Vec<Layer>,
+}
+
+/// A layer's part of it.
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    forward: Sent,
+    backward: Sent,
+}
+
+/// Bytes of all roles, and messages one after another.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Sent {
+    all_parties_bytes: u64,
+    rounds: u64,
+}
+
+impl From<Cost> for Sent {
+    fn from(cost: Cost) -> Self {
+        Sent {
+            all_parties_bytes: cost.bytes,
+            rounds: cost.rounds,
+        }
+    }
+}
+
+impl<'a> TrainingPlan<'a> {
+    /// The plan of one iteration over a whole batch.
+    pub fn new(session: &'a Session, network: &Network) -> Self {
+        let lines = plan::lines(session, network, session.batch);
+        let total: Cost = lines.iter().map(|line| line.forward + line.backward).sum();
+        TrainingPlan {
+            model: &session.model.name,
+            batch: session.batch,
+            micro_batch: session.micro_batch,
+            parameters: network.parameters(),
+            all_parties_bytes: total.bytes,
+            rounds: total.rounds,
+            arena_bytes_party: 8 * party_words(session, network),
+            arena_bytes_assistant: 8 * assistant_words(session, network),
+            layers: lines
+                .iter()
+                .map(|line| Layer {
+                    name: line.name.to_string(),
+                    forward: line.forward.into(),
+                    backward: line.backward.into(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The same as a table.
+    pub fn table(&self) -> String {
+        let mut table = format!(
+            "{} with batches of {} by SecureNN's protocols: {} parameters\n\n\
+             sent by all three roles in one iteration\n{:<16}{:>12}{:>12}{:>9}\n",
+            self.model, self.batch, self.parameters, "", "forward", "backward", "rounds"
+        );
+        let mut total = [0; 2];
+        for layer in &self.layers {
+            let both = [layer.forward, layer.backward];
+            let [forward, backward] = both.map(|sent| bytes(sent.all_parties_bytes));
+            for (total, sent) in total.iter_mut().zip(both) {
+                *total += sent.all_parties_bytes;
+            }
+            table += &format!(
+                "{:<16}{forward:>12}{backward:>12}{:>9}\n",
+                layer.name,
+                layer.forward.rounds + layer.backward.rounds
+            );
+        }
+        let [forward, backward] = total.map(bytes);
+        table += &format!(
+            "{:<16}{forward:>12}{backward:>12}{:>9}\n\nMemory: a party {}, the assistant {}.\n",
+            "total",
+            self.rounds,
+            bytes(self.arena_bytes_party as u64),
+            bytes(self.arena_bytes_assistant as u64)
+        );
+        table
+    }
 }

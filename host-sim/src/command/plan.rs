@@ -12,6 +12,7 @@ use ringlet_core::{
 use serde::Serialize;
 
 use crate::{
+    assisted::TrainingPlan,
     board::BOARDS,
     cli::PlanArgs,
     data::{Part, load},
@@ -58,10 +59,11 @@ impl InRing for Print<'_> {
         if self.session.task == Task::Infer {
             return self.print(&inference::assisted(self.session, &network));
         }
-        Err(Failure::new(
-            "there is no plan of training with SecureNN's protocols",
-            "add --infer, or choose another --protocol",
-        ))
+        let plan = TrainingPlan::new(self.session, &network);
+        match self.form {
+            Form::Json => json(&plan),
+            _ => Ok(plan.table()),
+        }
     }
 }
 

@@ -213,7 +213,8 @@ impl Session {
             return Err(SessionError::Assisted);
         }
         self.format.check::<R>()?;
-        let mut network = Network::new(&self.model)?;
+        let mut network = Network::EMPTY;
+        network.gather(&self.model)?;
         if self.triples == Triples::Baseline {
             network.unroll();
         }
@@ -227,7 +228,8 @@ impl Session {
             return Err(SessionError::Assisted);
         }
         self.format.check::<u64>()?;
-        let mut network = Network::new(&self.model)?;
+        let mut network = Network::EMPTY;
+        network.gather(&self.model)?;
         if self.triples == Triples::Baseline {
             network.unroll();
         }

@@ -70,7 +70,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 60_928,
             statics: 2_304,
-            stack: [34_816, 37_888],
+            stack: [30_720, 37_888],
             flash: [114_688, 131_072],
         },
     },
@@ -85,7 +85,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 354_560,
             statics: 1_280,
-            stack: [34_816, 36_864],
+            stack: [30_720, 36_864],
             flash: [110_592, 131_072],
         },
     },
@@ -100,7 +100,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 354_560,
             statics: 1_280,
-            stack: [34_816, 36_864],
+            stack: [30_720, 36_864],
             flash: [110_592, 131_072],
         },
     },
@@ -115,7 +115,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 1_376_256,
             statics: 43_008,
-            stack: [40_960, 131_072],
+            stack: [36_864, 131_072],
             flash: [204_800, 262_144],
         },
     },
@@ -130,7 +130,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 1_376_256,
             statics: 4_096,
-            stack: [40_960, 131_072],
+            stack: [36_864, 131_072],
             flash: [180_224, 262_144],
         },
     },

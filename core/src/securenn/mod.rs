@@ -28,6 +28,8 @@ pub mod sign;
 #[cfg(test)]
 pub(crate) mod bench;
 #[cfg(test)]
+mod linear_tests;
+#[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,8 @@ impl Compare {
     pub fn cost(self, len: usize) -> Cost {
         Cost {
             bytes: 2 * (len * self.len()) as u64,
-            rounds: 1,
+            messages: 1,
+            rounds: 0,
         }
     }
 
@@ -64,6 +65,7 @@ impl Compare {
     pub fn sharing_cost(self, len: usize) -> Cost {
         Cost {
             bytes: 2 * (len * self.len()) as u64,
+            messages: 0,
             rounds: 0,
         }
     }

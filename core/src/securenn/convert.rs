@@ -54,7 +54,9 @@ impl Convert {
         let compare = self.compare();
         let words = Cost {
             bytes: (6 * len * word_len(self.bits)) as u64,
-            rounds: 3,
+            messages: 3,
+            // For the assistant's shares, and for the comparison's answer.
+            rounds: 2,
         };
         compare.cost(len) + compare.sharing_cost(len) + words
     }

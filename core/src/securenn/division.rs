@@ -52,6 +52,7 @@ impl Division {
         let bits = u64::from(self.fraction) + 1;
         Cost {
             bytes: (compared.bytes + selected.bytes) * bits + compared.bytes,
+            messages: (compared.messages + selected.messages) * bits + compared.messages,
             rounds: (compared.rounds + selected.rounds) * bits + compared.rounds,
         }
     }

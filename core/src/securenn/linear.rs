@@ -82,7 +82,8 @@ impl Map {
     pub fn cost(self) -> Cost {
         Cost {
             bytes: exchange_len(BITS, self.opened_len()) + 8 * self.lens()[2] as u64,
-            rounds: 2,
+            messages: 2,
+            rounds: 1,
         }
     }
 

@@ -55,7 +55,8 @@ impl MaxPool {
         Cost {
             bytes: bytes * steps,
             // The triples come with the comparison's last answer.
-            rounds: (derivative.cost(len).rounds + 1) * steps,
+            messages: (derivative.cost(len).messages + 1) * steps,
+            rounds: (derivative.cost(len).rounds + 2 * product.cost(len).rounds) * steps,
         }
     }
 
@@ -160,7 +161,8 @@ impl OneHot {
     pub fn cost(self, len: usize) -> Cost {
         Cost {
             bytes: (2 * (self.places + 1) * len * word_len(self.bits)) as u64,
-            rounds: 2,
+            messages: 2,
+            rounds: 1,
         }
     }
 

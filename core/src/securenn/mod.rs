@@ -107,7 +107,10 @@ impl At {
 pub struct Cost {
     /// Bytes that all three roles send.
     pub bytes: u64,
-    /// Messages that wait for one another.
+    /// Messages that can leave only one after another, as the paper counts rounds.
+    pub messages: u64,
+    /// Times that a computing party waits for another role, as a run counts rounds: for the other party's part of an
+    /// opening, or for the assistant's answer.
     pub rounds: u64,
 }
 
@@ -117,6 +120,7 @@ impl core::ops::Add for Cost {
     fn add(self, other: Cost) -> Cost {
         Cost {
             bytes: self.bytes + other.bytes,
+            messages: self.messages + other.messages,
             rounds: self.rounds + other.rounds,
         }
     }
@@ -128,6 +132,7 @@ impl core::ops::Mul<u64> for Cost {
     fn mul(self, times: u64) -> Cost {
         Cost {
             bytes: self.bytes * times,
+            messages: self.messages * times,
             rounds: self.rounds * times,
         }
     }

@@ -49,8 +49,13 @@ pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LI
             add(session, network, rows as usize, times.into(), &mut lines);
         }
     }
-    if let (Task::Infer, Some(line)) = (session.task, lines.last_mut()) {
-        line.name = Name::try_from("class").unwrap_or_default();
+    let after = match (session.task, session.assisted) {
+        (Task::Infer, _) => "class",
+        (Task::Train, Some(Loss::Normalised)) => "normalise",
+        (Task::Train, _) => "softmax",
+    };
+    if let Some(line) = lines.last_mut() {
+        line.name = Name::try_from(after).unwrap_or_default();
     }
     lines
 }
@@ -113,6 +118,7 @@ fn after(session: &Session, network: &Network, rows: usize) -> Cost {
         (Task::Infer, _) => {
             let told = Cost {
                 bytes: rows as u64,
+                messages: 1,
                 rounds: 1,
             };
             class(classes, rows) + told
@@ -128,6 +134,7 @@ fn after(session: &Session, network: &Network, rows: usize) -> Cost {
             let cost = softmax(session, network).cost(rows);
             Cost {
                 bytes: 2 * cost.online_bytes + cost.dealer_bytes,
+                messages: cost.rounds,
                 rounds: cost.rounds,
             }
         }

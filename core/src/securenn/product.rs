@@ -32,7 +32,8 @@ impl Product {
     pub fn cost(self, len: usize) -> Cost {
         Cost {
             bytes: (len * word_len(self.bits)) as u64 + 2 * exchange_len(self.bits, len),
-            rounds: 2,
+            messages: 2,
+            rounds: 1,
         }
     }
 

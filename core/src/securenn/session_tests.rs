@@ -111,17 +111,35 @@ fn parameters(ran: &Ran<Ended, ()>) -> Vec<f64> {
         .collect()
 }
 
-/// Bytes that all roles send by the plan, and those that the parties have counted.
-fn costs(session: &Session, ran: &Ran<Ended, ()>) -> [u64; 2] {
+/// What is counted is what the plan says: the bytes that all roles send, and the rounds of both parties. The owner of
+/// the model does not wait for the classes.
+fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
     let network = check(session);
     let planned = (0..session.iterations()).map(|iteration| {
         let lines = plan::lines(session, &network, session.batch(iteration).len);
-        let line = |line: &plan::Line| line.forward.bytes + line.backward.bytes;
-        lines.iter().map(line).sum::<u64>()
+        let line = |line: &plan::Line| line.forward + line.backward;
+        lines.iter().map(line).sum::<super::Cost>()
     });
-    let counted = ran.made.iter().flat_map(|ended| &ended.meters);
-    let counted = counted.map(|meter| meter.total().online_bytes + meter.total().dealer_bytes);
-    [planned.sum(), counted.sum()]
+    let planned: super::Cost = planned.sum();
+    let counted = ran.made.each_ref().map(|ended| {
+        let meters = ended.meters.iter().map(Meter::total);
+        meters.sum::<crate::cost::Cost>()
+    });
+    let bytes = counted.map(|cost| cost.online_bytes + cost.dealer_bytes);
+    assert_eq!([planned.bytes; 2], [bytes[0] + bytes[1], ran.bytes]);
+    let answers = (0..session.iterations())
+        .map(|iteration| {
+            session
+                .batch(iteration)
+                .micro_batches(session.micro_batch)
+                .count() as u64
+        })
+        .sum::<u64>();
+    for role in Role::BOTH {
+        let told = session.task == Task::Train || session.asking() == role;
+        let waits = planned.rounds - if told { 0 } else { answers };
+        assert_eq!(counted[role.index()].rounds, waits, "{role}");
+    }
 }
 
 #[test]
@@ -141,8 +159,7 @@ fn training_equals_that_of_exact_relu_but_for_rounding() {
             let (worst, all) = errors.fold((0f64, 0.0), |(worst, all), e| (worst.max(e), all + e));
             let mean = all / want.len() as f64;
             assert!(worst < 0.05 && mean < 0.003, "{layers:?} {worst} {mean}");
-            let [planned, counted] = costs(&session, &ran);
-            assert_eq!([planned, counted], [ran.bytes; 2], "{layers:?}");
+            costs_as_planned(&session, &ran);
         }
     }
 }
@@ -159,8 +176,7 @@ fn micro_batches_change_no_more_than_roundings() {
     for (got, want) in parameters(&ran).iter().zip(parameters(&whole)) {
         assert!((got - want).abs() < 0.01, "{got} {want}");
     }
-    let [planned, counted] = costs(&parts, &ran);
-    assert_eq!([planned, counted], [ran.bytes; 2]);
+    costs_as_planned(&parts, &ran);
 }
 
 #[test]
@@ -173,8 +189,7 @@ fn the_normalised_loss_learns_too() {
     };
     let ran = play(&normalised, &[]);
     assert_ne!(parameters(&ran), parameters(&play(&softmax, &[])));
-    let [planned, counted] = costs(&normalised, &ran);
-    assert_eq!([planned, counted], [ran.bytes; 2]);
+    costs_as_planned(&normalised, &ran);
 }
 
 /// One stage that gives each class its pixel, so that the class is that of the brightest.
@@ -211,8 +226,7 @@ fn the_party_that_asks_alone_learns_the_classes() {
             })
             .collect();
         assert_eq!(told, want);
-        let [planned, counted] = costs(&session, &ran);
-        assert_eq!([planned, counted], [ran.bytes; 2]);
+        costs_as_planned(&session, &ran);
     }
 }
 

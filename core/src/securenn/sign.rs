@@ -54,7 +54,9 @@ impl TopBit {
         let words = Cost {
             bytes: (6 * len * word_len(self.bits)) as u64 + exchange_len(self.bits, len),
             // The assistant's shares, the exchange and the answer; the product's triple comes with the answer.
-            rounds: 3 - 1,
+            messages: 3 - 1,
+            // The opening, and for the comparison's answer.
+            rounds: 2,
         };
         let compare = self.compare();
         compare.cost(len) + compare.sharing_cost(len) + words + self.product().cost(len)
@@ -168,7 +170,7 @@ impl Derivative {
         let (convert, top) = self.parts();
         // What the assistant shares for the top bit comes with the conversion's answer.
         let mut cost = convert.cost(len) + top.cost(len);
-        cost.rounds -= 1;
+        cost.messages -= 1;
         cost
     }
 

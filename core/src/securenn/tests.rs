@@ -309,10 +309,10 @@ fn relu_of_random_numbers_and_of_the_ends_of_their_range() {
 
 #[test]
 fn costs_are_the_published_ones() {
-    // Bits for each element, of 64-bit words and field elements of a byte; and rounds.
+    // Bits for each element, of 64-bit words and field elements of a byte; and messages.
     let bits = 64;
     let l = 64;
-    for (cost, want, rounds) in [
+    for (cost, want, messages) in [
         (Compare { bits }.cost(1), 2 * l * 8, 1),
         (Convert { bits }.cost(1), 4 * l * 8 + 6 * l, 4),
         (TopBit { bits }.cost(1), 4 * l * 8 + 13 * l, 5),
@@ -326,7 +326,7 @@ fn costs_are_the_published_ones() {
         ),
         (OneHot::new(bits, 4).expect("a gate").cost(1), 2 * 5 * l, 2),
     ] {
-        assert_eq!((8 * cost.bytes, cost.rounds), (want, rounds));
+        assert_eq!((8 * cost.bytes, cost.messages), (want, messages));
     }
 }
 

@@ -161,7 +161,7 @@ pub enum HelloError {
     Link(LinkError),
     /// The other end does not fit.
     Mismatch(Mismatch),
-    /// The dealer refused: what it heard does not fit together.
+    /// The dealer or the assistant refused: what it heard does not fit together.
     Refused(Mismatch),
     /// The session's description is longer than a message may be: use a model with fewer layers.
     TooLong,
@@ -176,7 +176,7 @@ impl core::fmt::Display for HelloError {
         match self {
             HelloError::Link(error) => error.fmt(f),
             HelloError::Mismatch(mismatch) => mismatch.fmt(f),
-            HelloError::Refused(mismatch) => write!(f, "the dealer refused: {mismatch}"),
+            HelloError::Refused(mismatch) => write!(f, "refused: {mismatch}"),
             HelloError::TooLong => f.write_str("the model's description is too long to be sent"),
             HelloError::Unsealed => {
                 f.write_str("the dealer does not seal the device's key, so others could read it")
@@ -284,6 +284,8 @@ impl Hello {
             audit,
         } = a;
         let checks = [
+            (*task == b.task, Parameter::Task),
+            (*assisted == b.assisted, Parameter::Protocol),
             (*model == b.model, Parameter::Model),
             (format.ring == b.format.ring, Parameter::Ring),
             (
@@ -291,8 +293,6 @@ impl Hello {
                 Parameter::FractionBits,
             ),
             (format.weights == b.format.weights, Parameter::Update),
-            (*task == b.task, Parameter::Task),
-            (*assisted == b.assisted, Parameter::Protocol),
             (*triples == b.triples, Parameter::Triples),
             (*samples == b.samples, Parameter::Samples),
             (*batch == b.batch, Parameter::Batch),

@@ -15,7 +15,7 @@ use ringlet_core::Role;
 
 use crate::{activation::Activation, error::Failure, links::shape::Shape};
 
-/// Trains convolutional networks between two parties and a dealer, none of which sees the data, the
+/// Trains convolutional networks between two parties and a dealer (or an assistant), none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).
 ///
 /// Without a command it trains on the built-in digits, beside a plaintext twin.
@@ -34,7 +34,7 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Classify images of one party by the model of the other, all roles on this machine.
     Predict(Box<PredictArgs>),
-    /// Run one computing party, against a peer and a dealer elsewhere.
+    /// Run one computing party, against a peer and a dealer or an assistant elsewhere.
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.
     Dealer(DealerArgs),
@@ -174,12 +174,7 @@ pub struct PartyArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Option<String>,
     /// Reach the dealer at this address (host:port).
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        conflicts_with = "dealt",
-        required_unless_present_any = ["dealt", "assistant"]
-    )]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "dealt")]
     pub dealer: Option<String>,
     /// Reach the assistant at this address (host:port), under --protocol securenn.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]

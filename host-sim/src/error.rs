@@ -96,7 +96,7 @@ impl From<HelloError> for Failure {
 /// How to make the parties agree on a parameter.
 fn option(parameter: Parameter) -> &'static str {
     match parameter {
-        Parameter::Model => "give both the same --model",
+        Parameter::Model => "give both the same --model, or the one in the --model-file",
         Parameter::Ring => "give both the same --ring",
         Parameter::FractionBits => "give both the same --fraction-bits",
         Parameter::Update => "give both the same --protocol and --momentum",
@@ -125,7 +125,11 @@ impl From<MessageError> for Failure {
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
-        Failure::new(error.to_string(), "")
+        let remedy = match error {
+            SessionError::NotAssisted(_) => "leave it out, or choose another --protocol",
+            _ => "",
+        };
+        Failure::new(error.to_string(), remedy)
     }
 }
 

@@ -14,7 +14,7 @@ use ringlet_core::{
     network::{Activation, Network},
     plan::{Line, Plan},
     ring::Ring,
-    session::Session,
+    session::{Session, Task},
 };
 use serde::Serialize;
 
@@ -146,6 +146,24 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// So many of something, in words.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What a session does, in words.
+pub fn work(session: &Session) -> String {
+    let step = match session.task {
+        Task::Train => "iteration",
+        Task::Infer => "batch",
+    };
+    let steps = match (session.task, session.iterations()) {
+        (Task::Infer, count) if count != 1 => format!("{count} batches"),
+        (_, count) => counted(count.into(), step),
+    };
+    format!("{steps} of {}", counted(session.batch.into(), "image"))
+}
+
 /// The table at the end: bytes that a party sent in an iteration, by layer, beside the published
 /// protocol's for the same network and batch.
 pub fn layer_table<R: Ring>(session: &Session, network: &Network, sums: &Meter) -> String {
@@ -215,15 +233,19 @@ pub struct Spent {
 }
 
 /// The table of times.
-pub fn time_table(spent: &[Spent]) -> String {
+pub fn time_table(session: &Session, spent: &[Spent]) -> String {
+    let helper = match session.assisted {
+        Some(_) => "waiting for assistant",
+        None => "waiting for dealing",
+    };
     let mut table = format!(
-        "{:<14}{:>12}{:>18}{:>21}\n",
-        "seconds", "computing", "waiting for peer", "waiting for dealing"
+        "{:<14}{:>12}{:>18}{helper:>23}\n",
+        "seconds", "computing", "waiting for peer"
     );
     for role in spent {
         let computing = role.total.saturating_sub(role.peer + role.dealer);
         table += &format!(
-            "{:<14}{:>12.2}{:>18.2}{:>21.2}\n",
+            "{:<14}{:>12.2}{:>18.2}{:>23.2}\n",
             role.name,
             computing.as_secs_f64(),
             role.peer.as_secs_f64(),
@@ -241,7 +263,10 @@ pub fn range_lines(lines: &[Line], ranges: &Ranges) -> Result<String, Vec<String
         for (way, met) in ["forward", "backward"].into_iter().zip(met) {
             let place = format!("{} {way}", line.name);
             if met.outside > 0 {
-                warnings.push(outside_warning(met.outside, &place));
+                warnings.push(outside_warning(
+                    met.outside,
+                    &format!("{place} in the whole run"),
+                ));
             }
             if met.largest > largest.0 {
                 largest = (met.largest, place);

@@ -18,6 +18,7 @@ use crate::{
     cli::{ProtocolName, RingName, SessionArgs, TriplesName},
     data::Images,
     error::Failure,
+    model_file,
 };
 
 /// The momentum of exact ReLU where none is given.
@@ -47,6 +48,9 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
             format!("{name} is neither a built-in model nor a file"),
             format!("choose one of {} or give a JSON file", BUILT_IN.join(", ")),
         ));
+    }
+    if path.extension().is_some_and(|end| end == "safetensors") {
+        return model_file::describe(path);
     }
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::new(
@@ -79,7 +83,7 @@ pub fn check_shape(model: &Model, images: &Images) -> Result<(), Failure> {
             text(wanted),
             text(images.shape)
         ),
-        "choose another --model or other --data",
+        "give a model and --data that fit together",
     ))
 }
 
@@ -217,6 +221,12 @@ pub fn inference(session: Session) -> Result<Session, Failure> {
             "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
         ));
     }
+    if session.audit != 0 {
+        return Err(Failure::new(
+            "inference has no range audit",
+            "leave out --audit",
+        ));
+    }
     let batch = session.batch.min(session.total_samples()).max(1);
     Ok(Session {
         task: Task::Infer,
@@ -224,7 +234,8 @@ pub fn inference(session: Session) -> Result<Session, Failure> {
         micro_batch: session.micro_batch.min(batch),
         epochs: 1,
         receiver: None,
-        audit: 0,
+        // Inference has no loss, so that no two can differ.
+        assisted: session.assisted.map(|_| Loss::Softmax),
         ..session
     })
 }

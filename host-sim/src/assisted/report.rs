@@ -3,7 +3,6 @@
 use ringlet_core::{
     meter::Meter,
     network::Network,
-    plan::line_names,
     securenn::{
         Cost,
         memory::{assistant_words, party_words},
@@ -27,10 +26,10 @@ pub fn layer_table(session: &Session, network: &Network, sums: &Meter) -> String
         let [forward, backward] = own.map(bytes);
         table += &format!("{name:<16}{forward:>12}{backward:>12}\n");
     };
-    for (name, line) in line_names(network).iter().zip(&sums.lines) {
+    for (planned, line) in plan::lines(session, network, 1).iter().zip(&sums.lines) {
         let own = line.map(|cost| (cost.online_bytes + cost.dealer_bytes) / iterations);
         total = [total[0] + own[0], total[1] + own[1]];
-        row(name, own);
+        row(&planned.name, own);
     }
     row("total", total);
     table
@@ -39,8 +38,7 @@ pub fn layer_table(session: &Session, network: &Network, sums: &Meter) -> String
 /// What is to be said of the steps down, which nobody can check.
 pub fn truncation_line(session: &Session) -> String {
     format!(
-        "steps down are local, as published: a product x of 2 x {} fraction bits fails with probability |x| / 2^{}",
-        session.format.fraction,
+        "steps down are local, as published: that of a product x fails with probability |x| / 2^{}, and nobody notices",
         64 - 2 * session.format.fraction
     )
 }

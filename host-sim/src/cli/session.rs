@@ -72,7 +72,8 @@ pub struct SessionArgs {
     /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
-    /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
+    /// Directory of MNIST-style IDX files, plain or gzipped; to classify, also a file of images. The built-in digits
+    /// when left out.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Part of the training images that P0 owns; P1 owns the rest.

@@ -15,7 +15,7 @@ use crate::{
     error::Failure,
     event::Event,
     links::{overheard::Overheard, tcp::TcpEnd},
-    report::bytes,
+    report::{bytes, work},
     roles::{Host, host_parties},
     secrets::Secrets,
     supervision,
@@ -44,10 +44,9 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     let (session, [first, second]) = met;
     if !quiet {
         console::line(&format!(
-            "assistant: serving model {}, {} iterations of {} images",
+            "assistant: serving model {}, {}",
             session.model.name,
-            session.iterations(),
-            session.batch
+            work(&session)
         ))?;
     }
     let bar = if quiet {

@@ -26,7 +26,7 @@ use crate::{
         overheard::Overheard,
         tcp::{TcpEnd, accept},
     },
-    report::bytes,
+    report::{bytes, work},
     roles::{Host, host_parties, run_dealer},
     secrets::Secrets,
     settings::{InRing, in_ring},
@@ -48,17 +48,6 @@ pub(super) fn listen(address: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Waits for one of the other roles.
-fn wait_for(listener: &TcpListener, who: &str, patience: Duration) -> Result<TcpStream, Failure> {
-    accept(listener, patience).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => absent(who, patience),
-        _ => Failure::new(
-            format!("no connection from {who}: {error}"),
-            "check the network",
-        ),
-    })
-}
-
 /// How long a connection may take to say who it is.
 const GREETING: Duration = Duration::from_secs(5);
 
@@ -73,9 +62,12 @@ pub(super) fn hear(
     let start = Instant::now();
     loop {
         let left = patience.saturating_sub(start.elapsed());
-        let stream = wait_for(listener, who, left).map_err(|failure| match left {
-            Duration::ZERO => absent(who, patience),
-            _ => failure,
+        let stream = accept(listener, left).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => absent(who, patience),
+            _ => Failure::new(
+                format!("no connection from {who}: {error}"),
+                "check the network",
+            ),
         })?;
         let from = stream.peer_addr().map_err(broken)?;
         let end = end(stream).map_err(broken)?;
@@ -172,10 +164,9 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         host_parties(Host::Dealer, [one, two], [first, second], &keys, &seals)?;
     if !args.process.supervised {
         console::line(&format!(
-            "dealer: serving model {}, {} iterations of {} images",
+            "dealer: serving model {}, {}",
             session.model.name,
-            session.iterations(),
-            session.batch
+            work(&session)
         ))?;
     }
     let to_p1 = to_p1.renamed(Remote::Party(Role::P1));

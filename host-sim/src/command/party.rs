@@ -33,7 +33,7 @@ use super::{
 use crate::{
     assisted,
     audits::AuditRecord,
-    cli::{PartyArgs, Samples},
+    cli::{PartyArgs, ProtocolName, Samples},
     collect::{EpochRecord, own_record},
     console,
     data::{Images, OwnImages},
@@ -176,6 +176,11 @@ impl Run<'_> {
             party(setup, &mut data, &mut emit)?;
             return Ok(());
         }
+        if session.task == Task::Train && session.receiver.is_none() {
+            console::line(
+                "nobody will learn the model; to reveal it, give both parties --reveal-to",
+            )?;
+        }
         let report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
         let report = RefCell::new(report);
         let sums = RefCell::new(Meter::default());
@@ -189,24 +194,24 @@ impl Run<'_> {
         let total = sums.borrow().total();
         let assisted = session.assisted.is_some();
         console::line(&format!(
-            "{role}: done; sent {} to {} in {} rounds, received {} of {}",
+            "{role}: done; sent {} to {} in {} rounds, received {} {}",
             bytes(total.online_bytes),
             if assisted { "the others" } else { "the peer" },
             total.rounds,
             bytes(total.dealer_bytes),
             if assisted {
-                "the assistant's"
+                "from the assistant"
             } else {
-                "corrections"
+                "of corrections"
             },
         ))?;
-        console::print(&time_table(&[Spent {
+        let spent = [Spent {
             name: if role == Role::P0 { "p0" } else { "p1" },
             total: start.elapsed(),
             peer: waited[0].total(),
             dealer: waited[1].total(),
-        }]))?;
-        Ok(())
+        }];
+        console::print(&time_table(session, &spent))
     }
 
     /// Puts what has been made where the user wants it.
@@ -473,6 +478,12 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     if let Some(path) = &args.out {
         check_writable(path)?;
     }
+    if args.assistant.is_some() && args.session.protocol != ProtocolName::Securenn {
+        return Err(Failure::new(
+            "--assistant belongs to --protocol securenn",
+            "add that --protocol, or give --dealer or --dealt",
+        ));
+    }
     let own = Own::new(args, role)?;
     // The order is public; the parties only have to agree on it.
     let order = args.session.seed.unwrap_or(0);
@@ -481,9 +492,6 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         true => settings::inference(session)?,
         false => session,
     };
-    if receiver.is_none() && !args.infer && !args.process.supervised {
-        console::line("nobody will learn the model; to reveal it, give both parties --reveal-to")?;
-    }
     let run = Run {
         args,
         role,

@@ -102,6 +102,12 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     }
     let form = match (args.json, args.device) {
         (true, _) => Form::Json,
+        (_, true) if session.assisted.is_some() => {
+            return Err(Failure::new(
+                "devices take no part in SecureNN's protocols",
+                "choose another --protocol",
+            ));
+        }
         (_, true) if session.format.ring != u32::BITS => {
             return Err(Failure::new(
                 "devices are made for the ring of 32 bits",

@@ -15,7 +15,7 @@ use crate::{
     inference::{Classes, encode, run_assisted_party, run_party},
     links::shape::Shape,
     model_file::{self, check_writable, write_whole},
-    report::bytes,
+    report::{bytes, counted, work},
     secrets::Secrets,
     settings::{self, InRing, in_ring},
     twin::Parameters,
@@ -41,6 +41,7 @@ struct Outcome {
 /// What one batch took.
 #[derive(Clone, Copy, Default)]
 struct Batch {
+    samples: u32,
     seconds: f64,
     rounds: u64,
     /// Bytes that P0 and P1 sent, and that the dealer or the assistant sent.
@@ -73,6 +74,7 @@ impl Predict<'_> {
         let mut take = |role: Role, event: Event| {
             if let Event::Iteration {
                 iteration,
+                samples,
                 seconds,
                 meter,
                 ..
@@ -80,6 +82,7 @@ impl Predict<'_> {
             {
                 let cost: Cost = meter.total();
                 let batch = &mut batches[iteration as usize];
+                batch.samples = samples;
                 batch.seconds = batch.seconds.max(seconds);
                 batch.rounds = batch.rounds.max(cost.rounds);
                 batch.sent[role.index()] += cost.online_bytes;
@@ -176,10 +179,11 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let session = settings::session(&args.session(), model, samples, secrets.order()?, None)?;
     let session = settings::inference(session)?;
     console::line(&format!(
-        "classifying {count} images of {asking} by the model of {} ({}), in batches of {}",
+        "classifying {} of {asking} by the model of {} ({}), {}",
+        counted(count.into(), "image"),
         asking.other(),
         session.model.name,
-        session.batch
+        work(&session)
     ))?;
     let task = Predict {
         session: &session,
@@ -199,7 +203,10 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     } else if classes.len() <= PRINTED {
         console::print(&classes_table(outcome.classes.clone(), first))?;
     }
-    if labelled {
+    if let ([class], [label], true) = (&classes[..], &images.labels[..], labelled) {
+        let right = if class == label { "right" } else { "wrong" };
+        console::line(&format!("{right}: its label is {label}"))?;
+    } else if labelled {
         let right = classes.iter().zip(&images.labels);
         let right = right.filter(|(class, label)| class == label).count();
         console::line(&format!(
@@ -220,14 +227,15 @@ pub(super) fn classes_table(mut classes: Classes, first: usize) -> String {
     text
 }
 
-/// What batches took: the first, which opens the model, and the others on average.
+/// What batches took: the first, which opens the model under a dealer, the other whole ones on average, and a shorter
+/// last one.
 fn costs(session: &Session, batches: &[Batch]) -> String {
     let helper = match session.assisted {
         Some(_) => "assistant",
         None => "dealer",
     };
     let mut text = format!(
-        "\n{:<16}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
+        "\n{:<18}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
         "",
         "seconds",
         "p0 sent",
@@ -236,7 +244,10 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
         "rounds"
     );
     let mut row = |name: &str, batches: &[Batch]| {
-        let count = batches.len().max(1) as u64;
+        let count = batches.len() as u64;
+        if count == 0 {
+            return;
+        }
         let seconds: f64 = batches.iter().map(|batch| batch.seconds).sum();
         let rounds: u64 = batches.iter().map(|batch| batch.rounds).sum();
         let [p0, p1, other] = [0, 1, 2].map(|role| {
@@ -245,17 +256,22 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
         });
         let _ = writeln!(
             text,
-            "{name:<16}{:>12.3}{p0:>14}{p1:>14}{other:>16}{:>9}",
+            "{name:<18}{:>12.4}{p0:>14}{p1:>14}{other:>16}{:>9}",
             seconds / count as f64,
             rounds / count
         );
     };
-    // Only a dealer's parties open the model once.
-    if session.assisted.is_some() || batches.len() == 1 {
-        row("a batch", batches);
+    let whole = batches.partition_point(|batch| batch.samples == session.batch);
+    let (whole, last) = batches.split_at(whole);
+    if session.assisted.is_some() {
+        row("a batch", whole);
     } else {
-        row("first batch", &batches[..1]);
-        row("a later batch", &batches[1..]);
+        let (first, later) = whole.split_at(1.min(whole.len()));
+        row("first, with model", first);
+        row("a later batch", later);
+    }
+    for last in last {
+        row(&format!("the last, of {}", last.samples), &[*last]);
     }
     text
 }

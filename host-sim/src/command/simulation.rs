@@ -3,7 +3,7 @@
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ringlet_core::{
@@ -192,11 +192,20 @@ impl Simulation<'_> {
         let total = start.elapsed();
         Ok(waits
             .into_iter()
-            .map(|(name, [peer, dealer])| Spent {
-                name,
-                total,
-                peer: peer.total(),
-                dealer: dealer.total(),
+            .map(|(name, [peer, dealer])| match helper {
+                // The assistant's peers are both parties.
+                Actor::Assistant if name == "assistant" => Spent {
+                    name,
+                    total,
+                    peer: peer.total() + dealer.total(),
+                    dealer: Duration::ZERO,
+                },
+                _ => Spent {
+                    name,
+                    total,
+                    peer: peer.total(),
+                    dealer: dealer.total(),
+                },
             })
             .collect())
     }

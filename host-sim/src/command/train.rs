@@ -21,7 +21,7 @@ use crate::{
     event::Event,
     model_file::{check_writable, save},
     ranges::watches,
-    report::{Report, Spent, layer_table, plan_lines, range_lines, time_table},
+    report::{Report, Spent, counted, layer_table, plan_lines, range_lines, time_table, work},
     secrets::Secrets,
     settings::{self, InRing, in_ring},
     supervision,
@@ -78,12 +78,11 @@ impl Train<'_> {
         }
         let mut report = Report::new(session.iterations(), args.output.metrics.as_deref())?;
         report.say(&format!(
-            "training {} on {} images of p0 and {} of p1, {} iterations of {}",
+            "training {} on {} of p0 and {} of p1, {}",
             session.model.name,
-            session.samples[0],
+            counted(session.samples[0].into(), "image"),
             session.samples[1],
-            session.iterations(),
-            session.batch
+            work(session)
         ))?;
         let images = [self.train, self.test];
         let mut collector = Collector::new(session, network, images, args.twin);
@@ -99,7 +98,7 @@ impl Train<'_> {
         }
         console::line(&format!("\n{}", table(&collector.sums)))?;
         if !ending.spent.is_empty() {
-            console::line(&time_table(&ending.spent))?;
+            console::line(&time_table(session, &ending.spent))?;
         }
         if let Some(line) = report.audits() {
             console::line(&line)?;

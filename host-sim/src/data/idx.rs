@@ -95,7 +95,7 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::new(
                 format!("{} holds neither {name} nor {name}.gz", dir.display()),
-                "put the four MNIST-style IDX files there",
+                "put it there: MNIST-style IDX files have these names",
             )
         })
 }
@@ -130,7 +130,7 @@ fn header<'a, const N: usize>(
     let broken = |why: &str| {
         Failure::new(
             format!("{name} {why}"),
-            "fetch the file again, or give another directory with --data",
+            "fetch the file again, or give other --data",
         )
     };
     if number(0) != Some(magic) {

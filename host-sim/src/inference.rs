@@ -8,12 +8,13 @@ use ringlet_core::{
     data::Data,
     desk::Desk,
     link::Link,
+    meter::Meter,
     network::Network,
-    party::{Party, Unwatched},
+    party::{Party, RunError, Unwatched},
     prg::Key,
     ring::{Ring, Word},
     securenn::{self, desk::PartyDesk, memory::party_words},
-    session::Session,
+    session::{Batch, Session},
 };
 
 use crate::{
@@ -40,7 +41,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     model: &[StageValues],
     (peer, dealer): (Link<P>, Link<D>),
     data: &mut impl Data,
-    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let (mut memory, mut opened_data) = room::<R>(session, network, role);
@@ -57,20 +58,11 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         party.load_parameters(stage, values)?;
     }
     let mut desk = Desk::new(role, setup.key, peer, dealer);
-    let mut classes = Vec::new();
-    for iteration in 0..session.iterations() {
-        let start = Instant::now();
+    every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.infer(&mut desk, iteration, data, &mut Unwatched, sink)?;
-        emit(Event::Iteration {
-            iteration,
-            samples: batch.len,
-            seconds: start.elapsed().as_secs_f64(),
-            meter: Box::new(desk.take_meter()),
-            audit: None,
-        })?;
-    }
-    Ok(classes)
+        Ok((batch, desk.take_meter()))
+    })
 }
 
 /// The same with an assistant; `pair` is the key that both parties share.
@@ -79,7 +71,7 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
     (pair, model): (Key, &[StageValues]),
     (peer, assistant): (Link<P>, Link<A>),
     data: &mut impl Data,
-    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let mut memory = vec![0; party_words(session, network)];
@@ -89,16 +81,28 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
         party.load_parameters(stage, values.iter().map(|&value| value as u64));
     }
     let mut desk = PartyDesk::new(role, [pair, setup.key], peer, assistant);
-    let mut classes = Vec::new();
-    for iteration in 0..session.iterations() {
-        let start = Instant::now();
+    every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.infer(&mut desk, iteration, data, sink)?;
+        Ok((batch, desk.take_meter()))
+    })
+}
+
+/// Classifies batch after batch by `step`, and tells of each.
+fn every_batch(
+    session: &Session,
+    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    mut step: impl FnMut(u32, &mut Classes) -> Result<(Batch, Meter), RunError>,
+) -> Result<Classes, Failure> {
+    let mut classes = Classes::new();
+    for iteration in 0..session.iterations() {
+        let start = Instant::now();
+        let (batch, meter) = step(iteration, &mut classes)?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
-            meter: Box::new(desk.take_meter()),
+            meter: Box::new(meter),
             audit: None,
         })?;
     }

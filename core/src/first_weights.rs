@@ -8,8 +8,8 @@ use crate::{
     prg::Prg,
 };
 
-/// A party's part of a stage's first weights, divided by [`Stage::divisor`], at `fraction` bits: uniform, so that the sum over
-/// both parties has variance 2 / fan-in (He et al., 2015). Biases start at zero.
+/// A party's part of a stage's first weights, divided by [`Stage::divisor`], at `fraction` bits: uniform, so that
+/// the sum over both parties has variance 2 / fan-in (He et al., 2015). Biases start at zero.
 ///
 /// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
 /// there the standard deviation is larger by the window's side. Neighbours have much in common, so

@@ -231,8 +231,8 @@ pub(super) struct HiddenPlane<'a, W> {
     pub r: &'a [W; LANES],
 }
 
-/// y = b * x for a hidden bit b, from the opening `e` of x: a public combination of dealt shares. `e` is replaced by the share of y, and `rest`,
-/// which may be empty, by that of x - y.
+/// y = b * x for a hidden bit b, from the opening `e` of x: a public combination of dealt shares. `e` is replaced
+/// by the share of y, and `rest`, which may be empty, by that of x - y.
 pub(super) fn select_group<W: Word, O: Online>(
     cx: &mut O,
     lift: Lift,

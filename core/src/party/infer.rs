@@ -1,9 +1,9 @@
 //! Inference: the model of one party finds the classes of the other's samples.
 //!
-//! The model's owner has its weights in plaintext, and its shares are the weights themselves; the other party's are zero. So
-//! it alone masks and opens them, once in a session. Of each batch the samples' owner opens its masked samples, both
-//! run the stages as in training, and argmax makes shares of the classes of the logits. The samples' owner alone
-//! gets the other's.
+//! The model's owner has its weights in plaintext, and its shares are the weights themselves; the other party's
+//! are zero. So it alone masks and opens them, once in a session. Of each batch the samples' owner opens its
+//! masked samples, both run the stages as in training, and argmax makes shares of the classes of the logits. The
+//! samples' owner alone gets the other's.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};

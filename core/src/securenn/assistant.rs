@@ -34,7 +34,8 @@ pub struct Assistant<'a> {
 }
 
 impl<'a> Assistant<'a> {
-    /// Sets up an assistant of a session that [`Session::check_assisted`] took. `memory` holds at least [`assistant_words`].
+    /// Sets up an assistant of a session that [`Session::check_assisted`] took. `memory` holds at least
+    /// [`assistant_words`].
     pub fn new(
         session: &'a Session,
         network: &'a Network,

@@ -73,8 +73,9 @@ struct Micro {
 }
 
 impl<'a> Party<'a> {
-    /// Sets up a party of a session that [`Session::check_assisted`] took. To train, it draws its part of the first weights from its own `secret`, which no
-    /// one else may know; for inference its shares of them are zero until they are loaded.
+    /// Sets up a party of a session that [`Session::check_assisted`] took. To train, it draws its part of the
+    /// first weights from its own `secret`, which no one else may know; for inference its shares of them are zero
+    /// until they are loaded.
     ///
     /// `memory` holds at least [`party_words`].
     pub fn new(
@@ -127,8 +128,8 @@ impl<'a> Party<'a> {
         self.role
     }
 
-    /// Takes a stage's parameters as this party's shares: weights divided by [`Stage::divisor`], then biases, in the ring and
-    /// at the scale that [`Session::master`] gives.
+    /// Takes a stage's parameters as this party's shares: weights divided by [`Stage::divisor`], then biases, in
+    /// the ring and at the scale that [`Session::master`] gives.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
     pub fn load_parameters(&mut self, stage: usize, values: impl IntoIterator<Item = u64>) {
@@ -191,8 +192,8 @@ impl<'a> Party<'a> {
         Ok(batch)
     }
 
-    /// Finds the classes of the samples of one iteration. `sink` gets each sample's number among its owner's and its class, at
-    /// the party that asks alone.
+    /// Finds the classes of the samples of one iteration. `sink` gets each sample's number among its owner's and
+    /// its class, at the party that asks alone.
     pub fn infer<P: Read + Write, A: Read + Write>(
         &mut self,
         desk: &mut PartyDesk<P, A>,

@@ -32,8 +32,8 @@ pub struct Line {
     pub backward: Cost,
 }
 
-/// Cost of one iteration over `len` samples, layer by layer: of training or of inference, as the session says. Weights and
-/// data are opened in each product anew, and an update sends nothing.
+/// Cost of one iteration over `len` samples, layer by layer: of training or of inference, as the session says.
+/// Weights and data are opened in each product anew, and an update sends nothing.
 pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LINES> {
     let mut lines: Vec<Line, MAX_LINES> = Vec::new();
     for name in line_names(network) {
@@ -150,9 +150,9 @@ fn class(classes: usize, rows: usize) -> Cost {
     gate.cost(rows)
 }
 
-/// Cost of inference on `rows` images as it was published: products of matrices, ReLU also of the last stage's values, and
-/// the class as the place of the largest. Without that last ReLU a run costs less, and finds the class also where no
-/// logit is above zero.
+/// Cost of inference on `rows` images as it was published: products of matrices, ReLU also of the last stage's
+/// values, and the class as the place of the largest. Without that last ReLU a run costs less, and finds the class
+/// also where no logit is above zero.
 pub fn published_inference(network: &Network, rows: usize) -> Cost {
     let mut network = network.clone();
     network.unroll();

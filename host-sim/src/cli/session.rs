@@ -69,7 +69,8 @@ pub enum RingName {
 /// What the roles of a run must agree on.
 #[derive(Clone, Debug, Args)]
 pub struct SessionArgs {
-    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape when left out.
+    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape
+    /// when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// Directory of MNIST-style IDX files, plain or gzipped; to classify, also a file of images. The built-in digits

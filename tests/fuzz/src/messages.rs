@@ -10,7 +10,8 @@ use ringlet_core::{
     message,
     plan::Plan,
     ring::Ring,
-    session::Session,
+    securenn,
+    session::{Session, Task},
     wire::control,
 };
 
@@ -72,6 +73,7 @@ fn hear(bytes: &[u8]) {
             assert_eq!(own.answer_peer(&mut link(&[]), &heard), Ok(()));
             session::<u32>(&heard.session);
             session::<u64>(&heard.session);
+            assisted(&heard.session);
         }
     });
 }
@@ -87,9 +89,19 @@ fn session<R: Ring>(session: &Session) {
         let batch = session.batch(iteration);
         assert!(batch.len >= 1 && batch.len <= session.batch);
         assert!(batch.epoch < session.epochs);
-        let cost = plan.iteration::<R>(batch.len);
-        assert!(cost.opened_values > 0 && cost.online_bytes > 0 && cost.rounds > 0);
-        plan.data::<R>(batch.len, batch.len);
+        match session.task {
+            Task::Train => {
+                let cost = plan.iteration::<R>(batch.len);
+                assert!(cost.opened_values > 0 && cost.online_bytes > 0 && cost.rounds > 0);
+                plan.data::<R>(batch.len, batch.len);
+                plan.audit::<R>(batch.len);
+            }
+            Task::Infer => {
+                let lines = plan.inference::<R>(session.asking(), batch.len);
+                assert!(lines.iter().any(|line| line.forward.online_bytes > 0));
+                plan.model_opening(session.asking().other());
+            }
+        }
         let mut samples = [0; 1];
         if batch.len < 1000 {
             session.batch_samples(batch, batch.len - 1, &mut samples);
@@ -106,7 +118,22 @@ fn session<R: Ring>(session: &Session) {
         assert!(line < plan.lines::<R>(1).len() && range < R::BITS);
     }
     for stage in 0..network.stages.len() {
-        assert!(session.rates(&network, stage).iter().all(|&rate| rate > 0));
+        let learns = session.rates(&network, stage).iter().all(|&rate| rate > 0);
+        assert!(learns || session.task == Task::Infer);
     }
     session.momentum_units();
+}
+
+/// The same for a session with an assistant.
+fn assisted(session: &Session) {
+    let Ok(network) = session.check_assisted() else {
+        return;
+    };
+    let last = session.batch(session.iterations() - 1);
+    for len in [session.batch, last.len] {
+        let lines = securenn::plan::lines(session, &network, len);
+        assert!(lines.iter().any(|line| line.forward.bytes > 0));
+    }
+    assert!(securenn::memory::party_words(session, &network) > 0);
+    assert!(securenn::memory::assistant_words(session, &network) > 0);
 }

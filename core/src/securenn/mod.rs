@@ -33,6 +33,8 @@ mod linear_tests;
 mod session_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 use crate::{
     Role,

@@ -32,6 +32,9 @@ pub struct SerialLine {
 /// Bytes that may wait for the writing thread.
 const MAX_UNSENT: usize = 4096;
 
+/// How long a line that is given up waits until what was written to it has left.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl SerialLine {
     /// A line over something that is read and something that is written. Reads may time out. If the thread that
     /// calls this parks, it is woken when something comes or the line fails.
@@ -82,7 +85,7 @@ impl SerialLine {
         thread::spawn(move || {
             for parcel in parcels {
                 let sent = writer.write_all(&parcel).and_then(|()| writer.flush());
-                left.fetch_sub(parcel.len(), Ordering::Relaxed);
+                left.fetch_sub(parcel.len(), Ordering::Release);
                 if let (Err(error), Ok(mut inbox)) = (sent, told.0.lock()) {
                     inbox.failed = Some(error.kind());
                     return;
@@ -146,6 +149,18 @@ impl Write for SerialLine {
 
     fn flush(&mut self) -> Result<(), ErrorKind> {
         Ok(())
+    }
+}
+
+impl Drop for SerialLine {
+    /// The last words of a session are acknowledgements: where the process ended before they had left, the
+    /// device would wait for them.
+    fn drop(&mut self) {
+        let start = Instant::now();
+        let failed = || (self.inbox.0.lock()).map_or(true, |inbox| inbox.failed.is_some());
+        while self.unsent.load(Ordering::Acquire) > 0 && !failed() && start.elapsed() < FAREWELL {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ringlet_tests::{address, end, failure, start, success};
+use serde_json::Value;
 
 /// A model of the built-in digits, trained once for all tests.
 fn model() -> &'static Path {
@@ -100,9 +101,23 @@ fn one_image_is_classified_alone() {
     }
 }
 
+/// The name of the last layer in each record of the metrics.
+fn last_layers(metrics: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(metrics).expect("metrics");
+    let last = |line: &str| {
+        let record: Value = serde_json::from_str(line).expect("JSON");
+        let layers = record["layers"].as_array().expect("layers");
+        let name = layers.last().map(|layer| layer["name"].as_str());
+        name.flatten().expect("a name").to_owned()
+    };
+    text.lines().map(last).collect()
+}
+
 #[test]
 fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
     let all = predict(&["--count", "9"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let metrics = dir.path().join("metrics");
     for (host, option, protocol) in [
         ("dealer", "--dealer", "exact"),
         ("assistant", "--assistant", "securenn"),
@@ -127,7 +142,7 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
         };
         let children = [
             start(&[host, "--listen", &h, "--wait", "20"]),
-            party("p0", &["--listen", &p]),
+            party("p0", &["--listen", &p, "--metrics", text(&metrics)]),
             party("p1", &["--peer", &p, "--model-file", text(model())]),
         ];
         let [_, asks, owns] = children.map(|child| {
@@ -138,6 +153,7 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
         });
         assert_eq!(asks, all, "{protocol}");
         assert!(owns.is_empty(), "{owns:?}");
+        assert_eq!(last_layers(&metrics), ["class"; 3], "{protocol}");
     }
 }
 

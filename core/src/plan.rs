@@ -12,6 +12,7 @@ use crate::{
     cost::Cost,
     gate::bilinear::Bilinear,
     gates::Gates,
+    loss::Loss,
     network::{Activation, MAX_STAGES, Name, Network, Stage},
     prg::Key,
     ring::Ring,
@@ -55,13 +56,19 @@ pub(crate) fn activation_line(stage: usize) -> usize {
     2 * stage + 1
 }
 
-/// The names of a plan's lines: each stage's map, and what follows it.
-pub fn line_names(network: &Network) -> Vec<Name, MAX_LINES> {
+/// The names of a plan's lines: each stage's map, and what follows it. After the last one that is the loss, or what
+/// finds the class.
+pub fn line_names(session: &Session, network: &Network) -> Vec<Name, MAX_LINES> {
+    let end = match (session.task, session.assisted) {
+        (Task::Infer, _) => "class",
+        (Task::Train, Some(Loss::Normalised)) => "normalise",
+        (Task::Train, Some(Loss::Softmax) | None) => "softmax",
+    };
     let mut names = Vec::new();
     let last = network.stages.len().saturating_sub(1);
     for (index, stage) in network.stages.iter().enumerate() {
         let after = if index == last {
-            Name::try_from("softmax").unwrap_or_default()
+            Name::try_from(end).unwrap_or_default()
         } else {
             stage.activation_name.clone()
         };
@@ -175,7 +182,7 @@ impl<'a> Plan<'a> {
 
     fn sum_lines(&self, gates: impl FnOnce(&mut dyn FnMut(GateCost))) -> Vec<Line, MAX_LINES> {
         let mut lines: Vec<Line, MAX_LINES> = Vec::new();
-        for name in line_names(self.network) {
+        for name in line_names(self.session, self.network) {
             let _ = lines.push(Line {
                 name,
                 forward: Cost::ZERO,

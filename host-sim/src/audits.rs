@@ -1,6 +1,6 @@
 //! What audits of the range contract tell: for the user, and for the metrics.
 
-use ringlet_core::{network::Network, plan::line_names};
+use ringlet_core::{network::Network, plan::line_names, session::Session};
 use serde::Serialize;
 
 /// What an audited iteration found, as `--metrics` writes it.
@@ -29,8 +29,12 @@ impl AuditRecord {
     /// The record of `iteration`, from 0, with the counts of [`Party::audited`].
     ///
     /// [`Party::audited`]: ringlet_core::party::Party::audited
-    pub fn new(iteration: u32, network: &Network, counts: &[[u32; 2]]) -> Self {
-        let lines = line_names(network).into_iter().zip(counts);
+    pub fn new(
+        iteration: u32,
+        (session, network): (&Session, &Network),
+        counts: &[[u32; 2]],
+    ) -> Self {
+        let lines = line_names(session, network).into_iter().zip(counts);
         AuditRecord {
             kind: "audit",
             iteration: iteration + 1,

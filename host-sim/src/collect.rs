@@ -83,11 +83,11 @@ pub fn own_record(
     role: Role,
     iteration: u32,
     seconds: f64,
-    network: &Network,
+    (session, network): (&Session, &Network),
     meter: &Meter,
 ) -> IterationRecord {
     let cost = meter.total();
-    let layers = line_names(network).into_iter().zip(&meter.lines);
+    let layers = line_names(session, network).into_iter().zip(&meter.lines);
     let own = |of: Role, bytes: u64| (of == role).then_some(bytes);
     let key = if iteration == 0 { Key::LEN as u64 } else { 0 };
     IterationRecord {
@@ -159,7 +159,13 @@ impl<'a> Collector<'a> {
                 audit,
             } => {
                 self.add(role, &meter);
-                let own = own_record(role, iteration, seconds, self.network, &meter);
+                let own = own_record(
+                    role,
+                    iteration,
+                    seconds,
+                    (self.session, self.network),
+                    &meter,
+                );
                 let Some((_, other)) = self.half_iteration.take() else {
                     self.half_iteration = Some((role, own));
                     return None;
@@ -176,7 +182,9 @@ impl<'a> Collector<'a> {
                     ..own
                 };
                 // Both parties have learnt the same counts.
-                let audit = audit.map(|counts| AuditRecord::new(iteration, self.network, &counts));
+                let audit = audit.map(|counts| {
+                    AuditRecord::new(iteration, (self.session, self.network), &counts)
+                });
                 Some(Record::Iteration(joined, audit))
             }
             Event::Shares { epoch, stages } => {

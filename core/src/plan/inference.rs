@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use crate::{Role, cost::Cost, network::Name, ring::Ring};
+use crate::{Role, cost::Cost, ring::Ring};
 
 use super::{GateCost, Line, MAX_LINES, Plan, activation_line, map_line};
 
@@ -66,15 +66,12 @@ impl Plan<'_> {
     /// What it costs `role` to classify `len` samples, layer by layer, all but the opening of the model.
     pub fn inference<R: Ring>(&self, role: Role, len: u32) -> Vec<Line, MAX_LINES> {
         let mut lines: Vec<Line, MAX_LINES> = Vec::new();
-        for name in super::line_names(self.network) {
+        for name in super::line_names(self.session, self.network) {
             let _ = lines.push(Line {
                 name,
                 forward: Cost::ZERO,
                 backward: Cost::ZERO,
             });
-        }
-        if let Some(last) = lines.last_mut() {
-            last.name = Name::try_from("class").unwrap_or_default();
         }
         self.inference_gates::<R>(role, len, |gate| lines[gate.line].forward += gate.cost);
         lines

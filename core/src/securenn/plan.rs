@@ -36,7 +36,7 @@ pub struct Line {
 /// Weights and data are opened in each product anew, and an update sends nothing.
 pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LINES> {
     let mut lines: Vec<Line, MAX_LINES> = Vec::new();
-    for name in line_names(network) {
+    for name in line_names(session, network) {
         let _ = lines.push(Line {
             name,
             forward: Cost::default(),
@@ -48,14 +48,6 @@ pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LI
         if rows > 0 {
             add(session, network, rows as usize, times.into(), &mut lines);
         }
-    }
-    let after = match (session.task, session.assisted) {
-        (Task::Infer, _) => "class",
-        (Task::Train, Some(Loss::Normalised)) => "normalise",
-        (Task::Train, _) => "softmax",
-    };
-    if let Some(line) = lines.last_mut() {
-        line.name = Name::try_from(after).unwrap_or_default();
     }
     lines
 }

@@ -38,7 +38,7 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     // What passed since the last change of section is booked by another one.
     core::mem::drop(tally::section(Section::Outside));
 
-    for (line, layer) in line_names(&network).iter().enumerate() {
+    for (line, layer) in line_names(&session, &network).iter().enumerate() {
         for (backward, way) in [(false, "forward"), (true, "backward")] {
             let [gates, kernels, prg, packing, link] = [
                 Section::Gates,

@@ -439,9 +439,15 @@ fn record(
     };
     sums.borrow_mut().add(&meter);
     let mut report = report.borrow_mut();
-    report.iteration(&own_record(role, iteration, seconds, network, &meter))?;
+    report.iteration(&own_record(
+        role,
+        iteration,
+        seconds,
+        (session, network),
+        &meter,
+    ))?;
     if let Some(counts) = audit {
-        report.audit(&AuditRecord::new(iteration, network, &counts))?;
+        report.audit(&AuditRecord::new(iteration, (session, network), &counts))?;
     }
     let trains = session.task == Task::Train;
     if trains && (iteration + 1) % session.iterations_per_epoch() == 0 {

@@ -156,7 +156,13 @@ impl<'a> Run<'a> {
             rounds += meter.total().rounds;
             step(&mut twin, session, self.train, iteration, samples);
             let mut report = report.borrow_mut();
-            report.iteration(&own_record(Role::P1, iteration, seconds, network, &meter))?;
+            report.iteration(&own_record(
+                Role::P1,
+                iteration,
+                seconds,
+                (session, network),
+                &meter,
+            ))?;
             if (iteration + 1) % session.iterations_per_epoch() == 0 {
                 report.epoch(&EpochRecord {
                     kind: "epoch",

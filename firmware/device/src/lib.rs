@@ -5,6 +5,7 @@
 
 pub mod carrier;
 pub mod crash;
+pub mod programmed;
 pub mod stack;
 
 use embedded_io::{Read, Write};
@@ -29,6 +30,7 @@ use ringlet_core::{
 };
 
 use carrier::Carrier;
+use programmed::Programmed;
 use stack::Stack;
 
 /// The ring that devices compute in: one multiply-accumulate instruction.
@@ -90,6 +92,25 @@ impl From<MessageError> for Stopped {
 impl From<RunError> for Stopped {
     fn from(error: RunError) -> Self {
         Stopped::Run(error)
+    }
+}
+
+/// Serves one session after another, as long as the board runs. One that failed leaves nothing behind: the next one
+/// starts from the beginning.
+pub fn serve_all<C: Carrier>(
+    carrier: &C,
+    memory: &mut [u64],
+    programmed: &Programmed,
+    stack: &Stack,
+) -> ! {
+    loop {
+        let device = Device {
+            memory: &mut *memory,
+            store: Store::new(programmed.image),
+            root: &programmed.root,
+            stack: Some(stack),
+        };
+        let _ = serve(carrier, device);
     }
 }
 

@@ -31,6 +31,23 @@ impl Stack {
         }
     }
 
+    /// Paints the stack that a board's linker script has between `_stack_start`, from which it grows down, and
+    /// `_stack_end`.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs on that stack.
+    #[cfg(target_os = "none")]
+    #[inline(always)]
+    pub unsafe fn paint_linked() -> Self {
+        unsafe extern "C" {
+            static _stack_start: u32;
+            static mut _stack_end: u32;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { Self::paint(&raw mut _stack_end, &raw const _stack_start) }
+    }
+
     /// Bytes that the stack may grow to.
     pub fn size(&self) -> usize {
         self.words * size_of::<u32>()

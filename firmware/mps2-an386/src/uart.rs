@@ -1,14 +1,11 @@
 //! The board's UART 0 (CMSDK APB UART): received bytes wait in a queue that its interrupt fills.
 
-use core::{cell::RefCell, convert::Infallible};
+use core::convert::Infallible;
 
-use cortex_m::{
-    interrupt::{InterruptNumber, Mutex},
-    peripheral::NVIC,
-};
+use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::exception;
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
-use heapless::Deque;
+use ringlet_cortex_m::Received;
 
 const BASE: usize = 0x4000_4000;
 const DATA: *mut u32 = BASE as *mut u32;
@@ -36,7 +33,7 @@ unsafe impl InterruptNumber for Receive {
     }
 }
 
-static RECEIVED_BYTES: Mutex<RefCell<Deque<u8, 1024>>> = Mutex::new(RefCell::new(Deque::new()));
+static RECEIVED_BYTES: Received = Received::new();
 
 #[exception]
 unsafe fn DefaultHandler(_number: i16) {
@@ -48,10 +45,7 @@ unsafe fn DefaultHandler(_number: i16) {
         }
         DATA.read_volatile() as u8
     };
-    cortex_m::interrupt::free(|cs| {
-        // A byte too many is lost, and its frame comes again.
-        let _ = RECEIVED_BYTES.borrow(cs).borrow_mut().push_back(byte);
-    });
+    RECEIVED_BYTES.put(byte);
 }
 
 /// The UART.
@@ -59,7 +53,7 @@ pub struct Uart(());
 
 impl Uart {
     /// Starts it; once.
-    pub fn start(_: &mut NVIC) -> Self {
+    pub fn start(_: NVIC) -> Self {
         // SAFETY: the UART's own registers, which nothing else touches yet.
         unsafe {
             DIVIDER.write_volatile(CYCLES_PER_BIT);
@@ -76,26 +70,13 @@ impl ErrorType for Uart {
 
 impl ReadReady for Uart {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(cortex_m::interrupt::free(|cs| {
-            !RECEIVED_BYTES.borrow(cs).borrow().is_empty()
-        }))
+        Ok(!RECEIVED_BYTES.is_empty())
     }
 }
 
 impl Read for Uart {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        Ok(cortex_m::interrupt::free(|cs| {
-            let mut queue = RECEIVED_BYTES.borrow(cs).borrow_mut();
-            let mut count = 0;
-            for byte in bytes {
-                let Some(next) = queue.pop_front() else {
-                    break;
-                };
-                *byte = next;
-                count += 1;
-            }
-            count
-        }))
+        Ok(RECEIVED_BYTES.take(bytes))
     }
 }
 

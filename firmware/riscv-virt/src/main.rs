@@ -19,10 +19,9 @@ use core::{cell::RefCell, panic::PanicInfo};
 
 use ringlet_core::{
     prg::Key,
-    store::Store,
     wire::{control::Crash, port::Port},
 };
-use ringlet_device::{Device, PATIENCE, crash, serve, stack::Stack};
+use ringlet_device::{PATIENCE, crash, programmed::Programmed, serve_all, stack::Stack};
 use riscv_rt::entry;
 
 /// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. On a part it would lie
@@ -33,16 +32,10 @@ const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
 /// 64-bit words of the arena.
 const ARENA: usize = 168 * 1024;
 
-unsafe extern "C" {
-    /// Both ends of the stack, from the linker: it grows down from the start.
-    static _stack_start: u32;
-    static mut _stack_end: u32;
-}
-
 #[entry]
 fn main() -> ! {
-    // SAFETY: these are the ends of the stack that this runs on.
-    let stack = unsafe { Stack::paint(&raw mut _stack_end, &raw const _stack_start) };
+    // SAFETY: this runs on the stack of `memory.x`.
+    let stack = unsafe { Stack::paint_linked() };
     static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
     let arena = &raw mut ARENA_WORDS;
     // SAFETY: `main` runs once, on one hart, and this is the only reference.
@@ -64,20 +57,9 @@ fn main() -> ! {
     };
 
     // SAFETY: nothing writes this memory while the firmware runs.
-    let image = unsafe { core::slice::from_raw_parts(SAMPLES.0, SAMPLES.1) };
-    // SAFETY: as above.
-    let root = Key::new(unsafe { SECRET.read_volatile() });
+    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
     let port = RefCell::new(Port::new(line, machine::Timer, PATIENCE));
-    loop {
-        // A session that failed leaves nothing behind: the next one starts from the beginning.
-        let device = Device {
-            memory: &mut *arena,
-            store: Store::new(image),
-            root: &root,
-            stack: Some(&stack),
-        };
-        let _ = serve(&port, device);
-    }
+    serve_all(&port, arena, &programmed, &stack)
 }
 
 #[panic_handler]

@@ -1,14 +1,11 @@
 //! The chip's USART 1 on PA9 (out) and PA10 (in): received bytes wait in a queue that its interrupt fills.
 
-use core::{cell::RefCell, convert::Infallible};
+use core::convert::Infallible;
 
-use cortex_m::{
-    interrupt::{InterruptNumber, Mutex},
-    peripheral::NVIC,
-};
+use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::exception;
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
-use heapless::Deque;
+use ringlet_cortex_m::Received;
 
 use crate::clock::Clocks;
 
@@ -54,7 +51,7 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-static RECEIVED_BYTES: Mutex<RefCell<Deque<u8, 1024>>> = Mutex::new(RefCell::new(Deque::new()));
+static RECEIVED_BYTES: Received = Received::new();
 
 #[exception]
 unsafe fn DefaultHandler(_number: i16) {
@@ -66,10 +63,7 @@ unsafe fn DefaultHandler(_number: i16) {
         }
         DATA.read_volatile() as u8
     };
-    cortex_m::interrupt::free(|cs| {
-        // A byte too many is lost, and its frame comes again.
-        let _ = RECEIVED_BYTES.borrow(cs).borrow_mut().push_back(byte);
-    });
+    RECEIVED_BYTES.put(byte);
 }
 
 /// Sets the bits under `mask` to `value`.
@@ -86,7 +80,7 @@ pub struct Usart(());
 
 impl Usart {
     /// Starts it; once.
-    pub fn start(_: &mut NVIC, clocks: Clocks) -> Self {
+    pub fn start(_: NVIC, clocks: Clocks) -> Self {
         let cycles = (clocks.bus_2 + BAUD / 2) / BAUD;
         // In sixteenths of 16 cycles, or in eighths of 8, whose place is one bit higher.
         let (divider, coarse) = if cycles < 16 {
@@ -119,26 +113,13 @@ impl ErrorType for Usart {
 
 impl ReadReady for Usart {
     fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(cortex_m::interrupt::free(|cs| {
-            !RECEIVED_BYTES.borrow(cs).borrow().is_empty()
-        }))
+        Ok(!RECEIVED_BYTES.is_empty())
     }
 }
 
 impl Read for Usart {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        Ok(cortex_m::interrupt::free(|cs| {
-            let mut queue = RECEIVED_BYTES.borrow(cs).borrow_mut();
-            let mut count = 0;
-            for byte in bytes {
-                let Some(next) = queue.pop_front() else {
-                    break;
-                };
-                *byte = next;
-                count += 1;
-            }
-            count
-        }))
+        Ok(RECEIVED_BYTES.take(bytes))
     }
 }
 

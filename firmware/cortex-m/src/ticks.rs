@@ -1,0 +1,43 @@
+//! Milliseconds by the core's own timer.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cortex_m::peripheral::{SYST, syst::SystClkSource};
+use cortex_m_rt::exception;
+use ringlet_core::wire::port::Clock;
+
+static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(feature = "defmt")]
+defmt::timestamp!("{=u32:ms}", MILLISECONDS.load(Ordering::Relaxed));
+
+#[exception]
+fn SysTick() {
+    MILLISECONDS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Time since the timer was started.
+pub struct Ticks(());
+
+impl Ticks {
+    /// Starts the timer of a core that runs at so many Hz, at least 1000.
+    pub fn start(mut timer: SYST, hertz: u32) -> Self {
+        timer.set_clock_source(SystClkSource::Core);
+        timer.set_reload((hertz / 1000).saturating_sub(1));
+        timer.clear_current();
+        timer.enable_counter();
+        timer.enable_interrupt();
+        Ticks(())
+    }
+}
+
+impl Clock for Ticks {
+    fn milliseconds(&mut self) -> u32 {
+        MILLISECONDS.load(Ordering::Relaxed)
+    }
+
+    fn idle(&mut self) {
+        // The next byte or the next millisecond wakes it.
+        cortex_m::asm::wfi();
+    }
+}

@@ -1,22 +1,14 @@
 //! The firmware's code behind a pseudo-terminal on this machine.
 
 use std::{
-    cell::RefCell,
     path::{Path, PathBuf},
     process::Child,
-    thread,
-    time::Duration,
 };
 
-use ringlet::links::serial::SerialLine;
-use ringlet_core::{
-    prg::Key,
-    store::Store,
-    wire::port::{Patience, Port},
+use ringlet_device::Stopped;
+use ringlet_tests::{
+    address, complaint, dealer_key_file, end, failure, served::Served, start, success,
 };
-use ringlet_device::{Device, Stopped, serve};
-use ringlet_tests::{address, complaint, dealer_key_file, end, failure, start, success};
-use serialport::{SerialPort, TTYPort};
 
 /// The device's secret.
 const ROOT: [u8; 32] = [9; 32];
@@ -65,35 +57,11 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     [start(&arguments), dealer]
 }
 
-/// Serves one session from the firmware's code on this machine; returns how it ended. `client` gets the
-/// plug.
+/// Serves one session with the firmware's code; returns how it ended. `client` gets the plug.
 fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
-    let (mut line, plug) = TTYPort::pair().expect("a pseudo-terminal");
-    line.set_timeout(Duration::from_millis(50))
-        .expect("a timeout");
-    let name = plug.name().expect("a pseudo-terminal has a name");
-    let image = std::fs::read(image).expect("an image");
-    let served = thread::spawn(move || {
-        let reader = line.try_clone_native().expect("the same line");
-        let line = SerialLine::new(reader, line);
-        let clock = line.clock();
-        let patience = Patience {
-            resend: 100,
-            silence: 20_000,
-        };
-        let port = RefCell::new(Port::new(line, clock, patience));
-        let device = Device {
-            memory: &mut vec![0; arena],
-            store: Store::new(&image),
-            root: &Key::new(ROOT),
-            stack: None,
-        };
-        serve(&port, device)
-    });
-    client(&format!("pty:{name}"));
-    let outcome = served.join().expect("no panic");
-    drop(plug);
-    outcome
+    let served = Served::start(image, ROOT, arena);
+    client(&served.plug);
+    served.outcome()
 }
 
 #[test]

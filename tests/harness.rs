@@ -1,6 +1,8 @@
 //! What the tests that cross the crates share: the program, MNIST, and simulations whose links are
 //! recorded.
 
+pub mod served;
+
 use std::{
     io,
     path::{Path, PathBuf},

@@ -2,17 +2,14 @@
 //! machine, and boards in QEMU.
 
 use std::{
-    cell::RefCell,
     path::{Path, PathBuf},
     process::Child,
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use ringlet::{
     board::{Board, Emulated},
     data::{Images, Part, load},
-    links::serial::SerialLine,
     secrets::Secrets,
 };
 use ringlet_core::{
@@ -21,15 +18,13 @@ use ringlet_core::{
     pairing::session_secret,
     prg::Key,
     session::{Session, Task},
-    store::Store,
     triples::Triples,
-    wire::port::{Patience, Port},
 };
-use ringlet_device::{Device, Stopped, serve};
+use ringlet_device::Stopped;
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, failure, record_with, start, success, wait_until,
+    address, complaint, dealer_key_file, end, failure, record_with, served::Served, start, success,
+    wait_until,
 };
-use serialport::{SerialPort, TTYPort};
 
 /// The secrets of the devices that are P0 and P1.
 const ROOTS: [[u8; 32]; 2] = [[5; 32], [6; 32]];
@@ -130,58 +125,12 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
     record_with(&session, &images, keys, weights).peer
 }
 
-/// The firmware's code on this machine, serving one session.
-struct Served {
-    plug: String,
-    outcome: JoinHandle<Result<(), Stopped>>,
-    /// Keeps the terminal while nobody has it open.
-    terminal: TTYPort,
-}
-
-fn device(image: &Path, root: [u8; 32], arena: usize) -> Served {
-    let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
-    line.set_timeout(Duration::from_millis(50))
-        .expect("a timeout");
-    let plug = terminal.name().expect("a pseudo-terminal has a name");
-    let image = std::fs::read(image).expect("an image");
-    let outcome = thread::spawn(move || {
-        let reader = line.try_clone_native().expect("the same line");
-        let line = SerialLine::new(reader, line);
-        let clock = line.clock();
-        let patience = Patience {
-            resend: 100,
-            silence: 20_000,
-        };
-        let port = RefCell::new(Port::new(line, clock, patience));
-        let device = Device {
-            memory: &mut vec![0; arena],
-            store: Store::new(&image),
-            root: &Key::new(root),
-            stack: None,
-        };
-        serve(&port, device)
-    });
-    Served {
-        plug: format!("pty:{plug}"),
-        outcome,
-        terminal,
-    }
-}
-
-impl Served {
-    fn outcome(self) -> Result<(), Stopped> {
-        let outcome = self.outcome.join().expect("no panic");
-        drop(self.terminal);
-        outcome
-    }
-}
-
 #[test]
 fn two_devices_send_what_hosts_would() {
     for samples in [[40, 0], [25, 30]] {
         let dir = tempfile::tempdir().expect("a directory");
         let images = pack_own(dir.path(), samples);
-        let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 1 << 17));
+        let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
         let said = send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
         assert!(said.contains("done; 2 iterations"), "{said}");
         assert_eq!(said.matches("of its memory").count(), 2, "{said}");
@@ -194,7 +143,7 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
     let dir = tempfile::tempdir().expect("a directory");
     let images = pack_own(dir.path(), [900, 0]);
     // The opened samples alone take 900 times 64 words of 4 bytes.
-    let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 25_000));
+    let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 25_000));
     let [hub, dealer] = between([&p0.plug, &p1.plug], [900, 0], &["--batch", "6"]);
     let line = complaint(hub);
     assert!(line.contains("p1: the session takes"), "{line}");
@@ -207,7 +156,7 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
 fn a_dealer_that_is_gone_ends_the_hub() {
     let dir = tempfile::tempdir().expect("a directory");
     let images = pack_own(dir.path(), [400, 0]);
-    let [p0, p1] = [0, 1].map(|role| device(&images[role], ROOTS[role], 1 << 17));
+    let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
     let kept = dir.path().join("kept");
     let more = ["--transcript", name(&kept)];
     let [hub, dealer] = between([&p0.plug, &p1.plug], [400, 0], &more);

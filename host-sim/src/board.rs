@@ -57,6 +57,38 @@ pub struct Budget {
     pub flash: [u32; 2],
 }
 
+const MPS2_AN386: Board = Board {
+    name: "mps2-an386",
+    about: "Arm's MPS2 with a Cortex-M4, by its UART",
+    target: "thumbv7em-none-eabihf",
+    emulator: ["qemu-system-arm", "mps2-an386"],
+    samples: 0x0010_0000,
+    secret: 0x001F_0000,
+    line: Line::Serial,
+    budget: Budget {
+        party: 354_560,
+        statics: 1_280,
+        stack: [30_720, 36_864],
+        flash: [110_592, 131_072],
+    },
+};
+
+const RISCV_VIRT: Board = Board {
+    name: "riscv-virt",
+    about: "QEMU's RISC-V machine, rv32imac, by TCP",
+    target: "riscv32imac-unknown-none-elf",
+    emulator: ["qemu-system-riscv32", "virt"],
+    samples: 0x8020_0000,
+    secret: 0x803F_0000,
+    line: Line::Tcp(7001),
+    budget: Budget {
+        party: 1_376_256,
+        statics: 43_008,
+        stack: [36_864, 131_072],
+        flash: [204_800, 262_144],
+    },
+};
+
 /// All boards that run in QEMU.
 pub const BOARDS: [Board; 5] = [
     Board {
@@ -74,65 +106,26 @@ pub const BOARDS: [Board; 5] = [
             flash: [114_688, 131_072],
         },
     },
-    Board {
-        name: "mps2-an386",
-        about: "Arm's MPS2 with a Cortex-M4, by its UART",
-        target: "thumbv7em-none-eabihf",
-        emulator: ["qemu-system-arm", "mps2-an386"],
-        samples: 0x0010_0000,
-        secret: 0x001F_0000,
-        line: Line::Serial,
-        budget: Budget {
-            party: 354_560,
-            statics: 1_280,
-            stack: [30_720, 36_864],
-            flash: [110_592, 131_072],
-        },
-    },
+    MPS2_AN386,
     Board {
         name: "mps2-an386-fifo",
         about: "the same, by two FIFOs of the emulator",
         target: "fifo/thumbv7em-none-eabihf",
-        emulator: ["qemu-system-arm", "mps2-an386"],
-        samples: 0x0010_0000,
-        secret: 0x001F_0000,
         line: Line::Fifos,
-        budget: Budget {
-            party: 354_560,
-            statics: 1_280,
-            stack: [30_720, 36_864],
-            flash: [110_592, 131_072],
-        },
+        ..MPS2_AN386
     },
-    Board {
-        name: "riscv-virt",
-        about: "QEMU's RISC-V machine, rv32imac, by TCP",
-        target: "riscv32imac-unknown-none-elf",
-        emulator: ["qemu-system-riscv32", "virt"],
-        samples: 0x8020_0000,
-        secret: 0x803F_0000,
-        line: Line::Tcp(7001),
-        budget: Budget {
-            party: 1_376_256,
-            statics: 43_008,
-            stack: [36_864, 131_072],
-            flash: [204_800, 262_144],
-        },
-    },
+    RISCV_VIRT,
     Board {
         name: "riscv-virt-uart",
         about: "the same, by its UART",
         target: "uart/riscv32imac-unknown-none-elf",
-        emulator: ["qemu-system-riscv32", "virt"],
-        samples: 0x8020_0000,
-        secret: 0x803F_0000,
         line: Line::Serial,
         budget: Budget {
-            party: 1_376_256,
             statics: 4_096,
-            stack: [36_864, 131_072],
             flash: [180_224, 262_144],
+            ..RISCV_VIRT.budget
         },
+        ..RISCV_VIRT
     },
 ];
 

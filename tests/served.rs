@@ -1,0 +1,66 @@
+//! The firmware's code behind a pseudo-terminal on this machine.
+
+use std::{
+    cell::RefCell,
+    path::Path,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use ringlet::links::serial::SerialLine;
+use ringlet_core::{
+    prg::Key,
+    store::Store,
+    wire::port::{Patience, Port},
+};
+use ringlet_device::{Device, Stopped, serve};
+use serialport::{SerialPort, TTYPort};
+
+/// A device that serves one session.
+pub struct Served {
+    /// Where it is plugged in, as `ringlet party --peer` takes it.
+    pub plug: String,
+    outcome: JoinHandle<Result<(), Stopped>>,
+    /// Keeps the terminal while nobody has it open.
+    terminal: TTYPort,
+}
+
+impl Served {
+    /// A device with the samples' image in a file, a secret, and so many 64-bit words of memory.
+    pub fn start(image: &Path, root: [u8; 32], arena: usize) -> Self {
+        let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
+        line.set_timeout(Duration::from_millis(50))
+            .expect("a timeout");
+        let plug = terminal.name().expect("a pseudo-terminal has a name");
+        let image = std::fs::read(image).expect("an image");
+        let outcome = thread::spawn(move || {
+            let reader = line.try_clone_native().expect("the same line");
+            let line = SerialLine::new(reader, line);
+            let clock = line.clock();
+            let patience = Patience {
+                resend: 100,
+                silence: 20_000,
+            };
+            let port = RefCell::new(Port::new(line, clock, patience));
+            let device = Device {
+                memory: &mut vec![0; arena],
+                store: Store::new(&image),
+                root: &Key::new(root),
+                stack: None,
+            };
+            serve(&port, device)
+        });
+        Served {
+            plug: format!("pty:{plug}"),
+            outcome,
+            terminal,
+        }
+    }
+
+    /// How the session ended, once it has.
+    pub fn outcome(self) -> Result<(), Stopped> {
+        let outcome = self.outcome.join().expect("no panic");
+        drop(self.terminal);
+        outcome
+    }
+}

@@ -20,7 +20,7 @@ use ringlet::{
         memory::{self, MemoryEnd},
         shape::Shape,
     },
-    roles::{Host, PartySetup, greet, host_parties, run_dealer, run_party},
+    roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
@@ -288,7 +288,7 @@ fn record_in<R: Ring>(
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) =
-                host_parties(Host::Dealer, links, heard, &keys, &[None, None])
+                meet_parties(Helper::Dealer, links, heard, &keys, &[None, None])
                     .expect("equal sessions");
             run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });

@@ -148,7 +148,7 @@ pub fn greet<P: Read + Write, D: Read + Write>(
 
 /// The role that both parties meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
+pub enum Helper {
     /// Deals ahead.
     Dealer,
     /// Helps during the run.
@@ -156,21 +156,20 @@ pub enum Host {
 }
 
 /// Compares what both parties said, refuses them if they do not fit together, and hands out the keys, those of
-/// devices sealed.
-/// Returns the session that they agree on and the links in the order of the roles. `host` is what this role is, a
-/// dealer or an assistant: parties that want the other are refused.
-pub fn host_parties<T: Read + Write>(
-    host: Host,
+/// devices sealed. Returns the session that they agree on and the links in the order of the roles. Parties that want
+/// another `helper` than this one are refused.
+pub fn meet_parties<T: Read + Write>(
+    helper: Helper,
     mut links: [Link<T>; 2],
     heard: [Hello; 2],
     keys: &[Key; 2],
     seals: &[Option<Seal>; 2],
 ) -> Result<(Session, [Link<T>; 2]), Failure> {
     let assisted = heard[0].session.assisted.is_some();
-    let mismatch = match host {
+    let mismatch = match helper {
         _ if heard[0].role == heard[1].role => Some(Mismatch::Role(heard[0].role)),
-        Host::Dealer if assisted => Some(Mismatch::Dealer),
-        Host::Assistant if !assisted => Some(Mismatch::Assistant),
+        Helper::Dealer if assisted => Some(Mismatch::Dealer),
+        Helper::Assistant if !assisted => Some(Mismatch::Assistant),
         _ => heard[0].compare(&heard[1]).err(),
     };
     if let Some(mismatch) = mismatch {

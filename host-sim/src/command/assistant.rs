@@ -16,7 +16,7 @@ use crate::{
     event::Event,
     links::{overheard::Overheard, tcp::TcpEnd},
     report::{bytes, work},
-    roles::{Host, host_parties},
+    roles::{Helper, meet_parties},
     secrets::Secrets,
     supervision,
 };
@@ -40,7 +40,7 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
     let heard = [first, second];
-    let met = host_parties(Host::Assistant, [one, two], heard, &keys, &[None, None])?;
+    let met = meet_parties(Helper::Assistant, [one, two], heard, &keys, &[None, None])?;
     let (session, [first, second]) = met;
     if !quiet {
         console::line(&format!(

@@ -27,7 +27,7 @@ use crate::{
         tcp::{TcpEnd, accept},
     },
     report::{bytes, work},
-    roles::{Host, host_parties, run_dealer},
+    roles::{Helper, meet_parties, run_dealer},
     secrets::Secrets,
     settings::{InRing, in_ring},
     supervision,
@@ -161,7 +161,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
     let (session, [to_p0, to_p1]) =
-        host_parties(Host::Dealer, [one, two], [first, second], &keys, &seals)?;
+        meet_parties(Helper::Dealer, [one, two], [first, second], &keys, &seals)?;
     if !args.process.supervised {
         console::line(&format!(
             "dealer: serving model {}, {}",

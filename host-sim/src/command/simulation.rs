@@ -29,7 +29,7 @@ use crate::{
         waited::Waited,
     },
     report::Spent,
-    roles::{Host, PartySetup, greet, host_parties, run_dealer, run_party},
+    roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
     secrets::Secrets,
 };
 
@@ -307,7 +307,7 @@ pub(super) fn deal<R: Ring>(
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = host_parties(Host::Dealer, links, heard, &keys, &seals)?;
+    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys, &seals)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
     outcome.map(drop)
@@ -318,7 +318,7 @@ fn assist(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
     let [first, second] = &mut links;
     let heard = [receive_hello(first)?, receive_hello(second)?];
-    let met = host_parties(Host::Assistant, links, heard, &keys.1, &[None, None])?;
+    let met = meet_parties(Helper::Assistant, links, heard, &keys.1, &[None, None])?;
     let (session, [first, second]) = met;
     let second = second.renamed(Remote::Party(Role::P1));
     assisted::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)

@@ -59,17 +59,19 @@ pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
 
 /// Pixels at scale f, summed over the windows if the stage pools its input.
 pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
-    let Some(([height, width, channels], window)) = stage.pooled_input else {
+    let Some(pool) = stage.pooled_input else {
         for (to, &pixel) in operand.iter_mut().zip(pixels) {
             *to = pixel_units(pixel, fraction);
         }
         return;
     };
+    let (window, [_, width, channels]) = (pool.window, pool.shape);
+    let [rows, columns, _] = pool.output();
     operand.fill(R::ZERO);
-    for y in 0..height / window * window {
-        for x in 0..width / window * window {
+    for y in 0..rows * window {
+        for x in 0..columns * window {
             let from = (y * width + x) * channels;
-            let to = (y / window * (width / window) + x / window) * channels;
+            let to = (y / window * columns + x / window) * channels;
             for channel in 0..channels {
                 let units = pixel_units(pixels[from + channel], fraction);
                 operand[to + channel] = operand[to + channel].plus(units);

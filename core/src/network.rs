@@ -10,7 +10,7 @@ mod builder;
 use heapless::{String, Vec};
 
 use crate::{
-    kernel::{linear::Linear, windows::Windows},
+    kernel::{linear::Linear, pool::Pool, windows::Windows},
     model::Model,
     polynomial::{MAX_DEGREE, Polynomial},
 };
@@ -60,8 +60,8 @@ pub struct Stage {
     /// Whether products are made of matrices alone: a convolution's patches are laid out one by one,
     /// and pooled after.
     pub unrolled: bool,
-    /// Pooling of the stage's input: rows, columns, channels, window.
-    pub pooled_input: Option<([usize; 3], usize)>,
+    /// Pooling of the stage's input.
+    pub pooled_input: Option<Pool>,
     /// Product of the pool areas, by which the stage's weights are divided.
     pub divisor: u32,
     /// Max pooling of what the map makes.
@@ -78,7 +78,7 @@ impl Stage {
     /// Values that enter the stage, per sample, before its input is pooled.
     pub fn entering_len(&self) -> usize {
         match self.pooled_input {
-            Some((shape, _)) => shape.iter().product(),
+            Some(pool) => pool.input_len(),
             None => self.linear.input_len(),
         }
     }
@@ -112,12 +112,15 @@ impl Stage {
         linear.output_len() * rows
     }
 
-    /// Pooling of an unrolled convolution's product: rows, columns, channels, window.
-    pub fn pooled_product(&self) -> Option<([usize; 3], usize)> {
+    /// Pooling of the product, if it is that of an unrolled convolution.
+    pub fn pooled_product(&self) -> Option<Pool> {
         match self.linear {
-            Linear::Conv(conv) if conv.pool > 1 => {
+            Linear::Conv(conv) if conv.pool > 1 && self.unrolled => {
                 let [height, width] = conv.unpooled();
-                Some(([height, width, conv.outputs], conv.pool))
+                Some(Pool {
+                    shape: [height, width, conv.outputs],
+                    window: conv.pool,
+                })
             }
             _ => None,
         }

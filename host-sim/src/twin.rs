@@ -4,7 +4,7 @@
 use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
 use ringlet_core::{
-    kernel::{pool, windows::Windows},
+    kernel::windows::Windows,
     loss::Loss,
     network::{Activation, Network, Stage},
     polynomial::COEFFICIENT_FRACTION,
@@ -154,13 +154,9 @@ impl<'a, T: Real> Twin<'a, T> {
             winners: Vec::new(),
         };
         for (index, stage) in self.network.stages.iter().enumerate() {
-            if let Some((shape, window)) = stage.pooled_input {
-                let (from, to) = (stage.entering_len(), stage.linear.input_len());
-                let mut pooled = vec![T::default(); rows * to];
-                for row in 0..rows {
-                    let out = &mut pooled[row * to..][..to];
-                    pool::sum(shape, window, &x[row * from..][..from], out);
-                }
+            if let Some(pool) = stage.pooled_input {
+                let mut pooled = vec![T::default(); rows * pool.output_len()];
+                pool.sum(&x, &mut pooled);
                 x = pooled;
             }
             let biases = &self.parameters[index].biases;
@@ -259,13 +255,9 @@ impl<'a, T: Real> Twin<'a, T> {
                 linear.input_gradient(rows, &gradient, &wt, &mut dx, &mut scratch);
                 gradient = match stage.pooled_input {
                     None => dx,
-                    Some((shape, window)) => {
-                        let (len, entering) = (linear.input_len(), stage.entering_len());
-                        let mut spread = vec![T::default(); rows * entering];
-                        for row in 0..rows {
-                            let to = &mut spread[row * entering..][..entering];
-                            pool::spread(shape, window, &dx[row * len..][..len], to);
-                        }
+                    Some(pool) => {
+                        let mut spread = vec![T::default(); rows * pool.input_len()];
+                        pool.spread(&dx, &mut spread);
                         spread
                     }
                 };

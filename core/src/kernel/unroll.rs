@@ -66,7 +66,7 @@ impl Conv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::pool;
+    use crate::kernel::pool::Pool;
 
     extern crate std;
     use std::{vec, vec::Vec};
@@ -95,7 +95,11 @@ mod tests {
                 pool,
             };
             let [rows, columns] = conv.unpooled();
-            let (patch, shape) = (conv.patch(), [rows, columns, conv.outputs]);
+            let patch = conv.patch();
+            let pool = Pool {
+                shape: [rows, columns, conv.outputs],
+                window: pool,
+            };
             let x = numbers(conv.input_len(), 3);
             let w = numbers(conv.weight_len(), 5);
             let dy = numbers(conv.output_len(), 7);
@@ -108,11 +112,11 @@ mod tests {
             let mut product = vec![0; conv.patches() * patch.outputs];
             patch.forward(conv.patches(), &patches, &w, &mut product);
             let mut y = vec![0; conv.output_len()];
-            pool::sum(shape, pool, &product, &mut y);
+            pool.sum(&product, &mut y);
             assert_eq!(y, want, "{conv:?}");
 
             let mut spread = vec![0; product.len()];
-            pool::spread(shape, pool, &dy, &mut spread);
+            pool.spread(&dy, &mut spread);
             let (mut dw, mut dw_want) = (vec![0; w.len()], vec![0; w.len()]);
             conv.weight_gradient(1, &x, &dy, &mut dw_want, &mut scratch);
             patch.weight_gradient(conv.patches(), &patches, &spread, &mut dw);

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use heapless::Vec;
 
 use crate::{
-    kernel::{conv::Conv, dense::Dense, linear::Linear, windows::Windows},
+    kernel::{conv::Conv, dense::Dense, linear::Linear, pool::Pool, windows::Windows},
     model::{Layer, Model},
 };
 
@@ -26,7 +26,7 @@ fn within(place: Place, factors: &[usize]) -> Result<usize, ModelError> {
 pub(super) struct Builder<'n> {
     shape: [usize; 3],
     stages: &'n mut Vec<Stage, MAX_STAGES>,
-    pooled: Option<([usize; 3], usize)>,
+    pooled: Option<Pool>,
     counts: [usize; 5],
 }
 
@@ -180,7 +180,10 @@ impl<'n> Builder<'n> {
                 }
                 _ => return Err(ModelError::Misplaced(place, rule)),
             },
-            None if self.pooled.is_none() => self.pooled = Some((self.shape, window)),
+            None if self.pooled.is_none() => {
+                let shape = self.shape;
+                self.pooled = Some(Pool { shape, window });
+            }
             None => return Err(ModelError::Misplaced(place, rule)),
         }
         self.shape = [height / window, width / window, channels];
@@ -232,7 +235,7 @@ impl<'n> Builder<'n> {
 
     fn push(&mut self, linear: Linear, kind: &str, number: usize) -> Result<(), ModelError> {
         let pooled_input = self.pooled.take();
-        let window = pooled_input.map_or(1, |(_, window)| window);
+        let window = pooled_input.map_or(1, |pool| pool.window);
         let mut stage_name = Name::new();
         if pooled_input.is_some() {
             let _ = stage_name.push_str("pool+");

@@ -14,7 +14,7 @@ use crate::{
             shares_of_whole,
         },
     },
-    kernel::{linear::Linear, pool},
+    kernel::{linear::Linear, pool::Pool},
     link::Segment,
     network::Activation,
     place::{self, Product, Use},
@@ -77,8 +77,8 @@ impl<R: Ring> Party<'_, R> {
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
-        if let (true, Some((shape, window))) = (stage.unrolled, stage.pooled_product()) {
-            self.spread(micro.rows, shape, window);
+        if let Some(pool) = stage.pooled_product() {
+            self.spread(micro.rows, pool);
         }
         let (linear, rows_each) = stage.product();
         let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
@@ -140,15 +140,9 @@ impl<R: Ring> Party<'_, R> {
     }
 
     /// Takes what is in the front buffer back through pooling: from the window sums to every place.
-    fn spread(&mut self, rows: usize, shape: [usize; 3], window: usize) {
-        let [height, width, channels] = shape;
-        let len = height / window * (width / window) * channels;
-        let spread = height * width * channels;
-        for row in 0..rows {
-            let from = &self.front[row * len..][..len];
-            let to = &mut self.back[row * spread..][..spread];
-            pool::spread(shape, window, from, to);
-        }
+    fn spread(&mut self, rows: usize, pool: Pool) {
+        let gradients = &self.front[..rows * pool.output_len()];
+        pool.spread(gradients, self.back);
         self.swap();
     }
 
@@ -233,8 +227,8 @@ impl<R: Ring> Party<'_, R> {
         self.audit
             .look(desk, watch, audited, Share::wrap_slice(out))?;
         self.swap();
-        if let Some((shape, window)) = stage.pooled_input {
-            self.spread(rows, shape, window);
+        if let Some(pool) = stage.pooled_input {
+            self.spread(rows, pool);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
         bilinear::Bilinear,
         tensor::{RowMask, Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole},
     },
-    kernel::{linear::Linear, pool},
+    kernel::linear::Linear,
     link::Segment,
     network::{Activation, MAX_STAGES, Stage},
     place::{self, Product, Tensors, Use},
@@ -186,21 +186,11 @@ impl<R: Ring> Party<'_, R> {
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
-        let len = stage.linear.input_len();
         let operand = &mut *self.stages[index].operand;
-        if let Some((shape, window)) = stage.pooled_input {
-            let entering = stage.entering_len();
-            let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-            let image = &mut scratch[..entering];
-            for row in 0..micro.rows {
-                image.copy_from_slice(&operand[row * entering..][..entering]);
-                // The sums move forward in the buffer and never over what is still to be read.
-                let out = &mut operand[row * len..][..len];
-                out.fill(R::ZERO);
-                pool::sum(shape, window, image, out);
-            }
+        let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
+        if let Some(pool) = stage.pooled_input {
+            pool.sum_in_place(micro.rows, operand, scratch);
         }
-        let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
         unroll(stage, micro.rows, operand, scratch);
         desk.book(map_line(index), false);
         let tensors = micro.tensors(self.session, self.network, self.samples);
@@ -254,7 +244,11 @@ impl<R: Ring> Party<'_, R> {
             scratch,
         )?;
         if stage.unrolled {
-            pool_product(stage, rows, &self.back[..rows * stage.product_len()], out);
+            let product = &self.back[..rows * stage.product_len()];
+            match stage.pooled_product() {
+                Some(pool) => pool.sum(product, out),
+                None => out.copy_from_slice(product),
+            }
         }
 
         let channels = stage.linear.channels();
@@ -446,22 +440,6 @@ fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut 
         };
         image.copy_from_slice(&operand[row * len..][..len]);
         conv.unroll(image, &mut operand[row * out_len..][..out_len]);
-    }
-}
-
-/// Sums the pool windows of an unrolled convolution's products.
-fn pool_product<R: Ring>(stage: &Stage, rows: usize, product: &[R], out: &mut [R]) {
-    let (len, out_len) = (stage.product_len(), stage.linear.output_len());
-    for row in 0..rows {
-        let from = &product[row * len..][..len];
-        let to = &mut out[row * out_len..][..out_len];
-        match stage.pooled_product() {
-            Some((shape, window)) => {
-                to.fill(R::ZERO);
-                pool::sum(shape, window, from, to);
-            }
-            None => to.copy_from_slice(from),
-        }
     }
 }
 

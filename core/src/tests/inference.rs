@@ -3,7 +3,6 @@
 use crate::{
     cost::Cost,
     gate::reuse,
-    kernel::pool,
     network::{Activation, Stage},
     party::Unwatched,
     polynomial::COEFFICIENT_FRACTION,
@@ -142,9 +141,9 @@ fn logits(session: &Session, network: &Network, master: &Master, sample: u32) ->
     data.pixels(sample, &mut pixels).unwrap();
     let mut x: Vec<f64> = pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
     for (stage, parameters) in network.stages.iter().zip(master) {
-        if let Some((shape, window)) = stage.pooled_input {
-            let mut pooled = vec![0.0; stage.linear.input_len()];
-            pool::sum(shape, window, &x, &mut pooled);
+        if let Some(pool) = stage.pooled_input {
+            let mut pooled = vec![0.0; pool.output_len()];
+            pool.sum(&x, &mut pooled);
             x = pooled;
         }
         let fraction = session.format.master().min(60);

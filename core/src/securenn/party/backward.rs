@@ -3,7 +3,7 @@
 use embedded_io::{Read, Write};
 
 use crate::{
-    kernel::{linear::Linear, pool},
+    kernel::{linear::Linear, pool::Pool},
     network::Activation,
     party::RunError,
     plan::{activation_line, map_line},
@@ -32,8 +32,8 @@ impl Party<'_> {
             self.max_pool_back(desk, micro, index)?;
             self.bias_gradient(micro, index);
             let stage = &self.network.stages[index];
-            if let Some((shape, window)) = stage.pooled_product().filter(|_| stage.unrolled) {
-                self.spread(micro.rows, shape, window);
+            if let Some(pool) = stage.pooled_product() {
+                self.spread(micro.rows, pool);
             }
             self.weight_gradient(desk, micro, index)?;
             if index > 0 {
@@ -63,15 +63,9 @@ impl Party<'_> {
     }
 
     /// Takes what is in the front buffer back through average pooling: from the window sums to every place.
-    fn spread(&mut self, rows: usize, shape: [usize; 3], window: usize) {
-        let [height, width, channels] = shape;
-        let len = height / window * (width / window) * channels;
-        let spread = height * width * channels;
-        for row in 0..rows {
-            let from = &self.front[row * len..][..len];
-            let to = &mut self.back[row * spread..][..spread];
-            pool::spread(shape, window, from, to);
-        }
+    fn spread(&mut self, rows: usize, pool: Pool) {
+        let gradients = &self.front[..rows * pool.output_len()];
+        pool.spread(gradients, self.back);
         self.swap();
     }
 
@@ -135,8 +129,8 @@ impl Party<'_> {
         let out = &mut self.back[..micro.rows * len];
         Self::step_down(role, self.session, out);
         self.swap();
-        if let Some((shape, window)) = stage.pooled_input {
-            self.spread(micro.rows, shape, window);
+        if let Some(pool) = stage.pooled_input {
+            self.spread(micro.rows, pool);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use embedded_io::{Read, Write};
 
 use crate::{
     data::{Data, read_pixels},
-    kernel::{linear::Linear, pool},
+    kernel::linear::Linear,
     network::{Activation, Stage},
     party::RunError,
     plan::{activation_line, map_line},
@@ -79,19 +79,8 @@ impl Party<'_> {
 
     /// Sums the windows of what enters a stage, if it pools its input.
     fn pool_input(&mut self, micro: Micro, index: usize) {
-        let stage = &self.network.stages[index];
-        let Some((shape, window)) = stage.pooled_input else {
-            return;
-        };
-        let (from, to) = (stage.entering_len(), stage.linear.input_len());
-        let operand = &mut *self.stages[index].operand;
-        let image = &mut self.back[..from];
-        for row in 0..micro.rows {
-            image.copy_from_slice(&operand[row * from..][..from]);
-            // The sums move forward in the buffer and never over what is still to be read.
-            let out = &mut operand[row * to..][..to];
-            out.fill(0);
-            pool::sum(shape, window, image, out);
+        if let Some(pool) = self.network.stages[index].pooled_input {
+            pool.sum_in_place(micro.rows, self.stages[index].operand, self.back);
         }
     }
 
@@ -135,18 +124,11 @@ impl Party<'_> {
         let at = place::at(micro.step, index, Use::Output);
         let made = &mut self.back[..rows * stage.product_len()];
         gate.run(desk, at, left, right, made, &mut room)?;
-        let (len, out_len) = (stage.product_len(), stage.linear.output_len());
-        match stage.pooled_product().filter(|_| stage.unrolled) {
-            None => self.front[..made.len()].copy_from_slice(made),
-            Some((shape, window)) => {
-                for row in 0..rows {
-                    let out = &mut self.front[row * out_len..][..out_len];
-                    out.fill(0);
-                    pool::sum(shape, window, &made[row * len..][..len], out);
-                }
-            }
+        let out = &mut self.front[..rows * stage.linear.output_len()];
+        match stage.pooled_product() {
+            Some(pool) => pool.sum(made, out),
+            None => out.copy_from_slice(made),
         }
-        let out = &mut self.front[..rows * out_len];
         for out in out.chunks_exact_mut(biases.len()) {
             for (out, &bias) in out.iter_mut().zip(biases) {
                 *out = out.wrapping_add(bias);

@@ -5,6 +5,10 @@
 //! entry is multiplied by a unit of the field that the assistant does not know, and the list is turned by a number
 //! of places that it does not know: all it sees is whether there is a zero, at a place that is uniform. (The paper
 //! permutes; with one zero at most, a turn hides as much.)
+//!
+//! The assistant has drawn both shares of every bit, so it could compute both parties' shares of c_i for any bound that
+//! it guesses, and the unit is the same in both: their quotient would tell a right guess from a wrong one. So a fresh
+//! share of zero is added to each entry, and what a party sends is uniform whatever the other one does.
 
 use crate::{Role, link::LinkError};
 
@@ -32,7 +36,7 @@ pub struct Bound {
 }
 
 const UNIT: u8 = 0;
-const FORCED: u8 = 1;
+const ZERO: u8 = 1;
 const TURN: u8 = 2;
 
 /// The most bits of a number.
@@ -138,8 +142,8 @@ impl Compare {
     ) {
         let len = self.len();
         let first = place * u64::from(self.bits);
-        let (mut masks, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
-        cx.pair().fill(at.wire(FORCED), first, &mut masks[..len]);
+        let (mut zeros, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
+        cx.pair().fill(at.wire(ZERO), first, &mut zeros[..len]);
         cx.pair().fill(at.wire(UNIT), first, &mut units[..len]);
         // What a peer sends may be any byte. All that follows works on as many lanes, whatever their number: those
         // past the last bit are zero and stay out of the sums.
@@ -156,11 +160,15 @@ impl Compare {
         let found = (bound.hide ^ bound.below_all) as u16;
         let one = cx.role().index() as u16;
         let lists = differences(&own, &against, one, bound.hide);
-        let dummies = dummies(&masks, one, found);
-        let lanes = lists.iter().zip(&dummies).zip(&units);
-        for (list, ((&c, &dummy), &unit)) in list.iter_mut().zip(lanes) {
+        // What stands in the place of a forced answer: a zero in the first entry, or nowhere.
+        let mut dummies = [one; MAX_BITS];
+        dummies[0] -= found & one;
+        let fresh = shares_of_zero(&zeros, one);
+        let lanes = lists.iter().zip(&dummies).zip(units.iter().zip(&fresh));
+        for (list, ((&c, &dummy), (&unit, &fresh))) in list.iter_mut().zip(lanes) {
             let chosen = field::reduce((c & !forced) | (dummy & forced));
-            *list = field::times(field::unit(unit), chosen);
+            let product = u16::from(field::unit(unit)) * u16::from(chosen);
+            *list = field::reduce(product + fresh);
         }
     }
 
@@ -190,6 +198,8 @@ impl Compare {
     }
 }
 
+const MODULUS: u16 = P as u16;
+
 /// A value for each bit, in small words, so that a vector takes many.
 type Lanes = [u16; MAX_BITS];
 
@@ -207,18 +217,17 @@ fn bits_of(number: u64) -> [u8; MAX_BITS] {
 /// A party's shares of c_i, not reduced: sums of at most 66 elements and two. `one` is 1 for the party that adds what
 /// is public, and `hide` says which signs they have.
 fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> Lanes {
-    const ZERO: u16 = P as u16;
     let opposite = choice(hide) as u16;
     let (mut lists, mut flipped) = ([0; MAX_BITS], [0; MAX_BITS]);
     let both = lists.iter_mut().zip(&mut flipped);
     for ((list, flipped), (&share, &bit)) in both.zip(own.iter().zip(against)) {
         let bit = u16::from(bit);
         let public = one & bit;
-        let difference = share + ZERO - public;
-        *list = one + ((difference & opposite) | ((2 * ZERO - difference) & !opposite));
+        let difference = share + MODULUS - public;
+        *list = one + ((difference & opposite) | ((2 * MODULUS - difference) & !opposite));
         // x_i xor bit, which is linear in the share of x_i.
         let is_set = bit.wrapping_neg();
-        *flipped = (share & !is_set) | ((one + ZERO - share) & is_set);
+        *flipped = (share & !is_set) | ((one + MODULUS - share) & is_set);
     }
     let mut sum = 0;
     for (list, flipped) in lists.iter_mut().zip(&flipped).rev() {
@@ -228,16 +237,14 @@ fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> La
     lists
 }
 
-/// What stands in the place of a forced answer, not reduced: shares of a zero in the first entry or nowhere.
-fn dummies(masks: &[u64; MAX_BITS], one: u16, found: u16) -> Lanes {
+/// A party's shares of zeros, not reduced, from words that both parties have drawn: `one` is 1 for the one that takes
+/// the other sign.
+fn shares_of_zero(words: &[u64; MAX_BITS], one: u16) -> Lanes {
     let is_second = one.wrapping_neg();
-    let mut dummies = [0; MAX_BITS];
-    for (dummy, &mask) in dummies.iter_mut().zip(masks) {
-        let mask = u16::from(field::uniform(mask));
-        *dummy = (mask & !is_second) | ((1 + P as u16 - mask) & is_second);
-    }
-    dummies[0] += P as u16 - (found & one);
-    dummies
+    words.map(|word| {
+        let share = u16::from(field::uniform(word));
+        (share & !is_second) | ((MODULUS - share) & is_second)
+    })
 }
 
 /// Turns a list to the left by a number of places below its length, which nothing here depends on: steps of every
@@ -251,6 +258,80 @@ fn turn(list: &mut [u8], places: u32) {
         let taken = choice(u64::from(places >> power & 1)) as u8;
         for (entry, turned) in list.iter_mut().zip(&twice[1 << power..]) {
             *entry = (*entry & !taken) | (turned & taken);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{vec, vec::Vec};
+
+    use super::*;
+    use crate::{
+        prg::{Key, Prg},
+        securenn::{bench::run, tests::AT},
+    };
+
+    /// Whether what both parties have sent fits the shares of c_i that a guess of the bound gives, at any turn: with
+    /// one unit for both and nothing else, the quotients would be the same.
+    fn fits(sent: [&[u8]; 2], shares: [&[u8]; 2], bound: Bound) -> bool {
+        let against = bits_of(bound.value.wrapping_add(bound.hide));
+        let [first, second] = [0, 1].map(|one| {
+            let mut own = [0; MAX_BITS];
+            for (own, &share) in own.iter_mut().zip(shares[usize::from(one)]) {
+                *own = share.into();
+            }
+            differences(&own, &against, one, bound.hide).map(field::reduce)
+        });
+        let len = sent[0].len();
+        let product = |a: u8, b: u8| field::reduce(u16::from(a) * u16::from(b));
+        (0..len).any(|turned| {
+            (0..len).all(|place| {
+                let from = (place + turned) % len;
+                product(sent[0][place], second[from]) == product(sent[1][place], first[from])
+            })
+        })
+    }
+
+    #[test]
+    fn the_shares_that_the_assistant_has_drawn_do_not_tell_it_the_bound() {
+        let (gate, len) = (Compare { bits: 8 }, 500);
+        let mut words = vec![0u64; 10 * len];
+        Prg::new(Key::new([4; Key::LEN])).fill(AT.wire(0), 0, &mut words);
+        let (numbers, words) = words.split_at(len);
+        let (values, words) = words.split_at(len);
+        let bounds: Vec<Bound> = values
+            .iter()
+            .map(|&word| Bound {
+                value: word & 0x7F,
+                below_all: 0,
+                hide: word >> 8 & 1,
+            })
+            .collect();
+        let bits = numbers.iter().map(|&number| bits_of(number));
+        let bits: Vec<u8> = bits.flat_map(|bits| bits[..8].to_vec()).collect();
+        let first: Vec<u8> = words.iter().map(|&word| field::uniform(word)).collect();
+        let pairs = bits.iter().zip(&first);
+        let second = pairs
+            .map(|(&bit, &share)| field::minus(bit, share))
+            .collect();
+        let shares = [first, second];
+        let ran = run(
+            7,
+            |cx| gate.run(cx, AT, &shares[cx.role().index()], |place| bounds[place]),
+            |cx| {
+                let mut found = vec![0; len];
+                gate.assist(cx, &mut found).map(|()| found)
+            },
+        );
+        for (place, (&number, &bound)) in numbers.iter().zip(&bounds).enumerate() {
+            assert_eq!(ran.answer[place], gate.ideal(number & 0xFF, bound));
+            let list = 8 * place..8 * (place + 1);
+            let sent = [0, 1].map(|role: usize| &ran.heard[role][list.clone()]);
+            let shares = [0, 1].map(|role: usize| &shares[role][list.clone()]);
+            assert!(!fits(sent, shares, bound), "{number} {bound:?}");
         }
     }
 }

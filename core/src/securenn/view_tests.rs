@@ -52,6 +52,13 @@ fn all_that_the_assistant_sees_of_a_derivative_is_uniform_whatever_the_input() {
             opened[usize::from(a.wrapping_add(b))] += 1;
         }
         assert!(deviation(&opened) < 5.0, "{number}");
+        for heard in &ran.heard {
+            let mut entries = vec![0u32; P as usize];
+            for &entry in &heard[LEN..] {
+                entries[usize::from(entry)] += 1;
+            }
+            assert!(deviation(&entries) < 5.0, "{number}");
+        }
         let sums: Vec<u8> = pairs.skip(LEN).map(|(&a, &b)| field::plus(a, b)).collect();
         assert_eq!(sums.len(), 2 * LEN * BITS as usize);
         // The conversion's comparisons, then those of the top bit.

@@ -4,6 +4,7 @@
 
 use embedded_io::{Read, Write};
 use heapless::Vec;
+use zeroize::Zeroize;
 
 use crate::{
     Role,
@@ -98,7 +99,7 @@ impl<'a, R: Ring> WeightMasks<'a, R> {
     }
 }
 
-/// The dealer of a session.
+/// The dealer of a session. Its masks are wiped when it is dropped.
 pub struct Dealer<'a, R: Ring> {
     session: &'a Session,
     network: &'a Network,
@@ -366,5 +367,18 @@ impl<'a, R: Ring> Dealer<'a, R> {
             [false, true].map(|back| place::max_pool(batch.iteration, index, back, first));
         let gate = self.gates.max_pool::<R>(windows, drop);
         gate.deal_backward::<R, _>(supply, at, forward, rows as usize)
+    }
+}
+
+impl<R: Ring> Drop for Dealer<'_, R> {
+    fn drop(&mut self) {
+        for memory in &mut self.stages {
+            for masks in [&mut memory.weights, &mut memory.weights_again] {
+                masks.second.zeroize();
+                masks.sum.zeroize();
+            }
+            memory.gradient.zeroize();
+        }
+        self.scratch.zeroize();
     }
 }

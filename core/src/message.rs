@@ -2,6 +2,7 @@
 
 use embedded_io::{Read, Write};
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::link::{Link, LinkError};
 
@@ -41,14 +42,17 @@ impl From<LinkError> for MessageError {
     }
 }
 
+/// Room for a body, wiped when it is done with: some hold keys.
+type Body = Zeroizing<[u8; MAX_BODY]>;
+
 /// Sends a message.
 #[inline(never)]
 pub(crate) fn send<T: Read + Write>(
     link: &mut Link<T>,
     message: &impl Serialize,
 ) -> Result<(), MessageError> {
-    let mut body = [0; MAX_BODY];
-    let body = postcard::to_slice(message, &mut body).map_err(|_| MessageError::TooLong)?;
+    let mut body = Body::new([0; MAX_BODY]);
+    let body = postcard::to_slice(message, &mut body[..]).map_err(|_| MessageError::TooLong)?;
     link.send(&MAGIC)?;
     link.send(&(body.len() as u16).to_le_bytes())?;
     link.send(body)?;
@@ -66,7 +70,7 @@ pub fn pass_on<A: Read + Write, B: Read + Write>(
     if head[..4] != MAGIC || len > MAX_BODY {
         return Err(MessageError::Foreign);
     }
-    let mut body = [0; MAX_BODY];
+    let mut body = Body::new([0; MAX_BODY]);
     from.receive(&mut body[..len])?;
     to.send(&head)?;
     to.send(&body[..len])?;
@@ -83,7 +87,7 @@ pub(crate) fn receive<T: Read + Write, M: DeserializeOwned>(
     if head[..4] != MAGIC || len > MAX_BODY {
         return Err(MessageError::Foreign);
     }
-    let mut body = [0; MAX_BODY];
+    let mut body = Body::new([0; MAX_BODY]);
     link.receive(&mut body[..len])?;
     postcard::from_bytes(&body[..len]).map_err(|_| MessageError::Foreign)
 }

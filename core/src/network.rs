@@ -133,7 +133,7 @@ impl Stage {
 
     /// Bits by which the divisor exceeds one, rounded up.
     pub fn divisor_bits(&self) -> u32 {
-        self.divisor.next_power_of_two().trailing_zeros()
+        u32::BITS - self.divisor.saturating_sub(1).leading_zeros()
     }
 }
 

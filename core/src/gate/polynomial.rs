@@ -88,7 +88,9 @@ impl PolynomialGate {
             let value = bound_bits(polynomial.terms(), from - 2 - fraction) + fraction;
             let slope = bound_bits(derivative.terms(), from - 2 - fraction);
             let gradient = format.narrow() - drop - 2;
-            value.max(slope + gradient) < format.ring && way(from).fits()
+            // Where no power is kept the derivative itself is lifted, at scale f, out of that ring.
+            let lifted = triples.reuse() || slope + fraction + 2 <= format.ring;
+            value.max(slope + gradient) < format.ring && lifted && way(from).fits()
         };
         let widest = (least..=format.narrow()).rev().find(|&from| fits(from));
         let from = widest.unwrap_or(least);

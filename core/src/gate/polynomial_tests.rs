@@ -384,3 +384,16 @@ fn no_polynomial_of_ten_million_errs_by_more_than_a_unit() {
         assert!(errors[0] <= 1.0 && errors[1] <= 1.0, "{seed} {errors:?}");
     }
 }
+
+#[test]
+fn a_derivative_that_is_lifted_is_to_fit_as_well() {
+    let mut coefficients = [0.0; 10];
+    coefficients[9] = 255.0;
+    let steep = polynomial(9, 1, &coefficients);
+    let format = Format::new::<u32>(14).unwrap();
+    // Up to 255 x 2^9 a value stays in 32 bits, and so does its product with a gradient of few bits; but the slope, 9 x
+    // 255 x 2^8 with 14 fraction bits, does not.
+    let fits = [Triples::Baseline, Triples::Seed]
+        .map(|triples| PolynomialGate::new(steep, format, triples, 6).fits());
+    assert_eq!(fits, [false, true]);
+}

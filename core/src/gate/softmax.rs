@@ -14,6 +14,7 @@
 mod maximum;
 
 use bytemuck::TransparentWrapper;
+use zeroize::Zeroize;
 
 use crate::{
     Role,
@@ -347,11 +348,18 @@ impl Softmax {
     }
 }
 
-/// The public tables that the dealer shares turned.
+/// The public tables that the dealer shares turned. What was turned last, by numbers that only it may know, is wiped
+/// when they are dropped.
 pub struct Tables<'a> {
     exponential: &'a [[u64; 2]],
     reciprocal: &'a [[u64; 2]],
     turned: &'a mut [[u64; 2]],
+}
+
+impl Drop for Tables<'_> {
+    fn drop(&mut self) {
+        self.turned.as_flattened_mut().zeroize();
+    }
 }
 
 /// A real number in fixed point, as an integer modulo 2^64.

@@ -2,6 +2,7 @@
 //! they have blinded.
 
 use embedded_io::{Read, Write};
+use zeroize::Zeroize;
 
 use crate::{
     arena::{Arena, ArenaTooSmall},
@@ -25,7 +26,7 @@ use super::{
 
 const BITS: u32 = u64::BITS;
 
-/// The assistant of a session.
+/// The assistant of a session. What it drew is wiped when it is dropped.
 pub struct Assistant<'a> {
     session: &'a Session,
     network: &'a Network,
@@ -195,5 +196,11 @@ impl<'a> Assistant<'a> {
         let at = place::at(step, self.network.stages.len() - 1, Use::Class);
         let mut scratch = Cut(self.scratch).scratch_words(rows);
         gate.assist(desk, at, rows, &mut scratch)
+    }
+}
+
+impl Drop for Assistant<'_> {
+    fn drop(&mut self) {
+        self.scratch.zeroize();
     }
 }

@@ -266,17 +266,14 @@ fn examine<'n, 'a>(
     })?;
     let plan = Plan::new(session, network);
     let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
-    // A session may well ask for more than this device can address.
-    let needed = (words[0].saturating_mul(8)).saturating_add(
-        words[1]
-            .saturating_mul(size_of::<Ring>())
-            .next_multiple_of(8),
-    );
-    let given = 8 * device.memory.len();
+    // In words, not bytes: a session may well ask for more than this device can address.
+    let opened = words[1].div_ceil(size_of::<u64>() / size_of::<Ring>());
+    let needed = words[0].saturating_add(opened);
+    let given = device.memory.len();
     if needed > given {
         return Err(Status::Memory {
-            needed: clamp(needed),
-            given: clamp(given),
+            needed: clamp(needed.saturating_mul(size_of::<u64>())),
+            given: clamp(given.saturating_mul(size_of::<u64>())),
         });
     }
     let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));

@@ -5,6 +5,7 @@ use std::{
     process::Child,
 };
 
+use ringlet_core::wire::control::Status;
 use ringlet_device::Stopped;
 use ringlet_tests::{
     address, complaint, dealer_key_file, end, failure, served::Served, start, success,
@@ -15,6 +16,8 @@ const ROOT: [u8; 32] = [9; 32];
 
 /// In the place of an option: lets the dealer have no key for the device.
 const UNSEALED: &str = "unsealed";
+/// The same: lets the dealer have another device's key.
+const FOREIGN: &str = "foreign";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -30,7 +33,11 @@ fn pack(dir: &Path, count: &str) -> PathBuf {
 /// Starts P1 beside the device at a plug, and the dealer if there is to be one.
 fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     let at = address();
-    let shared = dealer_key_file(ROOT);
+    let shared = dealer_key_file(if more.contains(&FOREIGN) {
+        [8; 32]
+    } else {
+        ROOT
+    });
     let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
     if !more.contains(&UNSEALED) {
         dealer.extend(["--p0-key", text(&shared)]);
@@ -53,13 +60,26 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
         "--reveal-to",
         "p1",
     ];
-    arguments.extend(more.iter().filter(|&&word| word != UNSEALED));
+    let options = more
+        .iter()
+        .filter(|word| ![UNSEALED, FOREIGN].contains(word));
+    arguments.extend(options);
     [start(&arguments), dealer]
 }
 
 /// Serves one session with the firmware's code; returns how it ended. `client` gets the plug.
 fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
-    let served = Served::start(image, ROOT, arena);
+    device_of(image, ROOT, arena, client)
+}
+
+/// The same with a secret of the device's own.
+fn device_of(
+    image: &Path,
+    root: [u8; 32],
+    arena: usize,
+    client: impl FnOnce(&str),
+) -> Result<(), Stopped> {
+    let served = Served::start(image, root, arena);
     client(&served.plug);
     served.outcome()
 }
@@ -106,6 +126,37 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
             dealer.wait().expect("a process");
         });
         assert!(matches!(outcome, Err(Stopped::Refused(_))), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_the_devices_and_a_secret_that_is_none_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let unwritten = dir.path().join("unwritten");
+    let options = ["--batch", "10", "--limit", "1", "--save", text(&unwritten)];
+    for (root, more, reason, status) in [
+        (
+            ROOT,
+            FOREIGN,
+            "sealed the device's key for another device",
+            Status::Seal,
+        ),
+        (
+            [0xFF; 32],
+            UNSEALED,
+            "has no secret of its own",
+            Status::NoSecret,
+        ),
+    ] {
+        let outcome = device_of(&image, root, 1 << 17, |plug| {
+            let [p1, mut dealer] = beside(plug, "50,0", &[&options[..], &[more]].concat());
+            let line = complaint(p1);
+            assert!(line.contains(reason), "{line}");
+            dealer.kill().expect("a process");
+            dealer.wait().expect("a process");
+        });
+        assert_eq!(outcome, Err(Stopped::Refused(status)));
     }
 }
 

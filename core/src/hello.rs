@@ -8,13 +8,13 @@ use crate::{
     Role,
     link::{Link, LinkError},
     message::{MessageError, receive, send},
-    pairing::seal,
+    pairing::{TAG_LEN, seal, tag},
     prg::Key,
     session::Session,
 };
 
 /// Version of everything that travels. Roles of different versions refuse each other.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// What a party says first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ enum Answer {
     Sealed {
         /// Of this seal alone.
         nonce: u64,
+        /// Tells the device that it is meant.
+        tag: [u8; TAG_LEN],
         /// The key in its seal.
         key: [u8; Key::LEN],
     },
@@ -169,6 +171,8 @@ pub enum HelloError {
     Unsealed,
     /// The dealer takes this party for a device: let it have no key for this role.
     Sealed,
+    /// The dealer sealed the device's key for another device: let it have this one's key.
+    Foreign,
 }
 
 impl core::fmt::Display for HelloError {
@@ -182,6 +186,7 @@ impl core::fmt::Display for HelloError {
                 f.write_str("the dealer does not seal the device's key, so others could read it")
             }
             HelloError::Sealed => f.write_str("the dealer takes this party for a device"),
+            HelloError::Foreign => f.write_str("the dealer sealed the key for another device"),
         }
     }
 }
@@ -340,7 +345,10 @@ pub fn receive_sealed_key<T: Read + Write>(
     shared: &Key,
 ) -> Result<Key, HelloError> {
     match receive(link)? {
-        Answer::Sealed { nonce, key } => Ok(Key::new(seal(shared, nonce, &key))),
+        Answer::Sealed {
+            nonce, tag: told, ..
+        } if told != tag(shared, nonce) => Err(HelloError::Foreign),
+        Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
         Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
         Answer::Key(_) => Err(HelloError::Unsealed),
     }
@@ -378,6 +386,7 @@ pub fn send_sealed_key<T: Read + Write>(
 ) -> Result<(), HelloError> {
     let answer = Answer::Sealed {
         nonce: with.nonce,
+        tag: tag(&with.shared, with.nonce),
         key: seal(&with.shared, with.nonce, key.reveal()),
     };
     Ok(send(link, &answer)?)

@@ -8,6 +8,16 @@ use crate::prg::{Address, Key, Prg};
 /// Streams of a root: one for each purpose.
 const SESSION: u32 = 0;
 const DEALER: u32 = 1;
+const TAG: u32 = 2;
+
+/// Bytes of a seal's tag.
+pub const TAG_LEN: usize = 8;
+
+/// Whether a root can have been drawn: memory that nobody has programmed is all ones or all zeros.
+pub fn is_programmed(root: &Key) -> bool {
+    let [ones, zeros] = [u8::MAX, 0].map(|blank| root.reveal().iter().all(|&byte| byte == blank));
+    !(ones | zeros)
+}
 
 /// The key at a place of a stream, of as many as there are nonces.
 fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
@@ -40,9 +50,34 @@ pub fn seal(shared: &Key, nonce: u64, key: &[u8; Key::LEN]) -> [u8; Key::LEN] {
     core::array::from_fn(|byte| key[byte] ^ pad.reveal()[byte])
 }
 
+/// What only who holds the same shared key can say of a seal, so that another's is not taken for one's own.
+pub fn tag(shared: &Key, nonce: u64) -> [u8; TAG_LEN] {
+    let whole = derive(shared, TAG, nonce);
+    core::array::from_fn(|byte| whole.reveal()[byte])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_that_nobody_has_programmed_is_told() {
+        let mut bytes = [0xFF; 32];
+        assert!(!is_programmed(&Key::new(bytes)));
+        assert!(!is_programmed(&Key::new([0; 32])));
+        bytes[31] = 0xFE;
+        assert!(is_programmed(&Key::new(bytes)));
+    }
+
+    #[test]
+    fn a_tag_is_of_one_key_and_one_nonce() {
+        let shared = Key::new([3; 32]);
+        assert_eq!(tag(&shared, 5), tag(&shared, 5));
+        assert_ne!(tag(&shared, 5), tag(&shared, 6));
+        assert_ne!(tag(&shared, 5), tag(&Key::new([4; 32]), 5));
+        let pad = seal(&shared, 5, &[0; 32]);
+        assert_ne!(pad[..TAG_LEN], tag(&shared, 5));
+    }
 
     #[test]
     fn a_sealed_key_comes_out_again_and_only_with_the_key_and_nonce() {

@@ -55,7 +55,7 @@ fn hello_is_these_bytes() {
     let hello = Hello::new(Role::P0, &session());
     let bytes = bytes_of(|link| hello.announce(link).unwrap(), 38);
     let body = [
-        6, 0, // version, role
+        7, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         0, 2, 0, // train, fused triples, not assisted

@@ -90,7 +90,7 @@ pub fn receive_task<T: Read + Write>(link: &mut Link<T>) -> Result<(Hello, u64),
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status {
-    /// It will run the session.
+    /// It will run the session; said again once it has its key.
     Ready,
     /// The session cannot run anywhere: its parameters do not fit together.
     Unsound,
@@ -125,6 +125,10 @@ pub enum Status {
     Polynomials,
     /// The session is for inference, which the device's firmware leaves out.
     Task,
+    /// Nobody has programmed the device's own secret.
+    NoSecret,
+    /// The dealer sealed the key for another device.
+    Seal,
 }
 
 impl core::fmt::Display for Status {
@@ -135,6 +139,8 @@ impl core::fmt::Display for Status {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }
             Status::Task => f.write_str("the device trains; it does not predict"),
+            Status::NoSecret => f.write_str("the device has no secret of its own"),
+            Status::Seal => f.write_str("the dealer sealed the device's key for another device"),
             Status::Unsound => f.write_str("the device finds that the session cannot run"),
             Status::Memory { needed, given } => write!(
                 f,

@@ -8,16 +8,15 @@ pub mod crash;
 pub mod programmed;
 pub mod stack;
 
-use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     data::{Data, DataError},
     desk::Desk,
-    hello::{Hello, HelloError, receive_sealed_key},
+    hello::{HelloError, receive_sealed_key},
     link::{Link, Remote},
     message::MessageError,
     network::{Activation, ModelError, Network, Stage},
-    pairing::{dealer_key, session_secret},
+    pairing::{dealer_key, is_programmed, session_secret},
     party::{Party, RunError, Unwatched},
     plan::Plan,
     prg::Key,
@@ -147,11 +146,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let network = session.check::<Ring>();
     let needs = match examine(role, session, &network, &device) {
         Ok(needs) => needs,
-        Err(status) => {
-            tell(&mut control, &status)?;
-            carrier.finish()?;
-            return Err(Stopped::Refused(status));
-        }
+        Err(status) => return refuse(carrier, &mut control, status),
     };
     let Needs {
         network,
@@ -164,7 +159,13 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
 
     let mut peer = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
     let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
-    let key = greet(hello, &dealer_key(device.root), &mut peer, &mut dealer)?;
+    hello.announce(&mut dealer)?;
+    let key = match receive_sealed_key(&mut dealer, &dealer_key(device.root)) {
+        Err(HelloError::Foreign) => return refuse(carrier, &mut control, Status::Seal),
+        outcome => outcome?,
+    };
+    tell(&mut control, &Status::Ready)?;
+    hello.meet_peer(&mut peer)?;
     let secret = session_secret(device.root, nonce);
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
@@ -186,17 +187,15 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     Ok(carrier.finish()?)
 }
 
-/// Makes the device known to the peer and the dealer, who gives it its key.
-#[inline(never)]
-fn greet<A: Read + Write, B: Read + Write>(
-    hello: &Hello,
-    shared: &Key,
-    peer: &mut Link<A>,
-    dealer: &mut Link<B>,
-) -> Result<Key, HelloError> {
-    hello.announce(dealer)?;
-    hello.meet_peer(peer)?;
-    receive_sealed_key(dealer, shared)
+/// Tells the host that the device will not run the session.
+fn refuse<C: Carrier>(
+    carrier: &C,
+    control: &mut Link<C::Channel<'_>>,
+    status: Status,
+) -> Result<(), Stopped> {
+    tell(control, &status)?;
+    carrier.finish()?;
+    Err(Stopped::Refused(status))
 }
 
 #[cfg(feature = "defmt")]
@@ -256,6 +255,10 @@ fn examine<'n, 'a>(
 ) -> Result<Needs<'n, 'a>, Status> {
     if session.task != Task::Train {
         return Err(Status::Task);
+    }
+    // With a secret that anybody knows, whoever passes this device's key on could read it.
+    if !is_programmed(device.root) {
+        return Err(Status::NoSecret);
     }
     if session.format.ring != Ring::BITS {
         return Err(Status::Ring(Ring::BITS));

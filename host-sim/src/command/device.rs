@@ -98,11 +98,12 @@ pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     pass_on(&mut to_dealer, relay)?;
     let hello = Hello::new(Role::P1, session);
     hello.announce(dealer)?;
+    pass_sealed_key_on(relay, &mut to_dealer)?;
+    await_ready(port)?;
     let peer = Channel::new(port, channel::PEER);
     let peer = Overheard::new(peer, &kept).map_err(broken)?;
     let mut peer = Link::new(peer, Remote::Peer, 0);
     hello.meet_peer(&mut peer)?;
-    pass_sealed_key_on(relay, &mut to_dealer)?;
     Ok((peer, receive_key(dealer)?))
 }
 
@@ -111,10 +112,18 @@ pub(super) fn engage(port: &DevicePort, hello: &Hello, nonce: u64) -> Result<(),
     let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
     wake(&mut control)?;
     assign(&mut control, hello, nonce)?;
+    await_ready(port)
+}
+
+/// Waits until a device says that it is ready: first to run the session, then with its key.
+pub(super) fn await_ready(port: &DevicePort) -> Result<(), Failure> {
+    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
     match hear(&mut control)? {
         Status::Ready => Ok(()),
         refusal => {
             let hint = match refusal {
+                Status::NoSecret => "program 32 random bytes, as the README says",
+                Status::Seal => "give the dealer the key of this very device",
                 Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
                 Status::Samples { .. } => "correct --samples, or program other samples",
                 Status::Task => "let a host predict in its place",

@@ -28,7 +28,7 @@ use ringlet_core::{
 
 use super::{
     dealer::broken,
-    device::{DeviceChannel, DevicePort, autopsy, engage, plug_in, take_leave},
+    device::{DeviceChannel, DevicePort, autopsy, await_ready, engage, plug_in, take_leave},
     party::{reach, samples},
 };
 use crate::{
@@ -194,6 +194,9 @@ fn greet_dealer(
     for (device, dealer) in devices.iter_mut().zip(&mut dealers) {
         // What a refusal says is for the user of this process.
         pass_sealed_key_on(dealer, device)?;
+    }
+    for (role, port) in Role::BOTH.into_iter().zip(ports) {
+        await_ready(port).map_err(|failure| failure.of(&role.to_string()))?;
     }
     Ok(dealers.map(Link::into_inner))
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    hello::{self, Hello},
+    hello::{self, Hello, VERSION},
     link::{Link, Remote},
     message,
     plan::Plan,
@@ -48,7 +48,7 @@ fn link(bytes: &[u8]) -> Link<Arriving<'_>> {
     Link::new(Arriving(bytes), Remote::Peer, 0)
 }
 
-/// The input as it is, and as a message's body.
+/// The input as it is, as a message's body, and as that of a role of this version.
 pub fn check(input: &[u8]) {
     hear(input);
     let len = input.len().min(u16::MAX.into());
@@ -56,6 +56,10 @@ pub fn check(input: &[u8]) {
     message.extend((len as u16).to_le_bytes());
     message.extend(&input[..len]);
     hear(&message);
+    if let Some(version) = message.get_mut(6) {
+        *version = VERSION as u8;
+        hear(&message);
+    }
 }
 
 fn hear(bytes: &[u8]) {

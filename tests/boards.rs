@@ -340,27 +340,26 @@ fn debug(stub: &mut TcpStream, command: &str) {
     write!(stub, "+").expect("a debugger's line");
 }
 
-#[test]
-fn a_board_that_crashes_says_so_when_it_is_there_again() {
+/// Writes a register of a board, as a debugger does, in the middle of a session, which the host is to report as a fault.
+fn crash_by(board: &str, write: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let (at, transcript) = (address(), dir.path().join("transcript"));
     let qemu = ["-gdb", &format!("tcp:{at}")];
-    let (board, samples) = emulate_with("mps2-an386", dir.path(), Some("64"), None, &qemu);
+    let (board, samples) = emulate_with(board, dir.path(), Some("64"), None, &qemu);
     let model = dir.path().join("model.safetensors");
-    let mut more = vec!["--batch", "8", "--save", text(&model)];
+    let mut more = vec!["--batch", "8", "--micro-batch", "1", "--save", text(&model)];
     more.extend(["--transcript", text(&transcript)]);
     let [p1, mut dealer] = beside(&board.plug, samples, &more);
     wait_until("the first bytes", Duration::from_secs(60), || {
         std::fs::metadata(&transcript).is_ok_and(|file| file.len() > 10_000)
     });
-    // The processor goes on where there is no memory.
     let mut stub = TcpStream::connect(&at).expect("QEMU's debugger");
     let limit = Some(Duration::from_secs(10));
     stub.set_read_timeout(limit).expect("a time");
     debug(&mut stub, "?");
     // QEMU lets one register be written once the description of all has been read.
     debug(&mut stub, "qXfer:features:read:target.xml:0,200");
-    debug(&mut stub, "Pf=000000f0");
+    debug(&mut stub, write);
     debug(&mut stub, "D");
     let line = complaint(p1);
     assert!(
@@ -369,6 +368,18 @@ fn a_board_that_crashes_says_so_when_it_is_there_again() {
     );
     dealer.kill().expect("a process");
     dealer.wait().expect("a process");
+}
+
+#[test]
+fn a_board_that_crashes_says_so_when_it_is_there_again() {
+    // The processor goes on where there is no memory.
+    crash_by("mps2-an386", "Pf=000000f0");
+}
+
+#[test]
+fn a_board_without_stack_left_says_so_too() {
+    // The stack has grown past its end, where there is no memory.
+    crash_by("stm32f405", "Pd=00ffff1f");
 }
 
 #[test]

@@ -1,15 +1,26 @@
 //! Both kinds of crash start the firmware again, and the next host hears which it was.
 
-use core::panic::PanicInfo;
+use core::{arch::naked_asm, panic::PanicInfo};
 
 use cortex_m::peripheral::SCB;
-use cortex_m_rt::{ExceptionFrame, exception};
 use ringlet_core::wire::control::Crash;
 use ringlet_device::crash;
 
-/// What overflows the stack ends here too.
-#[exception]
-unsafe fn HardFault(_: &ExceptionFrame) -> ! {
+/// What the processor does on a fault. What overflows the stack ends here too, and below it there is no memory to
+/// push to; so the handler begins at the stack's start.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn HardFault() -> ! {
+    naked_asm!(
+        "movw r0, #:lower16:_stack_start",
+        "movt r0, #:upper16:_stack_start",
+        "mov sp, r0",
+        "b {fault}",
+        fault = sym fault,
+    )
+}
+
+extern "C" fn fault() -> ! {
     crash::note(Crash::Fault);
     SCB::sys_reset()
 }

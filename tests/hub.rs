@@ -177,6 +177,22 @@ fn plugs_that_make_no_sense_are_told() {
     assert!(line.contains("names no line to a device"), "{line}");
     let line = hub("pty:/nowhere", "serial:/nowhere");
     assert!(line.contains("both devices are to be at"), "{line}");
+    let line = failure(&[
+        "hub",
+        "--p0",
+        "pty:/a",
+        "--p1",
+        "pty:/b",
+        "--dealer",
+        "127.0.0.1:9",
+        "--samples",
+        "9,0",
+        "--batch",
+        "3",
+        "--audit",
+        "2",
+    ]);
+    assert!(line.contains("leave out --audit"), "{line}");
     let line = hub("pty:/nowhere", "pty:/neither");
     assert!(line.contains("p0: /nowhere cannot be opened"), "{line}");
 }

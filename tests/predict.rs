@@ -158,6 +158,33 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
 }
 
 #[test]
+fn who_owns_the_model_gives_it_and_nobody_else() {
+    let party = |role, samples, more: &[&str]| {
+        let arguments = [
+            "party",
+            "--infer",
+            "--role",
+            role,
+            "--samples",
+            samples,
+            "--batch",
+            "3",
+            "--wait",
+            "1",
+            "--dealer",
+            "127.0.0.1:9",
+            "--peer",
+            "127.0.0.1:9",
+        ];
+        failure(&[&arguments[..], more].concat())
+    };
+    let line = party("p1", "3,0", &[]);
+    assert!(line.contains("p1 is to classify by its model"), "{line}");
+    let line = party("p1", "0,3", &["--model-file", text(model())]);
+    assert!(line.contains("the images are p1's own"), "{line}");
+}
+
+#[test]
 fn a_file_of_images_needs_no_labels() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("images");

@@ -1,8 +1,22 @@
 //! Roles as processes over TCP: together they train, and apart each says what went wrong.
 
-use std::{io::Write, net::TcpStream, process::Child, time::Duration};
+use std::{io::Write, net::TcpStream, path::Path, process::Child, time::Duration};
 
 use ringlet_tests::{address, complaint, end, start, success, wait_until};
+
+/// More than any machine gets done while a test looks.
+const ENDLESS: [&str; 4] = ["--limit", "10000000", "--epochs", "1000000"];
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Waits until training is under way.
+fn wait_for_lines(metrics: &Path) {
+    wait_until("the first iterations", Duration::from_secs(60), || {
+        std::fs::read_to_string(metrics).is_ok_and(|lines| lines.lines().count() > 1)
+    });
+}
 
 fn dealer(at: &str) -> Child {
     start(&["dealer", "--listen", at, "--wait", "8"])
@@ -146,13 +160,16 @@ fn strangers_are_turned_away_and_the_run_goes_on() {
 #[test]
 fn a_role_that_freezes_is_told_by_name() {
     let (d, p) = (address(), address());
-    let long = ["--limit", "100000", "--epochs", "10000", "--idle", "1"];
+    let dir = tempfile::tempdir().expect("a directory");
+    let metrics = dir.path().join("metrics");
+    let long = [&ENDLESS[..], &["--idle", "4", "--metrics", name(&metrics)]].concat();
+    let long_p1 = [&ENDLESS[..], &["--idle", "60"]].concat();
     let children = [
         dealer(&d),
         party("p0", ["--listen", &p], &d, &long),
-        party("p1", ["--peer", &p], &d, &long),
+        party("p1", ["--peer", &p], &d, &long_p1),
     ];
-    std::thread::sleep(Duration::from_millis(1000));
+    wait_for_lines(&metrics);
     let [dealer, p0, p1] = children;
     let stop = |signal: &str, id: u32| {
         let status = std::process::Command::new("kill")
@@ -186,28 +203,15 @@ fn roles_that_nobody_joins_give_up_with_the_remedy() {
 fn when_one_role_is_killed_all_end_and_say_so() {
     for victim in 0..3 {
         let (d, p) = (address(), address());
+        let dir = tempfile::tempdir().expect("a directory");
+        let metrics = dir.path().join("metrics");
+        let seen = [&ENDLESS[..], &["--metrics", name(&metrics)]].concat();
         let mut children = [
             dealer(&d),
-            party(
-                "p0",
-                ["--listen", &p],
-                &d,
-                &["--limit", "400", "--epochs", "50"],
-            ),
-            party(
-                "p1",
-                ["--peer", &p],
-                &d,
-                &["--limit", "400", "--epochs", "50"],
-            ),
+            party("p0", ["--listen", &p], &d, &ENDLESS),
+            party("p1", ["--peer", &p], &d, &seen),
         ];
-        std::thread::sleep(Duration::from_millis(1500));
-        for child in &mut children {
-            assert!(
-                child.try_wait().expect("a child").is_none(),
-                "ended too soon"
-            );
-        }
+        wait_for_lines(&metrics);
         children[victim].kill().expect("to kill");
         let names = ["dealer", "p0", "p1"];
         for (name, child) in names.into_iter().zip(children) {

@@ -40,6 +40,8 @@ pub struct Board {
     pub secret: u32,
     /// How it is reached.
     pub line: Line,
+    /// Whether its firmware evaluates polynomials, which take stack.
+    pub polynomials: bool,
     /// What its firmware takes and has.
     pub budget: Budget,
 }
@@ -65,6 +67,7 @@ const MPS2_AN386: Board = Board {
     samples: 0x0010_0000,
     secret: 0x001F_0000,
     line: Line::Serial,
+    polynomials: false,
     budget: Budget {
         party: 354_560,
         statics: 1_280,
@@ -81,6 +84,7 @@ const RISCV_VIRT: Board = Board {
     samples: 0x8020_0000,
     secret: 0x803F_0000,
     line: Line::Tcp(7001),
+    polynomials: true,
     budget: Budget {
         party: 1_376_256,
         statics: 43_008,
@@ -99,6 +103,7 @@ pub const BOARDS: [Board; 5] = [
         samples: 0x0808_0000,
         secret: 0x080E_0000,
         line: Line::Serial,
+        polynomials: false,
         budget: Budget {
             party: 60_928,
             statics: 2_304,

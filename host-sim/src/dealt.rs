@@ -6,7 +6,7 @@
 //! sent.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
@@ -193,6 +193,13 @@ impl DealtFile {
             .write(true)
             .open(&path)
             .map_err(|error| refused(&format!("cannot be opened: {error}"), "check --dealt"))?;
+        // Until the file is closed; where there are no locks, the mark of a used one has to do.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(refused(
+                "is in use by another run",
+                "deal a session of its own to each run",
+            ));
+        }
         let size = file.metadata().map_err(damaged)?.len();
         let mut file = BufReader::with_capacity(1 << 20, file);
         let mut head = [0; 28];

@@ -43,7 +43,8 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
     }
     // The surest way to learn whether a file can be made there is to make one.
     let probe = partial(path);
-    fs::File::create(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))?;
+    fs::File::create_new(&probe)
+        .map_err(|error| refused(&error.to_string(), "check the directory"))?;
     fs::remove_file(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))
 }
 
@@ -74,8 +75,9 @@ fn failed(path: &Path, error: &str) -> Failure {
 
 /// The name under which a file is written until it is whole.
 fn partial(path: &Path) -> PathBuf {
+    // Of this process alone, so that no file of the user's or of another run's is in the way.
     let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(format!(".partial-{}", std::process::id()));
     PathBuf::from(partial)
 }
 

@@ -135,6 +135,8 @@ pub struct Port<T, C> {
     waiting: Deque<u8, WAITING>,
     channels: [State; CHANNELS],
     heard_at: u32,
+    /// When something was last asked of the other end, which may be silent until then.
+    asked_at: u32,
     probed_at: u32,
     /// The session that was finished last: late acknowledgements of it mean nothing.
     ended: u16,
@@ -155,6 +157,7 @@ impl<T: Line, C: Clock> Port<T, C> {
             waiting: Deque::new(),
             channels: core::array::from_fn(|_| State::new()),
             heard_at,
+            asked_at: heard_at,
             probed_at: heard_at,
             ended: 0,
             failed: None,
@@ -207,8 +210,7 @@ impl<T: Line, C: Clock> Port<T, C> {
     /// is not acknowledged.
     pub fn turn(&mut self) -> Result<bool, PortError> {
         if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
-            // The other end may be silent while nothing is asked of it.
-            self.heard_at = self.clock.milliseconds();
+            self.asked_at = self.clock.milliseconds();
         }
         let outcome = self.step().and_then(|taken| {
             self.check_silence()?;
@@ -257,6 +259,7 @@ impl<T: Line, C: Clock> Port<T, C> {
         }
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
+        self.asked_at = self.heard_at;
     }
 
     fn send_frame(
@@ -276,11 +279,16 @@ impl<T: Line, C: Clock> Port<T, C> {
         let len = encode(head, payload, &mut bytes);
         let mut rest = &bytes[..len];
         let error = |error: T::Error| PortError::Line(error.kind());
+        let start = self.clock.milliseconds();
         while !rest.is_empty() {
             if self.line.write_ready().map_err(error)? {
                 let count = self.line.write(rest).map_err(error)?;
                 rest = rest.get(count..).unwrap_or(&[]);
             } else if !self.take_in()? {
+                // A line that takes nothing for so long has nobody at its other end.
+                if self.clock.milliseconds().wrapping_sub(start) >= self.patience.silence {
+                    return self.fail(PortError::Silent);
+                }
                 self.clock.idle();
             }
         }
@@ -479,8 +487,9 @@ impl<T: Line, C: Clock> Port<T, C> {
     }
 
     fn check_silence(&mut self) -> Result<(), PortError> {
-        let silent = self.clock.milliseconds().wrapping_sub(self.heard_at);
-        if silent >= self.patience.silence {
+        let now = self.clock.milliseconds();
+        let since = |then: u32| now.wrapping_sub(then);
+        if since(self.heard_at).min(since(self.asked_at)) >= self.patience.silence {
             return self.fail(PortError::Silent);
         }
         Ok(())
@@ -507,9 +516,8 @@ impl<T: Line, C: Clock> Port<T, C> {
         done: impl Fn(&State) -> bool,
         channel: usize,
     ) -> Result<(), PortError> {
-        // The other end may be silent while nothing is asked of it.
         if !done(&self.channels[channel]) {
-            self.heard_at = self.clock.milliseconds();
+            self.asked_at = self.clock.milliseconds();
         }
         while !done(&self.channels[channel]) {
             self.pump()?;

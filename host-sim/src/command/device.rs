@@ -58,17 +58,22 @@ pub(super) fn plug_in(plug: &Plug, wait: Duration, idle: Duration) -> Result<Dev
             "",
         )
     })?;
-    let patience = Patience {
-        resend: RESEND,
-        silence: idle.as_millis().try_into().unwrap_or(u32::MAX),
-    };
+    let milliseconds = |time: Duration| time.as_millis().try_into().unwrap_or(u32::MAX);
     let deadline = Instant::now() + wait;
     loop {
         let line = plug.open(deadline)?;
         let clock = line.clock();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = Patience {
+            resend: RESEND,
+            silence: milliseconds(left.max(PAUSE)),
+        };
         let mut port = Port::new(line, clock, patience);
         let error = match port.start(u16::from_le_bytes(number)) {
-            Ok(()) => return Ok(RefCell::new(port)),
+            Ok(()) => {
+                port.set_silence(milliseconds(idle));
+                return Ok(RefCell::new(port));
+            }
             Err(error) => error,
         };
         // A network may take a connection before the device is there to hold it.
@@ -83,17 +88,15 @@ pub(super) fn plug_in(plug: &Plug, wait: Duration, idle: Duration) -> Result<Dev
     }
 }
 
-/// Tells the device the session, and makes everyone known to everyone: the device to the dealer over the
+/// Makes everyone known to everyone, once the device has been told the session: the device to the dealer over the
 /// first of the links, this party to the dealer over the second, and both parties to each other. Returns the link to
 /// the device, whose bytes are `kept`, and this party's key.
 pub(super) fn introduce<'a, T: Read + Write, D: Read + Write>(
     port: &'a DevicePort,
     session: &Session,
-    nonce: u64,
     kept: Option<File>,
     (relay, dealer): (&mut Link<T>, &mut Link<D>),
 ) -> Result<(Link<Overheard<DeviceChannel<'a>>>, Key), Failure> {
-    engage(port, &Hello::new(Role::P0, session), nonce)?;
     let mut to_dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0);
     pass_on(&mut to_dealer, relay)?;
     let hello = Hello::new(Role::P1, session);

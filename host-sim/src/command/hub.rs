@@ -336,6 +336,12 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
             "give each its own line with --p0 and --p1",
         ));
     }
+    if args.session.audit.is_some() {
+        return Err(Failure::new(
+            "what an audit counts is for the parties, and these are devices, which tell nobody",
+            "leave out --audit",
+        ));
+    }
     // Only the devices have the images; files here tell how many they are.
     let images = match args.samples {
         Some(_) if args.session.data.is_none() => None,

@@ -27,7 +27,7 @@ use source::Source;
 
 use super::{
     dealer::{UNBOUNDED, broken, hear, listen},
-    device::{autopsy, introduce, plug_in, take_leave},
+    device::{autopsy, engage, introduce, plug_in, take_leave},
     predict::classes_table,
 };
 use crate::{
@@ -271,17 +271,21 @@ impl Run<'_> {
         let idle = Duration::from_secs(args.idle);
         let port = plug_in(plug, patience, idle)?;
         console::line(&format!("{}: the device at {plug} answers", self.role))?;
-        let (mut relay, mut dealer) = (link()?, link()?);
         let nonce = Secrets::new(args.process.secret_seed).nonce()?;
         let kept = transcript(args.transcript.as_deref())?;
         let role = self.role;
-        let outcome = introduce(&port, self.session, nonce, kept, (&mut relay, &mut dealer))
-            .and_then(|(peer, key)| {
+        // The dealer waits for nobody long, and a device may be slow to answer.
+        engage(&port, &Hello::new(Role::P0, self.session), nonce)
+            .map_err(|failure| autopsy(&port, plug, failure))?;
+        let (mut relay, mut dealer) = (link()?, link()?);
+        let outcome = introduce(&port, self.session, kept, (&mut relay, &mut dealer)).and_then(
+            |(peer, key)| {
                 dealer.transport().set_patience(idle).map_err(broken)?;
                 let waited = [Waited::default(), dealer.transport().waited()];
                 self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;
                 take_leave(&port)
-            });
+            },
+        );
         let taken = outcome.map_err(|failure| autopsy(&port, plug, failure))?;
         console::line(&format!(
             "{role}: the device took {} of its memory and {} of stack",
@@ -498,6 +502,23 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         true => settings::inference(session)?,
         false => session,
     };
+    if args.infer {
+        match (session.model_owner() == Some(role), &args.model_file) {
+            (true, None) => {
+                return Err(Failure::new(
+                    format!("{role} is to classify by its model and has none"),
+                    "give --model-file, or correct --samples",
+                ));
+            }
+            (false, Some(_)) => {
+                return Err(Failure::new(
+                    format!("the images are {role}'s own, so the model is the other party's"),
+                    "leave out --model-file, or correct --samples",
+                ));
+            }
+            _ => {}
+        }
+    }
     let run = Run {
         args,
         role,

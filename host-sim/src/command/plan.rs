@@ -4,7 +4,7 @@ mod inference;
 
 use ringlet_core::{
     Role,
-    network::Network,
+    network::{Activation, Network, Stage},
     plan::Plan,
     ring::Ring,
     session::{Session, Task},
@@ -133,6 +133,8 @@ fn device_table(session: &Session, network: &Network) -> String {
         (8 * plan.arena_words::<u32>(Role::P0) + opened.next_multiple_of(8)) as u64
     };
     let session_takes = needed(session.micro_batch);
+    let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
+    let polynomials = network.stages.iter().any(polynomial);
     let mut table = format!(
         "{} with micro-batches of {} takes {} of a device that is p0\n\n",
         session.model.name,
@@ -151,6 +153,7 @@ fn device_table(session: &Session, network: &Network) -> String {
             .take_while(|&rows| needed(rows) <= given)
             .last();
         let fits = match most {
+            _ if polynomials && !board.polynomials => "no".to_owned(),
             Some(rows) if rows == session.micro_batch => "yes".to_owned(),
             Some(rows) => format!("up to {rows}"),
             None => "no".to_owned(),
@@ -166,8 +169,11 @@ fn device_table(session: &Session, network: &Network) -> String {
             fits
         );
     }
+    table += "\nAll is static RAM and the stack that was used. Up to: samples of a --micro-batch that fit.\n";
+    if polynomials {
+        table += "A board on which polynomials do not fit leaves them out of its firmware: their stack is too large.\n";
+    }
     table
-        + "\nAll is static RAM and the stack that was used. Up to: samples of a --micro-batch that fit.\n"
 }
 
 /// How long each link of a device is busy with an iteration, the device's own time apart.

@@ -149,11 +149,11 @@ impl InRing for Predict<'_> {
 fn images(args: &PredictArgs) -> Result<(Images, usize, bool), Failure> {
     let (all, labelled) = load_to_classify(args.data.as_deref())?;
     let range = match (args.image, args.count) {
-        (Some(image), _) => image..image + 1,
+        (Some(image), _) => image..image.saturating_add(1),
         (None, Some(count)) => 0..count,
         (None, None) => 0..all.len(),
     };
-    if range.end > all.len() {
+    if range.end > all.len() || range.is_empty() {
         return Err(Failure::new(
             format!("there are {} images, numbered from 0", all.len()),
             "correct --image or --count",

@@ -11,7 +11,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    hello::Seal,
+    hello::{Hello, Seal},
     link::{Link, Remote},
     network::Network,
     pairing::{dealer_key, session_secret},
@@ -24,7 +24,7 @@ use ringlet_core::{
 use super::{
     data::flash_image,
     dealer::UNBOUNDED,
-    device::{DevicePort, autopsy, introduce, plug_in, take_leave},
+    device::{DevicePort, autopsy, engage, introduce, plug_in, take_leave},
     simulation::deal,
 };
 use crate::{
@@ -135,7 +135,8 @@ impl<'a> Run<'a> {
         let (session, network) = (self.session, self.network);
         let start = Instant::now();
         let [mut relay, mut dealer] = ends.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
-        let (peer, key) = introduce(port, session, self.nonce, None, (&mut relay, &mut dealer))?;
+        engage(port, &Hello::new(Role::P0, session), self.nonce)?;
+        let (peer, key) = introduce(port, session, None, (&mut relay, &mut dealer))?;
         let peer = Counted::new(peer.into_inner(), passed);
         let peer = Link::new(peer, Remote::Peer, 0);
         let mut twin = Twin::new(network, session, self.first_model()?);

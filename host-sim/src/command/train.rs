@@ -329,7 +329,12 @@ impl Actors {
             while let Ok(Some(event)) = supervision::receive(&mut output) {
                 match event {
                     Event::Listening(address) => drop(listening.send(address)),
-                    event => drop(tell.send((actor, event))),
+                    // Nobody listens any more: the process is to meet a closed pipe, and end.
+                    event => {
+                        if tell.send((actor, event)).is_err() {
+                            return;
+                        }
+                    }
                 }
             }
         });

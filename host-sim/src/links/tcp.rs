@@ -64,14 +64,14 @@ impl TcpEnd {
         })
     }
 
-    /// A handle on how long reads may take, for when the end itself is in use.
+    /// A handle on how long it waits for the other, for when the end itself is in use.
     pub fn patience(&self) -> io::Result<Patience> {
         self.stream.try_clone().map(Patience)
     }
 
-    /// Gives up on a read after `limit`.
+    /// Gives up on a read after `limit`, and on sending after as long in which the other end took nothing.
     pub fn set_patience(&self, limit: Duration) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(limit))
+        set_patience(&self.stream, limit)
     }
 
     /// The time that this end spends waiting.
@@ -80,14 +80,19 @@ impl TcpEnd {
     }
 }
 
-/// How long an end's reads may take.
+/// How long an end waits for the other.
 pub struct Patience(TcpStream);
 
 impl Patience {
-    /// Lets reads take so long.
+    /// As [`TcpEnd::set_patience`].
     pub fn set(&self, limit: Duration) -> io::Result<()> {
-        self.0.set_read_timeout(Some(limit))
+        set_patience(&self.0, limit)
     }
+}
+
+fn set_patience(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))
 }
 
 impl Drop for TcpEnd {
@@ -148,12 +153,19 @@ impl Read for TcpEnd {
 /// started in any order.
 pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     let start = Instant::now();
+    // A name may stand for several addresses, and the other role listen at one of them.
+    let attempt = || {
+        let mut failed = io::ErrorKind::NotFound.into();
+        for address in address.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, patience.max(RETRY)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    };
     loop {
-        let attempt = address
-            .to_socket_addrs()
-            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .and_then(|address| TcpStream::connect_timeout(&address, patience.max(RETRY)));
-        match attempt {
+        match attempt() {
             Ok(stream) => return Ok(stream),
             Err(error) if start.elapsed() >= patience => return Err(error),
             Err(_) => thread::sleep(RETRY),
@@ -179,5 +191,43 @@ pub fn accept(listener: &TcpListener, patience: Duration) -> io::Result<TcpStrea
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn an_end_whose_other_end_takes_nothing_is_let_go_of() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let stream = connect(&address, Duration::from_secs(5)).expect("a listener");
+        let (_deaf, _) = listener.accept().expect("a connection");
+        let mut end = TcpEnd::free(stream, Shape::default()).expect("an end");
+        end.set_patience(Duration::from_millis(100))
+            .expect("a limit");
+        // More than any system keeps for one that does not read.
+        for _ in 0..512 {
+            end.write_all(&[0; CHUNK]).expect("room for any number");
+        }
+        let (done, dropped) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            drop(end);
+            done.send(())
+        });
+        let waited = dropped.recv_timeout(Duration::from_secs(60));
+        assert!(waited.is_ok());
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        // On most machines the name stands for ::1 too, and comes first.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let reached = connect(&format!("localhost:{port}"), Duration::from_secs(5));
+        assert!(reached.is_ok(), "{reached:?}");
     }
 }

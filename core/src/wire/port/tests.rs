@@ -321,6 +321,39 @@ fn an_end_that_was_reset_says_so() {
 }
 
 #[test]
+fn one_that_drives_several_ports_hears_of_a_reset_while_it_asks_for_nothing() {
+    let told = told_after_a_reset(11, |port| {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            port.turn()?;
+        }
+        Ok(0)
+    });
+    assert_eq!(told, Err(PortError::Reset));
+}
+
+#[test]
+fn a_line_that_takes_nothing_any_more_ends_the_session() {
+    let [one, two] = line(64, NONE, 12);
+    let patience = Patience {
+        resend: 15,
+        silence: 200,
+    };
+    let mut port = port(one, patience);
+    let told = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut other = self::port(two, PATIENCE);
+            other.accept().unwrap();
+            // And then takes nothing, nor lets go of the line.
+            thread::sleep(Duration::from_millis(1500));
+        });
+        port.start(6).unwrap();
+        port.write(0, &[1; 2000])
+    });
+    assert_eq!(told, Err(PortError::Silent));
+}
+
+#[test]
 fn late_words_of_a_session_that_was_finished_mean_nothing() {
     let [mut one, two] = line(1 << 16, NONE, 9);
     one.write_all(&frames(&[(Kind::Start, 1)])).unwrap();

@@ -115,6 +115,15 @@ fn plan_says_what_boards_can_run_and_how_long_their_links_take() {
     assert!(fits("1", "stm32f405 ").ends_with(" no"));
     // 14,493,113 bytes, 240 of them in a frame of 251, ten bits a byte, and 25 rounds of a millisecond.
     assert!(fits("128", "serial, 2 Mbaud").ends_with(" 75.8 s"));
+    let spdz = ["plan", "--device", "--protocol", "spdz", "--ring", "u32"];
+    let table = success(&spdz);
+    let fits = |board: &str| {
+        let line = table.lines().find(|line| line.starts_with(board));
+        line.and_then(|line| line.split_whitespace().last())
+    };
+    assert_eq!(fits("mps2-an386 "), Some("no"), "{table}");
+    assert_eq!(fits("riscv-virt "), Some("yes"), "{table}");
+    assert!(table.contains("leaves them out"), "{table}");
     let line = failure(&["plan", "--device", "--ring", "u64"]);
     assert!(line.contains("32 bits"), "{line}");
 }

@@ -238,3 +238,24 @@ fn files_of_two_sessions_do_not_meet() {
     let dealt = [&one, &two].map(|dir| fs::read(dir.join("p0.key")).expect("a file")[8]);
     assert_eq!(dealt, [0, 0]);
 }
+
+#[test]
+fn a_file_serves_one_run_at_a_time() {
+    let dir = tempfile::tempdir().expect("a directory");
+    deal(dir.path(), &[]);
+    let file = fs::File::open(dir.path().join("p1.dealt")).expect("a file");
+    file.lock().expect("a lock");
+    let mut arguments = vec![
+        "party",
+        "--role",
+        "p1",
+        "--peer",
+        "127.0.0.1:9",
+        "--wait",
+        "1",
+    ];
+    arguments.extend(["--reveal-to", "p0", "--dealt", text(dir.path())]);
+    arguments.extend(COMMON);
+    let line = failure(&arguments);
+    assert!(line.contains("is in use by another run"), "{line}");
+}

@@ -224,6 +224,8 @@ fn what_is_no_model_or_no_image_is_refused_by_name() {
     }
     let line = failure(&["predict", "--model-file", "nowhere"]);
     assert!(line.contains("nowhere cannot be read"), "{line}");
-    let line = failure(&["predict", "--model-file", text(model()), "--image", "299"]);
-    assert!(line.contains("there are 299 images"), "{line}");
+    for number in ["299", "18446744073709551615"] {
+        let line = failure(&["predict", "--model-file", text(model()), "--image", number]);
+        assert!(line.contains("there are 299 images"), "{line}");
+    }
 }

@@ -1,6 +1,12 @@
 //! Roles as processes over TCP: together they train, and apart each says what went wrong.
 
-use std::{io::Write, net::TcpStream, path::Path, process::Child, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    path::Path,
+    process::Child,
+    time::Duration,
+};
 
 use ringlet_tests::{address, complaint, end, start, success, wait_until};
 
@@ -186,6 +192,17 @@ fn a_role_that_freezes_is_told_by_name() {
     stop("-CONT", p1.id());
     complaint(p1);
     complaint(dealer);
+}
+
+#[test]
+fn processes_whose_output_nobody_takes_end_with_it() {
+    let mut child = start(&[&["train", "--link", "tcp"], &ENDLESS[..]].concat());
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    drop(output);
+    let line = complaint(child);
+    assert!(line.contains("the output cannot be written"), "{line}");
 }
 
 #[test]

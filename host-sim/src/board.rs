@@ -89,7 +89,7 @@ const RISCV_VIRT: Board = Board {
         party: 1_376_256,
         statics: 43_008,
         stack: [36_864, 131_072],
-        flash: [204_800, 262_144],
+        flash: [208_896, 262_144],
     },
 };
 

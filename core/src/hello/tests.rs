@@ -80,6 +80,36 @@ fn the_answers_are_these_bytes() {
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
     assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x08");
+
+    let with = Seal {
+        shared: Key::new([3; 32]),
+        nonce: 5,
+    };
+    let sealed = bytes_of(
+        |link| send_sealed_key(link, &Key::new([7; 32]), &with).unwrap(),
+        48,
+    );
+    assert_eq!(sealed[..8], *b"RNGL\x2A\0\x02\x05");
+    assert_eq!(sealed[8..16], tag(&with.shared, 5));
+    assert_eq!(sealed[16..], seal(&with.shared, 5, &[7; 32]));
+}
+
+#[test]
+fn a_sealed_key_is_for_the_device_that_shares_the_seal() {
+    let hear = |shared: u8| {
+        let [one, other] = duplex(4096);
+        let with = Seal {
+            shared: Key::new([3; 32]),
+            nonce: 5,
+        };
+        let mut one = Link::new(one, Remote::Peer, 0);
+        send_sealed_key(&mut one, &Key::new([7; 32]), &with).unwrap();
+        let mut other = Link::new(other, Remote::Dealer, 0);
+        let key = receive_sealed_key(&mut other, &Key::new([shared; 32]));
+        key.map(|key| *key.reveal())
+    };
+    assert_eq!(hear(3), Ok([7; 32]));
+    assert_eq!(hear(4), Err(HelloError::Foreign));
 }
 
 #[test]
@@ -96,8 +126,8 @@ fn whatever_arrives_is_an_answer_or_an_error() {
     };
     assert_eq!(hear(whole.clone()), Ok(hello.clone()));
     let mut newer = whole.clone();
-    newer[6] = 7;
-    assert_eq!(hear(newer), Err(Mismatch::Version(7).into()));
+    newer[6] += 1;
+    assert_eq!(hear(newer), Err(Mismatch::Version(VERSION + 1).into()));
     assert_eq!(
         hear(b"GET / HTTP/1.1".to_vec()),
         Err(Mismatch::Foreign.into())

@@ -27,11 +27,11 @@ use ringlet_core::{
     hello::{Hello, receive_hello},
     link::{Link, Remote},
     pairing::dealer_key,
-    party::Watch,
     prg::Key,
     ring::Ring,
     session::Session,
     sharing::Share,
+    watch::Watch,
 };
 use serde_json::Value;
 

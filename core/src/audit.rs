@@ -15,14 +15,14 @@ use crate::{
         range::{COUNT_BITS, Range, pieces},
     },
     gates::Gates,
+    lines::{activation_line, map_line},
     link::{LinkError, Segment},
     network::{Activation, Network, Stage},
-    party::Watch,
-    place,
-    plan::{activation_line, map_line},
+    place::{self, Tensors},
     ring::{Ring, Word},
     session::Session,
     sharing::{Masked, Share},
+    watch::Watch,
 };
 
 /// What of a stage is audited.
@@ -46,6 +46,8 @@ impl Kind {
         Kind::Velocity,
     ];
 }
+
+const _: () = assert!(Kind::ALL.len() as u32 == place::AUDITED_TENSORS);
 
 /// Where a micro-batch's audits stand.
 #[derive(Clone, Copy)]
@@ -84,6 +86,17 @@ impl<'a> Audits<'a> {
         }
     }
 
+    /// The audits of the narrow values of a micro-batch with these tensors.
+    pub fn of(tensors: &Tensors<'a>) -> Self {
+        Audits {
+            session: tensors.session,
+            network: tensors.network,
+            iteration: tensors.iteration,
+            first: tensors.first,
+            rows: tensors.samples.len(),
+        }
+    }
+
     /// A stage's tensor; none if the stage has no such values. Velocities of weights that are multiplied as they are
     /// stay in the full ring.
     #[inline(never)]
@@ -119,7 +132,7 @@ impl<'a> Audits<'a> {
             kind,
             bits,
             shape,
-            at: place::audit(self.iteration, stage, kind, self.first),
+            at: place::audit(self.iteration, stage, kind as u32, self.first),
             room: room(session, network),
         })
     }

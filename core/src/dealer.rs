@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     arena::{Arena, ArenaTooSmall},
-    audit::Kind,
+    audit::{Audits, Kind},
     buffers::{dealer_scratch, weights_again_len},
     gate::{
         Offline,
@@ -193,7 +193,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
-        let audits = Self::tensors(self.session, self.network, &[], batch, 0).audits();
+        let tensors = Self::tensors(self.session, self.network, &[], batch, 0);
+        let audits = Audits::of(&tensors);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             let product = place::address(iteration, index, Use::WeightGradient);
@@ -248,7 +249,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 self.stages[index].weights.masks(),
                 scratch,
             )?;
-            let audits = tensors.audits();
+            let audits = Audits::of(&tensors);
             audits.deal::<R, _>(supply, index, Kind::Product)?;
             if index == last {
                 continue;
@@ -313,7 +314,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 &memory.weights_again
             };
             gate.deal_input_gradient(supply, span, dy, weights.masks(), scratch)?;
-            let audits = tensors.audits();
+            let audits = Audits::of(&tensors);
             audits.deal::<R, _>(supply, index, Kind::InputGradient)?;
             self.activation_back(supply, batch, [first, rows as u32], index - 1)?;
             self.max_pool_back(supply, batch, [first, rows as u32], index - 1)?;

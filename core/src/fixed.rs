@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ring::Ring;
 
+/// Fraction bits of learning rates and momenta.
+pub const RATE_FRACTION: u32 = 24;
+
 /// The widths of a run. Values at scale f are integers times 2^-f.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -24,6 +24,7 @@ pub mod gate;
 mod gates;
 pub mod hello;
 pub mod kernel;
+pub mod lines;
 pub mod link;
 pub mod loss;
 pub mod message;
@@ -47,6 +48,7 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod triples;
+pub mod watch;
 pub mod wire;
 
 pub use sharing::Role;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{cost::Cost, plan::MAX_LINES};
+use crate::{cost::Cost, lines::MAX_LINES};
 
 /// Counts of one run, or of one iteration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,9 @@ use crate::polynomial::Polynomial;
 /// The most layers of a model.
 pub const MAX_LAYERS: usize = 24;
 
+/// The most dense and convolutional ones among them: stages of a network.
+pub const MAX_STAGES: usize = 12;
+
 /// One layer of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

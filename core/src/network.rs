@@ -17,10 +17,10 @@ use crate::{
 
 use builder::Builder;
 
-/// The most stages of a network.
-pub const MAX_STAGES: usize = 12;
 /// The most classes of a network.
 pub use crate::gate::softmax::MAX_CLASSES;
+/// The most stages of a network.
+pub use crate::model::MAX_STAGES;
 
 /// A line of a plan or report: a layer's name.
 pub type Name = String<24>;

@@ -29,6 +29,7 @@ use crate::{
     ring::{Ring, Word},
     session::{Batch, Session, SessionError, Task},
     sharing::{Public, Share},
+    watch::Watch,
 };
 
 /// Why a party stopped.
@@ -102,21 +103,6 @@ impl From<DataError> for RunError {
     fn from(error: DataError) -> Self {
         RunError::Data(error)
     }
-}
-
-/// Looks on at narrow values, where the range contract |x| < 2^(bits-2) must hold. A lone party sees
-/// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
-/// [`Party::audited`]).
-pub trait Watch<R> {
-    /// Shares in Z_2^bits at a line of the plan.
-    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]);
-}
-
-/// Looks away.
-pub struct Unwatched;
-
-impl<R> Watch<R> for Unwatched {
-    fn narrow(&mut self, _: usize, _: bool, _: u32, _: &[Share<R>]) {}
 }
 
 /// A party's buffers for one stage.

@@ -2,7 +2,6 @@
 //! position serves two values.
 
 use crate::{
-    audit::{self, Audits},
     gate::{
         At,
         bilinear::Span,
@@ -27,7 +26,8 @@ const STRIDE: u32 = 16;
 /// The first stage's max pooling: for each stage, each way as many gates as there are levels.
 const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
 
-/// The first stage's audits of ranges, one gate for each tensor.
+/// The first stage's audits of ranges, one gate for each of a stage's tensors.
+pub(crate) const AUDITED_TENSORS: u32 = 4;
 const AUDITS: u32 = MAX_POOLS + 2 * MAX_LEVELS * MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
@@ -88,17 +88,6 @@ impl<'a> Tensors<'a> {
         RowMask::Fresh {
             address: address(self.iteration, stage, which),
             first: u64::from(self.first) * rows as u64,
-        }
-    }
-
-    /// The audits of the micro-batch's narrow values.
-    pub fn audits(&self) -> Audits<'a> {
-        Audits {
-            session: self.session,
-            network: self.network,
-            iteration: self.iteration,
-            first: self.first,
-            rows: self.samples.len(),
         }
     }
 
@@ -209,12 +198,11 @@ pub(crate) fn argmax(network: &Network, iteration: u32, row: u32) -> [At; 2] {
     [false, true].map(|backward| max_pool(iteration, last, backward, row))
 }
 
-/// Place of the audit of one of a stage's tensors.
-pub(crate) fn audit(iteration: u32, stage: usize, kind: audit::Kind, row: u32) -> At {
-    let kinds = audit::Kind::ALL.len() as u32;
+/// Place of the audit of one of a stage's tensors, by its number below [`AUDITED_TENSORS`].
+pub(crate) fn audit(iteration: u32, stage: usize, tensor: u32, row: u32) -> At {
     At {
         iteration,
-        gate: AUDITS + kinds * stage as u32 + kind as u32,
+        gate: AUDITS + AUDITED_TENSORS * stage as u32 + tensor,
         row: row.into(),
     }
 }

@@ -12,15 +12,13 @@ use crate::{
     cost::Cost,
     gate::bilinear::Bilinear,
     gates::Gates,
+    lines::{MAX_LINES, activation_line, map_line},
     loss::Loss,
-    network::{Activation, MAX_STAGES, Name, Network, Stage},
+    network::{Activation, Name, Network, Stage},
     prg::Key,
     ring::Ring,
     session::{Session, Task},
 };
-
-/// The most lines of a plan.
-pub const MAX_LINES: usize = 2 * MAX_STAGES;
 
 /// Cost of one layer in one iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,16 +42,6 @@ pub struct GateCost {
     pub backward: bool,
     /// Its cost.
     pub cost: Cost,
-}
-
-/// The line of a stage's bilinear map.
-pub(crate) fn map_line(stage: usize) -> usize {
-    2 * stage
-}
-
-/// The line of what follows the map: an activation, or the softmax after the last one.
-pub(crate) fn activation_line(stage: usize) -> usize {
-    2 * stage + 1
 }
 
 /// The names of a plan's lines: each stage's map, and what follows it. After the last one that is the loss, or what

@@ -67,7 +67,7 @@ pub enum Task {
 }
 
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
-pub const RATE_FRACTION: u32 = 24;
+pub use crate::fixed::RATE_FRACTION;
 
 /// The most samples of a batch.
 const MAX_BATCH: u32 = 1 << 20;
@@ -166,7 +166,7 @@ impl Session {
             return Err(SessionError::Gradients);
         }
         let rates = (0..network.stages.len()).all(|stage| {
-            Rate::steps(self, &network.stages[stage])
+            Rate::steps([self.learning_rate, self.batch], &network.stages[stage])
                 .iter()
                 .all(Option::is_some)
         });

@@ -68,7 +68,7 @@ pub mod counted {
     use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
     use super::Section;
-    use crate::plan::MAX_LINES;
+    use crate::lines::MAX_LINES;
 
     unsafe extern "Rust" {
         safe fn _ringlet_instructions() -> u32;

@@ -26,12 +26,13 @@ use crate::{
     meter::Meter,
     model::{Layer, Model},
     network::Network,
-    party::{Party, RunError, Watch},
+    party::{Party, RunError},
     plan::Plan,
     ring::{Ring, Word, signed},
     session::{Session, Task},
     sharing::Share,
     triples::Triples,
+    watch::Watch,
 };
 
 /// Images that follow from their number.

@@ -10,11 +10,12 @@ use ringlet_core::{
     link::Link,
     meter::Meter,
     network::Network,
-    party::{Party, RunError, Unwatched},
+    party::{Party, RunError},
     prg::Key,
     ring::{Ring, Word},
     securenn::{self, desk::PartyDesk, memory::party_words},
     session::{Batch, Session},
+    watch::Unwatched,
 };
 
 use crate::{

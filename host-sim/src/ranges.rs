@@ -6,10 +6,10 @@ use std::sync::{
 };
 
 use ringlet_core::{
-    party::Watch,
-    plan::MAX_LINES,
+    lines::MAX_LINES,
     ring::{Ring, signed},
     sharing::Share,
+    watch::Watch,
 };
 
 /// What was met at one place of the network.

@@ -15,12 +15,13 @@ use ringlet_core::{
     hello::{Hello, HelloError, Mismatch, Seal, receive_key, refuse, send_key, send_sealed_key},
     link::Link,
     network::Network,
-    party::{Party, RunError, Watch},
+    party::{Party, RunError},
     plan::Plan,
     prg::Key,
     ring::{Ring, Word},
     session::Session,
     sharing::Share,
+    watch::Watch,
 };
 
 /// What a party needs beside its links.

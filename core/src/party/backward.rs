@@ -4,7 +4,7 @@ use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
 
 use crate::{
-    audit::Kind,
+    audit::{Audits, Kind},
     desk::Desk,
     gate::{
         Online,
@@ -15,16 +15,17 @@ use crate::{
         },
     },
     kernel::{linear::Linear, pool::Pool},
+    lines::{activation_line, map_line},
     link::Segment,
     network::Activation,
     place::{self, Product, Use},
-    plan::{activation_line, map_line},
     ring::{Ring, step_down},
     sharing::{Held, Share},
+    watch::Watch,
 };
 
 use super::{
-    Micro, Party, RunError, Watch,
+    Micro, Party, RunError,
     forward::{hold_operand, mask_operand},
 };
 
@@ -188,7 +189,7 @@ impl<R: Ring> Party<'_, R> {
         let (rows, len) = (micro.rows, stage.linear.input_len());
         let (linear, _) = stage.product();
         let tensors = micro.tensors(self.session, self.network, self.samples);
-        let audited = tensors.audits().tensor(index, Kind::InputGradient);
+        let audited = Audits::of(&tensors).tensor(index, Kind::InputGradient);
         let memory = &mut self.stages[index];
         let weights = if self.session.triples.reuse() {
             &memory.weights[..stage.linear.weight_len()]

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use crate::{
     Role,
-    audit::Kind,
+    audit::{Audits, Kind},
     data::{Data, read_pixels},
     desk::Desk,
     fixed::Format,
@@ -16,16 +16,17 @@ use crate::{
         tensor::{RowMask, Rows, Whole, hold_rows, hold_whole, mask_rows, mask_whole},
     },
     kernel::linear::Linear,
+    lines::{activation_line, map_line},
     link::Segment,
     network::{Activation, MAX_STAGES, Stage},
     place::{self, Product, Tensors, Use},
-    plan::{activation_line, map_line},
     ring::{Ring, Word, step_down},
     session::{Session, Task},
     sharing::{Held, Masked, Public, Share},
+    watch::Watch,
 };
 
-use super::{Micro, Party, RunError, StageMemory, Watch};
+use super::{Micro, Party, RunError, StageMemory};
 
 impl<R: Ring> Party<'_, R> {
     /// Reads this party's own samples into the first operand, and the openings of the other's from
@@ -270,7 +271,7 @@ impl<R: Ring> Party<'_, R> {
                 *out = step_down(self.role, sum, format.ring, format.weights);
             }
         }
-        let audited = tensors.audits().tensor(index, Kind::Product);
+        let audited = Audits::of(&tensors).tensor(index, Kind::Product);
         self.audit
             .look(desk, watch, audited, Share::wrap_slice(out))?;
         Ok(())
@@ -325,7 +326,7 @@ impl<R: Ring> Party<'_, R> {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
                 let tensors = micro.tensors(self.session, self.network, self.samples);
-                let audited = tensors.audits().tensor(index, Kind::Polynomial);
+                let audited = Audits::of(&tensors).tensor(index, Kind::Polynomial);
                 self.audit.look(desk, watch, audited, values)?;
                 let kept = &mut *before[index].kept;
                 gate.forward(desk, at, shape, values, kept, self.scratch)?;

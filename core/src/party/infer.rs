@@ -12,14 +12,15 @@ use crate::{
     data::Data,
     desk::Desk,
     gate::argmax::Argmax,
+    lines::activation_line,
     place,
-    plan::activation_line,
     ring::{Ring, Word},
     session::{Batch, Task},
     sharing::Share,
+    watch::Watch,
 };
 
-use super::{Micro, Party, RunError, Watch};
+use super::{Micro, Party, RunError};
 
 impl<R: Ring> Party<'_, R> {
     /// Loads the parameters of a stage, before the first [`Party::infer`], at the model's owner alone: weights divided by

@@ -21,17 +21,18 @@ use crate::{
         tensor::{WholeMask, shares_of_whole},
     },
     kernel::pack::{pack, unpack},
+    lines::map_line,
     link::Segment,
     network::{MAX_STAGES, Stage},
     place::{self, Use},
-    plan::map_line,
     prg::Address,
     ring::{Ring, Word, step_down},
     session::Batch,
     sharing::{Masked, Share},
+    watch::Watch,
 };
 
-use super::{Party, RunError, StageMemory, Watch};
+use super::{Party, RunError, StageMemory};
 
 impl<R: Ring> StageMemory<'_, R> {
     /// Takes the gradient off master weights that live in its own ring, and starts it again from zero.

@@ -2,9 +2,14 @@
 
 use heapless::Vec;
 
-use crate::{Role, cost::Cost, ring::Ring};
+use crate::{
+    Role,
+    cost::Cost,
+    lines::{MAX_LINES, activation_line, map_line},
+    ring::Ring,
+};
 
-use super::{GateCost, Line, MAX_LINES, Plan, activation_line, map_line};
+use super::{GateCost, Line, Plan, line_names};
 
 impl Plan<'_> {
     /// What the first batch of a session costs `role` beyond the others: the opening of a stage's weights, which their
@@ -66,7 +71,7 @@ impl Plan<'_> {
     /// What it costs `role` to classify `len` samples, layer by layer, all but the opening of the model.
     pub fn inference<R: Ring>(&self, role: Role, len: u32) -> Vec<Line, MAX_LINES> {
         let mut lines: Vec<Line, MAX_LINES> = Vec::new();
-        for name in super::line_names(self.session, self.network) {
+        for name in line_names(self.session, self.network) {
             let _ = lines.push(Line {
                 name,
                 forward: Cost::ZERO,

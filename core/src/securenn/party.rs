@@ -171,7 +171,10 @@ impl<'a> Party<'a> {
         iteration: u32,
         data: &mut impl Data,
     ) -> Result<Batch, RunError> {
-        let (batch, momentum) = (self.session.batch(iteration), Rate::momentum(self.session));
+        let (batch, momentum) = (
+            self.session.batch(iteration),
+            Rate::momentum(self.session.momentum),
+        );
         if iteration == 0 {
             self.blind_first_weights(desk.pair());
         }
@@ -217,7 +220,8 @@ impl<'a> Party<'a> {
     /// Moves the weights and biases of every stage.
     fn update(&mut self) {
         for (stage, memory) in self.network.stages.iter().zip(&mut self.stages) {
-            let [weights, biases] = Rate::steps(self.session, stage);
+            let [weights, biases] =
+                Rate::steps([self.session.learning_rate, self.session.batch], stage);
             for (parameter, (master, &velocity)) in memory
                 .master
                 .iter_mut()

@@ -3,9 +3,10 @@
 use heapless::Vec;
 
 use crate::{
+    lines::{MAX_LINES, activation_line, map_line},
     loss::Loss,
     network::{Activation, Name, Network, Stage},
-    plan::{MAX_LINES, activation_line, line_names, map_line},
+    plan::line_names,
     session::{Session, Task},
 };
 

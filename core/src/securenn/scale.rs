@@ -6,11 +6,7 @@
 //! x / 2^bits rounded down or up, up with the probability of what is cut off: on average nothing is lost. All this is of
 //! shares that are uniform.
 
-use crate::{
-    Role,
-    network::Stage,
-    session::{RATE_FRACTION, Session},
-};
+use crate::{Role, fixed::RATE_FRACTION, network::Stage};
 
 /// This party's share of a number, stepped down by `bits`.
 pub fn truncate(role: Role, share: u64, bits: u32) -> u64 {
@@ -63,22 +59,19 @@ impl Rate {
 
     /// What takes the velocities of a stage's weights and of its biases to the steps of the master weights: the learning
     /// rate, for the mean over a batch, and the pooling's divisor, by which the weights are kept divided and their
-    /// gradients are too large.
-    pub fn steps(session: &Session, stage: &Stage) -> [Option<Rate>; 2] {
+    /// gradients are too large. The learning rate has [`RATE_FRACTION`] fraction bits.
+    pub fn steps([learning_rate, batch]: [u32; 2], stage: &Stage) -> [Option<Rate>; 2] {
         let rate = |divisor: u32| {
-            let over = u64::from(session.batch) * u64::from(divisor).checked_pow(2)?;
-            let rate = Rate::new(
-                session.learning_rate.into(),
-                over.checked_mul(1 << RATE_FRACTION)?,
-            )?;
+            let over = u64::from(batch) * u64::from(divisor).checked_pow(2)?;
+            let rate = Rate::new(learning_rate.into(), over.checked_mul(1 << RATE_FRACTION)?)?;
             (rate.times > 0).then_some(rate)
         };
         [rate(stage.divisor), rate(1)]
     }
 
-    /// The momentum.
-    pub fn momentum(session: &Session) -> Self {
-        Rate::new(session.momentum.into(), 1 << RATE_FRACTION).unwrap_or(Rate { times: 0, fall: 0 })
+    /// The momentum, given with [`RATE_FRACTION`] fraction bits.
+    pub fn momentum(momentum: u32) -> Self {
+        Rate::new(momentum.into(), 1 << RATE_FRACTION).unwrap_or(Rate { times: 0, fall: 0 })
     }
 
     /// This party's share of a number times the rate.

@@ -4,9 +4,9 @@ use crate::{
     cost::Cost,
     gate::reuse,
     network::{Activation, Stage},
-    party::Unwatched,
     polynomial::COEFFICIENT_FRACTION,
     prg::{Address, Prg},
+    watch::Unwatched,
 };
 
 use super::*;

@@ -12,11 +12,12 @@ use ringlet_core::{
     link::{Link, Remote},
     model::Model,
     network::Network,
-    party::{Party, Unwatched},
+    party::Party,
     prg::Key,
     session::{RATE_FRACTION, Session, Task},
     tally::{Section, section},
     triples::Triples,
+    watch::Unwatched,
 };
 
 /// The ring that devices compute in.

@@ -17,11 +17,12 @@ use ringlet_core::{
     message::MessageError,
     network::{Activation, ModelError, Network, Stage},
     pairing::{dealer_key, is_programmed, session_secret},
-    party::{Party, RunError, Unwatched},
+    party::{Party, RunError},
     plan::Plan,
     prg::Key,
     session::{Session, SessionError, Task},
     store::{Store, StoreError},
+    watch::Unwatched,
     wire::{
         control::{Awake, Status, Taken, channel, receive_task, tell},
         port::{Patience, PortError},

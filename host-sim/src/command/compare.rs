@@ -7,10 +7,10 @@ use ringlet_core::{
     Role,
     model::Model,
     network::Network,
-    party::Unwatched,
     prg::{Address, Key, Prg},
     ring::Ring,
     session::{Session, SessionError},
+    watch::Unwatched,
 };
 
 use super::simulation::Simulation;

@@ -16,10 +16,10 @@ use ringlet_core::{
     link::{Link, Remote},
     meter::Meter,
     network::Network,
-    party::Unwatched,
     prg::Key,
     ring::Ring,
     session::{Session, Task},
+    watch::Unwatched,
 };
 
 use own::Own;

@@ -15,9 +15,9 @@ use ringlet_core::{
     link::{Link, Remote},
     network::Network,
     pairing::{dealer_key, session_secret},
-    party::Unwatched,
     prg::Key,
     session::Session,
+    watch::Unwatched,
     wire::control::Taken,
 };
 

@@ -11,10 +11,10 @@ use ringlet_core::{
     hello::{Hello, Seal, receive_hello},
     link::{Link, Remote},
     network::Network,
-    party::Watch,
     prg::Key,
     ring::Ring,
     session::Session,
+    watch::Watch,
 };
 
 use super::dealer::UNBOUNDED;

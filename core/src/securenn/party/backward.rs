@@ -4,9 +4,9 @@ use embedded_io::{Read, Write};
 
 use crate::{
     kernel::{linear::Linear, pool::Pool},
+    lines::{activation_line, map_line},
     network::Activation,
     party::RunError,
-    plan::{activation_line, map_line},
 };
 
 use super::{Micro, Party, forward::BITS};

@@ -5,9 +5,9 @@ use embedded_io::{Read, Write};
 use crate::{
     data::{Data, read_pixels},
     kernel::linear::Linear,
+    lines::{activation_line, map_line},
     network::{Activation, Stage},
     party::RunError,
-    plan::{activation_line, map_line},
     session::Batch,
 };
 

@@ -5,7 +5,8 @@ use embedded_io::{Read, Write};
 use bytemuck::TransparentWrapper;
 
 use crate::{
-    data::Data, link::LinkError, loss::Loss, party::RunError, plan::activation_line, sharing::Share,
+    data::Data, lines::activation_line, link::LinkError, loss::Loss, party::RunError,
+    sharing::Share,
 };
 
 use super::{Micro, Party, forward::BITS};

@@ -25,7 +25,7 @@ use ringlet_core::{
     triples::Triples,
 };
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, mnist, record_with, start, success, wait_until,
+    address, complaint, dealer_key_file, end, mnist, record_with, start, stop, success, wait_until,
 };
 
 /// The secret that every board is given.
@@ -349,7 +349,7 @@ fn crash_by(board: &str, write: &str) {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "8", "--micro-batch", "1", "--save", text(&model)];
     more.extend(["--transcript", text(&transcript)]);
-    let [p1, mut dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.plug, samples, &more);
     wait_until("the first bytes", Duration::from_secs(60), || {
         std::fs::metadata(&transcript).is_ok_and(|file| file.len() > 10_000)
     });
@@ -366,8 +366,7 @@ fn crash_by(board: &str, write: &str) {
         line.contains("has started anew: its processor met a fault"),
         "{line}"
     );
-    dealer.kill().expect("a process");
-    dealer.wait().expect("a process");
+    stop(dealer);
 }
 
 #[test]
@@ -389,11 +388,10 @@ fn a_board_without_polynomials_says_so() {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "4", "--save", text(&model)];
     more.extend(["--protocol", "spdz", "--ring", "u32"]);
-    let [p1, mut dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.plug, samples, &more);
     let line = complaint(p1);
     assert!(line.contains("leaves polynomials out"), "{line}");
-    dealer.kill().expect("a process");
-    dealer.wait().expect("a process");
+    stop(dealer);
 }
 
 #[test]
@@ -410,15 +408,14 @@ fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
         "--save",
         text(&model),
     ];
-    let [p1, mut dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.plug, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
         std::fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
     });
     board.process().kill().expect("a process");
     let line = complaint(p1);
     assert!(line.contains("it was unplugged or switched off"), "{line}");
-    dealer.kill().expect("a process");
-    dealer.wait().expect("a process");
+    stop(dealer);
 }
 
 #[test]

@@ -132,6 +132,39 @@ fn sizes_are_what_the_plan_says() {
     assert!(failure(&again).contains("exists already"));
 }
 
+/// The most memory that a run of `deal` has held, in kB, and the bytes that it made.
+#[cfg(target_os = "linux")]
+fn dealt_in(out: &Path, iterations: &str) -> [u64; 2] {
+    let model = ["deal", "--model", "convnet2", "--batch", "128"];
+    let more = ["--iterations", iterations, "--out", text(out)];
+    let mut child = start(&[&model[..], &more].concat());
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let held = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        most = held.unwrap_or(0).max(most);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(end(child).0);
+    let made = fs::metadata(out.join("p1.dealt")).expect("a file");
+    [most, made.len()]
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn dealing_takes_no_more_memory_for_more_iterations() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [few, many] = ["1", "4"].map(|count| dealt_in(&dir.path().join(count), count));
+    println!(
+        "{} kB held for {} bytes, {} kB for {}",
+        few[0], few[1], many[0], many[1]
+    );
+    assert!(many[1] > few[1] + 100_000_000);
+    assert!(few[0] > 0 && many[0] < few[0] + 8_000, "{few:?} {many:?}");
+}
+
 #[test]
 fn damaged_foreign_and_unequal_files_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -8,7 +8,7 @@ use std::{
 use ringlet_core::wire::control::Status;
 use ringlet_device::Stopped;
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, failure, served::Served, start, success,
+    address, complaint, dealer_key_file, end, failure, served::Served, start, stop, success,
 };
 
 /// The device's secret.
@@ -115,15 +115,14 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
         (100, "50,0", "bytes of memory and the device has 800"),
     ] {
         let outcome = device(&image, arena, |plug| {
-            let [p1, mut dealer] = beside(
+            let [p1, dealer] = beside(
                 plug,
                 samples,
                 &["--batch", "10", "--limit", "1", "--save", text(&unwritten)],
             );
             let line = complaint(p1);
             assert!(line.contains(reason), "{line}");
-            dealer.kill().expect("a process");
-            dealer.wait().expect("a process");
+            stop(dealer);
         });
         assert!(matches!(outcome, Err(Stopped::Refused(_))), "{outcome:?}");
     }
@@ -150,11 +149,10 @@ fn a_key_that_is_not_the_devices_and_a_secret_that_is_none_are_refused() {
         ),
     ] {
         let outcome = device_of(&image, root, 1 << 17, |plug| {
-            let [p1, mut dealer] = beside(plug, "50,0", &[&options[..], &[more]].concat());
+            let [p1, dealer] = beside(plug, "50,0", &[&options[..], &[more]].concat());
             let line = complaint(p1);
             assert!(line.contains(reason), "{line}");
-            dealer.kill().expect("a process");
-            dealer.wait().expect("a process");
+            stop(dealer);
         });
         assert_eq!(outcome, Err(Stopped::Refused(status)));
     }
@@ -175,11 +173,10 @@ fn a_key_that_others_could_read_is_not_passed_on() {
             text(&unwritten),
             UNSEALED,
         ];
-        let [p1, mut dealer] = beside(plug, "50,0", &more);
+        let [p1, dealer] = beside(plug, "50,0", &more);
         let line = complaint(p1);
         assert!(line.contains("does not seal the device's key"), "{line}");
-        dealer.kill().expect("a process");
-        dealer.wait().expect("a process");
+        stop(dealer);
     });
     assert!(outcome.is_err());
 }

@@ -164,6 +164,12 @@ pub fn end(mut child: std::process::Child) -> (bool, String, String) {
     )
 }
 
+/// Ends a process that has nobody left to talk to.
+pub fn stop(mut child: std::process::Child) {
+    child.kill().expect("a process");
+    child.wait().expect("a process");
+}
+
 /// The one line of a process that must have failed.
 pub fn complaint(child: std::process::Child) -> String {
     let (well, out, err) = end(child);

@@ -22,8 +22,8 @@ use ringlet_core::{
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, failure, record_with, served::Served, start, success,
-    wait_until,
+    address, complaint, dealer_key_file, end, failure, record_with, served::Served, start, stop,
+    success, wait_until,
 };
 
 /// The secrets of the devices that are P0 and P1.
@@ -63,12 +63,6 @@ fn between(plugs: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     hub.extend(seed);
     hub.extend(more);
     [start(&hub), dealer]
-}
-
-/// Ends a process that has nobody left to talk to.
-fn stop(mut child: Child) {
-    child.kill().expect("a process");
-    child.wait().expect("a process");
 }
 
 /// Waits until P1 has sent so much that the training is under way.

@@ -172,7 +172,7 @@ pub enum HelloError {
     /// The dealer takes this party for a device: let it have no key for this role.
     Sealed,
     /// The dealer sealed the device's key for another device: let it have this one's key.
-    Foreign,
+    OtherDevice,
 }
 
 impl core::fmt::Display for HelloError {
@@ -186,7 +186,7 @@ impl core::fmt::Display for HelloError {
                 f.write_str("the dealer does not seal the device's key, so others could read it")
             }
             HelloError::Sealed => f.write_str("the dealer takes this party for a device"),
-            HelloError::Foreign => f.write_str("the dealer sealed the key for another device"),
+            HelloError::OtherDevice => f.write_str("the dealer sealed the key for another device"),
         }
     }
 }
@@ -347,7 +347,7 @@ pub fn receive_sealed_key<T: Read + Write>(
     match receive(link)? {
         Answer::Sealed {
             nonce, tag: told, ..
-        } if told != tag(shared, nonce) => Err(HelloError::Foreign),
+        } if told != tag(shared, nonce) => Err(HelloError::OtherDevice),
         Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
         Answer::Refused(mismatch) => Err(HelloError::Refused(mismatch)),
         Answer::Key(_) => Err(HelloError::Unsealed),

@@ -87,7 +87,7 @@ impl From<HelloError> for Failure {
             HelloError::Unsealed => {
                 "start the dealer with the key that it shares with the device: --p0-key or --p1-key"
             }
-            HelloError::Foreign => "give the dealer the key file of this device",
+            HelloError::OtherDevice => "give the dealer the key file of this device",
             HelloError::Sealed => "start the dealer without --p0-key and --p1-key for this party",
         };
         Failure::new(error.to_string(), remedy)

@@ -109,7 +109,7 @@ fn a_sealed_key_is_for_the_device_that_shares_the_seal() {
         key.map(|key| *key.reveal())
     };
     assert_eq!(hear(3), Ok([7; 32]));
-    assert_eq!(hear(4), Err(HelloError::Foreign));
+    assert_eq!(hear(4), Err(HelloError::OtherDevice));
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
     hello.announce(&mut dealer)?;
     let key = match receive_sealed_key(&mut dealer, &dealer_key(device.root)) {
-        Err(HelloError::Foreign) => return refuse(carrier, &mut control, Status::Seal),
+        Err(HelloError::OtherDevice) => return refuse(carrier, &mut control, Status::Seal),
         outcome => outcome?,
     };
     tell(&mut control, &Status::Ready)?;

@@ -1,5 +1,6 @@
 //! `ringlet party`: one computing party on its own.
 
+mod beside;
 mod own;
 mod source;
 
@@ -22,12 +23,11 @@ use ringlet_core::{
     watch::Unwatched,
 };
 
-use own::Own;
+use own::{Own, brings_its_part};
 use source::Source;
 
 use super::{
     dealer::{UNBOUNDED, broken, hear, listen},
-    device::{autopsy, engage, introduce, plug_in, take_leave},
     predict::classes_table,
 };
 use crate::{
@@ -244,55 +244,6 @@ impl Run<'_> {
             _ => Ok(()),
         }
     }
-
-    /// Trains beside a device that is P0.
-    fn beside_device<R: Ring>(self, plug: &Plug, network: Network) -> Result<(), Failure> {
-        let args = self.args;
-        let address = match (&args.dealer, self.role) {
-            (Some(address), Role::P1) => address,
-            (_, Role::P0) => {
-                return Err(Failure::new("the device is P0", "give --role p1"));
-            }
-            (None, _) => {
-                return Err(Failure::new(
-                    "the device gets its key from a dealer",
-                    "give --dealer",
-                ));
-            }
-        };
-        let patience = Duration::from_secs(args.process.wait);
-        let shape = args.process.shape.shape()?;
-        let link = || {
-            let stream = reach(address, "the dealer", "--dealer", patience)?;
-            let end = TcpEnd::free(stream, shape).map_err(broken)?;
-            end.set_patience(2 * patience).map_err(broken)?;
-            Ok::<_, Failure>(Link::new(end, Remote::Dealer, UNBOUNDED))
-        };
-        let idle = Duration::from_secs(args.idle);
-        let port = plug_in(plug, patience, idle)?;
-        console::line(&format!("{}: the device at {plug} answers", self.role))?;
-        let nonce = Secrets::new(args.process.secret_seed).nonce()?;
-        let kept = transcript(args.transcript.as_deref())?;
-        let role = self.role;
-        // The dealer waits for nobody long, and a device may be slow to answer.
-        engage(&port, &Hello::new(Role::P0, self.session), nonce)
-            .map_err(|failure| autopsy(&port, plug, failure))?;
-        let (mut relay, mut dealer) = (link()?, link()?);
-        let outcome = introduce(&port, self.session, kept, (&mut relay, &mut dealer)).and_then(
-            |(peer, key)| {
-                dealer.transport().set_patience(idle).map_err(broken)?;
-                let waited = [Waited::default(), dealer.transport().waited()];
-                self.train::<R, _, _>(&network, key, (peer, dealer), waited)?;
-                take_leave(&port)
-            },
-        );
-        let taken = outcome.map_err(|failure| autopsy(&port, plug, failure))?;
-        console::line(&format!(
-            "{role}: the device took {} of its memory and {} of stack",
-            bytes(taken.memory.into()),
-            bytes(taken.stack.into())
-        ))
-    }
 }
 
 /// Connects to another role at `address`, which the user gave with `option`.
@@ -503,21 +454,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         false => session,
     };
     if args.infer {
-        match (session.model_owner() == Some(role), &args.model_file) {
-            (true, None) => {
-                return Err(Failure::new(
-                    format!("{role} is to classify by its model and has none"),
-                    "give --model-file, or correct --samples",
-                ));
-            }
-            (false, Some(_)) => {
-                return Err(Failure::new(
-                    format!("the images are {role}'s own, so the model is the other party's"),
-                    "leave out --model-file, or correct --samples",
-                ));
-            }
-            _ => {}
-        }
+        brings_its_part(args, role, &session)?;
     }
     let run = Run {
         args,

@@ -1,6 +1,6 @@
 //! What a party brings: its own images, or the model.
 
-use ringlet_core::{Role, model::Model};
+use ringlet_core::{Role, model::Model, session::Session};
 
 use super::samples;
 use crate::{
@@ -73,6 +73,25 @@ impl Own {
             model,
             parameters: Vec::new(),
         })
+    }
+}
+
+/// Whether the model's owner brings a model to an inference, and the images' owner none.
+pub(super) fn brings_its_part(
+    args: &PartyArgs,
+    role: Role,
+    session: &Session,
+) -> Result<(), Failure> {
+    match (session.model_owner() == Some(role), &args.model_file) {
+        (true, None) => Err(Failure::new(
+            format!("{role} is to classify by its model and has none"),
+            "give --model-file, or correct --samples",
+        )),
+        (false, Some(_)) => Err(Failure::new(
+            format!("the images are {role}'s own, so the model is the other party's"),
+            "leave out --model-file, or correct --samples",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -13,16 +13,14 @@ use object::{Object, ObjectSection, SectionFlags, SectionKind};
 use ringlet::{
     board::{BOARDS, Board, Emulated},
     data::{Part, load},
-    secrets::Secrets,
+    run::secrets::Secrets,
 };
 use ringlet_core::{
     Role,
-    fixed::Format,
     model::Model,
-    pairing::session_secret,
-    prg::Key,
-    session::{Session, Task},
-    triples::Triples,
+    num::fixed_point::Format,
+    prg::{Key, device_key::session_secret},
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint, dealer_key_file, end, mnist, record_with, start, stop, success, wait_until,
@@ -64,8 +62,8 @@ fn emulate_with(
     (board.expect("a board"), number.parse().expect("a number"))
 }
 
-/// Starts P1 beside the device at a plug, and the dealer.
-fn beside(plug: &str, samples: usize, more: &[&str]) -> [Child; 2] {
+/// Starts P1 beside the device at an address, and the dealer.
+fn beside(device: &str, samples: usize, more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{samples},0"));
     let shared = dealer_key_file(ROOT);
     let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
@@ -74,7 +72,7 @@ fn beside(plug: &str, samples: usize, more: &[&str]) -> [Child; 2] {
         dealer.extend(["--secret-seed", "7"]);
     }
     let dealer = start(&dealer);
-    let mut arguments = vec!["party", "--role", "p1", "--peer", plug, "--dealer", &at];
+    let mut arguments = vec!["party", "--role", "p1", "--peer", device, "--dealer", &at];
     arguments.extend(["--idle", "120", "--samples", &samples]);
     if !more.contains(&"--model") {
         arguments.extend(["--model", "digits8"]);
@@ -96,7 +94,7 @@ fn train_with(name: &str, sessions: &[([&str; 2], bool)]) {
         if *audited {
             more.extend(["--audit", "1"]);
         }
-        let ends = beside(&board.plug, samples, &more).map(end);
+        let ends = beside(&board.address, samples, &more).map(end);
         for (well, out, err) in &ends {
             assert!(well, "{out}{err}");
         }
@@ -158,7 +156,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         "7",
     ]);
     more.extend(["--save", text(&model), "--transcript", text(&transcript)]);
-    let [p1, dealer] = beside(&board.plug, samples, &more).map(end);
+    let [p1, dealer] = beside(&board.address, samples, &more).map(end);
     assert!(p1.0 && dealer.0, "{p1:?}{dealer:?}");
     keeps_to_its_budget(known.board, &p1.1);
     let sent = std::fs::read(&transcript).expect("a transcript");
@@ -169,8 +167,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         model: Model::built_in(known.model).expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [samples as u32, 0],
         batch: known.batch,
         micro_batch: known.micro_batch,
@@ -178,7 +175,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         limit: known.limit,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
-        order: 3,
+        shuffle_seed: 3,
         receiver: Some(Role::P1),
         audit: 0,
     };
@@ -187,7 +184,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
     let nonce = secrets.nonce().expect("a nonce");
     let weights = [
         session_secret(&Key::new(ROOT), nonce),
-        secrets.first_weights(Role::P1).expect("a secret"),
+        secrets.initial_weights(Role::P1).expect("a secret"),
     ];
     let host = record_with(&session, &images, keys, weights);
     assert!(sent.len() > 50_000, "{}", sent.len());
@@ -349,7 +346,7 @@ fn crash_by(board: &str, write: &str) {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "8", "--micro-batch", "1", "--save", text(&model)];
     more.extend(["--transcript", text(&transcript)]);
-    let [p1, dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.address, samples, &more);
     wait_until("the first bytes", Duration::from_secs(60), || {
         std::fs::metadata(&transcript).is_ok_and(|file| file.len() > 10_000)
     });
@@ -388,7 +385,7 @@ fn a_board_without_polynomials_says_so() {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "4", "--save", text(&model)];
     more.extend(["--protocol", "spdz", "--ring", "u32"]);
-    let [p1, dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.address, samples, &more);
     let line = complaint(p1);
     assert!(line.contains("leaves polynomials out"), "{line}");
     stop(dealer);
@@ -408,7 +405,7 @@ fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
         "--save",
         text(&model),
     ];
-    let [p1, dealer] = beside(&board.plug, samples, &more);
+    let [p1, dealer] = beside(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
         std::fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
     });
@@ -443,7 +440,7 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
     more.extend(["--metrics", text(&metrics)]);
     let iterations = || std::fs::read_to_string(&metrics).map_or(0, |lines| lines.lines().count());
     // A host that leaves in the middle costs its own session alone.
-    let mut gone = beside(&board.plug, samples, &more);
+    let mut gone = beside(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
         iterations() > 1
     });
@@ -453,7 +450,7 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
     }
     std::fs::remove_file(&metrics).expect("the metrics of the first");
     let start = Instant::now();
-    for child in beside(&board.plug, samples, &more) {
+    for child in beside(&board.address, samples, &more) {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");
     }

@@ -30,8 +30,8 @@ fn frames() {
 }
 
 #[test]
-fn ports() {
-    every("port", checks::port::check);
+fn muxes() {
+    every("mux", checks::mux::check);
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn messages() {
 }
 
 #[test]
-fn stores() {
-    every("store", checks::store::check);
+fn sample_images() {
+    every("sample_image", checks::sample_image::check);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     process::Child,
 };
 
-use ringlet_core::wire::control::Status;
+use ringlet_core::device::Status;
 use ringlet_device::Stopped;
 use ringlet_tests::{
     address, complaint, dealer_key_file, end, failure, served::Served, start, stop, success,
@@ -30,8 +30,8 @@ fn pack(dir: &Path, count: &str) -> PathBuf {
     out
 }
 
-/// Starts P1 beside the device at a plug, and the dealer if there is to be one.
-fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
+/// Starts P1 beside the device at an address, and the dealer if there is to be one.
+fn beside(device: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     let at = address();
     let shared = dealer_key_file(if more.contains(&FOREIGN) {
         [8; 32]
@@ -48,7 +48,7 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
         "--role",
         "p1",
         "--peer",
-        plug,
+        device,
         "--dealer",
         &at,
         "--idle",
@@ -67,7 +67,7 @@ fn beside(plug: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     [start(&arguments), dealer]
 }
 
-/// Serves one session with the firmware's code; returns how it ended. `client` gets the plug.
+/// Serves one session with the firmware's code; returns how it ended. `client` gets the address.
 fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
     device_of(image, ROOT, arena, client)
 }
@@ -80,7 +80,7 @@ fn device_of(
     client: impl FnOnce(&str),
 ) -> Result<(), Stopped> {
     let served = Served::start(image, root, arena);
-    client(&served.plug);
+    client(&served.address);
     served.outcome()
 }
 
@@ -89,9 +89,9 @@ fn the_firmwares_code_trains_with_a_host() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "200");
     let model = dir.path().join("model.safetensors");
-    let outcome = device(&image, 1 << 17, |plug| {
+    let outcome = device(&image, 1 << 17, |address| {
         let more = ["--batch", "20", "--limit", "12", "--save", text(&model)];
-        for child in beside(plug, "200,0", &more) {
+        for child in beside(address, "200,0", &more) {
             let (well, out, err) = end(child);
             assert!(well, "{out}{err}");
             assert!(out.contains("done"), "{out}");
@@ -114,9 +114,9 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
         ),
         (100, "50,0", "bytes of memory and the device has 800"),
     ] {
-        let outcome = device(&image, arena, |plug| {
+        let outcome = device(&image, arena, |address| {
             let [p1, dealer] = beside(
-                plug,
+                address,
                 samples,
                 &["--batch", "10", "--limit", "1", "--save", text(&unwritten)],
             );
@@ -148,8 +148,8 @@ fn a_key_that_is_not_the_devices_and_a_secret_that_is_none_are_refused() {
             Status::NoSecret,
         ),
     ] {
-        let outcome = device_of(&image, root, 1 << 17, |plug| {
-            let [p1, dealer] = beside(plug, "50,0", &[&options[..], &[more]].concat());
+        let outcome = device_of(&image, root, 1 << 17, |address| {
+            let [p1, dealer] = beside(address, "50,0", &[&options[..], &[more]].concat());
             let line = complaint(p1);
             assert!(line.contains(reason), "{line}");
             stop(dealer);
@@ -163,7 +163,7 @@ fn a_key_that_others_could_read_is_not_passed_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "50");
     let unwritten = dir.path().join("unwritten");
-    let outcome = device(&image, 1 << 17, |plug| {
+    let outcome = device(&image, 1 << 17, |address| {
         let more = [
             "--batch",
             "10",
@@ -173,7 +173,7 @@ fn a_key_that_others_could_read_is_not_passed_on() {
             text(&unwritten),
             UNSEALED,
         ];
-        let [p1, dealer] = beside(plug, "50,0", &more);
+        let [p1, dealer] = beside(address, "50,0", &more);
         let line = complaint(p1);
         assert!(line.contains("does not seal the device's key"), "{line}");
         stop(dealer);
@@ -182,7 +182,7 @@ fn a_key_that_others_could_read_is_not_passed_on() {
 }
 
 #[test]
-fn plugs_that_hold_no_device_are_told() {
+fn addresses_that_hold_no_device_are_told() {
     let away = "serial:/nowhere/ttyACM0";
     let arguments = [
         "party",

@@ -15,23 +15,25 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 use ringlet::{
     data::{Images, OwnImages},
-    event::{Event, StageValues},
     links::{
         memory::{self, MemoryEnd},
-        shape::Shape,
+        traffic_shaper::TrafficShape,
     },
-    roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
+    run::{
+        event::{Event, StageValues},
+        roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
+    },
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
-    hello::{Hello, receive_hello},
-    link::{Link, Remote},
-    pairing::dealer_key,
-    prg::Key,
-    ring::Ring,
-    session::Session,
-    sharing::Share,
-    watch::Watch,
+    net::link::{Link, Remote},
+    num::ring::Ring,
+    prg::{Key, device_key::dealer_key},
+    session::{
+        Session,
+        handshake::{Hello, receive_hello},
+    },
+    share::{Share, observer::Observer},
 };
 use serde_json::Value;
 
@@ -233,7 +235,7 @@ pub type Narrow = (usize, bool, u32, Vec<u64>);
 #[derive(Default)]
 struct Keeping(Vec<Narrow>);
 
-impl<R: Ring> Watch<R> for Keeping {
+impl<R: Ring> Observer<R> for Keeping {
     fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
         let shares = shares.iter().map(|share| share.reveal().to_u64()).collect();
         self.0.push((line, backward, bits, shares));
@@ -283,10 +285,10 @@ fn record_in<R: Ring>(
     keys: [Key; 2],
     weights: [Key; 2],
 ) -> Recording {
-    let network = session.check::<R>().expect("a session that runs");
-    let [peer0, peer1] = memory::duplex(Shape::default()).map(Recorded::new);
-    let [dealer0, party0] = memory::bounded(Shape::default()).map(Recorded::new);
-    let [dealer1, party1] = memory::bounded(Shape::default()).map(Recorded::new);
+    let network = ringlet_core::dealt::check::<R>(session).expect("a session that runs");
+    let [peer0, peer1] = memory::duplex(TrafficShape::default()).map(Recorded::new);
+    let [dealer0, party0] = memory::bounded(TrafficShape::default()).map(Recorded::new);
+    let [dealer1, party1] = memory::bounded(TrafficShape::default()).map(Recorded::new);
     let split = session.samples[0] as usize;
     let own = [
         images.slice(0..split),
@@ -330,11 +332,11 @@ fn record_in<R: Ring>(
                     tell.send((role, event)).expect("a listener");
                     Ok(())
                 };
-                let mut watch = Keeping::default();
+                let mut observer = Keeping::default();
                 let revealed =
-                    run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut watch, emit)
+                    run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut observer, emit)
                         .expect("a party that runs");
-                (revealed, watch.0)
+                (revealed, observer.0)
             }));
         }
         drop(tell);

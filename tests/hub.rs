@@ -10,15 +10,13 @@ use std::{
 use ringlet::{
     board::{Board, Emulated},
     data::{Images, Part, load},
-    secrets::Secrets,
+    run::secrets::Secrets,
 };
 use ringlet_core::{
-    fixed::Format,
     model::Model,
-    pairing::session_secret,
-    prg::Key,
-    session::{Session, Task},
-    triples::Triples,
+    num::fixed_point::Format,
+    prg::{Key, device_key::session_secret},
+    session::{Protocol, Session, Task},
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
@@ -97,8 +95,7 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples,
         batch: BATCH,
         micro_batch: 3,
@@ -106,7 +103,7 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
         limit: LIMIT,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
-        order: 3,
+        shuffle_seed: 3,
         receiver: None,
         audit: 0,
     };
@@ -125,7 +122,7 @@ fn two_devices_send_what_hosts_would() {
         let dir = tempfile::tempdir().expect("a directory");
         let images = pack_own(dir.path(), samples);
         let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
-        let said = send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+        let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
         assert!(said.contains("done; 2 iterations"), "{said}");
         assert_eq!(said.matches("of its memory").count(), 2, "{said}");
         assert_eq!([p0.outcome(), p1.outcome()], [Ok(()), Ok(())]);
@@ -138,7 +135,7 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
     let images = pack_own(dir.path(), [900, 0]);
     // The opened samples alone take 900 times 64 words of 4 bytes.
     let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 25_000));
-    let [hub, dealer] = between([&p0.plug, &p1.plug], [900, 0], &["--batch", "6"]);
+    let [hub, dealer] = between([&p0.address, &p1.address], [900, 0], &["--batch", "6"]);
     let line = complaint(hub);
     assert!(line.contains("p1: the session takes"), "{line}");
     assert!(line.contains("the device has 200000"), "{line}");
@@ -153,7 +150,7 @@ fn a_dealer_that_is_gone_ends_the_hub() {
     let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
     let kept = dir.path().join("kept");
     let more = ["--transcript", name(&kept)];
-    let [hub, dealer] = between([&p0.plug, &p1.plug], [400, 0], &more);
+    let [hub, dealer] = between([&p0.address, &p1.address], [400, 0], &more);
     wait_for_bytes(&kept);
     stop(dealer);
     let line = complaint(hub);
@@ -215,9 +212,9 @@ fn two_riscv_boards_send_what_hosts_would() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = [30, 20];
     let [p0, p1] = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
-    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
     // The boards are there for another session.
-    send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
 }
 
 #[test]
@@ -225,7 +222,7 @@ fn a_cortex_m4_and_a_riscv_board_send_what_hosts_would() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = [40, 0];
     let [p0, p1] = emulate_two(["mps2-an386", "riscv-virt"], dir.path(), samples);
-    let said = send_what_hosts_would(dir.path(), [&p0.plug, &p1.plug], samples);
+    let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
     println!("{said}");
 }
 
@@ -237,7 +234,7 @@ fn a_board_that_is_switched_off_is_named() {
         let mut boards = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
         let kept = dir.path().join("kept");
         let more = ["--batch", "20", "--transcript", name(&kept)];
-        let plugs = boards.each_ref().map(|board| board.plug.as_str());
+        let plugs = boards.each_ref().map(|board| board.address.as_str());
         let [hub, dealer] = between(plugs, samples, &more);
         wait_for_bytes(&kept);
         boards[gone].process().kill().expect("a process");

@@ -174,7 +174,7 @@ fn training_costs_the_instructions_of_the_snapshot() {
 fn small_processors_send_the_bytes_that_the_host_would_send() {
     for (model, batch) in RUNS {
         let session = scripted::session(model, batch).expect("a session");
-        let network = session.check::<scripted::Ring>().expect("sound");
+        let network = ringlet_core::dealt::check::<scripted::Ring>(&session).expect("sound");
         let mut arena = vec![0; 1 << 18];
         let sent = scripted::train(&session, &network, &mut arena, || ()).expect("an iteration");
         for board in [CORTEX_M4, RISC_V] {

@@ -6,18 +6,16 @@ use std::{
 };
 
 use ringlet::{
-    data::{Part, load},
-    model_file::save,
-    secrets::Secrets,
-    twin::{Parameters, Twin},
+    data::{Part, load, model_file::save, parameters::Parameters},
+    reference::twin::Twin,
+    run::secrets::Secrets,
 };
 use ringlet_core::{
     Role,
-    fixed::Format,
     model::Model,
-    pairing::session_secret,
-    session::{Session, Task},
-    triples::Triples,
+    num::fixed_point::Format,
+    prg::device_key::session_secret,
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{failure, program, record_with, success, text};
 
@@ -45,8 +43,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [count as u32, 0],
         batch,
         micro_batch,
@@ -54,7 +51,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         limit,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
-        order: 3,
+        shuffle_seed: 3,
         receiver: Some(Role::P1),
         audit: 0,
     };
@@ -62,12 +59,12 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let root = secrets.device_root().expect("a secret");
     let weights = [
         session_secret(&root, secrets.nonce().expect("a nonce")),
-        secrets.first_weights(Role::P1).expect("a secret"),
+        secrets.initial_weights(Role::P1).expect("a secret"),
     ];
     let keys = secrets.dealer_keys().expect("keys");
     let host = record_with(&session, &images.slice(0..count), keys, weights);
     let [_, revealed] = host.revealed;
-    let network = session.check::<u32>().expect("a session that runs");
+    let network = ringlet_core::dealt::check::<u32>(&session).expect("a session that runs");
     let stages = network
         .stages
         .iter()

@@ -9,9 +9,9 @@ use std::{
 
 use ringlet::links::serial::SerialLine;
 use ringlet_core::{
+    data::sample_image::SampleImage,
+    net::serial::mux::{Mux, Patience},
     prg::Key,
-    store::Store,
-    wire::port::{Patience, Port},
 };
 use ringlet_device::{Device, Stopped, serve};
 use serialport::{SerialPort, TTYPort};
@@ -19,7 +19,7 @@ use serialport::{SerialPort, TTYPort};
 /// A device that serves one session.
 pub struct Served {
     /// Where it is plugged in, as `ringlet party --peer` takes it.
-    pub plug: String,
+    pub address: String,
     outcome: JoinHandle<Result<(), Stopped>>,
     /// Keeps the terminal while nobody has it open.
     terminal: TTYPort,
@@ -31,7 +31,7 @@ impl Served {
         let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
         line.set_timeout(Duration::from_millis(50))
             .expect("a timeout");
-        let plug = terminal.name().expect("a pseudo-terminal has a name");
+        let address = terminal.name().expect("a pseudo-terminal has a name");
         let image = std::fs::read(image).expect("an image");
         let outcome = thread::spawn(move || {
             let reader = line.try_clone_native().expect("the same line");
@@ -41,17 +41,17 @@ impl Served {
                 resend: 100,
                 silence: 20_000,
             };
-            let port = RefCell::new(Port::new(line, clock, patience));
+            let port = RefCell::new(Mux::new(line, clock, patience));
             let device = Device {
                 memory: &mut vec![0; arena],
-                store: Store::new(&image),
+                store: SampleImage::new(&image),
                 root: &Key::new(root),
                 stack: None,
             };
             serve(&port, device)
         });
         Served {
-            plug: format!("pty:{plug}"),
+            address: format!("pty:{address}"),
             outcome,
             terminal,
         }

@@ -1,18 +1,17 @@
 //! Training in one process, and what comes of it.
 
 use ringlet::{
-    activation::Activation,
-    comparison::with_polynomials,
-    data::{Images, Part, load},
-    twin::{Parameters, Twin, floats},
+    config::activation::Activation,
+    data::{Images, Part, load, parameters::Parameters},
+    output::comparison::with_polynomials,
+    reference::twin::{Twin, floats},
 };
 use ringlet_core::{
-    fixed::Format,
-    model::{Layer, Model},
+    model::{Layer, Model, triple_scheme::TripleScheme},
     network::Network,
+    num::fixed_point::Format,
     prg::Key,
-    session::{Session, Task},
-    triples::Triples,
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -22,8 +21,7 @@ fn digits_session(images: &Images) -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [images.len() as u32, 0],
         batch: 50,
         micro_batch: 50,
@@ -31,7 +29,7 @@ fn digits_session(images: &Images) -> Session {
         limit: 12,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
-        order: 1,
+        shuffle_seed: 1,
         receiver: None,
         audit: 0,
     }
@@ -39,8 +37,8 @@ fn digits_session(images: &Images) -> Session {
 
 fn network(session: &Session) -> Network {
     match session.format.ring {
-        32 => session.check::<u32>(),
-        _ => session.check::<u64>(),
+        32 => ringlet_core::dealt::check::<u32>(session),
+        _ => ringlet_core::dealt::check::<u64>(session),
     }
     .expect("a session that runs")
 }
@@ -62,9 +60,13 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
     let images = load(None, Part::Train).expect("built-in digits");
     let session = digits_session(&images);
     let activation = Activation::default();
-    let mut sessions = [Triples::Baseline, Triples::Seed, Triples::Fused]
-        .map(|triples| with_polynomials(&session, triples, &activation).expect("a session"))
-        .to_vec();
+    let mut sessions = [
+        TripleScheme::Baseline,
+        TripleScheme::Seed,
+        TripleScheme::Fused,
+    ]
+    .map(|triples| with_polynomials(&session, triples, &activation).expect("a session"))
+    .to_vec();
     sessions.push(session);
     for session in sessions {
         let network = network(&session);
@@ -239,7 +241,11 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         // Polynomials do not compare.
         let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
         if !session.model.layers.iter().any(compares) {
-            for triples in [Triples::Baseline, Triples::Seed, Triples::Fused] {
+            for triples in [
+                TripleScheme::Baseline,
+                TripleScheme::Seed,
+                TripleScheme::Fused,
+            ] {
                 let published = with_polynomials(&session, triples, &Activation::default());
                 sessions.push(published.expect("a session"));
             }
@@ -271,7 +277,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             "gradients off by {:.2} % in the mean square",
             100.0 * relative
         );
-        let (layers, triples) = (&session.model.layers, session.triples);
+        let (layers, triples) = (&session.model.layers, session.protocol.triples());
         assert!(relative < 0.05, "{layers:?} {triples}: {relative}");
     }
 }

@@ -3,21 +3,19 @@
 use std::collections::HashSet;
 
 use ringlet::{
-    activation::Activation,
-    comparison::with_polynomials,
+    config::activation::Activation,
     data::{Images, Part, load},
+    output::comparison::with_polynomials,
 };
 use ringlet_core::{
     Role,
-    fixed::Format,
+    dealt::plan::Plan,
     kernel::pack::{pack, packed_len},
-    model::Model,
+    model::{Model, triple_scheme::TripleScheme},
     network::Network,
-    plan::Plan,
+    num::{fixed_point::Format, ring::mask},
     prg::Key,
-    ring::mask,
-    session::{Session, Task},
-    triples::Triples,
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{Recording, record};
 
@@ -30,8 +28,7 @@ fn session(images: &Images) -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [images.len() as u32 - 500, 500],
         batch: 64,
         micro_batch: 64,
@@ -39,7 +36,7 @@ fn session(images: &Images) -> Session {
         limit: 2,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
-        order: 3,
+        shuffle_seed: 3,
         receiver: None,
         audit: 1,
     }
@@ -47,7 +44,8 @@ fn session(images: &Images) -> Session {
 
 /// The same with the published triples and polynomials, in the ring of 64 bits.
 fn published(images: &Images) -> Session {
-    with_polynomials(&session(images), Triples::Seed, &Activation::default()).expect("a session")
+    with_polynomials(&session(images), TripleScheme::Seed, &Activation::default())
+        .expect("a session")
 }
 
 fn sessions(images: &Images) -> [Session; 2] {
@@ -56,8 +54,8 @@ fn sessions(images: &Images) -> [Session; 2] {
 
 fn network(session: &Session) -> Network {
     match session.format.ring {
-        32 => session.check::<u32>(),
-        _ => session.check::<u64>(),
+        32 => ringlet_core::dealt::check::<u32>(session),
+        _ => ringlet_core::dealt::check::<u64>(session),
     }
     .expect("a session that runs")
 }
@@ -131,7 +129,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             _ => plan.iteration::<u64>(len) + plan.audit::<u64>(len),
         };
         // Data that keeps no mask is part of every iteration.
-        let data = |own: usize| match session.triples.keep_data() {
+        let data = |own: usize| match session.protocol.triples().keep_data() {
             true => plan.data_bytes(own as u32),
             false => 0,
         };

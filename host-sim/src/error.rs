@@ -1,12 +1,12 @@
 //! What went wrong, in one line, with what to do about it.
 
 use ringlet_core::{
-    fixed::FormatError,
-    hello::{HelloError, Mismatch, Parameter},
-    link::LinkError,
-    message::MessageError,
-    party::RunError,
-    session::SessionError,
+    net::{link::LinkError, message::MessageError},
+    num::fixed_point::FormatError,
+    session::{
+        RunError, SessionError,
+        handshake::{HandshakeError, Mismatch, Parameter},
+    },
 };
 
 /// An error for the user: the cause and the remedy.
@@ -76,19 +76,23 @@ impl From<LinkError> for Failure {
     }
 }
 
-impl From<HelloError> for Failure {
-    fn from(error: HelloError) -> Self {
+impl From<HandshakeError> for Failure {
+    fn from(error: HandshakeError) -> Self {
         let remedy = match error {
-            HelloError::Link(error) => return error.into(),
-            HelloError::Mismatch(Mismatch::Differs(parameter))
-            | HelloError::Refused(Mismatch::Differs(parameter)) => option(parameter),
-            HelloError::Mismatch(mismatch) | HelloError::Refused(mismatch) => mismatch.remedy(),
-            HelloError::TooLong => "use a model with fewer layers",
-            HelloError::Unsealed => {
+            HandshakeError::Link(error) => return error.into(),
+            HandshakeError::Mismatch(Mismatch::Differs(parameter))
+            | HandshakeError::Refused(Mismatch::Differs(parameter)) => option(parameter),
+            HandshakeError::Mismatch(mismatch) | HandshakeError::Refused(mismatch) => {
+                mismatch.remedy()
+            }
+            HandshakeError::TooLong => "use a model with fewer layers",
+            HandshakeError::Unsealed => {
                 "start the dealer with the key that it shares with the device: --p0-key or --p1-key"
             }
-            HelloError::OtherDevice => "give the dealer the key file of this device",
-            HelloError::Sealed => "start the dealer without --p0-key and --p1-key for this party",
+            HandshakeError::OtherDevice => "give the dealer the key file of this device",
+            HandshakeError::Sealed => {
+                "start the dealer without --p0-key and --p1-key for this party"
+            }
         };
         Failure::new(error.to_string(), remedy)
     }
@@ -102,7 +106,7 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::FractionBits => "give both the same --fraction-bits",
         Parameter::Update => "give both the same --protocol and --momentum",
         Parameter::Task => "start both to train, or both to predict",
-        Parameter::Triples => "give both the same --triples",
+        Parameter::TripleScheme => "give both the same --triples",
         Parameter::Protocol => "give both the same --protocol and --loss",
         Parameter::Samples => "give both the same --samples or --share-of-p0",
         Parameter::Batch => "give both the same --batch",
@@ -111,7 +115,7 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Limit => "give both the same --limit",
         Parameter::LearningRate => "give both the same --lr",
         Parameter::Momentum => "give both the same --momentum",
-        Parameter::Order => "give both the same --seed",
+        Parameter::Shuffle => "give both the same --seed",
         Parameter::Receiver => "give both the same --reveal-to",
         Parameter::Audit => "give both the same --audit",
         Parameter::Dealt => "give both the files of one dealt session, or one dealer",
@@ -120,14 +124,14 @@ fn option(parameter: Parameter) -> &'static str {
 
 impl From<MessageError> for Failure {
     fn from(error: MessageError) -> Self {
-        HelloError::from(error).into()
+        HandshakeError::from(error).into()
     }
 }
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
         let remedy = match error {
-            SessionError::NotAssisted(_) => "leave it out, or choose another --protocol",
+            SessionError::NotInSecureNn(_) => "leave it out, or choose another --protocol",
             _ => "",
         };
         Failure::new(error.to_string(), remedy)

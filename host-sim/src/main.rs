@@ -4,11 +4,11 @@ use std::{io, process::ExitCode};
 
 use clap::Parser;
 use ringlet::{
-    cli::{Cli, Command},
-    command, console,
+    command,
+    config::args::{Cli, Command},
     error::Failure,
-    event::Event,
-    supervision,
+    output::console,
+    run::{event::Event, supervision},
 };
 
 fn run(cli: Cli) -> Result<(), Failure> {

@@ -13,9 +13,9 @@ use crate::{
     Role,
     cost::Cost,
     kernel::windows::Windows,
-    link::{LinkError, Segment},
-    ring::{Ring, Word},
-    sharing::{Public, Share},
+    net::link::{LinkError, Segment},
+    num::ring::{Ring, Word},
+    share::{Public, Share},
 };
 
 use super::{
@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::gate::{
-        bench::{Values, run},
+        harness::{Values, run},
         tests::{AT, mine},
     };
 

@@ -14,10 +14,10 @@ use crate::{
     Role,
     cost::{Cost, LANES},
     kernel::linear::Linear,
-    link::LinkError,
+    net::link::LinkError,
+    num::ring::Ring,
     prg::{Address, Prg},
-    ring::Ring,
-    sharing::{Held, Share},
+    share::{Held, Share},
 };
 
 use super::{

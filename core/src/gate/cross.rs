@@ -7,9 +7,9 @@
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::LinkError,
+    net::link::LinkError,
+    num::ring::Word,
     prg::Address,
-    ring::Word,
 };
 
 use super::{Offline, Online, deal, dealt, lift::Opened};

@@ -11,11 +11,13 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
-    polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+    net::link::{LinkError, Segment},
+    num::{
+        polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+        ring::{Ring, Word},
+    },
     prg::Address,
-    ring::{Ring, Word, step_down},
-    sharing::{Masked, Public, Share},
+    share::{Masked, Public, Share, truncate},
 };
 
 use super::{
@@ -316,7 +318,7 @@ impl Fused {
             }
             for ((e, kept), sum) in e.iter_mut().zip(&mut kept[group.range()]).zip(sums) {
                 *kept = e.to_u64();
-                *e = step_down(role, sum, there.wide(), by).cast();
+                *e = truncate(role, sum, there.wide(), by).cast();
             }
         }
         Ok(())
@@ -384,7 +386,7 @@ impl Fused {
                 }
             }
             for (e, sum) in e.iter_mut().zip(sums) {
-                *e = step_down(role, sum, back.wide(), by).cast();
+                *e = truncate(role, sum, back.wide(), by).cast();
             }
         }
         Ok(())

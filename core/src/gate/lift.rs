@@ -7,9 +7,9 @@
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::LinkError,
+    net::link::LinkError,
+    num::ring::Word,
     prg::Address,
-    ring::Word,
 };
 
 use super::{Offline, Online, deal, dealt, opening_masks};
@@ -142,7 +142,7 @@ impl Lift {
         for (word, &mask) in word.iter_mut().zip(masks) {
             *word = mask.minus(*word).low(self.to).right(self.from);
         }
-        super::send_corrections(cx, self.high(), word)
+        super::dealing::send_corrections(cx, self.high(), word)
     }
 }
 

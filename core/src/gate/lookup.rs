@@ -12,9 +12,9 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
-    ring::{Word, step_down},
-    sharing::{Masked, Share},
+    net::link::{LinkError, Segment},
+    num::ring::Word,
+    share::{Masked, Share, truncate},
 };
 
 use super::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks};
@@ -157,7 +157,7 @@ impl Lookup {
                 .zip(&x[group.range()])
                 .zip(mask)
             {
-                *place = step_down(role, x, self.from(), self.rest)
+                *place = truncate(role, x, self.from(), self.rest)
                     .plus(mask)
                     .low(self.index);
             }

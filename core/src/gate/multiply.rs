@@ -5,10 +5,10 @@ use bytemuck::TransparentWrapper;
 
 use crate::{
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
+    net::link::{LinkError, Segment},
+    num::ring::Word,
     prg::Address,
-    ring::Word,
-    sharing::{Masked, Share},
+    share::{Masked, Share},
 };
 
 use super::{At, Offline, Online, cross::Cross, groups, lift::Lift};
@@ -59,8 +59,8 @@ impl Multiply {
 
     /// The product of two signed integers, modulo 2^to.
     pub fn ideal<W: Word>(self, value: u64, factor: u64) -> W {
-        let value = crate::ring::signed(value.low(self.value), self.value);
-        let factor = crate::ring::signed(factor.low(self.factor), self.factor);
+        let value = crate::num::ring::signed(value.low(self.value), self.value);
+        let factor = crate::num::ring::signed(factor.low(self.factor), self.factor);
         W::from_u128((value * factor) as u128).low(self.to)
     }
 

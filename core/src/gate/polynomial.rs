@@ -3,12 +3,14 @@
 
 use crate::{
     cost::Cost,
-    fixed::Format,
-    link::LinkError,
-    polynomial::{COEFFICIENT_FRACTION, Polynomial},
-    ring::Ring,
-    sharing::{Public, Share},
-    triples::Triples,
+    model::triple_scheme::TripleScheme,
+    net::link::LinkError,
+    num::{
+        fixed_point::Format,
+        polynomial::{COEFFICIENT_FRACTION, Polynomial},
+        ring::Ring,
+    },
+    share::{Public, Share},
 };
 
 use super::{At, Offline, Online, chain::Chain, fused::Fused, powers::scaled};
@@ -59,12 +61,12 @@ fn bound_bits(terms: &[i64], range: u32) -> u32 {
 impl PolynomialGate {
     /// The gate for `polynomial`, where gradients that come back have given up `drop` bits.
     #[inline(never)]
-    pub fn new(polynomial: Polynomial, format: Format, triples: Triples, drop: u32) -> Self {
+    pub fn new(polynomial: Polynomial, format: Format, triples: TripleScheme, drop: u32) -> Self {
         let fraction = format.fraction;
         let way = |from| {
             let (gradient, to) = (format.narrow() - drop, format.ring);
             match triples {
-                Triples::Baseline | Triples::Seed => Way::Chain(Chain {
+                TripleScheme::Baseline | TripleScheme::Seed => Way::Chain(Chain {
                     polynomial,
                     fraction,
                     from,
@@ -72,7 +74,7 @@ impl PolynomialGate {
                     to,
                     reuse: triples.reuse(),
                 }),
-                Triples::Fused => Way::Fused(Fused {
+                TripleScheme::Fused => Way::Fused(Fused {
                     polynomial,
                     fraction,
                     from,

@@ -8,25 +8,31 @@ use bytemuck::TransparentWrapper;
 
 use crate::{
     cost::{Cost, LANES},
-    fixed::Format,
-    link::Segment,
-    polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
-    ring::{Ring, Word, signed},
-    sharing::{Masked, Public, Share},
-    triples::Triples,
+    model::triple_scheme::TripleScheme,
+    net::link::Segment,
+    num::{
+        fixed_point::Format,
+        polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+        ring::{Ring, Word, signed},
+    },
+    share::{Masked, Public, Share},
 };
 
 use super::{
     Online,
-    bench::{Values, run},
     cross::{Cross, Square},
     groups,
+    harness::{Values, run},
     lift::Lift,
     polynomial::PolynomialGate,
     tests::{AT, BACK, join, mine},
 };
 
-const ALL: [Triples; 3] = [Triples::Baseline, Triples::Seed, Triples::Fused];
+const ALL: [TripleScheme; 3] = [
+    TripleScheme::Baseline,
+    TripleScheme::Seed,
+    TripleScheme::Fused,
+];
 
 pub(crate) fn polynomial(degree: u8, reach: u8, coefficients: &[f64]) -> Polynomial {
     let mut units = [0; MAX_DEGREE + 1];
@@ -81,7 +87,7 @@ fn sigmoid9() -> Polynomial {
 fn worst<R: Ring>(
     polynomial: Polynomial,
     format: Format,
-    triples: Triples,
+    triples: TripleScheme,
     count: usize,
     range: Option<u32>,
 ) -> [f64; 2] {
@@ -91,7 +97,7 @@ fn worst<R: Ring>(
 fn worst_of<R: Ring>(
     polynomial: Polynomial,
     format: Format,
-    triples: Triples,
+    triples: TripleScheme,
     count: usize,
     range: Option<u32>,
     seed: u64,
@@ -257,9 +263,9 @@ fn every_value_of_a_small_format_is_right() {
         // A square that is rounded on its way adds its unit; a slope that is, as many as the gradient
         // is large: up to 2^8.
         let most = match triples {
-            Triples::Fused => [1.0, 1.0],
-            Triples::Seed => [2.0, 2.0],
-            Triples::Baseline => [2.0, 2.0 * 256.0],
+            TripleScheme::Fused => [1.0, 1.0],
+            TripleScheme::Seed => [2.0, 2.0],
+            TripleScheme::Baseline => [2.0, 2.0 * 256.0],
         };
         assert!(y <= most[0] && g <= most[1], "{triples} {y} {g}");
     }
@@ -269,17 +275,17 @@ fn every_value_of_a_small_format_is_right() {
 fn one_opening_is_exact_to_a_unit_over_the_whole_contract() {
     let direct = Format::direct(12).unwrap();
     for polynomial in [cubic(), relu8(), sigmoid9()] {
-        let [y, g] = worst::<u64>(polynomial, direct, Triples::Fused, 4000, None);
+        let [y, g] = worst::<u64>(polynomial, direct, TripleScheme::Fused, 4000, None);
         assert!(y <= 1.0 && g <= 1.0, "{polynomial:?} {y} {g}");
         let narrow = Format::new::<u32>(12).unwrap();
-        let [y, g] = worst::<u32>(polynomial, narrow, Triples::Fused, 4000, None);
+        let [y, g] = worst::<u32>(polynomial, narrow, TripleScheme::Fused, 4000, None);
         assert!(y <= 1.0 && g <= 1.0, "{polynomial:?} {y} {g}");
     }
 }
 
 #[test]
 fn chains_of_products_err_by_what_each_step_down_may() {
-    for triples in [Triples::Baseline, Triples::Seed] {
+    for triples in [TripleScheme::Baseline, TripleScheme::Seed] {
         for (polynomial, range) in [
             (polynomial(2, 0, &[0.1, 0.5, 0.47]), 7),
             (cubic(), 7),
@@ -336,9 +342,9 @@ fn openings_are_counted_as_published() {
         let polynomial = polynomial(degree, 0, &coefficients[..=usize::from(degree)]);
         let d = u64::from(degree);
         for (triples, forward, backward) in [
-            (Triples::Baseline, 2 * (d - 1), 2 * (d - 1)),
-            (Triples::Seed, d - 1, 1),
-            (Triples::Fused, 1, 1),
+            (TripleScheme::Baseline, 2 * (d - 1), 2 * (d - 1)),
+            (TripleScheme::Seed, d - 1, 1),
+            (TripleScheme::Fused, 1, 1),
         ] {
             let gate = PolynomialGate::new(polynomial, direct, triples, 0);
             assert!(gate.fits(), "{degree} {triples}");
@@ -362,15 +368,15 @@ fn what_cannot_fit_is_found_before_it_runs() {
     }
     // Fewer fraction bits make room.
     let [fine, coarse] = [20, 8].map(|fraction| Format::new::<u64>(fraction).unwrap());
-    assert!(!PolynomialGate::new(relu8(), fine, Triples::Fused, 0).fits());
-    assert!(PolynomialGate::new(relu8(), coarse, Triples::Seed, 0).fits());
+    assert!(!PolynomialGate::new(relu8(), fine, TripleScheme::Fused, 0).fits());
+    assert!(PolynomialGate::new(relu8(), coarse, TripleScheme::Seed, 0).fits());
 }
 
 /// A third of ten million values over the whole contract, each under masks of its own.
 fn errs_by_a_unit_at_most(polynomial: Polynomial) {
     let direct = Format::direct(12).unwrap();
     for seed in 0..17 {
-        let errors = worst_of::<u64>(polynomial, direct, Triples::Fused, 200_000, None, seed);
+        let errors = worst_of::<u64>(polynomial, direct, TripleScheme::Fused, 200_000, None, seed);
         assert!(errors[0] <= 1.0 && errors[1] <= 1.0, "{seed} {errors:?}");
     }
 }
@@ -398,7 +404,7 @@ fn a_derivative_that_is_lifted_is_to_fit_as_well() {
     let format = Format::new::<u32>(14).unwrap();
     // Up to 255 x 2^9 a value stays in 32 bits, and so does its product with a gradient of few bits; but the slope, 9 x
     // 255 x 2^8 with 14 fraction bits, does not.
-    let fits = [Triples::Baseline, Triples::Seed]
+    let fits = [TripleScheme::Baseline, TripleScheme::Seed]
         .map(|triples| PolynomialGate::new(steep, format, triples, 6).fits());
     assert_eq!(fits, [false, true]);
 }

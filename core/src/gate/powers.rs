@@ -6,10 +6,12 @@
 
 use crate::{
     cost::{Cost, LANES},
-    link::LinkError,
-    polynomial::MAX_DEGREE,
+    net::link::LinkError,
+    num::{
+        polynomial::MAX_DEGREE,
+        ring::{Word, signed},
+    },
     prg::Address,
-    ring::{Word, signed},
 };
 
 use super::{Offline, Online, deal, dealt};

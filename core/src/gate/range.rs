@@ -11,9 +11,9 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::LinkError,
-    ring::{Ring, Word},
-    sharing::Share,
+    net::link::LinkError,
+    num::ring::{Ring, Word},
+    share::Share,
 };
 
 use super::{At, Offline, Online, groups, load_plane, plane_len, relu::Relu};
@@ -42,7 +42,7 @@ impl Range {
     /// Whether x in Z_2^bits lies outside [-2^(bits-2), 2^(bits-2)).
     pub fn ideal<W: Word>(self, x: W) -> bool {
         let limit = 1i128 << (self.bits - 2);
-        let x = crate::ring::signed(x.low(self.bits), self.bits);
+        let x = crate::num::ring::signed(x.low(self.bits), self.bits);
         !(-limit..limit).contains(&x)
     }
 
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::gate::{
-        bench::{Values, run},
+        harness::{Values, run},
         reuse,
         tests::{AT, mine},
     };

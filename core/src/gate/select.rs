@@ -5,9 +5,9 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
-    ring::Word,
-    sharing::{Masked, Public, Share},
+    net::link::{LinkError, Segment},
+    num::ring::Word,
+    share::{Masked, Public, Share},
 };
 
 use super::{
@@ -42,7 +42,7 @@ impl Select {
 
     /// `dy` where the bit is set, else zero.
     pub fn ideal<W: Word>(self, bit: bool, dy: W) -> W {
-        let dy = crate::ring::signed(dy.low(self.from), self.from);
+        let dy = crate::num::ring::signed(dy.low(self.from), self.from);
         W::from_u128(if bit { dy as u128 } else { 0 }).low(self.to)
     }
 

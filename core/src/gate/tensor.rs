@@ -5,9 +5,9 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::LANES,
+    num::ring::Ring,
     prg::{Address, Prg},
-    ring::Ring,
-    sharing::{Held, Masked, Share},
+    share::{Held, Masked, Share},
 };
 
 use super::{Offline, Online, opening_masks};
@@ -264,7 +264,7 @@ pub(super) fn negate<R: Ring>(words: &mut [R]) {
 /// Adds this party's mask to its shares of weights, which are then fit to be opened at L bits. Where the other
 /// party alone has a share, they stay zero, as [`Segment::owned`] asks.
 ///
-/// [`Segment::owned`]: crate::link::Segment::owned
+/// [`Segment::owned`]: crate::net::link::Segment::owned
 pub fn mask_whole<'a, R: Ring, O: Online>(
     cx: &O,
     mask: WholeMask,

@@ -9,17 +9,19 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::Cost,
-    fixed::Format,
     kernel::{conv::Conv, dense::Dense, linear::Linear},
-    link::Segment,
-    ring::{Ring, Word, signed},
-    sharing::{Public, Share},
+    net::link::Segment,
+    num::{
+        fixed_point::Format,
+        ring::{Ring, Word, signed},
+    },
+    share::{Public, Share},
 };
 
 use super::{
     At, Online,
-    bench::{Values, run},
     bilinear::{Bilinear, Span},
+    harness::{Values, run},
     lookup::Lookup,
     multiply::Multiply,
     plane_len,

@@ -6,9 +6,9 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
-    ring::Word,
-    sharing::{Masked, Public, Share},
+    net::link::{LinkError, Segment},
+    num::ring::Word,
+    share::{Masked, Public, Share},
 };
 
 use super::{
@@ -38,7 +38,7 @@ impl Widen {
 
     /// The same integer, read as signed in the narrow ring and written in the wide one.
     pub fn ideal<W: Word>(self, x: W) -> W {
-        W::from_u128(crate::ring::signed(x.low(self.from), self.from) as u128).low(self.to)
+        W::from_u128(crate::num::ring::signed(x.low(self.from), self.from) as u128).low(self.to)
     }
 
     /// Opening of the input and corrections for `rows` x `len` elements, one round.

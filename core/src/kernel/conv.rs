@@ -9,7 +9,7 @@
 //! `[kernel][kernel][inputs][outputs]`.
 
 use super::product::Product;
-use crate::scalar::Scalar;
+use crate::num::scalar::Scalar;
 
 /// The most columns of a panel of transposed weights.
 const PANEL: usize = 32;

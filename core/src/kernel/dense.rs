@@ -1,7 +1,7 @@
 //! A fully connected layer's three products.
 
 use super::product::Product;
-use crate::scalar::Scalar;
+use crate::num::scalar::Scalar;
 
 /// Shape of a fully connected layer: `x[rows][inputs] * w[inputs][outputs]`, row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use super::{
     dense::Dense,
 };
 use crate::{
-    scalar::Scalar,
-    tally::{self, Section},
+    num::scalar::Scalar,
+    profile::{self, Section},
 };
 
 /// A map that is linear in its input and in its weights.
@@ -97,7 +97,7 @@ impl Linear {
         out: &mut [T],
         scratch: &mut [T],
     ) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         match self {
             Linear::Dense(dense) => dense.forward(rows, x, w, out),
             Linear::Conv(conv) => conv.forward(rows, x, w, out, scratch),
@@ -113,7 +113,7 @@ impl Linear {
         dw: &mut [T],
         scratch: &mut [T],
     ) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         match self {
             Linear::Dense(dense) => dense.weight_gradient(rows, x, dy, dw),
             Linear::Conv(conv) => conv.weight_gradient(rows, x, dy, dw, scratch),
@@ -129,7 +129,7 @@ impl Linear {
         dx: &mut [T],
         scratch: &mut [T],
     ) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         match self {
             Linear::Dense(dense) => dense.input_gradient(rows, dy, wt, dx),
             Linear::Conv(conv) => conv.input_gradient(rows, dy, wt, dx, scratch),
@@ -152,7 +152,7 @@ impl Linear {
 
     /// Rearranges the weights for [`Linear::input_gradient`].
     pub fn transpose<T: Scalar>(&self, w: &[T], wt: &mut [T]) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         match self {
             Linear::Dense(dense) => transpose(dense.inputs, dense.outputs, w, wt),
             Linear::Conv(conv) => conv.transpose(w, wt),

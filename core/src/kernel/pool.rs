@@ -1,8 +1,8 @@
 //! Window sums on images stored row by row with the channels innermost, and their transposes.
 
 use crate::{
-    scalar::Scalar,
-    tally::{self, Section},
+    num::scalar::Scalar,
+    profile::{self, Section},
 };
 
 /// Average pooling without its division: the sums of square windows, side by side. Rows and columns past the last
@@ -34,7 +34,7 @@ impl Pool {
 
     /// Replaces `out` by the sums of `images`, of which there may be any number.
     pub fn sum<T: Scalar>(self, images: &[T], out: &mut [T]) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         let images = images.chunks_exact(self.input_len());
         for (image, out) in images.zip(out.chunks_exact_mut(self.output_len())) {
             self.sum_one(image, out);
@@ -43,7 +43,7 @@ impl Pool {
 
     /// Leaves the sums of the first `rows` of `images` at their front. `image` has room for one.
     pub fn sum_in_place<T: Scalar>(self, rows: usize, images: &mut [T], image: &mut [T]) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         let (len, out_len) = (self.input_len(), self.output_len());
         let image = &mut image[..len];
         for row in 0..rows {
@@ -71,7 +71,7 @@ impl Pool {
     /// The transpose of [`Pool::sum`]: replaces `out` by images with each value of `gradients` at every place of its
     /// window, and zeros outside every window.
     pub fn spread<T: Scalar>(self, gradients: &[T], out: &mut [T]) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         let gradients = gradients.chunks_exact(self.output_len());
         for (gradient, out) in gradients.zip(out.chunks_exact_mut(self.input_len())) {
             self.spread_one(gradient, out);

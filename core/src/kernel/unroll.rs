@@ -2,7 +2,7 @@
 //! ("im2col"), and the transpose.
 
 use super::{conv::Conv, dense::Dense};
-use crate::scalar::Scalar;
+use crate::num::scalar::Scalar;
 
 impl Conv {
     /// Patches of one image: outputs before pooling.

@@ -2,8 +2,8 @@
 //! plane for each place in a window, as large as the image that is pooled to. Windows may overlap.
 
 use crate::{
-    scalar::Scalar,
-    tally::{self, Section},
+    num::scalar::Scalar,
+    profile::{self, Section},
 };
 
 /// Windows over an image; rows and columns past the last whole window are left out.
@@ -52,7 +52,7 @@ impl Windows {
 
     /// Visits each run of channels: where it stands in the planes, and where in the image.
     fn each(self, mut visit: impl FnMut(usize, usize)) {
-        let _section = tally::section(Section::Kernels);
+        let _section = profile::section(Section::Kernels);
         let [rows, columns] = self.output();
         for place in 0..self.places() {
             for y in 0..rows {

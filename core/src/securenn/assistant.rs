@@ -5,23 +5,25 @@ use embedded_io::{Read, Write};
 use zeroize::Zeroize;
 
 use crate::{
-    arena::{Arena, ArenaTooSmall},
     gate::{self, softmax::Tables},
-    link::LinkError,
-    loss::Loss,
+    model::loss::Loss,
+    net::link::LinkError,
     network::{Activation, Network, Stage},
+    num::arena::{Arena, ArenaTooSmall},
     session::{Session, Task},
 };
 
 use super::{
-    desk::AssistantDesk,
-    division::Division,
-    linear::Wanted,
-    maxpool::{MaxPool, OneHot},
-    memory::{AssistantLengths, Cut, assistant_words, map, softmax, turned_places},
-    place::{self, Use},
-    product::Product,
-    sign::Relu,
+    context::AssistantContext,
+    gates::{
+        division::Division,
+        linear::Wanted,
+        maxpool::{MaxPool, OneHot},
+        product::Product,
+        sign::Relu,
+    },
+    layout::{AssistantLengths, Cut, assistant_words, map, softmax, turned_places},
+    stream_ids::{self, Use},
 };
 
 const BITS: u32 = u64::BITS;
@@ -35,7 +37,7 @@ pub struct Assistant<'a> {
 }
 
 impl<'a> Assistant<'a> {
-    /// Sets up an assistant of a session that [`Session::check_assisted`] took. `memory` holds at least
+    /// Sets up an assistant of a session that [`check`](crate::securenn::check) took. `memory` holds at least
     /// [`assistant_words`].
     pub fn new(
         session: &'a Session,
@@ -55,38 +57,41 @@ impl<'a> Assistant<'a> {
     /// Takes part in one iteration of training or of inference.
     pub fn iterate<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         iteration: u32,
     ) -> Result<(), LinkError> {
         let batch = self.session.batch(iteration);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let (step, rows) = (place::step(self.session, iteration, first), rows as usize);
+            let (step, rows) = (
+                stream_ids::step(self.session, iteration, first),
+                rows as usize,
+            );
             for (index, stage) in self.network.stages.iter().enumerate() {
-                self.map(desk, step, (index, stage, Wanted::Output), rows)?;
-                self.activation(desk, step, (index, stage), rows)?;
+                self.map(cx, step, (index, stage, Wanted::Output), rows)?;
+                self.activation(cx, step, (index, stage), rows)?;
             }
             match self.session.task {
-                Task::Infer => self.class(desk, step, rows)?,
+                Task::Infer => self.class(cx, step, rows)?,
                 Task::Train => {
-                    self.loss(desk, step, rows)?;
-                    self.backward(desk, step, rows)?;
+                    self.loss(cx, step, rows)?;
+                    self.backward(cx, step, rows)?;
                 }
             }
         }
-        desk.flush()
+        cx.flush()
     }
 
     fn backward<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         rows: usize,
     ) -> Result<(), LinkError> {
         for (index, stage) in self.network.stages.iter().enumerate().rev() {
-            self.activation_back(desk, step, (index, stage), rows)?;
-            self.map(desk, step, (index, stage, Wanted::WeightGradient), rows)?;
+            self.activation_back(cx, step, (index, stage), rows)?;
+            self.map(cx, step, (index, stage, Wanted::WeightGradient), rows)?;
             if index > 0 {
-                self.map(desk, step, (index, stage, Wanted::InputGradient), rows)?;
+                self.map(cx, step, (index, stage, Wanted::InputGradient), rows)?;
             }
         }
         Ok(())
@@ -94,7 +99,7 @@ impl<'a> Assistant<'a> {
 
     fn map<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         (index, stage, wanted): (usize, &Stage, Wanted),
         rows: usize,
@@ -106,12 +111,12 @@ impl<'a> Assistant<'a> {
         };
         let gate = map(stage, wanted, rows);
         let mut memory = Cut(self.scratch).assistant_memory(gate);
-        gate.assist(desk, place::at(step, index, which), &mut memory)
+        gate.assist(cx, stream_ids::at(step, index, which), &mut memory)
     }
 
     fn activation<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         (index, stage): (usize, &Stage),
         rows: usize,
@@ -121,19 +126,19 @@ impl<'a> Assistant<'a> {
         if let Some(windows) = stage.max_pool {
             let places = windows.places();
             let gate = MaxPool { bits: BITS, places };
-            let at = place::at(step, index, Use::MaxPool);
-            gate.assist(desk, at, len, &mut scratch)?;
+            let at = stream_ids::at(step, index, Use::MaxPool);
+            gate.assist(cx, at, len, &mut scratch)?;
         }
         if stage.activation == Some(Activation::Relu) {
-            let at = place::at(step, index, Use::Relu);
-            Relu { bits: BITS }.assist(desk, at, len, &mut scratch)?;
+            let at = stream_ids::at(step, index, Use::Relu);
+            Relu { bits: BITS }.assist(cx, at, len, &mut scratch)?;
         }
         Ok(())
     }
 
     fn activation_back<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         (index, stage): (usize, &Stage),
         rows: usize,
@@ -141,7 +146,7 @@ impl<'a> Assistant<'a> {
         let len = rows * stage.leaving_len();
         let product = Product { bits: BITS };
         if stage.activation == Some(Activation::Relu) {
-            product.assist(desk, place::at(step, index, Use::ReluBack), len)?;
+            product.assist(cx, stream_ids::at(step, index, Use::ReluBack), len)?;
         }
         let Some(windows) = stage.max_pool else {
             return Ok(());
@@ -150,42 +155,42 @@ impl<'a> Assistant<'a> {
         if let Some(gate) = OneHot::new(BITS, places) {
             let mut cut = Cut(self.scratch);
             let planes = cut.words(places * len);
-            let at = place::at(step, index, Use::OneHot);
-            gate.assist(desk, at, len, planes, &mut cut.scratch_words(len))?;
+            let at = stream_ids::at(step, index, Use::OneHot);
+            gate.assist(cx, at, len, planes, &mut cut.scratch_words(len))?;
         }
-        let at = place::at(step, index, Use::MaxPoolBack);
-        product.assist(desk, at, windows.places() * len)
+        let at = stream_ids::at(step, index, Use::MaxPoolBack);
+        product.assist(cx, at, windows.places() * len)
     }
 
     fn loss<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         rows: usize,
     ) -> Result<(), LinkError> {
         let last = self.network.stages.len() - 1;
-        let at = |which| place::at(step, last, which);
-        if self.session.assisted == Some(Loss::Normalised) {
+        let at = |which| stream_ids::at(step, last, which);
+        if self.session.protocol.loss() == Loss::Normalised {
             let len = rows * self.network.classes;
             let mut scratch = Cut(self.scratch).scratch_words(len);
-            Relu { bits: BITS }.assist(desk, at(Use::Relu), len, &mut scratch)?;
+            Relu { bits: BITS }.assist(cx, at(Use::Relu), len, &mut scratch)?;
             let division = Division {
                 bits: BITS,
                 fraction: self.session.format.fraction,
             };
-            return division.assist(desk, at(Use::Division), len, &mut scratch);
+            return division.assist(cx, at(Use::Division), len, &mut scratch);
         }
         let at = gate::At {
             iteration: step,
             gate: at(Use::Softmax).gate,
             row: 0,
         };
-        softmax(self.session, self.network).deal::<u64, _>(desk, at, rows, &mut self.tables)
+        softmax(self.session, self.network).deal::<u64, _>(cx, at, rows, &mut self.tables)
     }
 
     fn class<F: Read + Write, S: Read + Write>(
         &mut self,
-        desk: &mut AssistantDesk<F, S>,
+        cx: &mut AssistantContext<F, S>,
         step: u32,
         rows: usize,
     ) -> Result<(), LinkError> {
@@ -193,9 +198,9 @@ impl<'a> Assistant<'a> {
             bits: BITS,
             places: self.network.classes,
         };
-        let at = place::at(step, self.network.stages.len() - 1, Use::Class);
+        let at = stream_ids::at(step, self.network.stages.len() - 1, Use::Class);
         let mut scratch = Cut(self.scratch).scratch_words(rows);
-        gate.assist(desk, at, rows, &mut scratch)
+        gate.assist(cx, at, rows, &mut scratch)
     }
 }
 

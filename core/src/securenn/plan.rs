@@ -3,28 +3,31 @@
 use heapless::Vec;
 
 use crate::{
-    lines::{MAX_LINES, activation_line, map_line},
-    loss::Loss,
+    model::{
+        cost_rows::{MAX_COST_ROWS, activation_row, map_row},
+        loss::Loss,
+    },
     network::{Activation, Name, Network, Stage},
-    plan::line_names,
-    session::{Session, Task},
+    session::{Session, Task, cost_row_names},
 };
 
 use super::{
-    Cost,
-    division::Division,
-    linear::Wanted,
-    maxpool::{MaxPool, OneHot},
-    memory::{map, softmax, turned_places},
-    product::Product,
-    sign::Relu,
+    gates::{
+        Cost,
+        division::Division,
+        linear::Wanted,
+        maxpool::{MaxPool, OneHot},
+        product::Product,
+        sign::Relu,
+    },
+    layout::{map, softmax, turned_places},
 };
 
 const BITS: u32 = u64::BITS;
 
 /// Cost of one layer in one iteration, of all three roles.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct CostRow {
     /// The layer.
     pub name: Name,
     /// Cost on the way forward.
@@ -35,10 +38,10 @@ pub struct Line {
 
 /// Cost of one iteration over `len` samples, layer by layer: of training or of inference, as the session says.
 /// Weights and data are opened in each product anew, and an update sends nothing.
-pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LINES> {
-    let mut lines: Vec<Line, MAX_LINES> = Vec::new();
-    for name in line_names(session, network) {
-        let _ = lines.push(Line {
+pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
+    let mut cost_rows: Vec<CostRow, MAX_COST_ROWS> = Vec::new();
+    for name in cost_row_names(session, network) {
+        let _ = cost_rows.push(CostRow {
             name,
             forward: Cost::default(),
             backward: Cost::default(),
@@ -47,33 +50,39 @@ pub fn lines(session: &Session, network: &Network, len: u32) -> Vec<Line, MAX_LI
     let size = session.micro_batch;
     for (rows, times) in [(size, len / size), (len % size, 1)] {
         if rows > 0 {
-            add(session, network, rows as usize, times.into(), &mut lines);
+            add(
+                session,
+                network,
+                rows as usize,
+                times.into(),
+                &mut cost_rows,
+            );
         }
     }
-    lines
+    cost_rows
 }
 
 /// Adds what `times` micro-batches of `rows` samples cost.
-fn add(session: &Session, network: &Network, rows: usize, times: u64, lines: &mut [Line]) {
+fn add(session: &Session, network: &Network, rows: usize, times: u64, cost_rows: &mut [CostRow]) {
     let trains = session.task == Task::Train;
     let last = network.stages.len() - 1;
     for (index, stage) in network.stages.iter().enumerate() {
         let product = |wanted| map(stage, wanted, rows).cost();
-        let line = &mut lines[map_line(index)];
-        line.forward = line.forward + product(Wanted::Output) * times;
+        let cost_row = &mut cost_rows[map_row(index)];
+        cost_row.forward = cost_row.forward + product(Wanted::Output) * times;
         if trains {
-            line.backward = line.backward + product(Wanted::WeightGradient) * times;
+            cost_row.backward = cost_row.backward + product(Wanted::WeightGradient) * times;
         }
         if trains && index > 0 {
-            line.backward = line.backward + product(Wanted::InputGradient) * times;
+            cost_row.backward = cost_row.backward + product(Wanted::InputGradient) * times;
         }
-        let line = &mut lines[activation_line(index)];
-        line.forward = line.forward + activation(stage, rows) * times;
+        let cost_row = &mut cost_rows[activation_row(index)];
+        cost_row.forward = cost_row.forward + activation(stage, rows) * times;
         if trains {
-            line.backward = line.backward + activation_back(stage, rows) * times;
+            cost_row.backward = cost_row.backward + activation_back(stage, rows) * times;
         }
         if index == last {
-            line.forward = line.forward + after(session, network, rows) * times;
+            cost_row.forward = cost_row.forward + after(session, network, rows) * times;
         }
     }
 }
@@ -107,7 +116,7 @@ fn activation_back(stage: &Stage, rows: usize) -> Cost {
 fn after(session: &Session, network: &Network, rows: usize) -> Cost {
     let classes = network.classes;
     let len = rows * classes;
-    match (session.task, session.assisted) {
+    match (session.task, session.protocol.loss()) {
         (Task::Infer, _) => {
             let told = Cost {
                 bytes: rows as u64,
@@ -116,14 +125,14 @@ fn after(session: &Session, network: &Network, rows: usize) -> Cost {
             };
             class(classes, rows) + told
         }
-        (Task::Train, Some(Loss::Normalised)) => {
+        (Task::Train, Loss::Normalised) => {
             let division = Division {
                 bits: BITS,
                 fraction: session.format.fraction,
             };
             Relu { bits: BITS }.cost(len) + division.cost(len)
         }
-        (Task::Train, _) => {
+        (Task::Train, Loss::Softmax) => {
             let cost = softmax(session, network).cost(rows);
             Cost {
                 bytes: 2 * cost.online_bytes + cost.dealer_bytes,

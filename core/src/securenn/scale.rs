@@ -6,10 +6,10 @@
 //! x / 2^bits rounded down or up, up with the probability of what is cut off: on average nothing is lost. All this is of
 //! shares that are uniform.
 
-use crate::{Role, fixed::RATE_FRACTION, network::Stage};
+use crate::{Role, network::Stage, num::fixed_point::RATE_FRACTION};
 
 /// This party's share of a number, stepped down by `bits`.
-pub fn truncate(role: Role, share: u64, bits: u32) -> u64 {
+pub fn truncate_within_ring(role: Role, share: u64, bits: u32) -> u64 {
     match role {
         Role::P0 => share >> bits,
         Role::P1 => (share.wrapping_neg() >> bits).wrapping_neg(),
@@ -76,14 +76,17 @@ impl Rate {
 
     /// This party's share of a number times the rate.
     pub fn of(self, role: Role, share: u64) -> u64 {
-        truncate(role, share.wrapping_mul(self.times), self.fall)
+        truncate_within_ring(role, share.wrapping_mul(self.times), self.fall)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{gate::bench::key, prg::Address, prg::Prg};
+    use crate::{
+        gate::harness::key,
+        prg::{Address, Prg},
+    };
 
     extern crate std;
     use std::vec;
@@ -100,7 +103,8 @@ mod tests {
         prg.fill(address, magnitude.unsigned_abs(), &mut words);
         let failed = |&&word: &&u64| {
             let other = (magnitude as u64).wrapping_sub(word);
-            let sum = truncate(Role::P0, word, fall).wrapping_add(truncate(Role::P1, other, fall));
+            let sum = truncate_within_ring(Role::P0, word, fall)
+                .wrapping_add(truncate_within_ring(Role::P1, other, fall));
             let error = (sum as i64).wrapping_sub(magnitude >> fall);
             if !(0..=1).contains(&error) {
                 let off = error.unsigned_abs().abs_diff(1 << (64 - fall));

@@ -6,23 +6,21 @@ use std::{vec, vec::Vec};
 
 use super::{
     assistant::Assistant,
-    bench::{Ran, run},
-    memory::{assistant_words, party_words},
+    harness::{Ran, run},
+    layout::{assistant_words, party_words},
     party::Party,
     plan,
 };
 use crate::{
     Role,
-    fixed::Format,
-    gate::bench::key,
-    loss::Loss,
-    meter::Meter,
-    model::Layer,
+    cost::traffic::Traffic,
+    gate::harness::key,
+    model::{Layer, loss::Loss, triple_scheme::TripleScheme},
     network::Network,
-    session::{Session, SessionError, Task},
-    sharing::Share,
+    num::fixed_point::Format,
+    session::{Protocol, Session, SessionError, Task},
+    share::Share,
     tests::{Made, WAY, networks, run as run_dealt, session as dealt},
-    triples::Triples,
 };
 
 /// Fraction bits as published.
@@ -31,13 +29,16 @@ const FRACTION: u32 = 13;
 fn session(input: [u16; 3], layers: &[Layer]) -> Session {
     Session {
         format: Format::new::<u64>(FRACTION).unwrap(),
-        assisted: Some(Loss::Softmax),
+        protocol: Protocol::SecureNn {
+            triples: TripleScheme::Fused,
+            loss: Loss::Softmax,
+        },
         ..dealt::<u64>(input, layers, 5)
     }
 }
 
 fn check(session: &Session) -> Network {
-    session.check_assisted().unwrap()
+    crate::securenn::check(session).unwrap()
 }
 
 fn made(session: &Session, network: &Network, role: Role) -> Made {
@@ -54,7 +55,7 @@ fn made(session: &Session, network: &Network, role: Role) -> Made {
 struct Ended {
     /// Its shares of every stage's parameters.
     shares: Vec<u64>,
-    meters: Vec<Meter>,
+    meters: Vec<Traffic>,
     /// Samples and classes that it was told.
     classes: Vec<(u32, u8)>,
 }
@@ -65,8 +66,8 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
     let rows = session.iterations();
     run(
         17,
-        |desk| {
-            let role = super::Computing::role(desk);
+        |cx| {
+            let role = super::gates::Computing::role(cx);
             let mut memory = vec![0; party_words(session, &network)];
             let secret = key(WAY.weights, role);
             let mut party = Party::new(session, &network, role, &secret, &mut memory).unwrap();
@@ -79,13 +80,13 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
             let (mut meters, mut classes) = (Vec::new(), Vec::new());
             for iteration in 0..rows {
                 match session.task {
-                    Task::Train => party.iterate(desk, iteration, &mut data).unwrap(),
+                    Task::Train => party.iterate(cx, iteration, &mut data).unwrap(),
                     Task::Infer => {
                         let sink = |sample, class| classes.push((sample, class));
-                        party.infer(desk, iteration, &mut data, sink).unwrap()
+                        party.infer(cx, iteration, &mut data, sink).unwrap()
                     }
                 };
-                meters.push(desk.take_meter());
+                meters.push(cx.take_traffic());
             }
             let stages = 0..network.stages.len();
             let shares = stages.flat_map(|stage| party.parameters(stage).collect::<Vec<_>>());
@@ -95,10 +96,10 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
                 classes,
             })
         },
-        |desk| {
+        |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];
             let mut assistant = Assistant::new(session, &network, &mut memory).unwrap();
-            (0..rows).try_for_each(|iteration| assistant.iterate(desk, iteration))
+            (0..rows).try_for_each(|iteration| assistant.iterate(cx, iteration))
         },
     )
 }
@@ -116,13 +117,13 @@ fn parameters(ran: &Ran<Ended, ()>) -> Vec<f64> {
 fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
     let network = check(session);
     let planned = (0..session.iterations()).map(|iteration| {
-        let lines = plan::lines(session, &network, session.batch(iteration).len);
-        let line = |line: &plan::Line| line.forward + line.backward;
-        lines.iter().map(line).sum::<super::Cost>()
+        let cost_rows = plan::cost_rows(session, &network, session.batch(iteration).len);
+        let cost_row = |cost_row: &plan::CostRow| cost_row.forward + cost_row.backward;
+        cost_rows.iter().map(cost_row).sum::<super::gates::Cost>()
     });
-    let planned: super::Cost = planned.sum();
+    let planned: super::gates::Cost = planned.sum();
     let counted = ran.made.each_ref().map(|ended| {
-        let meters = ended.meters.iter().map(Meter::total);
+        let meters = ended.meters.iter().map(Traffic::total);
         meters.sum::<crate::cost::Cost>()
     });
     let bytes = counted.map(|cost| cost.online_bytes + cost.dealer_bytes);
@@ -145,9 +146,12 @@ fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
 #[test]
 fn training_equals_that_of_exact_relu_but_for_rounding() {
     for (input, layers) in networks() {
-        for triples in [Triples::Baseline, Triples::Fused] {
+        for triples in [TripleScheme::Baseline, TripleScheme::Fused] {
             let session = Session {
-                triples,
+                protocol: Protocol::SecureNn {
+                    triples,
+                    loss: Loss::Softmax,
+                },
                 ..session(input, &layers)
             };
             let ran = play(&session, &[]);
@@ -184,7 +188,10 @@ fn the_normalised_loss_learns_too() {
     let (input, layers) = networks().swap_remove(3);
     let softmax = session(input, &layers);
     let normalised = Session {
-        assisted: Some(Loss::Normalised),
+        protocol: Protocol::SecureNn {
+            triples: TripleScheme::Fused,
+            loss: Loss::Normalised,
+        },
         ..softmax.clone()
     };
     let ran = play(&normalised, &[]);
@@ -234,21 +241,24 @@ fn the_party_that_asks_alone_learns_the_classes() {
 fn what_an_assistant_cannot_help_with_is_refused() {
     let (input, layers) = networks().swap_remove(3);
     let sound = session(input, &layers);
-    assert_eq!(sound.check::<u64>().err(), Some(SessionError::Assisted));
+    assert_eq!(
+        crate::dealt::check::<u64>(&sound).err(),
+        Some(SessionError::Protocol)
+    );
     type Change = fn(&mut Session);
     let changes: [(Change, SessionError); 5] = [
-        (|s| s.assisted = None, SessionError::Assisted),
-        (|s| s.audit = 1, SessionError::NotAssisted("range audit")),
+        (|s| s.protocol = Protocol::DEALT, SessionError::Protocol),
+        (|s| s.audit = 1, SessionError::NotInSecureNn("range audit")),
         (|s| s.learning_rate = 0, SessionError::LearningRate),
         (|s| s.task = Task::Infer, SessionError::Owners),
         (
             |s| s.format = Format::direct(12).unwrap(),
-            SessionError::NotAssisted("weights at full precision"),
+            SessionError::NotInSecureNn("weights at full precision"),
         ),
     ];
     for (change, error) in changes {
         let mut session = sound.clone();
         change(&mut session);
-        assert_eq!(session.check_assisted().err(), Some(error));
+        assert_eq!(crate::securenn::check(&session).err(), Some(error));
     }
 }

@@ -1,8 +1,8 @@
 //! What keeps a session from running.
 
 use crate::{
-    fixed::FormatError,
     network::{ModelError, Name},
+    num::fixed_point::FormatError,
 };
 
 /// Why a session cannot run.
@@ -40,10 +40,10 @@ pub enum SessionError {
     LearningRate,
     /// Inference is on samples of one party, once, by the model of the other.
     Owners,
-    /// The session is of the other kind: with an assistant, or with a dealer.
-    Assisted,
-    /// What a session with an assistant cannot have.
-    NotAssisted(&'static str),
+    /// The session is of the other protocol: SecureNN with an assistant, or dealt.
+    Protocol,
+    /// What SecureNN does not have.
+    NotInSecureNn(&'static str),
 }
 
 impl core::fmt::Display for SessionError {
@@ -82,10 +82,10 @@ impl core::fmt::Display for SessionError {
             SessionError::Owners => f.write_str(
                 "inference takes samples of one party alone, once, and reveals no model",
             ),
-            SessionError::Assisted => f.write_str(
+            SessionError::Protocol => f.write_str(
                 "this session needs an assistant in place of a dealer, or a dealer in place of an assistant",
             ),
-            SessionError::NotAssisted(what) => {
+            SessionError::NotInSecureNn(what) => {
                 write!(f, "SecureNN's protocols have no {what}")
             }
         }

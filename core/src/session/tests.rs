@@ -1,7 +1,11 @@
 //! Sessions that were accepted although they could not run, and networks that are the same.
 
 use super::*;
-use crate::{model::Layer, plan::Plan};
+use crate::{
+    dealt::{check, plan::Plan},
+    model::Layer,
+    num::ring::Ring,
+};
 
 /// A session that can run, if the model can.
 fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
@@ -9,8 +13,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         model: Model::new("m", input, layers).unwrap(),
         format: Format::new::<R>(12).unwrap(),
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [1 << 20, 0],
         batch: 256,
         micro_batch: 1,
@@ -18,7 +21,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         limit: 0,
         learning_rate: 1 << 20,
         momentum: 0,
-        order: 0,
+        shuffle_seed: 0,
         receiver: None,
         audit: 0,
     }
@@ -47,7 +50,7 @@ fn windows_that_take_all_bits_of_a_gradient_are_refused() {
     };
     let check = |window: u8| {
         let side = u16::from(window).pow(2);
-        session::<u32>([side, side, 1], &layers(window)).check::<u32>()
+        check::<u32>(&session::<u32>([side, side, 1], &layers(window)))
     };
     assert!(check(4).is_ok());
     // Divided by 2^20 and more, of 20 bits.
@@ -63,7 +66,7 @@ fn a_batch_that_takes_more_bits_than_the_softmax_has_is_refused() {
         session.batch = batch;
         session.format = Format::new::<u32>(fraction).unwrap();
         session.learning_rate = u32::MAX;
-        session.check::<u32>().err()
+        check::<u32>(&session).err()
     };
     assert_eq!(check(1 << 17, 8), None);
     assert_eq!(check(1 << 18, 8), Some(SessionError::Gradients));
@@ -80,10 +83,12 @@ fn no_product_of_sizes_is_too_large_to_be_judged() {
     ];
     // 2^24 patches of 2^16 values, 2^32 times.
     let mut session = session::<u64>([3800, 3800, 1], &layers);
-    session.triples = Triples::Baseline;
+    session.protocol = Protocol::Dealt {
+        triples: TripleScheme::Baseline,
+    };
     session.samples = [u32::MAX, 0];
     (session.batch, session.micro_batch) = (u32::MAX, u32::MAX);
-    assert_eq!(session.check::<u64>().err(), Some(SessionError::TooLarge));
+    assert_eq!(check::<u64>(&session).err(), Some(SessionError::TooLarge));
 }
 
 #[test]
@@ -92,7 +97,7 @@ fn lengths_are_counted_up_to_the_most_there_can_be() {
     let mut session = session::<u32>([4096, 1024, 1], &layers);
     session.samples = [0, u32::MAX];
     session.batch = 1;
-    let network = session.check::<u32>().unwrap();
+    let network = check::<u32>(&session).unwrap();
     let plan = Plan::new(&session, &network);
     let words = u64::from(u32::MAX) << 22;
     let most = usize::try_from(words).unwrap_or(usize::MAX);

@@ -2,16 +2,16 @@
 
 use super::*;
 
-/// For each line, forward and backward: values outside the contract, by both parties' shares.
-fn seen(outcome: &Outcome, iteration: usize, lines: usize) -> Vec<[u32; 2]> {
-    let mut counts = vec![[0; 2]; lines];
+/// For each cost row, forward and backward: values outside the contract, by both parties' shares.
+fn seen(outcome: &Outcome, iteration: usize, cost_rows: usize) -> Vec<[u32; 2]> {
+    let mut counts = vec![[0; 2]; cost_rows];
     let [first, second] = [0, 1].map(|party: usize| &outcome.seen[party][iteration].seen);
     assert_eq!(first.len(), second.len());
-    for ((line, backward, bits, one), (.., other)) in first.iter().zip(second) {
+    for ((cost_row, backward, bits, one), (.., other)) in first.iter().zip(second) {
         let limit = 1i128 << (bits - 2);
         let values = one.iter().zip(other).map(|(a, b)| a.plus(*b).low(*bits));
         let outside = values.filter(|&x| !(-limit..limit).contains(&signed(x, *bits)));
-        counts[*line][usize::from(*backward)] += outside.count() as u32;
+        counts[*cost_row][usize::from(*backward)] += outside.count() as u32;
     }
     counts
 }
@@ -49,7 +49,12 @@ fn audits_tell_what_a_watch_sees_and_change_no_bit_of_the_model() {
         for (mut session, micro_batch) in sessions.into_iter().zip([5, 2, 1].into_iter().cycle()) {
             session.micro_batch = micro_batch;
             session.audit = 3;
-            assert_eq!(audited(&session), 0, "{layers:?} {}", session.triples);
+            assert_eq!(
+                audited(&session),
+                0,
+                "{layers:?} {}",
+                session.protocol.triples()
+            );
         }
     }
 }
@@ -66,7 +71,7 @@ fn audits_count_what_has_left_its_range() {
             assert!(audited(&session) > 0, "{layers:?}");
         }
     }
-    // Their sums stand with their lines.
+    // Their sums stand with their cost rows.
     let (input, layers) = networks().remove(0);
     let mut session = session::<u32>(input, &layers, 5);
     session.learning_rate = 200 << 24;
@@ -82,7 +87,7 @@ fn audits_count_what_has_left_its_range() {
 fn sessions_without_audits_take_no_memory_for_them() {
     for (input, layers) in networks() {
         let mut session = session::<u32>(input, &layers, 5);
-        let network = session.check::<u32>().unwrap();
+        let network = crate::dealt::check::<u32>(&session).unwrap();
         let words = |session: &Session| {
             let plan = Plan::new(session, &network);
             Role::BOTH.map(|role| plan.arena_words::<u32>(role))

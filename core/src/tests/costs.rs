@@ -6,7 +6,7 @@ use crate::cost::Cost;
 #[test]
 fn what_is_sent_and_opened_is_what_the_plan_says() {
     fn check<R: Ring>(session: &Session) {
-        let network = session.check::<R>().unwrap();
+        let network = crate::dealt::check::<R>(session).unwrap();
         let plan = Plan::new(session, &network);
         let outcome = run::<R>(session, WAY);
         for iteration in 0..session.iterations() {
@@ -18,22 +18,26 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
                     .iter()
                     .filter(|&&s| session.owner(s) == role)
                     .count();
-                let mut want = plan.lines::<R>(batch.len);
+                let mut want = plan.cost_rows::<R>(batch.len);
                 if batch.epoch == 0 {
                     want[0].forward += plan.data::<R>(batch.len, own as u32);
                 }
                 if session.is_audited(iteration) {
-                    let audit = plan.audit_lines::<R>(batch.len);
-                    let sum = audit.iter().map(|line| line.forward + line.backward);
+                    let audit = plan.audit_cost_rows::<R>(batch.len);
+                    let sum = audit
+                        .iter()
+                        .map(|cost_row| cost_row.forward + cost_row.backward);
                     assert_eq!(sum.sum::<Cost>(), plan.audit::<R>(batch.len));
-                    for (line, audit) in want.iter_mut().zip(audit) {
-                        line.forward += audit.forward;
-                        line.backward += audit.backward;
+                    for (cost_row, audit) in want.iter_mut().zip(audit) {
+                        cost_row.forward += audit.forward;
+                        cost_row.backward += audit.backward;
                     }
                 }
-                let meter = &outcome.meters[role.index()][iteration as usize];
-                for (line, measured) in want.iter().zip(&meter.lines) {
-                    for (want, measured) in [line.forward, line.backward].iter().zip(measured) {
+                let traffic = &outcome.meters[role.index()][iteration as usize];
+                for (cost_row, measured) in want.iter().zip(&traffic.cost_rows) {
+                    for (want, measured) in
+                        [cost_row.forward, cost_row.backward].iter().zip(measured)
+                    {
                         let received = if role == Role::P1 {
                             want.dealer_bytes
                         } else {
@@ -43,7 +47,7 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
                             dealer_bytes: received,
                             ..*want
                         };
-                        assert_eq!(*measured, want, "{} {role} {iteration}", line.name);
+                        assert_eq!(*measured, want, "{} {role} {iteration}", cost_row.name);
                     }
                 }
             }

@@ -4,9 +4,9 @@ use crate::{
     cost::Cost,
     gate::reuse,
     network::{Activation, Stage},
-    polynomial::COEFFICIENT_FRACTION,
+    num::polynomial::COEFFICIENT_FRACTION,
     prg::{Address, Prg},
-    watch::Unwatched,
+    share::observer::NoObserver,
 };
 
 use super::*;
@@ -15,7 +15,7 @@ use super::*;
 struct Inferred {
     /// For each party, the classes that it was told, by sample.
     classes: [Vec<(u32, u8)>; 2],
-    meters: [Vec<Meter>; 2],
+    meters: [Vec<Traffic>; 2],
     sent: [u64; 2],
     /// Stream positions that hide what P0 and P1 open, and that the dealer deals from.
     used: [Used; 3],
@@ -48,10 +48,10 @@ fn master(session: &Session, network: &Network) -> Master {
 }
 
 fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
-    let network = session.check::<R>().unwrap();
+    let network = crate::dealt::check::<R>(session).unwrap();
     let plan = Plan::new(session, &network);
     let [end_p0, end_p1] = duplex(way.capacity);
-    let [supply, dealt] = duplex(way.capacity);
+    let [cx, dealt] = duplex(way.capacity);
     let [_unused, key_only] = duplex(1);
     let keys = Role::BOTH.map(|role| key(way.keys, role));
     let party = |role: Role, peer: End, dealer: End| {
@@ -70,7 +70,7 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
                 party.load_parameters(stage, values).unwrap();
             }
         }
-        let mut desk = Desk::new(
+        let mut cx = PartyContext::new(
             role,
             keys[role.index()].clone(),
             Link::new(peer, Remote::Peer, way.ahead),
@@ -84,23 +84,23 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
         for iteration in 0..session.iterations() {
             let told = |sample, class| classes.push((sample, class));
             party
-                .infer(&mut desk, iteration, &mut data, &mut Unwatched, told)
+                .infer(&mut cx, iteration, &mut data, &mut NoObserver, told)
                 .unwrap();
-            meters.push(desk.take_meter());
+            meters.push(cx.take_traffic());
         }
-        (classes, meters, desk.peer_bytes()[0], reuse::stop())
+        (classes, meters, cx.peer_bytes()[0], reuse::stop())
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
             reuse::start();
             let mut memory = vec![0; plan.dealer_arena_words::<R>()];
             let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
-            let link = Link::new(supply, Remote::Party(Role::P1), way.ahead);
-            let mut supply = Supply::new(keys.clone(), link);
+            let link = Link::new(cx, Remote::Party(Role::P1), way.ahead);
+            let mut cx = DealerContext::new(keys.clone(), link);
             for iteration in 0..session.iterations() {
-                dealer.iterate(&mut supply, iteration).unwrap();
+                dealer.iterate(&mut cx, iteration).unwrap();
             }
-            (reuse::stop(), supply)
+            (reuse::stop(), cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
         let (classes1, meters1, sent1, used1) = party(Role::P1, end_p1, dealt);
@@ -125,8 +125,8 @@ fn infer(session: &Session, master: &Master, way: Way) -> Inferred {
 
 fn check(session: &Session) -> Network {
     match session.format.ring {
-        32 => session.check::<u32>().unwrap(),
-        _ => session.check::<u64>().unwrap(),
+        32 => crate::dealt::check::<u32>(session).unwrap(),
+        _ => crate::dealt::check::<u64>(session).unwrap(),
     }
 }
 
@@ -233,29 +233,29 @@ fn the_party_that_asks_and_no_other_learns_the_classes() {
 #[test]
 fn what_is_sent_is_what_the_plan_says_and_the_model_is_opened_once() {
     fn check_costs<R: Ring>(session: &Session) {
-        let network = session.check::<R>().unwrap();
+        let network = crate::dealt::check::<R>(session).unwrap();
         let plan = Plan::new(session, &network);
         let outcome = run::<R>(session, &master(session, &network), WAY);
         for role in Role::BOTH {
             let mut all = plan.model_opening(role);
             let meters = &outcome.meters[role.index()];
-            for (iteration, meter) in meters.iter().enumerate() {
+            for (iteration, traffic) in meters.iter().enumerate() {
                 let batch = session.batch(iteration as u32);
                 let mut want = plan.inference::<R>(role, batch.len);
-                all += want.iter().map(|line| line.forward).sum();
+                all += want.iter().map(|cost_row| cost_row.forward).sum();
                 if iteration == 0 {
                     for stage in 0..network.stages.len() {
                         want[2 * stage].forward += plan.stage_opening(stage, role);
                     }
                 }
-                for (line, measured) in want.iter().zip(&meter.lines) {
-                    let mut want = line.forward;
+                for (cost_row, measured) in want.iter().zip(&traffic.cost_rows) {
+                    let mut want = cost_row.forward;
                     if role == Role::P0 {
                         want.dealer_bytes = 0;
                     }
-                    let name = &line.name;
+                    let name = &cost_row.name;
                     assert_eq!(measured, &[want, Cost::ZERO], "{name} {role} {iteration}");
-                    assert_eq!(line.backward, Cost::ZERO);
+                    assert_eq!(cost_row.backward, Cost::ZERO);
                 }
             }
             assert_eq!(outcome.sent[role.index()], all.online_bytes);
@@ -331,13 +331,13 @@ fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
     let few = trained.arena_words::<u32>(Role::P1);
     assert!(plan.arena_words::<u32>(Role::P1) < few);
     let secret = key(1, Role::P0);
-    let desk = || {
+    let cx = || {
         let [a, b] = duplex(1);
         let links = (
             Link::new(a, Remote::Peer, 0),
             Link::new(b, Remote::Dealer, 0),
         );
-        Desk::new(Role::P0, key(1, Role::P0), links.0, links.1)
+        PartyContext::new(Role::P0, key(1, Role::P0), links.0, links.1)
     };
     let mut data = Made {
         first: 0,
@@ -348,7 +348,7 @@ fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
     for role in Role::BOTH {
         let mut party =
             Party::<u32>::new(&infer, &network, role, &secret, &mut memory, &mut []).unwrap();
-        let refused = party.iterate(&mut desk(), 0, &mut data, &mut Unwatched);
+        let refused = party.iterate(&mut cx(), 0, &mut data, &mut NoObserver);
         assert_eq!(refused, Err(RunError::Task));
         let needed = network.stages[0].parameters();
         let mut load = |stage, count| party.load_parameters(stage, vec![0; count]);
@@ -377,7 +377,7 @@ fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
     )
     .unwrap();
     let told = |_, _| panic!("nothing is told");
-    let refused = party.infer(&mut desk(), 0, &mut data, &mut Unwatched, told);
+    let refused = party.infer(&mut cx(), 0, &mut data, &mut NoObserver, told);
     assert_eq!(refused, Err(RunError::Task));
     assert_eq!(party.load_parameters(0, []), Err(RunError::Task));
 }

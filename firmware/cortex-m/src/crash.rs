@@ -3,7 +3,7 @@
 use core::{arch::naked_asm, panic::PanicInfo};
 
 use cortex_m::peripheral::SCB;
-use ringlet_core::wire::control::Crash;
+use ringlet_core::device::Crash;
 use ringlet_device::crash;
 
 /// What the processor does on a fault. What overflows the stack ends here too, and below it there is no memory to

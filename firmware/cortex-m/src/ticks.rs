@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::exception;
-use ringlet_core::wire::port::Clock;
+use ringlet_core::net::serial::mux::Clock;
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
 

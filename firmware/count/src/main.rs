@@ -21,8 +21,8 @@ mod virt;
 use core::panic::PanicInfo;
 
 use ringlet_core::{
-    plan::line_names,
-    tally::{self, Section},
+    profile::{self, Section},
+    session::cost_row_names,
 };
 use semihosting::{experimental::env, println, process};
 
@@ -33,12 +33,12 @@ const ARENA: usize = 256 * 1024;
 
 fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     let session = session(name, batch)?;
-    let network = session.check::<Ring>().map_err(|_| "the session")?;
-    let sent = train(&session, &network, arena, tally::reset)?;
+    let network = ringlet_core::dealt::check::<Ring>(&session).map_err(|_| "the session")?;
+    let sent = train(&session, &network, arena, profile::reset)?;
     // What passed since the last change of section is booked by another one.
-    core::mem::drop(tally::section(Section::Outside));
+    core::mem::drop(profile::section(Section::Outside));
 
-    for (line, layer) in line_names(&session, &network).iter().enumerate() {
+    for (line, layer) in cost_row_names(&session, &network).iter().enumerate() {
         for (backward, way) in [(false, "forward"), (true, "backward")] {
             let [gates, kernels, prg, packing, link] = [
                 Section::Gates,
@@ -47,7 +47,7 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
                 Section::Packing,
                 Section::Link,
             ]
-            .map(|section| tally::sum(line, backward, section));
+            .map(|section| profile::sum(line, backward, section));
             if gates + kernels + prg + packing + link > 0 {
                 println!(
                     "{{\"model\":\"{name}\",\"batch\":{batch},\"line\":\"{layer}\",\"way\":\"{way}\",\

@@ -7,17 +7,15 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
     data::{Data, DataError},
-    desk::Desk,
-    fixed::Format,
-    link::{Link, Remote},
+    dealt::{party::Party, party_context::PartyContext},
     model::Model,
+    net::link::{Link, Remote},
     network::Network,
-    party::Party,
+    num::fixed_point::Format,
     prg::Key,
-    session::{RATE_FRACTION, Session, Task},
-    tally::{Section, section},
-    triples::Triples,
-    watch::Unwatched,
+    profile::{Section, section},
+    session::{Protocol, RATE_FRACTION, Session, Task},
+    share::observer::NoObserver,
 };
 
 /// The ring that devices compute in.
@@ -32,8 +30,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         model: Model::built_in(name).ok_or("no such model")?,
         format: Format::new::<Ring>(12).map_err(|_| "the format")?,
         task: Task::Train,
-        triples: Triples::Fused,
-        assisted: None,
+        protocol: Protocol::DEALT,
         samples: [batch, 0],
         batch,
         micro_batch: 1,
@@ -41,7 +38,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         limit: 1,
         learning_rate: 1 << (RATE_FRACTION - 4),
         momentum: 7 << (RATE_FRACTION - 3),
-        order: 1,
+        shuffle_seed: 1,
         receiver: None,
         audit: 0,
     })
@@ -60,10 +57,10 @@ pub fn train(
     let sent = Cell::new(0x811C_9DC5);
     let peer = Link::new(Scripted::new(1, &sent), Remote::Peer, 0);
     let dealer = Link::new(Scripted::new(2, &sent), Remote::Dealer, 0);
-    let mut desk = Desk::new(Role::P0, Key::new([2; Key::LEN]), peer, dealer);
+    let mut cx = PartyContext::new(Role::P0, Key::new([2; Key::LEN]), peer, dealer);
     begin();
     party
-        .iterate(&mut desk, 0, &mut Made, &mut Unwatched)
+        .iterate(&mut cx, 0, &mut Made, &mut NoObserver)
         .map_err(|_| "the run")?;
     Ok(sent.get())
 }

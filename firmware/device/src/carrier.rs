@@ -3,9 +3,9 @@
 use core::cell::RefCell;
 
 use embedded_io::{Read, Write};
-use ringlet_core::wire::port::{Channel, Clock, Line, Port, PortError};
+use ringlet_core::net::serial::mux::{Channel, Clock, Line, Mux, MuxError};
 
-/// The channels of [`ringlet_core::wire::control::channel`], each a reliable stream of bytes both ways.
+/// The channels of [`ringlet_core::device::channel`], each a reliable stream of bytes both ways.
 pub trait Carrier {
     /// One of the channels.
     type Channel<'a>: Read + Write
@@ -13,23 +13,23 @@ pub trait Carrier {
         Self: 'a;
 
     /// Waits for a host to begin a session, for as long as it takes.
-    fn accept(&self) -> Result<(), PortError>;
+    fn accept(&self) -> Result<(), MuxError>;
 
     /// The channel of this number.
     fn channel(&self, number: usize) -> Self::Channel<'_>;
 
     /// Waits until the host has everything that was sent.
-    fn finish(&self) -> Result<(), PortError>;
+    fn finish(&self) -> Result<(), MuxError>;
 }
 
-impl<T: Line, C: Clock> Carrier for RefCell<Port<T, C>> {
+impl<T: Line, C: Clock> Carrier for RefCell<Mux<T, C>> {
     type Channel<'a>
         = Channel<'a, T, C>
     where
         T: 'a,
         C: 'a;
 
-    fn accept(&self) -> Result<(), PortError> {
+    fn accept(&self) -> Result<(), MuxError> {
         self.borrow_mut().accept()
     }
 
@@ -37,7 +37,7 @@ impl<T: Line, C: Clock> Carrier for RefCell<Port<T, C>> {
         Channel::new(self, number)
     }
 
-    fn finish(&self) -> Result<(), PortError> {
+    fn finish(&self) -> Result<(), MuxError> {
         self.borrow_mut().finish()
     }
 }

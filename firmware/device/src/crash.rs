@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use ringlet_core::wire::control::Crash;
+use ringlet_core::device::Crash;
 
 /// Tells a crash from what memory holds after power has been switched on.
 const MAGIC: u32 = 0x5249_4E00;

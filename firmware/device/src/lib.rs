@@ -10,23 +10,27 @@ pub mod stack;
 
 use ringlet_core::{
     Role,
-    data::{Data, DataError},
-    desk::Desk,
-    hello::{HelloError, receive_sealed_key},
-    link::{Link, Remote},
-    message::MessageError,
-    network::{Activation, ModelError, Network, Stage},
-    pairing::{dealer_key, is_programmed, session_secret},
-    party::{Party, RunError},
-    plan::Plan,
-    prg::Key,
-    session::{Session, SessionError, Task},
-    store::{Store, StoreError},
-    watch::Unwatched,
-    wire::{
-        control::{Awake, Status, Taken, channel, receive_task, tell},
-        port::{Patience, PortError},
+    data::{
+        Data, DataError,
+        sample_image::{SampleImage, SampleImageError},
     },
+    dealt::{self, party::Party, party_context::PartyContext, plan::Plan},
+    device::{Awake, Status, Taken, channel, receive_task, tell},
+    net::{
+        link::{Link, Remote},
+        message::MessageError,
+        serial::mux::{MuxError, Patience},
+    },
+    network::{Activation, ModelError, Network, Stage},
+    prg::{
+        Key,
+        device_key::{dealer_key, is_programmed, session_secret},
+    },
+    session::{
+        RunError, Session, SessionError, Task,
+        handshake::{HandshakeError, receive_sealed_key},
+    },
+    share::observer::NoObserver,
 };
 
 use carrier::Carrier;
@@ -50,7 +54,7 @@ pub struct Device<'a> {
     /// The party's memory, in 64-bit words; a plan says how large it has to be.
     pub memory: &'a mut [u64],
     /// Its samples, if it can read them.
-    pub store: Result<Store<'a>, StoreError>,
+    pub store: Result<SampleImage<'a>, SampleImageError>,
     /// Its own secret, from which each session's is drawn.
     pub root: &'a Key,
     /// Its stack, if it has been painted.
@@ -64,21 +68,21 @@ pub enum Stopped {
     /// The device told the host that it will not run the session.
     Refused(Status),
     /// The line, or whoever is at its other end.
-    Port(PortError),
+    Mux(MuxError),
     /// The roles do not fit together, or one is gone.
-    Hello(HelloError),
+    Hello(HandshakeError),
     /// The run itself.
     Run(RunError),
 }
 
-impl From<PortError> for Stopped {
-    fn from(error: PortError) -> Self {
-        Stopped::Port(error)
+impl From<MuxError> for Stopped {
+    fn from(error: MuxError) -> Self {
+        Stopped::Mux(error)
     }
 }
 
-impl From<HelloError> for Stopped {
-    fn from(error: HelloError) -> Self {
+impl From<HandshakeError> for Stopped {
+    fn from(error: HandshakeError) -> Self {
         Stopped::Hello(error)
     }
 }
@@ -106,7 +110,7 @@ pub fn serve_all<C: Carrier>(
     loop {
         let device = Device {
             memory: &mut *memory,
-            store: Store::new(programmed.image),
+            store: SampleImage::new(programmed.image),
             root: &programmed.root,
             stack: Some(stack),
         };
@@ -144,7 +148,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         role,
         session.model.name.as_str()
     );
-    let network = session.check::<Ring>();
+    let network = dealt::check::<Ring>(session);
     let needs = match examine(role, session, &network, &device) {
         Ok(needs) => needs,
         Err(status) => return refuse(carrier, &mut control, status),
@@ -162,7 +166,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
     hello.announce(&mut dealer)?;
     let key = match receive_sealed_key(&mut dealer, &dealer_key(device.root)) {
-        Err(HelloError::OtherDevice) => return refuse(carrier, &mut control, Status::Seal),
+        Err(HandshakeError::OtherDevice) => return refuse(carrier, &mut control, Status::Seal),
         outcome => outcome?,
     };
     tell(&mut control, &Status::Ready)?;
@@ -171,14 +175,14 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
     let mut party = Party::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
-    let mut desk = Desk::new(role, key, peer, dealer);
+    let mut cx = PartyContext::new(role, key, peer, dealer);
     for iteration in 0..session.iterations() {
-        party.iterate(&mut desk, iteration, &mut store, &mut Unwatched)?;
+        party.iterate(&mut cx, iteration, &mut store, &mut NoObserver)?;
         #[cfg(feature = "defmt")]
-        log_bytes(iteration, desk.peer_bytes());
+        log_bytes(iteration, cx.peer_bytes());
     }
     // Whoever else may learn the model, a device keeps none.
-    party.reveal(&mut desk, |_, _| {})?;
+    party.reveal(&mut cx, |_, _| {})?;
     let used = device.stack.map_or(0, Stack::used);
     let taken = Taken {
         memory: clamp(8 * words + size_of::<Ring>() * opened),
@@ -232,7 +236,7 @@ struct Needs<'n, 'a> {
 }
 
 /// The samples of the party that the device is: those in its store, or none.
-struct Owned<'a>(Option<Store<'a>>);
+struct Owned<'a>(Option<SampleImage<'a>>);
 
 impl Data for Owned<'_> {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
@@ -304,7 +308,7 @@ fn examine<'n, 'a>(
             });
         }
         if session.model.input != store.shape() {
-            return Err(Status::Shape(store.shape()));
+            return Err(Status::TrafficShape(store.shape()));
         }
     }
     Ok(Needs {

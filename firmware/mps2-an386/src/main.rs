@@ -13,7 +13,7 @@ use core::cell::RefCell;
 
 use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
-use ringlet_core::{prg::Key, wire::port::Port};
+use ringlet_core::{net::serial::mux::Mux, prg::Key};
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
 
@@ -42,6 +42,6 @@ fn main() -> ! {
 
     // SAFETY: the board's memory, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Port::new(line, ticks, PATIENCE));
+    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
     serve_all(&port, ARENA_WORDS, &programmed, &stack)
 }

@@ -1,6 +1,6 @@
 //! The machine itself: time, sleep, interrupts that end it, and reset.
 
-use ringlet_core::wire::port::Clock;
+use ringlet_core::net::serial::mux::Clock;
 use riscv::register::mie;
 
 /// The timer of the first hart (CLINT).

@@ -17,10 +17,7 @@ mod uart;
 
 use core::{cell::RefCell, panic::PanicInfo};
 
-use ringlet_core::{
-    prg::Key,
-    wire::{control::Crash, port::Port},
-};
+use ringlet_core::{device::Crash, net::serial::mux::Mux, prg::Key};
 use ringlet_device::{PATIENCE, crash, programmed::Programmed, serve_all, stack::Stack};
 use riscv_rt::entry;
 
@@ -58,7 +55,7 @@ fn main() -> ! {
 
     // SAFETY: nothing writes this memory while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Port::new(line, machine::Timer, PATIENCE));
+    let port = RefCell::new(Mux::new(line, machine::Timer, PATIENCE));
     serve_all(&port, arena, &programmed, &stack)
 }
 

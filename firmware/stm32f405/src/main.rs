@@ -12,7 +12,7 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
-use ringlet_core::{prg::Key, wire::port::Port};
+use ringlet_core::{net::serial::mux::Mux, prg::Key};
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
 
@@ -37,6 +37,6 @@ fn main() -> ! {
 
     // SAFETY: flash, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Port::new(line, ticks, PATIENCE));
+    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
     serve_all(&port, ARENA_WORDS, &programmed, &stack)
 }

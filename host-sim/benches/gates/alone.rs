@@ -4,10 +4,10 @@
 use divan::{Bencher, counter::ItemsCount};
 use ringlet_core::{
     Role,
-    securenn::{At, product::Product, sign::Derivative},
+    securenn::gates::{At, product::Product, sign::Derivative},
 };
 
-use super::rig::{lonely_assistant, lonely_computer, with_scratch};
+use super::harness::{lonely_assistant, lonely_computer, with_scratch};
 
 const BITS: u32 = 64;
 const LEN: usize = 1 << 10;
@@ -29,12 +29,12 @@ fn derivative_by_p1(bencher: Bencher) {
 }
 
 fn derivative_by(bencher: Bencher, role: Role) {
-    let mut desk = lonely_computer(role);
+    let mut cx = lonely_computer(role);
     with_scratch(LEN, BITS as usize, |scratch| {
         let mut x = vec![0; LEN];
         bencher.counter(ItemsCount::new(LEN)).bench_local(|| {
             x.fill(0);
-            SIGN.run(&mut desk, AT, &mut x, scratch)
+            SIGN.run(&mut cx, AT, &mut x, scratch)
                 .expect("links that hold");
         });
     });
@@ -42,10 +42,10 @@ fn derivative_by(bencher: Bencher, role: Role) {
 
 #[divan::bench(max_time = 1)]
 fn derivative_by_assistant(bencher: Bencher) {
-    let mut desk = lonely_assistant();
+    let mut cx = lonely_assistant();
     with_scratch(LEN, 0, |scratch| {
         bencher.counter(ItemsCount::new(LEN)).bench_local(|| {
-            SIGN.assist(&mut desk, AT, LEN, scratch)
+            SIGN.assist(&mut cx, AT, LEN, scratch)
                 .expect("links that hold");
         });
     });
@@ -53,21 +53,21 @@ fn derivative_by_assistant(bencher: Bencher) {
 
 #[divan::bench(max_time = 1)]
 fn product_by_p0(bencher: Bencher) {
-    let mut desk = lonely_computer(Role::P0);
+    let mut cx = lonely_computer(Role::P0);
     let (mut x, y) = (vec![0; LEN], vec![0; LEN]);
     let [mut e, mut f, mut other] = [(); 3].map(|()| vec![0; LEN]);
     bencher.counter(ItemsCount::new(LEN)).bench_local(|| {
         let words: [&mut [u64]; 3] = [&mut e, &mut f, &mut other];
         PRODUCT
-            .run(&mut desk, AT, &mut x, &y, words)
+            .run(&mut cx, AT, &mut x, &y, words)
             .expect("links that hold");
     });
 }
 
 #[divan::bench(max_time = 1)]
 fn product_by_assistant(bencher: Bencher) {
-    let mut desk = lonely_assistant();
+    let mut cx = lonely_assistant();
     bencher.counter(ItemsCount::new(LEN)).bench_local(|| {
-        PRODUCT.assist(&mut desk, AT, LEN).expect("links that hold");
+        PRODUCT.assist(&mut cx, AT, LEN).expect("links that hold");
     });
 }

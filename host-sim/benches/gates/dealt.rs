@@ -4,7 +4,6 @@ use bytemuck::TransparentWrapper;
 use divan::{Bencher, counter::ItemsCount};
 use ringlet_core::{
     Role,
-    fixed::Format,
     gate::{
         At, Online,
         bilinear::{Bilinear, Span},
@@ -20,17 +19,20 @@ use ringlet_core::{
         widen::Widen,
     },
     kernel::{conv::Conv, dense::Dense, linear::Linear, windows::Windows},
-    link::{LinkError, Segment},
-    polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+    model::triple_scheme::TripleScheme,
+    net::link::{LinkError, Segment},
+    num::{
+        fixed_point::Format,
+        polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+        ring::Ring,
+    },
     prg::Address,
-    ring::Ring,
-    sharing::{Public, Share},
-    triples::Triples,
+    share::{Public, Share},
 };
 
 use super::{
     SIZES,
-    rig::{Party, deal},
+    harness::{Party, deal},
 };
 
 const AT: At = At {
@@ -195,7 +197,7 @@ fn fused_polynomial<R: Ring>(bencher: Bencher, len: usize) {
         reach: 2,
         coefficients,
     };
-    let gate = PolynomialGate::new(polynomial, format::<R>(), Triples::Fused, 0);
+    let gate = PolynomialGate::new(polynomial, format::<R>(), TripleScheme::Fused, 0);
     assert!(gate.fits());
     let shape = [len / ROW, ROW];
     bencher.counter(ItemsCount::new(len)).bench_local(|| {

@@ -6,7 +6,7 @@
 
 mod alone;
 mod dealt;
-mod rig;
+mod harness;
 mod securenn;
 
 fn main() {

@@ -3,8 +3,8 @@
 use divan::{Bencher, counter::ItemsCount};
 use ringlet_core::{
     kernel::{dense::Dense, linear::Linear},
-    link::LinkError,
-    securenn::{
+    net::link::LinkError,
+    securenn::gates::{
         At,
         division::{Division, Remainders},
         linear::{Map, Memory, Wanted},
@@ -16,7 +16,7 @@ use ringlet_core::{
 
 use super::{
     SIZES,
-    rig::{assist, with_scratch},
+    harness::{assist, with_scratch},
 };
 
 const BITS: u32 = 64;
@@ -26,7 +26,10 @@ const AT: At = At {
 };
 
 /// Memory of a computing party.
-fn with_bits<O>(len: usize, run: impl FnOnce(&mut ringlet_core::securenn::Scratch<'_>) -> O) -> O {
+fn with_bits<O>(
+    len: usize,
+    run: impl FnOnce(&mut ringlet_core::securenn::gates::Scratch<'_>) -> O,
+) -> O {
     with_scratch(len, BITS as usize, run)
 }
 

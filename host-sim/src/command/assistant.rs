@@ -4,21 +4,28 @@ use std::{io, time::Duration};
 
 use ringlet_core::{
     Role,
-    link::{Link, Remote},
+    net::link::{Link, Remote},
 };
 
-use super::dealer::{broken, hear, listen};
 use crate::{
-    assisted::run_assistant,
-    cli::AssistantArgs,
-    console,
+    config::args::AssistantArgs,
     error::Failure,
-    event::Event,
-    links::{overheard::Overheard, tcp::TcpEnd},
-    report::{bytes, work},
-    roles::{Helper, meet_parties},
-    secrets::Secrets,
-    supervision,
+    links::{capture::Capture, tcp::TcpEnd},
+    output::{
+        console,
+        report::{bytes, work},
+    },
+    run::{
+        event::Event,
+        roles::{Helper, meet_parties},
+        secrets::Secrets,
+        securenn::run_assistant,
+        supervision,
+    },
+};
+use crate::{
+    links::connect::hear,
+    links::connect::{broken, listen},
 };
 
 /// Serves two parties and ends with them.
@@ -35,7 +42,7 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("assistant: waiting for both parties at {address}"))?;
     }
-    let end = |stream| Overheard::new(TcpEnd::free(stream, shape)?, &None);
+    let end = |stream| Capture::new(TcpEnd::free(stream, shape)?, &None);
     let remote = Remote::Party(Role::P0);
     let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
     let (two, second) = hear(&listener, "the second party", remote, patience, end)?;

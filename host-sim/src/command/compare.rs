@@ -7,25 +7,31 @@ use ringlet_core::{
     Role,
     model::Model,
     network::Network,
+    num::ring::Ring,
     prg::{Address, Key, Prg},
-    ring::Ring,
     session::{Session, SessionError},
-    watch::Unwatched,
+    share::observer::NoObserver,
 };
 
-use super::simulation::Simulation;
+use crate::run::simulation::Simulation;
 use crate::{
-    chart::{self, Bar, Panel},
-    cli::{CompareArgs, ProfileName},
-    comparison::{Protocol, Row, both, protocols, rows},
-    console,
-    data::{Images, Part, load},
+    config::{
+        args::{CompareArgs, ProfileName},
+        settings::{self, InRing, in_ring},
+    },
+    data::{
+        Images, Part,
+        file::{check_writable, write_whole},
+        load,
+    },
     error::Failure,
-    event::Event,
-    links::shape::Shape,
-    model_file::{check_writable, write_whole},
-    secrets::Secrets,
-    settings::{self, InRing, in_ring},
+    links::traffic_shaper::TrafficShape,
+    output::{
+        chart::{self, Bar, Panel},
+        comparison::{Compared, Row, both, protocols, rows},
+        console,
+    },
+    run::{event::Event, secrets::Secrets},
 };
 
 /// The most pixels of all images of a measurement: a party keeps a word for each.
@@ -177,7 +183,7 @@ fn csv(rows: &[Row]) -> Result<Vec<u8>, Failure> {
 }
 
 /// The bar chart: bytes of an iteration of the first epoch.
-fn picture(model: &Model, batch: u32, protocols: &[Protocol]) -> Result<String, Failure> {
+fn picture(model: &Model, batch: u32, protocols: &[Compared]) -> Result<String, Failure> {
     let exact = protocols.last().map_or(&[][..], |exact| &exact.first);
     let layers: Vec<&str> = exact.iter().map(|line| line.name.as_str()).collect();
     let sent = protocols.iter().map(|protocol| {
@@ -221,11 +227,13 @@ fn picture(model: &Model, batch: u32, protocols: &[Protocol]) -> Result<String, 
 fn measure_all(
     args: &CompareArgs,
     model: &Model,
-    protocols: &[Protocol],
+    protocols: &[Compared],
     iterations: u32,
 ) -> Result<Vec<f64>, Failure> {
     let images = images(args, model, iterations)?;
-    let shape = args.profile.map_or(Shape::default(), Shape::from);
+    let shape = args
+        .profile
+        .map_or(TrafficShape::default(), TrafficShape::from);
     let bar = ProgressBar::new(u64::from(iterations) * protocols.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:24} iteration {pos}/{len}  {msg}") {
         bar.set_style(style);
@@ -308,7 +316,7 @@ fn random_images(shape: [usize; 3], count: usize, classes: usize) -> Images {
 struct Measurement<'a> {
     session: &'a Session,
     images: &'a Images,
-    shape: Shape,
+    shape: TrafficShape,
     bar: &'a ProgressBar,
 }
 
@@ -325,7 +333,7 @@ impl InRing for Measurement<'_> {
         };
         // An iteration takes as long as the party that takes longer.
         let mut times = vec![0f64; self.session.iterations() as usize];
-        simulation.run::<R>((Unwatched, Unwatched), |role, event| {
+        simulation.run::<R>((NoObserver, NoObserver), |role, event| {
             if let Event::Iteration {
                 iteration, seconds, ..
             } = event

@@ -3,19 +3,20 @@
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 use ringlet_core::{
-    pairing::dealer_key,
-    prg::Key,
-    store::{check, head},
+    data::sample_image::{check, head},
+    prg::{Key, device_key::dealer_key},
 };
 
 use crate::{
-    cli::{DataCommand, PackArgs, SecretArgs},
-    console,
-    data::{Images, Part, load},
+    config::args::{DataCommand, PackArgs, SecretArgs},
+    data::{
+        Images, Part,
+        file::{check_writable, write_whole},
+        load,
+    },
     error::Failure,
-    model_file::{check_writable, write_whole},
-    report::bytes,
-    secrets::Secrets,
+    output::{console, report::bytes},
+    run::secrets::Secrets,
 };
 
 /// Does what the arguments ask for.

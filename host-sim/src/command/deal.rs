@@ -4,25 +4,24 @@ use std::fs;
 
 use ringlet_core::{
     Role,
-    hello::Dealt,
-    link::{Link, Remote},
+    dealt::plan::Plan,
+    net::link::{Link, Remote},
     network::Network,
-    plan::Plan,
-    ring::Ring,
-    session::Session,
+    num::ring::Ring,
+    session::{Session, handshake::Dealt},
 };
 
-use super::{dealer::UNBOUNDED, party::samples};
+use super::party::samples;
+use crate::links::connect::UNBOUNDED;
 use crate::{
-    cli::DealArgs,
-    console,
+    config::{
+        args::DealArgs,
+        settings::{self, InRing, in_ring},
+    },
     data::{Part, load},
-    dealt::DealtWriter,
     error::Failure,
-    report::bytes,
-    roles::run_dealer,
-    secrets::Secrets,
-    settings::{self, InRing, in_ring},
+    output::{console, report::bytes},
+    run::{dealt_files::DealtWriter, roles::run_dealer, secrets::Secrets},
 };
 
 struct Deal<'a> {

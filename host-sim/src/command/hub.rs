@@ -12,38 +12,42 @@ use embedded_io::{Error as _, Read, Write};
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     Role,
-    hello::{Hello, pass_sealed_key_on},
-    link::{Link, LinkError, Remote},
-    message::pass_on,
+    dealt::plan::Plan,
+    device::{Taken, channel},
+    net::{
+        link::{Link, LinkError, Remote},
+        message::pass_on,
+        serial::{frame::MAX_PAYLOAD, mux::Channel},
+    },
     network::Network,
-    plan::Plan,
-    ring::Ring,
-    session::Session,
-    wire::{
-        control::{Taken, channel},
-        frame::MAX_PAYLOAD,
-        port::Channel,
+    num::ring::Ring,
+    session::{
+        Session,
+        handshake::{Hello, pass_sealed_key_on},
     },
 };
 
-use super::{
-    dealer::broken,
-    device::{DeviceChannel, DevicePort, autopsy, await_ready, engage, plug_in, take_leave},
-    party::{reach, samples},
-};
+use super::party::{reach, samples};
 use crate::{
-    cli::HubArgs,
-    console,
+    config::{
+        args::HubArgs,
+        settings::{self, InRing, in_ring},
+    },
     data::{Part, load},
     error::Failure,
     links::{
-        overheard::{Overheard, transcript},
-        plug::Plug,
-        queued::Queued,
+        capture::{Capture, transcript},
+        device_address::DeviceAddress,
+        read_ahead::ReadAhead,
     },
-    report::bytes,
-    secrets::Secrets,
-    settings::{self, InRing, in_ring},
+    output::{console, report::bytes},
+    run::secrets::Secrets,
+};
+use crate::{
+    links::connect::broken,
+    run::device::{
+        DeviceChannel, DeviceMux, await_ready, crash_report, end_session, plug_in, start_session,
+    },
 };
 
 /// How long to rest when there is nothing to pass on; whatever comes ends it.
@@ -55,11 +59,11 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// A device with its connection to the dealer.
 struct Side<'a> {
     role: Role,
-    plug: &'a Plug,
-    port: &'a DevicePort,
+    address: &'a DeviceAddress,
+    port: &'a DeviceMux,
     /// What it says to the other device and hears from it.
-    peer: Overheard<DeviceChannel<'a>>,
-    dealer: Queued,
+    peer: Capture<DeviceChannel<'a>>,
+    dealer: ReadAhead,
     /// Bytes that it has sent to the other device.
     sent: u64,
     /// Bytes that it has been sent by the dealer after its key, and will have been at the end.
@@ -70,17 +74,17 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(
         role: Role,
-        (plug, port): (&'a Plug, &'a DevicePort),
-        dealer: Queued,
+        (address, port): (&'a DeviceAddress, &'a DeviceMux),
+        dealer: ReadAhead,
         to_be_dealt: u64,
         kept: Option<File>,
     ) -> Result<Self, Failure> {
         let peer = Channel::new(port, channel::PEER);
         Ok(Side {
             role,
-            plug,
+            address,
             port,
-            peer: Overheard::new(peer, &kept).map_err(broken)?,
+            peer: Capture::new(peer, &kept).map_err(broken)?,
             dealer,
             sent: 0,
             dealt: 0,
@@ -182,9 +186,9 @@ fn pass_all(sides: &mut [Side<'_>; 2], bar: &ProgressBar, idle: Duration) -> Res
 
 /// Makes both devices known to the dealer, and gives them the keys that it answers with.
 fn greet_dealer(
-    ports: [&DevicePort; 2],
-    mut dealers: [Link<Queued>; 2],
-) -> Result<[Queued; 2], Failure> {
+    ports: [&DeviceMux; 2],
+    mut dealers: [Link<ReadAhead>; 2],
+) -> Result<[ReadAhead; 2], Failure> {
     let mut devices =
         ports.map(|port| Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0));
     // The dealer answers only when it has heard both.
@@ -204,22 +208,22 @@ fn greet_dealer(
 struct Run<'a> {
     args: &'a HubArgs,
     session: &'a Session,
-    plugs: [Plug; 2],
+    plugs: [DeviceAddress; 2],
 }
 
 impl Run<'_> {
     /// One of the two connections to the dealer.
-    fn dealer(&self) -> Result<Link<Queued>, Failure> {
+    fn dealer(&self) -> Result<Link<ReadAhead>, Failure> {
         let wait = Duration::from_secs(self.args.wait);
         let stream = reach(&self.args.dealer, "the dealer", "--dealer", wait)?;
-        let end = Queued::new(stream, 2 * wait).map_err(broken)?;
+        let end = ReadAhead::new(stream, 2 * wait).map_err(broken)?;
         Ok(Link::new(end, Remote::Dealer, 0))
     }
 
     /// Runs the session once both devices answer.
     fn serve(
         &self,
-        ports: [&DevicePort; 2],
+        ports: [&DeviceMux; 2],
         corrections: u64,
         kept: [Option<File>; 2],
     ) -> Result<(), Failure> {
@@ -228,7 +232,7 @@ impl Run<'_> {
             // Another one for each device, also where it comes from a seed.
             let nonce = secrets.nonce()?.wrapping_add(role.index() as u64);
             let hello = Hello::new(role, self.session);
-            engage(port, &hello, nonce).map_err(|failure| failure.of(&role.to_string()))?;
+            start_session(port, &hello, nonce).map_err(|failure| failure.of(&role.to_string()))?;
         }
         let [first, second] = greet_dealer(ports, [self.dealer()?, self.dealer()?])?;
         let start = Instant::now();
@@ -248,11 +252,11 @@ impl Run<'_> {
         let took = start.elapsed();
         for side in &sides {
             let Taken { memory, stack } =
-                take_leave(side.port).map_err(|failure| failure.of(&side.role.to_string()))?;
+                end_session(side.port).map_err(|failure| failure.of(&side.role.to_string()))?;
             console::line(&format!(
                 "hub: {} at {} sent {} to the other device and received {} of corrections; it took {} of its memory and {} of stack",
                 side.role,
-                side.plug,
+                side.address,
                 bytes(side.sent),
                 bytes(side.dealt),
                 bytes(memory.into()),
@@ -280,10 +284,10 @@ impl InRing for Run<'_> {
             Duration::from_secs(args.idle),
         );
         let open = |role: Role| {
-            let plug = &self.plugs[role.index()];
+            let address = &self.plugs[role.index()];
             let port =
-                plug_in(plug, wait, idle).map_err(|failure| failure.of(&role.to_string()))?;
-            console::line(&format!("hub: {role} at {plug} answers"))?;
+                plug_in(address, wait, idle).map_err(|failure| failure.of(&role.to_string()))?;
+            console::line(&format!("hub: {role} at {address} answers"))?;
             Ok::<_, Failure>(port)
         };
         let [p0, p1] = [open(Role::P0)?, open(Role::P1)?];
@@ -293,8 +297,8 @@ impl InRing for Run<'_> {
                 // Where a device is gone, everything else follows from that.
                 for (role, port) in Role::BOTH.into_iter().zip([&p0, &p1]) {
                     if port.borrow().failure().is_some() {
-                        let plug = &self.plugs[role.index()];
-                        return autopsy(port, plug, failure).of(&role.to_string());
+                        let address = &self.plugs[role.index()];
+                        return crash_report(port, address, failure).of(&role.to_string());
                     }
                 }
                 failure
@@ -318,8 +322,8 @@ fn transcripts(dir: Option<&Path>) -> Result<[Option<File>; 2], Failure> {
 }
 
 /// Where the user says that a device is.
-fn plug(text: &str, option: &str) -> Result<Plug, Failure> {
-    Plug::parse(text)?.ok_or_else(|| {
+fn address(text: &str, option: &str) -> Result<DeviceAddress, Failure> {
+    DeviceAddress::parse(text)?.ok_or_else(|| {
         Failure::new(
             format!("{option} {text} names no line to a device"),
             "give serial:PATH, serial:PATH?baud=N, pty:PATH or tcp:HOST:PORT",
@@ -329,7 +333,7 @@ fn plug(text: &str, option: &str) -> Result<Plug, Failure> {
 
 /// Passes on what two devices say to each other until they have trained.
 pub fn run(args: &HubArgs) -> Result<(), Failure> {
-    let plugs = [plug(&args.p0, "--p0")?, plug(&args.p1, "--p1")?];
+    let plugs = [address(&args.p0, "--p0")?, address(&args.p1, "--p1")?];
     if plugs[0] == plugs[1] {
         return Err(Failure::new(
             format!("both devices are to be at {}", plugs[0]),

@@ -3,22 +3,37 @@
 use std::{fmt::Write as _, sync::Mutex};
 
 use indicatif::ProgressBar;
-use ringlet_core::{Role, cost::Cost, network::Network, ring::Ring, session::Session};
+use ringlet_core::{
+    Role,
+    cost::Cost,
+    network::Network,
+    num::ring::Ring,
+    session::{Protocol, Session},
+};
 
-use super::simulation::{Emit, Seat, Simulation};
+use crate::run::simulation::{Emit, Seat, Simulation};
 use crate::{
-    cli::PredictArgs,
-    console,
-    data::{Images, load_to_classify},
+    config::{
+        args::PredictArgs,
+        settings::{self, InRing, in_ring},
+    },
+    data::{
+        Images,
+        file::{check_writable, write_whole},
+        load_to_classify, model_file,
+        parameters::Parameters,
+    },
     error::Failure,
-    event::{Event, StageValues},
-    inference::{Classes, encode, run_assisted_party, run_party},
-    links::shape::Shape,
-    model_file::{self, check_writable, write_whole},
-    report::{bytes, counted, work},
-    secrets::Secrets,
-    settings::{self, InRing, in_ring},
-    twin::Parameters,
+    links::traffic_shaper::TrafficShape,
+    output::{
+        console,
+        report::{bytes, counted, work},
+    },
+    run::{
+        event::{Event, StageValues},
+        inference::{Classes, encode, run_assisted_party, run_party},
+        secrets::Secrets,
+    },
 };
 
 /// Images up to which each is printed.
@@ -27,7 +42,7 @@ const PRINTED: usize = 20;
 struct Predict<'a> {
     session: &'a Session,
     images: &'a Images,
-    shape: Shape,
+    shape: TrafficShape,
     secrets: Secrets,
     parameters: &'a [Parameters],
 }
@@ -76,11 +91,11 @@ impl Predict<'_> {
                 iteration,
                 samples,
                 seconds,
-                meter,
+                traffic,
                 ..
             } = event
             {
-                let cost: Cost = meter.total();
+                let cost: Cost = traffic.total();
                 let batch = &mut batches[iteration as usize];
                 batch.samples = samples;
                 batch.seconds = batch.seconds.max(seconds);
@@ -230,9 +245,9 @@ pub(super) fn classes_table(mut classes: Classes, first: usize) -> String {
 /// What batches took: the first, which opens the model under a dealer, the other whole ones on average, and a shorter
 /// last one.
 fn costs(session: &Session, batches: &[Batch]) -> String {
-    let helper = match session.assisted {
-        Some(_) => "assistant",
-        None => "dealer",
+    let helper = match session.protocol {
+        Protocol::SecureNn { .. } => "assistant",
+        Protocol::Dealt { .. } => "dealer",
     };
     let mut text = format!(
         "\n{:<18}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
@@ -263,7 +278,7 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
     };
     let whole = batches.partition_point(|batch| batch.samples == session.batch);
     let (whole, last) = batches.split_at(whole);
-    if session.assisted.is_some() {
+    if matches!(session.protocol, Protocol::SecureNn { .. }) {
         row("a batch", whole);
     } else {
         let (first, later) = whole.split_at(1.min(whole.len()));

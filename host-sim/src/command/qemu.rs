@@ -11,43 +11,53 @@ use std::{
 
 use ringlet_core::{
     Role,
-    hello::{Hello, Seal},
-    link::{Link, Remote},
+    device::Taken,
+    net::link::{Link, Remote},
     network::Network,
-    pairing::{dealer_key, session_secret},
-    prg::Key,
-    session::Session,
-    watch::Unwatched,
-    wire::control::Taken,
+    prg::{
+        Key,
+        device_key::{dealer_key, session_secret},
+    },
+    session::{
+        Session,
+        handshake::{Hello, Seal},
+    },
+    share::observer::NoObserver,
 };
 
-use super::{
-    data::flash_image,
-    dealer::UNBOUNDED,
-    device::{DevicePort, autopsy, engage, introduce, plug_in, take_leave},
-    simulation::deal,
-};
+use super::data::flash_image;
 use crate::{
-    board::{Board, Emulated, Line},
-    cli::QemuArgs,
-    collect::{EpochRecord, join, own_record, step},
-    console,
-    data::{Images, OwnImages, Part, load},
+    board::{Board, Emulated, Line, firmware},
+    config::{args::QemuArgs, settings},
+    data::{
+        Images, OwnImages, Part, file::check_writable, load, model_file::save,
+        parameters::Parameters,
+    },
     error::Failure,
-    event::{Event, StageValues},
-    firmware,
     links::{
         counted::{Counted, Passed},
+        device_address::DeviceAddress,
         memory::{self, MemoryEnd},
-        plug::Plug,
-        shape::Shape,
+        traffic_shaper::TrafficShape,
     },
-    model_file::{check_writable, save},
-    report::{Report, bytes},
-    roles::{PartySetup, first_shares, run_party},
-    secrets::Secrets,
-    settings,
-    twin::{Parameters, Twin},
+    output::{
+        console,
+        report::{Report, bytes},
+    },
+    reference::twin::Twin,
+    run::{
+        collect::{EpochRecord, join, own_record, step},
+        event::{Event, StageValues},
+        roles::{PartySetup, first_shares, run_party},
+        secrets::Secrets,
+    },
+};
+use crate::{
+    links::connect::UNBOUNDED,
+    run::{
+        device::{DeviceMux, crash_report, end_session, introduce, plug_in, start_session},
+        simulation::deal,
+    },
 };
 
 /// The ring that devices compute in.
@@ -103,15 +113,15 @@ struct Outcome<'a> {
 
 impl<'a> Run<'a> {
     /// Runs the dealer and P1 beside the board at `port`.
-    fn train(&self, port: &DevicePort, passed: &Passed) -> Result<Outcome<'a>, Failure> {
+    fn train(&self, port: &DeviceMux, passed: &Passed) -> Result<Outcome<'a>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let seal = Seal {
             shared: self.shared.clone(),
             nonce: self.secrets.seal(Role::P0)?,
         };
         let seals = [Some(seal), None];
-        let [supply_p0, dealt_p0] = memory::bounded(Shape::default());
-        let [supply_p1, dealt_p1] = memory::bounded(Shape::default());
+        let [supply_p0, dealt_p0] = memory::bounded(TrafficShape::default());
+        let [supply_p1, dealt_p1] = memory::bounded(TrafficShape::default());
         let (party, dealer) = thread::scope(|scope| {
             let dealer = scope.spawn(move || deal::<Ring>(keys, seals, [supply_p0, supply_p1]));
             // It lets go of its links at its end, so the dealer ends too.
@@ -128,14 +138,14 @@ impl<'a> Run<'a> {
 
     fn party(
         &self,
-        port: &DevicePort,
+        port: &DeviceMux,
         ends: [MemoryEnd; 2],
         passed: &Passed,
     ) -> Result<Outcome<'a>, Failure> {
         let (session, network) = (self.session, self.network);
         let start = Instant::now();
         let [mut relay, mut dealer] = ends.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
-        engage(port, &Hello::new(Role::P0, session), self.nonce)?;
+        start_session(port, &Hello::new(Role::P0, session), self.nonce)?;
         let (peer, key) = introduce(port, session, None, (&mut relay, &mut dealer))?;
         let peer = Counted::new(peer.into_inner(), passed);
         let peer = Link::new(peer, Remote::Peer, 0);
@@ -148,13 +158,13 @@ impl<'a> Run<'a> {
                 iteration,
                 samples,
                 seconds,
-                meter,
+                traffic,
                 ..
             } = event
             else {
                 return Ok(());
             };
-            rounds += meter.total().rounds;
+            rounds += traffic.total().rounds;
             step(&mut twin, session, self.train, iteration, samples);
             let mut report = report.borrow_mut();
             report.iteration(&own_record(
@@ -162,7 +172,7 @@ impl<'a> Run<'a> {
                 iteration,
                 seconds,
                 (session, network),
-                &meter,
+                &traffic,
             ))?;
             if (iteration + 1) % session.iterations_per_epoch() == 0 {
                 report.epoch(&EpochRecord {
@@ -184,9 +194,9 @@ impl<'a> Run<'a> {
             simulated: false,
         };
         let mut none = OwnImages::new(self.train.slice(0..0), network.classes);
-        let values = run_party::<Ring, _, _>(setup, peer, dealer, &mut none, &mut Unwatched, emit);
+        let values = run_party::<Ring, _, _>(setup, peer, dealer, &mut none, &mut NoObserver, emit);
         report.borrow().finish();
-        let taken = values.and_then(|values| Ok((values, take_leave(port)?)));
+        let taken = values.and_then(|values| Ok((values, end_session(port)?)));
         let (values, taken) = taken?;
         let model = self.decode(&values.unwrap_or_default());
         Ok(Outcome {
@@ -222,7 +232,7 @@ fn start(
     firmware: &Path,
     images: &Images,
     root: &Key,
-) -> Result<(Emulated, Plug, DevicePort), Failure> {
+) -> Result<(Emulated, DeviceAddress, DeviceMux), Failure> {
     let cannot = |error: std::io::Error| {
         Failure::new(
             format!("the board's flash cannot be written to a temporary directory: {error}"),
@@ -235,10 +245,10 @@ fn start(
     fs::write(&samples, flash_image(images)?).map_err(cannot)?;
     fs::write(&secret, root.reveal()).map_err(cannot)?;
     let emulated = board.start(firmware, &samples, &secret)?;
-    let plug = Plug::parse(&emulated.plug)?;
-    let plug = plug.ok_or_else(|| Failure::new("QEMU names no line of the board", ""))?;
-    let port = plug_in(&plug, WAIT, IDLE)?;
-    Ok((emulated, plug, port))
+    let address = DeviceAddress::parse(&emulated.address)?;
+    let address = address.ok_or_else(|| Failure::new("QEMU names no line of the board", ""))?;
+    let port = plug_in(&address, WAIT, IDLE)?;
+    Ok((emulated, address, port))
 }
 
 /// Trains with a board in QEMU.
@@ -254,7 +264,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let samples = settings::split(train.len(), 1.0)?;
     let order = secrets.order()?;
     let session = settings::session(&args.session(), model, samples, order, Some(Role::P1))?;
-    let network = session.check::<Ring>()?;
+    let network = ringlet_core::dealt::check::<Ring>(&session)?;
     for images in [&train, &test] {
         images.check_labels(network.classes)?;
     }
@@ -279,7 +289,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         shared: dealer_key(&root),
         first: [
             session_secret(&root, nonce),
-            secrets.first_weights(Role::P1)?,
+            secrets.initial_weights(Role::P1)?,
         ],
     };
 
@@ -289,9 +299,9 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         board.name, board.about
     ))?;
     // It is dropped after the port, so the line is there as long as anyone holds it.
-    let (mut emulated, plug, port) = start(board, &firmware, &train, &root)?;
+    let (mut emulated, address, port) = start(board, &firmware, &train, &root)?;
     console::line(&format!(
-        "the board answers at {plug}: it is p0 and owns {} digits; p1 and the dealer run here",
+        "the board answers at {address}: it is p0 and owns {} digits; p1 and the dealer run here",
         train.len()
     ))?;
     console::line(&format!(
@@ -307,7 +317,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
             format!("QEMU ended in the middle of the session ({status})"),
             "start again",
         ),
-        _ => autopsy(&port, &plug, failure),
+        _ => crash_report(&port, &address, failure),
     })?;
     if let Some(path) = &args.save {
         save(path, &session.model, &network, &outcome.model)?;

@@ -8,23 +8,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringlet_core::{Role, meter::Meter, network::Network, ring::Ring, session::Session};
+use ringlet_core::{
+    Role,
+    cost::traffic::Traffic,
+    network::Network,
+    num::ring::Ring,
+    session::{Protocol, Session},
+};
 
-use super::simulation::{Actor, Simulation, Told, follow};
+use crate::run::simulation::{Actor, Simulation, Told, follow};
 use crate::{
-    assisted,
-    cli::{LinkName, ProfileName, ProtocolName, TrainArgs},
-    collect::{Collector, Record},
-    console,
-    data::{Images, Part, load},
+    config::{
+        args::{LinkName, ProfileName, ProtocolName, TrainArgs},
+        settings::{self, InRing, in_ring},
+    },
+    data::{Images, Part, file::check_writable, load, model_file::save},
     error::Failure,
-    event::Event,
-    model_file::{check_writable, save},
-    ranges::watches,
-    report::{Report, Spent, counted, layer_table, plan_lines, range_lines, time_table, work},
-    secrets::Secrets,
-    settings::{self, InRing, in_ring},
-    supervision,
+    output::{
+        console,
+        report::{Report, Spent, counted, layer_table, plan_lines, range_lines, time_table, work},
+    },
+    run::{
+        collect::{Collector, Record},
+        event::Event,
+        ranges::observers,
+        secrets::Secrets,
+        supervision,
+    },
 };
 
 struct Train<'a> {
@@ -57,7 +67,7 @@ impl InRing for Train<'_> {
         self.train(
             &network,
             |collector, report| self.assisted_threads(&network, collector, report),
-            |sums| assisted::layer_table(self.session, &network, sums),
+            |sums| crate::output::securenn::layer_table(self.session, &network, sums),
         )
     }
 }
@@ -68,7 +78,7 @@ impl Train<'_> {
         &self,
         network: &Network,
         threads: impl FnOnce(&mut Collector<'_>, &mut Report) -> Result<Ending, Failure>,
-        table: impl FnOnce(&Meter) -> String,
+        table: impl FnOnce(&Traffic) -> String,
     ) -> Result<(), Failure> {
         let (session, args) = (self.session, self.args);
         self.train.check_labels(network.classes)?;
@@ -126,7 +136,7 @@ impl Train<'_> {
         };
         Ok(Ending {
             spent: simulation.run_assisted(recording(collector, report))?,
-            ranges: Ok(assisted::truncation_line(self.session)),
+            ranges: Ok(crate::output::securenn::truncation_line(self.session)),
         })
     }
 
@@ -137,7 +147,7 @@ impl Train<'_> {
         collector: &mut Collector<'_>,
         report: &mut Report,
     ) -> Result<Ending, Failure> {
-        let (watch_p0, watch_p1, ranges) = watches::<R>();
+        let (watch_p0, watch_p1, ranges) = observers::<R>();
         let simulation = Simulation {
             session: self.session,
             network,
@@ -163,9 +173,9 @@ impl Train<'_> {
     ) -> Result<Ending, Failure> {
         let (tell, told) = channel();
         let mut actors = Actors::default();
-        let host = match self.session.assisted {
-            Some(_) => Actor::Assistant,
-            None => Actor::Dealer,
+        let host = match self.session.protocol {
+            Protocol::SecureNn { .. } => Actor::Assistant,
+            Protocol::Dealt { .. } => Actor::Dealer,
         };
         let dealer = actors.start(host, self.host_arguments(), &tell)?;
         let dealer = dealer.recv().map_err(|_| actors.first_failure(&told))?;
@@ -179,9 +189,9 @@ impl Train<'_> {
         actors.end(outcome)?;
         Ok(Ending {
             spent: Vec::new(),
-            ranges: Ok(match self.session.assisted {
-                Some(_) => assisted::truncation_line(self.session),
-                None => "no process holds both shares, so the range contract is checked by --audit alone \
+            ranges: Ok(match self.session.protocol {
+                Protocol::SecureNn { .. } => crate::output::securenn::truncation_line(self.session),
+                Protocol::Dealt { .. } => "no process holds both shares, so the range contract is checked by --audit alone \
                          (or use --link memory)"
                     .to_owned(),
             }),
@@ -198,9 +208,9 @@ impl Train<'_> {
     }
 
     fn host_name(&self) -> &'static str {
-        match self.session.assisted {
-            Some(_) => "assistant",
-            None => "dealer",
+        match self.session.protocol {
+            Protocol::SecureNn { .. } => "assistant",
+            Protocol::Dealt { .. } => "dealer",
         }
     }
 
@@ -251,11 +261,11 @@ impl Train<'_> {
         option("--momentum", settings::momentum(args).to_string());
         if args.protocol == ProtocolName::Spdz {
             option("--protocol", "spdz".to_owned());
-            option("--triples", session.triples.to_string());
+            option("--triples", session.protocol.triples().to_string());
         }
-        if let Some(loss) = session.assisted {
+        if let Protocol::SecureNn { loss, .. } = session.protocol {
             option("--protocol", "securenn".to_owned());
-            option("--triples", session.triples.to_string());
+            option("--triples", session.protocol.triples().to_string());
             option("--loss", loss.to_string());
         }
         if let Some(activation) = &args.activation {
@@ -263,7 +273,7 @@ impl Train<'_> {
         }
         option("--ring", ring.to_owned());
         option("--fraction-bits", session.format.fraction.to_string());
-        option("--seed", session.order.to_string());
+        option("--seed", session.shuffle_seed.to_string());
         if let Some(data) = &args.data {
             option("--data", data.display().to_string());
         }

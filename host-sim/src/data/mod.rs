@@ -1,6 +1,9 @@
 //! Labelled images: loading them, and handing each party its own.
 
+pub mod file;
 pub mod idx;
+pub mod model_file;
+pub mod parameters;
 
 use std::path::Path;
 

@@ -9,8 +9,8 @@ use embedded_io::{ErrorType, Read, Write};
 
 use super::{
     outbox::Outbox,
-    shape::{Parcel, Shape},
-    waited::Waited,
+    traffic_shaper::{Parcel, TrafficShape},
+    wait_time::WaitTime,
 };
 
 /// One end of a link between two threads.
@@ -19,16 +19,16 @@ pub struct MemoryEnd {
     incoming: Receiver<Parcel>,
     taken: Vec<u8>,
     next: usize,
-    waited: Waited,
+    wait_time: WaitTime,
 }
 
 /// The ends of a link that takes any number of bytes while nobody reads: between the parties.
-pub fn duplex(shape: Shape) -> [MemoryEnd; 2] {
+pub fn duplex(shape: TrafficShape) -> [MemoryEnd; 2] {
     join(Outbox::free(shape), Outbox::free(shape))
 }
 
 /// The ends of a link whose first end waits when the second does not read: from the dealer.
-pub fn bounded(shape: Shape) -> [MemoryEnd; 2] {
+pub fn bounded(shape: TrafficShape) -> [MemoryEnd; 2] {
     join(Outbox::bounded(shape), Outbox::free(shape))
 }
 
@@ -49,13 +49,13 @@ impl MemoryEnd {
             incoming,
             taken: Vec::new(),
             next: 0,
-            waited: Waited::default(),
+            wait_time: WaitTime::default(),
         }
     }
 
     /// The time that this end spends waiting.
-    pub fn waited(&self) -> Waited {
-        self.waited.clone()
+    pub fn wait_time(&self) -> WaitTime {
+        self.wait_time.clone()
     }
 }
 
@@ -65,18 +65,18 @@ impl ErrorType for MemoryEnd {
 
 impl Write for MemoryEnd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outbox.put(bytes, &self.waited)
+        self.outbox.put(bytes, &self.wait_time)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.outbox.hand_over(&self.waited)
+        self.outbox.hand_over(&self.wait_time)
     }
 }
 
 impl Read for MemoryEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.next == self.taken.len() {
-            let arrived = self.waited.time(|| {
+            let arrived = self.wait_time.time(|| {
                 let parcel = self.incoming.recv()?;
                 parcel.wait();
                 Ok::<_, RecvError>(parcel.bytes)

@@ -1,12 +1,13 @@
 //! Transports between roles on hosts.
 
+pub mod capture;
+pub mod connect;
 pub mod counted;
+pub mod device_address;
 pub mod memory;
 pub mod outbox;
-pub mod overheard;
-pub mod plug;
-pub mod queued;
+pub mod read_ahead;
 pub mod serial;
-pub mod shape;
 pub mod tcp;
-pub mod waited;
+pub mod traffic_shaper;
+pub mod wait_time;

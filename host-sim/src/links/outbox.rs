@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    shape::{Parcel, Shape, Shaper},
-    waited::Waited,
+    traffic_shaper::{Parcel, TrafficShape, TrafficShaper},
+    wait_time::WaitTime,
 };
 
 /// Bytes that are gathered before they are handed over.
@@ -24,41 +24,41 @@ enum Exit {
 pub struct Outbox {
     exit: Exit,
     gathered: Vec<u8>,
-    shaper: Shaper,
+    shaper: TrafficShaper,
 }
 
 impl Outbox {
     /// Takes any number of bytes while nobody reads: between the parties.
-    pub fn free(shape: Shape) -> (Self, Receiver<Parcel>) {
+    pub fn free(shape: TrafficShape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = channel();
         (Outbox::new(Exit::Free(sender), shape), chunks)
     }
 
     /// Waits once a few megabytes are unread: from the dealer, which runs ahead in constant memory.
-    pub fn bounded(shape: Shape) -> (Self, Receiver<Parcel>) {
+    pub fn bounded(shape: TrafficShape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = sync_channel(CHUNKS);
         (Outbox::new(Exit::Bounded(sender), shape), chunks)
     }
 
-    fn new(exit: Exit, shape: Shape) -> Self {
+    fn new(exit: Exit, shape: TrafficShape) -> Self {
         Outbox {
             exit,
             gathered: Vec::new(),
-            shaper: Shaper::new(shape),
+            shaper: TrafficShaper::new(shape),
         }
     }
 
     /// Adds bytes, which leave when there are enough of them.
-    pub fn put(&mut self, bytes: &[u8], waited: &Waited) -> io::Result<usize> {
+    pub fn put(&mut self, bytes: &[u8], wait_time: &WaitTime) -> io::Result<usize> {
         self.gathered.extend_from_slice(bytes);
         if self.gathered.len() >= CHUNK {
-            self.hand_over(waited)?;
+            self.hand_over(wait_time)?;
         }
         Ok(bytes.len())
     }
 
     /// Lets all gathered bytes leave.
-    pub fn hand_over(&mut self, waited: &Waited) -> io::Result<()> {
+    pub fn hand_over(&mut self, wait_time: &WaitTime) -> io::Result<()> {
         if self.gathered.is_empty() {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Outbox {
         let parcel = self.shaper.parcel(chunk);
         let sent = match &self.exit {
             Exit::Free(sender) => sender.send(parcel).is_ok(),
-            Exit::Bounded(sender) => waited.time(|| sender.send(parcel).is_ok()),
+            Exit::Bounded(sender) => wait_time.time(|| sender.send(parcel).is_ok()),
         };
         if sent {
             Ok(())

@@ -13,7 +13,7 @@ use std::{
 };
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
-use ringlet_core::wire::port::Clock;
+use ringlet_core::net::serial::mux::Clock;
 
 /// What the reading thread leaves for the port.
 #[derive(Default)]

@@ -12,8 +12,8 @@ use embedded_io::{ErrorType, Read, Write};
 
 use super::{
     outbox::{CHUNK, Outbox},
-    shape::{Parcel, Shape},
-    waited::Waited,
+    traffic_shaper::{Parcel, TrafficShape},
+    wait_time::WaitTime,
 };
 
 /// Pause between attempts to connect.
@@ -27,17 +27,17 @@ pub struct TcpEnd {
     taken: Box<[u8]>,
     next: usize,
     filled: usize,
-    waited: Waited,
+    wait_time: WaitTime,
 }
 
 impl TcpEnd {
     /// An end that takes any number of bytes while the other does not read: between the parties.
-    pub fn free(stream: TcpStream, shape: Shape) -> io::Result<Self> {
+    pub fn free(stream: TcpStream, shape: TrafficShape) -> io::Result<Self> {
         TcpEnd::new(stream, Outbox::free(shape))
     }
 
     /// An end that waits once a few megabytes are unread: for the dealer.
-    pub fn bounded(stream: TcpStream, shape: Shape) -> io::Result<Self> {
+    pub fn bounded(stream: TcpStream, shape: TrafficShape) -> io::Result<Self> {
         TcpEnd::new(stream, Outbox::bounded(shape))
     }
 
@@ -60,7 +60,7 @@ impl TcpEnd {
             taken: vec![0; CHUNK].into(),
             next: 0,
             filled: 0,
-            waited: Waited::default(),
+            wait_time: WaitTime::default(),
         })
     }
 
@@ -75,8 +75,8 @@ impl TcpEnd {
     }
 
     /// The time that this end spends waiting.
-    pub fn waited(&self) -> Waited {
-        self.waited.clone()
+    pub fn wait_time(&self) -> WaitTime {
+        self.wait_time.clone()
     }
 }
 
@@ -99,7 +99,7 @@ impl Drop for TcpEnd {
     fn drop(&mut self) {
         // What was sent still leaves; then the other end sees the link closed.
         if let Some(mut outbox) = self.outbox.take() {
-            let _ = outbox.hand_over(&self.waited);
+            let _ = outbox.hand_over(&self.wait_time);
         }
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -114,14 +114,14 @@ impl ErrorType for TcpEnd {
 impl Write for TcpEnd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.outbox {
-            Some(outbox) => outbox.put(bytes, &self.waited),
+            Some(outbox) => outbox.put(bytes, &self.wait_time),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.outbox {
-            Some(outbox) => outbox.hand_over(&self.waited),
+            Some(outbox) => outbox.hand_over(&self.wait_time),
             None => Ok(()),
         }
     }
@@ -132,7 +132,7 @@ impl Read for TcpEnd {
         if self.next == self.filled {
             self.next = 0;
             self.filled = loop {
-                match self.waited.time(|| self.stream.read(&mut self.taken)) {
+                match self.wait_time.time(|| self.stream.read(&mut self.taken)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // What a read timeout is called depends on the system.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -206,7 +206,7 @@ mod tests {
         let address = listener.local_addr().expect("an address").to_string();
         let stream = connect(&address, Duration::from_secs(5)).expect("a listener");
         let (_deaf, _) = listener.accept().expect("a connection");
-        let mut end = TcpEnd::free(stream, Shape::default()).expect("an end");
+        let mut end = TcpEnd::free(stream, TrafficShape::default()).expect("an end");
         end.set_patience(Duration::from_millis(100))
             .expect("a limit");
         // More than any system keeps for one that does not read.
@@ -218,8 +218,8 @@ mod tests {
             drop(end);
             done.send(())
         });
-        let waited = dropped.recv_timeout(Duration::from_secs(60));
-        assert!(waited.is_ok());
+        let wait_time = dropped.recv_timeout(Duration::from_secs(60));
+        assert!(wait_time.is_ok());
     }
 
     #[test]

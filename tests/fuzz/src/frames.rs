@@ -1,6 +1,6 @@
 //! Any bytes into the decoder of frames.
 
-use ringlet_core::wire::frame::{Decoder, Head, MAX_FRAME, MAX_PAYLOAD, encode};
+use ringlet_core::net::serial::frame::{Decoder, Head, MAX_FRAME, MAX_PAYLOAD, encode};
 
 use super::{allocation, script};
 

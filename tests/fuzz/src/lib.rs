@@ -4,6 +4,6 @@
 pub mod allocation;
 pub mod frames;
 pub mod messages;
-pub mod port;
+pub mod mux;
+pub mod sample_image;
 pub mod script;
-pub mod store;

@@ -5,14 +5,18 @@ use std::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    hello::{self, Hello, VERSION},
-    link::{Link, Remote},
-    message,
-    plan::Plan,
-    ring::Ring,
+    dealt::plan::Plan,
+    device,
+    net::{
+        link::{Link, Remote},
+        message,
+    },
+    num::ring::Ring,
     securenn,
-    session::{Session, Task},
-    wire::control,
+    session::{
+        Session, Task,
+        handshake::{self, Hello, VERSION},
+    },
 };
 
 use super::allocation;
@@ -64,10 +68,10 @@ pub fn check(input: &[u8]) {
 
 fn hear(bytes: &[u8]) {
     allocation::none_in(|| {
-        let _ = control::hear(&mut link(bytes));
-        let _ = hello::receive_key(&mut link(bytes));
+        let _ = device::hear(&mut link(bytes));
+        let _ = handshake::receive_key(&mut link(bytes));
         let _ = message::pass_on(&mut link(bytes), &mut link(&[]));
-        if let Ok(heard) = hello::receive_hello(&mut link(bytes)) {
+        if let Ok(heard) = handshake::receive_hello(&mut link(bytes)) {
             assert_eq!(heard.compare(&heard), Ok(()));
             let role = heard.role.other();
             let own = Hello {
@@ -84,7 +88,7 @@ fn hear(bytes: &[u8]) {
 
 /// A session that passes its check can be planned and walked through in whole numbers.
 fn session<R: Ring>(session: &Session) {
-    let Ok(network) = session.check::<R>() else {
+    let Ok(network) = ringlet_core::dealt::check::<R>(session) else {
         return;
     };
     let plan = Plan::new(session, &network);
@@ -111,7 +115,7 @@ fn session<R: Ring>(session: &Session) {
             session.batch_samples(batch, batch.len - 1, &mut samples);
             assert!(session.own_number(samples[0]) < session.total_samples());
         }
-        assert!(session.order().sample(batch.epoch, batch.first) < session.total_samples());
+        assert!(session.shuffle().sample(batch.epoch, batch.first) < session.total_samples());
     }
     for role in Role::BOTH {
         assert!(plan.arena_words::<R>(role) > 0);
@@ -119,7 +123,7 @@ fn session<R: Ring>(session: &Session) {
     }
     assert!(plan.dealer_arena_words::<R>() > 0);
     for (line, range) in plan.polynomial_ranges() {
-        assert!(line < plan.lines::<R>(1).len() && range < R::BITS);
+        assert!(line < plan.cost_rows::<R>(1).len() && range < R::BITS);
     }
     for stage in 0..network.stages.len() {
         let learns = session.rates(&network, stage).iter().all(|&rate| rate > 0);
@@ -130,14 +134,14 @@ fn session<R: Ring>(session: &Session) {
 
 /// The same for a session with an assistant.
 fn assisted(session: &Session) {
-    let Ok(network) = session.check_assisted() else {
+    let Ok(network) = ringlet_core::securenn::check(session) else {
         return;
     };
     let last = session.batch(session.iterations() - 1);
     for len in [session.batch, last.len] {
-        let lines = securenn::plan::lines(session, &network, len);
+        let lines = securenn::plan::cost_rows(session, &network, len);
         assert!(lines.iter().any(|line| line.forward.bytes > 0));
     }
-    assert!(securenn::memory::party_words(session, &network) > 0);
-    assert!(securenn::memory::assistant_words(session, &network) > 0);
+    assert!(securenn::layout::party_words(session, &network) > 0);
+    assert!(securenn::layout::assistant_words(session, &network) > 0);
 }

@@ -1,7 +1,7 @@
 //! An input as what travels on a line: pieces of any bytes, and frames whose sums are right, which bytes
 //! picked at random would never be.
 
-use ringlet_core::wire::frame::{Head, Kind, MAX_FRAME, encode};
+use ringlet_core::net::serial::frame::{Head, Kind, MAX_FRAME, encode};
 
 const KINDS: [Kind; 6] = [
     Kind::Data,

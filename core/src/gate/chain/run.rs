@@ -6,10 +6,12 @@ use crate::{
     Role,
     cost::LANES,
     gate::{At, Group, Online, groups, lift::Opened},
-    link::{LinkError, Segment},
-    polynomial::COEFFICIENT_FRACTION,
-    ring::{Ring, Word, step_down},
-    sharing::{Masked, Public, Share},
+    net::link::{LinkError, Segment},
+    num::{
+        polynomial::COEFFICIENT_FRACTION,
+        ring::{Ring, Word},
+    },
+    share::{Masked, Public, Share, truncate},
 };
 
 use super::{Chain, LEFT, LEFT_CARRY, RIGHT, RIGHT_CARRY, parts, wire};
@@ -82,7 +84,7 @@ impl Chain {
         )?;
         let role = cx.role();
         for (x, &sum) in x.iter_mut().zip(buffers.sum.iter()) {
-            *x = step_down(role, unpair(sum), self.sum_bits(), COEFFICIENT_FRACTION).cast();
+            *x = truncate(role, unpair(sum), self.sum_bits(), COEFFICIENT_FRACTION).cast();
         }
         Ok(())
     }
@@ -142,8 +144,7 @@ impl Chain {
                     let right = self.power(1).opened(cx, wires, group.stream, e)?;
                     self.multiply(cx, at, number, &group, [&left, &right])?
                 };
-                let power =
-                    |lane: usize| step_down(role, product[lane], self.wide(), self.fraction);
+                let power = |lane: usize| truncate(role, product[lane], self.wide(), self.fraction);
                 let term = terms[number as usize + 1];
                 self.add_term(term, &group, buffers.sum, power);
                 if number as usize + 2 < terms.len() {
@@ -271,7 +272,7 @@ impl Chain {
         let kept = if terms.len() == 2 { kept } else { &mut [] };
         self.powers(cx, [at, forward], terms, [rows, len], buffers, kept)?;
         for (left, &sum) in buffers.left.iter_mut().zip(buffers.sum.iter()) {
-            let sum = step_down(role, unpair(sum), self.sum_bits(), COEFFICIENT_FRACTION);
+            let sum = truncate(role, unpair(sum), self.sum_bits(), COEFFICIENT_FRACTION);
             *left = sum.low(self.to) as u64;
         }
         let degree = u32::from(self.polynomial.degree);
@@ -312,7 +313,7 @@ impl Chain {
                 [&left, &right],
             )?;
             for (dy, product) in dy[group.range()].iter_mut().zip(product) {
-                *dy = step_down(role, product, derivative.to, self.fraction).cast();
+                *dy = truncate(role, product, derivative.to, self.fraction).cast();
             }
         }
         Ok(())
@@ -361,7 +362,7 @@ impl Chain {
             }
             let by = self.fraction + COEFFICIENT_FRACTION;
             for (dy, sum) in dy[group.range()].iter_mut().zip(sums) {
-                *dy = step_down(role, sum, self.wide(), by).cast();
+                *dy = truncate(role, sum, self.wide(), by).cast();
             }
         }
         Ok(())

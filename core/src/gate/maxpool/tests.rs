@@ -8,10 +8,10 @@ use super::*;
 use crate::{
     Role,
     gate::{
-        bench::{Values, run},
+        harness::{Values, run},
         tests::{AT, BACK, join, mine},
     },
-    sharing::Public,
+    share::Public,
 };
 
 fn windows(height: usize, width: usize, window: usize, stride: usize) -> Windows {

@@ -5,17 +5,15 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    link::{LinkError, Segment},
-    ring::{Word, mask},
-    sharing::Masked,
+    net::link::{LinkError, Segment},
+    num::ring::{Word, mask},
+    share::Masked,
 };
 
-use super::{
-    super::{
-        At, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
-        load_plane, opening_masks, plane_len, store_plane,
-    },
-    AND_MASK, AND_PRODUCT, HIDE, MASK, MAX_CHUNKS, Relu, SIGN, TABLE,
+use super::{AND_MASK, AND_PRODUCT, HIDE, MASK, MAX_CHUNKS, Relu, SIGN, TABLE};
+use crate::gate::{
+    At, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
+    load_plane, opening_masks, plane_len, store_plane,
 };
 
 /// How the compared bits are cut.

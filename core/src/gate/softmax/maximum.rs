@@ -12,9 +12,9 @@ use crate::{
     cost::LANES,
     gate::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks},
     kernel::pack::{packed_len, unpack},
-    link::{LinkError, Segment},
-    ring::{Word, step_down},
-    sharing::{Masked, Public, Share},
+    net::link::{LinkError, Segment},
+    num::ring::Word,
+    share::{Masked, Public, Share, truncate},
 };
 
 use super::{MAX_CLASSES, MAXIMUM, Softmax, WIDEN};
@@ -119,7 +119,7 @@ impl Softmax {
             opening_masks(cx, here.wire(TURN), group.stream, quarter_bits, lanes);
             let lanes = coarse[group.range()].iter_mut();
             for ((coarse, &value), turn) in lanes.zip(&values[group.range()]).zip(turns) {
-                *coarse = step_down(role, value, self.logit_bits(), self.quarter())
+                *coarse = truncate(role, value, self.logit_bits(), self.quarter())
                     .plus(turn)
                     .low(quarter_bits);
             }

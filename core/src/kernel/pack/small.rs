@@ -1,6 +1,6 @@
 //! Packing for processors whose registers hold 32 bits: four bytes at a time, and no wider shifts.
 
-use crate::ring::Word;
+use crate::num::ring::Word;
 
 /// As [`super::pack`], for `bits` below 32.
 pub(super) fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {

@@ -4,7 +4,7 @@
 //! It is written for builds that go for size: with plain loops, and each sum a variable of its own.
 
 use super::Product;
-use crate::scalar::Scalar;
+use crate::num::scalar::Scalar;
 
 /// Neighbouring sums of a row of `out`.
 const QUAD: usize = 4;

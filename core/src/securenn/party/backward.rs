@@ -4,40 +4,38 @@ use embedded_io::{Read, Write};
 
 use crate::{
     kernel::{linear::Linear, pool::Pool},
-    lines::{activation_line, map_line},
+    model::cost_rows::{activation_row, map_row},
     network::Activation,
-    party::RunError,
+    session::RunError,
 };
 
 use super::{Micro, Party, forward::BITS};
 use crate::securenn::{
-    desk::PartyDesk,
-    linear::Wanted,
-    maxpool::OneHot,
-    memory::{Cut, map, turned_places},
-    place::{self, Use},
-    product::Product,
-    scale::truncate,
+    context::PartyContext,
+    gates::{linear::Wanted, maxpool::OneHot, product::Product},
+    layout::{Cut, map, turned_places},
+    scale::truncate_within_ring,
+    stream_ids::{self, Use},
 };
 
 impl Party<'_> {
     /// Runs all stages backwards, starting from the front buffer, and adds to the velocities.
     pub(super) fn backward<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), RunError> {
         for index in (0..self.network.stages.len()).rev() {
-            self.relu_back(desk, micro, index)?;
-            self.max_pool_back(desk, micro, index)?;
+            self.relu_back(cx, micro, index)?;
+            self.max_pool_back(cx, micro, index)?;
             self.bias_gradient(micro, index);
             let stage = &self.network.stages[index];
             if let Some(pool) = stage.pooled_product() {
                 self.spread(micro.rows, pool);
             }
-            self.weight_gradient(desk, micro, index)?;
+            self.weight_gradient(cx, micro, index)?;
             if index > 0 {
-                self.input_gradient(desk, micro, index)?;
+                self.input_gradient(cx, micro, index)?;
             }
         }
         Ok(())
@@ -71,12 +69,12 @@ impl Party<'_> {
 
     fn weight_gradient<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
-        desk.book(map_line(index), true);
+        cx.set_cost_row(map_row(index), true);
         let gate = map(stage, Wanted::WeightGradient, micro.rows);
         let [_, gradient, weights] = gate.lens();
         let right = &mut self.right[..gradient];
@@ -85,8 +83,8 @@ impl Party<'_> {
         let out = &mut self.gradient[..weights];
         out.fill(0);
         let mut room = Cut(self.scratch).memory(gate);
-        let at = place::at(micro.step, index, Use::WeightGradient);
-        gate.run(desk, at, left, right, out, &mut room)?;
+        let at = stream_ids::at(micro.step, index, Use::WeightGradient);
+        gate.run(cx, at, left, right, out, &mut room)?;
         for (sum, &gradient) in memory.velocity.iter_mut().zip(out.iter()) {
             *sum = sum.wrapping_add(gradient);
         }
@@ -96,27 +94,27 @@ impl Party<'_> {
     /// Replaces the gradient by the stage's outputs in the front buffer by that by what enters it, before its pooling.
     fn input_gradient<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
         let (role, fraction) = (self.role, self.session.format.fraction);
-        desk.book(map_line(index), true);
+        cx.set_cost_row(map_row(index), true);
         let gate = map(stage, Wanted::InputGradient, micro.rows);
         let [gradient, weights, made] = gate.lens();
         let operand = &mut self.gradient[..weights];
         for (operand, &weight) in operand.iter_mut().zip(memory.master.iter()) {
-            *operand = truncate(role, weight, fraction);
+            *operand = truncate_within_ring(role, weight, fraction);
         }
         let right = &mut self.right[..weights];
         gate.linear.transpose(operand, right);
         let out = &mut self.back[..made];
         out.fill(0);
         let mut room = Cut(self.scratch).memory(gate);
-        let at = place::at(micro.step, index, Use::InputGradient);
+        let at = stream_ids::at(micro.step, index, Use::InputGradient);
         let left = &self.front[..gradient];
-        gate.run(desk, at, left, right, out, &mut room)?;
+        gate.run(cx, at, left, right, out, &mut room)?;
         let (len, operand_len) = (stage.linear.input_len(), stage.operand_len());
         if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
             for row in 0..micro.rows {
@@ -127,7 +125,7 @@ impl Party<'_> {
             self.swap();
         }
         let out = &mut self.back[..micro.rows * len];
-        Self::step_down(role, self.session, out);
+        Self::truncate(role, self.session, out);
         self.swap();
         if let Some(pool) = stage.pooled_input {
             self.spread(micro.rows, pool);
@@ -138,7 +136,7 @@ impl Party<'_> {
     /// The way back through a stage's activation, in the front buffer.
     fn relu_back<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
@@ -146,14 +144,14 @@ impl Party<'_> {
         if stage.activation != Some(Activation::Relu) {
             return Ok(());
         }
-        desk.book(activation_line(index), true);
+        cx.set_cost_row(activation_row(index), true);
         let len = micro.rows * stage.leaving_len();
         let derivative = &self.stages[index].derivative[..len];
         let mut cut = Cut(self.scratch);
         let words = core::array::from_fn(|_| cut.words(len));
-        let at = place::at(micro.step, index, Use::ReluBack);
+        let at = stream_ids::at(micro.step, index, Use::ReluBack);
         let gradient = &mut self.front[..len];
-        Product { bits: BITS }.run(desk, at, gradient, derivative, words)?;
+        Product { bits: BITS }.run(cx, at, gradient, derivative, words)?;
         Ok(())
     }
 
@@ -161,14 +159,14 @@ impl Party<'_> {
     /// where it stood.
     fn max_pool_back<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
         let Some(windows) = self.network.stages[index].max_pool else {
             return Ok(());
         };
-        desk.book(activation_line(index), true);
+        cx.set_cost_row(activation_row(index), true);
         let (places, out) = (windows.places(), windows.output_len());
         let len = micro.rows * out;
         let turned = turned_places(places);
@@ -184,16 +182,16 @@ impl Party<'_> {
         let words = cut.words(3 * places * len);
         let place = &self.stages[index].place[..len];
         let mut scratch = Cut(words).scratch_words(len);
-        let at = place::at(micro.step, index, Use::OneHot);
-        gate.run(desk, at, place, bits, &mut scratch)?;
+        let at = stream_ids::at(micro.step, index, Use::OneHot);
+        gate.run(cx, at, place, bits, &mut scratch)?;
         for gradients in gradients.chunks_exact_mut(len) {
             gradients.copy_from_slice(&self.front[..len]);
         }
         let mut cut = Cut(words);
         let words = core::array::from_fn(|_| cut.words(places * len));
-        let at = place::at(micro.step, index, Use::MaxPoolBack);
+        let at = stream_ids::at(micro.step, index, Use::MaxPoolBack);
         let bits = &bits[..places * len];
-        Product { bits: BITS }.run(desk, at, gradients, bits, words)?;
+        Product { bits: BITS }.run(cx, at, gradients, bits, words)?;
         let images = self.front.chunks_exact_mut(windows.input_len());
         for (row, values) in images.take(micro.rows).enumerate() {
             for (plane, to) in gradients.chunks_exact(len).zip(image.chunks_exact_mut(out)) {

@@ -5,21 +5,22 @@ use embedded_io::{Read, Write};
 use crate::{
     data::{Data, read_pixels},
     kernel::linear::Linear,
-    lines::{activation_line, map_line},
+    model::cost_rows::{activation_row, map_row},
     network::{Activation, Stage},
-    party::RunError,
-    session::Batch,
+    session::{Batch, RunError},
 };
 
 use super::{Micro, Party};
 use crate::securenn::{
-    desk::PartyDesk,
-    linear::Wanted,
-    maxpool::{MaxPool, Steps},
-    memory::{Cut, map},
-    place::{self, Use},
-    scale::truncate,
-    sign::Relu,
+    context::PartyContext,
+    gates::{
+        linear::Wanted,
+        maxpool::{MaxPool, Steps},
+        sign::Relu,
+    },
+    layout::{Cut, map},
+    scale::truncate_within_ring,
+    stream_ids::{self, Use},
 };
 
 /// Bits of the ring.
@@ -35,7 +36,7 @@ impl Party<'_> {
         data: &mut impl Data,
     ) -> Result<Micro, RunError> {
         let micro = Micro {
-            step: place::step(self.session, batch.iteration, first),
+            step: stream_ids::step(self.session, batch.iteration, first),
             rows: rows as usize,
         };
         let stage = &self.network.stages[0];
@@ -59,16 +60,16 @@ impl Party<'_> {
     /// Runs all stages; leaves shares of the logits in the front buffer.
     pub(super) fn forward<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), RunError> {
         for index in 0..self.network.stages.len() {
             if index > 0 {
                 self.pool_input(micro, index);
             }
-            self.map(desk, micro, index)?;
-            self.max_pool(desk, micro, index)?;
-            self.relu(desk, micro, index)?;
+            self.map(cx, micro, index)?;
+            self.max_pool(cx, micro, index)?;
+            self.relu(cx, micro, index)?;
             if let Some(next) = self.stages.get_mut(index + 1) {
                 let len = micro.rows * self.network.stages[index].leaving_len();
                 next.operand[..len].copy_from_slice(&self.front[..len]);
@@ -106,24 +107,24 @@ impl Party<'_> {
     /// The bilinear map of a stage with its bias, in the front buffer.
     fn map<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
         let (role, fraction, rows) = (self.role, self.session.format.fraction, micro.rows);
-        desk.book(map_line(index), false);
+        cx.set_cost_row(map_row(index), false);
         let (weights, biases) = memory.master.split_at(stage.linear.weight_len());
         let right = &mut self.right[..weights.len()];
         for (right, &weight) in right.iter_mut().zip(weights) {
-            *right = truncate(role, weight, fraction);
+            *right = truncate_within_ring(role, weight, fraction);
         }
         let left = Self::left_operand(stage, rows, memory.operand, self.patches);
         let gate = map(stage, Wanted::Output, rows);
         let mut room = Cut(self.scratch).memory(gate);
-        let at = place::at(micro.step, index, Use::Output);
+        let at = stream_ids::at(micro.step, index, Use::Output);
         let made = &mut self.back[..rows * stage.product_len()];
-        gate.run(desk, at, left, right, made, &mut room)?;
+        gate.run(cx, at, left, right, made, &mut room)?;
         let out = &mut self.front[..rows * stage.linear.output_len()];
         match stage.pooled_product() {
             Some(pool) => pool.sum(made, out),
@@ -134,14 +135,14 @@ impl Party<'_> {
                 *out = out.wrapping_add(bias);
             }
         }
-        Self::step_down(role, self.session, out);
+        Self::truncate(role, self.session, out);
         Ok(())
     }
 
     /// Max pooling, if the stage has it, in the front buffer.
     fn max_pool<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
@@ -149,7 +150,7 @@ impl Party<'_> {
         let Some(windows) = stage.max_pool else {
             return Ok(());
         };
-        desk.book(activation_line(index), false);
+        cx.set_cost_row(activation_row(index), false);
         let (places, out) = (windows.places(), windows.output_len());
         let len = micro.rows * out;
         let mut cut = Cut(self.scratch);
@@ -169,9 +170,9 @@ impl Party<'_> {
             place: cut.words(len),
         };
         let gate = MaxPool { bits: BITS, places };
-        let at = place::at(micro.step, index, Use::MaxPool);
+        let at = stream_ids::at(micro.step, index, Use::MaxPool);
         let place = &mut self.stages[index].place[..len];
-        gate.run(desk, at, planes, place, &mut steps, &mut cut.scratch(len))?;
+        gate.run(cx, at, planes, place, &mut steps, &mut cut.scratch(len))?;
         self.front[..len].copy_from_slice(&planes[..len]);
         Ok(())
     }
@@ -179,7 +180,7 @@ impl Party<'_> {
     /// The activation, if the stage has one, in the front buffer.
     fn relu<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         index: usize,
     ) -> Result<(), RunError> {
@@ -187,13 +188,13 @@ impl Party<'_> {
         if stage.activation != Some(Activation::Relu) {
             return Ok(());
         }
-        desk.book(activation_line(index), false);
+        cx.set_cost_row(activation_row(index), false);
         let len = micro.rows * stage.leaving_len();
         let values = &mut self.front[..len];
-        let at = place::at(micro.step, index, Use::Relu);
+        let at = stream_ids::at(micro.step, index, Use::Relu);
         let derivative = &mut *self.stages[index].derivative;
         let mut scratch = Cut(self.scratch).scratch(len);
-        Relu { bits: BITS }.run(desk, at, values, derivative, &mut scratch)?;
+        Relu { bits: BITS }.run(cx, at, values, derivative, &mut scratch)?;
         Ok(())
     }
 }

@@ -5,20 +5,25 @@ use embedded_io::{Read, Write};
 use bytemuck::TransparentWrapper;
 
 use crate::{
-    data::Data, lines::activation_line, link::LinkError, loss::Loss, party::RunError,
-    sharing::Share,
+    data::Data,
+    model::{cost_rows::activation_row, loss::Loss},
+    net::link::LinkError,
+    session::RunError,
+    share::Share,
 };
 
 use super::{Micro, Party, forward::BITS};
 use crate::{
     gate,
     securenn::{
-        desk::PartyDesk,
-        division::{Division, Remainders},
-        maxpool::{MaxPool, Steps},
-        memory::{Cut, softmax},
-        place::{self, Use},
-        sign::Relu,
+        context::PartyContext,
+        gates::{
+            division::{Division, Remainders},
+            maxpool::{MaxPool, Steps},
+            sign::Relu,
+        },
+        layout::{Cut, softmax},
+        stream_ids::{self, Use},
     },
 };
 
@@ -30,15 +35,15 @@ impl Party<'_> {
     /// Makes shares of probabilities of those of logits, in the front buffer.
     pub(super) fn loss<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), RunError> {
         let last = self.last();
-        desk.book(activation_line(last), false);
-        if self.session.assisted == Some(Loss::Normalised) {
-            return Ok(self.normalise(desk, micro)?);
+        cx.set_cost_row(activation_row(last), false);
+        if self.session.protocol.loss() == Loss::Normalised {
+            return Ok(self.normalise(cx, micro)?);
         }
-        let at = place::at(micro.step, last, Use::Softmax);
+        let at = stream_ids::at(micro.step, last, Use::Softmax);
         let at = gate::At {
             iteration: at.iteration,
             gate: at.gate,
@@ -47,14 +52,14 @@ impl Party<'_> {
         let logits = &mut self.front[..micro.rows * self.network.classes];
         let logits = Share::wrap_slice_mut(logits);
         let gate = softmax(self.session, self.network);
-        gate.run(desk, at, micro.rows, logits, self.scratch)?;
+        gate.run(cx, at, micro.rows, logits, self.scratch)?;
         Ok(())
     }
 
     /// ReLU(z_i) / sum of ReLU(z_j), in the front buffer.
     fn normalise<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), LinkError> {
         let (classes, last) = (self.network.classes, self.last());
@@ -63,8 +68,8 @@ impl Party<'_> {
         let mut cut = Cut(self.scratch);
         let [derivative, sums, rest, bit, part] = core::array::from_fn(|_| cut.words(len));
         let mut scratch = cut.scratch(len);
-        let at = |which| place::at(micro.step, last, which);
-        Relu { bits: BITS }.run(desk, at(Use::Relu), values, derivative, &mut scratch)?;
+        let at = |which| stream_ids::at(micro.step, last, which);
+        Relu { bits: BITS }.run(cx, at(Use::Relu), values, derivative, &mut scratch)?;
         for (sums, values) in sums
             .chunks_exact_mut(classes)
             .zip(values.chunks_exact(classes))
@@ -80,7 +85,7 @@ impl Party<'_> {
             fraction: self.session.format.fraction,
         };
         let at = at(Use::Division);
-        division.run(desk, at, values, sums, &mut remainders, &mut scratch)
+        division.run(cx, at, values, sums, &mut remainders, &mut scratch)
     }
 
     /// Takes the labels off the probabilities. The owner of a sample does it alone.
@@ -108,12 +113,12 @@ impl Party<'_> {
     /// Finds the class of each sample from shares of its logits in the front buffer, and tells it to the party that asks.
     pub(super) fn classes<P: Read + Write, A: Read + Write>(
         &mut self,
-        desk: &mut PartyDesk<P, A>,
+        cx: &mut PartyContext<P, A>,
         micro: Micro,
         mut sink: impl FnMut(u32, u8),
     ) -> Result<(), RunError> {
         let (classes, rows, last) = (self.network.classes, micro.rows, self.last());
-        desk.book(activation_line(last), false);
+        cx.set_cost_row(activation_row(last), false);
         let mut cut = Cut(self.scratch);
         let planes = cut.words(rows * classes);
         for (row, logits) in self.front.chunks_exact(classes).take(rows).enumerate() {
@@ -130,12 +135,12 @@ impl Party<'_> {
             bits: BITS,
             places: classes,
         };
-        let at = place::at(micro.step, last, Use::Class);
-        gate.run(desk, at, planes, place, &mut steps, &mut cut.scratch(rows))?;
+        let at = stream_ids::at(micro.step, last, Use::Class);
+        gate.run(cx, at, planes, place, &mut steps, &mut cut.scratch(rows))?;
         if self.session.asking() != self.role {
-            return Ok(desk.tell_bytes(place)?);
+            return Ok(cx.tell_bytes(place)?);
         }
-        desk.hear_bytes(place)?;
+        cx.hear_bytes(place)?;
         for (&sample, &class) in self.samples.iter().zip(place.iter()) {
             sink(self.session.own_number(sample), class as u8);
         }

@@ -5,8 +5,8 @@ use std::io;
 use embedded_io::{ErrorType, Read, Write};
 
 use crate::{
-    dealt::DealtFile,
-    links::{tcp::TcpEnd, waited::Waited},
+    links::{tcp::TcpEnd, wait_time::WaitTime},
+    run::dealt_files::DealtFile,
 };
 
 /// Where a party's correlated randomness comes from.
@@ -19,10 +19,10 @@ pub(super) enum Source {
 
 impl Source {
     /// What waiting for the dealer takes.
-    pub(super) fn waited(&self) -> Waited {
+    pub(super) fn wait_time(&self) -> WaitTime {
         match self {
-            Source::Tcp(end) => end.waited(),
-            Source::File(_) => Waited::default(),
+            Source::Tcp(end) => end.wait_time(),
+            Source::File(_) => WaitTime::default(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! `ringlet plan --infer`: what it costs to classify one batch by the other party's model, whatever the protocol.
 
 use ringlet_core::{
-    Role, cost::Cost, network::Network, plan::Plan, ring::Ring, securenn, session::Session,
+    Role, cost::Cost, dealt::plan::Plan, network::Network, num::ring::Ring, securenn,
+    session::Session,
 };
 use serde::Serialize;
 
-use crate::report::bytes;
+use crate::output::report::bytes;
 
 /// The plan of a session of inference. What a protocol does not have is left out.
 #[derive(Serialize)]
@@ -76,7 +77,7 @@ impl Sent {
     }
 
     /// What a step costs all three roles.
-    fn of_all(cost: securenn::Cost) -> Self {
+    fn of_all(cost: securenn::gates::Cost) -> Self {
         Sent {
             rounds: cost.rounds,
             all_parties_bytes: cost.bytes,
@@ -111,7 +112,8 @@ impl Sent {
 pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
     let plan = Plan::new(session, network);
     let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch));
-    let total = |lines: &[ringlet_core::plan::Line]| lines.iter().map(|line| line.forward).sum();
+    let total =
+        |lines: &[ringlet_core::dealt::plan::CostRow]| lines.iter().map(|line| line.forward).sum();
     let lines = p0.iter().zip(&p1).enumerate();
     let layers = lines.map(|(index, (p0, p1))| Layer {
         name: p0.name.to_string(),
@@ -134,8 +136,8 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
 
 /// The plan of SecureNN's protocols, with an assistant. Each product opens its weights anew.
 pub fn assisted<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
-    let lines = securenn::plan::lines(session, network, session.batch);
-    let none = securenn::Cost::default();
+    let lines = securenn::plan::cost_rows(session, network, session.batch);
+    let none = securenn::gates::Cost::default();
     let total = lines.iter().fold(none, |sum, line| sum + line.forward);
     let layers = lines.iter().map(|line| Layer {
         name: line.name.to_string(),
@@ -167,7 +169,7 @@ fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, line: usize) -> Vec<Gate> {
     let of = |role| {
         let mut costs = Vec::new();
         plan.inference_gates::<R>(role, batch, |gate| {
-            if gate.line != line {
+            if gate.cost_row != line {
                 return;
             }
             let known = costs.iter_mut().find(|(name, _)| *name == gate.gate);

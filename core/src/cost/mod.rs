@@ -1,0 +1,111 @@
+//! What a gate costs, as counted before it runs.
+
+pub mod traffic;
+
+use core::ops::{Add, AddAssign, Mul};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::pack::packed_len;
+
+/// Gates work on this many elements at a time.
+pub const LANES: usize = 64;
+
+/// Exact cost of a step for one party. Framing of links is not part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Values opened, each of whatever width.
+    pub opened_values: u64,
+    /// Bytes one party sends to the other.
+    pub online_bytes: u64,
+    /// Bytes of corrections from the dealer to P1.
+    pub dealer_bytes: u64,
+    /// Times that a party waits for its peer.
+    pub rounds: u64,
+}
+
+impl Cost {
+    /// Nothing.
+    pub const ZERO: Cost = Cost {
+        opened_values: 0,
+        online_bytes: 0,
+        dealer_bytes: 0,
+        rounds: 0,
+    };
+
+    /// Opening `count` values of `bits` bits, packed without gaps; no round of its own.
+    pub fn opening(count: usize, bits: u32) -> Cost {
+        Cost {
+            opened_values: count as u64,
+            online_bytes: packed_len(count, bits) as u64,
+            ..Cost::ZERO
+        }
+    }
+
+    /// Opening `planes` bits for each of `rows` x `len` elements; no round of its own.
+    pub fn planes(rows: usize, len: usize, planes: usize) -> Cost {
+        Cost {
+            opened_values: (rows * len * planes) as u64,
+            online_bytes: (rows * planes) as u64 * lane_bytes(len, 1),
+            ..Cost::ZERO
+        }
+    }
+
+    /// Corrections of `bits` bits for each of `rows` x `len` elements, in groups of lanes.
+    pub fn dealt(rows: usize, len: usize, bits: u32) -> Cost {
+        Cost {
+            dealer_bytes: rows as u64 * lane_bytes(len, bits),
+            ..Cost::ZERO
+        }
+    }
+
+    /// Waiting for the peer `rounds` times.
+    pub fn rounds(rounds: u64) -> Cost {
+        Cost {
+            rounds,
+            ..Cost::ZERO
+        }
+    }
+}
+
+/// Bytes of `len` values of `bits` bits that travel in groups of [`LANES`].
+pub fn lane_bytes(len: usize, bits: u32) -> u64 {
+    let whole = len / LANES * packed_len(LANES, bits);
+    (whole + packed_len(len % LANES, bits)) as u64
+}
+
+impl Add for Cost {
+    type Output = Cost;
+    fn add(self, other: Cost) -> Cost {
+        Cost {
+            opened_values: self.opened_values + other.opened_values,
+            online_bytes: self.online_bytes + other.online_bytes,
+            dealer_bytes: self.dealer_bytes + other.dealer_bytes,
+            rounds: self.rounds + other.rounds,
+        }
+    }
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        *self = *self + other;
+    }
+}
+
+impl Mul<u64> for Cost {
+    type Output = Cost;
+    fn mul(self, times: u64) -> Cost {
+        Cost {
+            opened_values: self.opened_values * times,
+            online_bytes: self.online_bytes * times,
+            dealer_bytes: self.dealer_bytes * times,
+            rounds: self.rounds * times,
+        }
+    }
+}
+
+impl core::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(costs: I) -> Cost {
+        costs.fold(Cost::ZERO, Cost::add)
+    }
+}

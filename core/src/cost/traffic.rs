@@ -1,0 +1,39 @@
+//! What was really sent, counted where it is sent, layer by layer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{cost::Cost, model::cost_rows::MAX_COST_ROWS};
+
+/// Counts of one run, or of one iteration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// For each cost row, forward and backward.
+    pub cost_rows: [[Cost; 2]; MAX_COST_ROWS],
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Traffic {
+            cost_rows: [[Cost::ZERO; 2]; MAX_COST_ROWS],
+        }
+    }
+}
+
+impl Traffic {
+    /// Adds what another meter counted.
+    pub fn add(&mut self, other: &Traffic) {
+        for (sum, cost_row) in self
+            .cost_rows
+            .iter_mut()
+            .flatten()
+            .zip(other.cost_rows.iter().flatten())
+        {
+            *sum += *cost_row;
+        }
+    }
+
+    /// The sum over all cost rows.
+    pub fn total(&self) -> Cost {
+        self.cost_rows.iter().flatten().copied().sum()
+    }
+}

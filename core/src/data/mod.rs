@@ -1,0 +1,83 @@
+//! A party's own samples, as its caller provides them.
+
+pub mod sample_image;
+
+use crate::{network::Stage, num::ring::Ring};
+
+/// The samples that one party owns, numbered from 0. They never leave it but as masked values.
+pub trait Data {
+    /// Writes the pixels of a sample, rows, then columns, then channels; 0 is 0.0 and 255 is 1.0.
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError>;
+    /// The class of a sample.
+    fn label(&mut self, sample: u32) -> Result<u8, DataError>;
+}
+
+/// A party that owns no samples.
+pub struct NoData;
+
+impl Data for NoData {
+    fn pixels(&mut self, sample: u32, _: &mut [u8]) -> Result<(), DataError> {
+        Err(DataError::Missing(sample))
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        Err(DataError::Missing(sample))
+    }
+}
+
+/// What is wrong with a party's samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum DataError {
+    /// The session counts on a sample that is not there.
+    Missing(u32),
+    /// A sample's label is not a class of the model.
+    Label {
+        /// The sample.
+        sample: u32,
+        /// Its label.
+        label: u8,
+    },
+}
+
+impl core::fmt::Display for DataError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            DataError::Missing(sample) => write!(f, "sample {sample} is missing from the data"),
+            DataError::Label { sample, label } => write!(
+                f,
+                "sample {sample} has label {label}, which is not a class of the model"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for DataError {}
+
+/// A pixel at scale f, rounded to the nearest unit.
+pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
+    R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
+}
+
+/// Pixels at scale f, summed over the windows if the stage pools its input.
+pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
+    let Some(pool) = stage.pooled_input else {
+        for (to, &pixel) in operand.iter_mut().zip(pixels) {
+            *to = pixel_units(pixel, fraction);
+        }
+        return;
+    };
+    let (window, [_, width, channels]) = (pool.window, pool.shape);
+    let [rows, columns, _] = pool.output();
+    operand.fill(R::ZERO);
+    for y in 0..rows * window {
+        for x in 0..columns * window {
+            let from = (y * width + x) * channels;
+            let to = (y / window * columns + x / window) * channels;
+            for channel in 0..channels {
+                let units = pixel_units(pixels[from + channel], fraction);
+                operand[to + channel] = operand[to + channel].plus(units);
+            }
+        }
+    }
+}

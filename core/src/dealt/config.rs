@@ -1,0 +1,129 @@
+//! Sessions of the dealt protocols: what they can have, and the scales of their gradients and rates.
+
+use crate::{
+    gate::{polynomial::PolynomialGate, softmax::Softmax},
+    network::{Activation, Network, Stage},
+    num::ring::Ring,
+    session::{Protocol, RATE_FRACTION, Session, SessionError, Task},
+};
+
+/// The fewest bits of a gradient under its range contract.
+const MIN_GRADIENT_BITS: u32 = 4;
+
+/// The greatest power of two by which gradients are scaled up, so that small ones stay above one unit.
+const GRADIENT_EXPONENT: i32 = 5;
+
+/// Bits of the range contract, before the binary point, that scaled gradients have for themselves: a
+/// gradient of the mean loss stays below 4.
+const GRADIENT_RANGE_BITS: i32 = 2;
+
+/// Checks the parameters of a session against each other, for the ring `R`, and returns its network.
+#[inline(never)]
+pub fn check<R: Ring>(session: &Session) -> Result<Network, SessionError> {
+    let Protocol::Dealt { .. } = session.protocol else {
+        return Err(SessionError::Protocol);
+    };
+    session.format.check::<R>()?;
+    let network = session.network()?;
+    session.check_with::<R>(&network)?;
+    Ok(network)
+}
+
+impl Session {
+    /// Checks the parameters against a network.
+    #[inline(never)]
+    fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
+        self.check_sizes(network)?;
+        if self.format.is_direct() && self.momentum != 0 {
+            return Err(SessionError::MomentumInDirect);
+        }
+        let softmax = Softmax {
+            format: self.format,
+            classes: network.classes,
+            exponent: self.softmax_exponent(network),
+        };
+        let room = self.format.narrow() - MIN_GRADIENT_BITS;
+        let inner = 0..network.stages.len() - 1;
+        if !softmax.fits::<R>()
+            || inner
+                .into_iter()
+                .any(|stage| self.gradient_drop(network, stage) > room)
+        {
+            return Err(SessionError::Gradients);
+        }
+        for (index, stage) in network.stages.iter().enumerate() {
+            if let Some(Activation::Polynomial(polynomial, _)) = stage.activation {
+                let drop = self.gradient_drop(network, index);
+                if !PolynomialGate::new(polynomial, self.format, self.protocol.triples(), drop)
+                    .fits()
+                {
+                    return Err(SessionError::Polynomial(stage.activation_name.clone()));
+                }
+            }
+        }
+        if self.task == Task::Infer {
+            return Ok(());
+        }
+        for stage in 0..network.stages.len() {
+            let rates = self.rates(network, stage);
+            if rates
+                .iter()
+                .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
+            {
+                return Err(SessionError::LearningRate);
+            }
+        }
+        Ok(())
+    }
+
+    /// log2 of the batch size, rounded up.
+    fn batch_bits(&self) -> i32 {
+        self.batch.next_power_of_two().trailing_zeros() as i32
+    }
+
+    /// Power of two at which the gradient by a stage's output is scaled, for the mean over the batch
+    /// (or up to half of it less, for batch sizes that are no power of two). A stage whose weights
+    /// carry a pool's divisor, or any after it, gives up as many bits: what its gradient by the
+    /// weights sums is larger by the divisor, and has to meet the same range contract.
+    fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
+        let given_up = network.stages[stage..].iter().map(Stage::divisor_bits);
+        let range = self.format.narrow() as i32 - 2 - self.format.fraction as i32;
+        GRADIENT_EXPONENT.min(range - GRADIENT_RANGE_BITS) - given_up.max().unwrap_or(0) as i32
+    }
+
+    /// Power of two at which the gradient by the logits is scaled, beside the fraction bits: each
+    /// sample has its part of the mean.
+    pub fn softmax_exponent(&self, network: &Network) -> i32 {
+        self.gradient_exponent(network, network.stages.len() - 1) - self.batch_bits()
+    }
+
+    /// Bits that the gradient by the output of stage `to` gives up against that of the next stage.
+    pub fn gradient_drop(&self, network: &Network, to: usize) -> u32 {
+        let fall = self.gradient_exponent(network, to + 1) - self.gradient_exponent(network, to);
+        fall.unsigned_abs()
+    }
+
+    /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
+    /// the master weights: learning rate, gradient scale, batch size and divisor in one.
+    pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
+        // A step is the mean gradient times 2^(its scale + exponent) * batch / 2^batch_bits. That of
+        // weights is larger by the divisor, by which the master weights are smaller.
+        let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits()
+            - self.gradient_exponent(network, stage)
+            - RATE_FRACTION as i32;
+        let rate = |divisor: u32| {
+            let over = u128::from(self.batch) * u128::from(divisor).pow(2);
+            let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
+            let numerator = u128::from(self.learning_rate) << up;
+            let denominator = over << down;
+            u64::try_from((numerator + denominator / 2) / denominator).unwrap_or(u64::MAX)
+        };
+        [rate(network.stages[stage].divisor), rate(1)]
+    }
+
+    /// Momentum in units of 2^-f.
+    pub fn momentum_units(&self) -> u32 {
+        let drop = RATE_FRACTION - self.format.fraction;
+        (self.momentum + (1 << drop >> 1)) >> drop
+    }
+}

@@ -1,0 +1,398 @@
+//! What a run will cost, computed before a byte is sent: openings, bytes each way, rounds, dealer
+//! traffic and memory, layer by layer.
+
+mod inference;
+
+use heapless::Vec;
+
+use crate::{
+    Role,
+    cost::Cost,
+    dealt::{
+        audit::{self, Audits, Kind},
+        gate_set::GateSet,
+        layout::{Lengths, StageLengths, dealer_scratch, weights_again_len, words},
+    },
+    gate::bilinear::Bilinear,
+    model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
+    network::{Activation, Name, Network, Stage},
+    num::ring::Ring,
+    prg::Key,
+    session::{Session, Task, cost_row_names},
+};
+
+/// Cost of one layer in one iteration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostRow {
+    /// The layer.
+    pub name: Name,
+    /// Cost on the way forward.
+    pub forward: Cost,
+    /// Cost on the way back, the update included.
+    pub backward: Cost,
+}
+
+/// Cost of one gate in one iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateCost {
+    /// The cost row that it belongs to.
+    pub cost_row: usize,
+    /// The gate, or what is opened for it.
+    pub gate: &'static str,
+    /// Whether it belongs to the way back.
+    pub backward: bool,
+    /// Its cost.
+    pub cost: Cost,
+}
+
+/// The plan of a session.
+pub struct Plan<'a> {
+    session: &'a Session,
+    network: &'a Network,
+    gates: GateSet,
+}
+
+impl<'a> Plan<'a> {
+    /// The plan of a checked session.
+    pub fn new(session: &'a Session, network: &'a Network) -> Self {
+        Plan {
+            session,
+            network,
+            gates: GateSet::new(session, network),
+        }
+    }
+
+    /// Bytes that the dealer sends to P0 in a whole session.
+    pub const DEALER_BYTES_P0: u64 = Key::LEN as u64;
+
+    /// Bytes of P1's key, once in a session.
+    pub const KEY_BYTES_P1: u64 = Key::LEN as u64;
+
+    /// Bytes that the owner of `rows` samples sends to open them, the first time they are used.
+    pub fn data_bytes(&self, rows: u32) -> u64 {
+        let values = rows as usize * self.network.stages[0].linear.input_len();
+        Cost::opening(values, self.session.format.ring).online_bytes
+    }
+
+    /// Visits every gate of one iteration over `len` samples with its cost row, its direction and its
+    /// cost, all but the opening of data. Gates of equal name in a cost row add up.
+    pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
+        let size = self.session.micro_batch;
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            self.whole_batch(stage, index, len, &mut visit);
+            for (rows, times) in [(size, len / size), (len % size, 1)] {
+                if rows > 0 {
+                    let mut visit = |gate: GateCost| {
+                        visit(GateCost {
+                            cost: gate.cost * u64::from(times),
+                            ..gate
+                        });
+                    };
+                    self.map_gates(stage, index, rows as usize, &mut visit);
+                    self.activation_gates::<R>(stage, index, rows as usize, &mut visit);
+                }
+            }
+        }
+    }
+
+    /// Visits what an audit of the range contract adds to an iteration over `len` samples. The counts of all cost rows are
+    /// opened together, for which the first cost row pays.
+    pub fn audit_gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
+        let size = self.session.micro_batch;
+        let mut counted = |audits: Audits<'_>, stage, kind, times: u32| {
+            if let Some((audited, cost)) = audits.cost::<R>(stage, kind) {
+                let (cost_row, backward) = audited.cost_row();
+                visit(GateCost {
+                    cost_row,
+                    gate: "audit",
+                    backward,
+                    cost: cost * u64::from(times),
+                });
+            }
+        };
+        for stage in 0..self.network.stages.len() {
+            for (rows, times) in [(size, len / size), (len % size, 1)] {
+                let audits = Audits::new(self.session, self.network, rows as usize);
+                for kind in [Kind::Product, Kind::Polynomial, Kind::InputGradient] {
+                    if rows > 0 {
+                        counted(audits, stage, kind, times);
+                    }
+                }
+            }
+            let audits = Audits::new(self.session, self.network, 0);
+            counted(audits, stage, Kind::Velocity, 1);
+        }
+        visit(GateCost {
+            cost_row: map_row(0),
+            gate: "counts",
+            backward: true,
+            cost: Audits::new(self.session, self.network, 0).counts_cost(),
+        });
+    }
+
+    /// What an audit adds to the cost of an iteration over `len` samples.
+    pub fn audit<R: Ring>(&self, len: u32) -> Cost {
+        let mut sum = Cost::ZERO;
+        self.audit_gates::<R>(len, |gate| sum += gate.cost);
+        sum
+    }
+
+    /// What an audit adds, layer by layer.
+    pub fn audit_cost_rows<R: Ring>(&self, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
+        self.sum_cost_rows(|visit| self.audit_gates::<R>(len, visit))
+    }
+
+    /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data and audits.
+    pub fn cost_rows<R: Ring>(&self, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
+        self.sum_cost_rows(|visit| self.gates::<R>(len, visit))
+    }
+
+    fn sum_cost_rows(
+        &self,
+        gates: impl FnOnce(&mut dyn FnMut(GateCost)),
+    ) -> Vec<CostRow, MAX_COST_ROWS> {
+        let mut cost_rows: Vec<CostRow, MAX_COST_ROWS> = Vec::new();
+        for name in cost_row_names(self.session, self.network) {
+            let _ = cost_rows.push(CostRow {
+                name,
+                forward: Cost::ZERO,
+                backward: Cost::ZERO,
+            });
+        }
+        gates(&mut |gate| {
+            let cost_row: &mut CostRow = &mut cost_rows[gate.cost_row];
+            if gate.backward {
+                cost_row.backward += gate.cost;
+            } else {
+                cost_row.forward += gate.cost;
+            }
+        });
+        cost_rows
+    }
+
+    /// What a stage's map costs once in an iteration: its weights and their update. All stages'
+    /// weights are opened together, and so are all velocities: the first cost row has the round.
+    fn whole_batch(&self, stage: &Stage, index: usize, len: u32, visit: &mut impl FnMut(GateCost)) {
+        let ring = self.session.format.ring;
+        let triples = self.session.protocol.triples();
+        let cost_row = map_row(index);
+        let rounds = Cost::rounds(u64::from(index == 0));
+        visit(GateCost {
+            cost_row,
+            gate: "weights",
+            backward: false,
+            cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
+        });
+        if index == 0 && !triples.keep_data() {
+            // As with kept data, the first micro-batch is opened together with the weights.
+            let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
+            let values = len as usize * stage.operand_len();
+            visit(GateCost {
+                cost_row,
+                gate: "operand",
+                backward: false,
+                cost: Cost::opening(values, ring) + Cost::rounds(later.into()),
+            });
+        }
+        if index > 0 && !triples.reuse() {
+            visit(GateCost {
+                cost_row,
+                gate: "weights again",
+                backward: true,
+                cost: Cost::opening(stage.linear.weight_len(), ring),
+            });
+        }
+        let (linear, _) = stage.product();
+        visit(GateCost {
+            cost_row,
+            gate: "weight gradient",
+            backward: true,
+            cost: Bilinear(linear).weight_gradient_cost(ring),
+        });
+        if self.session.format.is_direct() {
+            return;
+        }
+        let velocity = self.gates.velocity().cost(1, stage.parameters());
+        visit(GateCost {
+            cost_row,
+            gate: "velocity",
+            backward: true,
+            cost: Cost {
+                rounds: 0,
+                ..velocity
+            } + rounds,
+        });
+    }
+
+    fn map_gates(
+        &self,
+        stage: &Stage,
+        index: usize,
+        rows: usize,
+        visit: &mut impl FnMut(GateCost),
+    ) {
+        let ring = self.session.format.ring;
+        let reuse = self.session.protocol.triples().reuse();
+        let (linear, rows_each) = stage.product();
+        let gate = Bilinear(linear);
+        let operand = Cost::opening(rows * stage.operand_len(), ring);
+        let gradient = Cost::opening(rows * stage.product_len(), ring) + Cost::rounds(1);
+        let rows = rows * rows_each;
+        let mut map = |gate, backward, cost| {
+            visit(GateCost {
+                cost_row: map_row(index),
+                gate,
+                backward,
+                cost,
+            });
+        };
+        if index > 0 {
+            map("operand", false, operand + Cost::rounds(1));
+        }
+        map("product", false, gate.forward_cost(ring, rows));
+        map("gradient", true, gradient);
+        if !reuse {
+            map("operand again", true, operand);
+            if index > 0 {
+                map("gradient again", true, gradient);
+            }
+        }
+        if index > 0 {
+            map("input gradient", true, gate.input_gradient_cost(ring, rows));
+        }
+    }
+
+    fn activation_gates<R: Ring>(
+        &self,
+        stage: &Stage,
+        index: usize,
+        rows: usize,
+        visit: &mut impl FnMut(GateCost),
+    ) {
+        let out = stage.leaving_len();
+        let mut activation = |gate, backward, cost| {
+            visit(GateCost {
+                cost_row: activation_row(index),
+                gate,
+                backward,
+                cost,
+            });
+        };
+        if index + 1 == self.network.stages.len() {
+            activation("softmax", false, self.gates.softmax.cost(rows));
+            return;
+        }
+        let drop = self.session.gradient_drop(self.network, index);
+        if let Some(windows) = stage.max_pool {
+            let pool = self.gates.max_pool::<R>(windows, drop);
+            activation("max pool", false, pool.forward_cost(rows));
+            activation("max pool", true, pool.backward_cost(rows));
+        }
+        match stage.activation {
+            Some(Activation::Relu) => {
+                activation("relu", false, self.gates.relu::<R>().cost(rows, out));
+                activation("select", true, self.gates.select(drop).cost(rows, out));
+            }
+            Some(Activation::Polynomial(polynomial, _)) => {
+                let gate = self.gates.polynomial(polynomial, drop);
+                activation("polynomial", false, gate.forward_cost(rows, out));
+                activation("polynomial", true, gate.backward_cost(rows, out));
+            }
+            None => {
+                activation("widen", false, self.gates.widen().cost(rows, out));
+                let back = self.gates.widen_back(drop).cost(rows, out);
+                activation("widen", true, back);
+            }
+        }
+    }
+
+    /// The polynomials' cost rows, and log2 of the magnitude below which their inputs must stay: their
+    /// range contract, as wide as there is room for.
+    pub fn polynomial_ranges(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let stages = self.network.stages.iter().enumerate();
+        stages.filter_map(|(index, stage)| match stage.activation {
+            Some(Activation::Polynomial(polynomial, _)) => {
+                let drop = self.session.gradient_drop(self.network, index);
+                let gate = self.gates.polynomial(polynomial, drop);
+                let range = gate.from - 2 - self.session.format.fraction;
+                Some((activation_row(index), range))
+            }
+            _ => None,
+        })
+    }
+
+    /// Cost of one iteration over `len` samples, all but the opening of data and audits.
+    pub fn iteration<R: Ring>(&self, len: u32) -> Cost {
+        let cost_rows = self.cost_rows::<R>(len);
+        cost_rows
+            .iter()
+            .map(|cost_row| cost_row.forward + cost_row.backward)
+            .sum()
+    }
+
+    /// Bytes of corrections that the dealer sends to P1 in a whole session.
+    pub fn corrections<R: Ring>(&self) -> u64 {
+        let session = self.session;
+        let of = |iteration| {
+            let len = session.batch(iteration).len;
+            let audit = match session.is_audited(iteration) {
+                true => self.audit::<R>(len),
+                false => Cost::ZERO,
+            };
+            (self.iteration::<R>(len) + audit).dealer_bytes
+        };
+        (0..session.iterations()).map(of).sum()
+    }
+
+    /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
+    /// this party owns `rows`.
+    pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
+        if !self.session.protocol.triples().keep_data() {
+            return Cost::ZERO;
+        }
+        // The first micro-batch is opened together with the weights.
+        let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
+        Cost {
+            opened_values: u64::from(len) * self.network.stages[0].linear.input_len() as u64,
+            online_bytes: self.data_bytes(rows),
+            dealer_bytes: 0,
+            rounds: u64::from(later),
+        }
+    }
+
+    /// 64-bit words of the arena of a party.
+    pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
+        let rows = self.session.micro_batch as usize;
+        let stages = &self.network.stages;
+        let stage_words = |index| {
+            StageLengths::new::<R>(self.session, self.gates, stages, index, rows, role).words::<R>()
+        };
+        (0..stages.len()).map(stage_words).sum::<usize>()
+            + Lengths::new::<R>(self.session, self.gates, self.network, rows, role).words::<R>()
+            + audit::Lengths::new::<R>(self.session, self.network).words::<R>()
+    }
+
+    /// Words of the ring that a party needs to keep the openings of the other's samples; the most that
+    /// can be counted if there are more.
+    pub fn opened_data_words(&self, role: Role) -> usize {
+        if !self.session.protocol.triples().keep_data() || self.session.task == Task::Infer {
+            return 0;
+        }
+        let samples = self.session.samples[role.other().index()] as usize;
+        samples.saturating_mul(self.network.stages[0].linear.input_len())
+    }
+
+    /// 64-bit words of the dealer's arena.
+    pub fn dealer_arena_words<R: Ring>(&self) -> usize {
+        let rows = self.session.micro_batch as usize;
+        let ring = size_of::<R>();
+        let stage_words = |stage: &Stage| {
+            3 * words(stage.linear.weight_len(), ring)
+                + 2 * words(weights_again_len(self.session, stage), ring)
+        };
+        self.network.stages.iter().map(stage_words).sum::<usize>()
+            + 2 * self.gates.softmax.table_len()
+            + dealer_scratch::<R>(self.network, rows)
+            + words(rows, 4)
+    }
+}

@@ -1,0 +1,284 @@
+//! Exact ReLU by lookup: x in Z_2^n -> max(x, 0) in Z_2^L, and the hidden sign for the way back.
+//!
+//! The comparison that yields the sign is against the mask's low bits, which the dealer knows, so it
+//! is a table lookup at the public opening: the low n-2 bits are cut in chunks, the dealer shares each
+//! chunk's unary table `T[v] = [v < a_j]`, and equality is a difference of neighbours. One multi-input
+//! AND joins the chunks. Bits are worked on 64 elements at a time, as planes.
+
+mod signs;
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::{Cost, LANES},
+    net::link::LinkError,
+    num::ring::{Ring, Word},
+    share::{Public, Share},
+};
+
+use super::{
+    At, Offline, Online, deal, dealt, groups,
+    lift::{Lift, Lifted},
+    load_plane, plane_len,
+};
+use signs::Chunks;
+
+/// The gate's public widths, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relu {
+    /// Ring of the input; |x| < 2^(from-2), unless the output is in the same ring.
+    pub from: u32,
+    /// Ring of the output.
+    pub to: u32,
+    /// Ring of the shares of the bit that hides the sign.
+    hide: u32,
+    chunks: Chunks,
+}
+
+const MASK: u8 = 0;
+const CARRY: u8 = 1;
+const HIDE: u8 = 2;
+const HIDE_MASK: u8 = 3;
+const HIDE_CARRY: u8 = 4;
+const AND_MASK: u8 = 5;
+const SIGN: u8 = 6;
+const AND_PRODUCT: u8 = 7;
+const TABLE: u8 = 8;
+/// Chunks that have a table wire of their own: enough for 60 bits by the wider tables, of which a comparison over the
+/// whole of the widest narrow ring takes 55.
+const MAX_CHUNKS: u32 = 10;
+
+/// What the parties keep of a ReLU for its backward pass: the masked sign m = sign xor r, one bit for
+/// each element, public; and P1's shares of r in Z_2^to (P0 produces its own again).
+pub struct HiddenSign<'a, W> {
+    /// Bit planes of the masked sign.
+    pub opened: &'a mut [Public<u8>],
+    /// P1: one share for each element. P0: empty.
+    pub shares: &'a mut [Share<W>],
+}
+
+impl Relu {
+    /// The gate from Z_2^from to Z_2^to, with words of `W` comparing chunks of its table width.
+    pub fn new<R: Ring>(from: u32, to: u32) -> Self {
+        Relu::with_chunks(from, to, R::CHUNK)
+    }
+
+    /// As [`Relu::new`], with chunks of at most `most` bits.
+    pub fn with_chunks(from: u32, to: u32, most: u32) -> Self {
+        Relu::over(from, to, to, most)
+    }
+
+    /// The positive part of any x in Z_2^from, a difference of two values under the range contract, in the same ring.
+    /// The sign stays hidden by bits that are shared in Z_2^hide.
+    pub fn of_differences<R: Ring>(from: u32, hide: u32) -> Self {
+        Relu::of_differences_in_chunks(from, hide, R::CHUNK)
+    }
+
+    /// As [`Relu::of_differences`], with chunks of at most `most` bits.
+    pub(super) fn of_differences_in_chunks(from: u32, hide: u32, most: u32) -> Self {
+        Relu::over(from, from, hide, most)
+    }
+
+    fn over(from: u32, to: u32, hide: u32, most: u32) -> Self {
+        let mask = Lift { from, to };
+        let chunks = Chunks::new(mask.offset_bit(), most);
+        debug_assert!(chunks.count <= MAX_CHUNKS);
+        Relu {
+            from,
+            to,
+            hide,
+            chunks,
+        }
+    }
+
+    /// Bits below the sign, which are compared.
+    fn compared(self) -> u32 {
+        self.mask().offset_bit()
+    }
+
+    pub(super) fn mask(self) -> Lift {
+        Lift {
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    /// The random bit that hides the sign.
+    pub(super) fn hide(self) -> Lift {
+        Lift {
+            from: 1,
+            to: self.hide,
+        }
+    }
+
+    /// max(x, 0), for x in [-2^(from-2), 2^(from-2)), or any difference x in Z_2^from.
+    pub fn ideal<W: Word>(self, x: W) -> W {
+        let x = crate::num::ring::signed(x.low(self.from), self.from);
+        W::from_u128(x.max(0) as u128).low(self.to)
+    }
+
+    /// Cost for `rows` x `len` elements.
+    pub fn cost(self, rows: usize, len: usize) -> Cost {
+        self.sign_cost(rows, len)
+            + self.mask().lifted_cost(rows, len)
+            + Cost::dealt(rows, len, self.to)
+            + Cost::dealt(rows, len, self.mask().high())
+    }
+
+    /// Bytes of scratch that a party needs for `rows` x `len` elements.
+    pub fn scratch_len(self, rows: usize, len: usize) -> usize {
+        rows * plane_len(len) * (self.chunks.opened() + 1)
+    }
+
+    /// Sends the corrections for `rows` x `len` elements.
+    pub fn deal<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+    ) -> Result<(), LinkError> {
+        self.deal_comparison::<W, D>(cx, at, rows, len)?;
+        for group in groups(at, rows, len) {
+            let (mut a, mut r) = ([W::ZERO; LANES], [W::ZERO; LANES]);
+            let (a, r) = (&mut a[..group.lanes], &mut r[..group.lanes]);
+            self.mask().masks(cx, at.wire(MASK), group.stream, a);
+            self.hide().masks(cx, at.wire(HIDE), group.stream, r);
+            self.hide().deal(cx, at.wire(HIDE), group.stream, r)?;
+            deal_hidden(
+                cx,
+                self.mask(),
+                [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire)),
+                group.stream,
+                a,
+                r,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `scratch` holds at
+    /// least [`Relu::scratch_len`] bytes.
+    #[inline(never)]
+    pub fn run<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        [rows, len]: [usize; 2],
+        x: &mut [Share<W>],
+        sign: &mut HiddenSign<'_, W>,
+        scratch: &mut [u8],
+    ) -> Result<(), LinkError> {
+        let role = cx.role();
+        let e = &mut Share::peel_slice_mut(x)[..rows * len];
+        let hidden = &mut Public::peel_slice_mut(sign.opened)[..rows * plane_len(len)];
+        self.hide_signs(cx, at, [rows, len], e, hidden, scratch)?;
+
+        let shares = Share::peel_slice_mut(sign.shares);
+        for group in groups(at, rows, len) {
+            let mut r = [W::ZERO; LANES];
+            self.hiding(cx, at, group.stream, &mut r[..group.lanes])?;
+            if role == Role::P1 && !shares.is_empty() {
+                shares[group.range()].copy_from_slice(&r[..group.lanes]);
+            }
+            let plane = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
+            let wires = [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire));
+            select_group(
+                cx,
+                self.mask(),
+                wires,
+                group.stream,
+                HiddenPlane { m: plane, r: &r },
+                &mut e[group.range()],
+                &mut [],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends what [`select_group`] needs beside the shares of the hiding bit `r`, for the masks `a`.
+/// Wires: mask, carry, r times mask, r times carry.
+pub(super) fn deal_hidden<W: Word, D: Offline>(
+    cx: &mut D,
+    lift: Lift,
+    [mask_wire, carry_wire, hide_mask, hide_carry]: [crate::prg::Address; 4],
+    first: u64,
+    a: &[W],
+    r: &[W],
+) -> Result<(), LinkError> {
+    lift.deal_lifted(cx, mask_wire, carry_wire, first, a)?;
+    let mut product = [W::ZERO; LANES];
+    let product = &mut product[..a.len()];
+    for ((product, &a), &r) in product.iter_mut().zip(a).zip(r) {
+        *product = r.times(a);
+    }
+    deal(cx, hide_mask, first, lift.to, product)?;
+    if lift.high() == 0 {
+        return Ok(());
+    }
+    for ((product, &a), &r) in product.iter_mut().zip(a).zip(r) {
+        *product = r.times(a.right(lift.from - 1));
+    }
+    deal(cx, hide_carry, first, lift.high(), product)
+}
+
+/// Hidden bits b = m xor r of one group of lanes: the public plane m, and this party's shares of r.
+#[derive(Clone, Copy)]
+pub(super) struct HiddenPlane<'a, W> {
+    pub m: u64,
+    pub r: &'a [W; LANES],
+}
+
+/// y = b * x for a hidden bit b, from the opening `e` of x: a public combination of dealt shares. `e` is replaced
+/// by the share of y, and `rest`, which may be empty, by that of x - y.
+pub(super) fn select_group<W: Word, O: Online>(
+    cx: &mut O,
+    lift: Lift,
+    [mask_wire, carry_wire, hide_mask, hide_carry]: [crate::prg::Address; 4],
+    first: u64,
+    bit: HiddenPlane<'_, W>,
+    e: &mut [W],
+    rest: &mut [W],
+) -> Result<(), LinkError> {
+    let lanes = e.len();
+    let mut lifted = Lifted::new();
+    lift.lifted(cx, mask_wire, carry_wire, first, lanes, &mut lifted)?;
+    let (mut ra, mut rc) = ([W::ZERO; LANES], [W::ZERO; LANES]);
+    dealt(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
+    dealt(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
+    let holds_public = match cx.role() {
+        Role::P0 => W::MAX,
+        Role::P1 => W::ZERO,
+    };
+    // The rest is x until y is known.
+    for (lane, (rest, e)) in rest.iter_mut().zip(&*e).enumerate() {
+        let carry = lift.counts(*e).and(lifted.carry[lane]);
+        let public = e.minus(lift.offset()).and(holds_public);
+        *rest = public.minus(lifted.mask[lane]).plus(carry);
+    }
+    let HiddenPlane { mut m, r } = bit;
+    for (lane, e) in e.iter_mut().enumerate() {
+        let counts: W = lift.counts(*e);
+        let public = e.minus(lift.offset());
+        // x, and r * x.
+        let x = public
+            .and(holds_public)
+            .minus(lifted.mask[lane])
+            .plus(counts.and(lifted.carry[lane]));
+        let rx = r[lane]
+            .times(public)
+            .minus(ra[lane])
+            .plus(counts.and(rc[lane].left(lift.from)));
+        // m = 0: b = r. m = 1: b = 1 - r. All of m's bits are public.
+        let set = W::ZERO.minus(W::from_u64(m & 1));
+        m >>= 1;
+        let y = rx.xor(set).minus(set).plus(x.and(set));
+        *e = y.low(lift.to);
+    }
+    for (rest, &y) in rest.iter_mut().zip(&*e) {
+        *rest = rest.minus(y).low(lift.to);
+    }
+    Ok(())
+}

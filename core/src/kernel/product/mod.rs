@@ -1,0 +1,251 @@
+//! The one matrix product that every bilinear kernel is made of.
+
+#[cfg(any(test, target_pointer_width = "32"))]
+mod small;
+
+use crate::num::scalar::Scalar;
+
+/// A sum of products `out[i][j] += sum over (o, k) of a[i, o, k] * b[o * inner + k][j]`, where `a` is
+/// read through strides and `b` is dense, row by row. Strides let the same loop serve plain and
+/// transposed products and convolution without a patch matrix. Lengths are in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Rows of `out`.
+    pub rows: usize,
+    /// Columns of `out` and of `b`.
+    pub columns: usize,
+    /// Outer steps of the summation.
+    pub outer: usize,
+    /// Inner steps of the summation, for each outer one.
+    pub inner: usize,
+    /// Distance in `a` between rows.
+    pub a_row: usize,
+    /// Distance in `a` between outer steps.
+    pub a_outer: usize,
+    /// Distance in `a` between inner steps.
+    pub a_inner: usize,
+    /// Distance in `out` between rows. Rows may overlap: each is added in turn.
+    pub out_row: usize,
+}
+
+impl Product {
+    /// `out[rows][columns] += a[rows][depth] * b[depth][columns]`, everything dense.
+    pub fn plain(rows: usize, depth: usize, columns: usize) -> Self {
+        Product {
+            rows,
+            columns,
+            outer: 1,
+            inner: depth,
+            a_row: depth,
+            a_outer: 0,
+            a_inner: 1,
+            out_row: columns,
+        }
+    }
+
+    /// `out[rows][columns] += transpose(a[depth][rows]) * b[depth][columns]`, everything dense.
+    pub fn transposed(rows: usize, depth: usize, columns: usize) -> Self {
+        Product {
+            a_row: 1,
+            a_inner: rows,
+            ..Product::plain(rows, depth, columns)
+        }
+    }
+
+    /// Adds the product to `out`.
+    ///
+    /// # Panics
+    /// When a slice is shorter than the strides reach: a caller's mistake, never an input's.
+    pub fn accumulate<T: Scalar>(&self, out: &mut [T], a: &[T], b: &[T]) {
+        if self.rows == 0 || self.columns == 0 || self.outer == 0 || self.inner == 0 {
+            return;
+        }
+        let reach = (self.rows - 1) * self.a_row
+            + (self.outer - 1) * self.a_outer
+            + (self.inner - 1) * self.a_inner;
+        assert!(reach < a.len() && self.outer * self.inner * self.columns <= b.len());
+        assert!((self.rows - 1) * self.out_row + self.columns <= out.len());
+        dispatch(self, out, a, b);
+    }
+}
+
+/// Runs the widest build of the loop that this processor has.
+#[cfg(target_arch = "x86_64")]
+fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    cpufeatures::new!(avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl");
+    cpufeatures::new!(avx2, "avx2", "fma");
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn with_avx512<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+        blocked::<T, 8, 32>(product, out, a, b);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn with_avx2<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+        blocked::<T, 4, 16>(product, out, a, b);
+    }
+
+    if avx512::get() {
+        // SAFETY: the processor and the operating system were just found to support these features.
+        unsafe { with_avx512(product, out, a, b) }
+    } else if avx2::get() {
+        // SAFETY: the processor and the operating system were just found to support these features.
+        unsafe { with_avx2(product, out, a, b) }
+    } else {
+        blocked::<T, 4, 8>(product, out, a, b);
+    }
+}
+
+#[cfg(target_pointer_width = "32")]
+use small::accumulate as dispatch;
+
+#[cfg(not(any(target_arch = "x86_64", target_pointer_width = "32")))]
+fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    blocked::<T, 4, 4>(product, out, a, b);
+}
+
+/// Covers `out` with tiles of `ROWS` x `COLUMNS`, then with narrower ones along the edges.
+#[cfg(any(test, not(target_pointer_width = "32")))]
+#[inline(always)]
+fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+) {
+    let mut column = 0;
+    while column + COLUMNS <= product.columns {
+        stripe::<T, ROWS, COLUMNS>(product, out, a, b, column);
+        column += COLUMNS;
+    }
+    while column + 4 <= product.columns {
+        stripe::<T, ROWS, 4>(product, out, a, b, column);
+        column += 4;
+    }
+    while column < product.columns {
+        stripe::<T, ROWS, 1>(product, out, a, b, column);
+        column += 1;
+    }
+}
+
+#[cfg(any(test, not(target_pointer_width = "32")))]
+#[inline(always)]
+fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+    column: usize,
+) {
+    let mut row = 0;
+    while row + ROWS <= product.rows {
+        tile::<T, ROWS, COLUMNS>(product, out, a, b, row, column);
+        row += ROWS;
+    }
+    if ROWS > 4 && row + 4 <= product.rows {
+        tile::<T, 4, COLUMNS>(product, out, a, b, row, column);
+        row += 4;
+    }
+    if ROWS > 2 && row + 2 <= product.rows {
+        tile::<T, 2, COLUMNS>(product, out, a, b, row, column);
+        row += 2;
+    }
+    while row < product.rows {
+        tile::<T, 1, COLUMNS>(product, out, a, b, row, column);
+        row += 1;
+    }
+}
+
+/// One tile, held in registers over the whole summation.
+#[cfg(any(test, not(target_pointer_width = "32")))]
+#[inline(always)]
+fn tile<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    out: &mut [T],
+    a: &[T],
+    b: &[T],
+    row: usize,
+    column: usize,
+) {
+    let mut sums = [[T::default(); COLUMNS]; ROWS];
+    let span = (ROWS - 1) * product.a_row + (product.inner - 1) * product.a_inner + 1;
+    for outer in 0..product.outer {
+        let a_first = row * product.a_row + outer * product.a_outer;
+        let a = &a[a_first..a_first + span];
+        let b_first = outer * product.inner * product.columns;
+        let b = &b[b_first..b_first + product.inner * product.columns];
+        for (inner, b_row) in b.chunks_exact(product.columns).enumerate() {
+            let Some(b_row) = b_row[column..].first_chunk::<COLUMNS>() else {
+                return;
+            };
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let left = a[i * product.a_row + inner * product.a_inner];
+                for (sum, &right) in sum.iter_mut().zip(b_row) {
+                    *sum = sum.multiply_add(left, right);
+                }
+            }
+        }
+    }
+    for (i, sum) in sums.iter().enumerate() {
+        let first = (row + i) * product.out_row + column;
+        for (out, &sum) in out[first..first + COLUMNS].iter_mut().zip(sum) {
+            *out = out.add(sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    extern crate std;
+    use std::{vec, vec::Vec};
+
+    /// Every tile shape that a processor may be given, whichever this one would choose.
+    #[test]
+    fn every_build_of_the_loop_gives_the_same_sums() {
+        let fill = |len: usize, seed: u32| -> Vec<u32> {
+            (0..len as u32)
+                .map(|i| (i + 1).wrapping_mul(seed).wrapping_mul(0x9E37_79B9))
+                .collect()
+        };
+        for (rows, depth, columns) in [
+            (1, 1, 1),
+            (7, 5, 3),
+            (9, 13, 33),
+            (16, 8, 64),
+            (23, 4, 70),
+            (3, 200, 6),
+        ] {
+            for product in [
+                Product::plain(rows, depth, columns),
+                Product::transposed(rows, depth, columns),
+            ] {
+                let (a, b) = (fill(rows * depth, 3), fill(depth * columns, 5));
+                let start = fill(rows * columns, 7);
+                let mut want = start.clone();
+                for (place, want) in want.iter_mut().enumerate() {
+                    for k in 0..depth {
+                        let left = a[place / columns * product.a_row + k * product.a_inner];
+                        *want = want.multiply_add(left, b[k * columns + place % columns]);
+                    }
+                }
+                for run in [
+                    blocked::<u32, 8, 32>,
+                    blocked::<u32, 4, 16>,
+                    blocked::<u32, 4, 8>,
+                    blocked::<u32, 4, 4>,
+                    small::accumulate::<u32>,
+                    dispatch::<u32>,
+                ] {
+                    let mut out = start.clone();
+                    run(&product, &mut out, &a, &b);
+                    assert!(out == want, "{product:?}");
+                }
+                let mut untouched = vec![1];
+                Product::plain(0, depth, columns).accumulate(&mut untouched, &a, &b);
+                assert_eq!(untouched, [1]);
+            }
+        }
+    }
+}

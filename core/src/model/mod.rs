@@ -1,0 +1,184 @@
+//! Descriptions of networks: what the user writes down and what the parties agree on.
+
+pub mod cost_rows;
+pub mod loss;
+pub mod triple_scheme;
+
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
+use crate::num::polynomial::Polynomial;
+
+/// The most layers of a model.
+pub const MAX_LAYERS: usize = 24;
+
+/// The most dense and convolutional ones among them: stages of a network.
+pub const MAX_STAGES: usize = 12;
+
+/// One layer of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Layer {
+    /// Convolution with a square kernel and a bias for each output channel.
+    Conv2d {
+        /// Output channels.
+        channels: u16,
+        /// Rows and columns of the kernel.
+        kernel: u8,
+        /// Step between outputs.
+        stride: u8,
+        /// Rows and columns of zeros around the input.
+        padding: u8,
+    },
+    /// Fully connected, with a bias for each unit.
+    Dense {
+        /// Units.
+        units: u16,
+    },
+    /// Average over squares, side by side.
+    AvgPool {
+        /// Rows and columns of a square.
+        window: u8,
+    },
+    /// The largest value of each square.
+    MaxPool {
+        /// Rows and columns of a square.
+        window: u8,
+        /// Step between squares; as the window, when 0.
+        #[serde(default)]
+        stride: u8,
+    },
+    /// max(x, 0).
+    Relu,
+    /// A polynomial of each value.
+    Polynomial(Polynomial),
+    /// An image as one row of values: rows, then columns, then channels.
+    Flatten,
+}
+
+impl Layer {
+    /// The layer's kind in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Layer::Conv2d { .. } => "conv",
+            Layer::Dense { .. } => "dense",
+            Layer::AvgPool { .. } => "avgpool",
+            Layer::MaxPool { .. } => "maxpool",
+            Layer::Relu => "relu",
+            Layer::Polynomial(_) => "polynomial",
+            Layer::Flatten => "flatten",
+        }
+    }
+}
+
+/// A network for classification. Softmax with cross entropy follows its last layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// What the model is called.
+    pub name: String<32>,
+    /// Rows, columns and channels of an input image.
+    pub input: [u16; 3],
+    /// The layers in order.
+    pub layers: Vec<Layer, MAX_LAYERS>,
+}
+
+/// The models that are built in.
+pub const BUILT_IN: [&str; 7] = [
+    "convnet1",
+    "convnet2",
+    "digits8",
+    "securenn-a",
+    "securenn-b",
+    "securenn-c",
+    "securenn-d",
+];
+
+const fn conv(channels: u16, kernel: u8, stride: u8, padding: u8) -> Layer {
+    Layer::Conv2d {
+        channels,
+        kernel,
+        stride,
+        padding,
+    }
+}
+
+const fn dense(units: u16) -> Layer {
+    Layer::Dense { units }
+}
+
+const AVG_POOL: Layer = Layer::AvgPool { window: 2 };
+const MAX_POOL: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 0,
+};
+
+impl Model {
+    /// A model of the given layers; none when the name or the layers are too many.
+    pub fn new(name: &str, input: [u16; 3], layers: &[Layer]) -> Option<Self> {
+        Some(Model {
+            name: String::try_from(name).ok()?,
+            input,
+            layers: Vec::from_slice(layers).ok()?,
+        })
+    }
+
+    /// A model by its name, one of [`BUILT_IN`].
+    ///
+    /// `convnet1` and `convnet2` are the one- and two-layer networks of "Image recognition without
+    /// disclosing your data" (2018), for 28x28 images; `digits8` is a small one for 8x8 images; `securenn-a` to
+    /// `securenn-d` are those on which SecureNN (Wagh, Gupta, Chandran, 2019) was measured, for 28x28 images.
+    pub fn built_in(name: &str) -> Option<Self> {
+        use Layer::{Flatten, Relu};
+        let mnist = [28, 28, 1];
+        let new = |input, layers: &[Layer]| Model::new(name, input, layers);
+        match name {
+            "convnet1" => new(
+                mnist,
+                &[conv(32, 3, 1, 1), AVG_POOL, Relu, Flatten, dense(10)],
+            ),
+            "convnet2" => new(
+                mnist,
+                &[
+                    conv(32, 3, 1, 1),
+                    AVG_POOL,
+                    Relu,
+                    conv(32, 3, 1, 1),
+                    AVG_POOL,
+                    Relu,
+                    Flatten,
+                    dense(10),
+                ],
+            ),
+            "digits8" => new([8, 8, 1], &[conv(8, 3, 1, 0), Relu, Flatten, dense(10)]),
+            "securenn-a" => new(
+                mnist,
+                &[Flatten, dense(128), Relu, dense(128), Relu, dense(10)],
+            ),
+            "securenn-b" => new(mnist, &le_net([16, 16, 100])),
+            "securenn-c" => new(mnist, &le_net([20, 50, 500])),
+            "securenn-d" => new(
+                mnist,
+                &[conv(5, 5, 2, 2), Relu, Flatten, dense(100), Relu, dense(10)],
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Two convolutions of 5x5 with max pooling, and two dense layers.
+fn le_net([first, second, units]: [u16; 3]) -> [Layer; 10] {
+    [
+        conv(first, 5, 1, 0),
+        MAX_POOL,
+        Layer::Relu,
+        conv(second, 5, 1, 0),
+        MAX_POOL,
+        Layer::Relu,
+        Layer::Flatten,
+        dense(units),
+        Layer::Relu,
+        dense(10),
+    ]
+}

@@ -1,0 +1,5 @@
+//! Links between roles: framed openings, messages, and channels over one serial line.
+
+pub mod link;
+pub mod message;
+pub mod serial;

@@ -1,0 +1,179 @@
+//! Addressable streams of pseudo-random words.
+//!
+//! A stream is addressed, not consumed: any element of any mask can be produced again, in any order,
+//! in constant memory, so masks are never stored. ChaCha12 is keyed by a pair's session key; the
+//! address makes the 64-bit nonce and the element's offset makes the block counter.
+
+pub mod device_key;
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{
+    num::ring::Word,
+    profile::{self, Section},
+};
+
+/// A 32-byte session key. Wiped when dropped, and never printed or logged: neither `Debug` nor
+/// `defmt::Format` may be added to it.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Bytes in a key.
+    pub const LEN: usize = 32;
+
+    /// Takes 32 uniformly random bytes, which no other session may use.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Key(bytes)
+    }
+
+    /// The key itself, to hand to the one other role that shares it.
+    pub fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Where a value's randomness stands within one session key's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// Iteration of the training run (or the sample, for masks that are kept for the whole run).
+    pub iteration: u32,
+    /// Number of the gate (24 bits), one for each place in the network.
+    pub gate: u32,
+    /// Number of the value within the gate.
+    pub wire: u8,
+}
+
+impl Address {
+    fn nonce(self) -> u64 {
+        debug_assert!(self.gate < 1 << 24);
+        u64::from(self.iteration) << 32
+            | u64::from(self.gate & 0xFF_FFFF) << 8
+            | u64::from(self.wire)
+    }
+}
+
+/// The streams of one key.
+pub struct Prg {
+    key: Key,
+}
+
+impl Prg {
+    /// Opens the streams of `key`.
+    pub fn new(key: Key) -> Self {
+        Prg { key }
+    }
+
+    /// Fills `out` with the words that stand at `first`, `first + 1`, ... (counted in words of this
+    /// type) of the stream at `address`.
+    pub fn fill<W: Word>(&self, address: Address, first: u64, out: &mut [W]) {
+        if out.is_empty() {
+            return;
+        }
+        let _section = profile::section(Section::Prg);
+        let bytes = first * size_of::<W>() as u64;
+        fill_bytes(
+            &self.key.0,
+            address.nonce(),
+            bytes,
+            bytemuck::cast_slice_mut(out),
+        );
+        for word in out {
+            *word = word.little_endian();
+        }
+    }
+
+    /// As [`Prg::fill`], each word reduced to its low `bits` bits.
+    pub fn fill_bits<W: Word>(&self, address: Address, first: u64, bits: u32, out: &mut [W]) {
+        self.fill(address, first, out);
+        if bits < W::BITS {
+            for word in out {
+                *word = word.low(bits);
+            }
+        }
+    }
+}
+
+/// Fills `out` with the bytes from `first` on of the stream of `key` and `nonce`.
+fn fill_bytes(key: &[u8; Key::LEN], nonce: u64, first: u64, out: &mut [u8]) {
+    let mut stream = ChaCha12Rng::from_seed(*key);
+    stream.set_stream(nonce);
+    stream.set_word_pos(u128::from(first / 4));
+    // The first byte may stand inside a word of the stream.
+    let inside = (first % 4) as usize;
+    let (head, rest) = out.split_at_mut(((4 - inside) % 4).min(out.len()));
+    if inside != 0 {
+        let mut word = [0; 4];
+        stream.fill_bytes(&mut word);
+        head.copy_from_slice(&word[inside..inside + head.len()]);
+    }
+    stream.fill_bytes(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Address = Address {
+        iteration: 7,
+        gate: 3,
+        wire: 9,
+    };
+
+    #[test]
+    fn any_element_can_be_produced_alone() {
+        let prg = Prg::new(Key::new([5; 32]));
+        let mut bytes = [0u8; 2048];
+        prg.fill(AT, 0, &mut bytes);
+        let mut words = [0u32; 512];
+        prg.fill(AT, 0, &mut words);
+        let mut wide = [0u64; 256];
+        prg.fill(AT, 0, &mut wide);
+        for at in (0..500).rev() {
+            let mut one = [0u32; 1];
+            prg.fill(AT, at as u64, &mut one);
+            assert_eq!(one[0], words[at]);
+            assert_eq!(one[0].to_le_bytes(), bytes[4 * at..4 * at + 4]);
+            let mut three = [0u8; 3];
+            prg.fill(AT, at as u64, &mut three);
+            assert_eq!(three, bytes[at..at + 3]);
+        }
+        let mut late = [0u8; 9];
+        prg.fill(AT, 7, &mut late);
+        assert_eq!(late, bytes[7..16]);
+        let mut pair = [0u64; 2];
+        prg.fill(AT, 31, &mut pair);
+        assert_eq!(pair, wide[31..33]);
+    }
+
+    #[test]
+    fn streams_differ_by_key_and_by_every_part_of_the_address() {
+        let first = |key: u8, address| {
+            let mut out = [0u64; 1];
+            Prg::new(Key::new([key; 32])).fill(address, 0, &mut out);
+            out[0]
+        };
+        let base = first(1, AT);
+        assert_ne!(base, first(2, AT));
+        for changed in [
+            Address { iteration: 8, ..AT },
+            Address { gate: 4, ..AT },
+            Address { wire: 10, ..AT },
+        ] {
+            assert_ne!(base, first(1, changed));
+        }
+    }
+
+    #[test]
+    fn the_stream_is_chacha12_with_the_address_as_nonce() {
+        let mut stream = ChaCha12Rng::from_seed([5; 32]);
+        stream.set_stream(0x0000_0007_0000_0309);
+        let mut want = [0u8; 100];
+        stream.fill_bytes(&mut want);
+        let mut got = [0u8; 100];
+        Prg::new(Key::new([5; 32])).fill(AT, 0, &mut got);
+        assert_eq!(got, want);
+    }
+}

@@ -1,0 +1,62 @@
+//! Sessions of SecureNN: what they can have.
+
+use crate::{
+    gate::softmax::Softmax,
+    network::{Activation, Network, Stage},
+    session::{Protocol, Session, SessionError, Task},
+};
+
+use super::{gates::maxpool::is_too_large, scale::Rate};
+
+/// Checks the parameters of a session against each other, and returns its network. Values are in Z_2^64.
+pub fn check(session: &Session) -> Result<Network, SessionError> {
+    let Protocol::SecureNn { .. } = session.protocol else {
+        return Err(SessionError::Protocol);
+    };
+    session.format.check::<u64>()?;
+    let network = session.network()?;
+    session.check_sizes(&network)?;
+    refuse_what_is_missing(session, &network)?;
+    let micro_batches = session.batch.div_ceil(session.micro_batch);
+    let steps = u64::from(session.iterations()) * u64::from(micro_batches);
+    if steps > u32::MAX.into() {
+        return Err(SessionError::TooLong);
+    }
+    let softmax = Softmax {
+        format: session.format,
+        classes: network.classes,
+        exponent: 0,
+    };
+    if !softmax.fits::<u64>() {
+        return Err(SessionError::Gradients);
+    }
+    let rates = [session.learning_rate, session.batch];
+    let mut stages = network.stages.iter();
+    let has_rates = |stage: &Stage| Rate::steps(rates, stage).iter().all(Option::is_some);
+    if session.task == Task::Train && !stages.all(has_rates) {
+        return Err(SessionError::LearningRate);
+    }
+    Ok(network)
+}
+
+/// Refuses by name what the dealt protocols alone have.
+fn refuse_what_is_missing(session: &Session, network: &Network) -> Result<(), SessionError> {
+    let is_polynomial =
+        |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
+    let missing = [
+        (session.format.is_direct(), "weights at full precision"),
+        (session.audit != 0, "range audit"),
+        (
+            network.stages.iter().any(is_polynomial),
+            "polynomials: ReLU is exact there",
+        ),
+        (
+            network.stages.iter().any(is_too_large),
+            "max pooling over windows larger than 8x8",
+        ),
+    ];
+    match missing.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(SessionError::NotInSecureNn(what)),
+        None => Ok(()),
+    }
+}

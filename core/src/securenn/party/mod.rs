@@ -1,0 +1,289 @@
+//! A computing party of SecureNN's protocols: its shares, and the steps of training and inference that it takes with
+//! its peer and the assistant.
+//!
+//! Values are at f fraction bits in Z_2^64, and the master weights at 2f, where gradients by weights land: they are
+//! stepped down to be multiplied. Every step down is the parties' own (see [`super::scale`]).
+
+mod backward;
+mod forward;
+mod loss;
+
+use bytemuck::TransparentWrapper;
+use embedded_io::{Read, Write};
+use heapless::Vec;
+use zeroize::Zeroize;
+
+use crate::{
+    Role,
+    data::Data,
+    net::link::LinkError,
+    network::{MAX_STAGES, Network, weight_init},
+    num::arena::Arena,
+    prg::{Key, Prg},
+    session::{Batch, RunError, Session, Task},
+    share::Share,
+};
+
+use super::{
+    context::PartyContext,
+    gates::{BLOCK, Computing},
+    layout::{Lengths, StageLengths, party_words},
+    scale::{Rate, truncate_within_ring},
+    stream_ids::{self, Use},
+};
+
+/// A party's buffers for one stage; shares, one word each.
+struct StageMemory<'a> {
+    /// The weights, divided by the stage's divisor, then the biases, at 2f fraction bits.
+    master: &'a mut [u64],
+    /// Momentum times the last velocity, plus this iteration's gradient, at 2f fraction bits.
+    velocity: &'a mut [u64],
+    /// What enters the stage.
+    operand: &'a mut [u64],
+    /// The activation's derivative: bits.
+    derivative: &'a mut [u64],
+    /// Where in its window each maximum stood.
+    place: &'a mut [u64],
+}
+
+/// One computing party of a session with an assistant.
+pub struct Party<'a> {
+    role: Role,
+    session: &'a Session,
+    network: &'a Network,
+    stages: Vec<StageMemory<'a>, MAX_STAGES>,
+    /// Values or gradients, and where the next ones are made; they change places.
+    front: &'a mut [u64],
+    back: &'a mut [u64],
+    patches: &'a mut [u64],
+    right: &'a mut [u64],
+    gradient: &'a mut [u64],
+    scratch: &'a mut [u64],
+    samples: &'a mut [u32],
+}
+
+/// The samples that are worked on at a time.
+#[derive(Clone, Copy)]
+struct Micro {
+    /// Number of the micro-batch in the run.
+    step: u32,
+    rows: usize,
+}
+
+impl<'a> Party<'a> {
+    /// Sets up a party of a session that [`check`](crate::securenn::check) took. To train, it draws its part of the
+    /// first weights from its own `secret`, which no one else may know; for inference its shares of them are zero
+    /// until they are loaded.
+    ///
+    /// `memory` holds at least [`party_words`].
+    pub fn new(
+        session: &'a Session,
+        network: &'a Network,
+        role: Role,
+        secret: &Key,
+        memory: &'a mut [u64],
+    ) -> Result<Self, RunError> {
+        let mut arena = Arena::new(memory, party_words(session, network))?;
+        let rows = session.micro_batch as usize;
+        let mut stages = Vec::new();
+        for index in 0..network.stages.len() {
+            let lengths = StageLengths::new(&network.stages, index, rows);
+            let _ = stages.push(StageMemory {
+                master: arena.take(lengths.parameters),
+                velocity: arena.take(lengths.parameters),
+                operand: arena.take(lengths.operand),
+                derivative: arena.take(lengths.derivative),
+                place: arena.take(lengths.place),
+            });
+        }
+        let lengths = Lengths::new(session, network, rows);
+        let mut party = Party {
+            role,
+            session,
+            network,
+            stages,
+            front: arena.take(lengths.values),
+            back: arena.take(lengths.values),
+            patches: arena.take(lengths.patches),
+            right: arena.take(lengths.right),
+            gradient: arena.take(lengths.gradient),
+            scratch: arena.take(lengths.scratch),
+            samples: arena.take(lengths.samples),
+        };
+        if session.task == Task::Train {
+            let (prg, [_, fraction]) = (Prg::new(secret.clone()), session.master());
+            for (index, memory) in party.stages.iter_mut().enumerate() {
+                weight_init::draw(&prg, network, index, fraction, |weight, value| {
+                    memory.master[weight] = value as u64;
+                });
+            }
+        }
+        Ok(party)
+    }
+
+    /// Which party this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Takes a stage's parameters as this party's shares: weights divided by [`Stage::divisor`], then biases, in
+    /// the ring and at the scale that [`Session::master`] gives.
+    ///
+    /// [`Stage::divisor`]: crate::network::Stage::divisor
+    pub fn load_parameters(&mut self, stage: usize, values: impl IntoIterator<Item = u64>) {
+        for (share, value) in self.stages[stage].master.iter_mut().zip(values) {
+            *share = value;
+        }
+    }
+
+    /// This party's shares of a stage's parameters, as [`Party::load_parameters`] takes them.
+    pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<u64>> + '_ {
+        self.stages[stage]
+            .master
+            .iter()
+            .map(|&share| Share::wrap(share))
+    }
+
+    /// Makes shares of the weights uniform, with a stream of both parties: a step down fails where the shares of a small
+    /// number are small as well.
+    fn blind_first_weights(&mut self, pair: &Prg) {
+        for (index, memory) in self.stages.iter_mut().enumerate() {
+            let address = stream_ids::at(0, index, Use::FirstWeights).wire(0);
+            for (block, shares) in memory.master.chunks_mut(BLOCK).enumerate() {
+                let mut blind = [0; BLOCK];
+                pair.fill(address, (block * BLOCK) as u64, &mut blind);
+                for (share, blind) in shares.iter_mut().zip(blind) {
+                    *share = match self.role {
+                        Role::P0 => share.wrapping_add(blind),
+                        Role::P1 => share.wrapping_sub(blind),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Trains on the samples of one iteration.
+    pub fn iterate<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+        iteration: u32,
+        data: &mut impl Data,
+    ) -> Result<Batch, RunError> {
+        let (batch, momentum) = (
+            self.session.batch(iteration),
+            Rate::momentum(self.session.momentum),
+        );
+        if iteration == 0 {
+            self.blind_first_weights(cx.pair());
+        }
+        for memory in &mut self.stages {
+            for velocity in memory.velocity.iter_mut() {
+                *velocity = momentum.of(self.role, *velocity);
+            }
+        }
+        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
+            let micro = self.load(batch, first, rows, data)?;
+            self.forward(cx, micro)?;
+            self.loss(cx, micro)?;
+            self.subtract_labels(micro, data)?;
+            self.backward(cx, micro)?;
+        }
+        cx.flush()?;
+        self.update();
+        Ok(batch)
+    }
+
+    /// Finds the classes of the samples of one iteration. `sink` gets each sample's number among its owner's and
+    /// its class, at the party that asks alone.
+    pub fn infer<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+        iteration: u32,
+        data: &mut impl Data,
+        mut sink: impl FnMut(u32, u8),
+    ) -> Result<Batch, RunError> {
+        let batch = self.session.batch(iteration);
+        if iteration == 0 {
+            self.blind_first_weights(cx.pair());
+        }
+        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
+            let micro = self.load(batch, first, rows, data)?;
+            self.forward(cx, micro)?;
+            self.classes(cx, micro, &mut sink)?;
+        }
+        cx.flush()?;
+        Ok(batch)
+    }
+
+    /// Moves the weights and biases of every stage.
+    fn update(&mut self) {
+        for (stage, memory) in self.network.stages.iter().zip(&mut self.stages) {
+            let [weights, biases] =
+                Rate::steps([self.session.learning_rate, self.session.batch], stage);
+            for (parameter, (master, &velocity)) in memory
+                .master
+                .iter_mut()
+                .zip(memory.velocity.iter())
+                .enumerate()
+            {
+                let is_weight = parameter < stage.linear.weight_len();
+                let rate = if is_weight { weights } else { biases };
+                let step = rate.map_or(0, |rate| rate.of(self.role, velocity));
+                *master = master.wrapping_sub(step);
+            }
+        }
+    }
+
+    /// Reveals the trained parameters to the session's receiver: the other party sends its shares. `sink` gets each
+    /// stage's parameters as [`Party::load_parameters`] takes them; the sender's is not called.
+    pub fn reveal<P: Read + Write, A: Read + Write>(
+        &self,
+        cx: &mut PartyContext<P, A>,
+        mut sink: impl FnMut(usize, u64),
+    ) -> Result<(), LinkError> {
+        let Some(receiver) = self.session.receiver else {
+            return Ok(());
+        };
+        for (stage, memory) in self.stages.iter().enumerate() {
+            for &share in memory.master.iter() {
+                let mut bytes = share.to_le_bytes();
+                if receiver == self.role {
+                    cx.peer().receive(&mut bytes)?;
+                    sink(stage, share.wrapping_add(u64::from_le_bytes(bytes)));
+                } else {
+                    cx.peer().send(&bytes)?;
+                }
+            }
+        }
+        cx.flush()
+    }
+
+    /// This party's shares of products, brought back to f fraction bits.
+    fn truncate(role: Role, session: &Session, values: &mut [u64]) {
+        for value in values {
+            *value = truncate_within_ring(role, *value, session.format.fraction);
+        }
+    }
+}
+
+impl Drop for Party<'_> {
+    fn drop(&mut self) {
+        for memory in &mut self.stages {
+            memory.master.zeroize();
+            memory.velocity.zeroize();
+            memory.operand.zeroize();
+            memory.derivative.zeroize();
+            memory.place.zeroize();
+        }
+        for buffer in [
+            &mut self.front,
+            &mut self.back,
+            &mut self.patches,
+            &mut self.right,
+            &mut self.gradient,
+            &mut self.scratch,
+        ] {
+            buffer.zeroize();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Handshakes byte for byte, and what is refused.
+
+use super::*;
+use crate::{
+    gate::harness::duplex,
+    model::{Layer, Model, loss::Loss, triple_scheme::TripleScheme},
+    net::link::Remote,
+    num::fixed_point::Format,
+    session::{Protocol, Task},
+};
+
+extern crate std;
+use std::{thread, vec, vec::Vec};
+
+fn session() -> Session {
+    Session {
+        model: Model::new("m", [1, 1, 4], &[Layer::Dense { units: 3 }]).unwrap(),
+        format: Format {
+            ring: 32,
+            fraction: 12,
+            weights: 12,
+        },
+        task: Task::Train,
+        protocol: Protocol::DEALT,
+        samples: [300, 2],
+        batch: 5,
+        micro_batch: 5,
+        epochs: 1,
+        limit: 0,
+        learning_rate: 1 << 20,
+        momentum: 0,
+        shuffle_seed: 9,
+        receiver: Some(Role::P1),
+        audit: 0,
+    }
+}
+
+/// What one end sends is read from the other as bytes.
+fn bytes_of(say: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize) -> Vec<u8> {
+    let [one, other] = duplex(4096);
+    let mut one = Link::new(one, Remote::Peer, 0);
+    let mut other = Link::new(other, Remote::Peer, 0);
+    say(&mut one);
+    assert_eq!(one.sent(), len as u64);
+    let mut bytes = vec![0; len];
+    other.receive(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn hello_is_these_bytes() {
+    let hello = Hello::new(Role::P0, &session());
+    let bytes = bytes_of(|link| hello.announce(link).unwrap(), 38);
+    let body = [
+        7, 0, // version, role
+        1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
+        32, 12, 12, // format
+        0, 2, 0, // train, fused triples, not assisted
+        0xAC, 0x02, 2, // samples, 300 as a varint
+        5, 5, 1, 0, // batch, micro-batch, epochs, limit
+        0x80, 0x80, 0x40, // learning rate, 2^20
+        0, 9, // momentum, order
+        1, 1, // receiver: p1
+        0, // no audit
+        0, // no dealt files
+    ];
+    assert_eq!(bytes[..4], *b"RNGL");
+    assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
+    assert_eq!(bytes[6..], body);
+}
+
+#[test]
+fn the_answers_are_these_bytes() {
+    let key = bytes_of(|link| send_key(link, &Key::new([7; 32])).unwrap(), 39);
+    assert_eq!(key[..7], *b"RNGL\x21\0\0");
+    assert_eq!(key[7..], [7; 32]);
+    let why = Mismatch::Differs(Parameter::Batch);
+    let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
+    assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x08");
+
+    let with = Seal {
+        shared: Key::new([3; 32]),
+        nonce: 5,
+    };
+    let sealed = bytes_of(
+        |link| send_sealed_key(link, &Key::new([7; 32]), &with).unwrap(),
+        48,
+    );
+    assert_eq!(sealed[..8], *b"RNGL\x2A\0\x02\x05");
+    assert_eq!(sealed[8..16], tag(&with.shared, 5));
+    assert_eq!(sealed[16..], seal(&with.shared, 5, &[7; 32]));
+}
+
+#[test]
+fn a_sealed_key_is_for_the_device_that_shares_the_seal() {
+    let hear = |shared: u8| {
+        let [one, other] = duplex(4096);
+        let with = Seal {
+            shared: Key::new([3; 32]),
+            nonce: 5,
+        };
+        let mut one = Link::new(one, Remote::Peer, 0);
+        send_sealed_key(&mut one, &Key::new([7; 32]), &with).unwrap();
+        let mut other = Link::new(other, Remote::Dealer, 0);
+        let key = receive_sealed_key(&mut other, &Key::new([shared; 32]));
+        key.map(|key| *key.reveal())
+    };
+    assert_eq!(hear(3), Ok([7; 32]));
+    assert_eq!(hear(4), Err(HandshakeError::OtherDevice));
+}
+
+#[test]
+fn whatever_arrives_is_an_answer_or_an_error() {
+    // Every message cut at every place, and with every byte changed.
+    let hello = Hello::new(Role::P1, &session());
+    let whole = bytes_of(|link| hello.announce(link).unwrap(), 38);
+    let hear = |bytes: Vec<u8>| {
+        let [one, other] = duplex(4096);
+        let mut one = Link::new(one, Remote::Peer, 0);
+        one.send(&bytes).unwrap();
+        drop(one);
+        receive_hello(&mut Link::new(other, Remote::Peer, 0))
+    };
+    assert_eq!(hear(whole.clone()), Ok(hello.clone()));
+    let mut newer = whole.clone();
+    newer[6] += 1;
+    assert_eq!(hear(newer), Err(Mismatch::Version(VERSION + 1).into()));
+    assert_eq!(
+        hear(b"GET / HTTP/1.1".to_vec()),
+        Err(Mismatch::Foreign.into())
+    );
+    for at in 0..whole.len() {
+        let cut = hear(whole[..at].to_vec());
+        assert_eq!(cut, Err(LinkError::Closed(Remote::Peer).into()), "{at}");
+        for change in [0x01, 0x80, 0xFF] {
+            let mut changed = whole.clone();
+            changed[at] ^= change;
+            // A value within its range still makes a hello, which then differs.
+            assert_ne!(hear(changed), Ok(hello.clone()), "{at} {change}");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_compared() {
+    let own = Hello::new(Role::P0, &session());
+    let other = |change: fn(&mut Session)| {
+        let mut session = session();
+        change(&mut session);
+        own.compare(&Hello::new(Role::P1, &session))
+    };
+    type Change = fn(&mut Session);
+    let changes: [(Change, Parameter); 17] = [
+        (|s| s.model.input[2] = 5, Parameter::Model),
+        (|s| s.format.ring = 64, Parameter::Ring),
+        (|s| s.format.fraction = 11, Parameter::FractionBits),
+        (|s| s.format.weights = 13, Parameter::Update),
+        (|s| s.task = Task::Infer, Parameter::Task),
+        (
+            |s| {
+                s.protocol = Protocol::Dealt {
+                    triples: TripleScheme::Seed,
+                }
+            },
+            Parameter::TripleScheme,
+        ),
+        (
+            |s| {
+                s.protocol = Protocol::SecureNn {
+                    triples: TripleScheme::Fused,
+                    loss: Loss::Softmax,
+                }
+            },
+            Parameter::Protocol,
+        ),
+        (|s| s.samples[1] = 3, Parameter::Samples),
+        (|s| s.batch = 6, Parameter::Batch),
+        (|s| s.micro_batch = 6, Parameter::MicroBatch),
+        (|s| s.epochs = 2, Parameter::Epochs),
+        (|s| s.limit = 1, Parameter::Limit),
+        (|s| s.learning_rate += 1, Parameter::LearningRate),
+        (|s| s.momentum = 1, Parameter::Momentum),
+        (|s| s.shuffle_seed = 1, Parameter::Shuffle),
+        (|s| s.receiver = None, Parameter::Receiver),
+        (|s| s.audit = 9, Parameter::Audit),
+    ];
+    assert_eq!(other(|_| ()), Ok(()));
+    for (change, parameter) in changes {
+        assert_eq!(other(change), Err(Mismatch::Differs(parameter)));
+    }
+    let dealt = Hello::new(Role::P1, &session()).holding(Dealt([1; 16]));
+    assert_eq!(
+        own.compare(&dealt),
+        Err(Mismatch::Differs(Parameter::Dealt))
+    );
+}
+
+#[test]
+fn parties_meet_over_a_link() {
+    let [one, other] = duplex(4096);
+    let meet = |role, end| {
+        let hello = Hello::new(role, &session());
+        hello.meet_peer(&mut Link::new(end, Remote::Peer, 0))
+    };
+    thread::scope(|scope| {
+        let p0 = scope.spawn(|| meet(Role::P0, one));
+        assert_eq!(meet(Role::P1, other), Ok(()));
+        assert_eq!(p0.join().unwrap(), Ok(()));
+    });
+}

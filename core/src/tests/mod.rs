@@ -1,0 +1,469 @@
+//! Whole sessions on one machine: both parties and the dealer over links that hold few bytes.
+
+mod inference;
+
+extern crate std;
+
+mod audits;
+mod costs;
+
+use std::{thread, vec, vec::Vec};
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    Role,
+    cost::traffic::Traffic,
+    data::{Data, DataError},
+    dealt::{
+        dealer::{Dealer, DealerContext},
+        party::Party,
+        party_context::PartyContext,
+        plan::Plan,
+    },
+    gate::{
+        harness::{End, duplex, key},
+        polynomial_tests::polynomial,
+        reuse::{self, Used},
+    },
+    model::{Layer, Model, triple_scheme::TripleScheme},
+    net::link::{Link, Remote},
+    network::Network,
+    num::{
+        fixed_point::Format,
+        ring::{Ring, Word, signed},
+    },
+    session::{Protocol, RunError, Session, Task},
+    share::{Share, observer::Observer},
+};
+
+/// Images that follow from their number.
+pub(crate) struct Made {
+    pub first: u32,
+    pub classes: u8,
+}
+
+impl Data for Made {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        for (at, pixel) in out.iter_mut().enumerate() {
+            let bright = at as u32 % 10 == (self.first + sample) % 10;
+            *pixel = (at as u8).wrapping_mul(17) / 4 + if bright { 150 } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        Ok(((self.first + sample) % u32::from(self.classes)) as u8)
+    }
+}
+
+/// What a session left behind.
+pub(crate) struct Outcome {
+    /// For each party and stage, its shares of the parameters.
+    shares: [Vec<Vec<u128>>; 2],
+    meters: [Vec<Traffic>; 2],
+    used: [Used; 2],
+    /// For each party and iteration, the counts that an audit told.
+    audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
+    /// For each party and iteration, what a watch saw, where there are audits.
+    seen: [Vec<Keeping>; 2],
+}
+
+/// Shares in Z_2^bits that passed a watch: cost row, way back, bits, shares.
+type Seen = (usize, bool, u32, Vec<u64>);
+
+/// Keeps what passes, or looks away.
+#[derive(Clone, Default)]
+struct Keeping {
+    keeps: bool,
+    seen: Vec<Seen>,
+}
+
+impl<R: Ring> Observer<R> for Keeping {
+    fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+        if self.keeps {
+            let shares = shares.iter().map(|share| share.reveal().to_u64());
+            self.seen.push((cost_row, backward, bits, shares.collect()));
+        }
+    }
+}
+
+/// How a session is run.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    keys: u64,
+    pub weights: u64,
+    /// Bytes that a link holds.
+    capacity: usize,
+    /// Bytes that may be sent before the other end reads.
+    ahead: usize,
+    /// Whether every stream position in use is noted.
+    noted: bool,
+}
+
+pub(crate) const WAY: Way = Way {
+    keys: 3,
+    weights: 4,
+    capacity: 1 << 16,
+    ahead: 0,
+    noted: false,
+};
+
+impl Outcome {
+    pub fn parameters(&self, format: Format) -> Vec<f64> {
+        let scale = libm::scalbn(1.0, -(format.master() as i32));
+        let [first, second] = &self.shares;
+        let pairs = first.iter().flatten().zip(second.iter().flatten());
+        pairs
+            .map(|(a, b)| signed(a.wrapping_add(*b), format.wide()) as f64 * scale)
+            .collect()
+    }
+}
+
+pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
+    let Way {
+        capacity, ahead, ..
+    } = way;
+    let observer = || {
+        if way.noted {
+            reuse::start()
+        }
+    };
+    let watched = || {
+        if way.noted {
+            reuse::stop()
+        } else {
+            Used::new()
+        }
+    };
+    let network = crate::dealt::check::<R>(session).unwrap();
+    let plan = Plan::new(session, &network);
+    let [end_p0, end_p1] = duplex(capacity);
+    let [cx, dealt] = duplex(capacity);
+    let [_unused, key_only] = duplex(1);
+    let keys = Role::BOTH.map(|role| key(way.keys, role));
+    let party = |role: Role, peer: End, dealer: End| {
+        observer();
+        let mut memory = vec![0; plan.arena_words::<R>(role)];
+        let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
+        let secret = key(way.weights, role);
+        let mut party =
+            Party::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
+        let mut cx = PartyContext::new(
+            role,
+            keys[role.index()].clone(),
+            Link::new(peer, Remote::Peer, ahead),
+            Link::new(dealer, Remote::Dealer, ahead),
+        );
+        let mut data = Made {
+            first: if role == Role::P0 {
+                0
+            } else {
+                session.samples[0]
+            },
+            classes: network.classes as u8,
+        };
+        let (mut meters, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        for iteration in 0..session.iterations() {
+            let mut observer = Keeping {
+                keeps: session.has_audits(),
+                ..Keeping::default()
+            };
+            party
+                .iterate(&mut cx, iteration, &mut data, &mut observer)
+                .unwrap();
+            audited.push(party.audited().map(<[_]>::to_vec));
+            seen.push(observer);
+            meters.push(cx.take_traffic());
+        }
+        let shares: Vec<Vec<u128>> = (0..network.stages.len())
+            .map(|stage| {
+                party
+                    .parameters(stage)
+                    .map(|s| Share::peel(s).to_u128())
+                    .collect()
+            })
+            .collect();
+        (shares, meters, watched(), audited, seen)
+    };
+    thread::scope(|scope| {
+        let dealer = scope.spawn(|| {
+            observer();
+            let mut memory = vec![0; plan.dealer_arena_words::<R>()];
+            let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
+            let link = Link::new(cx, Remote::Party(Role::P1), ahead);
+            let mut cx = DealerContext::new(keys.clone(), link);
+            for iteration in 0..session.iterations() {
+                dealer.iterate(&mut cx, iteration).unwrap();
+            }
+            (watched(), cx)
+        });
+        let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
+        let (shares1, meters1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
+        let (shares0, meters0, used, audited0, seen0) = p0.join().unwrap();
+        let (dealt, _supply) = dealer.join().unwrap();
+        Outcome {
+            shares: [shares0, shares1],
+            meters: [meters0, meters1],
+            used: [used, dealt],
+            audited: [audited0, audited1],
+            seen: [seen0, seen1],
+        }
+    })
+}
+
+pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
+    let fraction = if R::BITS == 32 { 12 } else { 20 };
+    Session {
+        model: Model::new("test", input, layers).unwrap(),
+        format: Format::new::<R>(fraction).unwrap(),
+        task: Task::Train,
+        protocol: Protocol::DEALT,
+        samples: [11, 6],
+        batch,
+        micro_batch: batch,
+        epochs: 2,
+        limit: 0,
+        learning_rate: 1 << 20,
+        momentum: 7 << 21,
+        shuffle_seed: 5,
+        receiver: None,
+        audit: 0,
+    }
+}
+
+const CONV: Layer = Layer::Conv2d {
+    channels: 3,
+    kernel: 3,
+    stride: 1,
+    padding: 1,
+};
+const POOL: Layer = Layer::AvgPool { window: 2 };
+const MAX_POOL: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 0,
+};
+const OVERLAPPING: Layer = Layer::MaxPool {
+    window: 2,
+    stride: 1,
+};
+const HEAD: Layer = Layer::Dense { units: 4 };
+
+/// Networks that between them use every kind of stage.
+pub(crate) fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
+    let strided = Layer::Conv2d {
+        channels: 2,
+        kernel: 2,
+        stride: 2,
+        padding: 0,
+    };
+    let hidden = Layer::Dense { units: 5 };
+    vec![
+        (
+            [6, 6, 1],
+            vec![CONV, POOL, Layer::Relu, Layer::Flatten, HEAD],
+        ),
+        (
+            [6, 6, 2],
+            vec![POOL, CONV, Layer::Relu, POOL, Layer::Flatten, HEAD],
+        ),
+        (
+            [5, 7, 1],
+            vec![strided, CONV, Layer::Relu, Layer::Flatten, HEAD],
+        ),
+        ([1, 1, 9], vec![hidden, Layer::Relu, hidden, HEAD]),
+        (
+            [7, 7, 1],
+            vec![
+                CONV,
+                Layer::AvgPool { window: 3 },
+                Layer::Relu,
+                Layer::Flatten,
+                HEAD,
+            ],
+        ),
+        ([3, 3, 1], vec![Layer::Flatten, HEAD]),
+        (
+            [8, 7, 1],
+            vec![
+                CONV,
+                MAX_POOL,
+                Layer::Relu,
+                CONV,
+                OVERLAPPING,
+                Layer::Relu,
+                Layer::Flatten,
+                HEAD,
+            ],
+        ),
+    ]
+}
+
+/// The same layers with a cubic where ReLU stood.
+fn smooth(layers: &[Layer]) -> Vec<Layer> {
+    let cubic = polynomial(3, 0, &[0.094, 0.5, 0.468, -0.01]);
+    let replace = |&layer: &Layer| match layer {
+        Layer::Relu => Layer::Polynomial(cubic),
+        layer => layer,
+    };
+    layers.iter().map(replace).collect()
+}
+
+const TRIPLES: [TripleScheme; 3] = [
+    TripleScheme::Baseline,
+    TripleScheme::Seed,
+    TripleScheme::Fused,
+];
+
+/// Sessions with polynomials, for every kind of triples: with master weights of their own ring and
+/// momentum, and with weights that are moved without an opening.
+fn smooth_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
+    let mut sessions = Vec::new();
+    for triples in TRIPLES {
+        let narrow = session::<u32>(input, &smooth(layers), 5);
+        let direct = Session {
+            format: Format::direct(12).unwrap(),
+            momentum: 0,
+            ..narrow.clone()
+        };
+        sessions.extend([narrow, direct].map(|session| Session {
+            protocol: Protocol::Dealt { triples },
+            ..session
+        }));
+    }
+    sessions
+}
+
+/// Runs a session in the ring that it names.
+fn run_either(session: &Session, way: Way) -> Outcome {
+    if session.format.ring == 32 {
+        run::<u32>(session, way)
+    } else {
+        run::<u64>(session, way)
+    }
+}
+
+#[test]
+fn whatever_the_triples_training_is_the_same() {
+    for (input, layers) in networks() {
+        let sessions = smooth_sessions(input, &layers);
+        for way in 0..2 {
+            let runs: Vec<Vec<f64>> = sessions[way..]
+                .iter()
+                .step_by(2)
+                .map(|session| run_either(session, WAY).parameters(session.format))
+                .collect();
+            let largest = runs[0].iter().fold(0f64, |a, b| a.max(b.abs()));
+            assert!(largest > 0.1);
+            for other in &runs[1..] {
+                for (a, b) in runs[0].iter().zip(other) {
+                    assert!((a - b).abs() < 0.03, "{layers:?} {a} {b}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn micro_batches_change_nothing_to_the_bit() {
+    for (input, layers) in networks() {
+        let mut session = session::<u32>(input, &layers, 5);
+        let whole = run::<u32>(&session, WAY);
+        for size in [1, 2] {
+            session.micro_batch = size;
+            let parts = run::<u32>(&session, WAY);
+            assert!(parts.shares == whole.shares, "{layers:?} by {size}");
+        }
+        for mut session in smooth_sessions(input, &layers) {
+            let whole = run_either(&session, WAY);
+            session.micro_batch = 2;
+            let parts = run_either(&session, WAY);
+            assert!(
+                parts.shares == whole.shares,
+                "{layers:?} {}",
+                session.protocol.triples()
+            );
+        }
+    }
+}
+
+#[test]
+fn links_that_hold_few_bytes_never_stall() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let wide = run::<u32>(
+        &session,
+        Way {
+            ahead: 1 << 15,
+            ..WAY
+        },
+    );
+    for capacity in [64, 1] {
+        let narrow = run::<u32>(&session, Way { capacity, ..WAY });
+        assert!(narrow.shares == wide.shares);
+    }
+}
+
+#[test]
+fn no_stream_position_serves_two_values() {
+    for (input, layers) in networks() {
+        let mut sessions = smooth_sessions(input, &layers);
+        sessions.push(session::<u32>(input, &layers, 5));
+        for mut session in sessions {
+            session.audit = 1;
+            // Where data keeps its masks, later epochs open nothing of it.
+            if session.protocol.triples().keep_data() {
+                session.epochs = 1;
+            }
+            let noted = Way { noted: true, ..WAY };
+            let outcome = run_either(&session, noted);
+            // Within each set it has been checked; a mask may not serve as a dealt share either.
+            let [masks, dealt] = &outcome.used;
+            assert!(masks.len() > 500 && dealt.len() > 500);
+            assert!(masks.is_disjoint(dealt));
+        }
+    }
+}
+
+#[test]
+fn other_keys_give_other_shares_of_nearly_the_same_model() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let a = run::<u32>(&session, WAY);
+    let b = run::<u32>(&session, Way { keys: 8, ..WAY });
+    assert!(a.shares != b.shares);
+    let pairs = a.parameters(session.format).into_iter();
+    for (a, b) in pairs.zip(b.parameters(session.format)) {
+        assert!((a - b).abs() < 0.02, "{a} {b}");
+    }
+}
+
+#[test]
+fn too_little_memory_is_an_error_that_names_the_need() {
+    let (input, layers) = networks().remove(0);
+    let session = session::<u32>(input, &layers, 5);
+    let network: Network = crate::dealt::check::<u32>(&session).unwrap();
+    let plan = Plan::new(&session, &network);
+    let needed = plan.arena_words::<u32>(Role::P0);
+    let mut memory = vec![0; needed - 1];
+    let mut opened = vec![0u32; plan.opened_data_words(Role::P0)];
+    let secret = key(1, Role::P0);
+    let make = |memory: &mut [u64], opened: &mut [u32]| {
+        Party::<u32>::new(&session, &network, Role::P0, &secret, memory, opened).map(|_| ())
+    };
+    match make(&mut memory, &mut opened) {
+        Err(RunError::Arena(error)) => {
+            assert_eq!((error.needed, error.given), (needed, needed - 1))
+        }
+        other => panic!("{other:?}"),
+    }
+    memory.push(0);
+    assert!(make(&mut memory, &mut opened).is_ok());
+    let few = opened.len() - 1;
+    assert!(matches!(
+        make(&mut memory, &mut opened[..few]),
+        Err(RunError::OpenedData(_))
+    ));
+    let mut memory = vec![0; plan.dealer_arena_words::<u32>() - 1];
+    assert!(Dealer::<u32>::new(&session, &network, &mut memory).is_err());
+}

@@ -1,5 +1,0 @@
-//! Reliable channels over one line that loses, repeats, damages and delays bytes: a serial port.
-
-pub mod control;
-pub mod frame;
-pub mod port;

@@ -1,0 +1,157 @@
+//! The roles in threads, and the memory that they work in.
+
+use std::{convert::Infallible, thread};
+
+use embedded_io::{ErrorType, Read, Write};
+use ringlet::links::{
+    memory::{MemoryEnd, bounded, duplex},
+    traffic_shaper::TrafficShape,
+};
+use ringlet_core::{
+    Role,
+    dealt::party_context::PartyContext,
+    gate::Offline,
+    net::link::{Link, LinkError, Remote},
+    prg::{Key, Prg},
+    securenn::{
+        context::{self, AssistantContext},
+        gates::Scratch,
+    },
+};
+
+/// What a link in memory takes while nobody reads: anything.
+const AHEAD: usize = usize::MAX / 2;
+
+fn key(number: u8) -> Key {
+    Key::new([number; Key::LEN])
+}
+
+/// A dealer's keys, and its link to P1.
+pub struct Dealer {
+    prgs: [Prg; 2],
+    link: Link<MemoryEnd>,
+}
+
+impl Offline for Dealer {
+    fn prg(&self, role: Role) -> &Prg {
+        &self.prgs[role.index()]
+    }
+
+    fn corrections(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.link.send(bytes)
+    }
+}
+
+/// A party that a dealer works for.
+pub type Party = PartyContext<MemoryEnd, MemoryEnd>;
+
+/// Runs a dealer and two parties to their end.
+pub fn deal(
+    deal: impl FnOnce(&mut Dealer) -> Result<(), LinkError> + Send,
+    party: impl Fn(&mut Party) -> Result<(), LinkError> + Sync,
+) {
+    let party = &party;
+    let [first, second] = duplex(TrafficShape::default());
+    let ends = [(); 2].map(|()| bounded(TrafficShape::default()));
+    let [[_, unused], [to_p1, dealer]] = ends;
+    thread::scope(|scope| {
+        for (role, peer, dealer) in [(Role::P0, first, unused), (Role::P1, second, dealer)] {
+            scope.spawn(move || {
+                let peer = Link::new(peer, Remote::Peer, AHEAD);
+                let dealer = Link::new(dealer, Remote::Dealer, 0);
+                let mut cx = PartyContext::new(role, key(1 + role.index() as u8), peer, dealer);
+                party(&mut cx).expect("links that hold");
+            });
+        }
+        let mut dealer = Dealer {
+            prgs: [1, 2].map(|number| Prg::new(key(number))),
+            link: Link::new(to_p1, Remote::Party(Role::P1), 0),
+        };
+        deal(&mut dealer).expect("links that hold");
+        dealer.link.flush().expect("links that hold");
+    });
+}
+
+/// A party of SecureNN, at links of any kind.
+pub type Computer<T> = context::PartyContext<T, T>;
+/// The assistant.
+pub type Assistant<T> = AssistantContext<T, T>;
+
+fn computer<T: Read + Write>(role: Role, peer: T, assistant: T) -> Computer<T> {
+    let keys = [key(3), key(4 + role.index() as u8)];
+    let peer = Link::new(peer, Remote::Peer, AHEAD);
+    context::PartyContext::new(role, keys, peer, Link::new(assistant, Remote::Assistant, 0))
+}
+
+fn assistant<T: Read + Write>(ends: [T; 2]) -> Assistant<T> {
+    let [first, second] = ends;
+    let first = Link::new(first, Remote::Party(Role::P0), 0);
+    let second = Link::new(second, Remote::Party(Role::P1), 0);
+    AssistantContext::new(key(6), [key(4), key(5)], first, second)
+}
+
+/// Runs two parties and the assistant to their end.
+pub fn assist(
+    party: impl Fn(&mut Computer<MemoryEnd>) -> Result<(), LinkError> + Sync,
+    help: impl FnOnce(&mut Assistant<MemoryEnd>) -> Result<(), LinkError>,
+) {
+    let party = &party;
+    let [first, second] = duplex(TrafficShape::default());
+    let [[here0, there0], [here1, there1]] = [(); 2].map(|()| duplex(TrafficShape::default()));
+    thread::scope(|scope| {
+        for (role, peer, helper) in [(Role::P0, first, here0), (Role::P1, second, here1)] {
+            scope.spawn(move || {
+                let mut cx = computer(role, peer, helper);
+                party(&mut cx).expect("links that hold");
+                cx.flush().expect("links that hold");
+            });
+        }
+        let mut cx = assistant([there0, there1]);
+        help(&mut cx).expect("links that hold");
+        cx.flush().expect("links that hold");
+    });
+}
+
+/// A link to nobody: what is sent is gone, and what comes is zeros, at once.
+pub struct Nobody;
+
+impl ErrorType for Nobody {
+    type Error = Infallible;
+}
+
+impl Read for Nobody {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        bytes.fill(0);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for Nobody {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// A party of SecureNN with nobody to talk to.
+pub fn lonely_computer(role: Role) -> Computer<Nobody> {
+    computer(role, Nobody, Nobody)
+}
+
+/// The assistant with nobody to talk to.
+pub fn lonely_assistant() -> Assistant<Nobody> {
+    assistant([Nobody, Nobody])
+}
+
+/// A role's memory for gates of SecureNN on `len` elements of `bits` bits; the assistant needs no bits.
+pub fn with_scratch<O>(len: usize, bits: usize, run: impl FnOnce(&mut Scratch<'_>) -> O) -> O {
+    let mut field = vec![0; len * bits];
+    let mut words: [Vec<u64>; 6] = std::array::from_fn(|_| vec![0; len]);
+    run(&mut Scratch {
+        bits: &mut field,
+        words: words.each_mut().map(|words| &mut words[..]),
+    })
+}

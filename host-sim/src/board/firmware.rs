@@ -1,0 +1,92 @@
+//! Firmware of boards: where a checkout keeps it, and how it is built.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{board::Board, error::Failure, output::console};
+
+/// The folder `firmware/` of the checkout that this program lies in, or of the one around the current
+/// directory.
+pub fn folder() -> Option<PathBuf> {
+    let places = [env::current_exe(), env::current_dir()];
+    let places = places.iter().flatten();
+    places
+        .flat_map(|place| place.ancestors())
+        .map(|ancestor| ancestor.join("firmware"))
+        .find(|folder| folder.join("device").join("Cargo.toml").is_file())
+}
+
+/// The board's firmware in a checkout, which is built if it is not there yet.
+pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
+    let folder = folder().ok_or_else(|| {
+        Failure::new(
+            "there is no checkout of Ringlet around this program or directory",
+            "change to one, or give --firmware",
+        )
+    })?;
+    let firmware = board.firmware(&folder);
+    if !firmware.is_file() {
+        build(board, &folder)?;
+    }
+    if firmware.is_file() {
+        Ok(firmware)
+    } else {
+        Err(Failure::new(
+            format!("cargo did not leave {}", firmware.display()),
+            "build the firmware by hand, and give --firmware",
+        ))
+    }
+}
+
+/// Builds the board's firmware in `folder`, with cargo's own messages.
+fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
+    let package = board.package();
+    console::line(&format!(
+        "the firmware for {} is not built yet: building firmware/{package}",
+        board.name
+    ))?;
+    let home = folder.join(package);
+    let mut target_dir = folder.join("target");
+    let mut target = board.target;
+    let mut features = Vec::new();
+    if let Some((variant, triple)) = board.target.split_once('/') {
+        target_dir.push(variant);
+        target = triple;
+        // Variants are named for the feature that makes them.
+        features.extend(["--features", variant]);
+    }
+    if !has_target(target, &home) {
+        let mut add = Command::new("rustup");
+        add.args(["target", "add", target]).current_dir(&home);
+        let remedy = format!("install Rust's target {target}");
+        succeed(add, "rustup", &remedy)?;
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--target-dir"]);
+    cargo.arg(target_dir).args(features).current_dir(&home);
+    succeed(cargo, "cargo", "see its messages above")
+}
+
+/// Whether the compiler has the target's libraries; if it cannot say, the build will.
+fn has_target(target: &str, home: &Path) -> bool {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", target]);
+    match rustc.current_dir(home).output() {
+        Ok(output) => Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir(),
+        Err(_) => true,
+    }
+}
+
+fn succeed(mut command: Command, name: &str, remedy: &str) -> Result<(), Failure> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{name} failed ({status})"), remedy)),
+        Err(error) => Err(Failure::new(
+            format!("{name} cannot be started: {error}"),
+            "install Rust from https://rustup.rs, or give --firmware",
+        )),
+    }
+}

@@ -1,0 +1,136 @@
+//! What the roles of a run must agree on.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ringlet_core::model::{loss::Loss, triple_scheme::TripleScheme};
+
+use crate::config::activation::Activation;
+
+/// How activations are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    /// Exact ReLU.
+    Exact,
+    /// Polynomials in the place of ReLU, as SPDZ-style protocols have them, in a ring of 64 bits.
+    Spdz,
+    /// Exact ReLU by SecureNN, whose assistant is there during the run, in a ring of 64 bits.
+    Securenn,
+}
+
+/// What training makes smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LossName {
+    /// Softmax with cross entropy.
+    Softmax,
+    /// ReLU(z) over the sum of ReLU(z) in the place of softmax, as published.
+    Normalised,
+}
+
+impl From<LossName> for Loss {
+    fn from(name: LossName) -> Loss {
+        match name {
+            LossName::Softmax => Loss::Softmax,
+            LossName::Normalised => Loss::Normalised,
+        }
+    }
+}
+
+/// What masks are made for, and so what is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TriplesName {
+    /// Matrix products alone; both operands of every product are opened for it.
+    Baseline,
+    /// Convolutions, pooling and squares, each tensor opened once: the published optimum.
+    Seed,
+    /// One opening for a whole polynomial, and one for each image in the whole run.
+    Fused,
+}
+
+impl From<TriplesName> for TripleScheme {
+    fn from(name: TriplesName) -> TripleScheme {
+        match name {
+            TriplesName::Baseline => TripleScheme::Baseline,
+            TriplesName::Seed => TripleScheme::Seed,
+            TriplesName::Fused => TripleScheme::Fused,
+        }
+    }
+}
+
+/// The ring of linear arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RingName {
+    /// 32 bits: one multiply-accumulate instruction on a microcontroller.
+    U32,
+    /// 64 bits: more range and precision.
+    U64,
+}
+
+/// What the roles of a run must agree on.
+#[derive(Clone, Debug, Args)]
+pub struct SessionArgs {
+    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape
+    /// when left out.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
+    /// Directory of MNIST-style IDX files, plain or gzipped; to classify, also a file of images. The built-in digits
+    /// when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Part of the training images that P0 owns; P1 owns the rest.
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    pub share_of_p0: f64,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub epochs: u32,
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: u32,
+    /// Images worked on at a time within a batch; fewer take less memory and more rounds. The whole
+    /// batch when left out.
+    #[arg(long, value_name = "N")]
+    pub micro_batch: Option<u32>,
+    /// How activations are computed.
+    #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
+    pub protocol: ProtocolName,
+    /// What masks are made for under --protocol spdz, fused when left out, and under --protocol securenn, baseline
+    /// when left out.
+    #[arg(long, value_enum)]
+    pub triples: Option<TriplesName>,
+    /// What stands in for ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares fit on
+    /// an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
+    #[arg(long, value_name = "POLYNOMIAL")]
+    pub activation: Option<Activation>,
+    /// What training makes smaller under --protocol securenn: softmax when left out, as everywhere else.
+    #[arg(long, value_enum)]
+    pub loss: Option<LossName>,
+    /// Learning rate; powers of two are exact.
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 0.03125,
+        allow_negative_numbers = true
+    )]
+    pub lr: f64,
+    /// Momentum, at least 0 and below 1: 0.875 when left out, and 0 under --protocol spdz, where an
+    /// update then opens nothing.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
+    /// Stop after this many iterations.
+    #[arg(long, visible_alias = "iterations", value_name = "N")]
+    pub limit: Option<u32>,
+    /// Every so many iterations, from the first on, let both parties learn how many values left the range contract
+    /// at each layer, and nothing else. Never when left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub audit: Option<u32>,
+    /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
+    #[arg(long, value_enum)]
+    pub ring: Option<RingName>,
+    /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
+    #[arg(long, value_name = "BITS")]
+    pub fraction_bits: Option<u32>,
+    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests; in
+    /// `party` it seeds the public order of images alone, and both parties must give the same.
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+}

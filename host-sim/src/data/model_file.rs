@@ -1,0 +1,146 @@
+//! Trained models in files.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use ringlet_core::{
+    kernel::linear::Linear,
+    model::Model,
+    network::{Network, Stage},
+};
+use safetensors::{
+    SafeTensors,
+    tensor::{Dtype, TensorView, serialize_to_file},
+};
+
+use crate::{
+    data::{
+        file::{appear, failed},
+        parameters::Parameters,
+    },
+    error::Failure,
+};
+
+/// The part of a stage's name that is its map's.
+fn tensor_name(stage: &Stage) -> &str {
+    let name = stage.name.split('+').find(|part| !part.starts_with("pool"));
+    name.unwrap_or(&stage.name)
+}
+
+fn shapes(linear: &Linear) -> Vec<usize> {
+    match linear {
+        Linear::Dense(dense) => vec![dense.inputs, dense.outputs],
+        Linear::Conv(conv) => vec![conv.kernel, conv.kernel, conv.inputs, conv.outputs],
+    }
+}
+
+/// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
+/// float32. Convolutions are `[row][column][input][output]`, dense layers `[input][output]`; images
+/// are flattened by rows, columns, channels. The file appears whole or not at all.
+pub fn save(
+    path: &Path,
+    model: &Model,
+    network: &Network,
+    parameters: &[Parameters],
+) -> Result<(), Failure> {
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let mut tensors = Vec::new();
+    for (stage, parameters) in network.stages.iter().zip(parameters) {
+        let name = tensor_name(stage);
+        let biases = vec![parameters.biases.len()];
+        tensors.push((
+            format!("{name}.weight"),
+            shapes(&stage.linear),
+            bytes(&parameters.weights),
+        ));
+        tensors.push((format!("{name}.bias"), biases, bytes(&parameters.biases)));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| {
+            TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(path, &error.to_string()))?;
+    let description =
+        serde_json::to_string(model).map_err(|error| failed(path, &error.to_string()))?;
+    let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
+    appear(path, |partial| {
+        serialize_to_file(views, Some(metadata), partial).map_err(|error| error.to_string())
+    })
+}
+
+/// The key of the model's description in a file's metadata.
+const DESCRIPTION: &str = "ringlet.model";
+
+/// The model that a file describes, without its parameters' values.
+pub fn describe(path: &Path) -> Result<Model, Failure> {
+    let bytes = read(path)?;
+    model_of(path, &bytes)
+}
+
+/// Reads what [`save`] wrote: the model, its network, and the parameters of each layer that learns.
+pub fn load(path: &Path) -> Result<(Model, Network, Vec<Parameters>), Failure> {
+    let bytes = read(path)?;
+    let model = model_of(path, &bytes)?;
+    let network = Network::new(&model).map_err(|error| damaged(path, &error.to_string()))?;
+    let tensors =
+        SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, &error.to_string()))?;
+    let values = |name: String, shape: Vec<usize>| -> Result<Vec<f32>, Failure> {
+        let tensor = tensors
+            .tensor(&name)
+            .map_err(|_| damaged(path, &format!("{name} is missing")))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            let what = format!("{name} is not float32 of shape {shape:?}");
+            return Err(damaged(path, &what));
+        }
+        let (words, _) = tensor.data().as_chunks();
+        let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(values),
+            false => Err(damaged(
+                path,
+                &format!("{name} has values that are no numbers"),
+            )),
+        }
+    };
+    let parameters = network
+        .stages
+        .iter()
+        .map(|stage| {
+            let name = tensor_name(stage);
+            Ok(Parameters {
+                weights: values(format!("{name}.weight"), shapes(&stage.linear))?,
+                biases: values(format!("{name}.bias"), vec![stage.linear.channels()])?,
+            })
+        })
+        .collect::<Result<_, Failure>>()?;
+    Ok((model, network, parameters))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        Failure::new(
+            format!("{} cannot be read: {error}", path.display()),
+            "give a file that --save has written",
+        )
+    })
+}
+
+fn model_of(path: &Path, bytes: &[u8]) -> Result<Model, Failure> {
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, &error.to_string()))?;
+    let description = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| metadata.get(DESCRIPTION));
+    let description = description.ok_or_else(|| damaged(path, "it does not describe its model"))?;
+    serde_json::from_str(description).map_err(|error| damaged(path, &error.to_string()))
+}
+
+fn damaged(path: &Path, what: &str) -> Failure {
+    Failure::new(
+        format!("{} is not a model of this program: {what}", path.display()),
+        "give a file that --save has written",
+    )
+}

@@ -1,0 +1,86 @@
+//! Weights and biases in floats, and as the protocol holds them.
+
+use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
+
+use ringlet_core::{network::Stage, num::scalar::Scalar, session::Session};
+
+/// The floats that the twin computes in.
+pub trait Real:
+    Scalar
+    + PartialOrd
+    + AddAssign
+    + SubAssign
+    + DivAssign
+    + Neg<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+{
+    /// The nearest float.
+    fn from_f64(value: f64) -> Self;
+    /// As a double.
+    fn to_f64(self) -> f64;
+    /// e to the power of it.
+    fn exp(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
+}
+
+macro_rules! real {
+    ($($float:ty),*) => {$(
+        impl Real for $float {
+            fn from_f64(value: f64) -> Self { value as $float }
+            fn to_f64(self) -> f64 { self.into() }
+            fn exp(self) -> Self { self.exp() }
+            fn ln(self) -> Self { self.ln() }
+        }
+    )*};
+}
+
+real!(f32, f64);
+
+/// Weights and biases of one stage, or what they are to be changed by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters<T = f32> {
+    /// As the stage's linear map stores them.
+    pub weights: Vec<T>,
+    /// One for each output channel.
+    pub biases: Vec<T>,
+}
+
+impl<T: Real> Parameters<T> {
+    /// Reads a stage's revealed parameters, weights then biases, at the master weights' scale and in their ring.
+    pub fn decode(stage: &Stage, session: &Session, values: &[u128]) -> Self {
+        let [bits, fraction] = session.master();
+        let unused = 128 - bits;
+        let scale = (2f64).powi(-(fraction as i32));
+        let all: Vec<T> = values
+            .iter()
+            .map(|&value| T::from_f64(((value << unused) as i128 >> unused) as f64 * scale))
+            .collect();
+        let (weights, biases) = all.split_at(stage.linear.weight_len());
+        Parameters {
+            // The protocol keeps them divided.
+            weights: weights.iter().map(|&w| w * divisor(stage)).collect(),
+            biases: biases.to_vec(),
+        }
+    }
+}
+
+impl Parameters {
+    /// What [`Parameters::decode`] reads.
+    pub fn encode(&self, stage: &Stage, session: &Session) -> Vec<u128> {
+        let [_, fraction] = session.master();
+        let scale = (2f64).powi(fraction as i32);
+        let units = |value: f64| (value * scale).round() as i128 as u128;
+        let divisor = f64::from(stage.divisor);
+        let weights = self.weights.iter().map(|&w| units(f64::from(w) / divisor));
+        let biases = self.biases.iter().map(|&b| units(b.into()));
+        weights.chain(biases).collect()
+    }
+}
+
+/// By how much a stage's weights are kept divided.
+pub(crate) fn divisor<T: Real>(stage: &Stage) -> T {
+    T::from_f64(stage.divisor.into())
+}

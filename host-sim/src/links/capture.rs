@@ -1,0 +1,83 @@
+//! A link that keeps what comes over it, for audits: everything that the other end ever sent.
+
+use std::{
+    fs::File,
+    io::{self, Seek, Write as _},
+    path::Path,
+};
+
+use embedded_io::{ErrorType, Read, Write};
+
+use crate::{data::file::check_writable, error::Failure};
+
+/// A transport whose incoming bytes are written to a file, if there is one.
+pub struct Capture<T> {
+    inner: T,
+    file: Option<File>,
+}
+
+impl<T> Capture<T> {
+    /// Keeps what comes over `inner` in `file`, from its beginning: what another connection left there goes.
+    pub fn new(inner: T, file: &Option<File>) -> io::Result<Self> {
+        let file = file.as_ref().map(|mut file| {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.try_clone()
+        });
+        Ok(Capture {
+            inner,
+            file: file.transpose()?,
+        })
+    }
+
+    /// The transport itself.
+    pub fn inner(&self) -> &T {
+        &self.inner
+    }
+}
+
+/// The file in which a transcript is kept, empty.
+pub fn transcript(path: Option<&Path>) -> Result<Option<File>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    check_writable(path)?;
+    File::create(path).map(Some).map_err(|error| {
+        Failure::new(
+            format!("{} cannot be written: {error}", path.display()),
+            "choose another file for --transcript",
+        )
+    })
+}
+
+impl<T: ErrorType> ErrorType for Capture<T> {
+    type Error = T::Error;
+}
+
+impl<T: Read> Read for Capture<T> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, T::Error> {
+        let count = self.inner.read(bytes)?;
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(&bytes[..count])
+        {
+            // A transcript with holes is worse than none; the run goes on.
+            self.file = None;
+            lament(&error);
+        }
+        Ok(count)
+    }
+}
+
+fn lament(error: &io::Error) {
+    eprintln!("warning: the transcript ends here: {error}");
+}
+
+impl<T: Write> Write for Capture<T> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, T::Error> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), T::Error> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,151 @@
+//! Slower links than the machine has: delay and rate, kept in user space.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use ringlet_core::net::serial::frame::{MAX_FRAME, MAX_PAYLOAD};
+
+use crate::error::Failure;
+
+/// What a link is made to be like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TrafficShape {
+    /// Time from one end to the other.
+    pub delay: Duration,
+    /// Bytes a second each way; none for as many as there are.
+    pub rate: Option<f64>,
+}
+
+impl TrafficShape {
+    /// A local network: 0.2 ms, 625 MB/s.
+    pub const LAN: TrafficShape = TrafficShape {
+        delay: Duration::from_micros(200),
+        rate: Some(625e6),
+    };
+    /// A wide one: 40 ms, 40 MB/s.
+    pub const WAN: TrafficShape = TrafficShape {
+        delay: Duration::from_millis(40),
+        rate: Some(40e6),
+    };
+
+    /// Links that devices have, by name. Serial lines carry a byte in ten bits and 240 bytes in a frame of up to
+    /// 251; USB is a full-speed CDC port, polled each millisecond; Ethernet leaves what TCP's heads do.
+    pub const OF_DEVICES: [(&'static str, TrafficShape); 4] = [
+        ("serial, 115200 baud", TrafficShape::serial(115_200.0, 1)),
+        ("serial, 2 Mbaud", TrafficShape::serial(2e6, 1)),
+        ("USB, full speed", TrafficShape::serial(10e6, 1)),
+        (
+            "Ethernet, 100 Mbit/s",
+            TrafficShape {
+                delay: Duration::from_micros(200),
+                rate: Some(11.8e6),
+            },
+        ),
+    ];
+
+    const fn serial(baud: f64, milliseconds: u64) -> Self {
+        TrafficShape {
+            delay: Duration::from_millis(milliseconds),
+            rate: Some(baud / 10.0 * MAX_PAYLOAD as f64 / MAX_FRAME as f64),
+        }
+    }
+
+    /// A shape from a delay in milliseconds and a rate in megabytes a second.
+    pub fn new(delay: Option<f64>, rate: Option<f64>) -> Result<Self, Failure> {
+        let delay = delay.unwrap_or(0.0);
+        if !(0.0..=60_000.0).contains(&delay) {
+            return Err(Failure::new(
+                format!("--delay {delay} is out of range"),
+                "give 0 to 60000 milliseconds",
+            ));
+        }
+        if rate.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {
+            return Err(Failure::new(
+                "--rate is out of range",
+                "give 0.001 to 1000000 megabytes a second",
+            ));
+        }
+        Ok(TrafficShape {
+            delay: Duration::from_secs_f64(delay / 1e3),
+            rate: rate.map(|rate| rate * 1e6),
+        })
+    }
+
+    /// Seconds that a link of this shape takes for `rounds` exchanges of `bytes` bytes in all each way.
+    pub fn seconds(self, rounds: u64, bytes: u64) -> f64 {
+        let sending = self.rate.map_or(0.0, |rate| bytes as f64 / rate);
+        rounds as f64 * self.delay.as_secs_f64() + sending
+    }
+
+    fn is_plain(self) -> bool {
+        self == TrafficShape::default()
+    }
+}
+
+/// Bytes under way, and when they arrive.
+pub struct Parcel {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    due: Option<Instant>,
+}
+
+impl Parcel {
+    /// Waits until the bytes have arrived.
+    pub fn wait(&self) {
+        if let Some(left) = self
+            .due
+            .and_then(|due| due.checked_duration_since(Instant::now()))
+        {
+            thread::sleep(left);
+        }
+    }
+}
+
+/// Sends parcels over a shaped link, one after the other.
+#[derive(Default)]
+pub struct TrafficShaper {
+    shape: TrafficShape,
+    /// When the last parcel has left.
+    free: Option<Instant>,
+}
+
+impl TrafficShaper {
+    /// Parcels over a link of this shape.
+    pub fn new(shape: TrafficShape) -> Self {
+        TrafficShaper { shape, free: None }
+    }
+
+    /// Wraps bytes that leave now, or as soon as those before them have left.
+    pub fn parcel(&mut self, bytes: Vec<u8>) -> Parcel {
+        if self.shape.is_plain() {
+            return Parcel { bytes, due: None };
+        }
+        let now = Instant::now();
+        let start = self.free.map_or(now, |free| free.max(now));
+        let taking = self
+            .shape
+            .rate
+            .map_or(0.0, |rate| bytes.len() as f64 / rate);
+        let left = start + Duration::from_secs_f64(taking);
+        self.free = Some(left);
+        Parcel {
+            bytes,
+            due: Some(left + self.shape.delay),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_cost_the_delay_and_bytes_the_rate() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        close(TrafficShape::WAN.seconds(25, 40_000_000), 25.0 * 0.04 + 1.0);
+        close(TrafficShape::LAN.seconds(5, 625_000), 5.0 * 0.0002 + 0.001);
+        close(TrafficShape::default().seconds(5, 1 << 30), 0.0);
+    }
+}

@@ -1,0 +1,3 @@
+//! What the private run is held against.
+
+pub mod twin;

@@ -1,0 +1,320 @@
+//! The plaintext twin: the same network in floats, from the same first weights, on the same batches.
+//! Beside a training run it computes in float32; its gradients are checked in float64.
+
+use ringlet_core::{
+    kernel::windows::Windows,
+    model::loss::Loss,
+    network::{Activation, Network, Stage},
+    num::polynomial::COEFFICIENT_FRACTION,
+    session::{RATE_FRACTION, Session},
+};
+
+use crate::data::{
+    Images,
+    parameters::{Parameters, Real, divisor},
+};
+
+/// What a forward pass leaves for the backward pass.
+struct Trace<T> {
+    /// What enters each stage's map, pooled.
+    inputs: Vec<Vec<T>>,
+    /// What leaves each stage's map, or its max pooling.
+    outputs: Vec<Vec<T>>,
+    /// Where in the map's output each maximum stood, for stages with max pooling.
+    winners: Vec<Vec<usize>>,
+}
+
+/// A network in floats with its velocities.
+pub struct Twin<'a, T = f32> {
+    network: &'a Network,
+    parameters: Vec<Parameters<T>>,
+    velocities: Vec<Parameters<T>>,
+    learning_rate: T,
+    momentum: T,
+    loss: Loss,
+}
+
+impl<'a, T: Real> Twin<'a, T> {
+    /// A network with the given parameters, trained as the session says.
+    pub fn new(network: &'a Network, session: &Session, parameters: Vec<Parameters<T>>) -> Self {
+        let rate = |units: u32| T::from_f64(f64::from(units) / f64::from(1u32 << RATE_FRACTION));
+        let velocities = parameters
+            .iter()
+            .map(|p| Parameters {
+                weights: vec![T::default(); p.weights.len()],
+                biases: vec![T::default(); p.biases.len()],
+            })
+            .collect();
+        Twin {
+            network,
+            parameters,
+            velocities,
+            learning_rate: rate(session.learning_rate),
+            momentum: rate(session.momentum),
+            loss: session.protocol.loss(),
+        }
+    }
+
+    /// The parameters as they stand.
+    pub fn parameters(&self) -> &[Parameters<T>] {
+        &self.parameters
+    }
+
+    /// The parameters, to be moved by hand.
+    pub fn parameters_mut(&mut self) -> &mut [Parameters<T>] {
+        &mut self.parameters
+    }
+
+    fn operand(&self, index: usize) -> Vec<T> {
+        let divisor = divisor(&self.network.stages[index]);
+        let weights = &self.parameters[index].weights;
+        weights.iter().map(|&w| w / divisor).collect()
+    }
+
+    fn forward(&self, rows: usize, mut x: Vec<T>) -> Trace<T> {
+        let mut trace = Trace {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            winners: Vec::new(),
+        };
+        for (index, stage) in self.network.stages.iter().enumerate() {
+            if let Some(pool) = stage.pooled_input {
+                let mut pooled = vec![T::default(); rows * pool.output_len()];
+                pool.sum(&x, &mut pooled);
+                x = pooled;
+            }
+            let biases = &self.parameters[index].biases;
+            let mut y: Vec<T> = biases
+                .iter()
+                .copied()
+                .cycle()
+                .take(rows * stage.linear.output_len())
+                .collect();
+            let mut scratch = vec![T::default(); stage.linear.scratch_len()];
+            let w = self.operand(index);
+            stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
+            trace.inputs.push(x);
+            let mut winners = Vec::new();
+            if let Some(windows) = stage.max_pool {
+                winners = largest(windows, &y);
+                y = winners.iter().map(|&place| y[place]).collect();
+            }
+            trace.winners.push(winners);
+            x = y.iter().map(|&y| activate(stage, y)).collect();
+            trace.outputs.push(y);
+        }
+        trace
+    }
+
+    /// The cross entropy of `labels` given the images `x`, summed and divided by `batch`.
+    pub fn loss(&self, x: Vec<T>, labels: &[u8], batch: u32) -> T {
+        let mut logits = self
+            .forward(labels.len(), x)
+            .outputs
+            .pop()
+            .unwrap_or_default();
+        let mut loss = T::default();
+        for (row, &label) in logits.chunks_exact_mut(self.network.classes).zip(labels) {
+            softmax(row);
+            loss -= row[usize::from(label)].ln();
+        }
+        loss / T::from_f64(batch.into())
+    }
+
+    /// One step of gradient descent on the images `x`. The gradient is the sum over them, divided by
+    /// the session's `batch` size also when the last batch is shorter.
+    pub fn step(&mut self, x: Vec<T>, labels: &[u8], batch: u32) {
+        for (index, gradient) in self.gradients(x, labels, batch).iter().enumerate() {
+            self.update(index, gradient);
+        }
+    }
+
+    /// The gradient of [`Twin::loss`] by every parameter.
+    pub fn gradients(&self, x: Vec<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
+        let rows = labels.len();
+        let classes = self.network.classes;
+        let trace = self.forward(rows, x);
+        let mut gradients = Vec::new();
+        let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
+        for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
+            match self.loss {
+                Loss::Softmax => softmax(row),
+                Loss::Normalised => normalise(row),
+            }
+            row[usize::from(label)] -= T::from_f64(1.0);
+            for value in row {
+                *value /= T::from_f64(batch.into());
+            }
+        }
+        for (index, stage) in self.network.stages.iter().enumerate().rev() {
+            let linear = &stage.linear;
+            for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
+                *g = activate_back(stage, y, *g);
+            }
+            if stage.max_pool.is_some() {
+                let pooled = gradient;
+                gradient = vec![T::default(); rows * linear.output_len()];
+                for (&winner, g) in trace.winners[index].iter().zip(pooled) {
+                    gradient[winner] += g;
+                }
+            }
+            let mut scratch = vec![T::default(); linear.scratch_len()];
+            let mut dw = vec![T::default(); linear.weight_len()];
+            let x = &trace.inputs[index];
+            linear.weight_gradient(rows, x, &gradient, &mut dw, &mut scratch);
+            for value in &mut dw {
+                *value /= divisor(stage);
+            }
+            let mut db = vec![T::default(); linear.channels()];
+            for gradient in gradient.chunks_exact(db.len()) {
+                for (sum, &g) in db.iter_mut().zip(gradient) {
+                    *sum += g;
+                }
+            }
+            if index > 0 {
+                let w = self.operand(index);
+                let mut wt = vec![T::default(); w.len()];
+                linear.transpose(&w, &mut wt);
+                let mut dx = vec![T::default(); rows * linear.input_len()];
+                linear.input_gradient(rows, &gradient, &wt, &mut dx, &mut scratch);
+                gradient = match stage.pooled_input {
+                    None => dx,
+                    Some(pool) => {
+                        let mut spread = vec![T::default(); rows * pool.input_len()];
+                        pool.spread(&dx, &mut spread);
+                        spread
+                    }
+                };
+            }
+            gradients.push(Parameters {
+                weights: dw,
+                biases: db,
+            });
+        }
+        gradients.reverse();
+        gradients
+    }
+
+    fn update(&mut self, index: usize, gradient: &Parameters<T>) {
+        let (p, v) = (&mut self.parameters[index], &mut self.velocities[index]);
+        for (values, velocities, gradients) in [
+            (&mut p.weights, &mut v.weights, &gradient.weights),
+            (&mut p.biases, &mut v.biases, &gradient.biases),
+        ] {
+            for ((value, velocity), &gradient) in values.iter_mut().zip(velocities).zip(gradients) {
+                *velocity = gradient.multiply_add(self.momentum, *velocity);
+                *value -= self.learning_rate * *velocity;
+            }
+        }
+    }
+
+    /// Share of `images` whose class the network finds.
+    pub fn accuracy(&self, images: &Images) -> f64 {
+        const ROWS: usize = 100;
+        let classes = self.network.classes;
+        let mut right = 0;
+        for first in (0..images.len()).step_by(ROWS) {
+            let rows = ROWS.min(images.len() - first);
+            let x = (first..first + rows).flat_map(|i| floats(images.image(i)));
+            let trace = self.forward(rows, x.collect());
+            let logits = &trace.outputs[self.network.stages.len() - 1];
+            for (row, logits) in logits.chunks_exact(classes).enumerate() {
+                let logit = |class: usize| logits[class].to_f64();
+                let best = (0..classes).max_by(|&a, &b| logit(a).total_cmp(&logit(b)));
+                right += usize::from(best == Some(images.labels[first + row].into()));
+            }
+        }
+        right as f64 / images.len() as f64
+    }
+}
+
+/// Pixels as numbers from 0 to 1.
+pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
+    pixels.iter().map(|&p| T::from_f64(f64::from(p) / 255.0))
+}
+
+/// Where the largest value of each window stands, image by image.
+fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
+    let (len, out) = (windows.input_len(), windows.output_len());
+    let places: Vec<usize> = (0..len).collect();
+    let mut planes = vec![0; windows.places() * out];
+    windows.gather(&places, &mut planes);
+    let mut winners = Vec::new();
+    for (row, image) in images.chunks_exact(len).enumerate() {
+        for window in 0..out {
+            let places = planes[window..].iter().step_by(out);
+            let winner = places
+                .copied()
+                .reduce(|a, b| if image[b] > image[a] { b } else { a });
+            winners.push(row * len + winner.unwrap_or(0));
+        }
+    }
+    winners
+}
+
+/// What follows a stage's map, of one value.
+fn activate<T: Real>(stage: &Stage, y: T) -> T {
+    match stage.activation {
+        None => y,
+        Some(Activation::Relu) => positive(y, y),
+        Some(Activation::Polynomial(polynomial, _)) => evaluate(polynomial.terms(), y),
+    }
+}
+
+/// The gradient by a value, from that by what [`activate`] makes of it.
+fn activate_back<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
+    match stage.activation {
+        None => gradient,
+        Some(Activation::Relu) => positive(y, gradient),
+        Some(Activation::Polynomial(polynomial, _)) => {
+            evaluate(polynomial.derivative().terms(), y) * gradient
+        }
+    }
+}
+
+/// A polynomial at `x`, by Horner's rule.
+fn evaluate<T: Real>(terms: &[i64], x: T) -> T {
+    let scale = 2f64.powi(-(COEFFICIENT_FRACTION as i32));
+    terms.iter().rev().fold(T::default(), |sum, &term| {
+        T::from_f64(term as f64 * scale).multiply_add(sum, x)
+    })
+}
+
+/// `value` where `sign` is not negative, else zero.
+fn positive<T: Real>(sign: T, value: T) -> T {
+    if sign >= T::default() {
+        value
+    } else {
+        T::default()
+    }
+}
+
+fn softmax<T: Real>(logits: &mut [T]) {
+    let highest = logits
+        .iter()
+        .copied()
+        .reduce(|a, b| if b > a { b } else { a })
+        .unwrap_or_default();
+    let mut sum = T::default();
+    for value in logits.iter_mut() {
+        *value = (*value - highest).exp();
+        sum += *value;
+    }
+    for value in logits {
+        *value /= sum;
+    }
+}
+
+/// ReLU(z) over the sum of all, or zeros.
+fn normalise<T: Real>(logits: &mut [T]) {
+    let mut sum = T::default();
+    for value in logits.iter_mut() {
+        *value = positive(*value, *value);
+        sum += *value;
+    }
+    if sum > T::default() {
+        for value in logits {
+            *value /= sum;
+        }
+    }
+}

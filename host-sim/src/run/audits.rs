@@ -1,0 +1,110 @@
+//! What audits of the range contract tell: for the user, and for the metrics.
+
+use ringlet_core::{
+    network::Network,
+    session::{Session, cost_row_names},
+};
+use serde::Serialize;
+
+/// What an audited iteration found, as `--metrics` writes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditRecord {
+    /// "audit".
+    pub kind: &'static str,
+    /// From 1.
+    pub iteration: u32,
+    /// The lines of the plan.
+    pub layers: Vec<OutsideRecord>,
+}
+
+/// Values of one layer that left the range contract in an iteration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutsideRecord {
+    /// The layer's name in the plan.
+    pub name: String,
+    /// On the way forward.
+    pub outside_forward: u32,
+    /// On the way back, the update included.
+    pub outside_backward: u32,
+}
+
+impl AuditRecord {
+    /// The record of `iteration`, from 0, with the counts of [`Party::audited`].
+    ///
+    /// [`Party::audited`]: ringlet_core::dealt::party::Party::audited
+    pub fn new(
+        iteration: u32,
+        (session, network): (&Session, &Network),
+        counts: &[[u32; 2]],
+    ) -> Self {
+        let lines = cost_row_names(session, network).into_iter().zip(counts);
+        AuditRecord {
+            kind: "audit",
+            iteration: iteration + 1,
+            layers: lines
+                .map(
+                    |(name, &[outside_forward, outside_backward])| OutsideRecord {
+                        name: name.to_string(),
+                        outside_forward,
+                        outside_backward,
+                    },
+                )
+                .collect(),
+        }
+    }
+
+    /// A warning for each layer and way on which values left the contract.
+    pub fn warnings(&self) -> Vec<String> {
+        let ways = self.layers.iter().flat_map(|layer| {
+            [
+                (&layer.name, "forward", layer.outside_forward),
+                (&layer.name, "backward", layer.outside_backward),
+            ]
+        });
+        ways.filter(|&(_, _, outside)| outside > 0)
+            .map(|(name, way, outside)| {
+                let place = format!("{name} {way} in iteration {}", self.iteration);
+                outside_warning(outside.into(), &place)
+            })
+            .collect()
+    }
+}
+
+/// The warning that `outside` values at `place` left the range contract.
+pub fn outside_warning(outside: u64, place: &str) -> String {
+    format!(
+        "warning: {outside} values outside the range contract at {place}, so the result is not to \
+         be trusted: use --ring u64, fewer --fraction-bits or a lower --lr"
+    )
+}
+
+/// Audits so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditSums {
+    audits: u32,
+    /// Those that found values outside.
+    alarms: u32,
+}
+
+impl AuditSums {
+    /// Counts one more.
+    pub fn add(&mut self, record: &AuditRecord) {
+        self.audits += 1;
+        self.alarms += u32::from(!record.warnings().is_empty());
+    }
+
+    /// What is to be said at the end, if there were audits.
+    pub fn line(self) -> Option<String> {
+        let AuditSums { audits, alarms } = self;
+        match (audits, alarms) {
+            (0, _) => None,
+            (1, 0) => Some("the audit found every value in its range".to_owned()),
+            (_, 0) => Some(format!(
+                "all {audits} audits found every value in its range"
+            )),
+            _ => Some(format!(
+                "{alarms} of {audits} audits found values outside their range"
+            )),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What the dealer makes ahead of time, in files: a key for P0, a key and corrections for P1.
+//!
+//! A file is `magic, state, role, identity, session, length, body, checksum`: the body is the role's
+//! key and, for P1, the corrections in the order in which they are used. It serves one run: using
+//! correlated randomness twice would reveal what it masks, so the state is set before anything is
+//! sent.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crc32fast::Hasher;
+use embedded_io::{ErrorType, Read, Write};
+use ringlet_core::{
+    Role,
+    prg::Key,
+    session::{
+        Session,
+        handshake::{Dealt, Hello, Mismatch},
+    },
+};
+
+use crate::error::Failure;
+
+const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
+/// Where the state stands.
+const STATE: u64 = 8;
+const FRESH: u8 = 0;
+const USED: u8 = 1;
+/// The longest description of a session.
+const MAX_SESSION: usize = 4096;
+
+/// Bytes before the body, for a description of `session` bytes.
+const fn head_len(session: usize) -> u64 {
+    8 + 1 + 1 + 16 + 2 + session as u64 + 8
+}
+
+/// The file of a role in the directory of a dealt session.
+pub fn path(dir: &Path, role: Role) -> PathBuf {
+    dir.join(match role {
+        Role::P0 => "p0.key",
+        Role::P1 => "p1.dealt",
+    })
+}
+
+fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        format!("{} cannot be written: {error}", path.display()),
+        "check the directory and the space left",
+    )
+}
+
+/// A file being written. It appears under its name when it is whole.
+pub struct DealtWriter {
+    file: BufWriter<File>,
+    checksum: Hasher,
+    partial: PathBuf,
+    path: PathBuf,
+    left: u64,
+}
+
+impl DealtWriter {
+    /// Starts the file of `role`, whose corrections will be `corrections` bytes.
+    pub fn create(
+        dir: &Path,
+        role: Role,
+        identity: Dealt,
+        session: &Session,
+        key: &Key,
+        corrections: u64,
+    ) -> Result<Self, Failure> {
+        let path = path(dir, role);
+        if path.exists() {
+            return Err(Failure::new(
+                format!("{} exists already", path.display()),
+                "give an empty directory with --out",
+            ));
+        }
+        let partial = path.with_extension("partial");
+        let description = postcard::to_stdvec(session).map_err(|e| failed(&path, e))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        // The file holds a key: no other user may read it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&partial).map_err(|e| failed(&path, e))?;
+        let mut writer = DealtWriter {
+            file: BufWriter::with_capacity(1 << 20, file),
+            checksum: Hasher::new(),
+            partial,
+            path,
+            left: Key::LEN as u64 + corrections,
+        };
+        let mut head = MAGIC.to_vec();
+        head.push(FRESH);
+        head.push(role.index() as u8);
+        head.extend(identity.0);
+        head.extend((description.len() as u16).to_le_bytes());
+        head.extend(description);
+        head.extend(writer.left.to_le_bytes());
+        writer.put(&head).map_err(|e| failed(&writer.path, e))?;
+        writer
+            .body(key.reveal())
+            .map_err(|e| failed(&writer.path, e))?;
+        Ok(writer)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.checksum.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn body(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.left = self
+            .left
+            .checked_sub(bytes.len() as u64)
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        self.put(bytes)
+    }
+
+    /// Ends the file and gives it its name. Returns its size.
+    pub fn finish(mut self) -> Result<u64, Failure> {
+        let path = self.path.clone();
+        if self.left != 0 {
+            return Err(failed(&path, "corrections are missing"));
+        }
+        let checksum = self.checksum.clone().finalize().to_le_bytes();
+        let finish = |writer: &mut Self| -> io::Result<u64> {
+            writer.file.write_all(&checksum)?;
+            writer.file.flush()?;
+            writer.file.get_ref().sync_all()?;
+            fs::rename(&writer.partial, &writer.path)?;
+            Ok(fs::metadata(&writer.path)?.len())
+        };
+        finish(&mut self).map_err(|e| failed(&path, e))
+    }
+}
+
+impl Drop for DealtWriter {
+    fn drop(&mut self) {
+        // Gone already when the file was finished.
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+impl ErrorType for DealtWriter {
+    type Error = io::Error;
+}
+
+impl Write for DealtWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.body(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for DealtWriter {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+/// A checked file that has not been used.
+pub struct DealtFile {
+    file: BufReader<File>,
+    left: u64,
+    /// The role's key.
+    pub key: Key,
+    /// Which dealt session it belongs to.
+    pub identity: Dealt,
+    path: PathBuf,
+}
+
+impl DealtFile {
+    /// Opens the file of `role` in `dir` and checks all of it: that it is whole, unused, the role's
+    /// own, and made for this session.
+    pub fn open(dir: &Path, role: Role, session: &Session) -> Result<Self, Failure> {
+        let path = path(dir, role);
+        let name = path.display();
+        let refused = |why: &str, remedy: &str| Failure::new(format!("{name} {why}"), remedy);
+        let damaged = |_| {
+            refused(
+                "is cut short or damaged",
+                "copy it again from where it was dealt",
+            )
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| refused(&format!("cannot be opened: {error}"), "check --dealt"))?;
+        // Until the file is closed; where there are no locks, the mark of a used one has to do.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(refused(
+                "is in use by another run",
+                "deal a session of its own to each run",
+            ));
+        }
+        let size = file.metadata().map_err(damaged)?.len();
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut head = [0; 28];
+        file.read_exact(&mut head).map_err(damaged)?;
+        if head[..8] != MAGIC {
+            return Err(refused(
+                "is not a dealt file of this version",
+                "check --dealt",
+            ));
+        }
+        let described = usize::from(u16::from_le_bytes([head[26], head[27]])).min(MAX_SESSION);
+        let mut description = vec![0; described];
+        file.read_exact(&mut description).map_err(damaged)?;
+        let mut len = [0; 8];
+        file.read_exact(&mut len).map_err(damaged)?;
+        let body = u64::from_le_bytes(len);
+        if body.checked_add(head_len(described) + 4) != Some(size) || body < Key::LEN as u64 {
+            return Err(damaged(io::ErrorKind::UnexpectedEof.into()));
+        }
+        check(&mut file, size).map_err(damaged)?;
+
+        if head[8] != FRESH {
+            return Err(refused(
+                "has been used",
+                "deal a new session; none may serve twice",
+            ));
+        }
+        if usize::from(head[9]) != role.index() {
+            let other = role.other();
+            return Err(refused(
+                &format!("belongs to {other}"),
+                "exchange the files",
+            ));
+        }
+        let dealt: Session = postcard::from_bytes(&description)
+            .map_err(|_| refused("was dealt by another version", "deal a new session"))?;
+        if let Err(Mismatch::Differs(what)) =
+            Hello::new(role, session).compare(&Hello::new(role, &dealt))
+        {
+            let why = format!("was dealt for another session, with different {what}");
+            return Err(refused(&why, "deal one for these options"));
+        }
+        file.seek(SeekFrom::Start(head_len(described)))
+            .map_err(damaged)?;
+        let mut key = [0; Key::LEN];
+        file.read_exact(&mut key).map_err(damaged)?;
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&head[10..26]);
+        Ok(DealtFile {
+            left: body - Key::LEN as u64,
+            file,
+            key: Key::new(key),
+            identity: Dealt(identity),
+            path,
+        })
+    }
+
+    /// Marks the file as used, for good, before anything that it masks is sent.
+    pub fn consume(&mut self) -> Result<(), Failure> {
+        let place = self
+            .file
+            .stream_position()
+            .map_err(|e| failed(&self.path, e))?;
+        let mark = |file: &mut File| -> io::Result<()> {
+            file.seek(SeekFrom::Start(STATE))?;
+            file.write_all(&[USED])?;
+            file.sync_all()
+        };
+        mark(self.file.get_mut()).map_err(|e| failed(&self.path, e))?;
+        self.file
+            .seek(SeekFrom::Start(place))
+            .map_err(|e| failed(&self.path, e))?;
+        Ok(())
+    }
+}
+
+/// Reads the whole file and compares the checksum, which stands for a fresh state.
+fn check(file: &mut BufReader<File>, size: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut checksum = Hasher::new();
+    let mut left = size - 4;
+    let mut block = vec![0; 1 << 20];
+    let mut first = true;
+    while left > 0 {
+        let count = left.min(block.len() as u64) as usize;
+        file.read_exact(&mut block[..count])?;
+        if first {
+            block[STATE as usize] = FRESH;
+            first = false;
+        }
+        checksum.update(&block[..count]);
+        left -= count as u64;
+    }
+    let mut wanted = [0; 4];
+    file.read_exact(&mut wanted)?;
+    if checksum.finalize().to_le_bytes() == wanted {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl ErrorType for DealtFile {
+    type Error = io::Error;
+}
+
+impl Read for DealtFile {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let most = self.left.min(bytes.len() as u64) as usize;
+        let count = io::Read::read(&mut self.file, &mut bytes[..most])?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for DealtFile {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

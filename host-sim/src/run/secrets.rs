@@ -1,0 +1,108 @@
+//! Secrets: from the operating system, or from a seed where a simulation is to be reproduced.
+
+use ringlet_core::{
+    Role,
+    prg::{Address, Key, Prg},
+};
+
+use crate::error::Failure;
+
+/// Where the secrets of a run come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets {
+    /// The operating system: for every run that protects data.
+    System,
+    /// A seed: for simulations alone, whose secrets anyone can compute.
+    Seed(u64),
+}
+
+impl Secrets {
+    /// Secrets from `seed` if there is one.
+    pub fn new(seed: Option<u64>) -> Self {
+        seed.map_or(Secrets::System, Secrets::Seed)
+    }
+
+    fn key(self, purpose: u32) -> Result<Key, Failure> {
+        let mut bytes = [0; Key::LEN];
+        match self {
+            Secrets::System => getrandom::fill(&mut bytes).map_err(|error| {
+                Failure::new(
+                    format!("the operating system gives no random numbers: {error}"),
+                    "check that its random device is there",
+                )
+            })?,
+            Secrets::Seed(seed) => {
+                let mut root = [0; Key::LEN];
+                root[..8].copy_from_slice(&seed.to_le_bytes());
+                let address = Address {
+                    iteration: 0,
+                    gate: purpose,
+                    wire: 0,
+                };
+                Prg::new(Key::new(root)).fill(address, 0, &mut bytes);
+            }
+        }
+        Ok(Key::new(bytes))
+    }
+
+    /// The keys that the dealer shares with P0 and with P1.
+    pub fn dealer_keys(self) -> Result<[Key; 2], Failure> {
+        Ok([self.key(0)?, self.key(1)?])
+    }
+
+    /// The secret from which a party draws its part of the first weights.
+    pub fn initial_weights(self, role: Role) -> Result<Key, Failure> {
+        self.key(2 + role.index() as u32)
+    }
+
+    /// The name of a dealt session.
+    pub fn identity(self) -> Result<[u8; 16], Failure> {
+        let mut identity = [0; 16];
+        identity.copy_from_slice(&self.key(4)?.reveal()[..16]);
+        Ok(identity)
+    }
+
+    /// What a device draws a session's secret from, beside its own: new for each session.
+    pub fn nonce(self) -> Result<u64, Failure> {
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&self.key(5)?.reveal()[..8]);
+        Ok(u64::from_le_bytes(nonce))
+    }
+
+    /// A secret for a device of its own, where none has been written yet.
+    pub fn device_root(self) -> Result<Key, Failure> {
+        self.key(6)
+    }
+
+    /// What a dealer seals the key of the device in this role with, beside the key that they share: new for
+    /// each session.
+    pub fn seal(self, role: Role) -> Result<u64, Failure> {
+        let mut nonce = [0; 8];
+        nonce.copy_from_slice(&self.key(7 + role.index() as u32)?.reveal()[..8]);
+        Ok(u64::from_le_bytes(nonce))
+    }
+
+    /// The key that the assistant shares with nobody.
+    pub fn assistant_own(self) -> Result<Key, Failure> {
+        self.key(9)
+    }
+
+    /// A party's part of the key that the assistant does not have.
+    pub fn pair_part(self, role: Role) -> Result<Key, Failure> {
+        self.key(10 + role.index() as u32)
+    }
+
+    /// The seed of the public order of samples.
+    pub fn order(self) -> Result<u64, Failure> {
+        match self {
+            Secrets::Seed(seed) => Ok(seed),
+            Secrets::System => {
+                let key = self.key(0)?;
+                let (head, _) = key.reveal().split_at(8);
+                Ok(head
+                    .iter()
+                    .fold(0, |seed, &byte| seed << 8 | u64::from(byte)))
+            }
+        }
+    }
+}

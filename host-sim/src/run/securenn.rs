@@ -1,0 +1,116 @@
+//! The roles of a session with an assistant, from their connected links to their end.
+
+use std::time::Instant;
+
+use embedded_io::{Read, Write};
+use ringlet_core::{
+    data::Data,
+    net::link::Link,
+    network::Network,
+    prg::Key,
+    securenn::{
+        assistant::Assistant,
+        context::{AssistantContext, PartyContext},
+        layout::{assistant_words, party_words},
+        party::Party,
+    },
+    session::{RunError, Session},
+    share::Share,
+};
+
+use crate::{
+    error::Failure,
+    run::{
+        event::{Event, StageValues},
+        roles::PartySetup,
+    },
+};
+
+/// Makes the key that the assistant does not have: both parties send a part of it to each other.
+pub fn share_pair_key<P: Read + Write>(own: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
+    peer.send(own.reveal())?;
+    peer.flush()?;
+    let mut key = [0; Key::LEN];
+    peer.receive(&mut key)?;
+    for (byte, own) in key.iter_mut().zip(own.reveal()) {
+        *byte ^= own;
+    }
+    Ok(Key::new(key))
+}
+
+/// Runs a party to the end; `pair` is the key that both parties share. Returns the revealed parameters if this party
+/// receives them.
+pub fn run_party<P: Read + Write, A: Read + Write>(
+    setup: PartySetup<'_>,
+    pair: Key,
+    (peer, assistant): (Link<P>, Link<A>),
+    data: &mut impl Data,
+    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<Option<Vec<StageValues>>, Failure> {
+    let PartySetup {
+        session,
+        network,
+        role,
+        ..
+    } = setup;
+    let mut memory = vec![0; party_words(session, network)];
+    let mut party = Party::new(session, network, role, &setup.secret, &mut memory)?;
+    let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
+    if setup.simulated {
+        emit(Event::Shares {
+            epoch: 0,
+            stages: shares(&party, network),
+        })?;
+    }
+    for iteration in 0..session.iterations() {
+        let start = Instant::now();
+        let batch = party.iterate(&mut cx, iteration, data)?;
+        emit(Event::Iteration {
+            iteration,
+            samples: batch.len,
+            seconds: start.elapsed().as_secs_f64(),
+            traffic: Box::new(cx.take_traffic()),
+            audit: None,
+        })?;
+        let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
+        if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {
+            emit(Event::Shares {
+                epoch: batch.epoch + 1,
+                stages: shares(&party, network),
+            })?;
+        }
+    }
+    let mut revealed = vec![StageValues::new(); network.stages.len()];
+    party.reveal(&mut cx, |stage, value| {
+        revealed[stage].push(value.into());
+    })?;
+    Ok((session.receiver == Some(role)).then_some(revealed))
+}
+
+/// A party's shares of the model as it stands.
+fn shares(party: &Party<'_>, network: &Network) -> Vec<StageValues> {
+    (0..network.stages.len())
+        .map(|stage| {
+            let shares = party.parameters(stage);
+            shares.map(|share| Share::reveal(share).into()).collect()
+        })
+        .collect()
+}
+
+/// Helps both parties through a whole session; `own` is a key of nobody else.
+pub fn run_assistant<F: Read + Write, S: Read + Write>(
+    session: &Session,
+    (own, shared): (Key, [Key; 2]),
+    (first, second): (Link<F>, Link<S>),
+    mut progress: impl FnMut(u32, u64),
+) -> Result<(Link<F>, Link<S>), Failure> {
+    let network = ringlet_core::securenn::check(session)?;
+    let mut memory = vec![0; assistant_words(session, &network)];
+    let mut assistant = Assistant::new(session, &network, &mut memory).map_err(RunError::from)?;
+    let mut cx = AssistantContext::new(own, shared, first, second);
+    for iteration in 0..session.iterations() {
+        assistant.iterate(&mut cx, iteration)?;
+        progress(iteration, cx.sent());
+    }
+    Ok(cx.into_links())
+}

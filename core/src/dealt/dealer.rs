@@ -12,6 +12,7 @@ use crate::{
         audit::{Audits, Kind},
         gate_set::GateSet,
         layout::{dealer_scratch, weights_again_len},
+        micro_batch::Micro,
         plan::Plan,
         stream_ids::{self, Product, Tensors, Use},
     },
@@ -22,7 +23,10 @@ use crate::{
         tensor::{Masks, WholeMask, whole_masks},
     },
     net::link::{Link, LinkError},
-    network::{Activation, MAX_STAGES, Network},
+    network::{
+        Activation, MAX_STAGES, Network,
+        walk::{self, Steps},
+    },
     num::{
         arena::{Arena, ArenaTooSmall},
         ring::Ring,
@@ -157,19 +161,21 @@ impl<'a, R: Ring> Dealer<'a, R> {
         if train || iteration == 0 {
             self.mask_weights(cx, batch);
         }
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let samples = &mut self.samples[..rows as usize];
-            self.session.batch_samples(batch, first, samples);
-            self.forward(cx, batch, first, rows as usize)?;
+        let stages = self.network.stages.len();
+        for micro in Micro::all(batch, self.session.micro_batch) {
+            let samples = &mut self.samples[..micro.rows];
+            self.session.batch_samples(batch, micro.first, samples);
+            let mut steps = DealerSteps {
+                dealer: self,
+                cx,
+                micro,
+            };
+            walk::forward(&mut steps, stages)?;
             if train {
-                let at = stream_ids::softmax(iteration, first);
-                let (softmax, tables) = (self.gates.softmax, &mut self.tables);
-                softmax.deal::<R, _>(cx, at, rows as usize, tables)?;
-                self.backward(cx, batch, first, rows as usize)?;
+                steps.loss()?;
+                walk::backward(&mut steps, stages)?;
             } else {
-                let at = stream_ids::argmax(self.network, iteration, first);
-                let argmax = self.gates.argmax::<R>();
-                argmax.deal::<R, _>(cx, at, rows as usize)?;
+                steps.classes()?;
             }
         }
         if train {
@@ -180,7 +186,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
 
     /// Draws the masks of all weights.
     fn mask_weights<T: Read + Write>(&mut self, cx: &DealerContext<T>, batch: Batch) {
-        let tensors = Self::tensors(self.session, self.network, &[], batch, 0);
+        let tensors = whole(batch).tensors(self.session, self.network, &[]);
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = tensors.weights(index, Product::Forward);
             memory.weights.fill(cx, mask);
@@ -197,7 +203,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
-        let tensors = Self::tensors(self.session, self.network, &[], batch, 0);
+        let tensors = whole(batch).tensors(self.session, self.network, &[]);
         let audits = Audits::of(&tensors);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
@@ -217,161 +223,169 @@ impl<'a, R: Ring> Dealer<'a, R> {
         Ok(())
     }
 
-    fn tensors<'s>(
-        session: &'s Session,
-        network: &'s Network,
-        samples: &'s [u32],
-        batch: Batch,
-        first: u32,
-    ) -> Tensors<'s> {
-        Tensors {
-            session,
-            network,
-            samples,
-            iteration: batch.iteration,
-            first,
-        }
+    /// The masks of a micro-batch's tensors.
+    fn tensors(&self, micro: Micro) -> Tensors<'_> {
+        micro.tensors(self.session, self.network, self.samples)
+    }
+}
+
+/// What belongs to a whole iteration stands as a micro-batch without rows does.
+fn whole(batch: Batch) -> Micro {
+    Micro {
+        batch,
+        first: 0,
+        rows: 0,
+    }
+}
+
+/// A dealer at work on a micro-batch.
+struct DealerSteps<'w, 'a, R: Ring, T> {
+    dealer: &'w mut Dealer<'a, R>,
+    cx: &'w mut DealerContext<T>,
+    micro: Micro,
+}
+
+impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
+    /// What the softmax needs.
+    fn loss(&mut self) -> Result<(), LinkError> {
+        let at = stream_ids::softmax(self.micro.batch.iteration, self.micro.first);
+        let (softmax, tables) = (self.dealer.gates.softmax, &mut self.dealer.tables);
+        softmax.deal::<R, _>(self.cx, at, self.micro.rows, tables)
     }
 
-    fn forward<T: Read + Write>(
-        &mut self,
-        cx: &mut DealerContext<T>,
-        batch: Batch,
-        first: u32,
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let samples = &self.samples[..rows];
-        let tensors = Self::tensors(self.session, self.network, samples, batch, first);
-        let last = self.network.stages.len() - 1;
-        for (index, stage) in self.network.stages.iter().enumerate() {
-            let (linear, _) = stage.product();
-            let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
-            Bilinear(linear).deal_forward(
-                cx,
-                tensors.span(index, Product::Forward),
-                tensors.operand(index, Product::Forward),
-                self.stages[index].weights.masks(),
-                scratch,
-            )?;
-            let audits = Audits::of(&tensors);
-            audits.deal::<R, _>(cx, index, Kind::Product)?;
-            if index == last {
-                continue;
-            }
-            if let Some(windows) = stage.max_pool {
-                let at = stream_ids::max_pool(batch.iteration, index, false, first);
-                let gate = self.gates.max_pool::<R>(windows, 0);
-                gate.deal_forward::<R, _>(cx, at, rows)?;
-            }
-            let at = stream_ids::at(batch.iteration, index, Use::Activation, first);
-            let len = stage.leaving_len();
-            match stage.activation {
-                Some(Activation::Relu) => {
-                    let relu = self.gates.relu::<R>();
-                    relu.deal::<R, _>(cx, at, rows, len)?;
-                }
-                Some(Activation::Polynomial(polynomial, _)) => {
-                    let drop = self.session.gradient_drop(self.network, index);
-                    let gate = self.gates.polynomial(polynomial, drop);
-                    audits.deal::<R, _>(cx, index, Kind::Polynomial)?;
-                    gate.deal_forward(cx, at, rows, len)?;
-                }
-                None => {
-                    let widen = self.gates.widen();
-                    widen.deal::<R, _>(cx, at, rows, len)?;
-                }
-            }
-        }
-        Ok(())
+    /// What finding the classes needs.
+    fn classes(&mut self) -> Result<(), LinkError> {
+        let iteration = self.micro.batch.iteration;
+        let at = stream_ids::argmax(self.dealer.network, iteration, self.micro.first);
+        let argmax = self.dealer.gates.argmax::<R>();
+        argmax.deal::<R, _>(self.cx, at, self.micro.rows)
+    }
+}
+
+impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
+    fn map(&mut self, stage: usize) -> Result<(), LinkError> {
+        let dealer = &mut *self.dealer;
+        let tensors = self
+            .micro
+            .tensors(dealer.session, dealer.network, dealer.samples);
+        let (linear, _) = dealer.network.stages[stage].product();
+        Bilinear(linear).deal_forward(
+            self.cx,
+            tensors.span(stage, Product::Forward),
+            tensors.operand(stage, Product::Forward),
+            dealer.stages[stage].weights.masks(),
+            bytemuck::cast_slice_mut(&mut *dealer.scratch),
+        )?;
+        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Kind::Product)
     }
 
-    fn backward<T: Read + Write>(
-        &mut self,
-        cx: &mut DealerContext<T>,
-        batch: Batch,
-        first: u32,
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let samples = &self.samples[..rows];
-        let tensors = Self::tensors(self.session, self.network, samples, batch, first);
-        for (index, stage) in self.network.stages.iter().enumerate().rev() {
-            let (linear, rows_each) = stage.product();
-            let gate = Bilinear(linear);
-            let memory = &mut self.stages[index];
-            let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-            gate.accumulate_weight_gradient(
-                cx,
-                rows * rows_each,
-                tensors.operand(index, Product::WeightGradient),
-                tensors.gradient(index, Product::WeightGradient),
-                memory.gradient,
-                scratch,
-            );
-            if index == 0 {
-                continue;
-            }
-            let span = tensors.span(index, Product::InputGradient);
-            let dy = tensors.gradient(index, Product::InputGradient);
-            let weights = if self.session.protocol.triples().reuse() {
-                &memory.weights
-            } else {
-                &memory.weights_again
-            };
-            gate.deal_input_gradient(cx, span, dy, weights.masks(), scratch)?;
-            let audits = Audits::of(&tensors);
-            audits.deal::<R, _>(cx, index, Kind::InputGradient)?;
-            self.activation_back(cx, batch, [first, rows as u32], index - 1)?;
-            self.max_pool_back(cx, batch, [first, rows as u32], index - 1)?;
-        }
-        Ok(())
-    }
-
-    /// What the way back through what follows stage `index` needs.
-    fn activation_back<T: Read + Write>(
-        &self,
-        cx: &mut DealerContext<T>,
-        batch: Batch,
-        [first, rows]: [u32; 2],
-        index: usize,
-    ) -> Result<(), LinkError> {
-        let stage = &self.network.stages[index];
-        let (rows, len) = (rows as usize, stage.leaving_len());
-        let at = stream_ids::at(batch.iteration, index, Use::ActivationBack, first);
-        let forward = stream_ids::at(batch.iteration, index, Use::Activation, first);
-        let drop = self.session.gradient_drop(self.network, index);
-        match stage.activation {
-            Some(Activation::Relu) => {
-                let relu = (self.gates.relu::<R>(), forward);
-                let select = self.gates.select(drop);
-                select.deal::<R, _>(cx, at, relu, rows, len)
-            }
-            Some(Activation::Polynomial(polynomial, _)) => {
-                let gate = self.gates.polynomial(polynomial, drop);
-                gate.deal_backward(cx, at, forward, rows, len)
-            }
-            None => {
-                let widen = self.gates.widen_back(drop);
-                widen.deal::<R, _>(cx, at, rows, len)
-            }
-        }
-    }
-
-    /// What the way back through the max pooling of stage `index` needs.
-    fn max_pool_back<T: Read + Write>(
-        &self,
-        cx: &mut DealerContext<T>,
-        batch: Batch,
-        [first, rows]: [u32; 2],
-        index: usize,
-    ) -> Result<(), LinkError> {
-        let Some(windows) = self.network.stages[index].max_pool else {
+    fn max_pool(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Some(windows) = self.dealer.network.stages[stage].max_pool else {
             return Ok(());
         };
-        let drop = self.session.gradient_drop(self.network, index);
+        let [at, _] = self.micro.max_pool(stage);
+        let gate = self.dealer.gates.max_pool::<R>(windows, 0);
+        gate.deal_forward::<R, _>(self.cx, at, self.micro.rows)
+    }
+
+    fn activation(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Dealer {
+            session,
+            network,
+            gates,
+            ..
+        } = *self.dealer;
+        let (at, rows) = (self.micro.at(stage, Use::Activation), self.micro.rows);
+        let len = network.stages[stage].leaving_len();
+        match network.stages[stage].activation {
+            Some(Activation::Relu) => gates.relu::<R>().deal::<R, _>(self.cx, at, rows, len),
+            Some(Activation::Polynomial(polynomial, _)) => {
+                let gate = gates.polynomial(polynomial, session.gradient_drop(network, stage));
+                let audits = Audits::of(&self.dealer.tensors(self.micro));
+                audits.deal::<R, _>(self.cx, stage, Kind::Polynomial)?;
+                gate.deal_forward(self.cx, at, rows, len)
+            }
+            None => gates.widen().deal::<R, _>(self.cx, at, rows, len),
+        }
+    }
+
+    fn weight_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
+        let dealer = &mut *self.dealer;
+        let tensors = self
+            .micro
+            .tensors(dealer.session, dealer.network, dealer.samples);
+        let (linear, rows_each) = dealer.network.stages[stage].product();
+        Bilinear(linear).accumulate_weight_gradient(
+            self.cx,
+            self.micro.rows * rows_each,
+            tensors.operand(stage, Product::WeightGradient),
+            tensors.gradient(stage, Product::WeightGradient),
+            dealer.stages[stage].gradient,
+            bytemuck::cast_slice_mut(&mut *dealer.scratch),
+        );
+        Ok(())
+    }
+
+    fn input_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
+        let dealer = &mut *self.dealer;
+        let tensors = self
+            .micro
+            .tensors(dealer.session, dealer.network, dealer.samples);
+        let (linear, _) = dealer.network.stages[stage].product();
+        let memory = &dealer.stages[stage];
+        let weights = match dealer.session.protocol.triples().reuse() {
+            true => &memory.weights,
+            false => &memory.weights_again,
+        };
+        Bilinear(linear).deal_input_gradient(
+            self.cx,
+            tensors.span(stage, Product::InputGradient),
+            tensors.gradient(stage, Product::InputGradient),
+            weights.masks(),
+            bytemuck::cast_slice_mut(&mut *dealer.scratch),
+        )?;
+        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Kind::InputGradient)
+    }
+
+    fn activation_backward(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Dealer {
+            session,
+            network,
+            gates,
+            ..
+        } = *self.dealer;
+        let (rows, len) = (self.micro.rows, network.stages[stage].leaving_len());
         let [forward, at] =
-            [false, true].map(|back| stream_ids::max_pool(batch.iteration, index, back, first));
-        let gate = self.gates.max_pool::<R>(windows, drop);
-        gate.deal_backward::<R, _>(cx, at, forward, rows as usize)
+            [Use::Activation, Use::ActivationBack].map(|which| self.micro.at(stage, which));
+        let drop = session.gradient_drop(network, stage);
+        match network.stages[stage].activation {
+            Some(Activation::Relu) => {
+                let relu = (gates.relu::<R>(), forward);
+                gates
+                    .select(drop)
+                    .deal::<R, _>(self.cx, at, relu, rows, len)
+            }
+            Some(Activation::Polynomial(polynomial, _)) => {
+                let gate = gates.polynomial(polynomial, drop);
+                gate.deal_backward(self.cx, at, forward, rows, len)
+            }
+            None => gates.widen_back(drop).deal::<R, _>(self.cx, at, rows, len),
+        }
+    }
+
+    fn max_pool_backward(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Dealer {
+            session,
+            network,
+            gates,
+            ..
+        } = *self.dealer;
+        let Some(windows) = network.stages[stage].max_pool else {
+            return Ok(());
+        };
+        let [forward, at] = self.micro.max_pool(stage);
+        let gate = gates.max_pool::<R>(windows, session.gradient_drop(network, stage));
+        gate.deal_backward::<R, _>(self.cx, at, forward, self.micro.rows)
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 pub mod dealer;
 mod gate_set;
 mod layout;
+mod micro_batch;
 pub mod party;
 pub mod party_context;
 pub mod plan;

@@ -6,6 +6,7 @@
 //! scale, so an average costs neither bits of range nor a step of its own, whatever the window.
 
 mod builder;
+pub(crate) mod walk;
 pub(crate) mod weight_init;
 
 use heapless::{String, Vec};

@@ -8,7 +8,10 @@ use crate::{
     gate::{self, softmax::Tables},
     model::loss::Loss,
     net::link::LinkError,
-    network::{Activation, Network, Stage},
+    network::{
+        Activation, Network, Stage,
+        walk::{self, Steps},
+    },
     num::arena::{Arena, ArenaTooSmall},
     session::{Session, Task},
 };
@@ -16,6 +19,7 @@ use crate::{
 use super::{
     context::AssistantContext,
     gates::{
+        At,
         division::Division,
         linear::Wanted,
         maxpool::{MaxPool, OneHot},
@@ -61,146 +65,155 @@ impl<'a> Assistant<'a> {
         iteration: u32,
     ) -> Result<(), LinkError> {
         let batch = self.session.batch(iteration);
+        let (stages, task) = (self.network.stages.len(), self.session.task);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
             let (step, rows) = (
                 stream_ids::step(self.session, iteration, first),
                 rows as usize,
             );
-            for (index, stage) in self.network.stages.iter().enumerate() {
-                self.map(cx, step, (index, stage, Wanted::Output), rows)?;
-                self.activation(cx, step, (index, stage), rows)?;
-            }
-            match self.session.task {
-                Task::Infer => self.class(cx, step, rows)?,
+            let mut steps = AssistantSteps {
+                assistant: self,
+                cx,
+                step,
+                rows,
+            };
+            walk::forward(&mut steps, stages)?;
+            match task {
+                Task::Infer => steps.class()?,
                 Task::Train => {
-                    self.loss(cx, step, rows)?;
-                    self.backward(cx, step, rows)?;
+                    steps.loss()?;
+                    walk::backward(&mut steps, stages)?;
                 }
             }
         }
         cx.flush()
     }
+}
 
-    fn backward<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        for (index, stage) in self.network.stages.iter().enumerate().rev() {
-            self.activation_back(cx, step, (index, stage), rows)?;
-            self.map(cx, step, (index, stage, Wanted::WeightGradient), rows)?;
-            if index > 0 {
-                self.map(cx, step, (index, stage, Wanted::InputGradient), rows)?;
-            }
-        }
-        Ok(())
+/// An assistant at work on a micro-batch.
+struct AssistantSteps<'w, 'a, F, S> {
+    assistant: &'w mut Assistant<'a>,
+    cx: &'w mut AssistantContext<F, S>,
+    /// Number of the micro-batch in the run.
+    step: u32,
+    rows: usize,
+}
+
+impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
+    fn at(&self, stage: usize, which: Use) -> At {
+        stream_ids::at(self.step, stage, which)
     }
 
-    fn map<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        (index, stage, wanted): (usize, &Stage, Wanted),
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let which = match wanted {
-            Wanted::Output => Use::Output,
-            Wanted::WeightGradient => Use::WeightGradient,
-            Wanted::InputGradient => Use::InputGradient,
-        };
-        let gate = map(stage, wanted, rows);
-        let mut memory = Cut(self.scratch).assistant_memory(gate);
-        gate.assist(cx, stream_ids::at(step, index, which), &mut memory)
+    fn stage(&self, stage: usize) -> &Stage {
+        &self.assistant.network.stages[stage]
     }
 
-    fn activation<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        (index, stage): (usize, &Stage),
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let len = rows * stage.leaving_len();
-        let mut scratch = Cut(self.scratch).scratch_words(len);
-        if let Some(windows) = stage.max_pool {
-            let places = windows.places();
-            let gate = MaxPool { bits: BITS, places };
-            let at = stream_ids::at(step, index, Use::MaxPool);
-            gate.assist(cx, at, len, &mut scratch)?;
-        }
-        if stage.activation == Some(Activation::Relu) {
-            let at = stream_ids::at(step, index, Use::Relu);
-            Relu { bits: BITS }.assist(cx, at, len, &mut scratch)?;
-        }
-        Ok(())
+    /// Values that leave a stage, of the whole micro-batch.
+    fn leaving_len(&self, stage: usize) -> usize {
+        self.rows * self.stage(stage).leaving_len()
     }
 
-    fn activation_back<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        (index, stage): (usize, &Stage),
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let len = rows * stage.leaving_len();
-        let product = Product { bits: BITS };
-        if stage.activation == Some(Activation::Relu) {
-            product.assist(cx, stream_ids::at(step, index, Use::ReluBack), len)?;
-        }
-        let Some(windows) = stage.max_pool else {
-            return Ok(());
-        };
-        let places = turned_places(windows.places());
-        if let Some(gate) = OneHot::new(BITS, places) {
-            let mut cut = Cut(self.scratch);
-            let planes = cut.words(places * len);
-            let at = stream_ids::at(step, index, Use::OneHot);
-            gate.assist(cx, at, len, planes, &mut cut.scratch_words(len))?;
-        }
-        let at = stream_ids::at(step, index, Use::MaxPoolBack);
-        product.assist(cx, at, windows.places() * len)
+    fn product(&mut self, stage: usize, which: Use, wanted: Wanted) -> Result<(), LinkError> {
+        let gate = map(self.stage(stage), wanted, self.rows);
+        let at = self.at(stage, which);
+        let mut memory = Cut(self.assistant.scratch).assistant_memory(gate);
+        gate.assist(self.cx, at, &mut memory)
     }
 
-    fn loss<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let last = self.network.stages.len() - 1;
-        let at = |which| stream_ids::at(step, last, which);
-        if self.session.protocol.loss() == Loss::Normalised {
-            let len = rows * self.network.classes;
-            let mut scratch = Cut(self.scratch).scratch_words(len);
-            Relu { bits: BITS }.assist(cx, at(Use::Relu), len, &mut scratch)?;
+    fn loss(&mut self) -> Result<(), LinkError> {
+        let (session, network) = (self.assistant.session, self.assistant.network);
+        let last = network.stages.len() - 1;
+        if session.protocol.loss() == Loss::Normalised {
+            let len = self.rows * network.classes;
+            let [relu_at, division_at] =
+                [Use::Relu, Use::Division].map(|which| self.at(last, which));
+            let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+            Relu { bits: BITS }.assist(self.cx, relu_at, len, &mut scratch)?;
             let division = Division {
                 bits: BITS,
-                fraction: self.session.format.fraction,
+                fraction: session.format.fraction,
             };
-            return division.assist(cx, at(Use::Division), len, &mut scratch);
+            return division.assist(self.cx, division_at, len, &mut scratch);
         }
         let at = gate::At {
-            iteration: step,
-            gate: at(Use::Softmax).gate,
+            iteration: self.step,
+            gate: self.at(last, Use::Softmax).gate,
             row: 0,
         };
-        softmax(self.session, self.network).deal::<u64, _>(cx, at, rows, &mut self.tables)
+        let tables = &mut self.assistant.tables;
+        softmax(session, network).deal::<u64, _>(self.cx, at, self.rows, tables)
     }
 
-    fn class<F: Read + Write, S: Read + Write>(
-        &mut self,
-        cx: &mut AssistantContext<F, S>,
-        step: u32,
-        rows: usize,
-    ) -> Result<(), LinkError> {
+    fn class(&mut self) -> Result<(), LinkError> {
         let gate = MaxPool {
             bits: BITS,
-            places: self.network.classes,
+            places: self.assistant.network.classes,
         };
-        let at = stream_ids::at(step, self.network.stages.len() - 1, Use::Class);
-        let mut scratch = Cut(self.scratch).scratch_words(rows);
-        gate.assist(cx, at, rows, &mut scratch)
+        let at = self.at(self.assistant.network.stages.len() - 1, Use::Class);
+        let mut scratch = Cut(self.assistant.scratch).scratch_words(self.rows);
+        gate.assist(self.cx, at, self.rows, &mut scratch)
+    }
+}
+
+impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '_, F, S> {
+    fn map(&mut self, stage: usize) -> Result<(), LinkError> {
+        self.product(stage, Use::Output, Wanted::Output)
+    }
+
+    fn max_pool(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Some(windows) = self.stage(stage).max_pool else {
+            return Ok(());
+        };
+        let (at, len) = (self.at(stage, Use::MaxPool), self.leaving_len(stage));
+        let places = windows.places();
+        let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+        MaxPool { bits: BITS, places }.assist(self.cx, at, len, &mut scratch)
+    }
+
+    fn activation(&mut self, stage: usize) -> Result<(), LinkError> {
+        if self.stage(stage).activation != Some(Activation::Relu) {
+            return Ok(());
+        }
+        let (at, len) = (self.at(stage, Use::Relu), self.leaving_len(stage));
+        let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+        Relu { bits: BITS }.assist(self.cx, at, len, &mut scratch)
+    }
+
+    fn weight_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
+        self.product(stage, Use::WeightGradient, Wanted::WeightGradient)
+    }
+
+    fn input_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
+        self.product(stage, Use::InputGradient, Wanted::InputGradient)
+    }
+
+    fn activation_backward(&mut self, stage: usize) -> Result<(), LinkError> {
+        if self.stage(stage).activation != Some(Activation::Relu) {
+            return Ok(());
+        }
+        let (at, len) = (self.at(stage, Use::ReluBack), self.leaving_len(stage));
+        Product { bits: BITS }.assist(self.cx, at, len)
+    }
+
+    fn max_pool_backward(&mut self, stage: usize) -> Result<(), LinkError> {
+        let Some(windows) = self.stage(stage).max_pool else {
+            return Ok(());
+        };
+        let len = self.leaving_len(stage);
+        let [one_hot_at, at] = [Use::OneHot, Use::MaxPoolBack].map(|which| self.at(stage, which));
+        let places = turned_places(windows.places());
+        if let Some(gate) = OneHot::new(BITS, places) {
+            let mut cut = Cut(self.assistant.scratch);
+            let planes = cut.words(places * len);
+            gate.assist(
+                self.cx,
+                one_hot_at,
+                len,
+                planes,
+                &mut cut.scratch_words(len),
+            )?;
+        }
+        Product { bits: BITS }.assist(self.cx, at, windows.places() * len)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     assistant::Assistant,
     harness::{Ran, run},
     layout::{assistant_words, party_words},
-    party::Party,
+    party::{Classifier, Trainer},
     plan,
 };
 use crate::{
@@ -52,6 +52,7 @@ fn made(session: &Session, network: &Network, role: Role) -> Made {
 }
 
 /// What a party has at the end.
+#[derive(Default)]
 struct Ended {
     /// Its shares of every stage's parameters.
     shares: Vec<u64>,
@@ -69,32 +70,38 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
         |cx| {
             let role = super::gates::Computing::role(cx);
             let mut memory = vec![0; party_words(session, &network)];
-            let secret = key(WAY.weights, role);
-            let mut party = Party::new(session, &network, role, &secret, &mut memory).unwrap();
-            if session.asking() != role {
-                for (stage, values) in model.iter().enumerate() {
-                    party.load_parameters(stage, values.iter().copied());
+            let mut data = made(session, &network, role);
+            let mut ended = Ended::default();
+            match session.task {
+                Task::Train => {
+                    let secret = key(WAY.weights, role);
+                    let mut party =
+                        Trainer::new(session, &network, role, &secret, &mut memory).unwrap();
+                    for iteration in 0..rows {
+                        party.iterate(cx, iteration, &mut data).unwrap();
+                        ended.meters.push(cx.take_traffic());
+                    }
+                    for stage in 0..network.stages.len() {
+                        ended
+                            .shares
+                            .extend(party.parameters(stage).map(Share::reveal));
+                    }
+                }
+                Task::Infer => {
+                    let mut party = Classifier::new(session, &network, role, &mut memory).unwrap();
+                    if session.asking() != role {
+                        for (stage, values) in model.iter().enumerate() {
+                            party.load_parameters(stage, values.iter().copied());
+                        }
+                    }
+                    for iteration in 0..rows {
+                        let sink = |sample, class| ended.classes.push((sample, class));
+                        party.classify(cx, iteration, &mut data, sink).unwrap();
+                        ended.meters.push(cx.take_traffic());
+                    }
                 }
             }
-            let mut data = made(session, &network, role);
-            let (mut meters, mut classes) = (Vec::new(), Vec::new());
-            for iteration in 0..rows {
-                match session.task {
-                    Task::Train => party.iterate(cx, iteration, &mut data).unwrap(),
-                    Task::Infer => {
-                        let sink = |sample, class| classes.push((sample, class));
-                        party.infer(cx, iteration, &mut data, sink).unwrap()
-                    }
-                };
-                meters.push(cx.take_traffic());
-            }
-            let stages = 0..network.stages.len();
-            let shares = stages.flat_map(|stage| party.parameters(stage).collect::<Vec<_>>());
-            Ok(Ended {
-                shares: shares.map(Share::reveal).collect(),
-                meters,
-                classes,
-            })
+            Ok(ended)
         },
         |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];

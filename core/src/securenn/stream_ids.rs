@@ -29,8 +29,8 @@ pub(super) enum Use {
     Division,
     /// The class that is found.
     Class,
-    /// What makes shares of the first weights uniform.
-    FirstWeights,
+    /// What makes shares of the weights uniform.
+    BlindWeights,
 }
 
 /// Gates that one use may be made of: a maximum of 128 classes takes 127 steps of 8 gates.

@@ -18,8 +18,10 @@ pub enum RunError {
     Link(LinkError),
     /// This party's own data is at fault.
     Data(DataError),
-    /// The session is for training where it was to classify, or the other way round.
+    /// The session is for the other task, training or inference.
     Task,
+    /// The party was given a model to load, and the model is the other party's.
+    NotModelOwner,
     /// A stage was given other parameters than it has.
     Parameters {
         /// Parameters of the stage.
@@ -44,6 +46,7 @@ impl core::fmt::Display for RunError {
             RunError::Task => f.write_str(
                 "the session is for training and was to classify, or the other way round",
             ),
+            RunError::NotModelOwner => f.write_str("the model belongs to the other party"),
             RunError::Parameters { needed, given } => {
                 write!(f, "a stage has {needed} parameters and was given {given}")
             }

@@ -4,9 +4,9 @@ use crate::share::Share;
 
 /// Looks on at narrow values, where the range contract |x| < 2^(bits-2) must hold. A lone party sees
 /// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
-/// [`Party::audited`]).
+/// [`Trainer::audited`]).
 ///
-/// [`Party::audited`]: crate::dealt::party::Party::audited
+/// [`Trainer::audited`]: crate::dealt::party::Trainer::audited
 pub trait Observer<R> {
     /// Shares in Z_2^bits at a cost row.
     fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]);

@@ -10,6 +10,7 @@ use crate::{
 };
 
 use super::*;
+use crate::dealt::party::Classifier;
 
 /// What a session left behind.
 struct Inferred {
@@ -58,9 +59,7 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
         reuse::start();
         let mut memory = vec![0; plan.arena_words::<R>(role)];
         assert_eq!(plan.opened_data_words(role), 0);
-        let secret = key(way.weights, role);
-        let mut party =
-            Party::<R>::new(session, &network, role, &secret, &mut memory, &mut []).unwrap();
+        let mut party = Classifier::<R>::new(session, &network, role, &mut memory).unwrap();
         if Some(role) == session.model_owner() {
             let by = session.format.master() - session.format.master().min(60);
             for (stage, values) in master.iter().enumerate() {
@@ -84,7 +83,7 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
         for iteration in 0..session.iterations() {
             let told = |sample, class| classes.push((sample, class));
             party
-                .infer(&mut cx, iteration, &mut data, &mut NoObserver, told)
+                .classify(&mut cx, iteration, &mut data, &mut NoObserver, told)
                 .unwrap();
             meters.push(cx.take_traffic());
         }
@@ -330,30 +329,20 @@ fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
     let plan = Plan::new(&infer, &network);
     let few = trained.arena_words::<u32>(Role::P1);
     assert!(plan.arena_words::<u32>(Role::P1) < few);
-    let secret = key(1, Role::P0);
-    let cx = || {
-        let [a, b] = duplex(1);
-        let links = (
-            Link::new(a, Remote::Peer, 0),
-            Link::new(b, Remote::Dealer, 0),
-        );
-        PartyContext::new(Role::P0, key(1, Role::P0), links.0, links.1)
-    };
-    let mut data = Made {
-        first: 0,
-        classes: 4,
-    };
     let mut memory = vec![0; few];
     let mut opened = vec![0; trained.opened_data_words(Role::P0)];
     for role in Role::BOTH {
-        let mut party =
-            Party::<u32>::new(&infer, &network, role, &secret, &mut memory, &mut []).unwrap();
-        let refused = party.iterate(&mut cx(), 0, &mut data, &mut NoObserver);
-        assert_eq!(refused, Err(RunError::Task));
+        let secret = key(1, role);
+        let refused =
+            Trainer::<u32>::new(&infer, &network, role, &secret, &mut memory, &mut opened);
+        assert_eq!(refused.err(), Some(RunError::Task));
+        let refused = Classifier::<u32>::new(&train, &network, role, &mut memory);
+        assert_eq!(refused.err(), Some(RunError::Task));
+        let mut party = Classifier::<u32>::new(&infer, &network, role, &mut memory).unwrap();
         let needed = network.stages[0].parameters();
         let mut load = |stage, count| party.load_parameters(stage, vec![0; count]);
         if role == infer.asking() {
-            assert_eq!(load(0, needed), Err(RunError::Task));
+            assert_eq!(load(0, needed), Err(RunError::NotModelOwner));
             continue;
         }
         assert_eq!(load(0, needed), Ok(()));
@@ -367,17 +356,4 @@ fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
         };
         assert_eq!(load(2, 1), Err(wrong));
     }
-    let mut party = Party::<u32>::new(
-        &train,
-        &network,
-        Role::P0,
-        &secret,
-        &mut memory,
-        &mut opened,
-    )
-    .unwrap();
-    let told = |_, _| panic!("nothing is told");
-    let refused = party.infer(&mut cx(), 0, &mut data, &mut NoObserver, told);
-    assert_eq!(refused, Err(RunError::Task));
-    assert_eq!(party.load_parameters(0, []), Err(RunError::Task));
 }

@@ -17,7 +17,7 @@ use crate::{
     data::{Data, DataError},
     dealt::{
         dealer::{Dealer, DealerContext},
-        party::Party,
+        party::Trainer,
         party_context::PartyContext,
         plan::Plan,
     },
@@ -148,7 +148,7 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
         let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
         let secret = key(way.weights, role);
         let mut party =
-            Party::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
+            Trainer::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
         let mut cx = PartyContext::new(
             role,
             keys[role.index()].clone(),
@@ -449,7 +449,7 @@ fn too_little_memory_is_an_error_that_names_the_need() {
     let mut opened = vec![0u32; plan.opened_data_words(Role::P0)];
     let secret = key(1, Role::P0);
     let make = |memory: &mut [u64], opened: &mut [u32]| {
-        Party::<u32>::new(&session, &network, Role::P0, &secret, memory, opened).map(|_| ())
+        Trainer::<u32>::new(&session, &network, Role::P0, &secret, memory, opened).map(|_| ())
     };
     match make(&mut memory, &mut opened) {
         Err(RunError::Arena(error)) => {

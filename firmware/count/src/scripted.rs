@@ -7,7 +7,7 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
     data::{Data, DataError},
-    dealt::{party::Party, party_context::PartyContext},
+    dealt::{party::Trainer, party_context::PartyContext},
     model::Model,
     net::link::{Link, Remote},
     network::Network,
@@ -52,7 +52,7 @@ pub fn train(
     begin: impl FnOnce(),
 ) -> Result<u32, Failure> {
     let secret = Key::new([1; Key::LEN]);
-    let mut party = Party::<Ring>::new(session, network, Role::P0, &secret, arena, &mut [])
+    let mut party = Trainer::<Ring>::new(session, network, Role::P0, &secret, arena, &mut [])
         .map_err(|_| "memory")?;
     let sent = Cell::new(0x811C_9DC5);
     let peer = Link::new(Scripted::new(1, &sent), Remote::Peer, 0);

@@ -14,7 +14,7 @@ use ringlet_core::{
         Data, DataError,
         sample_image::{SampleImage, SampleImageError},
     },
-    dealt::{self, party::Party, party_context::PartyContext, plan::Plan},
+    dealt::{self, party::Trainer, party_context::PartyContext, plan::Plan},
     device::{Awake, Status, Taken, channel, receive_task, tell},
     net::{
         link::{Link, Remote},
@@ -174,7 +174,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let secret = session_secret(device.root, nonce);
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
-    let mut party = Party::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
+    let mut party = Trainer::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
     let mut cx = PartyContext::new(role, key, peer, dealer);
     for iteration in 0..session.iterations() {
         party.iterate(&mut cx, iteration, &mut store, &mut NoObserver)?;

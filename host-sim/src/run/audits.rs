@@ -29,9 +29,9 @@ pub struct OutsideRecord {
 }
 
 impl AuditRecord {
-    /// The record of `iteration`, from 0, with the counts of [`Party::audited`].
+    /// The record of `iteration`, from 0, with the counts of [`Trainer::audited`].
     ///
-    /// [`Party::audited`]: ringlet_core::dealt::party::Party::audited
+    /// [`Trainer::audited`]: ringlet_core::dealt::party::Trainer::audited
     pub fn new(
         iteration: u32,
         (session, network): (&Session, &Network),

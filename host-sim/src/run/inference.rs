@@ -7,7 +7,7 @@ use embedded_io::{Read, Write};
 use ringlet_core::{
     cost::traffic::Traffic,
     data::Data,
-    dealt::{self, party::Party},
+    dealt::{self, party::Classifier, plan::Plan},
     net::link::Link,
     network::Network,
     num::ring::{Ring, Word},
@@ -22,7 +22,7 @@ use crate::{
     error::Failure,
     run::{
         event::{Event, StageValues},
-        roles::{PartySetup, room},
+        roles::PartySetup,
     },
 };
 
@@ -46,15 +46,8 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
-    let (mut memory, mut opened_data) = room::<R>(session, network, role);
-    let mut party = Party::<R>::new(
-        session,
-        network,
-        role,
-        &setup.secret,
-        &mut memory,
-        &mut opened_data,
-    )?;
+    let mut memory = vec![0; Plan::new(session, network).arena_words::<R>(role)];
+    let mut party = Classifier::<R>::new(session, network, role, &mut memory)?;
     for (stage, values) in model.iter().enumerate() {
         let values = values.iter().map(|&value| R::Wide::from_u128(value));
         party.load_parameters(stage, values)?;
@@ -62,7 +55,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     let mut cx = dealt::party_context::PartyContext::new(role, setup.key, peer, dealer);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.infer(&mut cx, iteration, data, &mut NoObserver, sink)?;
+        let batch = party.classify(&mut cx, iteration, data, &mut NoObserver, sink)?;
         Ok((batch, cx.take_traffic()))
     })
 }
@@ -77,15 +70,14 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let mut memory = vec![0; party_words(session, network)];
-    let mut party =
-        securenn::party::Party::new(session, network, role, &setup.secret, &mut memory)?;
+    let mut party = securenn::party::Classifier::new(session, network, role, &mut memory)?;
     for (stage, values) in model.iter().enumerate() {
         party.load_parameters(stage, values.iter().map(|&value| value as u64));
     }
     let mut cx = securenn::context::PartyContext::new(role, [pair, setup.key], peer, assistant);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.infer(&mut cx, iteration, data, sink)?;
+        let batch = party.classify(&mut cx, iteration, data, sink)?;
         Ok((batch, cx.take_traffic()))
     })
 }

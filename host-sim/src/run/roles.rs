@@ -12,7 +12,7 @@ use ringlet_core::{
     data::Data,
     dealt::{
         dealer::{Dealer, DealerContext},
-        party::Party,
+        party::Trainer,
         party_context::PartyContext,
         plan::Plan,
     },
@@ -61,7 +61,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         ..
     } = setup;
     let (mut memory, mut opened_data) = room::<R>(session, network, role);
-    let mut party = Party::<R>::new(
+    let mut party = Trainer::<R>::new(
         session,
         network,
         role,
@@ -70,7 +70,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         &mut opened_data,
     )?;
     let mut cx = PartyContext::new(role, setup.key, peer, dealer);
-    let shares = |party: &Party<'_, R>, epoch| Event::Shares {
+    let shares = |party: &Trainer<'_, R>, epoch| Event::Shares {
         epoch,
         stages: shares(party, network),
     };
@@ -111,7 +111,7 @@ pub(crate) fn room<R: Ring>(
 }
 
 /// A party's shares of the model as it stands.
-fn shares<R: Ring>(party: &Party<'_, R>, network: &Network) -> Vec<StageValues> {
+fn shares<R: Ring>(party: &Trainer<'_, R>, network: &Network) -> Vec<StageValues> {
     (0..network.stages.len())
         .map(|stage| {
             let shares = party.parameters(stage);
@@ -129,7 +129,7 @@ pub fn first_shares<R: Ring>(
     secret: &Key,
 ) -> Result<Vec<StageValues>, Failure> {
     let (mut memory, mut opened_data) = room::<R>(session, network, role);
-    let party = Party::<R>::new(
+    let party = Trainer::<R>::new(
         session,
         network,
         role,

@@ -12,7 +12,7 @@ use ringlet_core::{
         assistant::Assistant,
         context::{AssistantContext, PartyContext},
         layout::{assistant_words, party_words},
-        party::Party,
+        party::Trainer,
     },
     session::{RunError, Session},
     share::Share,
@@ -54,7 +54,7 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
         ..
     } = setup;
     let mut memory = vec![0; party_words(session, network)];
-    let mut party = Party::new(session, network, role, &setup.secret, &mut memory)?;
+    let mut party = Trainer::new(session, network, role, &setup.secret, &mut memory)?;
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
     if setup.simulated {
         emit(Event::Shares {
@@ -88,7 +88,7 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
 }
 
 /// A party's shares of the model as it stands.
-fn shares(party: &Party<'_>, network: &Network) -> Vec<StageValues> {
+fn shares(party: &Trainer<'_>, network: &Network) -> Vec<StageValues> {
     (0..network.stages.len())
         .map(|stage| {
             let shares = party.parameters(stage);

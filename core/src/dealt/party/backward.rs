@@ -6,8 +6,9 @@ use embedded_io::{Read, Write};
 use crate::{
     dealt::{
         audit::{Audits, Kind},
+        micro_batch::Micro,
         party_context::PartyContext,
-        stream_ids::{self, Product, Use},
+        stream_ids::{Product, Use},
     },
     gate::{
         Online,
@@ -20,14 +21,15 @@ use crate::{
     kernel::{linear::Linear, pool::Pool},
     model::cost_rows::{activation_row, map_row},
     net::link::Segment,
-    network::Activation,
+    network::{Activation, walk},
     num::ring::Ring,
     share::{Held, Share, observer::Observer, truncate},
 };
 
 use super::{
-    Micro, Party,
+    Party,
     forward::{hold_operand, mask_operand},
+    steps::PartySteps,
 };
 use crate::session::RunError;
 
@@ -41,24 +43,18 @@ impl<R: Ring> Party<'_, R> {
         micro: Micro,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
-        for index in (0..self.network.stages.len()).rev() {
-            self.bias_gradient(micro, index);
-            self.open_gradient(cx, micro, index)?;
-            self.weight_gradient(cx, micro, index);
-            if index > 0 {
-                if !self.session.protocol.triples().reuse() {
-                    self.open_gradient_again(cx, micro, index)?;
-                }
-                self.input_gradient(cx, micro, index, observer)?;
-                self.activate_back(cx, micro, index - 1)?;
-                self.max_pool_back(cx, micro, index - 1)?;
-            }
-        }
-        Ok(())
+        let stages = self.network.stages.len();
+        let mut steps = PartySteps {
+            party: self,
+            cx,
+            micro,
+            observer,
+        };
+        walk::backward(&mut steps, stages)
     }
 
     /// Adds the shares of the gradient to the biases', raised to scale 2f.
-    fn bias_gradient(&mut self, micro: Micro, index: usize) {
+    pub(super) fn bias_gradient(&mut self, micro: Micro, index: usize) {
         let linear = &self.network.stages[index].linear;
         let fraction = self.session.format.fraction;
         let sums = Share::peel_slice_mut(&mut *self.stages[index].velocity);
@@ -73,7 +69,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Opens the gradient by the output, and the operand again where openings are not reused.
     #[inline(never)]
-    fn open_gradient<P: Read + Write, D: Read + Write>(
+    pub(super) fn open_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -109,7 +105,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Opens the gradient by the output under another mask, with the weights the first time.
     #[inline(never)]
-    fn open_gradient_again<P: Read + Write, D: Read + Write>(
+    pub(super) fn open_gradient_again<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -150,7 +146,7 @@ impl<R: Ring> Party<'_, R> {
     }
 
     #[inline(never)]
-    fn weight_gradient<P: Read + Write, D: Read + Write>(
+    pub(super) fn weight_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &PartyContext<P, D>,
         micro: Micro,
@@ -179,7 +175,7 @@ impl<R: Ring> Party<'_, R> {
     /// Replaces the opened gradient in the front buffer by shares of the gradient by the stage's
     /// input, before its pooling, in the ring that the bits given up leave.
     #[inline(never)]
-    fn input_gradient<P: Read + Write, D: Read + Write>(
+    pub(super) fn input_gradient<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -238,7 +234,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// The way back through what follows the map of stage `index`, in the front buffer.
     #[inline(never)]
-    fn activate_back<P: Read + Write, D: Read + Write>(
+    pub(super) fn activate_back<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -246,12 +242,11 @@ impl<R: Ring> Party<'_, R> {
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let shape = [micro.rows, stage.leaving_len()];
-        let iteration = micro.batch.iteration;
-        let at = stream_ids::at(iteration, index, Use::ActivationBack, micro.first);
+        let at = micro.at(index, Use::ActivationBack);
         cx.set_cost_row(activation_row(index), true);
         let drop = self.session.gradient_drop(self.network, index);
         let gradient = Share::wrap_slice_mut(&mut self.front[..shape[0] * shape[1]]);
-        let forward = stream_ids::at(iteration, index, Use::Activation, micro.first);
+        let forward = micro.at(index, Use::Activation);
         match stage.activation {
             Some(Activation::Relu) => {
                 let sign = &self.stages[index].sign;
@@ -274,7 +269,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// The way back through the max pooling of stage `index`, if it has it, in the front buffer.
     #[inline(never)]
-    fn max_pool_back<P: Read + Write, D: Read + Write>(
+    pub(super) fn max_pool_back<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -285,9 +280,7 @@ impl<R: Ring> Party<'_, R> {
         };
         cx.set_cost_row(activation_row(index), true);
         let drop = self.session.gradient_drop(self.network, index);
-        let iteration = micro.batch.iteration;
-        let [forward, at] =
-            [false, true].map(|back| stream_ids::max_pool(iteration, index, back, micro.first));
+        let [forward, at] = micro.max_pool(index);
         let gate = self.gates.max_pool::<R>(windows, drop);
         let gradient = Share::wrap_slice_mut(&mut *self.front);
         let sign = &mut self.stages[index].pool_sign;

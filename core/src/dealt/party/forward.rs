@@ -9,6 +9,7 @@ use crate::{
     data::{Data, read_pixels},
     dealt::{
         audit::{Audits, Kind},
+        micro_batch::Micro,
         party_context::PartyContext,
         stream_ids::{self, Product, Tensors, Use},
     },
@@ -20,7 +21,7 @@ use crate::{
     kernel::linear::Linear,
     model::cost_rows::{activation_row, map_row},
     net::link::Segment,
-    network::{Activation, MAX_STAGES, Stage},
+    network::{Activation, MAX_STAGES, Stage, walk},
     num::{
         fixed_point::Format,
         ring::{Ring, Word},
@@ -29,7 +30,7 @@ use crate::{
     share::{Held, Masked, Public, Share, observer::Observer, truncate},
 };
 
-use super::{Micro, Party, StageMemory};
+use super::{Party, StageMemory, steps::PartySteps};
 use crate::session::RunError;
 
 impl<R: Ring> Party<'_, R> {
@@ -153,17 +154,13 @@ impl<R: Ring> Party<'_, R> {
         self.load(micro, data)?;
         self.open_weights_and_data(cx, micro)?;
         let stages = self.network.stages.len();
-        for index in 0..stages {
-            if index > 0 {
-                self.open_operand(cx, micro, index)?;
-            }
-            self.map(cx, micro, index, observer)?;
-            if index + 1 < stages {
-                self.max_pool(cx, micro, index)?;
-                self.activate(cx, micro, index, observer)?;
-            }
-        }
-        Ok(())
+        let mut steps = PartySteps {
+            party: self,
+            cx,
+            micro,
+            observer,
+        };
+        walk::forward(&mut steps, stages)
     }
 
     /// Turns the logits into shares of the probabilities, scaled, in place.
@@ -184,7 +181,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Pools what enters a stage, if the stage says so, and opens it.
     #[inline(never)]
-    fn open_operand<P: Read + Write, D: Read + Write>(
+    pub(super) fn open_operand<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -209,7 +206,7 @@ impl<R: Ring> Party<'_, R> {
     /// The bilinear map of a stage with its bias, stepped down to narrow shares in the next stage's
     /// operand, or in the front gradient buffer after the last.
     #[inline(never)]
-    fn map<P: Read + Write, D: Read + Write>(
+    pub(super) fn map<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -283,7 +280,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Max pooling, if the stage has it, of narrow shares in place.
     #[inline(never)]
-    fn max_pool<P: Read + Write, D: Read + Write>(
+    pub(super) fn max_pool<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -293,7 +290,7 @@ impl<R: Ring> Party<'_, R> {
             return Ok(());
         };
         cx.set_cost_row(activation_row(index), false);
-        let at = stream_ids::max_pool(micro.batch.iteration, index, false, micro.first);
+        let [at, _] = micro.max_pool(index);
         let (before, after) = self.stages.split_at_mut(index + 1);
         let values = Share::wrap_slice_mut(&mut *after[0].operand);
         let sign = &mut before[index].pool_sign;
@@ -305,7 +302,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// The activation, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
     #[inline(never)]
-    fn activate<P: Read + Write, D: Read + Write>(
+    pub(super) fn activate<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,
@@ -314,7 +311,7 @@ impl<R: Ring> Party<'_, R> {
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let shape = [micro.rows, stage.leaving_len()];
-        let at = stream_ids::at(micro.batch.iteration, index, Use::Activation, micro.first);
+        let at = micro.at(index, Use::Activation);
         cx.set_cost_row(activation_row(index), false);
         let (before, after) = self.stages.split_at_mut(index + 1);
         let values = &mut after[0].operand[..shape[0] * shape[1]];

@@ -1,25 +1,26 @@
 //! A computing party: its shares, and the steps of training that it takes with its peer.
 
 mod backward;
+mod classifier;
 mod forward;
-mod infer;
+mod steps;
+mod trainer;
 mod update;
 
+pub use classifier::Classifier;
+pub use trainer::Trainer;
+
 use bytemuck::TransparentWrapper;
-use embedded_io::{Read, Write};
 use heapless::Vec;
 use zeroize::Zeroize;
 
 use crate::{
     Role,
-    data::Data,
     dealt::{
-        audit::{self, Audit, Audits},
+        audit::{self, Audit},
         gate_set::GateSet,
         layout::{Lengths, StageLengths},
-        party_context::PartyContext,
         plan::Plan,
-        stream_ids::Tensors,
     },
     gate::relu::HiddenSign,
     network::{MAX_STAGES, Network, weight_init},
@@ -29,8 +30,8 @@ use crate::{
         ring::{Ring, Word},
     },
     prg::{Key, Prg},
-    session::{Batch, RunError, Session, Task},
-    share::{Public, Share, observer::Observer},
+    session::{RunError, Session},
+    share::{Public, Share},
 };
 
 /// A party's buffers for one stage.
@@ -54,8 +55,8 @@ struct StageMemory<'a, R> {
     kept: &'a mut [Public<u64>],
 }
 
-/// One computing party of a session.
-pub struct Party<'a, R: Ring> {
+/// A computing party's state, whatever its task.
+struct Party<'a, R: Ring> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
@@ -72,18 +73,15 @@ pub struct Party<'a, R: Ring> {
 }
 
 impl<'a, R: Ring> Party<'a, R> {
-    /// Sets up a party with its part of the first weights, drawn from its own `secret`, which no one
-    /// else may know: the sum of both parts is what training starts from. In inference all weights are zero until their
-    /// owner loads them with [`Party::load_parameters`].
+    /// Sets up a party whose weights are zero.
     ///
     /// `memory` holds at least [`Plan::arena_words`], `opened_data` at least
     /// [`Plan::opened_data_words`].
     #[inline(never)]
-    pub fn new(
+    fn new(
         session: &'a Session,
         network: &'a Network,
         role: Role,
-        secret: &Key,
         memory: &'a mut [u64],
         opened_data: &'a mut [R],
     ) -> Result<Self, RunError> {
@@ -120,7 +118,7 @@ impl<'a, R: Ring> Party<'a, R> {
             });
         }
         let lengths = Lengths::new::<R>(session, gates, network, rows, role);
-        let mut party = Party {
+        Ok(Party {
             role,
             session,
             network,
@@ -133,19 +131,10 @@ impl<'a, R: Ring> Party<'a, R> {
             samples: arena.take(lengths.samples),
             audit: Audit::take(&mut arena, audit::Lengths::new::<R>(session, network)),
             opened_data: Public::wrap_slice_mut(opened_data),
-        };
-        if session.task == Task::Train {
-            party.draw_weights(secret);
-        }
-        Ok(party)
+        })
     }
 
-    /// Which party this is.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// Draws this party's part of the first weights.
+    /// Draws this party's part of the initial weights.
     #[inline(never)]
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
@@ -163,55 +152,8 @@ impl<'a, R: Ring> Party<'a, R> {
         }
     }
 
-    /// Trains on the samples of one iteration.
-    pub fn iterate<P: Read + Write, D: Read + Write>(
-        &mut self,
-        cx: &mut PartyContext<P, D>,
-        iteration: u32,
-        data: &mut impl Data,
-        observer: &mut impl Observer<R>,
-    ) -> Result<Batch, RunError> {
-        if self.session.task != Task::Train {
-            return Err(RunError::Task);
-        }
-        let batch = self.session.batch(iteration);
-        self.audit.begin(self.session.is_audited(iteration));
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            self.begin_with_the_same_buffer();
-            let rows = rows as usize;
-            let micro = Micro { batch, first, rows };
-            self.forward(cx, micro, data, observer)?;
-            self.softmax(cx, micro)?;
-            self.subtract_labels(micro, data)?;
-            self.backward(cx, micro, observer)?;
-        }
-        self.update(cx, batch, observer)?;
-        let audits = Audits::new(self.session, self.network, 0);
-        self.audit.open(cx, audits)?;
-        Ok(batch)
-    }
-
-    /// How many values left the range contract in the last iteration, if it was audited: for each cost row, as
-    /// [`cost_row_names`] numbers them, forward and backward. The peer has learnt the same, and neither anything else.
-    ///
-    /// What is counted is what a [`Observer`] sees: the maps' outputs, which softmax and ReLU take, and again what a
-    /// polynomial takes, in its own ring; the gradients by the stages' inputs, in the rings that the bits given up
-    /// leave; and the velocities. A value so far out that it goes around its ring may count as inside; values on their
-    /// way there do not. Gates inside others (a pool's differences, the softmax's steps) hold their own
-    /// bounds if these hold.
-    ///
-    /// [`cost_row_names`]: crate::session::cost_row_names
-    pub fn audited(&self) -> Option<&[[u32; 2]]> {
-        self.audit.counts()
-    }
-
-    /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
-    /// biases, at [`Format::master`] fraction bits in Z_2^[`Format::wide`]; between iterations.
-    ///
-    /// [`Stage::divisor`]: crate::network::Stage::divisor
-    /// [`Format::master`]: crate::num::fixed_point::Format::master
-    /// [`Format::wide`]: crate::num::fixed_point::Format::wide
-    pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
+    /// See [`Trainer::parameters`].
+    fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
         let (memory, format) = (&self.stages[stage], self.session.format);
         (0..memory.weights.len()).map(move |index| Share::wrap(memory.share(format, index)))
     }
@@ -228,39 +170,6 @@ impl<'a, R: Ring> Party<'a, R> {
     fn swap(&mut self) {
         core::mem::swap(&mut self.front, &mut self.back);
         self.swapped = !self.swapped;
-    }
-}
-
-/// The samples that are worked on at a time.
-#[derive(Clone, Copy)]
-struct Micro {
-    batch: Batch,
-    /// Row of the batch that comes first.
-    first: u32,
-    rows: usize,
-}
-
-impl Micro {
-    /// Whether the weights are opened with this micro-batch: the first of an iteration in which they are new.
-    fn opens_weights(self, session: &Session) -> bool {
-        let new = session.task == Task::Train || self.batch.iteration == 0;
-        new && self.first == 0
-    }
-
-    /// The masks of the micro-batch's tensors.
-    fn tensors<'s>(
-        self,
-        session: &'s Session,
-        network: &'s Network,
-        samples: &'s [u32],
-    ) -> Tensors<'s> {
-        Tensors {
-            session,
-            network,
-            samples: &samples[..self.rows],
-            iteration: self.batch.iteration,
-            first: self.first,
-        }
     }
 }
 

@@ -140,11 +140,9 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Reveals the trained parameters to the session's receiver: the other party sends its shares.
-    /// The receiver hands each stage's parameters, weights then biases, at the master weights' scale and
-    /// in their ring, to `sink`; the sender's is not called.
+    /// See [`Trainer::reveal`](super::Trainer::reveal).
     #[inline(never)]
-    pub fn reveal<P: Read + Write, D: Read + Write>(
+    pub(super) fn reveal<P: Read + Write, D: Read + Write>(
         &self,
         cx: &mut PartyContext<P, D>,
         mut sink: impl FnMut(usize, R::Wide),

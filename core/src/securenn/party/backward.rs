@@ -5,11 +5,11 @@ use embedded_io::{Read, Write};
 use crate::{
     kernel::{linear::Linear, pool::Pool},
     model::cost_rows::{activation_row, map_row},
-    network::Activation,
+    network::{Activation, walk},
     session::RunError,
 };
 
-use super::{Micro, Party, forward::BITS};
+use super::{Micro, Party, forward::BITS, steps::PartySteps};
 use crate::securenn::{
     context::PartyContext,
     gates::{linear::Wanted, maxpool::OneHot, product::Product},
@@ -25,20 +25,13 @@ impl Party<'_> {
         cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), RunError> {
-        for index in (0..self.network.stages.len()).rev() {
-            self.relu_back(cx, micro, index)?;
-            self.max_pool_back(cx, micro, index)?;
-            self.bias_gradient(micro, index);
-            let stage = &self.network.stages[index];
-            if let Some(pool) = stage.pooled_product() {
-                self.spread(micro.rows, pool);
-            }
-            self.weight_gradient(cx, micro, index)?;
-            if index > 0 {
-                self.input_gradient(cx, micro, index)?;
-            }
-        }
-        Ok(())
+        let stages = self.network.stages.len();
+        let mut steps = PartySteps {
+            party: self,
+            cx,
+            micro,
+        };
+        walk::backward(&mut steps, stages)
     }
 
     fn swap(&mut self) {
@@ -46,7 +39,7 @@ impl Party<'_> {
     }
 
     /// Adds the gradient, raised to 2f fraction bits, to the biases' velocities.
-    fn bias_gradient(&mut self, micro: Micro, index: usize) {
+    pub(super) fn bias_gradient(&mut self, micro: Micro, index: usize) {
         let (linear, fraction) = (
             &self.network.stages[index].linear,
             self.session.format.fraction,
@@ -61,13 +54,13 @@ impl Party<'_> {
     }
 
     /// Takes what is in the front buffer back through average pooling: from the window sums to every place.
-    fn spread(&mut self, rows: usize, pool: Pool) {
+    pub(super) fn spread(&mut self, rows: usize, pool: Pool) {
         let gradients = &self.front[..rows * pool.output_len()];
         pool.spread(gradients, self.back);
         self.swap();
     }
 
-    fn weight_gradient<P: Read + Write, A: Read + Write>(
+    pub(super) fn weight_gradient<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,
@@ -92,7 +85,7 @@ impl Party<'_> {
     }
 
     /// Replaces the gradient by the stage's outputs in the front buffer by that by what enters it, before its pooling.
-    fn input_gradient<P: Read + Write, A: Read + Write>(
+    pub(super) fn input_gradient<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,
@@ -134,7 +127,7 @@ impl Party<'_> {
     }
 
     /// The way back through a stage's activation, in the front buffer.
-    fn relu_back<P: Read + Write, A: Read + Write>(
+    pub(super) fn relu_back<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,
@@ -157,7 +150,7 @@ impl Party<'_> {
 
     /// The way back through a stage's max pooling, if it has it, in the front buffer: the gradient by a maximum goes to
     /// where it stood.
-    fn max_pool_back<P: Read + Write, A: Read + Write>(
+    pub(super) fn max_pool_back<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,

@@ -6,11 +6,11 @@ use crate::{
     data::{Data, read_pixels},
     kernel::linear::Linear,
     model::cost_rows::{activation_row, map_row},
-    network::{Activation, Stage},
+    network::{Activation, Stage, walk},
     session::{Batch, RunError},
 };
 
-use super::{Micro, Party};
+use super::{Micro, Party, steps::PartySteps};
 use crate::securenn::{
     context::PartyContext,
     gates::{
@@ -63,23 +63,19 @@ impl Party<'_> {
         cx: &mut PartyContext<P, A>,
         micro: Micro,
     ) -> Result<(), RunError> {
-        for index in 0..self.network.stages.len() {
-            if index > 0 {
-                self.pool_input(micro, index);
-            }
-            self.map(cx, micro, index)?;
-            self.max_pool(cx, micro, index)?;
-            self.relu(cx, micro, index)?;
-            if let Some(next) = self.stages.get_mut(index + 1) {
-                let len = micro.rows * self.network.stages[index].leaving_len();
-                next.operand[..len].copy_from_slice(&self.front[..len]);
-            }
-        }
-        Ok(())
+        let stages = self.network.stages.len();
+        let mut steps = PartySteps {
+            party: self,
+            cx,
+            micro,
+        };
+        walk::forward(&mut steps, stages)
     }
 
-    /// Sums the windows of what enters a stage, if it pools its input.
-    fn pool_input(&mut self, micro: Micro, index: usize) {
+    /// Moves what has left the stage before to where it enters this one, and pools it if the stage says so.
+    pub(super) fn enter(&mut self, micro: Micro, index: usize) {
+        let len = micro.rows * self.network.stages[index - 1].leaving_len();
+        self.stages[index].operand[..len].copy_from_slice(&self.front[..len]);
         if let Some(pool) = self.network.stages[index].pooled_input {
             pool.sum_in_place(micro.rows, self.stages[index].operand, self.back);
         }
@@ -105,7 +101,7 @@ impl Party<'_> {
     }
 
     /// The bilinear map of a stage with its bias, in the front buffer.
-    fn map<P: Read + Write, A: Read + Write>(
+    pub(super) fn map<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,
@@ -140,7 +136,7 @@ impl Party<'_> {
     }
 
     /// Max pooling, if the stage has it, in the front buffer.
-    fn max_pool<P: Read + Write, A: Read + Write>(
+    pub(super) fn max_pool<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,
@@ -178,7 +174,7 @@ impl Party<'_> {
     }
 
     /// The activation, if the stage has one, in the front buffer.
-    fn relu<P: Read + Write, A: Read + Write>(
+    pub(super) fn relu<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: Micro,

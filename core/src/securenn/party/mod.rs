@@ -5,8 +5,14 @@
 //! stepped down to be multiplied. Every step down is the parties' own (see [`super::scale`]).
 
 mod backward;
+mod classifier;
 mod forward;
 mod loss;
+mod steps;
+mod trainer;
+
+pub use classifier::Classifier;
+pub use trainer::Trainer;
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -15,12 +21,11 @@ use zeroize::Zeroize;
 
 use crate::{
     Role,
-    data::Data,
     net::link::LinkError,
     network::{MAX_STAGES, Network, weight_init},
     num::arena::Arena,
     prg::{Key, Prg},
-    session::{Batch, RunError, Session, Task},
+    session::{RunError, Session},
     share::Share,
 };
 
@@ -46,8 +51,8 @@ struct StageMemory<'a> {
     place: &'a mut [u64],
 }
 
-/// One computing party of a session with an assistant.
-pub struct Party<'a> {
+/// A computing party's state, whatever its task.
+struct Party<'a> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
@@ -71,16 +76,11 @@ struct Micro {
 }
 
 impl<'a> Party<'a> {
-    /// Sets up a party of a session that [`check`](crate::securenn::check) took. To train, it draws its part of the
-    /// first weights from its own `secret`, which no one else may know; for inference its shares of them are zero
-    /// until they are loaded.
-    ///
-    /// `memory` holds at least [`party_words`].
-    pub fn new(
+    /// Sets up a party whose shares of the weights are zero. `memory` holds at least [`party_words`].
+    fn new(
         session: &'a Session,
         network: &'a Network,
         role: Role,
-        secret: &Key,
         memory: &'a mut [u64],
     ) -> Result<Self, RunError> {
         let mut arena = Arena::new(memory, party_words(session, network))?;
@@ -97,7 +97,7 @@ impl<'a> Party<'a> {
             });
         }
         let lengths = Lengths::new(session, network, rows);
-        let mut party = Party {
+        Ok(Party {
             role,
             session,
             network,
@@ -109,35 +109,28 @@ impl<'a> Party<'a> {
             gradient: arena.take(lengths.gradient),
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
-        };
-        if session.task == Task::Train {
-            let (prg, [_, fraction]) = (Prg::new(secret.clone()), session.master());
-            for (index, memory) in party.stages.iter_mut().enumerate() {
-                weight_init::draw(&prg, network, index, fraction, |weight, value| {
-                    memory.master[weight] = value as u64;
-                });
-            }
+        })
+    }
+
+    /// Draws this party's part of the initial weights.
+    fn draw_weights(&mut self, secret: &Key) {
+        let (prg, [_, fraction]) = (Prg::new(secret.clone()), self.session.master());
+        for (index, memory) in self.stages.iter_mut().enumerate() {
+            weight_init::draw(&prg, self.network, index, fraction, |weight, value| {
+                memory.master[weight] = value as u64;
+            });
         }
-        Ok(party)
     }
 
-    /// Which party this is.
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    /// Takes a stage's parameters as this party's shares: weights divided by [`Stage::divisor`], then biases, in
-    /// the ring and at the scale that [`Session::master`] gives.
-    ///
-    /// [`Stage::divisor`]: crate::network::Stage::divisor
-    pub fn load_parameters(&mut self, stage: usize, values: impl IntoIterator<Item = u64>) {
+    /// See [`Classifier::load_parameters`].
+    fn load_parameters(&mut self, stage: usize, values: impl IntoIterator<Item = u64>) {
         for (share, value) in self.stages[stage].master.iter_mut().zip(values) {
             *share = value;
         }
     }
 
-    /// This party's shares of a stage's parameters, as [`Party::load_parameters`] takes them.
-    pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<u64>> + '_ {
+    /// See [`Trainer::parameters`].
+    fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<u64>> + '_ {
         self.stages[stage]
             .master
             .iter()
@@ -146,9 +139,9 @@ impl<'a> Party<'a> {
 
     /// Makes shares of the weights uniform, with a stream of both parties: a step down fails where the shares of a small
     /// number are small as well.
-    fn blind_first_weights(&mut self, pair: &Prg) {
+    fn blind_weights(&mut self, pair: &Prg) {
         for (index, memory) in self.stages.iter_mut().enumerate() {
-            let address = stream_ids::at(0, index, Use::FirstWeights).wire(0);
+            let address = stream_ids::at(0, index, Use::BlindWeights).wire(0);
             for (block, shares) in memory.master.chunks_mut(BLOCK).enumerate() {
                 let mut blind = [0; BLOCK];
                 pair.fill(address, (block * BLOCK) as u64, &mut blind);
@@ -160,59 +153,6 @@ impl<'a> Party<'a> {
                 }
             }
         }
-    }
-
-    /// Trains on the samples of one iteration.
-    pub fn iterate<P: Read + Write, A: Read + Write>(
-        &mut self,
-        cx: &mut PartyContext<P, A>,
-        iteration: u32,
-        data: &mut impl Data,
-    ) -> Result<Batch, RunError> {
-        let (batch, momentum) = (
-            self.session.batch(iteration),
-            Rate::momentum(self.session.momentum),
-        );
-        if iteration == 0 {
-            self.blind_first_weights(cx.pair());
-        }
-        for memory in &mut self.stages {
-            for velocity in memory.velocity.iter_mut() {
-                *velocity = momentum.of(self.role, *velocity);
-            }
-        }
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let micro = self.load(batch, first, rows, data)?;
-            self.forward(cx, micro)?;
-            self.loss(cx, micro)?;
-            self.subtract_labels(micro, data)?;
-            self.backward(cx, micro)?;
-        }
-        cx.flush()?;
-        self.update();
-        Ok(batch)
-    }
-
-    /// Finds the classes of the samples of one iteration. `sink` gets each sample's number among its owner's and
-    /// its class, at the party that asks alone.
-    pub fn infer<P: Read + Write, A: Read + Write>(
-        &mut self,
-        cx: &mut PartyContext<P, A>,
-        iteration: u32,
-        data: &mut impl Data,
-        mut sink: impl FnMut(u32, u8),
-    ) -> Result<Batch, RunError> {
-        let batch = self.session.batch(iteration);
-        if iteration == 0 {
-            self.blind_first_weights(cx.pair());
-        }
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let micro = self.load(batch, first, rows, data)?;
-            self.forward(cx, micro)?;
-            self.classes(cx, micro, &mut sink)?;
-        }
-        cx.flush()?;
-        Ok(batch)
     }
 
     /// Moves the weights and biases of every stage.
@@ -234,9 +174,8 @@ impl<'a> Party<'a> {
         }
     }
 
-    /// Reveals the trained parameters to the session's receiver: the other party sends its shares. `sink` gets each
-    /// stage's parameters as [`Party::load_parameters`] takes them; the sender's is not called.
-    pub fn reveal<P: Read + Write, A: Read + Write>(
+    /// See [`Trainer::reveal`].
+    fn reveal<P: Read + Write, A: Read + Write>(
         &self,
         cx: &mut PartyContext<P, A>,
         mut sink: impl FnMut(usize, u64),

@@ -9,24 +9,62 @@ use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
 
 use crate::{
+    Role,
     data::Data,
-    dealt::{party_context::PartyContext, stream_ids},
+    dealt::{micro_batch::Micro, party_context::PartyContext, stream_ids},
     gate::argmax::Argmax,
     model::cost_rows::activation_row,
+    network::Network,
     num::ring::{Ring, Word},
-    session::{Batch, Task},
+    session::{Batch, RunError, Session, Task},
     share::{Share, observer::Observer},
 };
 
-use super::{Micro, Party};
-use crate::session::RunError;
+use super::Party;
 
-impl<R: Ring> Party<'_, R> {
-    /// Loads the parameters of a stage, before the first [`Party::infer`], at the model's owner alone: weights divided by
+/// One computing party of an inference session.
+///
+/// Its shares and intermediate values are wiped when it is dropped.
+pub struct Classifier<'a, R: Ring>(Party<'a, R>);
+
+impl<'a, R: Ring> Classifier<'a, R> {
+    /// Sets up a party whose weights are zero: those of the model's owner until it loads them with
+    /// [`Classifier::load_parameters`], and those of the other party for good.
+    ///
+    /// `memory` holds at least [`Plan::arena_words`] words. Fails with [`RunError::Task`] if the session is for
+    /// training.
+    ///
+    /// [`Plan::arena_words`]: crate::dealt::plan::Plan::arena_words
+    #[inline(never)]
+    pub fn new(
+        session: &'a Session,
+        network: &'a Network,
+        role: Role,
+        memory: &'a mut [u64],
+    ) -> Result<Self, RunError> {
+        if session.task != Task::Infer {
+            return Err(RunError::Task);
+        }
+        // Nothing is opened twice, so no opening is kept.
+        Ok(Classifier(Party::new(
+            session,
+            network,
+            role,
+            memory,
+            &mut [],
+        )?))
+    }
+
+    /// Which party this is.
+    pub fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// Loads the parameters of a stage, before the first [`Classifier::classify`], at the model's owner alone: weights divided by
     /// [`Stage::divisor`] and then biases, at [`Format::master`] fraction bits in Z_2^[`Format::wide`]. Weights are
     /// rounded to what is multiplied.
     ///
-    /// Fails with [`RunError::Task`] in training and at the party that asks, and with [`RunError::Parameters`] if there
+    /// Fails with [`RunError::NotModelOwner`] at the party that asks, and with [`RunError::Parameters`] if there
     /// is no such stage or it has more parameters or fewer.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
@@ -37,11 +75,12 @@ impl<R: Ring> Party<'_, R> {
         stage: usize,
         values: impl IntoIterator<Item = R::Wide>,
     ) -> Result<(), RunError> {
-        if self.session.model_owner() != Some(self.role) {
-            return Err(RunError::Task);
+        let party = &mut self.0;
+        if party.session.model_owner() != Some(party.role) {
+            return Err(RunError::NotModelOwner);
         }
-        let format = self.session.format;
-        let stages = self.network.stages.iter().zip(&mut self.stages);
+        let format = party.session.format;
+        let stages = party.network.stages.iter().zip(&mut party.stages);
         let Some((stage, memory)) = stages.into_iter().nth(stage) else {
             let given = values.into_iter().count();
             return Err(RunError::Parameters { needed: 0, given });
@@ -72,7 +111,7 @@ impl<R: Ring> Party<'_, R> {
     /// Classifies the samples of one iteration; each once and in order from 0. The party that asks hands the number of
     /// each sample, among its own, and its class to `sink`; the other's is not called.
     #[inline(never)]
-    pub fn infer<P: Read + Write, D: Read + Write>(
+    pub fn classify<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         iteration: u32,
@@ -80,22 +119,20 @@ impl<R: Ring> Party<'_, R> {
         observer: &mut impl Observer<R>,
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
-        if self.session.task != Task::Infer {
-            return Err(RunError::Task);
-        }
-        let batch = self.session.batch(iteration);
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let rows = rows as usize;
-            let micro = Micro { batch, first, rows };
-            self.forward(cx, micro, data, observer)?;
-            self.classify(cx, micro, &mut sink)?;
+        let party = &mut self.0;
+        let batch = party.session.batch(iteration);
+        for micro in Micro::all(batch, party.session.micro_batch) {
+            party.forward(cx, micro, data, observer)?;
+            party.find_classes(cx, micro, &mut sink)?;
         }
         Ok(batch)
     }
+}
 
+impl<R: Ring> Party<'_, R> {
     /// From shares of the logits to the classes, at the party that asks.
     #[inline(never)]
-    fn classify<P: Read + Write, D: Read + Write>(
+    fn find_classes<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: Micro,

@@ -1,0 +1,64 @@
+//! A party's part in the steps of a stage.
+
+use embedded_io::{Read, Write};
+
+use crate::{
+    dealt::{micro_batch::Micro, party_context::PartyContext},
+    network::walk::Steps,
+    num::ring::Ring,
+    session::RunError,
+    share::observer::Observer,
+};
+
+use super::Party;
+
+/// A party at work on a micro-batch.
+pub(super) struct PartySteps<'w, 'a, R: Ring, P, D, O> {
+    pub party: &'w mut Party<'a, R>,
+    pub cx: &'w mut PartyContext<P, D>,
+    pub micro: Micro,
+    pub observer: &'w mut O,
+}
+
+impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
+    for PartySteps<'_, '_, R, P, D, O>
+{
+    fn map(&mut self, stage: usize) -> Result<(), RunError> {
+        if stage > 0 {
+            self.party.open_operand(self.cx, self.micro, stage)?;
+        }
+        self.party.map(self.cx, self.micro, stage, self.observer)
+    }
+
+    fn max_pool(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party.max_pool(self.cx, self.micro, stage)
+    }
+
+    fn activation(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party
+            .activate(self.cx, self.micro, stage, self.observer)
+    }
+
+    fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party.bias_gradient(self.micro, stage);
+        self.party.open_gradient(self.cx, self.micro, stage)?;
+        self.party.weight_gradient(self.cx, self.micro, stage);
+        Ok(())
+    }
+
+    fn input_gradient(&mut self, stage: usize) -> Result<(), RunError> {
+        if !self.party.session.protocol.triples().reuse() {
+            self.party.open_gradient_again(self.cx, self.micro, stage)?;
+        }
+        self.party
+            .input_gradient(self.cx, self.micro, stage, self.observer)
+    }
+
+    fn activation_backward(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party.activate_back(self.cx, self.micro, stage)
+    }
+
+    fn max_pool_backward(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party.max_pool_back(self.cx, self.micro, stage)
+    }
+}

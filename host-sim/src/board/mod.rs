@@ -129,7 +129,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [180_224, 262_144],
+            flash: [181_248, 262_144],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

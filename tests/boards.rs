@@ -18,7 +18,7 @@ use ringlet::{
 use ringlet_core::{
     Role,
     model::Model,
-    num::fixed_point::Format,
+    num::Format,
     prg::{Key, device_key::session_secret},
     session::{Protocol, Session, Task},
 };

@@ -26,14 +26,14 @@ use ringlet::{
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
-    net::link::{Link, Remote},
-    num::ring::Ring,
+    net::{Link, Remote},
+    num::Ring,
     prg::{Key, device_key::dealer_key},
     session::{
         Session,
         handshake::{Hello, receive_hello},
     },
-    share::{Share, observer::Observer},
+    share::{Observer, Share},
 };
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ use ringlet::{
 use ringlet_core::{
     Role,
     model::Model,
-    num::fixed_point::Format,
+    num::Format,
     prg::device_key::session_secret,
     session::{Protocol, Session, Task},
 };

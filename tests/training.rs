@@ -7,9 +7,9 @@ use ringlet::{
     reference::twin::{Twin, floats},
 };
 use ringlet_core::{
-    model::{Layer, Model, triple_scheme::TripleScheme},
+    model::{Layer, Model, TripleScheme},
     network::Network,
-    num::fixed_point::Format,
+    num::Format,
     prg::Key,
     session::{Protocol, Session, Task},
 };

@@ -9,11 +9,11 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
-    dealt::plan::Plan,
+    dealt::Plan,
     kernel::pack::{pack, packed_len},
-    model::{Model, triple_scheme::TripleScheme},
+    model::{Model, TripleScheme},
     network::Network,
-    num::{fixed_point::Format, ring::mask},
+    num::{Format, mask},
     prg::Key,
     session::{Protocol, Session, Task},
 };

@@ -14,6 +14,10 @@ pub mod cost;
 pub mod data;
 pub mod dealt;
 pub mod device;
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, reason = "tests and benchmarks call the ideal functions")]
+pub(crate) mod gate;
+#[cfg(feature = "internals")]
 pub mod gate;
 pub mod kernel;
 pub mod model;

@@ -1,8 +1,8 @@
 //! What went wrong, in one line, with what to do about it.
 
 use ringlet_core::{
-    net::{link::LinkError, message::MessageError},
-    num::fixed_point::FormatError,
+    net::{LinkError, MessageError},
+    num::FormatError,
     session::{
         RunError, SessionError,
         handshake::{HandshakeError, Mismatch, Parameter},

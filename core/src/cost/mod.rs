@@ -1,6 +1,8 @@
 //! What a gate costs, as counted before it runs.
 
-pub mod traffic;
+pub(crate) mod traffic;
+
+pub use traffic::Traffic;
 
 use core::ops::{Add, AddAssign, Mul};
 

@@ -1,10 +1,26 @@
 //! Plain loops over rings: no protocol, no secrets' meaning, no allocation.
+//!
+//! The maps of a [`Stage`](crate::network::Stage) are described here: [`Linear`], [`Conv`], [`Dense`], [`Pool`] and
+//! [`Windows`].
 
-pub mod conv;
-pub mod dense;
-pub mod linear;
+pub(crate) mod conv;
+pub(crate) mod dense;
+pub(crate) mod linear;
+pub(crate) mod pool;
+pub(crate) mod unroll;
+pub(crate) mod windows;
+
+#[cfg(not(feature = "internals"))]
+pub(crate) mod pack;
+#[cfg(feature = "internals")]
 pub mod pack;
-pub mod pool;
+#[cfg(not(feature = "internals"))]
+pub(crate) mod product;
+#[cfg(feature = "internals")]
 pub mod product;
-pub mod unroll;
-pub mod windows;
+
+pub use conv::Conv;
+pub use dense::Dense;
+pub use linear::Linear;
+pub use pool::Pool;
+pub use windows::Windows;

@@ -1,8 +1,12 @@
 //! Descriptions of networks: what the user writes down and what the parties agree on.
 
-pub mod cost_rows;
-pub mod loss;
-pub mod triple_scheme;
+pub(crate) mod cost_rows;
+pub(crate) mod loss;
+pub(crate) mod triple_scheme;
+
+pub use cost_rows::MAX_COST_ROWS;
+pub use loss::Loss;
+pub use triple_scheme::TripleScheme;
 
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,10 @@
-//! Links between roles: framed openings, messages, and channels over one serial line.
+//! Links between roles: openings, messages, and channels over one serial line.
 
-pub mod link;
+pub(crate) mod link;
 pub mod message;
 pub mod serial;
+
+#[cfg(feature = "internals")]
+pub use link::Segment;
+pub use link::{Link, LinkError, Remote};
+pub use message::MessageError;

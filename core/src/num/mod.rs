@@ -2,7 +2,13 @@
 
 pub(crate) mod arena;
 pub(crate) mod crc;
-pub mod fixed_point;
-pub mod polynomial;
-pub mod ring;
-pub mod scalar;
+pub(crate) mod fixed_point;
+pub(crate) mod polynomial;
+pub(crate) mod ring;
+pub(crate) mod scalar;
+
+pub use arena::ArenaTooSmall;
+pub use fixed_point::{Format, FormatError, RATE_FRACTION};
+pub use polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial};
+pub use ring::{Ring, Word, mask, signed};
+pub use scalar::Scalar;

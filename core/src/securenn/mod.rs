@@ -8,20 +8,34 @@
 //!
 //! Where the paper's listings are wrong, these follow what they are meant to do: the conversion compares with
 //! r - 1, not r, and where r is 0 forces the answer; the comparison with the largest bound is forced likewise.
+//!
+//! [`check`] takes a session and makes its network; [`plan`] says what it costs, [`party_words`] and
+//! [`assistant_words`] how much memory its roles take. A [`Trainer`] or a [`Classifier`] is a party, which works in a
+//! [`PartyContext`], and the [`Assistant`] works in an [`AssistantContext`].
 
-pub mod assistant;
+mod assistant;
 mod config;
-pub mod context;
-pub mod gates;
-pub mod layout;
-pub mod party;
+mod context;
+mod layout;
+mod party;
 pub mod plan;
-pub mod scale;
+mod scale;
 mod stream_ids;
+
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, reason = "tests and benchmarks call the ideal functions")]
+pub(crate) mod gates;
+#[cfg(feature = "internals")]
+pub mod gates;
 
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
 mod session_tests;
 
+pub use assistant::Assistant;
 pub use config::check;
+pub use context::{AssistantContext, PartyContext};
+pub use gates::Cost;
+pub use layout::{assistant_words, party_words};
+pub use party::{Classifier, Trainer};

@@ -5,7 +5,7 @@ mod error;
 pub mod handshake;
 mod protocol;
 mod run_error;
-pub mod shuffle;
+mod shuffle;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::{
     share::Role,
 };
 
-use shuffle::Shuffle;
+pub use shuffle::Shuffle;
 
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;

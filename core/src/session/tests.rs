@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    dealt::{check, plan::Plan},
+    dealt::{Plan, check},
     model::Layer,
     num::ring::Ring,
 };

@@ -4,9 +4,10 @@
 //! to the peer and only a [`Public`] can be looked at. None but [`Public`] prints, and none
 //! can be logged: no `Debug` or `defmt::Format` may be added to [`Share`] and [`Masked`].
 
-pub mod observer;
+pub(crate) mod observer;
 mod truncation;
 
+pub use observer::{NoObserver, Observer};
 pub use truncation::truncate;
 
 use bytemuck::TransparentWrapper;

@@ -6,7 +6,7 @@ use crate::share::Share;
 /// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
 /// [`Trainer::audited`]).
 ///
-/// [`Trainer::audited`]: crate::dealt::party::Trainer::audited
+/// [`Trainer::audited`]: crate::dealt::Trainer::audited
 pub trait Observer<R> {
     /// Shares in Z_2^bits at a cost row.
     fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]);

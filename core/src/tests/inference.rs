@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::*;
-use crate::dealt::party::Classifier;
+use crate::dealt::Classifier;
 
 /// What a session left behind.
 struct Inferred {

@@ -15,12 +15,7 @@ use crate::{
     Role,
     cost::traffic::Traffic,
     data::{Data, DataError},
-    dealt::{
-        dealer::{Dealer, DealerContext},
-        party::Trainer,
-        party_context::PartyContext,
-        plan::Plan,
-    },
+    dealt::{Dealer, DealerContext, PartyContext, Plan, Trainer},
     gate::{
         harness::{End, duplex, key},
         polynomial_tests::polynomial,

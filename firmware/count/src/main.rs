@@ -20,10 +20,7 @@ mod virt;
 
 use core::panic::PanicInfo;
 
-use ringlet_core::{
-    profile::{self, Section},
-    session::cost_row_names,
-};
+use ringlet_core::{profile::{self, Section}, session::cost_row_names};
 use semihosting::{experimental::env, println, process};
 
 use scripted::{Failure, Ring, session, train};

@@ -7,15 +7,15 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
     data::{Data, DataError},
-    dealt::{party::Trainer, party_context::PartyContext},
+    dealt::{PartyContext, Trainer},
     model::Model,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     network::Network,
-    num::fixed_point::Format,
+    num::Format,
     prg::Key,
     profile::{Section, section},
     session::{Protocol, RATE_FRACTION, Session, Task},
-    share::observer::NoObserver,
+    share::NoObserver,
 };
 
 /// The ring that devices compute in.

@@ -8,30 +8,7 @@ pub mod crash;
 pub mod programmed;
 pub mod stack;
 
-use ringlet_core::{
-    Role,
-    data::{
-        Data, DataError,
-        sample_image::{SampleImage, SampleImageError},
-    },
-    dealt::{self, party::Trainer, party_context::PartyContext, plan::Plan},
-    device::{Awake, Status, Taken, channel, receive_task, tell},
-    net::{
-        link::{Link, Remote},
-        message::MessageError,
-        serial::mux::{MuxError, Patience},
-    },
-    network::{Activation, ModelError, Network, Stage},
-    prg::{
-        Key,
-        device_key::{dealer_key, is_programmed, session_secret},
-    },
-    session::{
-        RunError, Session, SessionError, Task,
-        handshake::{HandshakeError, receive_sealed_key},
-    },
-    share::observer::NoObserver,
-};
+use ringlet_core::{Role, data::{Data, DataError, sample_image::{SampleImage, SampleImageError}}, dealt::{self, Trainer, PartyContext, Plan}, device::{Awake, Status, Taken, channel, receive_task, tell}, net::{Link, Remote, MessageError, serial::mux::{MuxError, Patience}}, network::{Activation, ModelError, Network, Stage}, prg::{Key, device_key::{dealer_key, is_programmed, session_secret}}, session::{RunError, Session, SessionError, Task, handshake::{HandshakeError, receive_sealed_key}}, share::NoObserver};
 
 use carrier::Carrier;
 use programmed::Programmed;

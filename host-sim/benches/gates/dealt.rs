@@ -18,14 +18,10 @@ use ringlet_core::{
         },
         widen::Widen,
     },
-    kernel::{conv::Conv, dense::Dense, linear::Linear, windows::Windows},
-    model::triple_scheme::TripleScheme,
-    net::link::{LinkError, Segment},
-    num::{
-        fixed_point::Format,
-        polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
-        ring::Ring,
-    },
+    kernel::{Conv, Dense, Linear, Windows},
+    model::TripleScheme,
+    net::{LinkError, Segment},
+    num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring},
     prg::Address,
     share::{Public, Share},
 };

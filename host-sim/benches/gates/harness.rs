@@ -9,14 +9,11 @@ use ringlet::links::{
 };
 use ringlet_core::{
     Role,
-    dealt::party_context::PartyContext,
+    dealt::PartyContext,
     gate::Offline,
-    net::link::{Link, LinkError, Remote},
+    net::{Link, LinkError, Remote},
     prg::{Key, Prg},
-    securenn::{
-        context::{self, AssistantContext},
-        gates::Scratch,
-    },
+    securenn::{self, AssistantContext, gates::Scratch},
 };
 
 /// What a link in memory takes while nobody reads: anything.
@@ -73,14 +70,14 @@ pub fn deal(
 }
 
 /// A party of SecureNN, at links of any kind.
-pub type Computer<T> = context::PartyContext<T, T>;
+pub type Computer<T> = securenn::PartyContext<T, T>;
 /// The assistant.
 pub type Assistant<T> = AssistantContext<T, T>;
 
 fn computer<T: Read + Write>(role: Role, peer: T, assistant: T) -> Computer<T> {
     let keys = [key(3), key(4 + role.index() as u8)];
     let peer = Link::new(peer, Remote::Peer, AHEAD);
-    context::PartyContext::new(role, keys, peer, Link::new(assistant, Remote::Assistant, 0))
+    securenn::PartyContext::new(role, keys, peer, Link::new(assistant, Remote::Assistant, 0))
 }
 
 fn assistant<T: Read + Write>(ends: [T; 2]) -> Assistant<T> {

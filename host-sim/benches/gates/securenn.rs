@@ -2,8 +2,8 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use ringlet_core::{
-    kernel::{dense::Dense, linear::Linear},
-    net::link::LinkError,
+    kernel::{Dense, Linear},
+    net::LinkError,
     securenn::gates::{
         At,
         division::{Division, Remainders},

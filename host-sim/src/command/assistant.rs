@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use ringlet_core::{
     Role,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
 };
 
 use crate::{

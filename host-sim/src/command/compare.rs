@@ -7,10 +7,10 @@ use ringlet_core::{
     Role,
     model::Model,
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     prg::{Address, Key, Prg},
     session::{Session, SessionError},
-    share::observer::NoObserver,
+    share::NoObserver,
 };
 
 use crate::run::simulation::Simulation;

@@ -4,10 +4,10 @@ use std::fs;
 
 use ringlet_core::{
     Role,
-    dealt::plan::Plan,
-    net::link::{Link, Remote},
+    dealt::Plan,
+    net::{Link, Remote},
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     session::{Session, handshake::Dealt},
 };
 

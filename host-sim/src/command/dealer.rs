@@ -4,9 +4,9 @@ use std::{io, time::Duration};
 
 use ringlet_core::{
     Role,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     prg::Key,
     session::{Session, handshake::Seal},
 };

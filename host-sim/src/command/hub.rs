@@ -12,15 +12,15 @@ use embedded_io::{Error as _, Read, Write};
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     Role,
-    dealt::plan::Plan,
+    dealt::Plan,
     device::{Taken, channel},
     net::{
-        link::{Link, LinkError, Remote},
+        Link, LinkError, Remote,
         message::pass_on,
         serial::{frame::MAX_PAYLOAD, mux::Channel},
     },
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     session::{
         Session,
         handshake::{Hello, pass_sealed_key_on},

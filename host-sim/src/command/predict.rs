@@ -7,7 +7,7 @@ use ringlet_core::{
     Role,
     cost::Cost,
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     session::{Protocol, Session},
 };
 

@@ -12,7 +12,7 @@ use std::{
 use ringlet_core::{
     Role,
     device::Taken,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     network::Network,
     prg::{
         Key,
@@ -22,7 +22,7 @@ use ringlet_core::{
         Session,
         handshake::{Hello, Seal},
     },
-    share::observer::NoObserver,
+    share::NoObserver,
 };
 
 use super::data::flash_image;

@@ -10,9 +10,9 @@ use std::{
 
 use ringlet_core::{
     Role,
-    cost::traffic::Traffic,
+    cost::Traffic,
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     session::{Protocol, Session},
 };
 

@@ -3,7 +3,7 @@
 
 use ringlet_core::{
     model::{Layer, Model},
-    num::polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
+    num::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial},
 };
 use serde::Deserialize;
 

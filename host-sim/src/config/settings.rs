@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use ringlet_core::{
     Role,
-    model::{BUILT_IN, Model, loss::Loss, triple_scheme::TripleScheme},
+    model::{BUILT_IN, Loss, Model, TripleScheme},
     network::Network,
-    num::{fixed_point::Format, ring::Ring},
+    num::{Format, Ring},
     session::{Protocol, RATE_FRACTION, Session, Task},
 };
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use ringlet_core::{
-    kernel::linear::Linear,
+    kernel::Linear,
     model::Model,
     network::{Network, Stage},
 };

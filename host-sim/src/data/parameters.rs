@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
-use ringlet_core::{network::Stage, num::scalar::Scalar, session::Session};
+use ringlet_core::{network::Stage, num::Scalar, session::Session};
 
 /// The floats that the twin computes in.
 pub trait Real:

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ringlet_core::{
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     session::handshake::{HandshakeError, Hello, receive_hello, refuse},
 };
 

@@ -2,9 +2,9 @@
 
 use ringlet_core::{
     cost::Cost,
-    dealt::plan::{CostRow, Plan},
-    model::{Model, triple_scheme::TripleScheme},
-    num::{fixed_point::Format, ring::Ring},
+    dealt::{CostRow, Plan},
+    model::{Model, TripleScheme},
+    num::{Format, Ring},
     session::{Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
 use serde::Serialize;

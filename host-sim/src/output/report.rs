@@ -9,10 +9,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
-    cost::{Cost, traffic::Traffic},
-    dealt::plan::{CostRow, Plan},
+    cost::{Cost, Traffic},
+    dealt::{CostRow, Plan},
     network::{Activation, Network},
-    num::ring::Ring,
+    num::Ring,
     session::{Protocol, Session, Task},
 };
 use serde::Serialize;

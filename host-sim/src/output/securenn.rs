@@ -1,13 +1,9 @@
 //! What the user sees of a session with an assistant.
 
 use ringlet_core::{
-    cost::traffic::Traffic,
+    cost::Traffic,
     network::Network,
-    securenn::{
-        gates::Cost,
-        layout::{assistant_words, party_words},
-        plan,
-    },
+    securenn::{Cost, assistant_words, party_words, plan},
     session::Session,
 };
 use serde::Serialize;

@@ -2,10 +2,10 @@
 //! Beside a training run it computes in float32; its gradients are checked in float64.
 
 use ringlet_core::{
-    kernel::windows::Windows,
-    model::loss::Loss,
+    kernel::Windows,
+    model::Loss,
     network::{Activation, Network, Stage},
-    num::polynomial::COEFFICIENT_FRACTION,
+    num::COEFFICIENT_FRACTION,
     session::{RATE_FRACTION, Session},
 };
 

@@ -31,7 +31,7 @@ pub struct OutsideRecord {
 impl AuditRecord {
     /// The record of `iteration`, from 0, with the counts of [`Trainer::audited`].
     ///
-    /// [`Trainer::audited`]: ringlet_core::dealt::party::Trainer::audited
+    /// [`Trainer::audited`]: ringlet_core::dealt::Trainer::audited
     pub fn new(
         iteration: u32,
         (session, network): (&Session, &Network),

@@ -2,7 +2,7 @@
 
 use ringlet_core::{
     Role,
-    cost::traffic::Traffic,
+    cost::Traffic,
     network::Network,
     prg::Key,
     session::{RATE_FRACTION, Session, cost_row_names},

@@ -13,7 +13,7 @@ use ringlet_core::{
     Role,
     device::{Awake, Crash, Status, Taken, assign, channel, hear},
     net::{
-        link::{Link, Remote},
+        Link, Remote,
         message::pass_on,
         serial::mux::{Channel, Mux, MuxError, Patience},
     },

@@ -1,6 +1,6 @@
 //! What a role tells whoever started it.
 
-use ringlet_core::cost::traffic::Traffic;
+use ringlet_core::cost::Traffic;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;

@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
-    cost::traffic::Traffic,
+    cost::Traffic,
     data::Data,
-    dealt::{self, party::Classifier, plan::Plan},
-    net::link::Link,
+    dealt::{self, Classifier, Plan},
+    net::Link,
     network::Network,
-    num::ring::{Ring, Word},
+    num::{Ring, Word},
     prg::Key,
-    securenn::{self, layout::party_words},
+    securenn::{self, party_words},
     session::{Batch, RunError, Session},
-    share::observer::NoObserver,
+    share::NoObserver,
 };
 
 use crate::{
@@ -52,7 +52,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         let values = values.iter().map(|&value| R::Wide::from_u128(value));
         party.load_parameters(stage, values)?;
     }
-    let mut cx = dealt::party_context::PartyContext::new(role, setup.key, peer, dealer);
+    let mut cx = dealt::PartyContext::new(role, setup.key, peer, dealer);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, data, &mut NoObserver, sink)?;
@@ -70,11 +70,11 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let mut memory = vec![0; party_words(session, network)];
-    let mut party = securenn::party::Classifier::new(session, network, role, &mut memory)?;
+    let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
     for (stage, values) in model.iter().enumerate() {
         party.load_parameters(stage, values.iter().map(|&value| value as u64));
     }
-    let mut cx = securenn::context::PartyContext::new(role, [pair, setup.key], peer, assistant);
+    let mut cx = securenn::PartyContext::new(role, [pair, setup.key], peer, assistant);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, data, sink)?;

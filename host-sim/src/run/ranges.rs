@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use ringlet_core::{
-    model::cost_rows::MAX_COST_ROWS,
-    num::ring::{Ring, signed},
-    share::{Share, observer::Observer},
+    model::MAX_COST_ROWS,
+    num::{Ring, signed},
+    share::{Observer, Share},
 };
 
 /// What was met at one place of the network.

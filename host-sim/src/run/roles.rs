@@ -10,15 +10,10 @@ use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     data::Data,
-    dealt::{
-        dealer::{Dealer, DealerContext},
-        party::Trainer,
-        party_context::PartyContext,
-        plan::Plan,
-    },
-    net::link::Link,
+    dealt::{Dealer, DealerContext, PartyContext, Plan, Trainer},
+    net::Link,
     network::Network,
-    num::ring::{Ring, Word},
+    num::{Ring, Word},
     prg::Key,
     session::{
         Protocol, RunError, Session,
@@ -26,7 +21,7 @@ use ringlet_core::{
             HandshakeError, Hello, Mismatch, Seal, receive_key, refuse, send_key, send_sealed_key,
         },
     },
-    share::{Share, observer::Observer},
+    share::{Observer, Share},
 };
 
 /// What a party needs beside its links.

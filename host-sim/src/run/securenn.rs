@@ -5,15 +5,10 @@ use std::time::Instant;
 use embedded_io::{Read, Write};
 use ringlet_core::{
     data::Data,
-    net::link::Link,
+    net::Link,
     network::Network,
     prg::Key,
-    securenn::{
-        assistant::Assistant,
-        context::{AssistantContext, PartyContext},
-        layout::{assistant_words, party_words},
-        party::Trainer,
-    },
+    securenn::{Assistant, AssistantContext, PartyContext, Trainer, assistant_words, party_words},
     session::{RunError, Session},
     share::Share,
 };

@@ -8,15 +8,15 @@ use std::{
 
 use ringlet_core::{
     Role,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     prg::Key,
     session::{
         Protocol, Session,
         handshake::{Hello, Seal, receive_hello},
     },
-    share::observer::Observer,
+    share::Observer,
 };
 
 use crate::links::connect::UNBOUNDED;

@@ -5,13 +5,10 @@ use std::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    dealt::plan::Plan,
+    dealt::Plan,
     device,
-    net::{
-        link::{Link, Remote},
-        message,
-    },
-    num::ring::Ring,
+    net::{Link, Remote, message},
+    num::Ring,
     securenn,
     session::{
         Session, Task,
@@ -142,6 +139,6 @@ fn assisted(session: &Session) {
         let lines = securenn::plan::cost_rows(session, &network, len);
         assert!(lines.iter().any(|line| line.forward.bytes > 0));
     }
-    assert!(securenn::layout::party_words(session, &network) > 0);
-    assert!(securenn::layout::assistant_words(session, &network) > 0);
+    assert!(securenn::party_words(session, &network) > 0);
+    assert!(securenn::assistant_words(session, &network) > 0);
 }

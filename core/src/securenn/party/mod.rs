@@ -31,7 +31,7 @@ use crate::{
 
 use super::{
     context::PartyContext,
-    gates::{BLOCK, Computing},
+    gates::BLOCK,
     layout::{Lengths, StageLengths, party_words},
     scale::{Rate, truncate_within_ring},
     stream_ids::{self, Use},

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ringlet_core::{
     Role,
-    net::link::{Link, Remote},
+    net::{Link, Remote},
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     session::handshake::Hello,
 };
 

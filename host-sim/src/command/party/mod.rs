@@ -13,16 +13,16 @@ use std::{
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    cost::traffic::Traffic,
-    net::link::{Link, Remote},
+    cost::Traffic,
+    net::{Link, Remote},
     network::Network,
-    num::ring::Ring,
+    num::Ring,
     prg::Key,
     session::{
         Protocol, Session, Task,
         handshake::{Hello, receive_key},
     },
-    share::observer::NoObserver,
+    share::NoObserver,
 };
 
 use inputs::{Own, brings_its_part};

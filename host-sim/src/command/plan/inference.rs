@@ -1,8 +1,7 @@
 //! `ringlet plan --infer`: what it costs to classify one batch by the other party's model, whatever the protocol.
 
 use ringlet_core::{
-    Role, cost::Cost, dealt::plan::Plan, network::Network, num::ring::Ring, securenn,
-    session::Session,
+    Role, cost::Cost, dealt::Plan, network::Network, num::Ring, securenn, session::Session,
 };
 use serde::Serialize;
 
@@ -77,7 +76,7 @@ impl Sent {
     }
 
     /// What a step costs all three roles.
-    fn of_all(cost: securenn::gates::Cost) -> Self {
+    fn of_all(cost: securenn::Cost) -> Self {
         Sent {
             rounds: cost.rounds,
             all_parties_bytes: cost.bytes,
@@ -113,7 +112,7 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
     let plan = Plan::new(session, network);
     let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch));
     let total =
-        |lines: &[ringlet_core::dealt::plan::CostRow]| lines.iter().map(|line| line.forward).sum();
+        |lines: &[ringlet_core::dealt::CostRow]| lines.iter().map(|line| line.forward).sum();
     let lines = p0.iter().zip(&p1).enumerate();
     let layers = lines.map(|(index, (p0, p1))| Layer {
         name: p0.name.to_string(),
@@ -137,7 +136,7 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
 /// The plan of SecureNN's protocols, with an assistant. Each product opens its weights anew.
 pub fn assisted<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
     let lines = securenn::plan::cost_rows(session, network, session.batch);
-    let none = securenn::gates::Cost::default();
+    let none = securenn::Cost::default();
     let total = lines.iter().fold(none, |sum, line| sum + line.forward);
     let layers = lines.iter().map(|line| Layer {
         name: line.name.to_string(),

@@ -4,9 +4,9 @@ mod inference;
 
 use ringlet_core::{
     Role,
-    dealt::plan::Plan,
+    dealt::Plan,
     network::{Activation, Network, Stage},
-    num::ring::Ring,
+    num::Ring,
     session::{Protocol, Session, Task},
 };
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ringlet_core::model::{loss::Loss, triple_scheme::TripleScheme};
+use ringlet_core::model::{Loss, TripleScheme};
 
 use crate::config::activation::Activation;
 

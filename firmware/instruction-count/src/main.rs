@@ -72,7 +72,7 @@ fn run(arena: &mut [u64]) -> ! {
             count(name, batch.ok_or("the batch is missing")?, arena)
         });
     if let Err(what) = counted {
-        println!("ringlet-count: {what}");
+        println!("ringlet-instruction-count: {what}");
         process::exit(1);
     }
     process::exit(0)
@@ -80,6 +80,6 @@ fn run(arena: &mut [u64]) -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    println!("ringlet-count: {info}");
+    println!("ringlet-instruction-count: {info}");
     process::exit(2)
 }

@@ -13,7 +13,9 @@ defmt::timestamp!("{=u32:ms}", MILLISECONDS.load(Ordering::Relaxed));
 
 #[exception]
 fn SysTick() {
-    MILLISECONDS.fetch_add(1, Ordering::Relaxed);
+    // ARMv6-M has no atomic addition. A load and a store are enough: nothing else writes the counter.
+    let now = MILLISECONDS.load(Ordering::Relaxed);
+    MILLISECONDS.store(now.wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Time since the timer was started.

@@ -6,6 +6,7 @@
 pub mod carrier;
 pub mod crash;
 pub mod programmed;
+pub mod serial;
 pub mod stack;
 
 use ringlet_core::{

@@ -36,7 +36,7 @@ fn main() -> ! {
     };
     let ticks = Ticks::start(core.SYST, HERTZ);
     #[cfg(not(feature = "fifo"))]
-    let line = uart::Uart::start(core.NVIC);
+    let line = uart::start(core.NVIC);
     #[cfg(feature = "fifo")]
     let line = fifo::Fifos::start();
 

@@ -1,11 +1,9 @@
-//! The board's UART 0 (CMSDK APB UART): received bytes wait in a queue that its interrupt fills.
-
-use core::convert::Infallible;
+//! The registers of the board's UART 0 (CMSDK APB UART) and its interrupt.
 
 use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::exception;
-use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
-use ringlet_cortex_m::Received;
+use ringlet_cortex_m::{Buffered, ReceiveQueue};
+use ringlet_device::serial::{SerialLine, Uart};
 
 const BASE: usize = 0x4000_4000;
 const DATA: *mut u32 = BASE as *mut u32;
@@ -33,75 +31,49 @@ unsafe impl InterruptNumber for Receive {
     }
 }
 
-static RECEIVED_BYTES: Received = Received::new();
+static QUEUE: ReceiveQueue = ReceiveQueue::new();
 
+/// Receives: the UART's interrupt is the only one that is enabled.
 #[exception]
 unsafe fn DefaultHandler(_number: i16) {
-    // SAFETY: the receiver's registers; its interrupt is the only one that is enabled.
-    let byte = unsafe {
-        INTERRUPTS.write_volatile(RECEIVED);
-        if STATE.read_volatile() & RECEIVE_FULL == 0 {
-            return;
-        }
-        DATA.read_volatile() as u8
-    };
-    RECEIVED_BYTES.put(byte);
+    QUEUE.receive_from(&mut Uart0);
 }
 
-/// The UART.
-pub struct Uart(());
-
-impl Uart {
-    /// Starts it; once.
-    pub fn start(_: NVIC) -> Self {
-        // SAFETY: the UART's own registers, which nothing else touches yet.
-        unsafe {
-            DIVIDER.write_volatile(CYCLES_PER_BIT);
-            CONTROL.write_volatile(ENABLE);
-            NVIC::unmask(Receive);
-        }
-        Uart(())
+/// Starts UART 0; once.
+pub fn start(_: NVIC) -> SerialLine<Buffered<Uart0>> {
+    // SAFETY: the UART's own registers, which nothing else touches yet.
+    unsafe {
+        DIVIDER.write_volatile(CYCLES_PER_BIT);
+        CONTROL.write_volatile(ENABLE);
+        NVIC::unmask(Receive);
     }
+    SerialLine::new(Buffered::new(Uart0, &QUEUE))
 }
 
-impl ErrorType for Uart {
-    type Error = Infallible;
-}
+/// The registers of UART 0. The interrupt handler receives, and the line sends.
+pub struct Uart0;
 
-impl ReadReady for Uart {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(!RECEIVED_BYTES.is_empty())
-    }
-}
-
-impl Read for Uart {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        Ok(RECEIVED_BYTES.take(bytes))
-    }
-}
-
-impl WriteReady for Uart {
-    fn write_ready(&mut self) -> Result<bool, Infallible> {
-        // SAFETY: a register without side effects on being read.
-        Ok(unsafe { STATE.read_volatile() } & TRANSMIT_FULL == 0)
-    }
-}
-
-impl Write for Uart {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for &byte in bytes {
-            if !self.write_ready()? {
-                break;
-            }
-            // SAFETY: the transmitter has room for one byte.
-            unsafe { DATA.write_volatile(byte.into()) };
-            count += 1;
-        }
-        Ok(count)
+impl Uart for Uart0 {
+    fn has_received(&mut self) -> bool {
+        // SAFETY: reading this register has no side effects.
+        unsafe { STATE.read_volatile() & RECEIVE_FULL != 0 }
     }
 
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
+    fn receive(&mut self) -> Option<u8> {
+        // SAFETY: the register of pending interrupts; only the receiver's is cleared.
+        unsafe { INTERRUPTS.write_volatile(RECEIVED) };
+        // SAFETY: the data register, which holds a byte.
+        self.has_received()
+            .then(|| unsafe { DATA.read_volatile() as u8 })
+    }
+
+    fn can_send(&mut self) -> bool {
+        // SAFETY: reading this register has no side effects.
+        unsafe { STATE.read_volatile() & TRANSMIT_FULL == 0 }
+    }
+
+    fn send(&mut self, byte: u8) {
+        // SAFETY: the data register; writing it sends, and leaves what has been received.
+        unsafe { DATA.write_volatile(byte.into()) };
     }
 }

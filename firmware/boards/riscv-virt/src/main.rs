@@ -41,7 +41,7 @@ fn main() -> ! {
     // SAFETY: `main` runs once, on one hart, and this is the only reference.
     let arena = unsafe { &mut *arena };
     #[cfg(feature = "uart")]
-    let line = uart::Uart::start();
+    let line = uart::start();
     #[cfg(not(feature = "uart"))]
     let line = {
         static mut BUFFERS: ethernet::Buffers = ethernet::Buffers::new();

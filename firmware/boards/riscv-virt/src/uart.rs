@@ -1,8 +1,6 @@
-//! The machine's UART (16550A). Its queue of 16 bytes is emptied by whoever waits for a frame.
+//! The registers of the machine's UART (16550A). It receives into its own queue of 16 bytes, which the line reads.
 
-use core::convert::Infallible;
-
-use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
+use ringlet_device::serial::{self, SerialLine};
 
 use crate::machine;
 
@@ -22,71 +20,39 @@ const TRANSMIT_EMPTY: u8 = 1 << 5;
 const ENABLE_QUEUES: u8 = 7;
 const EIGHT_BITS: u8 = 3;
 
-/// The UART.
-pub struct Uart(());
-
-impl Uart {
-    /// Starts it; once. The machine's clock has no say in its speed.
-    pub fn start() -> Self {
-        // SAFETY: the UART's own registers, which nothing else touches.
-        unsafe {
-            SHAPE.write_volatile(EIGHT_BITS);
-            QUEUES.write_volatile(ENABLE_QUEUES);
-            INTERRUPTS.write_volatile(RECEIVED);
-        }
-        machine::wake_by(SOURCE);
-        Uart(())
+/// Starts the UART; once. QEMU's UART has no baud rate to set.
+pub fn start() -> SerialLine<Uart> {
+    // SAFETY: the UART's own registers, which nothing else touches.
+    unsafe {
+        SHAPE.write_volatile(EIGHT_BITS);
+        QUEUES.write_volatile(ENABLE_QUEUES);
+        INTERRUPTS.write_volatile(RECEIVED);
     }
+    machine::wake_by(SOURCE);
+    SerialLine::new(Uart)
 }
 
-impl ErrorType for Uart {
-    type Error = Infallible;
-}
+/// The UART's registers.
+pub struct Uart;
 
-impl ReadReady for Uart {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        // SAFETY: of its side effects, the errors that it clears, none is used.
-        Ok(unsafe { STATE.read_volatile() } & RECEIVED != 0)
-    }
-}
-
-impl Read for Uart {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for byte in bytes {
-            if !self.read_ready()? {
-                break;
-            }
-            // SAFETY: a byte is there.
-            *byte = unsafe { DATA.read_volatile() };
-            count += 1;
-        }
-        Ok(count)
-    }
-}
-
-impl WriteReady for Uart {
-    fn write_ready(&mut self) -> Result<bool, Infallible> {
-        // SAFETY: as above.
-        Ok(unsafe { STATE.read_volatile() } & TRANSMIT_EMPTY != 0)
-    }
-}
-
-impl Write for Uart {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for &byte in bytes {
-            if !self.write_ready()? {
-                break;
-            }
-            // SAFETY: the transmitter has room.
-            unsafe { DATA.write_volatile(byte) };
-            count += 1;
-        }
-        Ok(count)
+impl serial::Uart for Uart {
+    fn has_received(&mut self) -> bool {
+        // SAFETY: reading this register clears error bits, which nothing uses, and nothing else.
+        unsafe { STATE.read_volatile() & RECEIVED != 0 }
     }
 
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
+    fn receive(&mut self) -> Option<u8> {
+        // SAFETY: the data register, which holds a byte.
+        self.has_received().then(|| unsafe { DATA.read_volatile() })
+    }
+
+    fn can_send(&mut self) -> bool {
+        // SAFETY: as in `has_received`.
+        unsafe { STATE.read_volatile() & TRANSMIT_EMPTY != 0 }
+    }
+
+    fn send(&mut self, byte: u8) {
+        // SAFETY: the data register; writing it sends, and leaves what has been received.
+        unsafe { DATA.write_volatile(byte) };
     }
 }

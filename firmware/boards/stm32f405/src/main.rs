@@ -33,7 +33,7 @@ fn main() -> ! {
     };
     let clocks = clock::start();
     let ticks = Ticks::start(core.SYST, clocks.core);
-    let line = usart::Usart::start(core.NVIC, clocks);
+    let line = usart::start(core.NVIC, clocks);
 
     // SAFETY: flash, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };

@@ -1,11 +1,9 @@
-//! The chip's USART 1 on PA9 (out) and PA10 (in): received bytes wait in a queue that its interrupt fills.
-
-use core::convert::Infallible;
+//! The registers of the chip's USART 1, on PA9 (transmit) and PA10 (receive), and its interrupt.
 
 use cortex_m::{interrupt::InterruptNumber, peripheral::NVIC};
 use cortex_m_rt::exception;
-use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
-use ringlet_cortex_m::Received;
+use ringlet_cortex_m::{Buffered, ReceiveQueue};
+use ringlet_device::serial::{SerialLine, Uart};
 
 use crate::clock::Clocks;
 
@@ -51,19 +49,12 @@ unsafe impl InterruptNumber for Interrupt {
     }
 }
 
-static RECEIVED_BYTES: Received = Received::new();
+static QUEUE: ReceiveQueue = ReceiveQueue::new();
 
+/// Receives: the USART's interrupt is the only one that is enabled.
 #[exception]
 unsafe fn DefaultHandler(_number: i16) {
-    // SAFETY: the receiver's registers; its interrupt is the only one that is enabled. Reading the state and
-    // then the data clears an overrun too.
-    let byte = unsafe {
-        if STATE.read_volatile() & (RECEIVED | OVERRUN) == 0 {
-            return;
-        }
-        DATA.read_volatile() as u8
-    };
-    RECEIVED_BYTES.put(byte);
+    QUEUE.receive_from(&mut Usart1);
 }
 
 /// Sets the bits under `mask` to `value`.
@@ -75,76 +66,55 @@ unsafe fn change(register: *mut u32, mask: u32, value: u32) {
     unsafe { register.write_volatile(register.read_volatile() & !mask | value) };
 }
 
-/// The USART.
-pub struct Usart(());
-
-impl Usart {
-    /// Starts it; once.
-    pub fn start(_: NVIC, clocks: Clocks) -> Self {
-        let cycles = (clocks.bus_2 + BAUD / 2) / BAUD;
-        // In sixteenths of 16 cycles, or in eighths of 8, whose place is one bit higher.
-        let (divider, coarse) = if cycles < 16 {
-            (cycles >> 3 << 4 | cycles & 7, COARSE)
-        } else {
-            (cycles, 0)
-        };
-        // SAFETY: the registers of the USART, of its pins and of their clocks, which nothing else touches.
-        unsafe {
-            change(CLOCKS_OF_PINS, PORT_A, PORT_A);
-            change(CLOCKS_OF_BUS_2, USART_1, USART_1);
-            // A clock is there two cycles after it has been asked for.
-            CLOCKS_OF_BUS_2.read_volatile();
-            // Both pins are the USART's, function 7; the way out is fast, the way in is high when nothing drives it.
-            change(PINS_FUNCTION, 0xFF << 4, 0x77 << 4);
-            change(PINS_SPEED, 0b11 << 18, 0b10 << 18);
-            change(PINS_PULL, 0b11 << 20, 0b01 << 20);
-            change(PINS_MODE, 0b1111 << 18, 0b1010 << 18);
-            DIVIDER.write_volatile(divider);
-            CONTROL.write_volatile(ENABLE | coarse);
-            NVIC::unmask(Interrupt);
-        }
-        Usart(())
+/// Starts USART 1; once.
+pub fn start(_: NVIC, clocks: Clocks) -> SerialLine<Buffered<Usart1>> {
+    let cycles = (clocks.bus_2 + BAUD / 2) / BAUD;
+    // In sixteenths of 16 cycles, or in eighths of 8, whose place is one bit higher.
+    let (divider, coarse) = if cycles < 16 {
+        (cycles >> 3 << 4 | cycles & 7, COARSE)
+    } else {
+        (cycles, 0)
+    };
+    // SAFETY: the registers of the USART, of its pins and of their clocks, which nothing else touches.
+    unsafe {
+        change(CLOCKS_OF_PINS, PORT_A, PORT_A);
+        change(CLOCKS_OF_BUS_2, USART_1, USART_1);
+        // A clock is there two cycles after it has been asked for.
+        CLOCKS_OF_BUS_2.read_volatile();
+        // Both pins are the USART's, function 7; the way out is fast, the way in is high when nothing drives it.
+        change(PINS_FUNCTION, 0xFF << 4, 0x77 << 4);
+        change(PINS_SPEED, 0b11 << 18, 0b10 << 18);
+        change(PINS_PULL, 0b11 << 20, 0b01 << 20);
+        change(PINS_MODE, 0b1111 << 18, 0b1010 << 18);
+        DIVIDER.write_volatile(divider);
+        CONTROL.write_volatile(ENABLE | coarse);
+        NVIC::unmask(Interrupt);
     }
+    SerialLine::new(Buffered::new(Usart1, &QUEUE))
 }
 
-impl ErrorType for Usart {
-    type Error = Infallible;
-}
+/// The registers of USART 1. The interrupt handler receives, and the line sends.
+pub struct Usart1;
 
-impl ReadReady for Usart {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(!RECEIVED_BYTES.is_empty())
-    }
-}
-
-impl Read for Usart {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        Ok(RECEIVED_BYTES.take(bytes))
-    }
-}
-
-impl WriteReady for Usart {
-    fn write_ready(&mut self) -> Result<bool, Infallible> {
-        // SAFETY: reading the state alone changes nothing.
-        Ok(unsafe { STATE.read_volatile() } & TRANSMIT_EMPTY != 0)
-    }
-}
-
-impl Write for Usart {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let mut count = 0;
-        for &byte in bytes {
-            if !self.write_ready()? {
-                break;
-            }
-            // SAFETY: the transmitter has room for one byte.
-            unsafe { DATA.write_volatile(byte.into()) };
-            count += 1;
-        }
-        Ok(count)
+impl Uart for Usart1 {
+    fn has_received(&mut self) -> bool {
+        // SAFETY: reading this register has no side effects before the data register is read.
+        unsafe { STATE.read_volatile() & (RECEIVED | OVERRUN) != 0 }
     }
 
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
+    fn receive(&mut self) -> Option<u8> {
+        // SAFETY: the data register; reading it after the state clears an overrun too.
+        self.has_received()
+            .then(|| unsafe { DATA.read_volatile() as u8 })
+    }
+
+    fn can_send(&mut self) -> bool {
+        // SAFETY: as in `has_received`.
+        unsafe { STATE.read_volatile() & TRANSMIT_EMPTY != 0 }
+    }
+
+    fn send(&mut self, byte: u8) {
+        // SAFETY: the data register; writing it sends, and leaves what has been received.
+        unsafe { DATA.write_volatile(byte.into()) };
     }
 }

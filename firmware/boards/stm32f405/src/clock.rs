@@ -1,29 +1,21 @@
-//! The chip's clocks: the internal oscillator, multiplied to the 168 MHz that the chip can run at. No crystal is
+//! The chip's clocks: the internal oscillator, multiplied to 168 MHz, the most that the chip runs at. No crystal is
 //! needed, so any board with the chip will do; the oscillator is exact to 1 %, which a serial line allows.
 
-const CONTROL: *mut u32 = 0x4002_3800 as *mut u32;
-const MULTIPLIER: *mut u32 = 0x4002_3804 as *mut u32;
-const CONFIGURATION: *mut u32 = 0x4002_3808 as *mut u32;
-const FLASH_ACCESS: *mut u32 = 0x4002_3C00 as *mut u32;
-
-/// Five wait states, prefetch, and both caches.
-const FLASH_AT_FULL_SPEED: u32 = 5 | 1 << 8 | 1 << 9 | 1 << 10;
-/// 16 MHz / 16 * 336 / 2 from the internal oscillator; / 7 for what needs 48 MHz.
-const MULTIPLY: u32 = 16 | 336 << 6 | 7 << 24;
-const MULTIPLIER_ON: u32 = 1 << 24;
-const MULTIPLIER_READY: u32 = 1 << 25;
-/// Peripheral bus 1 has a quarter of the core's clock, bus 2 half of it.
-const BUSES: u32 = 0b101 << 10 | 0b100 << 13;
-const USE_MULTIPLIER: u32 = 0b10;
-const USED: u32 = 0b11 << 2;
-const MULTIPLIER_USED: u32 = 0b10 << 2;
+use stm32_metapac::{
+    FLASH, RCC,
+    flash::vals::Latency,
+    rcc::{
+        regs::Cfgr,
+        vals::{Pllm, Plln, Pllp, Pllq, Ppre, Sw},
+    },
+};
 
 const FULL_SPEED: u32 = 168_000_000;
 const OSCILLATOR: u32 = 16_000_000;
 
-/// How often a bit is looked at before it counts as one that will not come. It takes 300 microseconds at most
-/// until the multiplier is ready.
-const LOOKS: u32 = 100_000;
+/// How often a register is read before a change that it announces counts as one that will not come. The multiplier
+/// is ready after 300 microseconds at most.
+const ATTEMPTS: u32 = 100_000;
 
 /// Clocks in Hz.
 #[derive(Clone, Copy)]
@@ -34,38 +26,51 @@ pub struct Clocks {
     pub bus_2: u32,
 }
 
-/// Sets the clocks up; once, before anything that counts on them.
+/// Sets the clocks up; once, before anything that depends on them.
 pub fn start() -> Clocks {
-    // SAFETY: the clock's and the flash interface's own registers, which nothing else touches.
-    unsafe {
-        FLASH_ACCESS.write_volatile(FLASH_AT_FULL_SPEED);
-        MULTIPLIER.write_volatile(MULTIPLY);
-        CONTROL.write_volatile(CONTROL.read_volatile() | MULTIPLIER_ON);
-        CONFIGURATION.write_volatile(BUSES);
-        let there = CONFIGURATION.read_volatile() & BUSES == BUSES;
-        if there && comes(CONTROL, MULTIPLIER_READY, MULTIPLIER_READY) {
-            CONFIGURATION.write_volatile(BUSES | USE_MULTIPLIER);
-            comes(CONFIGURATION, USED, MULTIPLIER_USED);
-        }
-        let used = CONFIGURATION.read_volatile() & USED == MULTIPLIER_USED;
-        // An emulator may have no clock registers, and then runs at full speed whatever is asked of it.
-        let core = if used || !there {
-            FULL_SPEED
-        } else {
-            OSCILLATOR
-        };
-        Clocks {
-            core,
-            bus_2: core / 2,
-        }
+    FLASH.acr().write(|w| {
+        w.set_latency(Latency::WS5);
+        w.set_prften(true);
+        w.set_icen(true);
+        w.set_dcen(true);
+    });
+    // 16 MHz / 16 * 336 / 2 from the internal oscillator; / 7 for what needs 48 MHz.
+    RCC.pllcfgr().write(|w| {
+        w.set_pllm(Pllm::DIV16);
+        w.set_plln(Plln::MUL336);
+        w.set_pllp(Pllp::DIV2);
+        w.set_pllq(Pllq::DIV7);
+    });
+    RCC.cr().modify(|w| w.set_pllon(true));
+    // Peripheral bus 1 has a quarter of the core's clock, bus 2 half of it.
+    let mut buses = Cfgr::default();
+    buses.set_ppre1(Ppre::DIV4);
+    buses.set_ppre2(Ppre::DIV2);
+    RCC.cfgr().write_value(buses);
+    // An emulator may lack these registers, which then read 0; it runs at full speed whatever is asked of it.
+    let emulated = RCC.cfgr().read().ppre2() != Ppre::DIV2;
+    if !emulated && becomes_true(|| RCC.cr().read().pllrdy()) {
+        buses.set_sw(Sw::PLL1_P);
+        RCC.cfgr().write_value(buses);
+        becomes_true(multiplied);
+    }
+    let core = if emulated || multiplied() {
+        FULL_SPEED
+    } else {
+        OSCILLATOR
+    };
+    Clocks {
+        core,
+        bus_2: core / 2,
     }
 }
 
-/// Waits until the register's bits under `mask` have this value, but not for ever.
-///
-/// # Safety
-/// `register` can be read, and reading it changes nothing.
-unsafe fn comes(register: *mut u32, mask: u32, value: u32) -> bool {
-    // SAFETY: as the caller promises.
-    (0..LOOKS).any(|_| unsafe { register.read_volatile() } & mask == value)
+/// Whether the core runs at the multiplied clock.
+fn multiplied() -> bool {
+    RCC.cfgr().read().sws() == Sw::PLL1_P
+}
+
+/// Waits for a condition, up to [`ATTEMPTS`] reads of it.
+fn becomes_true(condition: impl Fn() -> bool) -> bool {
+    (0..ATTEMPTS).any(|_| condition())
 }

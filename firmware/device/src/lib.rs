@@ -5,6 +5,8 @@
 
 pub mod carrier;
 pub mod crash;
+#[cfg(feature = "hal")]
+pub mod hal_line;
 pub mod programmed;
 pub mod serial;
 pub mod stack;

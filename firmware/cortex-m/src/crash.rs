@@ -4,7 +4,7 @@ use core::{arch::naked_asm, panic::PanicInfo};
 
 use cortex_m::peripheral::SCB;
 use ringlet_core::wire::control::Crash;
-use ringlet_device::crash;
+use ringlet_device::crash_report;
 
 /// Handles every fault of the processor. A stack overflow faults too and leaves no room to push to; so the handler
 /// moves the stack pointer back to the start of the stack first. It has instructions of ARMv6-M only.
@@ -22,7 +22,7 @@ extern "C" fn HardFault() -> ! {
 }
 
 extern "C" fn fault() -> ! {
-    crash::note(Crash::Fault);
+    crash_report::store(Crash::Fault);
     SCB::sys_reset()
 }
 
@@ -31,6 +31,6 @@ fn panic(_: &PanicInfo) -> ! {
     // The message and the location are left out: they would keep the text of every bounds check in flash, some 12 KB.
     #[cfg(feature = "defmt")]
     defmt::error!("the firmware panicked and starts again");
-    crash::note(Crash::Panic);
+    crash_report::store(Crash::Panic);
     SCB::sys_reset()
 }

@@ -1,11 +1,11 @@
-//! What carries a device's channels to its host.
+//! The channels between a device and its host.
 
 use core::cell::RefCell;
 
 use embedded_io::{Read, Write};
 use ringlet_core::wire::port::{Channel, Clock, Line, Port, PortError};
 
-/// The channels of [`ringlet_core::wire::control::channel`], each a reliable stream of bytes both ways.
+/// Carries the channels of [`ringlet_core::wire::control::channel`]: each is a reliable stream of bytes both ways.
 pub trait Carrier {
     /// One of the channels.
     type Channel<'a>: Read + Write

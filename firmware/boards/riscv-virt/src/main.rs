@@ -1,5 +1,5 @@
-//! Ringlet's party on QEMU's RISC-V machine `virt` (RV32): the line is a TCP connection on port 7001, or the
-//! machine's UART with the feature `uart`.
+//! Ringlet's party on QEMU's RISC-V machine `virt` (RV32). The line is a TCP connection on port 7001; with the feature
+//! `uart`, it is the machine's UART.
 
 #![no_std]
 #![no_main]
@@ -21,13 +21,12 @@ use ringlet_core::{
     prg::Key,
     wire::{control::Crash, port::Port},
 };
-use ringlet_device::{PATIENCE, crash, programmed::Programmed, serve_all, stack::Stack};
+use ringlet_device::{PATIENCE, crash_report, programmed::Programmed, serve_all, stack::Stack};
 use riscv_rt::entry;
 
-/// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. On a part it would lie
-/// in flash.
+/// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. A real chip has it in flash.
 const SAMPLES: (*const u8, usize) = (0x8020_0000 as *const u8, 0x001F_0000);
-/// 32 bytes of this device's own randomness, loaded the same way.
+/// The device secret: 32 random bytes that no other device has, loaded in the same way.
 const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
 /// 64-bit words of the arena.
 const ARENA: usize = 168 * 1024;
@@ -50,7 +49,7 @@ fn main() -> ! {
         // SAFETY: as above.
         let (buffers, connections) = unsafe { (&mut *buffers, &mut *connections) };
         let Some(line) = ethernet::Ethernet::start(buffers, connections) else {
-            // Without a network card there is nothing to do.
+            // Without a network card there is no line.
             machine::halt()
         };
         line
@@ -64,14 +63,14 @@ fn main() -> ! {
 
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
-    crash::note(Crash::Panic);
+    crash_report::store(Crash::Panic);
     machine::reset()
 }
 
-/// What the runtime calls on an exception that nobody expects.
+/// Handles every exception: nothing here raises one on purpose.
 // SAFETY: it has the name and the signature that riscv-rt documents for this handler.
 #[unsafe(export_name = "ExceptionHandler")]
 extern "C" fn exception() -> ! {
-    crash::note(Crash::Fault);
+    crash_report::store(Crash::Fault);
     machine::reset()
 }

@@ -1,13 +1,12 @@
-//! Counts the instructions that P0 takes to train, by line of the plan and kind of work, in QEMU.
+//! Counts the instructions that P0 takes to train, by row of the plan and kind of work, in QEMU.
 //!
-//! P0 trains alone: bytes that would come from P1 are pseudo-random, and what it sends is dropped. The
-//! protocol's control flow depends on public values only, and from the peer come masked values alone, so
-//! counts are the same as beside a real peer. (What is read from a table depends on an opened index, and may
-//! take a block of the stream more or less.) The line's own framing is not counted.
+//! P0 trains alone: it receives pseudo-random bytes instead of P1's, and what it sends is dropped. The protocol's
+//! control flow depends on public values only, and P1 sends masked values only, so the counts are those of a run with
+//! a real peer. (Reading a table depends on an opened index, and may take a block of the stream more or less.) The
+//! framing of a line is not counted.
 //!
-//! Arguments: the name of a built-in model, and the batch. One iteration is run, micro-batch 1; each line
-//! of the output is a JSON object. The last one has a digest of what P0 sent, which another build can be held
-//! against.
+//! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
+//! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by.
 
 #![no_std]
 #![no_main]
@@ -35,7 +34,7 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     let session = session(name, batch)?;
     let network = session.check::<Ring>().map_err(|_| "the session")?;
     let sent = train(&session, &network, arena, tally::reset)?;
-    // What passed since the last change of section is booked by another one.
+    // A change of section counts the instructions since the last change.
     core::mem::drop(tally::section(Section::Outside));
 
     for (line, layer) in line_names(&session, &network).iter().enumerate() {
@@ -61,7 +60,7 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Counts what the arguments ask for and ends the program.
+/// Counts for the model and the batch of the arguments, and exits.
 fn run(arena: &mut [u64]) -> ! {
     let counted = env::args::<256>()
         .map_err(|_| "no arguments")

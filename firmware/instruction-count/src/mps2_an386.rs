@@ -1,5 +1,5 @@
-//! Arm's MPS2 board with a Cortex-M4 (AN386). With `-icount shift=5` an instruction takes 32 ns of the
-//! emulated time, and timer 0 counts down 40 ns each.
+//! Arm's MPS2 board with a Cortex-M4 (AN386). With `-icount shift=5`, an instruction takes 32 ns of emulated time, and
+//! timer 0 counts down once in 40 ns.
 
 use cortex_m_rt::entry;
 
@@ -11,12 +11,12 @@ const VALUE: *mut u32 = 0x4000_0004 as *mut u32;
 const RELOAD: *mut u32 = 0x4000_0008 as *mut u32;
 const ENABLE: u32 = 1;
 
-/// The counter that the core's tally reads.
+/// The instruction counter that ringlet-core's profile reads.
 #[unsafe(no_mangle)]
 fn _ringlet_instructions() -> u32 {
-    // SAFETY: a register without side effects on being read.
+    // SAFETY: reading this register has no side effects.
     let ticks = !unsafe { VALUE.read_volatile() };
-    // 40 / 32. It jumps when the timer wraps, after five billion instructions.
+    // 40 ns / 32 ns. The count jumps when the timer wraps, after five billion instructions.
     (u64::from(ticks) * 5 / 4) as u32
 }
 

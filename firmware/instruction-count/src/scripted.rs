@@ -1,5 +1,5 @@
-//! P0 by itself: what stands in for its peer and for samples. The program that counts runs it, and so does
-//! the test on the host.
+//! P0 without a peer: it receives pseudo-random bytes, and has computed samples. The counting program runs it on a
+//! board, and a test runs it on the host to compare what both send.
 
 use core::{cell::Cell, convert::Infallible};
 
@@ -23,10 +23,10 @@ use ringlet_core::{
 /// The ring that devices compute in.
 pub type Ring = u32;
 
-/// What went wrong, in a word or two.
+/// What failed.
 pub type Failure = &'static str;
 
-/// One iteration of a built-in model, P0 owning all samples.
+/// A session of one iteration of a built-in model, in which P0 owns all samples.
 pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
     Ok(Session {
         model: Model::built_in(name).ok_or("no such model")?,
@@ -47,7 +47,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
     })
 }
 
-/// Runs the session's iteration, `begin` just before it, and returns a digest of what P0 sent.
+/// Runs the session's iteration, with a call of `begin` just before it, and returns a digest of what P0 sent.
 pub fn train(
     session: &Session,
     network: &Network,
@@ -63,20 +63,20 @@ pub fn train(
     let mut desk = Desk::new(Role::P0, Key::new([2; Key::LEN]), peer, dealer);
     begin();
     party
-        .iterate(&mut desk, 0, &mut Made, &mut Unwatched)
+        .iterate(&mut desk, 0, &mut ComputedSamples, &mut Unwatched)
         .map_err(|_| "the run")?;
     Ok(sent.get())
 }
 
-/// A transport whose other end sends pseudo-random bytes without end, and reads whatever comes.
+/// A transport that receives pseudo-random bytes without end and drops what is sent.
 struct Scripted<'a> {
     state: u32,
-    /// Fowler, Noll and Vo's digest of all that was written.
+    /// The FNV-1a digest of all that was sent.
     sent: &'a Cell<u32>,
 }
 
 impl<'a> Scripted<'a> {
-    /// A transport with its own sequence; `seed` is not 0.
+    /// A transport with the pseudo-random sequence of `seed`, which is not 0.
     fn new(seed: u32, sent: &'a Cell<u32>) -> Self {
         Scripted { state: seed, sent }
     }
@@ -90,7 +90,7 @@ impl Read for Scripted<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
         let _section = section(Section::Outside);
         for byte in &mut *bytes {
-            // Marsaglia's xorshift.
+            // Marsaglia's xorshift, 32 bits.
             self.state ^= self.state << 13;
             self.state ^= self.state >> 17;
             self.state ^= self.state << 5;
@@ -115,10 +115,10 @@ impl Write for Scripted<'_> {
     }
 }
 
-/// Samples that follow from their number.
-struct Made;
+/// Samples computed from their number.
+struct ComputedSamples;
 
-impl Data for Made {
+impl Data for ComputedSamples {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
         let _section = section(Section::Outside);
         for (at, pixel) in out.iter_mut().enumerate() {

@@ -1,11 +1,11 @@
-//! QEMU's board for RISC-V. With `-icount shift=0` its counter of retired instructions is exact.
+//! QEMU's RISC-V machine `virt`. With `-icount shift=0`, its counter of retired instructions is exact.
 
 use riscv::register::minstret;
 use riscv_rt::entry;
 
 use crate::{ARENA, run};
 
-/// The counter that the core's tally reads.
+/// The instruction counter that ringlet-core's profile reads.
 #[unsafe(no_mangle)]
 fn _ringlet_instructions() -> u32 {
     minstret::read() as u32
@@ -15,6 +15,6 @@ fn _ringlet_instructions() -> u32 {
 fn main() -> ! {
     static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
     let arena = &raw mut ARENA_WORDS;
-    // SAFETY: this runs once, and nothing else names it.
+    // SAFETY: this runs once, and this is the only reference.
     run(unsafe { &mut *arena })
 }

@@ -1,5 +1,5 @@
-//! Two FIFOs of the machine that emulates the board, by semihosting, for more bytes than its UART takes. They
-//! lie in the emulator's directory: `to-device` and `from-device`.
+//! The line as two FIFOs of the host that runs the emulator, by semihosting: they are faster than the emulated UART.
+//! They are `to-device` and `from-device` in the emulator's working directory.
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use semihosting::{
@@ -7,23 +7,23 @@ use semihosting::{
     io::{Read as _, Write as _},
 };
 
-/// Both FIFOs, once there is a host at their other ends.
+/// Both FIFOs, which are opened when they are first used.
 pub struct Fifos {
     open: Option<[File; 2]>,
-    /// What has come has been taken; the next look finds nothing, so that it is worked on.
-    taken: bool,
+    /// Set by a read: the next readiness check says no, so that the port works on what it has read.
+    just_read: bool,
 }
 
 impl Fifos {
-    /// Opens nothing yet.
+    /// FIFOs that are not open yet.
     pub fn start() -> Self {
         Fifos {
             open: None,
-            taken: false,
+            just_read: false,
         }
     }
 
-    /// The FIFOs, in and out. Waits for a host where there is none.
+    /// Both FIFOs, for reading and for writing. Opening them waits for a host.
     fn open(&mut self) -> Result<&mut [File; 2], ErrorKind> {
         if self.open.is_none() {
             let failed = |_| ErrorKind::NotFound;
@@ -40,9 +40,10 @@ impl ErrorType for Fifos {
 }
 
 impl ReadReady for Fifos {
-    /// Whether to read. Nobody can tell without reading, which waits; but a port that looks twice has time.
+    /// Semihosting cannot tell whether bytes wait, and a read blocks until they do. So the answer is yes, except once
+    /// after each read. A port that asks again has nothing else to do, and may block.
     fn read_ready(&mut self) -> Result<bool, ErrorKind> {
-        Ok(!core::mem::take(&mut self.taken))
+        Ok(!core::mem::take(&mut self.just_read))
     }
 }
 
@@ -51,10 +52,10 @@ impl Read for Fifos {
         loop {
             let [incoming, _] = self.open()?;
             match incoming.read(bytes) {
-                // The host is gone; the next one begins a session of its own.
+                // The host has closed them. The next host begins a new session.
                 Ok(0) | Err(_) => self.open = None,
                 Ok(count) => {
-                    self.taken = true;
+                    self.just_read = true;
                     return Ok(count);
                 }
             }

@@ -1,5 +1,5 @@
-//! Ringlet's party on Arm's MPS2 board with a Cortex-M4 (AN386): UART 0 is the line, or in an emulator two FIFOs
-//! with the feature `fifo`.
+//! Ringlet's party on Arm's MPS2 board with a Cortex-M4 (AN386). UART 0 is the line; with the feature `fifo`, two
+//! FIFOs of the emulator are.
 
 #![no_std]
 #![no_main]
@@ -19,11 +19,11 @@ use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware.
 const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
-/// 32 bytes of this device's own randomness, programmed apart from the firmware.
+/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware.
 const SECRET: *const [u8; Key::LEN] = 0x001F_0000 as *const [u8; Key::LEN];
-/// 64-bit words of the arena: convnet2 with a micro-batch of one.
+/// 64-bit words of the arena: what convnet2 takes with a micro-batch of one.
 const ARENA: usize = 44_320;
-/// The core's clock.
+/// The core's frequency in Hz.
 const HERTZ: u32 = 25_000_000;
 
 #[entry]

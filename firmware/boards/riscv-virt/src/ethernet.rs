@@ -22,22 +22,22 @@ const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 /// The port to which the host connects.
 const PORT: u16 = 7001;
 
-/// A host that has vanished without a word is asked so often, and given up after so long: longer than a
-/// party computes between two looks at the network.
+/// How often a silent host is probed, and when its connection is given up: later than the longest time for which a
+/// party computes without polling the network.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const GIVE_UP: Duration = Duration::from_secs(300);
 
-/// Bytes of the connection that wait to be read, and to be acknowledged.
-const WAITING: usize = 4096;
+/// Bytes of the connection's receive buffer, and of its send buffer.
+const BUFFERED: usize = 4096;
 
 /// Memory for the connection and its frames.
 pub struct Buffers {
     frames: Frames,
-    receive: [u8; WAITING],
-    send: [u8; WAITING],
+    receive: [u8; BUFFERED],
+    send: [u8; BUFFERED],
 }
 
-/// Memory for the list of connections. It is not all zeros and so kept apart.
+/// Memory for the list of connections. It does not start as zeros, so it is apart from [`Buffers`], which do.
 pub type Connections = [SocketStorage<'static>; 1];
 
 /// An empty list.
@@ -48,8 +48,8 @@ impl Buffers {
     pub const fn new() -> Self {
         Buffers {
             frames: Frames::new(),
-            receive: [0; WAITING],
-            send: [0; WAITING],
+            receive: [0; BUFFERED],
+            send: [0; BUFFERED],
         }
     }
 }
@@ -67,7 +67,7 @@ fn now() -> Instant {
 }
 
 impl Ethernet {
-    /// Starts the network card and waits for nobody. None if there is no card.
+    /// Starts the network card, without waiting for a host. None if there is no card.
     pub fn start(
         buffers: &'static mut Buffers,
         connections: &'static mut Connections,
@@ -88,7 +88,7 @@ impl Ethernet {
             SocketBuffer::new(&mut receive[..]),
             SocketBuffer::new(&mut send[..]),
         );
-        // Frames of the port are small, and someone waits for each.
+        // The port's frames are small, and the host waits for each.
         socket.set_nagle_enabled(false);
         socket.set_keep_alive(Some(KEEP_ALIVE));
         socket.set_timeout(Some(GIVE_UP));
@@ -108,7 +108,7 @@ impl Ethernet {
         self.sockets.get_mut(self.connection)
     }
 
-    /// Listens again when the last connection is over. False while something of it is left to be read.
+    /// Listens again once the last connection is over. False while some of its bytes have not been read.
     fn listen(&mut self) -> bool {
         let socket = self.socket();
         match socket.state() {
@@ -117,19 +117,19 @@ impl Ethernet {
             State::Closed => {}
             _ => {
                 socket.abort();
-                // Tells the other end.
+                // Sends the reset to the host.
                 self.send();
             }
         }
-        // It can be refused to an open socket only.
+        // Only an open socket refuses this, and this one is closed.
         let _ = self.socket().listen(PORT);
         true
     }
 
-    /// Takes in what has come and sends what waits.
+    /// Processes received frames and sends what waits to be sent.
     fn poll(&mut self) {
         self.nic.acknowledge();
-        // What follows the end of a connection may be the start of the next.
+        // One frame at a time: after the end of a connection, the next frame may start another.
         while self.listen() {
             let taken = self
                 .interface
@@ -178,7 +178,7 @@ impl WriteReady for Ethernet {
 
 impl Write for Ethernet {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        // What is sent to nobody is lost, as on a cable that is not plugged in.
+        // Without a connection the bytes are dropped, as by a serial cable that is not plugged in.
         Ok(self.socket().send_slice(bytes).unwrap_or(bytes.len()))
     }
 

@@ -1,4 +1,4 @@
-//! The machine itself: time, sleep, interrupts that end it, and reset.
+//! The machine: its timer, sleep until an interrupt, and reset.
 
 use ringlet_core::wire::port::Clock;
 use riscv::register::mie;
@@ -19,22 +19,22 @@ const CLAIM: *mut u32 = 0x0C20_0004 as *mut u32;
 const TEST: *mut u32 = 0x0010_0000 as *mut u32;
 const RESET: u32 = 0x7777;
 
-/// Starts the machine anew.
+/// Resets the machine.
 pub fn reset() -> ! {
     // SAFETY: the device's only register.
     unsafe { TEST.write_volatile(RESET) };
     halt()
 }
 
-/// Does nothing any more.
+/// Stops the program for good.
 pub fn halt() -> ! {
     loop {
         riscv::asm::wfi();
     }
 }
 
-/// Lets a device, by its source number at the interrupt controller (1 to 31), end [`Timer::idle`]. No
-/// interrupt is ever taken: what is pending ends the sleep, and whoever wakes looks for itself.
+/// Lets a device end [`Timer::idle`], given its source number at the interrupt controller (1 to 31). No handler ever
+/// runs: a pending interrupt ends the sleep, and the program then polls the device.
 pub fn wake_by(source: usize) {
     // SAFETY: the controller's registers, which nothing else uses at this time.
     unsafe {
@@ -47,7 +47,7 @@ pub fn wake_by(source: usize) {
 
 fn ticks() -> u64 {
     loop {
-        // SAFETY: registers without side effects on being read.
+        // SAFETY: reading these registers has no side effects.
         let [high, low, again] = unsafe {
             [
                 TIME.add(1).read_volatile(),
@@ -66,7 +66,7 @@ pub fn milliseconds() -> u64 {
     ticks() / TICKS
 }
 
-/// Time for the port.
+/// The port's clock.
 pub struct Timer;
 
 impl Clock for Timer {
@@ -76,8 +76,8 @@ impl Clock for Timer {
 
     fn idle(&mut self) {
         let wake = ticks() + TICKS;
-        // SAFETY: the timer's and the controller's registers, which nothing else uses at this time. The
-        // comparison never lies in the past while its halves are written.
+        // SAFETY: the timer's and the controller's registers, which nothing else uses at this time. While its halves
+        // are written, the time to wake up at never lies in the past.
         unsafe {
             COMPARE.add(1).write_volatile(u32::MAX);
             COMPARE.write_volatile(wake as u32);

@@ -22,23 +22,23 @@ use virtio_drivers::{
 
 use crate::machine;
 
-/// Where the machine has room for virtio devices, what each takes, and how many there may be. Slot n has
+/// The machine's slots for virtio devices: the first one's address, the bytes of each, and their number. Slot n has
 /// interrupt n + 1.
 const SLOTS: usize = 0x1000_1000;
 const SLOT: usize = 0x1000;
 const SLOT_COUNT: usize = 8;
 
-/// Places in each of the card's queues.
+/// Entries of each of the card's queues.
 const QUEUE: usize = 8;
-/// Frames that may wait to be received, and to be sent.
+/// Buffers for frames to be received, and for frames to be sent.
 const RECEIVE: usize = 4;
 const SEND: usize = 4;
-/// Bytes of a buffer: the card's header and the longest frame.
+/// Bytes of a buffer: room for the card's header and the longest frame.
 const BUFFER: usize = 1536;
-/// The longest Ethernet frame, without its check.
+/// The longest Ethernet frame, without its checksum.
 const MAX_FRAME: usize = 1514;
 
-/// Two queues of two pages.
+/// Pages of the pool: two for each of the two queues.
 const PAGES: usize = 4;
 
 #[repr(C, align(4096))]
@@ -50,7 +50,7 @@ unsafe impl Sync for Pool {}
 static POOL: Pool = Pool(UnsafeCell::new([0; PAGES * PAGE_SIZE]));
 static HANDED_OUT: AtomicUsize = AtomicUsize::new(0);
 
-/// Memory for the card's queues. Addresses are physical, and caches, if any, coherent.
+/// Memory for the card's queues. Addresses are physical, and caches are coherent.
 enum Memory {}
 
 // SAFETY: the pages of the static pool are aligned, zero from the start, and each is handed out once.
@@ -58,7 +58,7 @@ unsafe impl Hal for Memory {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let first = HANDED_OUT.fetch_add(pages, Ordering::Relaxed);
         if first + pages > PAGES {
-            // The driver takes 0 for a refusal.
+            // Address 0 tells the driver that there is no memory left.
             return (0, NonNull::dangling());
         }
         // SAFETY: inside the pool, as just checked.
@@ -68,12 +68,12 @@ unsafe impl Hal for Memory {
     }
 
     unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
-        // There is one card, for good.
+        // The card is never given up.
         0
     }
 
     unsafe fn mmio_phys_to_virt(address: PhysAddr, _: usize) -> NonNull<u8> {
-        // Only the PCI transport asks.
+        // Only the PCI transport calls this.
         NonNull::new(ptr::without_provenance_mut(address as usize)).unwrap_or(NonNull::dangling())
     }
 
@@ -86,7 +86,7 @@ unsafe impl Hal for Memory {
 
 type Raw = VirtIONetRaw<Memory, MmioTransport<'static>, QUEUE>;
 
-/// Memory for frames.
+/// The buffers for frames.
 pub struct Frames {
     receive: [[u8; BUFFER]; RECEIVE],
     send: [[u8; BUFFER]; SEND],
@@ -106,16 +106,16 @@ impl Frames {
 pub struct Nic {
     raw: Raw,
     frames: &'static mut Frames,
-    /// By token of the card: the buffer that waits there for a frame.
+    /// For each token of the card, the buffer in which it may store a received frame.
     waiting: [Option<usize>; QUEUE],
-    /// The buffer that smoltcp has read last, which the card may have back.
+    /// The buffer that smoltcp has just read; it goes back to the card next.
     read: Option<usize>,
-    /// By buffer: the card's token and the bytes that it is sending.
+    /// For each send buffer, the card's token and the length of the frame that it is sending.
     sending: [Option<(u16, usize)>; SEND],
 }
 
 impl Nic {
-    /// Finds the card and starts it. None if there is none.
+    /// Finds the card and starts it. None if the machine has none.
     pub fn start(frames: &'static mut Frames) -> Option<Self> {
         let (slot, transport) = (0..SLOT_COUNT).find_map(|slot| {
             let header = NonNull::new((SLOTS + slot * SLOT) as *mut VirtIOHeader)?;
@@ -132,7 +132,7 @@ impl Nic {
         };
         machine::wake_by(slot + 1);
         for buffer in 0..RECEIVE {
-            nic.await_frame(buffer);
+            nic.give_buffer(buffer);
         }
         Some(nic)
     }
@@ -142,12 +142,13 @@ impl Nic {
         EthernetAddress(self.raw.mac_address())
     }
 
-    /// Lets the card interrupt again.
+    /// Acknowledges the card's interrupt, so that it can raise another.
     pub fn acknowledge(&mut self) {
         self.raw.ack_interrupt();
     }
 
-    fn await_frame(&mut self, buffer: usize) {
+    /// Gives a receive buffer to the card.
+    fn give_buffer(&mut self, buffer: usize) {
         // SAFETY: nothing touches the buffer until its token comes back.
         let token = unsafe { self.raw.receive_begin(&mut self.frames.receive[buffer]) };
         if let Some(place) = token
@@ -158,7 +159,7 @@ impl Nic {
         }
     }
 
-    /// The next frame that has come: its buffer, and where in it the frame lies.
+    /// The next received frame: its buffer, and its start and end there.
     fn received(&mut self) -> Option<(usize, usize, usize)> {
         let token = self.raw.poll_receive()?;
         let buffer = self.waiting.get_mut(usize::from(token))?.take()?;
@@ -167,12 +168,12 @@ impl Nic {
             self.raw
                 .receive_complete(token, &mut self.frames.receive[buffer])
         };
-        // A frame that cannot be used is an empty one.
+        // A damaged frame counts as an empty one.
         let (head, len) = outcome.unwrap_or((0, 0));
         Some((buffer, head.min(BUFFER), (head + len).min(BUFFER)))
     }
 
-    /// A buffer that the card is not sending.
+    /// A send buffer that the card does not use.
     fn free(&mut self) -> Option<usize> {
         while let Some(token) = self.raw.poll_transmit() {
             let (buffer, len) = self.sending.iter().enumerate().find_map(|(n, sent)| {
@@ -198,7 +199,7 @@ impl Device for Nic {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sender<'_>)> {
         if let Some(buffer) = self.read.take() {
-            self.await_frame(buffer);
+            self.give_buffer(buffer);
         }
         let place = self.free()?;
         let (buffer, start, end) = self.received()?;
@@ -229,7 +230,7 @@ impl Device for Nic {
     }
 }
 
-/// A frame that has come.
+/// A received frame.
 pub struct Received<'a>(&'a [u8]);
 
 impl phy::RxToken for Received<'_> {
@@ -238,7 +239,7 @@ impl phy::RxToken for Received<'_> {
     }
 }
 
-/// Room for a frame to be sent.
+/// A free buffer for a frame to be sent.
 pub struct Sender<'a> {
     raw: &'a mut Raw,
     buffer: &'a mut [u8; BUFFER],
@@ -251,8 +252,8 @@ impl phy::TxToken for Sender<'_> {
         let head = self.raw.fill_buffer_header(self.buffer).unwrap_or(0);
         let end = head + len;
         let outcome = write(&mut self.buffer[head..end]);
-        // SAFETY: nothing touches the buffer until its token comes back. If the queue is full the frame is
-        // lost, as any frame may be.
+        // SAFETY: nothing touches the buffer until its token comes back. If the queue is full, the frame is lost, and
+        // TCP repeats it.
         let token = unsafe { self.raw.transmit_begin(&self.buffer[..end]) };
         *self.sending = token.ok().map(|token| (token, end));
         outcome

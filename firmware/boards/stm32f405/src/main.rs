@@ -18,9 +18,9 @@ use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
-/// 32 bytes of this device's own randomness, programmed apart from the firmware: sector 11.
+/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware: sector 11.
 const SECRET: *const [u8; Key::LEN] = 0x080E_0000 as *const [u8; Key::LEN];
-/// 64-bit words of the arena: 59.5 KB of the 128 KB, so that all of RAM that is used stays below 96 KB.
+/// 64-bit words of the arena: 59.5 KB, so that the firmware takes less than 96 KB of RAM in all.
 const ARENA: usize = 7_616;
 
 #[entry]

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-#[path = "../firmware/count/src/scripted.rs"]
+#[path = "../firmware/instruction-count/src/scripted.rs"]
 mod scripted;
 
 /// Models and batches that are counted, one iteration with micro-batch 1 each.
@@ -60,7 +60,7 @@ fn count(board: &Board, model: &str, batch: u32) -> String {
     let program = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../firmware/target")
         .join(board.target)
-        .join("release/ringlet-count");
+        .join("release/ringlet-instruction-count");
     assert!(
         program.is_file(),
         "{} is missing: tests/run builds it",

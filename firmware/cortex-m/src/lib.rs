@@ -1,10 +1,10 @@
-//! What boards with a Cortex-M share: time, received bytes, and what a crash does.
+//! What boards with a Cortex-M share: the clock, a UART that receives by interrupt, and what a crash does.
 
 #![no_std]
 
+mod buffered;
 mod crash;
-mod received;
 mod ticks;
 
-pub use received::Received;
+pub use buffered::{Buffered, ReceiveQueue};
 pub use ticks::Ticks;

@@ -1,4 +1,4 @@
-//! Milliseconds by the core's own timer.
+//! The clock: milliseconds counted by the core's SysTick timer.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,14 +13,16 @@ defmt::timestamp!("{=u32:ms}", MILLISECONDS.load(Ordering::Relaxed));
 
 #[exception]
 fn SysTick() {
-    MILLISECONDS.fetch_add(1, Ordering::Relaxed);
+    // ARMv6-M has no atomic addition. A load and a store are enough: nothing else writes the counter.
+    let now = MILLISECONDS.load(Ordering::Relaxed);
+    MILLISECONDS.store(now.wrapping_add(1), Ordering::Relaxed);
 }
 
-/// Time since the timer was started.
+/// The time since SysTick was started.
 pub struct Ticks(());
 
 impl Ticks {
-    /// Starts the timer of a core that runs at so many Hz, at least 1000.
+    /// Starts SysTick, given the core's frequency in Hz, at least 1000.
     pub fn start(mut timer: SYST, hertz: u32) -> Self {
         timer.set_clock_source(SystClkSource::Core);
         timer.set_reload((hertz / 1000).saturating_sub(1));
@@ -37,7 +39,7 @@ impl Clock for Ticks {
     }
 
     fn idle(&mut self) {
-        // The next byte or the next millisecond wakes it.
+        // The interrupt of the next received byte or of the next millisecond wakes the core.
         cortex_m::asm::wfi();
     }
 }

@@ -1,11 +1,11 @@
-//! What carries a device's channels to its host.
+//! The channels between a device and its host.
 
 use core::cell::RefCell;
 
 use embedded_io::{Read, Write};
 use ringlet_core::net::serial::mux::{Channel, Clock, Line, Mux, MuxError};
 
-/// The channels of [`ringlet_core::device::channel`], each a reliable stream of bytes both ways.
+/// Carries the channels of [`ringlet_core::device::channel`]: each is a reliable stream of bytes both ways.
 pub trait Carrier {
     /// One of the channels.
     type Channel<'a>: Read + Write

@@ -1,40 +1,67 @@
-//! A party on a device: what all boards share. A board brings a line, a clock, memory, its samples in flash and a
-//! secret of its own, and serves one session after another.
+//! A party on a device: what all boards share.
+//!
+//! A board brings a line to its host, a clock, memory, samples in flash and a device secret, and calls [`serve_all`],
+//! which runs one session after another.
 
 #![no_std]
 
 pub mod carrier;
-pub mod crash;
+pub mod crash_report;
+#[cfg(feature = "hal")]
+pub mod hal_line;
 pub mod programmed;
+pub mod serial;
 pub mod stack;
 
-use ringlet_core::{Role, data::{Data, DataError, sample_image::{SampleImage, SampleImageError}}, dealt::{self, Trainer, PartyContext, Plan}, device::{Awake, Status, Taken, channel, receive_task, tell}, net::{Link, Remote, MessageError, serial::mux::{MuxError, Patience}}, network::{Activation, ModelError, Network, Stage}, prg::{Key, device_key::{dealer_key, is_programmed, session_secret}}, session::{RunError, Session, SessionError, Task, handshake::{HandshakeError, receive_sealed_key}}, share::NoObserver};
+use ringlet_core::{
+    Role,
+    data::{
+        Data, DataError,
+        sample_image::{SampleImage, SampleImageError},
+    },
+    dealt::{PartyContext, Plan, Trainer},
+    device::{Awake, Status, Taken, channel, receive_task, tell},
+    net::{
+        Link, MessageError, Remote,
+        serial::mux::{MuxError, Patience},
+    },
+    network::{Activation, ModelError, Network, Stage},
+    prg::{
+        Key,
+        device_key::{dealer_key, is_programmed, session_secret},
+    },
+    session::{
+        RunError, Session, SessionError, Task,
+        handshake::{HandshakeError, receive_sealed_key},
+    },
+    share::NoObserver,
+};
 
 use carrier::Carrier;
 use programmed::Programmed;
 use stack::Stack;
 
-/// The ring that devices compute in: one multiply-accumulate instruction.
+/// The ring that devices compute in: its multiply-accumulate is one instruction.
 pub type Ring = u32;
 
-/// When a device's port loses patience with its host.
+/// How long a device's port waits for its host.
 pub const PATIENCE: Patience = Patience {
     resend: 500,
     silence: 300_000,
 };
 
-/// Bytes of stack that evaluating a polynomial takes, with some to spare.
+/// Bytes of stack that evaluating a polynomial takes, with a margin.
 const POLYNOMIAL_STACK: usize = 72 * 1024;
 
-/// What a board brings.
+/// What a board brings to a session.
 pub struct Device<'a> {
-    /// The party's memory, in 64-bit words; a plan says how large it has to be.
+    /// The party's memory, in 64-bit words. `ringlet plan` says how large it has to be.
     pub memory: &'a mut [u64],
-    /// Its samples, if it can read them.
+    /// The device's samples, or why they cannot be read.
     pub store: Result<SampleImage<'a>, SampleImageError>,
-    /// Its own secret, from which each session's is drawn.
+    /// The device's root secret. Each session's secret is derived from it.
     pub root: &'a Key,
-    /// Its stack, if it has been painted.
+    /// The stack, if its use is measured.
     pub stack: Option<&'a Stack>,
 }
 
@@ -44,11 +71,11 @@ pub struct Device<'a> {
 pub enum Stopped {
     /// The device told the host that it will not run the session.
     Refused(Status),
-    /// The line, or whoever is at its other end.
+    /// The line or the host failed.
     Mux(MuxError),
-    /// The roles do not fit together, or one is gone.
+    /// The handshake failed: the roles do not fit together, or one of them is gone.
     Hello(HandshakeError),
-    /// The run itself.
+    /// The training failed.
     Run(RunError),
 }
 
@@ -76,8 +103,8 @@ impl From<RunError> for Stopped {
     }
 }
 
-/// Serves one session after another, as long as the board runs. One that failed leaves nothing behind: the next one
-/// starts from the beginning.
+/// Runs one session after another, for as long as the board has power. A session that failed leaves no state: the
+/// next one starts from the beginning.
 pub fn serve_all<C: Carrier>(
     carrier: &C,
     memory: &mut [u64],
@@ -95,7 +122,7 @@ pub fn serve_all<C: Carrier>(
     }
 }
 
-/// Waits for a host to begin a session and runs it to its end.
+/// Waits for a host to begin a session and runs that session.
 pub fn serve<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let outcome = run(carrier, device);
     #[cfg(feature = "defmt")]
@@ -106,12 +133,14 @@ pub fn serve<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped>
     outcome
 }
 
+/// One session: the task, the handshakes, the training, and the report of what it took. The handshakes have no
+/// function of their own: one would take 300 bytes of flash.
 #[inline(never)]
 fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     carrier.accept()?;
     let mut control = Link::new(carrier.channel(channel::CONTROL), Remote::Peer, 0);
-    Awake::new(crash::take()).tell(&mut control)?;
-    // Sessions and networks stay where they are first made: copies would take much of a device's stack.
+    Awake::new(crash_report::take()).tell(&mut control)?;
+    // The session and the network are borrowed from here on: copies of them would take much of a device's stack.
     let mut heard = receive_task(&mut control);
     let (hello, nonce) = match &mut heard {
         Ok((hello, nonce)) => (hello, *nonce),
@@ -125,16 +154,16 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         role,
         session.model.name.as_str()
     );
-    let network = dealt::check::<Ring>(session);
-    let needs = match examine(role, session, &network, &device) {
-        Ok(needs) => needs,
+    let network = ringlet_core::dealt::check::<Ring>(session);
+    let requirements = match check_session(role, session, &network, &device) {
+        Ok(requirements) => requirements,
         Err(status) => return refuse(carrier, &mut control, status),
     };
-    let Needs {
+    let Requirements {
         network,
         words: [words, opened],
-        mut store,
-    } = needs;
+        mut samples,
+    } = requirements;
     #[cfg(feature = "defmt")]
     log_network(session, network);
     tell(&mut control, &Status::Ready)?;
@@ -154,18 +183,26 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let mut party = Trainer::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
     let mut cx = PartyContext::new(role, key, peer, dealer);
     for iteration in 0..session.iterations() {
-        party.iterate(&mut cx, iteration, &mut store, &mut NoObserver)?;
+        party.iterate(&mut cx, iteration, &mut samples, &mut NoObserver)?;
         #[cfg(feature = "defmt")]
         log_bytes(iteration, cx.peer_bytes());
     }
-    // Whoever else may learn the model, a device keeps none.
+    // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
     party.reveal(&mut cx, |_, _| {})?;
-    let used = device.stack.map_or(0, Stack::used);
     let taken = Taken {
         memory: clamp(8 * words + size_of::<Ring>() * opened),
-        stack: clamp(used),
+        stack: clamp(device.stack.map_or(0, Stack::used)),
     };
-    taken.tell(&mut control)?;
+    end_session(carrier, &mut control, taken)
+}
+
+/// Tells the host what the session took, and waits until it has everything.
+fn end_session<C: Carrier>(
+    carrier: &C,
+    control: &mut Link<C::Channel<'_>>,
+    taken: Taken,
+) -> Result<(), Stopped> {
+    taken.tell(control)?;
     Ok(carrier.finish()?)
 }
 
@@ -204,18 +241,18 @@ fn log_bytes(iteration: u32, [sent, received]: [u64; 2]) {
     );
 }
 
-/// What a session that this device can run needs of it.
-struct Needs<'n, 'a> {
+/// What a session takes of a device that can run it.
+struct Requirements<'n, 'a> {
     network: &'n Network,
     /// 64-bit words of the arena, and words of the ring that hold the other party's opened samples.
     words: [usize; 2],
-    store: Owned<'a>,
+    samples: OwnSamples<'a>,
 }
 
-/// The samples of the party that the device is: those in its store, or none.
-struct Owned<'a>(Option<SampleImage<'a>>);
+/// The samples that the device's own party contributes: those in its store, or none.
+struct OwnSamples<'a>(Option<SampleImage<'a>>);
 
-impl Data for Owned<'_> {
+impl Data for OwnSamples<'_> {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
         let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
         store.pixels(sample, out)
@@ -227,18 +264,19 @@ impl Data for Owned<'_> {
     }
 }
 
-/// Whether this device can run the session: what it takes, or the reason why not.
+/// Checks whether this device can run the session. Returns what the session takes, or the status that refuses it.
+/// `#[inline(never)]` so that its stack frame and that of the training do not add up.
 #[inline(never)]
-fn examine<'n, 'a>(
+fn check_session<'n, 'a>(
     role: Role,
     session: &Session,
     network: &'n Result<Network, SessionError>,
     device: &Device<'a>,
-) -> Result<Needs<'n, 'a>, Status> {
+) -> Result<Requirements<'n, 'a>, Status> {
     if session.task != Task::Train {
         return Err(Status::Task);
     }
-    // With a secret that anybody knows, whoever passes this device's key on could read it.
+    // The dealer's key travels under one derived from the root. Anyone could open it if the root was never programmed.
     if !is_programmed(device.root) {
         return Err(Status::NoSecret);
     }
@@ -251,7 +289,7 @@ fn examine<'n, 'a>(
     })?;
     let plan = Plan::new(session, network);
     let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
-    // In words, not bytes: a session may well ask for more than this device can address.
+    // In words, not bytes: a session may ask for more bytes than this device can address.
     let opened = words[1].div_ceil(size_of::<u64>() / size_of::<Ring>());
     let needed = words[0].saturating_add(opened);
     let given = device.memory.len();
@@ -288,10 +326,10 @@ fn examine<'n, 'a>(
             return Err(Status::TrafficShape(store.shape()));
         }
     }
-    Ok(Needs {
+    Ok(Requirements {
         network,
         words,
-        store: Owned(store),
+        samples: OwnSamples(store),
     })
 }
 

@@ -1,23 +1,23 @@
-//! What is programmed apart from the firmware: the samples' image and the board's own secret.
+//! What is programmed into a board apart from its firmware: the samples' image and the device secret.
 
 use core::slice;
 
 use ringlet_core::prg::Key;
 
-/// What a board was given beside its firmware.
+/// The samples and the secret of a board.
 pub struct Programmed {
     /// The samples' image, unchecked.
     pub image: &'static [u8],
-    /// The board's secret.
+    /// The device's root secret.
     pub root: Key,
 }
 
 impl Programmed {
-    /// Finds the image, at an address with so many bytes, and reads the secret.
+    /// Locates the image, given its address and its size in bytes, and reads the secret.
     ///
     /// # Safety
     ///
-    /// Both can be read, and nothing writes to them while the firmware runs.
+    /// Both lie in readable memory that nothing writes while the firmware runs.
     pub unsafe fn read(image: (*const u8, usize), secret: *const [u8; Key::LEN]) -> Self {
         Programmed {
             // SAFETY: as the caller promises.

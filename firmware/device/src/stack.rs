@@ -1,18 +1,19 @@
-//! How much of the stack has been used: it is painted at the start, and what is no longer paint has been.
+//! Measures how much of the stack has been used: it is filled with a pattern at the start, and words that no longer
+//! hold the pattern have been used.
 
 const PAINT: u32 = 0xC5C5_C5C5;
 
-/// Words below the painter's own frame that are left alone.
+/// Words below the frame of [`Stack::paint`] that are left alone.
 const MARGIN: usize = 64;
 
-/// A painted stack.
+/// A stack that has been painted: filled with the pattern.
 pub struct Stack {
     end: *const u32,
     words: usize,
 }
 
 impl Stack {
-    /// Paints a stack that grows down from `start` to `end`, below what is in use.
+    /// Paints the unused part of a stack that grows down from `start` to `end`.
     ///
     /// # Safety
     ///
@@ -22,7 +23,7 @@ impl Stack {
         let here = 0u32;
         let free = (&raw const here as usize).saturating_sub(end as usize) / size_of::<u32>();
         for word in 0..free.saturating_sub(MARGIN) {
-            // SAFETY: it lies below the frames in use, and nothing else lies there, says the caller.
+            // SAFETY: the word lies below the frames in use; the caller promises that nothing else lies there.
             unsafe { end.add(word).write_volatile(PAINT) };
         }
         Stack {
@@ -31,8 +32,7 @@ impl Stack {
         }
     }
 
-    /// Paints the stack that a board's linker script has between `_stack_start`, from which it grows down, and
-    /// `_stack_end`.
+    /// Paints the stack of a board's linker script: it grows down from `_stack_start` to `_stack_end`.
     ///
     /// # Safety
     ///
@@ -48,15 +48,15 @@ impl Stack {
         unsafe { Self::paint(&raw mut _stack_end, &raw const _stack_start) }
     }
 
-    /// Bytes that the stack may grow to.
+    /// The size of the stack in bytes.
     pub fn size(&self) -> usize {
         self.words * size_of::<u32>()
     }
 
-    /// The most bytes that it has held.
+    /// The most bytes of it that have been in use at one time.
     pub fn used(&self) -> usize {
         let painted = (0..self.words)
-            // SAFETY: it lies within the stack, and reading a word of it changes nothing.
+            // SAFETY: the word lies within the stack, and reading it has no side effects.
             .take_while(|&word| unsafe { self.end.add(word).read_volatile() } == PAINT)
             .count();
         (self.words - painted) * size_of::<u32>()
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_longer_paint_has_been_used() {
+    fn words_without_the_pattern_count_as_used() {
         let mut words = [PAINT; 100];
         let stack = Stack {
             end: words.as_ptr(),
@@ -76,7 +76,7 @@ mod tests {
         };
         assert_eq!((stack.size(), stack.used()), (400, 0));
         words[60] = 1;
-        // The lowest word that was written counts, whatever lies above it.
+        // The lowest word that was written counts, and everything above it.
         assert_eq!(core::hint::black_box(&stack).used(), 160);
         assert_eq!(core::hint::black_box(words)[60], 1);
     }

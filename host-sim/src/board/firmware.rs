@@ -45,10 +45,10 @@ pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
 fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     let package = board.package();
     console::line(&format!(
-        "the firmware for {} is not built yet: building firmware/{package}",
+        "the firmware for {} is not built yet: building firmware/boards/{package}",
         board.name
     ))?;
-    let home = folder.join(package);
+    let home = folder.join("boards").join(package);
     let mut target_dir = folder.join("target");
     let mut target = board.target;
     let mut features = Vec::new();

@@ -25,10 +25,10 @@ pub enum Line {
     Fifos,
 }
 
-/// A board with firmware of its own in `firmware/`.
+/// A board with firmware of its own in `firmware/boards/`.
 #[derive(Clone, Copy, Debug)]
 pub struct Board {
-    /// Its name, which is that of its folder in `firmware/`.
+    /// Its name, which is that of its folder in `firmware/boards/`.
     pub name: &'static str,
     /// What it is.
     pub about: &'static str,

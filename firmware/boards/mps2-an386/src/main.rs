@@ -1,0 +1,47 @@
+//! Ringlet's party on Arm's MPS2 board with a Cortex-M4 (AN386). UART 0 is the line; with the feature `fifo`, two
+//! FIFOs of the emulator are.
+
+#![no_std]
+#![no_main]
+
+#[cfg(feature = "fifo")]
+mod fifo;
+#[cfg(not(feature = "fifo"))]
+mod uart;
+
+use core::cell::RefCell;
+
+use cortex_m::peripheral::SCB;
+use cortex_m_rt::entry;
+use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_cortex_m::Ticks;
+use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
+
+/// The samples' image, programmed apart from the firmware.
+const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
+/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware.
+const SECRET: *const [u8; Key::LEN] = 0x001F_0000 as *const [u8; Key::LEN];
+/// 64-bit words of the arena: what convnet2 takes with a micro-batch of one.
+const ARENA: usize = 44_320;
+/// The core's frequency in Hz.
+const HERTZ: u32 = 25_000_000;
+
+#[entry]
+fn main() -> ! {
+    static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
+    // SAFETY: this runs on the stack of `memory.x`.
+    let stack = unsafe { Stack::paint_linked() };
+    let Some(core) = cortex_m::Peripherals::take() else {
+        SCB::sys_reset()
+    };
+    let ticks = Ticks::start(core.SYST, HERTZ);
+    #[cfg(not(feature = "fifo"))]
+    let line = uart::start(core.NVIC);
+    #[cfg(feature = "fifo")]
+    let line = fifo::Fifos::start();
+
+    // SAFETY: the board's memory, which nothing writes while the firmware runs.
+    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
+    serve_all(&port, ARENA_WORDS, &programmed, &stack)
+}

@@ -1,0 +1,42 @@
+//! Ringlet's party on the STM32F405RG, a Cortex-M4F with 1 MB of flash and 192 KB of RAM: USART 1 is the line.
+
+#![no_std]
+#![no_main]
+
+mod clock;
+mod usart;
+
+use core::cell::RefCell;
+
+use cortex_m::peripheral::SCB;
+use cortex_m_rt::entry;
+#[cfg(feature = "defmt")]
+use defmt_rtt as _;
+use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_cortex_m::Ticks;
+use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
+
+/// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
+const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
+/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware: sector 11.
+const SECRET: *const [u8; Key::LEN] = 0x080E_0000 as *const [u8; Key::LEN];
+/// 64-bit words of the arena: 59.5 KB, so that the firmware takes less than 96 KB of RAM in all.
+const ARENA: usize = 7_616;
+
+#[entry]
+fn main() -> ! {
+    static mut ARENA_WORDS: [u64; ARENA] = [0; ARENA];
+    // SAFETY: this runs on the stack of `memory.x`.
+    let stack = unsafe { Stack::paint_linked() };
+    let Some(core) = cortex_m::Peripherals::take() else {
+        SCB::sys_reset()
+    };
+    let clocks = clock::start();
+    let ticks = Ticks::start(core.SYST, clocks.core);
+    let line = usart::start(core.NVIC, clocks);
+
+    // SAFETY: flash, which nothing writes while the firmware runs.
+    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
+    serve_all(&port, ARENA_WORDS, &programmed, &stack)
+}

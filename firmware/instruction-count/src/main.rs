@@ -1,0 +1,84 @@
+//! Counts the instructions that P0 takes to train, by row of the plan and kind of work, in QEMU.
+//!
+//! P0 trains alone: it receives pseudo-random bytes instead of P1's, and what it sends is dropped. The protocol's
+//! control flow depends on public values only, and P1 sends masked values only, so the counts are those of a run with
+//! a real peer. (Reading a table depends on an opened index, and may take a block of the stream more or less.) The
+//! framing of a line is not counted.
+//!
+//! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
+//! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by.
+
+#![no_std]
+#![no_main]
+
+#[cfg(target_arch = "arm")]
+mod mps2_an386;
+mod scripted;
+#[cfg(target_arch = "riscv32")]
+mod virt;
+
+use core::panic::PanicInfo;
+
+use ringlet_core::{
+    profile::{self, Section},
+    session::cost_row_names,
+};
+use semihosting::{experimental::env, println, process};
+
+use scripted::{Failure, Ring, session, train};
+
+/// 64-bit words of the arena.
+const ARENA: usize = 256 * 1024;
+
+fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
+    let session = session(name, batch)?;
+    let network = ringlet_core::dealt::check::<Ring>(&session).map_err(|_| "the session")?;
+    let sent = train(&session, &network, arena, profile::reset)?;
+    // A change of section counts the instructions since the last change.
+    core::mem::drop(profile::section(Section::Outside));
+
+    for (line, layer) in cost_row_names(&session, &network).iter().enumerate() {
+        for (backward, way) in [(false, "forward"), (true, "backward")] {
+            let [gates, kernels, prg, packing, link] = [
+                Section::Gates,
+                Section::Kernels,
+                Section::Prg,
+                Section::Packing,
+                Section::Link,
+            ]
+            .map(|section| profile::sum(line, backward, section));
+            if gates + kernels + prg + packing + link > 0 {
+                println!(
+                    "{{\"model\":\"{name}\",\"batch\":{batch},\"line\":\"{layer}\",\"way\":\"{way}\",\
+                     \"kernels\":{kernels},\"prg\":{prg},\"packing\":{packing},\"gates\":{gates},\
+                     \"link\":{link}}}"
+                );
+            }
+        }
+    }
+    println!("{{\"model\":\"{name}\",\"batch\":{batch},\"sent\":{sent}}}");
+    Ok(())
+}
+
+/// Counts for the model and the batch of the arguments, and exits.
+fn run(arena: &mut [u64]) -> ! {
+    let counted = env::args::<256>()
+        .map_err(|_| "no arguments")
+        .and_then(|arguments| {
+            let mut words = (&arguments).filter_map(Result::ok);
+            let name = words.next().ok_or("the model is missing")?;
+            let batch = words.next().and_then(|word| word.parse().ok());
+            count(name, batch.ok_or("the batch is missing")?, arena)
+        });
+    if let Err(what) = counted {
+        println!("ringlet-instruction-count: {what}");
+        process::exit(1);
+    }
+    process::exit(0)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    println!("ringlet-instruction-count: {info}");
+    process::exit(2)
+}

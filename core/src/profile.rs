@@ -1,27 +1,28 @@
-//! Where a party's instructions go: each kind of work under the cost row that it is done for.
+//! Instruction profile of a party: counts by kind of work and cost row.
 //!
-//! Guards mark sections of code by the kind of work they do. With the feature `count`, a program that
-//! runs one party provides a counter (see the feature `count`) and reads the sums; without it a guard is nothing.
+//! Guards mark sections of code by kind of work. With the feature `count`, a program that runs one party
+//! provides an instruction counter and reads the sums (see the module `counted`). Without the feature a guard
+//! compiles to nothing.
 
-/// A kind of work. Sections nest, and what passes counts for the innermost.
+/// A kind of work. Sections nest; instructions count for the innermost one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// Gates, apart from what the others name: no guard marks them.
+    /// Gates: everything outside the other sections. No guard marks them.
     Gates,
-    /// Matrix products and what prepares them.
+    /// Matrix products, and the rearranging of their operands.
     Kernels,
-    /// Streams of masks and dealt shares.
+    /// Generation of pseudo-random streams: masks and P0's dealt shares.
     Prg,
-    /// Packing of values for the link, and the sums of what comes back.
+    /// Packing of values for the link, and adding up of the shares that arrive.
     Packing,
-    /// The link, apart from its transport.
+    /// The link without its transport.
     Link,
-    /// What is not the party's: the program's own work, such as a transport that stands in for the line.
+    /// Work of the surrounding program, such as a simulated transport.
     Outside,
 }
 
 impl Section {
-    /// Every kind with its name.
+    /// All sections with their names.
     pub const ALL: [(Section, &'static str); 6] = [
         (Section::Gates, "gates"),
         (Section::Kernels, "kernels"),
@@ -41,28 +42,29 @@ pub use uncounted::*;
 mod uncounted {
     use super::Section;
 
-    /// Ends its section when it is dropped.
+    /// Ends its section when dropped.
     pub struct Guard;
 
-    /// Starts a section.
+    /// Starts a section, which lasts until the guard is dropped.
     #[inline(always)]
     pub fn section(_: Section) -> Guard {
         Guard
     }
 
-    /// Counts what follows under a cost row.
+    /// Attributes the instructions that follow to a cost row's forward or backward pass.
     #[inline(always)]
     pub(crate) fn cost_row(_: usize, _: bool) {}
 }
 
-/// The sums, for one party on one thread. A program brings the counter:
+/// The sums, for one party on one thread. The program defines the counter:
 ///
 /// ```ignore
 /// #[unsafe(no_mangle)]
 /// fn _ringlet_instructions() -> u32 { ... }
 /// ```
 ///
-/// It counts instructions, or anything else, modulo 2^32. What it costs to read is not counted.
+/// It returns the number of instructions so far (or of any other event) modulo 2^32. Instructions spent in
+/// this module are not counted.
 #[cfg(feature = "count")]
 pub mod counted {
     use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -76,49 +78,52 @@ pub mod counted {
 
     const SECTIONS: usize = Section::ALL.len();
 
-    /// A sum for each section, of each way of each cost row.
+    /// One sum per section, for the forward and the backward pass of each cost row.
     static SUMS: [AtomicU32; MAX_COST_ROWS * 2 * SECTIONS] =
         [const { AtomicU32::new(0) }; MAX_COST_ROWS * 2 * SECTIONS];
-    /// First sum of the present cost row and way, and the section in it.
-    static LINE: AtomicUsize = AtomicUsize::new(0);
+    /// Index in `SUMS` of the current cost row and pass; `SECTION` is the current section's offset from it.
+    static ROW: AtomicUsize = AtomicUsize::new(0);
     static SECTION: AtomicUsize = AtomicUsize::new(0);
-    /// The counter when the section was entered.
+    /// The counter's value when the current section was entered.
     static SINCE: AtomicU32 = AtomicU32::new(0);
 
-    fn first(cost_row: usize, backward: bool) -> usize {
+    /// Index in `SUMS` of a cost row's first section.
+    fn row_start(cost_row: usize, backward: bool) -> usize {
         (2 * cost_row + usize::from(backward)) * SECTIONS
     }
 
-    fn turn(place: &AtomicUsize, to: usize) -> usize {
+    /// Adds the instructions since the last switch to the current sum, then sets `selector` ([`ROW`] or
+    /// [`SECTION`]) to `to`. Returns the selector's old value.
+    fn switch(selector: &AtomicUsize, to: usize) -> usize {
         let passed = _ringlet_instructions().wrapping_sub(SINCE.load(Relaxed));
-        let sum = &SUMS[LINE.load(Relaxed) + SECTION.load(Relaxed)];
+        let sum = &SUMS[ROW.load(Relaxed) + SECTION.load(Relaxed)];
         sum.store(sum.load(Relaxed).wrapping_add(passed), Relaxed);
-        let before = place.load(Relaxed);
-        place.store(to, Relaxed);
+        let previous = selector.load(Relaxed);
+        selector.store(to, Relaxed);
         SINCE.store(_ringlet_instructions(), Relaxed);
-        before
+        previous
     }
 
-    /// Ends its section when it is dropped.
+    /// Ends its section when dropped.
     pub struct Guard(usize);
 
     impl Drop for Guard {
         fn drop(&mut self) {
-            turn(&SECTION, self.0);
+            switch(&SECTION, self.0);
         }
     }
 
-    /// Starts a section.
+    /// Starts a section, which lasts until the guard is dropped.
     pub fn section(section: Section) -> Guard {
-        Guard(turn(&SECTION, section as usize))
+        Guard(switch(&SECTION, section as usize))
     }
 
-    /// Counts what follows under a cost row.
+    /// Attributes the instructions that follow to a cost row's forward or backward pass.
     pub(crate) fn cost_row(cost_row: usize, backward: bool) {
-        turn(&LINE, first(cost_row, backward));
+        switch(&ROW, row_start(cost_row, backward));
     }
 
-    /// Starts all sums again from zero.
+    /// Resets all sums to zero.
     pub fn reset() {
         for sum in &SUMS {
             sum.store(0, Relaxed);
@@ -126,8 +131,8 @@ pub mod counted {
         SINCE.store(_ringlet_instructions(), Relaxed);
     }
 
-    /// The sum of a section on one way of a cost row, modulo 2^32.
+    /// The sum of a section in one pass of a cost row, modulo 2^32.
     pub fn sum(cost_row: usize, backward: bool, section: Section) -> u32 {
-        SUMS[first(cost_row, backward) + section as usize].load(Relaxed)
+        SUMS[row_start(cost_row, backward) + section as usize].load(Relaxed)
     }
 }

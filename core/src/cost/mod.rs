@@ -1,4 +1,4 @@
-//! What a gate costs, as counted before it runs.
+//! Exact cost of protocol steps, computed before they run.
 
 pub(crate) mod traffic;
 
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::pack::packed_len;
 
-/// Gates work on this many elements at a time.
+/// Elements in a group: gates process this many at a time, one per lane.
 pub const LANES: usize = 64;
 
-/// Exact cost of a step for one party. Framing of links is not part of it.
+/// Exact cost of a protocol step for one party, without the framing of links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Values opened, each of whatever width.
+    /// Number of values opened, of any width.
     pub opened_values: u64,
-    /// Bytes one party sends to the other.
+    /// Bytes that one party sends to the other.
     pub online_bytes: u64,
-    /// Bytes of corrections from the dealer to P1.
+    /// Bytes of corrections that the dealer sends to P1.
     pub dealer_bytes: u64,
-    /// Times that a party waits for its peer.
+    /// Rounds: times that a party waits for its peer.
     pub rounds: u64,
 }
 
 impl Cost {
-    /// Nothing.
+    /// No cost.
     pub const ZERO: Cost = Cost {
         opened_values: 0,
         online_bytes: 0,
@@ -35,7 +35,7 @@ impl Cost {
         rounds: 0,
     };
 
-    /// Opening `count` values of `bits` bits, packed without gaps; no round of its own.
+    /// Opening of `count` values of `bits` bits, packed without gaps. Does not count a round.
     pub fn opening(count: usize, bits: u32) -> Cost {
         Cost {
             opened_values: count as u64,
@@ -44,7 +44,7 @@ impl Cost {
         }
     }
 
-    /// Opening `planes` bits for each of `rows` x `len` elements; no round of its own.
+    /// Opening of `planes` bits for each of `rows` x `len` elements, in bit planes. Does not count a round.
     pub fn planes(rows: usize, len: usize, planes: usize) -> Cost {
         Cost {
             opened_values: (rows * len * planes) as u64,
@@ -53,7 +53,7 @@ impl Cost {
         }
     }
 
-    /// Corrections of `bits` bits for each of `rows` x `len` elements, in groups of lanes.
+    /// Corrections of `bits` bits for each of `rows` x `len` elements, packed by group.
     pub fn dealt(rows: usize, len: usize, bits: u32) -> Cost {
         Cost {
             dealer_bytes: rows as u64 * lane_bytes(len, bits),
@@ -61,7 +61,7 @@ impl Cost {
         }
     }
 
-    /// Waiting for the peer `rounds` times.
+    /// `rounds` rounds, without traffic.
     pub fn rounds(rounds: u64) -> Cost {
         Cost {
             rounds,
@@ -70,7 +70,7 @@ impl Cost {
     }
 }
 
-/// Bytes of `len` values of `bits` bits that travel in groups of [`LANES`].
+/// Bytes of `len` values of `bits` bits, packed in groups of [`LANES`] that each end at a byte boundary.
 pub fn lane_bytes(len: usize, bits: u32) -> u64 {
     let whole = len / LANES * packed_len(LANES, bits);
     (whole + packed_len(len % LANES, bits)) as u64

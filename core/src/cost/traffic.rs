@@ -1,13 +1,13 @@
-//! What was really sent, counted where it is sent, layer by layer.
+//! Traffic that a role really had, by cost row.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{cost::Cost, model::cost_rows::MAX_COST_ROWS};
 
-/// Counts of one run, or of one iteration.
+/// Measured cost of a run or of an iteration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// For each cost row, forward and backward.
+    /// The cost of each row: `[forward pass, backward pass]`.
     pub cost_rows: [[Cost; 2]; MAX_COST_ROWS],
 }
 
@@ -20,7 +20,7 @@ impl Default for Traffic {
 }
 
 impl Traffic {
-    /// Adds what another meter counted.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Traffic) {
         for (sum, cost_row) in self
             .cost_rows

@@ -1,11 +1,12 @@
-//! Argmax: shares of logits -> shares of the number of the largest one, no logit opened.
+//! Argmax: shares of logits -> shares of the index of the largest one. No logit is opened.
 //!
-//! The logits of a sample are one window of max pooling. The tournament finds the largest and keeps hidden who won each
-//! pair; a gradient of 1, taken back through it, arrives where the largest came from: shares of a vector that is 1 there
-//! and 0 elsewhere. Its product with the public numbers 0, 1, 2, ... is the class. Of equal logits one wins.
+//! The logits of a sample form one window of max pooling. The forward tournament keeps the hidden result of each
+//! comparison. A gradient of 1 in the backward pass then reaches the position of the largest logit: the parties get
+//! shares of a one-hot vector. Its product with the public indices 0, 1, 2, ... is the class. Of several equal largest
+//! logits it selects one.
 //!
-//! Classes are shared modulo 2^8. The share of the party that does not ask, whatever else the one that asks
-//! knows, tells it the class and no more, since the class less its own share is that share.
+//! Classes are shared modulo 2^8. To reveal a class to one party, the other sends its share. That share is the class
+//! minus the receiver's share, so it reveals nothing but the class.
 
 use bytemuck::TransparentWrapper;
 
@@ -25,12 +26,12 @@ use super::{
     select::Select,
 };
 
-/// Bits in which classes are shared: enough for the most that the softmax takes.
+/// Width in bits of the ring of classes: enough for the softmax gate's [`MAX_CLASSES`](super::softmax::MAX_CLASSES).
 const CLASS_BITS: u32 = 8;
 
 const _: () = assert!(super::softmax::MAX_CLASSES <= 1 << CLASS_BITS);
 
-/// Bits of the ring of the gradient that finds the winner: the fewest in which 1 lies well within the range contract.
+/// Width in bits of the ring of the gradient 1: the fewest bits with 1 well within the range contract, |x| < 4.
 const GRADIENT_BITS: u32 = 4;
 
 /// The gate for one number of classes.
@@ -40,7 +41,7 @@ pub struct Argmax {
 }
 
 impl Argmax {
-    /// The gate over narrow shares of `classes` logits in Z_2^from.
+    /// The gate for samples of `classes` logits, with shares in Z_2^from.
     pub fn new<R: Ring>(classes: usize, from: u32) -> Self {
         let row = Windows {
             height: 1,
@@ -52,8 +53,8 @@ impl Argmax {
         Argmax {
             pool: MaxPool {
                 windows: row,
-                // The bits that hide a comparison are shared as wide as what they choose from; on the way back
-                // fewer of their bits are read.
+                // The forward pass needs shares of the hiding bits in Z_2^from. The backward pass uses only their
+                // low bits.
                 relu: Relu::of_differences::<R>(from, from),
                 select: Select {
                     from: GRADIENT_BITS,
@@ -67,7 +68,7 @@ impl Argmax {
         self.pool.windows.input_len()
     }
 
-    /// The number of the largest logit, the first of equal ones.
+    /// The index of the largest logit; the first of several equal ones.
     pub fn ideal(logits: &[i64]) -> usize {
         let better = |best: usize, class: usize| match logits[class] > logits[best] {
             true => class,
@@ -76,21 +77,25 @@ impl Argmax {
         (0..logits.len()).reduce(better).unwrap_or(0)
     }
 
-    /// Cost of finding the classes of `rows` samples.
+    /// Cost of [`Argmax::run`] for `rows` samples.
     pub fn cost(self, rows: usize) -> Cost {
         self.pool.forward_cost(rows) + self.pool.backward_cost(rows)
     }
 
-    /// Cost of telling the classes of `rows` samples: what `role` sends.
+    /// Cost for `role` of [`Argmax::answer`] for `rows` samples.
     pub fn answer_cost(self, rows: usize, role: Role, asking: Role) -> Cost {
-        let told = Cost::opening(rows, CLASS_BITS);
+        let revealed = Cost::opening(rows, CLASS_BITS);
         Cost {
-            online_bytes: if role == asking { 0 } else { told.online_bytes },
-            ..told
+            online_bytes: if role == asking {
+                0
+            } else {
+                revealed.online_bytes
+            },
+            ..revealed
         } + Cost::rounds(1)
     }
 
-    /// P1's shares of the bits that hide who won; P0 makes its own again.
+    /// Words that hold the shares of the hiding bits. P0 draws its shares again and stores none.
     fn hide_len(self, role: Role, rows: usize) -> usize {
         match role {
             Role::P0 => 0,
@@ -98,7 +103,7 @@ impl Argmax {
         }
     }
 
-    /// 64-bit words of scratch that a party needs for `rows` samples.
+    /// Scratch that a party needs for `rows` samples, in 64-bit words.
     pub fn scratch_len<W: Word>(self, role: Role, rows: usize) -> usize {
         let words = |len: usize| (len * size_of::<W>()).div_ceil(8);
         self.pool.sign_len(rows).div_ceil(8)
@@ -106,7 +111,8 @@ impl Argmax {
             + words(self.pool.scratch_len::<W>(rows))
     }
 
-    /// Sends the corrections for `rows` samples; `forward` and `back` are where the tournament and its way back stand.
+    /// Sends the corrections for `rows` samples. `forward` and `back` are the positions of the tournament and of its
+    /// backward pass.
     pub fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -117,8 +123,8 @@ impl Argmax {
         self.pool.deal_backward::<W, D>(cx, back, forward, rows)
     }
 
-    /// Replaces shares of the logits of `rows` samples, in the narrow ring, by shares of their classes in Z_2^8: one for
-    /// each sample, at the front. `scratch` holds at least [`Argmax::scratch_len`] words.
+    /// Replaces shares of the logits of `rows` samples, in the narrow ring, by shares of their classes in Z_2^8, and
+    /// returns these: one per sample, at the front of `logits`. `scratch` has at least [`Argmax::scratch_len`] words.
     #[inline(never)]
     pub fn run<'l, W: Ring, O: Online>(
         self,
@@ -140,7 +146,7 @@ impl Argmax {
         };
         self.pool
             .forward(cx, forward, rows, logits, &mut sign, scratch)?;
-        // A public 1, which P0 holds.
+        // Shares of the public gradient 1.
         let one = match role {
             Role::P0 => W::ONE,
             Role::P1 => W::ZERO,
@@ -160,8 +166,8 @@ impl Argmax {
         Ok(&mut logits[..rows])
     }
 
-    /// Tells the party that is `asking` the classes, of which both have shares in Z_2^8: it gets them, the other
-    /// nothing.
+    /// Reveals classes, shared in Z_2^8, to the party `asking`. Returns them there, and an empty slice at the other
+    /// party.
     pub fn answer<'c, W: Word, O: Online>(
         cx: &mut O,
         asking: Role,
@@ -185,7 +191,7 @@ mod tests {
     use super::*;
     use crate::gate::{
         harness::{Values, run},
-        tests::{AT, mine},
+        tests::{AT, shares_of},
     };
 
     const BACK: At = At {
@@ -193,41 +199,41 @@ mod tests {
         ..AT
     };
 
-    /// Finds the classes of samples of `classes` logits below 2^(from-2) in magnitude, and tells one party.
+    /// Checks the classes of samples of `classes` logits, |z| < 2^(from-2), and that only one party learns them.
     fn check<W: Ring>(classes: usize, from: u32, logits: &[i64], asking: Role) {
         let gate = Argmax::new::<W>(classes, from);
         let rows = logits.len() / classes;
         let logits = &logits[..rows * classes];
         let shares = Values::new(classes as u64).share::<W>(logits, from);
-        let (made, cost) = run(
+        let (outputs, cost) = run(
             classes as u64,
             1 << 16,
             |cx| gate.deal::<W, _>(cx, [AT, BACK], rows),
             |cx| {
-                let mut values = mine(cx.role(), &shares);
+                let mut values = shares_of(cx.role(), &shares);
                 let mut scratch = vec![0; gate.scratch_len::<W>(cx.role(), rows)];
                 let logits = Share::wrap_slice_mut(&mut values);
                 let found = gate.run(cx, [AT, BACK], rows, logits, &mut scratch)?;
-                let sum: Vec<W> = Share::peel_slice(found).to_vec();
-                let told = Argmax::answer(cx, asking, found)?.to_vec();
-                Ok((sum, told))
+                let shares: Vec<W> = Share::peel_slice(found).to_vec();
+                let revealed = Argmax::answer(cx, asking, found)?.to_vec();
+                Ok((shares, revealed))
             },
         );
-        let told = &made[asking.index()].1;
-        assert!(made[asking.other().index()].1.is_empty());
+        let revealed = &outputs[asking.index()].1;
+        assert!(outputs[asking.other().index()].1.is_empty());
         for (row, logits) in logits.chunks_exact(classes).enumerate() {
-            let class = made[0].0[row].plus(made[1].0[row]).low(CLASS_BITS);
-            assert_eq!(told[row], class);
+            let class = outputs[0].0[row].plus(outputs[1].0[row]).low(CLASS_BITS);
+            assert_eq!(revealed[row], class);
             let class = class.to_u64() as usize;
             assert_eq!(logits[class], logits[Argmax::ideal(logits)], "{logits:?}");
         }
-        // The bench measures P1.
+        // The harness measures P1.
         let answer = gate.answer_cost(rows, Role::P1, asking);
         assert_eq!(cost, gate.cost(rows) + answer);
     }
 
     #[test]
-    fn any_number_of_classes() {
+    fn classes_are_right_for_any_number_of_classes() {
         for classes in (2..=16).chain([100, 128]) {
             let mut values = Values::new(40);
             let logits: Vec<i64> = (0..5 * classes)
@@ -239,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_may_win() {
+    fn every_index_may_win() {
         for classes in [2, 3, 7, 10, 128] {
             let logits: Vec<i64> = (0..classes * classes)
                 .map(|at| i64::from(at / classes == at % classes))

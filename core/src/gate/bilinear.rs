@@ -1,12 +1,14 @@
-//! Bilinear: matrix product and convolution, forward and both gradients, with average pooling folded
-//! in.
+//! Bilinear: matrix product and convolution, forward and both gradients, with average pooling folded in. The triples are
+//! Beaver's (CRYPTO 1991), with one dealt value per *output* element, after pooling.
 //!
 //! For openings E = X + A and F = W + B: map(X, W) = map(E, F) - map(E, B) - map(A, F) + map(A, B).
-//! P0 takes map(E - A0, F - B0) + C0 = map(E, F) - map(E, B0) - map(A0, F) + map(A0, B0) + C0: one plain
-//! product of the shares that it has held since the openings, without a mask in sight. P1 takes
-//! C1 - map(E, B1) - map(A1, F). So the dealt C is map(A, B) - map(A0, B0) = map(A0, B1) + map(A1, B).
-//! The correction is one word for each *output* element, after pooling. Masks belong to tensors, so a tensor
-//! that several products read is opened once.
+//!
+//! - P0 computes map(E - A0, F - B0) + C0 = map(E, F) - map(E, B0) - map(A0, F) + map(A0, B0) + C0. This is one product
+//!   of the stored shares E - A0 and F - B0, and needs no masks.
+//! - P1 computes C1 - map(E, B1) - map(A1, F).
+//! - So the dealt value is C = map(A, B) - map(A0, B0) = map(A0, B1) + map(A1, B).
+//!
+//! A mask belongs to a tensor, so a tensor is opened once for all products that read it.
 
 use bytemuck::TransparentWrapper;
 
@@ -22,10 +24,10 @@ use crate::{
 
 use super::{
     Offline, Online, deal, dealt,
-    tensor::{Masks, RowMask, Rows, Whole, mask_parts, negate, row_masks},
+    tensor::{Masks, RowMask, Rows, Whole, mask_shares, negate, row_masks},
 };
 
-/// Adds this party's shares of dealt words, `first` of the stream on.
+/// Adds this party's shares of dealt words to `out`; `first` is the offset in the stream.
 pub(crate) fn add_dealt<R: Ring, O: Online>(
     cx: &mut O,
     address: Address,
@@ -43,7 +45,7 @@ pub(crate) fn add_dealt<R: Ring, O: Online>(
     Ok(())
 }
 
-/// The dealer's side of [`add_dealt`]; `values` are overwritten.
+/// The dealer's part of [`add_dealt`]: sends corrections for `values`, and overwrites them.
 pub(crate) fn deal_words<R: Ring, D: Offline>(
     cx: &mut D,
     address: Address,
@@ -56,27 +58,28 @@ pub(crate) fn deal_words<R: Ring, D: Offline>(
     Ok(())
 }
 
-/// The rows that a product is made for, and where its dealt part stands.
+/// The rows of a product, and the stream of its dealt values.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
-    /// Stream of the dealt product.
+    /// Stream of the dealt values C.
     pub product: Address,
-    /// Place in the whole batch of the first row.
+    /// Index in the batch of the first row.
     pub first: u64,
     /// Number of rows.
     pub rows: usize,
 }
 
-/// The gate for one map.
+/// The gate for one bilinear map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bilinear(pub Linear);
 
 impl Bilinear {
+    /// Rows to multiply at a time.
     fn block(self, rows: usize) -> usize {
         self.0.block().min(rows)
     }
 
-    /// The blocks of `rows` rows: the first row of each, and their number.
+    /// Splits `rows` rows into blocks: `[first row, number of rows]` each.
     fn blocks(self, rows: usize) -> impl Iterator<Item = [usize; 2]> {
         let block = self.block(rows).max(1);
         (0..rows)
@@ -84,8 +87,8 @@ impl Bilinear {
             .map(move |row| [row, block.min(rows - row)])
     }
 
-    /// Words of scratch that a party needs for any of the three products on `rows` samples. P0 with one
-    /// sample at a time does with the least.
+    /// Scratch that a party needs for any of the three products on `rows` samples, in words. For P0 with one sample it is
+    /// the least that the kernels need.
     pub fn scratch_len(self, role: Role, rows: usize) -> usize {
         let (weights, block) = (self.0.weight_len(), self.block(rows));
         let (input, output) = (self.0.input_len(), self.0.output_len());
@@ -101,7 +104,7 @@ impl Bilinear {
         self.0.scratch_len() + products
     }
 
-    /// Words of scratch that the dealer needs.
+    /// Scratch that the dealer needs for any of the three products on `rows` samples, in words.
     pub fn dealer_scratch_len(self, rows: usize) -> usize {
         let (weights, block) = (self.0.weight_len(), self.block(rows));
         let (input, output) = (self.0.input_len(), self.0.output_len());
@@ -111,22 +114,22 @@ impl Bilinear {
         self.0.scratch_len() + forward.max(back).max(gradient)
     }
 
-    /// Corrections of [`Bilinear::forward`] in a ring of `bits` bits; the tensors pay for openings.
+    /// Cost of [`Bilinear::forward`] in a ring of `bits` bits: corrections only, without the openings of the tensors.
     pub fn forward_cost(self, bits: u32, rows: usize) -> Cost {
         Cost::dealt(1, rows * self.0.output_len(), bits)
     }
 
-    /// Corrections of [`Bilinear::input_gradient`].
+    /// Cost of [`Bilinear::input_gradient`]: corrections only.
     pub fn input_gradient_cost(self, bits: u32, rows: usize) -> Cost {
         Cost::dealt(1, rows * self.0.input_len(), bits)
     }
 
-    /// Corrections of [`Bilinear::weight_gradient`], once for the whole batch.
+    /// Cost of the gradient by the weights: corrections only, once per batch.
     pub fn weight_gradient_cost(self, bits: u32) -> Cost {
         Cost::dealt(1, self.0.weight_len(), bits)
     }
 
-    /// Shares of map(x, w) for `rows` samples, at scale 2f in Z_2^L.
+    /// Writes shares of map(x, w) to `out`, at scale 2f in Z_2^L, for the rows of `span`.
     pub fn forward<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -163,7 +166,7 @@ impl Bilinear {
         Ok(())
     }
 
-    /// Sends the corrections of [`Bilinear::forward`], given the masks of the weights.
+    /// Sends the corrections of [`Bilinear::forward`]. `w` holds the masks of the weights.
     pub fn deal_forward<R: Ring, D: Offline>(
         self,
         cx: &mut D,
@@ -174,15 +177,15 @@ impl Bilinear {
     ) -> Result<(), LinkError> {
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(span.rows);
-        let (first, scratch) = scratch.split_at_mut(block * input);
-        let (second, scratch) = scratch.split_at_mut(block * input);
+        let (a0, scratch) = scratch.split_at_mut(block * input);
+        let (a1, scratch) = scratch.split_at_mut(block * input);
         let (c, scratch) = scratch.split_at_mut(block * output);
         for [row, count] in self.blocks(span.rows) {
-            let parts = [&mut first[..count * input], &mut second[..count * input]];
-            let any = mask_parts(cx, x, [row, count], input, parts);
+            let shares = [&mut a0[..count * input], &mut a1[..count * input]];
+            let any = mask_shares(cx, x, [row, count], input, shares);
             let c = &mut c[..count * output];
             c.fill(R::ZERO);
-            for (any, a, b) in [(any[0], &*first, w.second), (any[1], &*second, w.sum)] {
+            for (any, a, b) in [(any[0], &*a0, w.second), (any[1], &*a1, w.sum)] {
                 if any {
                     self.0.forward(count, &a[..count * input], b, c, scratch);
                 }
@@ -193,8 +196,8 @@ impl Bilinear {
         Ok(())
     }
 
-    /// Shares of the gradient by the input for `rows` samples, at scale 2f in Z_2^L, from the opened
-    /// gradient by the output.
+    /// Writes shares of the gradient by the input to `out`, at scale 2f in Z_2^L, for the rows of `span`. `dy` is the
+    /// opened gradient by the output.
     pub fn input_gradient<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -238,7 +241,7 @@ impl Bilinear {
         Ok(())
     }
 
-    /// Sends the corrections of [`Bilinear::input_gradient`], given the masks of the weights.
+    /// Sends the corrections of [`Bilinear::input_gradient`]. `w` holds the masks of the weights.
     pub fn deal_input_gradient<R: Ring, D: Offline>(
         self,
         cx: &mut D,
@@ -249,28 +252,28 @@ impl Bilinear {
     ) -> Result<(), LinkError> {
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(span.rows);
-        let (second_w, scratch) = scratch.split_at_mut(self.0.weight_len());
-        let (sum_w, scratch) = scratch.split_at_mut(self.0.weight_len());
-        self.0.transpose(w.second, second_w);
-        self.0.transpose(w.sum, sum_w);
-        let (first, scratch) = scratch.split_at_mut(block * output);
-        let (second, scratch) = scratch.split_at_mut(block * output);
+        let (w1, scratch) = scratch.split_at_mut(self.0.weight_len());
+        let (w_sum, scratch) = scratch.split_at_mut(self.0.weight_len());
+        self.0.transpose(w.second, w1);
+        self.0.transpose(w.sum, w_sum);
+        let (a0, scratch) = scratch.split_at_mut(block * output);
+        let (a1, scratch) = scratch.split_at_mut(block * output);
         let (c, scratch) = scratch.split_at_mut(block * input);
         for [row, count] in self.blocks(span.rows) {
-            let (first, second) = (&mut first[..count * output], &mut second[..count * output]);
-            mask_parts(cx, dy, [row, count], output, [&mut *first, &mut *second]);
+            let (a0, a1) = (&mut a0[..count * output], &mut a1[..count * output]);
+            mask_shares(cx, dy, [row, count], output, [&mut *a0, &mut *a1]);
             let c = &mut c[..count * input];
             c.fill(R::ZERO);
-            self.0.input_gradient(count, first, second_w, c, scratch);
-            self.0.input_gradient(count, second, sum_w, c, scratch);
+            self.0.input_gradient(count, a0, w1, c, scratch);
+            self.0.input_gradient(count, a1, w_sum, c, scratch);
             let at = (span.first + row as u64) * input as u64;
             deal_words(cx, span.product, at, c)?;
         }
         Ok(())
     }
 
-    /// Adds shares of the gradient by the weights over `rows` samples to `out`, at scale 2f in Z_2^L,
-    /// all but the dealt product, which [`Bilinear::finish_weight_gradient`] adds once.
+    /// Adds this party's local part of the gradient by the weights over `rows` samples to `out`, at scale 2f in Z_2^L.
+    /// [`Bilinear::finish_weight_gradient`] adds the dealt part, once per batch.
     pub fn weight_gradient<R: Ring, O: Online>(
         self,
         cx: &O,
@@ -303,7 +306,7 @@ impl Bilinear {
         }
     }
 
-    /// Adds the dealt product of the whole batch to the gradient by the weights.
+    /// Adds shares of the batch's dealt values to the gradient by the weights.
     pub fn finish_weight_gradient<R: Ring, O: Online>(
         self,
         cx: &mut O,
@@ -313,8 +316,8 @@ impl Bilinear {
         add_dealt(cx, product, 0, Share::peel_slice_mut(out))
     }
 
-    /// Adds the dealt product of `rows` samples to `sum`, which the dealer sends once for the whole
-    /// batch with [`Bilinear::deal_weight_gradient`].
+    /// Adds the dealt values of `rows` samples to `sum`. The dealer sends the batch's sum with
+    /// [`Bilinear::deal_weight_gradient`].
     pub fn accumulate_weight_gradient<R: Ring, D: Offline>(
         self,
         cx: &D,
@@ -326,19 +329,16 @@ impl Bilinear {
     ) {
         let (input, output) = (self.0.input_len(), self.0.output_len());
         let block = self.block(rows);
-        let (first, scratch) = scratch.split_at_mut(block * input);
-        let (second, scratch) = scratch.split_at_mut(block * input);
-        let (second_g, scratch) = scratch.split_at_mut(block * output);
-        let (sum_g, scratch) = scratch.split_at_mut(block * output);
+        let (a0, scratch) = scratch.split_at_mut(block * input);
+        let (a1, scratch) = scratch.split_at_mut(block * input);
+        let (g1, scratch) = scratch.split_at_mut(block * output);
+        let (g_sum, scratch) = scratch.split_at_mut(block * output);
         for [row, count] in self.blocks(rows) {
-            let (first, second) = (&mut first[..count * input], &mut second[..count * input]);
-            let any = mask_parts(cx, x, [row, count], input, [&mut *first, &mut *second]);
-            let (second_g, sum_g) = (
-                &mut second_g[..count * output],
-                &mut sum_g[..count * output],
-            );
-            row_masks(cx, dy, [row, count], output, second_g, sum_g);
-            for (any, a, g) in [(any[0], first, second_g), (any[1], second, sum_g)] {
+            let (a0, a1) = (&mut a0[..count * input], &mut a1[..count * input]);
+            let any = mask_shares(cx, x, [row, count], input, [&mut *a0, &mut *a1]);
+            let (g1, g_sum) = (&mut g1[..count * output], &mut g_sum[..count * output]);
+            row_masks(cx, dy, [row, count], output, g1, g_sum);
+            for (any, a, g) in [(any[0], a0, g1), (any[1], a1, g_sum)] {
                 if any {
                     self.0.weight_gradient(count, a, g, sum, scratch);
                 }
@@ -346,7 +346,7 @@ impl Bilinear {
         }
     }
 
-    /// Sends the corrections of the whole batch's gradient by the weights; `sum` is overwritten.
+    /// Sends the corrections of the batch's gradient by the weights; overwrites `sum`.
     pub fn deal_weight_gradient<R: Ring, D: Offline>(
         self,
         cx: &mut D,
@@ -357,8 +357,7 @@ impl Bilinear {
     }
 }
 
-/// Writes P1's part of the masks of `rows` rows of `len` from row `row` on, negated. False when all of it
-/// is zero.
+/// Writes P1's share of the masks of rows (`[first row, number of rows]`), negated. Returns false if all of it is zero.
 fn negated_masks<R: Ring>(
     prg: &Prg,
     mask: RowMask<'_>,

@@ -1,4 +1,4 @@
-//! What gates work with: the roles' contexts, a gate's address in the streams, and groups of lanes.
+//! The interfaces of gates to the roles, the stream address of a gate, and groups of lanes.
 
 use crate::{
     Role,
@@ -8,38 +8,39 @@ use crate::{
     prg::{Address, Prg},
 };
 
-/// What a gate needs of a computing party.
+/// A party as a gate sees it.
 pub trait Online {
     /// Which party this is.
     fn role(&self) -> Role;
-    /// The streams that this party shares with the dealer.
+    /// The streams of this party's key with the dealer.
     fn prg(&self) -> &Prg;
-    /// Opens the segments in one round.
+    /// Opens the segments in one round: replaces this party's masked shares by the sums of both parties'.
     fn open<W: Word>(&mut self, segments: &mut [Segment<'_, W>]) -> Result<(), LinkError>;
-    /// The next bytes of corrections. Only P1 asks.
+    /// Receives the next bytes of corrections. Only P1 calls this.
     fn corrections(&mut self, bytes: &mut [u8]) -> Result<(), LinkError>;
 }
 
-/// What a gate needs of the dealer.
+/// The dealer as a gate sees it.
 pub trait Offline {
-    /// The streams shared with one of the parties.
+    /// The streams of the dealer's key with a party.
     fn prg(&self, role: Role) -> &Prg;
     /// Sends bytes of corrections to P1.
     fn corrections(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
 }
 
-/// Where a gate stands: its iteration, its place in the network, and its first row in the batch.
+/// Position of a gate in the run, from which its stream addresses and offsets follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
     /// Iteration of the run.
     pub iteration: u32,
-    /// Number of the gate, whose wires are its own.
+    /// Number of the gate in the network; its wires are not used by another gate.
     pub gate: u32,
-    /// Place in the whole batch of the first sample that is being worked on.
+    /// Index in the batch of the first sample that is processed.
     pub row: u64,
 }
 
 impl At {
+    /// The stream address of one of the gate's wires.
     pub(crate) fn wire(self, wire: u8) -> Address {
         Address {
             iteration: self.iteration,
@@ -49,26 +50,26 @@ impl At {
     }
 }
 
-/// Up to [`LANES`] neighbouring elements of one row, worked on together.
+/// Up to [`LANES`] adjacent elements of a row, which are processed together.
 #[derive(Clone, Copy)]
 pub(crate) struct Group {
     /// Index of the first element in a buffer of `rows` x `len`.
     pub first: usize,
     /// Elements in the group.
     pub lanes: usize,
-    /// Offset of the group's first element in the gate's streams, where rows are padded to whole
-    /// groups, so that the same sample has the same masks however a batch is cut up.
+    /// Offset of the group's first element in the gate's streams. In streams, rows are padded to whole groups, so
+    /// that a sample's masks do not depend on the micro-batch.
     pub stream: u64,
-    /// Index of the group's first byte in a buffer of bit planes, one bit for each element.
+    /// Index of the group's first byte in a buffer of one bit plane per row, one bit per element.
     pub plane: usize,
 }
 
-/// Bytes of one bit plane over a row.
+/// Bytes of one bit plane over a row of `len` elements.
 pub(crate) const fn plane_len(len: usize) -> usize {
     len / LANES * 8 + (len % LANES).div_ceil(8)
 }
 
-/// The groups of `rows` x `len` elements in order.
+/// Iterates over the groups of `rows` x `len` elements, in order. `at.row` is the first row's index in the batch.
 pub(crate) fn groups(at: At, rows: usize, len: usize) -> impl Iterator<Item = Group> {
     let per_row = len.div_ceil(LANES);
     (0..rows).flat_map(move |row| {
@@ -82,24 +83,25 @@ pub(crate) fn groups(at: At, rows: usize, len: usize) -> impl Iterator<Item = Gr
 }
 
 impl Group {
+    /// The group's elements in a buffer of `rows` x `len`.
     pub(crate) fn range(&self) -> core::ops::Range<usize> {
         self.first..self.first + self.lanes
     }
 
-    /// Bytes of one plane of this group.
+    /// Bytes of one bit plane of this group.
     pub(crate) fn plane_bytes(&self) -> usize {
         self.lanes.div_ceil(8)
     }
 }
 
-/// Writes the low bits of a plane of at most 64 lanes.
+/// Writes a plane of at most 64 lanes, little-endian, cut to `bytes.len()` bytes.
 pub(crate) fn store_plane(plane: u64, bytes: &mut [u8]) {
     for (byte, value) in bytes.iter_mut().zip(plane.to_le_bytes()) {
         *byte = value;
     }
 }
 
-/// Reads a plane of at most 64 lanes.
+/// The inverse of [`store_plane`].
 pub(crate) fn load_plane(bytes: &[u8]) -> u64 {
     let mut plane = [0; 8];
     plane[..bytes.len()].copy_from_slice(bytes);

@@ -1,8 +1,8 @@
-//! Cross: products of masks, dealt. A product of opened values needs nothing else that is secret and not
-//! linear: (p - a)(q - b) = pq - p b - q a + ab.
+//! Cross: dealt products of masks (Beaver, CRYPTO 1991). For opened values, (p - a)(q - b) = pq - p b - q a + ab, in
+//! which ab is the only term that is not linear in secrets.
 //!
-//! A mask that is uniform in Z_2^n stands for itself or for itself less 2^n, as the opening tells (see
-//! `lift::Opened`), so its products are dealt in parts, of which public bits choose.
+//! A mask a, uniform in Z_2^n, stands for a or for a - 2^n, depending on the public opening (see `lift::Opened`). So a
+//! product is dealt in parts, and public bits select the parts to add.
 
 use crate::{
     Role,
@@ -14,7 +14,7 @@ use crate::{
 
 use super::{Offline, Online, deal, dealt, lift::Opened};
 
-/// The product of two masks of their own.
+/// The product of two independent masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cross {
     /// Ring in which the left mask is uniform.
@@ -26,7 +26,7 @@ pub struct Cross {
 }
 
 impl Cross {
-    /// What each part is multiplied by, as a power of two: masks and carries of left and right.
+    /// log2 of each part's factor. Parts: mask x mask, mask x right carry, left carry x mask, carry x carry.
     fn shifts(self) -> [u32; 4] {
         [0, self.right, self.left, self.left + self.right]
     }
@@ -37,7 +37,7 @@ impl Cross {
         self.shifts().into_iter().map(part).sum()
     }
 
-    /// Sends the parts for one group.
+    /// Sends the corrections for one group's parts.
     pub(crate) fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -70,7 +70,7 @@ impl Cross {
         Ok(())
     }
 
-    /// This party's shares of the product of two opened values, for one group.
+    /// This party's shares in Z_2^to of the products of two opened values, for one group.
     pub(crate) fn product<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -87,18 +87,18 @@ impl Cross {
                 *part = part.left(shift);
             }
         }
-        let holds_public = held(cx.role());
+        let public_select = public_select(cx.role());
         let mut products = [W::ZERO; LANES];
         for (lane, product) in products[..lanes].iter_mut().enumerate() {
             let (p, q) = (left.public[lane], right.public[lane]);
-            let (left_counts, right_counts) = (left.counts[lane], right.counts[lane]);
+            let (left_carry, right_carry) = (left.carry_select[lane], right.carry_select[lane]);
             let masks = parts[0][lane]
-                .minus(right_counts.and(parts[1][lane]))
-                .minus(left_counts.and(parts[2][lane]))
-                .plus(left_counts.and(right_counts).and(parts[3][lane]));
+                .minus(right_carry.and(parts[1][lane]))
+                .minus(left_carry.and(parts[2][lane]))
+                .plus(left_carry.and(right_carry).and(parts[3][lane]));
             *product = p
                 .times(q)
-                .and(holds_public)
+                .and(public_select)
                 .minus(p.times(right.mask[lane]))
                 .minus(q.times(left.mask[lane]))
                 .plus(masks)
@@ -108,7 +108,7 @@ impl Cross {
     }
 }
 
-/// The square of one mask, which saves opening the same value twice.
+/// The square of a mask, for which a value is opened once instead of twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Square {
     /// Ring in which the mask is uniform.
@@ -118,7 +118,7 @@ pub struct Square {
 }
 
 impl Square {
-    /// What the part that counts with the carry is multiplied by, as a power of two:
+    /// log2 of the factor of the second part, which is added where the carry applies:
     /// (a - 2^n)^2 = a^2 + 2^(n+1) (2^(n-1) - a).
     fn shift(self) -> u32 {
         self.from + 1
@@ -130,7 +130,7 @@ impl Square {
             + Cost::dealt(rows, len, self.to.saturating_sub(self.shift()))
     }
 
-    /// Sends the parts for one group.
+    /// Sends the corrections for one group's parts.
     pub(crate) fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -154,7 +154,7 @@ impl Square {
         deal(cx, wires[1], first, bits, &mut part[..masks.len()])
     }
 
-    /// This party's shares of the square of an opened value, for one group.
+    /// This party's shares in Z_2^to of the squares of opened values, for one group.
     pub(crate) fn square<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -167,13 +167,13 @@ impl Square {
         dealt(cx, wires[0], first, self.to, &mut square[..lanes])?;
         let bits = self.to.saturating_sub(self.shift());
         dealt(cx, wires[1], first, bits, &mut carry[..lanes])?;
-        let holds_public = held(cx.role());
+        let public_select = public_select(cx.role());
         for (lane, square) in square[..lanes].iter_mut().enumerate() {
             let p = opened.public[lane];
-            let carry = opened.counts[lane].and(carry[lane].left(self.shift()));
+            let carry = opened.carry_select[lane].and(carry[lane].left(self.shift()));
             *square = p
                 .times(p)
-                .and(holds_public)
+                .and(public_select)
                 .minus(p.times(opened.mask[lane]).left(1))
                 .plus(*square)
                 .plus(carry)
@@ -183,8 +183,8 @@ impl Square {
     }
 }
 
-/// All ones for the party that counts public terms.
-fn held<W: Word>(role: Role) -> W {
+/// All ones for P0, which adds public terms; zero for P1.
+fn public_select<W: Word>(role: Role) -> W {
     match role {
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,

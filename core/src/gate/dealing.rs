@@ -1,4 +1,5 @@
-//! Dealt values: what P0 draws from its key, and P1 receives as corrections.
+//! Dealt values: shares of values that the dealer chooses. P0's share is a word of its stream, and P1's share is the
+//! correction, value minus P0's share.
 
 use crate::{
     Role,
@@ -13,7 +14,8 @@ use crate::{
 use super::reuse;
 use super::{Offline, Online};
 
-/// This party's shares of the masks under which the next opening hides values: each mask once.
+/// Fills `out` with this party's shares of masks in Z_2^bits for an opening. `first` counts words of the stream. Each
+/// mask is used once.
 pub(crate) fn opening_masks<W: Word, O: Online>(
     cx: &O,
     address: Address,
@@ -26,11 +28,11 @@ pub(crate) fn opening_masks<W: Word, O: Online>(
     cx.prg().fill_bits(address, first, bits, out);
 }
 
-/// Most bytes that a group of lanes takes on the wire.
+/// The largest packed length of a group, in bytes.
 const LANE_BYTES: usize = LANES * 16;
 
-/// This party's shares of values that the dealer chose: P0's come from its key, P1's as corrections.
-/// `bits` 0 means that the shares are zero and nothing is sent.
+/// Fills `out`, at most [`LANES`] words, with this party's shares in Z_2^bits of dealt values. P0 draws them at
+/// `first` of the stream, and P1 receives corrections. `bits` 0 means zero shares and no corrections.
 pub(crate) fn dealt<W: Word, O: Online>(
     cx: &mut O,
     address: Address,
@@ -54,7 +56,7 @@ pub(crate) fn dealt<W: Word, O: Online>(
     Ok(())
 }
 
-/// The dealer's side of [`dealt`]: `values` are overwritten by the corrections that are sent.
+/// The dealer's part of [`dealt`]: sends corrections for `values`, and overwrites them.
 pub(crate) fn deal<W: Word, D: Offline>(
     cx: &mut D,
     address: Address,
@@ -62,20 +64,20 @@ pub(crate) fn deal<W: Word, D: Offline>(
     bits: u32,
     values: &mut [W],
 ) -> Result<(), LinkError> {
-    let mut given = [W::ZERO; LANES];
-    let given = &mut given[..values.len()];
+    let mut p0 = [W::ZERO; LANES];
+    let p0 = &mut p0[..values.len()];
     if bits > 0 {
         #[cfg(test)]
         reuse::use_once(address, first, values.len());
-        cx.prg(Role::P0).fill(address, first, given);
+        cx.prg(Role::P0).fill(address, first, p0);
     }
-    for (value, &given) in values.iter_mut().zip(given.iter()) {
-        *value = value.minus(given);
+    for (value, &p0) in values.iter_mut().zip(p0.iter()) {
+        *value = value.minus(p0);
     }
     send_corrections(cx, bits, values)
 }
 
-/// As [`dealt`], for a plane of bits shared by exclusive or.
+/// As [`dealt`], for a bit plane of `lanes` bits that is shared by exclusive or. `first` counts 64-bit words.
 pub(crate) fn dealt_plane<O: Online>(
     cx: &mut O,
     address: Address,
@@ -87,7 +89,7 @@ pub(crate) fn dealt_plane<O: Online>(
     Ok(plane[0])
 }
 
-/// As [`dealt_plane`], for planes that stand side by side.
+/// As [`dealt_plane`], for planes at consecutive offsets.
 pub(crate) fn dealt_planes<O: Online>(
     cx: &mut O,
     address: Address,
@@ -108,7 +110,7 @@ pub(crate) fn dealt_planes<O: Online>(
     Ok(())
 }
 
-/// The dealer's side of [`dealt_plane`].
+/// The dealer's part of [`dealt_plane`].
 pub(crate) fn deal_plane<D: Offline>(
     cx: &mut D,
     address: Address,
@@ -118,13 +120,13 @@ pub(crate) fn deal_plane<D: Offline>(
 ) -> Result<(), LinkError> {
     #[cfg(test)]
     reuse::use_once(address, first, 1);
-    let mut given = [0u64];
-    cx.prg(Role::P0).fill(address, first, &mut given);
-    let bytes = (plane ^ given[0]).to_le_bytes();
+    let mut p0 = [0u64];
+    cx.prg(Role::P0).fill(address, first, &mut p0);
+    let bytes = (plane ^ p0[0]).to_le_bytes();
     cx.corrections(&bytes[..lanes.div_ceil(8)])
 }
 
-/// As [`dealt`], for words whose bits are shared by exclusive or.
+/// As [`deal`], for words whose `bits` low bits are shared by exclusive or.
 pub(crate) fn deal_bits<W: Word, D: Offline>(
     cx: &mut D,
     address: Address,
@@ -134,15 +136,16 @@ pub(crate) fn deal_bits<W: Word, D: Offline>(
 ) -> Result<(), LinkError> {
     #[cfg(test)]
     reuse::use_once(address, first, values.len());
-    let mut given = [W::ZERO; LANES];
-    let given = &mut given[..values.len()];
-    cx.prg(Role::P0).fill(address, first, given);
-    for (value, &given) in values.iter_mut().zip(given.iter()) {
-        *value = value.xor(given);
+    let mut p0 = [W::ZERO; LANES];
+    let p0 = &mut p0[..values.len()];
+    cx.prg(Role::P0).fill(address, first, p0);
+    for (value, &p0) in values.iter_mut().zip(p0.iter()) {
+        *value = value.xor(p0);
     }
     send_corrections(cx, bits, values)
 }
 
+/// Packs corrections of `bits` bits and sends them to P1.
 pub(super) fn send_corrections<W: Word, D: Offline>(
     cx: &mut D,
     bits: u32,

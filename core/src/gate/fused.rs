@@ -1,10 +1,9 @@
-//! Polynomial from one opening of x, whatever its degree; and the way back, which opens the gradient
-//! alone.
+//! Polynomial of any degree from one opening of x. The backward pass opens only the gradient.
 //!
-//! With x = p - a for a public p and a mask a, P(x) = P(p) - P'(p) a + P''(p)/2 a^2 - ...: public
-//! coefficients on dealt shares of the mask's powers. Everything is counted in fractions of the ring
-//! (x / 2^n), where no power leaves [-1, 1], and only as many bits are carried as the result's last place
-//! asks for: that is what makes degree 8 fit 128 bits.
+//! Let x = p - a, where p is public and a is the mask. Then P(x) = P(p) - P'(p) a + P''(p)/2 a^2 - ..., a combination of
+//! dealt shares of the mask's powers with public coefficients. All values are fractions of the ring, x / 2^n, so that
+//! powers are in [-1, 1]. Fraction bits are limited to what the result's last bit needs, so that degree 8 fits 128
+//! bits.
 
 use bytemuck::TransparentWrapper;
 
@@ -29,7 +28,7 @@ use super::{
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fused {
-    /// What is evaluated.
+    /// The polynomial P.
     pub polynomial: Polynomial,
     /// f, the fraction bits.
     pub fraction: u32,
@@ -37,7 +36,7 @@ pub struct Fused {
     pub from: u32,
     /// Ring of the incoming gradient.
     pub gradient: u32,
-    /// Ring of the output, both ways.
+    /// Ring of the output, in both passes.
     pub to: u32,
 }
 
@@ -45,22 +44,26 @@ const MASK: u8 = 0;
 const CARRY: u8 = 1;
 const GRADIENT: u8 = 2;
 const GRADIENT_CARRY: u8 = 3;
-/// Powers' wires follow, two each; products' wires, four each, come after those.
+/// The first wire of powers, with two wires per power. Products follow, with four wires per power.
 const POWER: u8 = 4;
 const PRODUCT: u8 = POWER + 2 * (MAX_DEGREE as u8 + 1);
 
+/// Wires of the dealt powers.
 fn power_wire(at: At) -> impl Fn(u32) -> Address {
     move |which| at.wire(POWER + which as u8)
 }
 
+/// Wires of the dealt products of powers with the gradient's mask.
 fn product_wire(at: At) -> impl Fn(u32) -> Address {
     move |which| at.wire(PRODUCT + which as u8)
 }
 
-/// One evaluation: a polynomial in x / 2^n, whose value is wanted to one unit of 2^-result.
+/// Widths and coefficients for the evaluation of a polynomial in x / 2^n, with an error of at most 2^-result.
 struct Evaluation {
-    /// Coefficients in x / 2^n, with `public` fraction bits, times the binomials of each derivative.
+    /// `coefficients[j][k]` is binomial(k, j) c_k, for coefficients c_k of the powers of x / 2^n, with `public` fraction
+    /// bits.
     coefficients: [[i128; MAX_DEGREE + 1]; MAX_DEGREE + 1],
+    /// Degree of the polynomial.
     degree: usize,
     /// n, the bits of x.
     from: u32,
@@ -76,15 +79,17 @@ struct Evaluation {
     to: u32,
 }
 
+/// The binomial coefficient n over k.
 fn binomial(n: usize, k: usize) -> i128 {
     (0..k).fold(1, |product, i| product * (n - i) as i128 / (i as i128 + 1))
 }
 
 impl Evaluation {
-    /// `units`: fraction bits of x. `other`: bits of what the value is multiplied by, if anything.
+    /// The evaluation of `terms` at x in Z_2^from with `units` fraction bits. `other` is the width of a factor that the
+    /// value is multiplied by, or 0.
     fn new(terms: &[i64], [from, units]: [u32; 2], result: u32, other: u32, to: u32) -> Self {
         let degree = terms.len() - 1;
-        // Rounding adds at most half a unit for each power, there and in its public coefficient.
+        // Rounding of each power and of its public coefficient adds at most half a unit each.
         let guard = 4 + terms.len().next_power_of_two().trailing_zeros();
         let public = result + guard;
         let magnitude = magnitude(terms, from - units);
@@ -116,16 +121,18 @@ impl Evaluation {
         self.public + self.powers
     }
 
-    /// Ring of the sum, from which a free step down leads to the output's.
+    /// Ring of the sum of terms, from which a local truncation leads to the output's ring.
     fn wide(&self) -> u32 {
         self.to + self.sum() - self.result
     }
 
+    /// Whether 128-bit integers suffice, with another mask of `other` bits.
     fn fits(&self, other: u32) -> bool {
         self.dealt().fits(other)
             && self.magnitude + self.public + self.from.max(other) < i128::BITS - 2
     }
 
+    /// The dealt powers.
     fn dealt(&self) -> Powers {
         Powers {
             from: self.from,
@@ -135,6 +142,7 @@ impl Evaluation {
         }
     }
 
+    /// Masks of `from` bits, shared in the sum's ring.
     fn lift(&self, from: u32) -> Lift {
         Lift {
             from,
@@ -151,8 +159,8 @@ impl Evaluation {
     }
 }
 
-/// Bits before the binary point of the largest Taylor coefficient of a polynomial in x / 2^range, where
-/// |p| / 2^range is at most 3/4: the sum of C(k, j) |c_k| (3/4)^(k-j), rounded up.
+/// Bits before the binary point that suffice for every Taylor coefficient j of a polynomial in x / 2^range at p with
+/// |p| / 2^range <= 3/4: those of the sum over k of binomial(k, j) |c_k| (3/4)^(k-j), rounded up.
 fn magnitude(terms: &[i64], range: u32) -> u32 {
     let mut largest = 0u128;
     for power in 0..terms.len() {
@@ -175,52 +183,53 @@ fn magnitude(terms: &[i64], range: u32) -> u32 {
     (u128::BITS - largest.leading_zeros()).saturating_sub(COEFFICIENT_FRACTION)
 }
 
-/// A signed number as an element of the wide ring.
+/// A signed integer as an element of the sum's ring.
 fn element(value: i128) -> u128 {
     value as u128
 }
 
 impl Fused {
-    fn there(&self) -> Evaluation {
+    /// The evaluation of P in the forward pass.
+    fn value(&self) -> Evaluation {
         let terms = self.polynomial.trimmed();
         Evaluation::new(terms, [self.from, self.fraction], self.fraction, 0, self.to)
     }
 
-    /// The derivative's value times a gradient that counts as a fraction of its own ring.
-    fn back(&self) -> Evaluation {
+    /// The evaluation of P' times the gradient, which is a fraction of its own ring, in the backward pass.
+    fn slope(&self) -> Evaluation {
         let derivative = self.polynomial.derivative();
         let (gradient, widths) = (self.gradient, [self.from, self.fraction]);
         Evaluation::new(derivative.trimmed(), widths, gradient, gradient, self.to)
     }
 
-    /// Whether 128 bits are enough.
+    /// Whether 128-bit integers suffice for both passes.
     pub fn fits(&self) -> bool {
         self.from > self.fraction + 2
-            && self.there().fits(self.from)
-            && self.back().fits(self.gradient)
+            && self.value().fits(self.from)
+            && self.slope().fits(self.gradient)
     }
 
-    /// Cost of the way forward for `rows` x `len` elements; one round.
+    /// Cost of the forward pass for `rows` x `len` elements; one round.
     pub fn forward_cost(&self, rows: usize, len: usize) -> Cost {
-        let there = self.there();
+        let value = self.value();
         Cost::opening(rows * len, self.from)
-            + there.lift(self.from).lifted_cost(rows, len)
-            + there.dealt().cost(rows, len)
+            + value.lift(self.from).lifted_cost(rows, len)
+            + value.dealt().cost(rows, len)
             + Cost::rounds(1)
     }
 
-    /// Cost of the way back; one round.
+    /// Cost of the backward pass for `rows` x `len` elements; one round.
     pub fn backward_cost(&self, rows: usize, len: usize) -> Cost {
-        let back = self.back();
+        let slope = self.slope();
         Cost::opening(rows * len, self.gradient)
-            + back.lift(self.from).lifted_cost(rows, len)
-            + back.lift(self.gradient).lifted_cost(rows, len)
-            + back.dealt().cost(rows, len)
-            + back.dealt().products_cost(rows, len)
+            + slope.lift(self.from).lifted_cost(rows, len)
+            + slope.lift(self.gradient).lifted_cost(rows, len)
+            + slope.dealt().cost(rows, len)
+            + slope.dealt().products_cost(rows, len)
             + Cost::rounds(1)
     }
 
-    /// Sends the corrections of the way forward.
+    /// Sends the corrections of the forward pass for `rows` x `len` elements.
     pub fn deal_forward<D: Offline>(
         &self,
         cx: &mut D,
@@ -228,21 +237,21 @@ impl Fused {
         rows: usize,
         len: usize,
     ) -> Result<(), LinkError> {
-        let there = self.there();
-        let lift = there.lift(self.from);
+        let value = self.value();
+        let lift = value.lift(self.from);
         for group in groups(at, rows, len) {
             let mut masks = [0u128; LANES];
             let masks = &mut masks[..group.lanes];
             let wires = [at.wire(MASK), at.wire(CARRY)];
             lift.deal_opened(cx, wires, group.stream, masks)?;
-            there
+            value
                 .dealt()
                 .deal(cx, power_wire(at), group.stream, masks)?;
         }
         Ok(())
     }
 
-    /// Sends the corrections of the way back, given where the way forward stood.
+    /// Sends the corrections of the backward pass. `forward` is the position of the forward pass.
     pub fn deal_backward<D: Offline>(
         &self,
         cx: &mut D,
@@ -251,8 +260,8 @@ impl Fused {
         rows: usize,
         len: usize,
     ) -> Result<(), LinkError> {
-        let back = self.back();
-        let (x, dy) = (back.lift(self.from), back.lift(self.gradient));
+        let slope = self.slope();
+        let (x, dy) = (slope.lift(self.from), slope.lift(self.gradient));
         for group in groups(at, rows, len) {
             let (mut a, mut b) = ([0u128; LANES], [0u128; LANES]);
             let (a, b) = (&mut a[..group.lanes], &mut b[..group.lanes]);
@@ -260,7 +269,7 @@ impl Fused {
             x.deal_opened(cx, wires, group.stream, a)?;
             let wires = [at.wire(GRADIENT), at.wire(GRADIENT_CARRY)];
             dy.deal_opened(cx, wires, group.stream, b)?;
-            let dealt = back.dealt();
+            let dealt = slope.dealt();
             dealt.deal(cx, power_wire(at), group.stream, a)?;
             let others = (&*b, self.gradient);
             dealt.deal_products(cx, product_wire(at), group.stream, a, others)?;
@@ -268,8 +277,8 @@ impl Fused {
         Ok(())
     }
 
-    /// Runs the way forward on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `kept` takes one
-    /// opening for each element.
+    /// Runs the forward pass on `rows` x `len` shares in place: from Z_2^from to Z_2^to. Stores one opening per element
+    /// in `kept`.
     #[inline(never)]
     pub fn forward<R: Ring, O: Online>(
         &self,
@@ -280,16 +289,16 @@ impl Fused {
         kept: &mut [Public<u64>],
     ) -> Result<(), LinkError> {
         let role = cx.role();
-        let there = self.there();
-        let lift = there.lift(self.from);
+        let value = self.value();
+        let lift = value.lift(self.from);
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
         let kept = Public::peel_slice_mut(kept);
         for group in groups(at, rows, len) {
             let x = &mut x[group.range()];
-            lift.conceal::<u128, R, O>(cx, at.wire(MASK), group.stream, x);
+            lift.mask_values::<u128, R, O>(cx, at.wire(MASK), group.stream, x);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from)])?;
-        let by = there.sum() - self.fraction;
+        let by = value.sum() - self.fraction;
         for group in groups(at, rows, len) {
             let wires = [at.wire(MASK), at.wire(CARRY)];
             let e = &mut x[group.range()];
@@ -298,34 +307,36 @@ impl Fused {
             for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                 let p = opened.public[lane] as i128;
                 let constant = match role {
-                    Role::P0 => element(there.taylor(p, 0)).left(there.powers),
+                    Role::P0 => element(value.taylor(p, 0)).left(value.powers),
                     Role::P1 => 0,
                 };
-                // Minus the first power, which is the mask itself, at `from` fraction bits.
-                let first = element(there.taylor(p, 1)).left(there.powers - self.from);
+                // Subtract the term of the first power, which is the mask itself with `from` fraction bits.
+                let first = element(value.taylor(p, 1)).left(value.powers - self.from);
                 *sum = constant.minus(first.times(opened.mask[lane]));
             }
-            for power in 2..=there.degree {
+            for power in 2..=value.degree {
                 let span = (group.stream, group.lanes);
                 let wire = power_wire(at);
                 let number = power as u32;
-                let shares = there.dealt().read(cx, wire, number, span, &opened.counts)?;
+                let shares = value
+                    .dealt()
+                    .read(cx, wire, number, span, &opened.carry_select)?;
                 for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                     let p = opened.public[lane] as i128;
-                    let term = element(alternate(there.taylor(p, power), power));
+                    let term = element(alternate(value.taylor(p, power), power));
                     *sum = sum.plus(term.times(shares[lane]));
                 }
             }
             for ((e, kept), sum) in e.iter_mut().zip(&mut kept[group.range()]).zip(sums) {
                 *kept = e.to_u64();
-                *e = truncate(role, sum, there.wide(), by).cast();
+                *e = truncate(role, sum, value.wide(), by).cast();
             }
         }
         Ok(())
     }
 
-    /// Runs the way back: `dy`, shares in Z_2^gradient, becomes shares of dy times the derivative in
-    /// Z_2^to.
+    /// Runs the backward pass: replaces `dy`, shares in Z_2^gradient, by shares of dy P'(x) in Z_2^to. The positions are
+    /// those of this pass and of the forward pass.
     #[inline(never)]
     pub fn backward<R: Ring, O: Online>(
         &self,
@@ -336,17 +347,17 @@ impl Fused {
         kept: &[Public<u64>],
     ) -> Result<(), LinkError> {
         let role = cx.role();
-        let back = self.back();
-        let (lift, gradient) = (back.lift(self.from), back.lift(self.gradient));
+        let slope = self.slope();
+        let (lift, gradient) = (slope.lift(self.from), slope.lift(self.gradient));
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
         let kept = Public::peel_slice(kept);
         for group in groups(at, rows, len) {
             let dy = &mut dy[group.range()];
-            gradient.conceal::<u128, R, O>(cx, at.wire(GRADIENT), group.stream, dy);
+            gradient.mask_values::<u128, R, O>(cx, at.wire(GRADIENT), group.stream, dy);
         }
         let masked = Masked::wrap_slice_mut(&mut *dy);
         cx.open(&mut [Segment::words(masked, self.gradient)])?;
-        let by = back.sum() - self.gradient;
+        let by = slope.sum() - self.gradient;
         for group in groups(at, rows, len) {
             let wires = [forward.wire(MASK), at.wire(CARRY)];
             let e = &kept[group.range()];
@@ -354,46 +365,46 @@ impl Fused {
             let wires = [at.wire(GRADIENT), at.wire(GRADIENT_CARRY)];
             let e = &mut dy[group.range()];
             let g = gradient.opened::<u128, R, O>(cx, wires, group.stream, e)?;
-            let (dealt, span) = (back.dealt(), (group.stream, group.lanes));
+            let (dealt, span) = (slope.dealt(), (group.stream, group.lanes));
             let mut sums = [0u128; LANES];
             for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                 let p = x.public[lane] as i128;
-                let slope = element(back.taylor(p, 0)).left(back.powers - self.gradient);
-                *sum = slope.times(g.share(role, lane));
+                let derivative = element(slope.taylor(p, 0)).left(slope.powers - self.gradient);
+                *sum = derivative.times(g.share(role, lane));
             }
-            for power in 1..=back.degree {
-                // The first power is the mask itself, at `from` fraction bits.
+            for power in 1..=slope.degree {
+                // The first power is the mask itself, with `from` fraction bits.
                 let shares = if power == 1 {
-                    x.mask.map(|mask| mask.left(back.powers - self.from))
+                    x.mask.map(|mask| mask.left(slope.powers - self.from))
                 } else {
-                    dealt.read(cx, power_wire(at), power as u32, span, &x.counts)?
+                    dealt.read(cx, power_wire(at), power as u32, span, &x.carry_select)?
                 };
                 for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                     let (p, q) = (x.public[lane] as i128, g.public[lane] as i128);
-                    let taylor = alternate(back.taylor(p, power), power);
+                    let taylor = alternate(slope.taylor(p, power), power);
                     let public = element(scaled(taylor, q, self.gradient));
                     *sum = sum.plus(public.times(shares[lane]));
                 }
             }
-            let counts = [&x.counts, &g.counts];
-            for power in 1..=back.degree {
+            let carries = [&x.carry_select, &g.carry_select];
+            for power in 1..=slope.degree {
                 let wire = product_wire(at);
-                let shares = dealt.read_product(cx, wire, power as u32, span, counts)?;
+                let shares = dealt.read_product(cx, wire, power as u32, span, carries)?;
                 for (lane, sum) in sums[..group.lanes].iter_mut().enumerate() {
                     let p = x.public[lane] as i128;
-                    let term = element(alternate(back.taylor(p, power), power));
+                    let term = element(alternate(slope.taylor(p, power), power));
                     *sum = sum.minus(term.times(shares[lane]));
                 }
             }
             for (e, sum) in e.iter_mut().zip(sums) {
-                *e = truncate(role, sum, back.wide(), by).cast();
+                *e = truncate(role, sum, slope.wide(), by).cast();
             }
         }
         Ok(())
     }
 }
 
-/// The sign of a power of -a.
+/// (-1)^power * value.
 fn alternate(value: i128, power: usize) -> i128 {
     if power.is_multiple_of(2) {
         value

@@ -1,4 +1,4 @@
-//! A dealer and two parties on one machine, for holding gates against their ideal functions.
+//! Test harness: a dealer and two parties in one process, to test gates against their ideal functions.
 
 extern crate std;
 
@@ -22,14 +22,14 @@ use crate::{
 
 use super::{Offline, Online};
 
-/// One direction of a link that holds a bounded number of bytes.
+/// One direction of a link, with a buffer of bounded size.
 #[derive(Clone)]
 struct Pipe {
     state: Arc<(Mutex<Held>, Condvar)>,
     capacity: usize,
 }
 
-/// Bytes under way, and whether an end is gone.
+/// Bytes in transit, and whether an end was dropped.
 #[derive(Default)]
 struct Held {
     bytes: VecDeque<u8>,
@@ -99,27 +99,28 @@ impl Drop for End {
     }
 }
 
-/// Two ends of a link that holds `capacity` bytes each way.
+/// Both ends of a link that buffers `capacity` bytes in each direction.
 pub(crate) fn duplex(capacity: usize) -> [End; 2] {
-    let (there, back) = (Pipe::new(capacity), Pipe::new(capacity));
+    let (to_second, to_first) = (Pipe::new(capacity), Pipe::new(capacity));
     [
         End {
-            outgoing: there.clone(),
-            incoming: back.clone(),
+            outgoing: to_second.clone(),
+            incoming: to_first.clone(),
         },
         End {
-            outgoing: back,
-            incoming: there,
+            outgoing: to_first,
+            incoming: to_second,
         },
     ]
 }
 
-pub(crate) struct BenchDealer {
+/// A dealer that records its corrections.
+pub(crate) struct TestDealer {
     prgs: [Prg; 2],
     corrections: Vec<u8>,
 }
 
-impl Offline for BenchDealer {
+impl Offline for TestDealer {
     fn prg(&self, role: Role) -> &Prg {
         &self.prgs[role.index()]
     }
@@ -130,15 +131,16 @@ impl Offline for BenchDealer {
     }
 }
 
-pub(crate) struct BenchParty {
+/// A party that reads recorded corrections and measures its cost.
+pub(crate) struct TestParty {
     role: Role,
     prg: Prg,
     link: Link<End>,
     corrections: VecDeque<u8>,
-    opened: Cost,
+    measured: Cost,
 }
 
-impl Online for BenchParty {
+impl Online for TestParty {
     fn role(&self) -> Role {
         self.role
     }
@@ -148,15 +150,15 @@ impl Online for BenchParty {
     }
 
     fn open<W: Word>(&mut self, segments: &mut [Segment<'_, W>]) -> Result<(), LinkError> {
-        self.opened.rounds += 1;
-        self.opened.opened_values += segments.iter().map(Segment::values).sum::<u64>();
-        self.opened.online_bytes += segments.iter().map(Segment::sent_len).sum::<u64>();
+        self.measured.rounds += 1;
+        self.measured.opened_values += segments.iter().map(Segment::values).sum::<u64>();
+        self.measured.online_bytes += segments.iter().map(Segment::sent_len).sum::<u64>();
         self.link.open(self.role, segments)
     }
 
     fn corrections(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
         assert_eq!(self.role, Role::P1, "P0 has a key alone");
-        self.opened.dealer_bytes += bytes.len() as u64;
+        self.measured.dealer_bytes += bytes.len() as u64;
         for byte in bytes {
             *byte = self
                 .corrections
@@ -167,7 +169,7 @@ impl Online for BenchParty {
     }
 }
 
-/// Keys of a test session.
+/// The key of a party and the dealer in a test session.
 pub(crate) fn key(seed: u64, role: Role) -> Key {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -175,24 +177,24 @@ pub(crate) fn key(seed: u64, role: Role) -> Key {
     Key::new(bytes)
 }
 
-/// Runs the dealer, then both parties against each other; returns what each made and the cost that
-/// was measured, and asserts that every correction was used and every byte counted.
+/// Runs the dealer, and then both parties. Returns each party's output and P1's measured cost. Checks that all
+/// corrections are used and all bytes are counted.
 pub(crate) fn run<T: Send>(
     seed: u64,
     capacity: usize,
-    deal: impl Fn(&mut BenchDealer) -> Result<(), LinkError>,
-    party: impl Fn(&mut BenchParty) -> Result<T, LinkError> + Sync,
+    deal: impl Fn(&mut TestDealer) -> Result<(), LinkError>,
+    party: impl Fn(&mut TestParty) -> Result<T, LinkError> + Sync,
 ) -> ([T; 2], Cost) {
-    let mut dealer = BenchDealer {
+    let mut dealer = TestDealer {
         prgs: Role::BOTH.map(|role| Prg::new(key(seed, role))),
         corrections: Vec::new(),
     };
     deal(&mut dealer).unwrap();
     let corrections: VecDeque<u8> = dealer.corrections.into();
     let dealt = corrections.len() as u64;
-    let [mut first, mut second] = {
+    let [mut p0, mut p1] = {
         let mut ends = duplex(capacity).into_iter();
-        Role::BOTH.map(|role| BenchParty {
+        Role::BOTH.map(|role| TestParty {
             role,
             prg: Prg::new(key(seed, role)),
             link: Link::new(ends.next().unwrap(), Remote::Peer, capacity / 2),
@@ -201,20 +203,20 @@ pub(crate) fn run<T: Send>(
             } else {
                 VecDeque::new()
             },
-            opened: Cost::ZERO,
+            measured: Cost::ZERO,
         })
     };
-    let made = thread::scope(|scope| {
-        let one = scope.spawn(|| party(&mut first).unwrap());
-        let two = party(&mut second).unwrap();
-        [one.join().unwrap(), two]
+    let outputs = thread::scope(|scope| {
+        let output0 = scope.spawn(|| party(&mut p0).unwrap());
+        let output1 = party(&mut p1).unwrap();
+        [output0.join().unwrap(), output1]
     });
-    assert!(second.corrections.is_empty(), "corrections left over");
-    assert_eq!(second.opened.dealer_bytes, dealt);
-    assert_eq!(first.opened.rounds, second.opened.rounds);
-    assert_eq!(first.link.sent(), first.opened.online_bytes);
-    assert_eq!(second.link.sent(), second.opened.online_bytes);
-    (made, second.opened)
+    assert!(p1.corrections.is_empty(), "corrections left over");
+    assert_eq!(p1.measured.dealer_bytes, dealt);
+    assert_eq!(p0.measured.rounds, p1.measured.rounds);
+    assert_eq!(p0.link.sent(), p0.measured.online_bytes);
+    assert_eq!(p1.link.sent(), p1.measured.online_bytes);
+    (outputs, p1.measured)
 }
 
 /// A seeded source of test values.
@@ -227,6 +229,7 @@ impl Values {
         Values(Prg::new(Key::new(bytes)), 0)
     }
 
+    /// A uniform word.
     pub(crate) fn word<W: Word>(&mut self) -> W {
         let mut word = [0u128];
         let address = crate::prg::Address {

@@ -1,8 +1,8 @@
 //! Masks that are uniform in a narrow ring and shared as integers in a wider one.
 //!
-//! A mask `a` in Z_2^from is the sum of both parties' random shares there. P0's share in Z_2^to is a
-//! word from its key whose low bits are its narrow share, and P1's has its own narrow share as low
-//! bits, so the dealer corrects the high bits alone.
+//! A mask `a` is the sum in Z_2^from of a random share of each party. The parties also need shares of the integer `a`
+//! in Z_2^to. P0's is a word of its stream, whose low bits are its narrow share. The low bits of P1's share are its
+//! narrow share too, so the dealer's correction has only the high bits.
 
 use crate::{
     Role,
@@ -24,17 +24,17 @@ pub struct Lift {
 }
 
 impl Lift {
-    /// Bits that the dealer corrects, per element.
+    /// Bits of a correction, per mask: to - from, at least 0.
     pub fn high(self) -> u32 {
         self.to.saturating_sub(self.from)
     }
 
-    /// Dealer traffic for `rows` x `len` masks.
+    /// Dealer traffic for shares in Z_2^to of `rows` x `len` masks.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
         Cost::dealt(rows, len, self.high())
     }
 
-    /// This party's shares of the masks in Z_2^from.
+    /// This party's shares of the masks in Z_2^from, for an opening.
     pub(crate) fn narrow<W: Word, O: Online>(
         self,
         cx: &O,
@@ -45,9 +45,9 @@ impl Lift {
         opening_masks(cx, wire, first, self.from, out);
     }
 
-    /// Adds the offset and this party's masks to shares of values under the range contract, which
-    /// may then be opened at `from` bits. Masks are drawn as words of `W`, whatever the values' own.
-    pub(crate) fn conceal<W: Word, V: Word, O: Online>(
+    /// Adds the offset and this party's shares of masks to shares of values, for an opening at `from` bits. The values
+    /// satisfy the range contract. Streams hold words of `W`, independent of the values' word `V`.
+    pub(crate) fn mask_values<W: Word, V: Word, O: Online>(
         self,
         cx: &O,
         wire: Address,
@@ -65,8 +65,8 @@ impl Lift {
         }
     }
 
-    /// The inverse of [`Lift::conceal`], once the values are public: this party's shares again.
-    pub(crate) fn uncover<W: Word, V: Word, O: Online>(
+    /// The inverse of [`Lift::mask_values`] after the opening: turns openings into this party's shares in Z_2^from.
+    pub(crate) fn unmask<W: Word, V: Word, O: Online>(
         self,
         cx: &O,
         wire: Address,
@@ -107,7 +107,7 @@ impl Lift {
         Ok(())
     }
 
-    /// The masks themselves, as the dealer knows them.
+    /// The masks, which only the dealer knows: the sums of both parties' shares.
     pub(crate) fn masks<W: Word, D: Offline>(
         self,
         cx: &D,
@@ -115,16 +115,16 @@ impl Lift {
         first: u64,
         out: &mut [W],
     ) {
-        let mut own = [W::ZERO; LANES];
-        let own = &mut own[..out.len()];
+        let mut p1 = [W::ZERO; LANES];
+        let p1 = &mut p1[..out.len()];
         cx.prg(Role::P0).fill(wire, first, out);
-        cx.prg(Role::P1).fill(wire, first, own);
-        for (out, &mut own) in out.iter_mut().zip(own) {
-            *out = out.plus(own).low(self.from);
+        cx.prg(Role::P1).fill(wire, first, p1);
+        for (out, &mut p1) in out.iter_mut().zip(p1) {
+            *out = out.plus(p1).low(self.from);
         }
     }
 
-    /// Sends the corrections that make `masks` shared in Z_2^to.
+    /// Sends the corrections for shares of `masks` in Z_2^to.
     pub(crate) fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -138,7 +138,7 @@ impl Lift {
         let mut word = [W::ZERO; LANES];
         let word = &mut word[..masks.len()];
         cx.prg(Role::P0).fill(wire, first, word);
-        // P1's share is a minus P0's; its low bits are what P1 drew itself.
+        // P1's share is a minus P0's share; its low bits equal P1's narrow share.
         for (word, &mask) in word.iter_mut().zip(masks) {
             *word = mask.minus(*word).low(self.to).right(self.from);
         }
@@ -146,8 +146,7 @@ impl Lift {
     }
 }
 
-/// A value in Z_2^from with its mask, shared in Z_2^to once the masked value is public: the parts
-/// that both parties hold, for one group of lanes.
+/// One party's shares in Z_2^to of masks and their carries, for one group.
 pub(crate) struct Lifted<W> {
     /// Shares of the mask in Z_2^to.
     pub mask: [W; LANES],
@@ -156,7 +155,7 @@ pub(crate) struct Lifted<W> {
 }
 
 impl<W: Word> Lifted<W> {
-    /// Room for a group's parts.
+    /// An empty buffer.
     pub(crate) fn new() -> Self {
         Lifted {
             mask: [W::ZERO; LANES],
@@ -166,13 +165,13 @@ impl<W: Word> Lifted<W> {
 }
 
 impl Lift {
-    /// Dealer traffic for masks that are opened against: the mask and its top bit.
+    /// Dealer traffic for masks with carries: the mask and its top bit.
     pub fn lifted_cost(self, rows: usize, len: usize) -> Cost {
         self.cost(rows, len) + Cost::dealt(rows, len, self.high())
     }
 
-    /// Reads a group's [`Lifted`] from `wire` and `carry_wire` into `out`; it is not returned, since a copy
-    /// takes a small processor as long as the lanes themselves.
+    /// Reads a group's [`Lifted`] from `wire` and `carry_wire` into `out`. It takes a buffer because a small processor
+    /// needs as long to copy the result as to compute it.
     pub(crate) fn lifted<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -191,7 +190,7 @@ impl Lift {
         Ok(())
     }
 
-    /// The dealer's side of [`Lift::lifted`].
+    /// The dealer's part of [`Lift::lifted`].
     pub(crate) fn deal_lifted<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -211,13 +210,13 @@ impl Lift {
         deal(cx, carry_wire, first, self.high(), &mut top[..masks.len()])
     }
 
-    /// What is added so that a value under the range contract is non-negative: 2^(from-2). Where nothing is
-    /// lifted there is no carry to be told from the top bit, and 2^(from-1) makes any value so.
+    /// The offset that makes masked values non-negative: 2^(from-2) for values under the range contract. If to <= from
+    /// no carry is needed, and 2^(from-1) serves any value in the ring.
     pub(crate) fn offset<W: Word>(self) -> W {
         W::ONE.left(self.offset_bit())
     }
 
-    /// The bit that the offset sets, which is then clear in negative values alone.
+    /// log2 of the offset. After adding the offset this bit is clear exactly in negative values.
     pub(crate) fn offset_bit(self) -> u32 {
         match self.to > self.from {
             true => self.from - 2,
@@ -225,28 +224,28 @@ impl Lift {
         }
     }
 
-    /// All ones when the opening has no top bit, and the mask's carry therefore counts; else zero.
+    /// All ones if the opening's top bit is clear, so that the mask's carry applies; else zero. As integers,
+    /// x + offset = e - a + 2^from * msb(a) * (1 - msb(e)).
     #[inline(always)]
-    pub(crate) fn counts<W: Word>(self, opened: W) -> W {
+    pub(crate) fn carry_select<W: Word>(self, opened: W) -> W {
         let top = W::ONE.left(self.from - 1);
         W::ZERO.minus(W::from_u64(u64::from(opened.and(top) == W::ZERO)))
     }
 }
 
-/// A value whose opening is public, taken apart for one group of lanes: as integers, and so in Z_2^to,
-/// it is `public - mask`.
+/// Opened values of one group, as `public - mask` in the integers and so in Z_2^to.
 #[derive(Clone, Copy)]
 pub(crate) struct Opened<W> {
-    /// The opening less the offset.
+    /// The opening minus the offset.
     pub public: [W; LANES],
-    /// All ones where the mask's carry counts; public.
-    pub counts: [W; LANES],
-    /// Shares of the mask, its carry taken off where that counts.
+    /// Public; all ones in lanes where the mask's carry applies, else zero.
+    pub carry_select: [W; LANES],
+    /// Shares of the mask, minus its carry where that applies.
     pub mask: [W; LANES],
 }
 
 impl Lift {
-    /// The dealer's side of [`Lift::opened`]; leaves the masks of the group in `masks`.
+    /// The dealer's part of [`Lift::opened`]; writes the group's masks to `masks`.
     pub(crate) fn deal_opened<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -258,7 +257,7 @@ impl Lift {
         self.deal_lifted(cx, wire, carry_wire, first, masks)
     }
 
-    /// Takes apart the openings `e` of one group, with masks and carries from these wires.
+    /// Converts the openings `e` of one group to [`Opened`] values; masks and carries are dealt on these wires.
     pub(crate) fn opened<W: Word, V: Word, O: Online>(
         self,
         cx: &mut O,
@@ -270,14 +269,14 @@ impl Lift {
         self.lifted(cx, wire, carry_wire, first, e.len(), &mut lifted)?;
         let mut opened = Opened {
             public: [W::ZERO; LANES],
-            counts: [W::ZERO; LANES],
+            carry_select: [W::ZERO; LANES],
             mask: lifted.mask,
         };
         for (lane, e) in e.iter().enumerate() {
             let e: W = e.cast();
             opened.public[lane] = e.minus(self.offset());
-            opened.counts[lane] = self.counts(e);
-            let carry = opened.counts[lane].and(lifted.carry[lane]);
+            opened.carry_select[lane] = self.carry_select(e);
+            let carry = opened.carry_select[lane].and(lifted.carry[lane]);
             opened.mask[lane] = opened.mask[lane].minus(carry);
         }
         Ok(opened)
@@ -294,11 +293,11 @@ impl<W: Word> Opened<W> {
         public.minus(self.mask[lane])
     }
 
-    /// The first lane's value in every lane.
-    pub(crate) fn spread(&self) -> Self {
+    /// Copies the first lane to all lanes.
+    pub(crate) fn broadcast(&self) -> Self {
         Opened {
             public: [self.public[0]; LANES],
-            counts: [self.counts[0]; LANES],
+            carry_select: [self.carry_select[0]; LANES],
             mask: [self.mask[0]; LANES],
         }
     }

@@ -1,11 +1,11 @@
-//! Interpolated lookup: a public function of a secret x in Z_2^(index + rest), by a table over its high
-//! `index` bits and a straight line over the rest.
+//! Interpolated lookup: a public function of a secret x in Z_2^(index + rest), by a table over its high `index` bits and
+//! linear interpolation over the other bits.
 //!
-//! The index is the free step down of x, so it is opened at `index` bits; the dealer shares the table
-//! rotated by the index mask, and each party reads one entry at the public place. The remainder
-//! r = x - index * 2^rest then lies in (-2^rest, 2^rest) whichever way the step down rounded, and
-//! y = value + slope * r follows from one more opening, because the table also holds the products of
-//! the slope with r's mask.
+//! The index is x truncated by `rest` bits, opened at `index` bits under a mask. The dealer shares the table rotated by
+//! this mask, and each party reads the entry at the public opening. The remainder r = x - index * 2^rest is in
+//! (-2^rest, 2^rest), whether the truncation rounded up or down. A second opening gives y = value + slope * r, because
+//! the table also holds the products of the slope with r's mask. Rotated shared tables follow one-time truth tables
+//! (Ishai et al., TCC 2013).
 
 use bytemuck::TransparentWrapper;
 
@@ -24,7 +24,7 @@ use super::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks}
 pub struct Lookup {
     /// Bits of the table's index.
     pub index: u32,
-    /// Bits of the remainder.
+    /// Bits below the index.
     pub rest: u32,
     /// Ring of the output.
     pub to: u32,
@@ -35,18 +35,18 @@ const REST: u8 = 1;
 const BASE: u8 = 2;
 const SLOPE: u8 = 3;
 const CARRY: u8 = 4;
-const PLACE: u8 = 5;
+const POSITION: u8 = 5;
 
 /// Words of scratch for each element.
 const COLUMNS: usize = 4;
 
 impl Lookup {
-    /// Ring of the input.
+    /// Width in bits of the input's ring.
     pub fn from(self) -> u32 {
         self.index + self.rest
     }
 
-    /// The remainder's ring: its magnitude, its sign, and room for the offset.
+    /// Masks of the remainder. Its ring has bits for the magnitude, the sign, and the offset.
     fn remainder(self) -> Lift {
         Lift {
             from: self.rest + 2,
@@ -54,14 +54,14 @@ impl Lookup {
         }
     }
 
-    /// Bits of each column of the table: value less slope times mask, slope, slope times the mask's
-    /// top bit, and the place itself modulo the remainder's ring.
+    /// Wire and width in bits of each column of the table: value - slope * mask, slope, slope * top bit of the mask, and
+    /// the index modulo 4. Two bits suffice because the remainder's ring has `rest` + 2 bits.
     fn columns(self) -> [(u8, u32); 4] {
         [
             (BASE, self.to),
             (SLOPE, self.to),
             (CARRY, self.remainder().high()),
-            (PLACE, 2),
+            (POSITION, 2),
         ]
     }
 
@@ -78,12 +78,12 @@ impl Lookup {
             + Cost::rounds(2)
     }
 
-    /// Words of scratch that a party needs for `rows` x `len` elements.
+    /// Scratch that a party needs for `rows` x `len` elements, in words.
     pub fn scratch_len(self, rows: usize, len: usize) -> usize {
         rows * len * COLUMNS
     }
 
-    /// Sends the corrections. `table` holds the value and the slope at each index, modulo 2^to;
+    /// Sends the corrections for `rows` x `len` elements. `table` holds value and slope for each index, modulo 2^to.
     /// `scratch` is twice as long.
     pub fn deal<D: Offline>(
         self,
@@ -100,27 +100,32 @@ impl Lookup {
             to: self.index,
         };
         for group in groups(at, rows, len) {
-            let (mut turns, mut masks) = ([0u64; LANES], [0u64; LANES]);
-            index.masks(cx, at.wire(INDEX), group.stream, &mut turns[..group.lanes]);
+            let (mut rotations, mut masks) = ([0u64; LANES], [0u64; LANES]);
+            index.masks(
+                cx,
+                at.wire(INDEX),
+                group.stream,
+                &mut rotations[..group.lanes],
+            );
             let remainder = self.remainder();
             remainder.masks(cx, at.wire(REST), group.stream, &mut masks[..group.lanes]);
             for lane in 0..group.lanes {
                 let start = (group.stream + lane as u64) << self.index;
                 let top = masks[lane].right(remainder.from - 1);
-                let turned = turn(table, turns[lane], scratch);
+                let rotated = rotate(table, rotations[lane], scratch);
                 for (wire, bits) in self.columns() {
                     let mut entry = 0u64;
                     while entry < 1 << self.index {
                         let count = (1usize << self.index).min(LANES);
                         let mut values = [0; LANES];
                         for value in &mut values[..count] {
-                            let place = entry.minus(turns[lane]).low(self.index);
-                            let [at_place, slope] = turned[entry as usize];
+                            let index = entry.minus(rotations[lane]).low(self.index);
+                            let [function, slope] = rotated[entry as usize];
                             *value = match wire {
-                                BASE => at_place.minus(slope.times(masks[lane])),
+                                BASE => function.minus(slope.times(masks[lane])),
                                 SLOPE => slope,
                                 CARRY => slope.times(top),
-                                _ => place,
+                                _ => index,
                             };
                             entry += 1;
                         }
@@ -145,42 +150,42 @@ impl Lookup {
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
-        let (place, columns) = scratch.split_at_mut(rows * len);
+        let (index, columns) = scratch.split_at_mut(rows * len);
         let columns = &mut columns[..rows * len * 3];
         for group in groups(at, rows, len) {
             let mut mask = [0u64; LANES];
             let wire = at.wire(INDEX);
             let lanes = &mut mask[..group.lanes];
             opening_masks(cx, wire, group.stream, self.index, lanes);
-            for ((place, &x), mask) in place[group.range()]
+            for ((index, &x), mask) in index[group.range()]
                 .iter_mut()
                 .zip(&x[group.range()])
                 .zip(mask)
             {
-                *place = truncate(role, x, self.from(), self.rest)
+                *index = truncate(role, x, self.from(), self.rest)
                     .plus(mask)
                     .low(self.index);
             }
         }
         cx.open(&mut [Segment::words(
-            Masked::wrap_slice_mut(&mut *place),
+            Masked::wrap_slice_mut(&mut *index),
             self.index,
         )])?;
 
         let remainder = self.remainder();
         for group in groups(at, rows, len) {
-            for (lane, at_lane) in group.range().enumerate() {
+            for (lane, element) in group.range().enumerate() {
                 let start = (group.stream + lane as u64) << self.index;
                 let mut entry = [0; COLUMNS];
                 for (entry, (wire, bits)) in entry.iter_mut().zip(self.columns()) {
-                    *entry = self.read(cx, at, wire, bits, start, place[at_lane])?;
+                    *entry = self.read(cx, at, wire, bits, start, index[element])?;
                 }
-                columns[at_lane * 3..][..3].copy_from_slice(&entry[..3]);
-                // x - place * 2^rest.
-                x[at_lane] = x[at_lane].minus(entry[3].left(self.rest));
+                columns[element * 3..][..3].copy_from_slice(&entry[..3]);
+                // x - index * 2^rest.
+                x[element] = x[element].minus(entry[3].left(self.rest));
             }
             let x = &mut x[group.range()];
-            remainder.conceal::<u64, u64, O>(cx, at.wire(REST), group.stream, x);
+            remainder.mask_values::<u64, u64, O>(cx, at.wire(REST), group.stream, x);
         }
         cx.open(&mut [Segment::words(
             Masked::wrap_slice_mut(&mut *x),
@@ -189,7 +194,7 @@ impl Lookup {
 
         for (e, column) in x.iter_mut().zip(columns.chunks_exact(3)) {
             let carry = remainder
-                .counts::<u64>(*e)
+                .carry_select::<u64>(*e)
                 .and(column[2].left(remainder.from));
             let public = e.minus(remainder.offset());
             *e = column[0]
@@ -200,7 +205,8 @@ impl Lookup {
         Ok(())
     }
 
-    /// This party's share of the entry at the public `place`. P1 lets the others pass by.
+    /// This party's share of the table entry at the public `opened` index. P1 receives the whole table and keeps this
+    /// entry.
     fn read<O: Online>(
         self,
         cx: &mut O,
@@ -208,18 +214,18 @@ impl Lookup {
         wire: u8,
         bits: u32,
         start: u64,
-        place: u64,
+        opened: u64,
     ) -> Result<u64, LinkError> {
         let mut values = [0u64; LANES];
         if cx.role() == Role::P0 {
-            dealt(cx, at.wire(wire), start + place, bits, &mut values[..1])?;
+            dealt(cx, at.wire(wire), start + opened, bits, &mut values[..1])?;
             return Ok(values[0]);
         }
         let (mut entry, mut found) = (0, 0);
         while entry < 1 << self.index {
             let count = (1usize << self.index).min(LANES);
             dealt(cx, at.wire(wire), start + entry, bits, &mut values[..count])?;
-            if let Some(&value) = place
+            if let Some(&value) = opened
                 .checked_sub(entry)
                 .and_then(|lane| values[..count].get(lane as usize))
             {
@@ -231,18 +237,18 @@ impl Lookup {
     }
 }
 
-/// The table turned by a secret number of places, a power of two at a time, so that which entries are
-/// touched when does not depend on the secret. The table's length is a power of two.
-fn turn<'s>(table: &[[u64; 2]], by: u64, scratch: &'s mut [[u64; 2]]) -> &'s [[u64; 2]] {
+/// Rotates a table by a secret number of entries, one power of two after another, so that memory accesses do not depend
+/// on the secret. The table's length is a power of two; `scratch` is twice as long.
+fn rotate<'s>(table: &[[u64; 2]], by: u64, scratch: &'s mut [[u64; 2]]) -> &'s [[u64; 2]] {
     let (mut from, mut to) = scratch.split_at_mut(table.len());
     to = &mut to[..table.len()];
     from.copy_from_slice(table);
     for bit in 0..table.len().trailing_zeros() {
-        let wanted = 0u64.minus(by.right(bit).and(1));
-        for (place, to) in to.iter_mut().enumerate() {
-            let here = from[place];
-            let there = from[place.wrapping_sub(1 << bit) & (table.len() - 1)];
-            *to = [0, 1].map(|i| here[i] ^ (here[i] ^ there[i]) & wanted);
+        let selected = 0u64.minus(by.right(bit).and(1));
+        for (index, to) in to.iter_mut().enumerate() {
+            let kept = from[index];
+            let moved = from[index.wrapping_sub(1 << bit) & (table.len() - 1)];
+            *to = [0, 1].map(|i| kept[i] ^ (kept[i] ^ moved[i]) & selected);
         }
         core::mem::swap(&mut from, &mut to);
     }

@@ -1,9 +1,11 @@
-//! Protocol steps. Each gate keeps four faces side by side: the ideal function in plaintext, what the
-//! dealer computes, what a party computes, and its exact cost.
+//! Gates: protocol steps. Each gate has four faces in one file: the ideal function in plaintext (`ideal`), the
+//! dealer's part (`deal`), a party's part (`run`), and the exact cost (`cost`).
 //!
-//! Notation, as throughout the core: `x` in Z_2^n with |x| < 2^(n-2) (the range contract); a mask
-//! `a`; an opening `e = x + 2^(n-2) + a`, so that what is masked is non-negative. As integers
+//! Notation: `x` in Z_2^n satisfies the range contract |x| < 2^(n-2). `a` is its mask, uniform in Z_2^n. The
+//! opening is `e = x + 2^(n-2) + a`; the offset makes the masked value non-negative. So, as integers,
 //! `x + 2^(n-2) = e - a + 2^n * msb(a) * (1 - msb(e))`.
+//!
+//! Buffers hold `rows` x `len` elements: one row per sample, `len` values each.
 
 pub mod argmax;
 pub mod bilinear;

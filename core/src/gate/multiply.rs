@@ -1,5 +1,5 @@
-//! Product with the step up built in: each of `len` values of a row times the row's one factor, from
-//! narrow rings into a wide one, in the one round that opening the factors takes.
+//! Multiply: each of the `len` values of a row times the row's factor. It widens too: operands are in narrow rings, and
+//! products in a wide one. One round opens the operands.
 
 use bytemuck::TransparentWrapper;
 
@@ -31,6 +31,7 @@ const FACTOR_CARRY: u8 = 3;
 const CROSS: u8 = 4;
 
 impl Multiply {
+    /// Masks of the values.
     fn value(self) -> Lift {
         Lift {
             from: self.value,
@@ -38,6 +39,7 @@ impl Multiply {
         }
     }
 
+    /// Masks of the factors.
     fn factor(self) -> Lift {
         Lift {
             from: self.factor,
@@ -45,6 +47,7 @@ impl Multiply {
         }
     }
 
+    /// Products of both masks.
     fn cross(self) -> Cross {
         Cross {
             left: self.value,
@@ -57,14 +60,14 @@ impl Multiply {
         [0, 1, 2, 3].map(|which| at.wire(CROSS + which))
     }
 
-    /// The product of two signed integers, modulo 2^to.
+    /// The product of the two signed integers modulo 2^to.
     pub fn ideal<W: Word>(self, value: u64, factor: u64) -> W {
         let value = crate::num::ring::signed(value.low(self.value), self.value);
         let factor = crate::num::ring::signed(factor.low(self.factor), self.factor);
         W::from_u128((value * factor) as u128).low(self.to)
     }
 
-    /// Cost for `rows` rows of `len` values and one factor; one round.
+    /// Cost for `rows` rows of `len` values and one factor each; one round.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
         Cost::opening(rows * len, self.value)
             + Cost::opening(rows, self.factor)
@@ -74,7 +77,7 @@ impl Multiply {
             + Cost::rounds(1)
     }
 
-    /// Sends the corrections, with words of `W` at least [`Multiply::to`] bits wide.
+    /// Sends the corrections. Words of `W` have at least [`Multiply::to`] bits.
     pub fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -83,15 +86,15 @@ impl Multiply {
         len: usize,
     ) -> Result<(), LinkError> {
         for row in 0..rows as u64 {
-            let here = At {
+            let row_at = At {
                 row: at.row + row,
                 ..at
             };
             let mut c = [W::ZERO; 1];
-            let first = here.row * LANES as u64;
+            let first = row_at.row * LANES as u64;
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
             self.factor().deal_opened(cx, wires, first, &mut c)?;
-            for group in groups(here, 1, len) {
+            for group in groups(row_at, 1, len) {
                 let mut a = [W::ZERO; LANES];
                 let a = &mut a[..group.lanes];
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
@@ -109,8 +112,8 @@ impl Multiply {
         Ok(())
     }
 
-    /// Opens `values` and `factors` and hands each group's products, as shares in Z_2^to, to `sink`
-    /// with the index of the group's first value.
+    /// Opens `values` and `factors`. Then calls `sink(first, products)` for each group: the index of its first value,
+    /// and shares of its products in Z_2^to.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
@@ -126,12 +129,12 @@ impl Multiply {
         for group in groups(at, rows, len) {
             let words = &mut values[group.range()];
             self.value()
-                .conceal::<W, u64, O>(cx, at.wire(VALUE), group.stream, words);
+                .mask_values::<W, u64, O>(cx, at.wire(VALUE), group.stream, words);
         }
         for group in groups(at, rows, 1) {
             let words = &mut factors[group.range()];
             self.factor()
-                .conceal::<W, u64, O>(cx, at.wire(FACTOR), group.stream, words);
+                .mask_values::<W, u64, O>(cx, at.wire(FACTOR), group.stream, words);
         }
         cx.open(&mut [
             Segment::words(Masked::wrap_slice_mut(&mut *values), self.value),
@@ -139,15 +142,15 @@ impl Multiply {
         ])?;
 
         for (row, opened) in factors.iter().enumerate() {
-            let here = At {
+            let row_at = At {
                 row: at.row + row as u64,
                 ..at
             };
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
-            let first = here.row * LANES as u64;
+            let first = row_at.row * LANES as u64;
             let opened = core::slice::from_ref(opened);
             let factor = self.factor().opened::<W, _, O>(cx, wires, first, opened)?;
-            for group in groups(here, 1, len) {
+            for group in groups(row_at, 1, len) {
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
                 let first = row * len + group.first;
                 let opened = &values[first..first + group.lanes];
@@ -159,7 +162,7 @@ impl Multiply {
                     Self::cross_wires(at),
                     group.stream,
                     group.lanes,
-                    [&value, &factor.spread()],
+                    [&value, &factor.broadcast()],
                 )?;
                 sink(first, &products[..group.lanes]);
             }

@@ -1,4 +1,4 @@
-//! Polynomial activations against their ideal, every way of evaluating them, over the whole range.
+//! Polynomial activations against their ideal function, for all triple schemes, over the whole range contract.
 
 extern crate std;
 
@@ -25,7 +25,7 @@ use super::{
     harness::{Values, run},
     lift::Lift,
     polynomial::PolynomialGate,
-    tests::{AT, BACK, join, mine},
+    tests::{AT, BACK, reconstruct, shares_of},
 };
 
 const ALL: [TripleScheme; 3] = [
@@ -46,7 +46,7 @@ pub(crate) fn polynomial(degree: u8, reach: u8, coefficients: &[f64]) -> Polynom
     }
 }
 
-/// The published cubic fit of ReLU on [-1, 1], and wider ones of higher degree.
+/// The published cubic approximation of ReLU on [-1, 1].
 fn cubic() -> Polynomial {
     polynomial(3, 0, &[0.093843844, 0.5, 0.468281718])
 }
@@ -60,8 +60,8 @@ fn relu8() -> Polynomial {
         -2.10974798e-08,
     ];
     let mut all = [0.0; 9];
-    for (place, value) in even.into_iter().enumerate() {
-        all[2 * place] = value;
+    for (index, value) in even.into_iter().enumerate() {
+        all[2 * index] = value;
     }
     all[1] = 0.5;
     polynomial(8, 3, &all)
@@ -76,14 +76,14 @@ fn sigmoid9() -> Polynomial {
         0.0000000072,
     ];
     let mut all = [0.0; 10];
-    for (place, value) in odd.into_iter().enumerate() {
-        all[2 * place + 1] = value;
+    for (index, value) in odd.into_iter().enumerate() {
+        all[2 * index + 1] = value;
     }
     all[0] = 0.5;
     polynomial(9, 3, &all)
 }
 
-/// Largest distances from the ideal, in units, both ways.
+/// The largest errors, in units, of the forward and the backward pass on random inputs.
 fn worst<R: Ring>(
     polynomial: Polynomial,
     format: Format,
@@ -106,7 +106,7 @@ fn worst_of<R: Ring>(
     assert!(gate.fits(), "{polynomial:?} {triples}");
     let (rows, len) = (count.div_ceil(67), 67);
     let mut values = Values::new(seed);
-    // Over the gate's whole contract, its ends included, or less.
+    // Inputs over the whole range contract with its ends, or over `range`.
     let bits = range.map_or(gate.from - 1, |range| format.fraction + 1 + range);
     let draw = |values: &mut Values, bits: u32| {
         (values.word::<u64>() >> (64 - bits)) as i64 - (1 << (bits - 1))
@@ -117,7 +117,7 @@ fn worst_of<R: Ring>(
     worst_at::<R>(&gate, format, xs, seed)
 }
 
-/// The same at given values of x.
+/// The largest errors, as in [`worst`], for the inputs `xs`.
 fn worst_at<R: Ring>(
     gate: &PolynomialGate,
     format: Format,
@@ -140,7 +140,7 @@ fn worst_at<R: Ring>(
     ]);
     let x = values.share::<R>(&xs, format.narrow());
     let dy = values.share::<R>(&dys, format.narrow());
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         seed,
         1 << 20,
         |cx| {
@@ -148,26 +148,29 @@ fn worst_at<R: Ring>(
             gate.deal_backward(cx, BACK, AT, rows, len)
         },
         |cx| {
-            let (mut y, mut g) = (mine(cx.role(), &x), mine(cx.role(), &dy));
+            let (mut y, mut g) = (shares_of(cx.role(), &x), shares_of(cx.role(), &dy));
             let mut kept = vec![Public::default(); rows * len * gate.kept()];
             let mut scratch = vec![0; gate.scratch_len(rows, len)];
             let shares = Share::wrap_slice_mut(&mut y);
             gate.forward(cx, AT, [rows, len], shares, &mut kept, &mut scratch)?;
             let shares = Share::wrap_slice_mut(&mut g);
-            let places = [BACK, AT];
-            gate.backward(cx, places, [rows, len], shares, &mut kept, &mut scratch)?;
+            let positions = [BACK, AT];
+            gate.backward(cx, positions, [rows, len], shares, &mut kept, &mut scratch)?;
             Ok((y, g))
         },
     );
     let want: Cost = gate.forward_cost(rows, len) + gate.backward_cost(rows, len);
     assert_eq!(cost, want, "{gate:?}");
-    let [(y0, g0), (y1, g1)] = made;
+    let [(y0, g0), (y1, g1)] = outputs;
     let mut worst = [0f64; 2];
-    let (y, g) = (join(&[y0, y1], R::BITS), join(&[g0, g1], R::BITS));
+    let (y, g) = (
+        reconstruct(&[y0, y1], R::BITS),
+        reconstruct(&[g0, g1], R::BITS),
+    );
     for (i, (&x, &dy)) in xs.iter().zip(&dys).enumerate() {
         let ideal = [gate.ideal(x), gate.ideal_gradient(x, dy)];
-        for (worst, (made, ideal)) in worst.iter_mut().zip([y[i], g[i]].into_iter().zip(ideal)) {
-            *worst = worst.max((made - i128::from(ideal)).unsigned_abs() as f64);
+        for (worst, (outputs, ideal)) in worst.iter_mut().zip([y[i], g[i]].into_iter().zip(ideal)) {
+            *worst = worst.max((outputs - i128::from(ideal)).unsigned_abs() as f64);
         }
     }
     worst
@@ -179,7 +182,7 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
         let cross = Cross { left, right, to };
         let square = Square { from: left, to };
         let lift = |from| Lift { from, to };
-        // Every pair of values under the contracts, under eight masks each.
+        // All pairs of values under the range contracts, each under eight masks.
         let half = |bits: u32| 1i64 << (bits - 2);
         let pairs: Vec<[i64; 2]> = (-half(left)..half(left))
             .flat_map(|x| (-half(right)..half(right)).map(move |y| [x, y]))
@@ -200,7 +203,7 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
         let (cross_wires, square_wires) = ([4, 5, 6, 7], [8, 9]);
         let cross_wires = cross_wires.map(|wire| AT.wire(wire));
         let square_wires = square_wires.map(|wire| AT.wire(wire));
-        let (made, _) = run(
+        let (outputs, _) = run(
             6,
             1 << 20,
             |cx| {
@@ -217,11 +220,11 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
                 Ok(())
             },
             |cx| {
-                let (mut x, mut y) = (mine(cx.role(), &x), mine(cx.role(), &y));
+                let (mut x, mut y) = (shares_of(cx.role(), &x), shares_of(cx.role(), &y));
                 for group in groups(AT, 1, len) {
                     let first = group.stream;
-                    lift(left).conceal::<u128, u128, _>(cx, a, first, &mut x[group.range()]);
-                    lift(right).conceal::<u128, u128, _>(cx, b, first, &mut y[group.range()]);
+                    lift(left).mask_values::<u128, u128, _>(cx, a, first, &mut x[group.range()]);
+                    lift(right).mask_values::<u128, u128, _>(cx, b, first, &mut y[group.range()]);
                 }
                 cx.open(&mut [
                     Segment::words(Masked::wrap_slice_mut(&mut x), left),
@@ -232,18 +235,18 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
                     let (first, lanes, range) = (group.stream, group.lanes, group.range());
                     let x = lift(left).opened(cx, [a, a_carry], first, &x[range.clone()])?;
                     let y = lift(right).opened(cx, [b, b_carry], first, &y[range.clone()])?;
-                    let made = cross.product(cx, cross_wires, first, lanes, [&x, &y])?;
-                    products[range.clone()].copy_from_slice(&made[..lanes]);
-                    let made = square.square(cx, square_wires, first, lanes, &x)?;
-                    squares[range].copy_from_slice(&made[..lanes]);
+                    let outputs = cross.product(cx, cross_wires, first, lanes, [&x, &y])?;
+                    products[range.clone()].copy_from_slice(&outputs[..lanes]);
+                    let outputs = square.square(cx, square_wires, first, lanes, &x)?;
+                    squares[range].copy_from_slice(&outputs[..lanes]);
                 }
                 Ok((products, squares))
             },
         );
-        let [(p0, s0), (p1, s1)] = made;
+        let [(p0, s0), (p1, s1)] = outputs;
         let wrapped = |value: i64| signed(u128::from_i64(value).low(to), to);
-        let products = join(&[p0, p1], to);
-        let squares = join(&[s0, s1], to);
+        let products = reconstruct(&[p0, p1], to);
+        let squares = reconstruct(&[s0, s1], to);
         for (i, &[x, y]) in pairs.iter().enumerate() {
             assert_eq!(products[i], wrapped(x * y), "{x} {y} {cross:?}");
             assert_eq!(squares[i], wrapped(x * x), "{x} {square:?}");
@@ -253,15 +256,14 @@ fn products_and_squares_of_openings_are_exact_at_small_widths() {
 
 #[test]
 fn every_value_of_a_small_format_is_right() {
-    // All of x's contract at 8 fraction bits, each with a gradient of its own.
+    // All values under the range contract at 8 fraction bits.
     let format = Format::direct(8).unwrap();
     for triples in ALL {
         let gate = PolynomialGate::new(cubic(), format, triples, 0);
         let bits = gate.from - 1;
         let xs: Vec<i64> = (0..1i64 << bits).map(|x| x - (1 << (bits - 1))).collect();
         let [y, g] = worst_at::<u64>(&gate, format, xs, 3);
-        // A square that is rounded on its way adds its unit; a slope that is, as many as the gradient
-        // is large: up to 2^8.
+        // Truncation of the square adds a unit. Truncation of the slope adds a unit times the gradient, up to 2^8.
         let most = match triples {
             TripleScheme::Fused => [1.0, 1.0],
             TripleScheme::Seed => [2.0, 2.0],
@@ -284,7 +286,7 @@ fn one_opening_is_exact_to_a_unit_over_the_whole_contract() {
 }
 
 #[test]
-fn chains_of_products_err_by_what_each_step_down_may() {
+fn chains_of_products_err_by_at_most_their_truncations() {
     for triples in [TripleScheme::Baseline, TripleScheme::Seed] {
         for (polynomial, range) in [
             (polynomial(2, 0, &[0.1, 0.5, 0.47]), 7),
@@ -295,7 +297,7 @@ fn chains_of_products_err_by_what_each_step_down_may() {
             (sigmoid9(), 2),
         ] {
             let check = |[y, g]: [f64; 2], gradient: u32| {
-                // An error of one unit in x^k counts |c_k|, and once more with each later product.
+                // An error of one unit in x^k adds |c_k| units, and later products multiply it by x.
                 let x = libm::scalbn(1.0, range as i32);
                 let coefficient =
                     |k: usize| libm::scalbn(polynomial.coefficients[k] as f64, -48).abs();
@@ -334,7 +336,7 @@ fn chains_of_products_err_by_what_each_step_down_may() {
 }
 
 #[test]
-fn openings_are_counted_as_published() {
+fn numbers_of_openings_are_as_published() {
     let direct = Format::direct(12).unwrap();
     for degree in 2..=9u8 {
         let mut coefficients = [0.01; 10];
@@ -355,7 +357,7 @@ fn openings_are_counted_as_published() {
 }
 
 #[test]
-fn what_cannot_fit_is_found_before_it_runs() {
+fn polynomials_that_need_wider_rings_do_not_fit() {
     let steep = polynomial(9, 12, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     for triples in ALL {
         for format in [
@@ -366,14 +368,14 @@ fn what_cannot_fit_is_found_before_it_runs() {
             assert!(!PolynomialGate::new(steep, format.unwrap(), triples, 0).fits());
         }
     }
-    // Fewer fraction bits make room.
+    // With fewer fraction bits they fit.
     let [fine, coarse] = [20, 8].map(|fraction| Format::new::<u64>(fraction).unwrap());
     assert!(!PolynomialGate::new(relu8(), fine, TripleScheme::Fused, 0).fits());
     assert!(PolynomialGate::new(relu8(), coarse, TripleScheme::Seed, 0).fits());
 }
 
-/// A third of ten million values over the whole contract, each under masks of its own.
-fn errs_by_a_unit_at_most(polynomial: Polynomial) {
+/// Checks 3.4 million values over the whole range contract, each under fresh masks.
+fn check_error_is_at_most_a_unit(polynomial: Polynomial) {
     let direct = Format::direct(12).unwrap();
     for seed in 0..17 {
         let errors = worst_of::<u64>(polynomial, direct, TripleScheme::Fused, 200_000, None, seed);
@@ -383,27 +385,27 @@ fn errs_by_a_unit_at_most(polynomial: Polynomial) {
 
 #[test]
 fn no_cubic_of_millions_errs_by_more_than_a_unit() {
-    errs_by_a_unit_at_most(cubic());
+    check_error_is_at_most_a_unit(cubic());
 }
 
 #[test]
 fn no_relu_of_degree_8_of_millions_errs_by_more_than_a_unit() {
-    errs_by_a_unit_at_most(relu8());
+    check_error_is_at_most_a_unit(relu8());
 }
 
 #[test]
 fn no_sigmoid_of_millions_errs_by_more_than_a_unit() {
-    errs_by_a_unit_at_most(sigmoid9());
+    check_error_is_at_most_a_unit(sigmoid9());
 }
 
 #[test]
-fn a_derivative_that_is_lifted_is_to_fit_as_well() {
+fn a_derivative_that_is_lifted_must_fit() {
     let mut coefficients = [0.0; 10];
     coefficients[9] = 255.0;
     let steep = polynomial(9, 1, &coefficients);
     let format = Format::new::<u32>(14).unwrap();
-    // Up to 255 x 2^9 a value stays in 32 bits, and so does its product with a gradient of few bits; but the slope, 9 x
-    // 255 x 2^8 with 14 fraction bits, does not.
+    // Values up to 255 x 2^9 fit 32 bits, and so do products of the slope with a gradient of few bits. The slope itself,
+    // 9 x 255 x 2^8 with 14 fraction bits, does not.
     let fits = [TripleScheme::Baseline, TripleScheme::Seed]
         .map(|triples| PolynomialGate::new(steep, format, triples, 6).fits());
     assert_eq!(fits, [false, true]);

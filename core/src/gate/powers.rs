@@ -1,8 +1,8 @@
-//! Powers: shares of the powers of a mask, dealt, and of their products with another mask.
+//! Powers: dealt shares of the powers of a mask, and of their products with another mask.
 //!
-//! A mask of n bits counts as a fraction of 2^n, so that every power lies in [-1, 1], and is dealt with
-//! `precision` fraction bits, rounded. As in [`super::cross`] each comes in parts, of which the opening
-//! tells how many count.
+//! A mask a of n bits is read as the fraction a / 2^n, so that every power is in [-1, 1]. Powers are rounded to
+//! `precision` fraction bits. As in [`super::cross`], a mask stands for a or for a - 2^n, depending on the opening.
+//! So each power is dealt in two parts, a^k and (a - 2^n)^k - a^k, and the second is added where the carry applies.
 
 use crate::{
     cost::{Cost, LANES},
@@ -16,10 +16,10 @@ use crate::{
 
 use super::{Offline, Online, deal, dealt};
 
-/// The public widths, in bits.
+/// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Powers {
-    /// Ring in which the mask is uniform.
+    /// Ring in which the mask is uniform, n.
     pub from: u32,
     /// Fraction bits of the powers.
     pub precision: u32,
@@ -36,25 +36,25 @@ pub(crate) fn scaled(left: i128, right: i128, by: u32) -> i128 {
 }
 
 impl Powers {
-    /// Whether the dealer can compute them, with another mask of up to `other` bits.
+    /// Whether 128-bit integers suffice, for products with another mask of up to `other` bits too.
     pub(crate) fn fits(self, other: u32) -> bool {
         self.precision + self.from.max(other) < i128::BITS - 1
             && self.precision >= self.from.max(other)
             && self.to <= u128::BITS
     }
 
-    /// Dealer traffic for `rows` x `len` masks: powers from the second on.
+    /// Dealer traffic for the powers from the second on of `rows` x `len` masks. The first power is the mask itself.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
         let powers = u64::from(self.highest.saturating_sub(1));
         Cost::dealt(rows, len, self.to) * (2 * powers)
     }
 
-    /// Dealer traffic for products with another mask: powers from the first on.
+    /// Dealer traffic for the products of the powers from the first on with another mask.
     pub fn products_cost(self, rows: usize, len: usize) -> Cost {
         Cost::dealt(rows, len, self.to) * (4 * u64::from(self.highest))
     }
 
-    /// A mask's powers, itself or less 2^from.
+    /// The powers of `mask`, or of `mask` - 2^from if `lowered`, as fractions of 2^from.
     fn of(self, mask: u128, lowered: bool) -> [i128; MAX_DEGREE + 1] {
         let integer = if lowered {
             signed(mask, self.from)
@@ -69,7 +69,7 @@ impl Powers {
         powers
     }
 
-    /// Sends the powers of one group's masks. Wires: two for each power.
+    /// Sends the corrections for the powers of a group's masks. Power k has wires 2k and 2k + 1.
     pub(crate) fn deal<D: Offline>(
         self,
         cx: &mut D,
@@ -94,27 +94,27 @@ impl Powers {
         Ok(())
     }
 
-    /// This party's shares of one power for one group, where `counts` tells which masks are lowered. Powers
-    /// are read in order, from the second on.
+    /// This party's shares of one power for a group. `carry_select` is all ones in lanes where the mask's carry
+    /// applies, else zero. Powers must be read in ascending order, from the second on.
     pub(crate) fn read<O: Online>(
         self,
         cx: &mut O,
         wire: impl Fn(u32) -> Address,
         power: u32,
         (first, lanes): (u64, usize),
-        counts: &[u128; LANES],
+        carry_select: &[u128; LANES],
     ) -> Result<[u128; LANES], LinkError> {
         let (mut out, mut part) = ([0u128; LANES], [0u128; LANES]);
         dealt(cx, wire(2 * power), first, self.to, &mut out[..lanes])?;
         dealt(cx, wire(2 * power + 1), first, self.to, &mut part[..lanes])?;
-        for (out, (part, counts)) in out.iter_mut().zip(part.iter().zip(counts)) {
-            *out = out.plus(part.and(*counts));
+        for (out, (part, select)) in out.iter_mut().zip(part.iter().zip(carry_select)) {
+            *out = out.plus(part.and(*select));
         }
         Ok(out)
     }
 
-    /// Sends the products of one group's powers with `others`, masks of `other` bits. Wires: four for
-    /// each power.
+    /// Sends the corrections for the products of a group's powers with `others`, masks of `other` bits. Power k has
+    /// wires 4k to 4k + 3.
     pub(crate) fn deal_products<D: Offline>(
         self,
         cx: &mut D,
@@ -145,8 +145,9 @@ impl Powers {
         Ok(())
     }
 
-    /// This party's shares of one power's products for one group, where `counts` tells which masks, and
-    /// which of the other masks, are lowered. They are read in order, from the first power on.
+    /// This party's shares of the products of one power for a group. `left` and `right` are the carry selectors of
+    /// the mask and of the other mask, as in [`Powers::read`]. Powers must be read in ascending order, from the first
+    /// on.
     pub(crate) fn read_product<O: Online>(
         self,
         cx: &mut O,

@@ -1,10 +1,10 @@
-//! Range: how many of many values left the range contract |x| < 2^(n-2) in Z_2^n. The count comes as shares; nothing is
-//! told of a single value.
+//! Range: counts the values outside the range contract |x| < 2^(n-2) in Z_2^n. The parties get shares of the count, and
+//! learn nothing about single values.
 //!
-//! A value is outside iff x - 2^(n-2), read as signed, is not negative. The trick by which ReLU leaves bit n-1 out of
-//! its comparison holds inside the contract alone, so the comparison here goes over the whole ring, as that of
-//! differences does: it is right for every x. The hidden bit b = m xor r of a value, with m public and r shared in
-//! Z_2^32, is r or 1 - r, so a sum of bits takes no traffic.
+//! A value is outside iff x - 2^(n-2), read as signed, is not negative. ReLU's comparison omits bit n-1, which is
+//! correct only under the range contract. So this gate compares over the whole ring, as a ReLU of differences does,
+//! which is correct for every x. The hidden bit is b = m xor r, where m is public and r is shared in Z_2^32. It equals
+//! r or 1 - r, so the parties add up bits locally.
 
 use bytemuck::TransparentWrapper;
 
@@ -18,19 +18,19 @@ use crate::{
 
 use super::{At, Offline, Online, groups, load_plane, plane_len, relu::Relu};
 
-/// Bits of the ring in which values are counted.
+/// Width in bits of the ring of counts.
 pub const COUNT_BITS: u32 = 32;
 
 /// The gate's public width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// Ring of the values, in bits, from 2 on.
+    /// Width in bits of the ring of the values; at least 2.
     pub bits: u32,
     signs: Relu,
 }
 
 impl Range {
-    /// The gate over Z_2^bits, with words of `W` comparing chunks of its table width.
+    /// The gate over Z_2^bits, with comparison in chunks of [`Ring::CHUNK`] bits.
     pub fn new<R: Ring>(bits: u32) -> Self {
         Range::with_signs(bits, Relu::of_differences::<R>(bits, COUNT_BITS))
     }
@@ -39,14 +39,14 @@ impl Range {
         Range { bits, signs }
     }
 
-    /// Whether x in Z_2^bits lies outside [-2^(bits-2), 2^(bits-2)).
+    /// Whether x in Z_2^bits is outside [-2^(bits-2), 2^(bits-2)).
     pub fn ideal<W: Word>(self, x: W) -> bool {
         let limit = 1i128 << (self.bits - 2);
         let x = crate::num::ring::signed(x.low(self.bits), self.bits);
         !(-limit..limit).contains(&x)
     }
 
-    /// Cost for `rows` x `len` values. Three rounds, or two where one table holds all that is compared.
+    /// Cost for `rows` x `len` values. Three rounds, or two if all compared bits fit one chunk.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
         self.signs.sign_cost(rows, len)
     }
@@ -67,8 +67,8 @@ impl Range {
         self.signs.deal_signs::<W, D>(cx, at, rows, len)
     }
 
-    /// Returns this party's share, in Z_2^32, of the number of values outside the contract among `rows` x `len`
-    /// shares in Z_2^bits, which stay as they are. `values` has room for as many words, and `scratch` holds at least
+    /// Returns this party's share, in Z_2^32, of the number of values outside the contract. `x` holds `rows` x `len`
+    /// shares in Z_2^bits and does not change. `values` is scratch of `rows` x `len` words, and `scratch` has at least
     /// [`Range::scratch_len`] bytes.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
@@ -95,7 +95,7 @@ impl Range {
         for group in groups(at, rows, len) {
             let mut r = [W::ZERO; LANES];
             let r = &mut r[..group.lanes];
-            self.signs.hiding(cx, at, group.stream, r)?;
+            self.signs.hiding_bits(cx, at, group.stream, r)?;
             let mut m = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
             for &mut r in r {
                 // m = 0: r. m = 1: 1 - r.
@@ -108,8 +108,8 @@ impl Range {
     }
 }
 
-/// Cuts `len` values in pieces of at most `room`, a whole number of lanes: where each stands, its first value, and its
-/// length.
+/// Splits `len` values into pieces of at most `room` values, a multiple of [`LANES`]. Returns each piece's position in
+/// the streams and its range of values. No two pieces use the same stream offsets.
 pub(crate) fn pieces(
     at: At,
     len: usize,
@@ -117,7 +117,7 @@ pub(crate) fn pieces(
 ) -> impl Iterator<Item = (At, core::ops::Range<usize>)> {
     (0..len).step_by(room.max(1)).map(move |first| {
         let piece = first..len.min(first + room);
-        // The streams of a row begin at its number times its groups: past all groups before.
+        // A row's streams begin at its number times its groups. Choose a row number beyond all groups before.
         let row = (first / LANES).div_ceil(piece.len().div_ceil(LANES));
         let row = row as u64;
         (At { row, ..at }, piece)
@@ -134,15 +134,15 @@ mod tests {
     use crate::gate::{
         harness::{Values, run},
         reuse,
-        tests::{AT, mine},
+        tests::{AT, shares_of},
     };
 
-    /// The count among `xs` in rows of `len`, against the ideal one; what was opened on the way.
+    /// Checks the count for `xs` in rows of `len`; returns the openings.
     fn count<W: Word>(gate: Range, xs: &[i64], len: usize, seed: u64) -> Vec<W> {
         let rows = xs.len() / len;
         let xs = &xs[..rows * len];
         let x = Values::new(seed).share::<W>(xs, gate.bits);
-        let (made, cost) = run(
+        let (outputs, cost) = run(
             seed,
             1 << 20,
             |cx| {
@@ -152,7 +152,7 @@ mod tests {
                 dealt
             },
             |cx| {
-                let x = mine(cx.role(), &x);
+                let x = shares_of(cx.role(), &x);
                 let mut values = vec![W::ZERO; rows * len];
                 let mut scratch = vec![0; gate.scratch_len(rows, len)];
                 let shares = Share::wrap_slice(&x);
@@ -162,7 +162,7 @@ mod tests {
                 Ok((sum?.reveal(), values))
             },
         );
-        let [(first, opened), (second, _)] = made;
+        let [(first, opened), (second, _)] = outputs;
         let want = xs.iter().filter(|&&x| gate.ideal(W::from_i64(x))).count();
         let (bits, sum) = (gate.bits, first.wrapping_add(second));
         assert_eq!(sum as usize, want, "{bits} bits, {xs:?}");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_small_rings_is_judged_alone_under_many_masks() {
+    fn counts_are_right_for_every_value_of_small_rings() {
         for bits in 2..=9 {
             for most in [1, 2, 3, 5] {
                 let compared = bits - 1;
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_opened_is_uniform() {
-        // One value far outside and one inside, many times.
+        // One value inside and one outside, many times each.
         for x in [3, 1 << 18] {
             let opened = count::<u32>(Range::new::<u32>(20), &[x; 64 * 64], 64, 9);
             for bit in 0..20 {
@@ -217,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_all_values_and_no_stream_twice() {
+    fn pieces_cover_all_values_and_use_no_stream_offset_twice() {
         for len in [1, 63, 64, 65, 1000, 4097] {
             for room in [64, 128, 960] {
-                let (mut next, mut groups_past) = (0, 0);
+                let (mut next, mut next_group) = (0, 0);
                 for (at, piece) in pieces(AT, len, room) {
                     assert_eq!(piece.start, next);
                     next = piece.end;
                     for group in groups(at, 1, piece.len()) {
                         let number = group.stream / LANES as u64;
-                        assert!(number >= groups_past, "{len} {room}");
-                        groups_past = number + 1;
+                        assert!(number >= next_group, "{len} {room}");
+                        next_group = number + 1;
                     }
                 }
                 assert_eq!(next, len);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audit_of_usual_values_costs_this() {
+    fn cost_at_default_widths() {
         let cost = Range::new::<u32>(20).cost(128, 6272);
         let values = 128 * 6272;
         assert_eq!(cost.online_bytes, values * 27 / 8);

@@ -1,4 +1,4 @@
-//! Watches that no stream position serves two values: in tests, on the thread that asked for it.
+//! Test aid: checks that no word of a stream is used for two values. It works per thread.
 
 extern crate std;
 
@@ -6,24 +6,27 @@ use std::{cell::RefCell, collections::HashSet, thread_local};
 
 use crate::prg::Address;
 
-/// Stream positions in use: an address and the index of a word.
+/// Used stream words: address and index.
 pub(crate) type Used = HashSet<(Address, u64)>;
 
 thread_local! {
     static USED: RefCell<Option<Used>> = const { RefCell::new(None) };
 }
 
-/// Starts watching this thread.
+/// Starts to record the uses of this thread.
 pub(crate) fn start() {
     USED.set(Some(Used::new()));
 }
 
-/// Stops watching; returns what was used.
+/// Stops recording; returns the used words.
 pub(crate) fn stop() -> Used {
-    USED.take().expect("the watch was started")
+    USED.take().expect("recording was started")
 }
 
-/// Notes that the words at `first..first + len` of a stream serve values of their own.
+/// Records the use of the words `first..first + len` of a stream.
+///
+/// # Panics
+/// If a word was used before.
 pub(crate) fn use_once(address: Address, first: u64, len: usize) {
     USED.with_borrow_mut(|used| {
         if let Some(used) = used {

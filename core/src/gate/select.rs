@@ -1,4 +1,4 @@
-//! Gate by a hidden bit: the backward pass of ReLU. g = b * dy, for the bit b that a ReLU left hidden.
+//! Select: the backward pass of ReLU, g = b * dy for the hidden sign bit b of the forward pass.
 
 use bytemuck::TransparentWrapper;
 
@@ -20,7 +20,7 @@ use super::{
 pub struct Select {
     /// Ring of the incoming gradient; |dy| < 2^(from-2).
     pub from: u32,
-    /// Ring of the output, which is that of the ReLU whose bit decides.
+    /// Ring of the output; not wider than the ring in which the ReLU's hiding bit is shared.
     pub to: u32,
 }
 
@@ -29,10 +29,11 @@ const CARRY: u8 = 1;
 const HIDE_MASK: u8 = 2;
 const HIDE_CARRY: u8 = 3;
 
-/// Where the ReLU's own randomness stands; see [`Relu`].
+/// The ReLU's wire of hiding bits; see [`Relu`].
 const RELU_HIDE: u8 = 2;
 
 impl Select {
+    /// Masks of the gradient.
     fn lift(self) -> super::lift::Lift {
         super::lift::Lift {
             from: self.from,
@@ -40,7 +41,7 @@ impl Select {
         }
     }
 
-    /// `dy` where the bit is set, else zero.
+    /// `dy` if the bit is set, else zero.
     pub fn ideal<W: Word>(self, bit: bool, dy: W) -> W {
         let dy = crate::num::ring::signed(dy.low(self.from), self.from);
         W::from_u128(if bit { dy as u128 } else { 0 }).low(self.to)
@@ -59,7 +60,7 @@ impl Select {
         [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire))
     }
 
-    /// Sends the corrections for `rows` x `len` elements, given where the ReLU stood.
+    /// Sends the corrections for `rows` x `len` elements. `relu` is the ReLU and its position.
     pub fn deal<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -80,8 +81,8 @@ impl Select {
         Ok(())
     }
 
-    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `rest`, which may be empty, gets
-    /// shares of what the gate holds back: dy where the bit is not set, else zero.
+    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `rest`, unless empty, receives shares
+    /// of dy - g: dy if the bit is not set, else zero.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
@@ -98,7 +99,7 @@ impl Select {
         for group in groups(at, rows, len) {
             let dy = &mut dy[group.range()];
             self.lift()
-                .conceal::<W, W, O>(cx, at.wire(MASK), group.stream, dy);
+                .mask_values::<W, W, O>(cx, at.wire(MASK), group.stream, dy);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *dy), self.from)])?;
         for group in groups(at, rows, len) {

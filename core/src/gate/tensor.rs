@@ -1,4 +1,5 @@
-//! Masks of whole tensors: of rows, one for each sample, and of weights, which all samples share.
+//! Masks and openings of whole tensors: rows, one per sample, and weights, which all samples share. All words are in
+//! Z_2^L.
 
 use bytemuck::TransparentWrapper;
 
@@ -12,31 +13,32 @@ use crate::{
 
 use super::{Offline, Online, opening_masks};
 
-/// Where the rows of a tensor's mask stand.
+/// The streams of the mask of a tensor of rows.
 #[derive(Clone, Copy)]
 pub enum RowMask<'a> {
-    /// A tensor of this iteration: row i of the micro-batch is row `first + i` of the stream.
+    /// A tensor of this iteration. Both parties have shares of the mask. Row i of the micro-batch uses row `first + i`
+    /// of the stream.
     Fresh {
         /// The tensor's stream.
         address: Address,
-        /// Place in the whole batch of the first row.
+        /// Index in the batch of the first row.
         first: u64,
     },
-    /// Data that never changes: one mask for each sample, kept for the whole run, from the key of
-    /// the sample's owner alone.
+    /// Data, which does not change: each sample keeps its mask for the whole run. Only the sample's owner has a share of
+    /// the mask; the other party's share is zero.
     Kept {
-        /// The gate that numbers the data's streams.
+        /// Gate number of the data's streams; the sample's number takes the place of the iteration.
         gate: u32,
-        /// The sample in each row.
+        /// The sample's number in each row.
         samples: &'a [u32],
-        /// Samples below this number belong to P0, the others to P1.
+        /// P0 owns the samples below this number, P1 the others.
         boundary: u32,
     },
 }
 
 impl RowMask<'_> {
-    /// Writes `role`'s share of the masks of `rows` rows of `len` from row `row` on. False when all
-    /// of it is zero.
+    /// Writes `role`'s share of the masks of `rows` rows of `len` words, from row `row` on. Returns false if all of it
+    /// is zero.
     pub(crate) fn fill<R: Ring>(
         &self,
         prg: &Prg,
@@ -72,17 +74,17 @@ impl RowMask<'_> {
     }
 }
 
-/// Where the mask of weights stands.
+/// The stream of the mask of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeMask {
-    /// Its stream.
+    /// The mask's stream.
     pub address: Address,
-    /// The party that alone has a share of the weights, and so of their mask; none where both have.
+    /// The only party with a share of the weights and of their mask, or `None` if both parties have one.
     pub owner: Option<Role>,
 }
 
 impl WholeMask {
-    /// The mask of weights of which both parties have shares.
+    /// The mask of weights that both parties share.
     pub fn shared(address: Address) -> Self {
         WholeMask {
             address,
@@ -90,13 +92,14 @@ impl WholeMask {
         }
     }
 
-    fn has_part(self, role: Role) -> bool {
+    /// Whether `role` has a share of the mask.
+    fn has_share(self, role: Role) -> bool {
         self.owner.is_none_or(|owner| owner == role)
     }
 
-    /// Writes `role`'s share of the mask. False when all of it is zero.
+    /// Writes `role`'s share of the mask. Returns false if all of it is zero.
     pub(crate) fn fill<R: Ring>(self, prg: &Prg, role: Role, out: &mut [R]) -> bool {
-        if !self.has_part(role) {
+        if !self.has_share(role) {
             out.fill(R::ZERO);
             return false;
         }
@@ -105,7 +108,7 @@ impl WholeMask {
     }
 }
 
-/// Whose sample it is.
+/// The owner of a sample.
 pub fn owner(sample: u32, boundary: u32) -> Role {
     if sample < boundary {
         Role::P0
@@ -114,6 +117,7 @@ pub fn owner(sample: u32, boundary: u32) -> Role {
     }
 }
 
+/// The stream of a sample's mask.
 fn data_address(gate: u32, sample: u32) -> Address {
     Address {
         iteration: sample,
@@ -122,25 +126,25 @@ fn data_address(gate: u32, sample: u32) -> Address {
     }
 }
 
-/// An opened tensor of one row for each sample.
+/// An opened tensor of rows, one per sample.
 #[derive(Clone, Copy)]
 pub struct Rows<'a, R> {
-    /// The tensor, row by row.
+    /// What this party stores of the opening, row by row.
     pub held: &'a [Held<R>],
-    /// Its mask.
+    /// The tensor's mask.
     pub mask: RowMask<'a>,
 }
 
 /// An opened tensor that all samples share: weights.
 #[derive(Clone, Copy)]
 pub struct Whole<'a, R> {
-    /// The tensor.
+    /// What this party stores of the opening.
     pub held: &'a [Held<R>],
-    /// Its mask.
+    /// The tensor's mask.
     pub mask: WholeMask,
 }
 
-/// Adds this party's mask to its shares of rows, which are then fit to be opened at L bits.
+/// Adds this party's shares of the mask to its shares of `rows` x `len` values, for an opening at L bits.
 pub fn mask_rows<'a, R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
@@ -177,9 +181,9 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
     Masked::wrap_slice_mut(x)
 }
 
-/// Takes this party's masks off an opening, `len` values of the stream from `start` on: P0 is left with
-/// its share.
-fn take_off<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut [R]) {
+/// Subtracts this party's shares of the mask, from word `start` of the stream on, from an opening. For P0 the result
+/// is its share of the tensor.
+fn subtract_mask<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut [R]) {
     for (piece, opened) in opened.chunks_mut(LANES).enumerate() {
         let mut a = [R::ZERO; LANES];
         let a = &mut a[..opened.len()];
@@ -190,7 +194,7 @@ fn take_off<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut [R]) 
     }
 }
 
-/// What this party keeps of rows that have been opened.
+/// Turns an opening of rows, in place, into what this party stores of it (see [`Held`]).
 pub fn hold_rows<'a, R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
@@ -202,7 +206,7 @@ pub fn hold_rows<'a, R: Ring, O: Online>(
     if cx.role() == Role::P0 {
         match mask {
             RowMask::Fresh { address, first } => {
-                take_off(cx.prg(), address, first * len as u64, opened);
+                subtract_mask(cx.prg(), address, first * len as u64, opened);
             }
             RowMask::Kept {
                 gate,
@@ -211,7 +215,7 @@ pub fn hold_rows<'a, R: Ring, O: Online>(
             } => {
                 for (&sample, opened) in samples.iter().zip(opened.chunks_exact_mut(len.max(1))) {
                     if owner(sample, boundary) == Role::P0 {
-                        take_off(cx.prg(), data_address(gate, sample), 0, opened);
+                        subtract_mask(cx.prg(), data_address(gate, sample), 0, opened);
                     }
                 }
             }
@@ -220,19 +224,19 @@ pub fn hold_rows<'a, R: Ring, O: Online>(
     Held::wrap_slice(opened)
 }
 
-/// What this party keeps of weights that have been opened.
+/// Turns an opening of weights, in place, into what this party stores of it (see [`Held`]).
 pub fn hold_whole<'a, R: Ring, O: Online>(
     cx: &O,
     mask: WholeMask,
     opened: &'a mut [R],
 ) -> &'a [Held<R>] {
-    if cx.role() == Role::P0 && mask.has_part(Role::P0) {
-        take_off(cx.prg(), mask.address, 0, opened);
+    if cx.role() == Role::P0 && mask.has_share(Role::P0) {
+        subtract_mask(cx.prg(), mask.address, 0, opened);
     }
     Held::wrap_slice(opened)
 }
 
-/// This party's shares of rows that it holds, in place.
+/// Turns stored rows into this party's shares of them, in place: P0 stores its share, and P1's is minus its mask.
 pub(crate) fn shares_of_rows<R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
@@ -247,7 +251,7 @@ pub(crate) fn shares_of_rows<R: Ring, O: Online>(
     }
 }
 
-/// This party's shares of weights that it holds, in place.
+/// As [`shares_of_rows`], for weights.
 pub(crate) fn shares_of_whole<R: Ring, O: Online>(cx: &O, mask: WholeMask, held: &mut [R]) {
     if cx.role() == Role::P1 {
         mask.fill(cx.prg(), Role::P1, held);
@@ -255,14 +259,15 @@ pub(crate) fn shares_of_whole<R: Ring, O: Online>(cx: &O, mask: WholeMask, held:
     }
 }
 
+/// Negates each word.
 pub(super) fn negate<R: Ring>(words: &mut [R]) {
     for word in words {
         *word = word.negated();
     }
 }
 
-/// Adds this party's mask to its shares of weights, which are then fit to be opened at L bits. Where the other
-/// party alone has a share, they stay zero, as [`Segment::owned`] asks.
+/// Adds this party's share of the mask to its shares of weights, for an opening at L bits. If only the other party has
+/// a share, they stay zero, as [`Segment::owned`] requires.
 ///
 /// [`Segment::owned`]: crate::net::link::Segment::owned
 pub fn mask_whole<'a, R: Ring, O: Online>(
@@ -271,7 +276,7 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
     w: &'a mut [Share<R>],
 ) -> &'a mut [Masked<R>] {
     let w = Share::peel_slice_mut(w);
-    if !mask.has_part(cx.role()) {
+    if !mask.has_share(cx.role()) {
         return Masked::wrap_slice_mut(w);
     }
     for (piece, w) in w.chunks_mut(LANES).enumerate() {
@@ -288,49 +293,51 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
 /// The masks of a tensor as the dealer knows them.
 #[derive(Clone, Copy)]
 pub struct Masks<'a, R> {
-    /// P1's part.
+    /// P1's share.
     pub second: &'a [R],
-    /// Both parties' parts together.
+    /// The mask: the sum of both shares.
     pub sum: &'a [R],
 }
 
-/// Writes P1's part of the masks of weights, and the sum of both.
-pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: WholeMask, second: &mut [R], sum: &mut [R]) {
+/// Writes P1's share of the mask of weights to `p1`, and the sum of both shares to `sum`.
+pub fn whole_masks<R: Ring, D: Offline>(cx: &D, mask: WholeMask, p1: &mut [R], sum: &mut [R]) {
     mask.fill(cx.prg(Role::P0), Role::P0, sum);
-    mask.fill(cx.prg(Role::P1), Role::P1, second);
-    add(sum, second);
+    mask.fill(cx.prg(Role::P1), Role::P1, p1);
+    add(sum, p1);
 }
 
+/// Adds `words` to `to`.
 fn add<R: Ring>(to: &mut [R], words: &[R]) {
     for (to, &word) in to.iter_mut().zip(words) {
         *to = to.plus(word);
     }
 }
 
-/// Writes both parties' parts of the masks of rows; says of each whether it is not all zero.
-pub(crate) fn mask_parts<R: Ring, D: Offline>(
+/// Writes both parties' shares of the masks of rows to `shares`. Returns for each party whether its share is not all
+/// zero.
+pub(crate) fn mask_shares<R: Ring, D: Offline>(
     cx: &D,
     mask: RowMask<'_>,
     rows: [usize; 2],
     len: usize,
-    parts: [&mut [R]; 2],
+    shares: [&mut [R]; 2],
 ) -> [bool; 2] {
-    let [first, second] = parts;
+    let [p0, p1] = shares;
     [
-        mask.fill(cx.prg(Role::P0), Role::P0, rows, len, first),
-        mask.fill(cx.prg(Role::P1), Role::P1, rows, len, second),
+        mask.fill(cx.prg(Role::P0), Role::P0, rows, len, p0),
+        mask.fill(cx.prg(Role::P1), Role::P1, rows, len, p1),
     ]
 }
 
-/// Writes P1's part of the masks of rows, and the sum of both.
+/// Writes P1's shares of the masks of rows to `p1`, and the sums of both shares to `sum`.
 pub(crate) fn row_masks<R: Ring, D: Offline>(
     cx: &D,
     mask: RowMask<'_>,
     rows: [usize; 2],
     len: usize,
-    second: &mut [R],
+    p1: &mut [R],
     sum: &mut [R],
 ) {
-    mask_parts(cx, mask, rows, len, [&mut *sum, &mut *second]);
-    add(sum, second);
+    mask_shares(cx, mask, rows, len, [&mut *sum, &mut *p1]);
+    add(sum, p1);
 }

@@ -1,4 +1,4 @@
-//! Each gate's party face against its ideal one, and measured traffic against its cost.
+//! Gates against their ideal functions, and measured traffic against their costs.
 
 extern crate std;
 
@@ -46,11 +46,13 @@ pub(super) const BACK: At = At {
     row: 5,
 };
 
-pub(super) fn mine<W: Clone>(role: Role, shares: &[Vec<W>; 2]) -> Vec<W> {
+/// A party's shares.
+pub(super) fn shares_of<W: Clone>(role: Role, shares: &[Vec<W>; 2]) -> Vec<W> {
     shares[role.index()].clone()
 }
 
-pub(super) fn join<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
+/// The signed values of two shares in Z_2^bits.
+pub(super) fn reconstruct<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
     shares[0]
         .iter()
         .zip(&shares[1])
@@ -58,8 +60,8 @@ pub(super) fn join<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128> {
         .collect()
 }
 
-/// ReLU forward and its gate backward, on every value in `xs` (padded into rows of `len`).
-fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
+/// Checks ReLU and its backward pass on all values in `xs`, padded to rows of `len`.
+fn check_relu<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
     let rows = xs.len().div_ceil(len);
     let mut xs = xs.to_vec();
     xs.resize(rows * len, 0);
@@ -75,7 +77,7 @@ fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
         from: relu.from,
         to: relu.to,
     };
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         seed,
         1 << 20,
         |cx| {
@@ -84,8 +86,8 @@ fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
         },
         |cx| {
             let role = cx.role();
-            let mut y = mine(role, &x);
-            let mut g = mine(role, &dy);
+            let mut y = shares_of(role, &x);
+            let mut g = shares_of(role, &dy);
             let mut opened = vec![0; rows * plane_len(len)];
             let mut shares = vec![W::ZERO; if role == Role::P1 { rows * len } else { 0 }];
             let mut sign = HiddenSign {
@@ -100,9 +102,9 @@ fn relu_both_ways<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
             Ok((y, g))
         },
     );
-    let [(y0, g0), (y1, g1)] = made;
-    let y = join(&[y0, y1], relu.to);
-    let g = join(&[g0, g1], relu.to);
+    let [(y0, g0), (y1, g1)] = outputs;
+    let y = reconstruct(&[y0, y1], relu.to);
+    let g = reconstruct(&[g0, g1], relu.to);
     for (i, &x) in xs.iter().enumerate() {
         let want = signed(relu.ideal(W::from_i64(x)), relu.to);
         assert_eq!(y[i], want, "relu({x}) in {relu:?}");
@@ -125,18 +127,18 @@ fn relu_is_exact_over_every_value_at_small_widths() {
     ] {
         let limit = 1i64 << (n - 2);
         let all: Vec<i64> = (-limit..limit).collect();
-        // Each value meets many masks.
+        // Each value is tested under many masks.
         let repeats = (8000 / all.len()).max(3);
         let xs: Vec<i64> = (0..repeats).flat_map(|_| all.iter().copied()).collect();
         if most <= u32::CHUNK {
-            relu_both_ways::<u32>(
+            check_relu::<u32>(
                 Relu::with_chunks(n, n + f, most),
                 &xs,
                 100,
                 u64::from(n * most),
             );
         }
-        relu_both_ways::<u64>(
+        check_relu::<u64>(
             Relu::with_chunks(n, n + f, most),
             &xs,
             64,
@@ -155,25 +157,25 @@ fn relu_at_protocol_widths() {
             .collect();
         xs.extend([0, -1, 1, limit - 1, -limit]);
         if wide {
-            relu_both_ways::<u64>(Relu::new::<u64>(n, 64), &xs, 777, 2);
+            check_relu::<u64>(Relu::new::<u64>(n, 64), &xs, 777, 2);
         } else {
-            relu_both_ways::<u32>(Relu::new::<u32>(n, 32), &xs, 130, 3);
+            check_relu::<u32>(Relu::new::<u32>(n, 32), &xs, 130, 3);
         }
     }
-    // The widest of all: 64 bits less the fewest fraction bits.
+    // The widest narrow ring: 64 bits minus the fewest fraction bits.
     let limit = 1i64 << 54;
     let xs: Vec<i64> = (0..200)
         .map(|_| (values.word::<u64>() % (2 * limit as u64)) as i64 - limit)
         .chain([0, -1, 1, limit - 1, -limit])
         .collect();
-    relu_both_ways::<u64>(Relu::new::<u64>(56, 64), &xs, 100, 5);
-    // Into a ring narrower than the input's, as the softmax's clip does.
+    check_relu::<u64>(Relu::new::<u64>(56, 64), &xs, 100, 5);
+    // An output ring narrower than the input's, as in the softmax's clip.
     let xs: Vec<i64> = (-3000..60_000).collect();
-    relu_both_ways::<u64>(Relu::new::<u64>(21, 16), &xs, 10, 4);
+    check_relu::<u64>(Relu::new::<u64>(21, 16), &xs, 10, 4);
 }
 
 #[test]
-fn relu_costs_what_the_design_says() {
+fn relu_cost_at_default_widths() {
     let relu = Relu::new::<u32>(20, 32);
     let select = Select { from: 20, to: 32 };
     let elements = 1_003_520;
@@ -214,7 +216,7 @@ fn bilinear_products_match_the_plain_ones() {
     }
 }
 
-/// All three products of one map on random operands: every ring element is allowed.
+/// Checks all three products of a map on random ring elements.
 fn bilinear_against_plain<R: Ring>(linear: Linear) {
     let rows = 18;
     let gate = Bilinear(linear);
@@ -245,14 +247,14 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
         Some(role) => vec![R::ZERO; gate.scratch_len(role, rows)],
         None => vec![R::ZERO; gate.dealer_scratch_len(rows)],
     };
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         17,
         1 << 20,
         |cx| {
-            let (mut second, mut sum) = (vec![R::ZERO; weights], vec![R::ZERO; weights]);
-            whole_masks(cx, whole, &mut second, &mut sum);
+            let (mut b1, mut sum) = (vec![R::ZERO; weights], vec![R::ZERO; weights]);
+            whole_masks(cx, whole, &mut b1, &mut sum);
             let b = Masks {
-                second: &second,
+                second: &b1,
                 sum: &sum,
             };
             let mut scratch = scratch(None);
@@ -264,7 +266,11 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
         },
         |cx| {
             let role = cx.role();
-            let (mut x, mut w, mut g) = (mine(role, &x), mine(role, &w), mine(role, &g));
+            let (mut x, mut w, mut g) = (
+                shares_of(role, &x),
+                shares_of(role, &w),
+                shares_of(role, &g),
+            );
             let masked = [
                 mask_rows(cx, x_mask, rows, input, Share::wrap_slice_mut(&mut x)),
                 mask_whole(cx, whole, Share::wrap_slice_mut(&mut w)),
@@ -333,7 +339,7 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
     linear.weight_gradient(rows, &x, &g, &mut want[2], &mut scratch);
     for (which, want) in want.iter().enumerate() {
         assert!(
-            sum([&made[0][which], &made[1][which]]) == *want,
+            sum([&outputs[0][which], &outputs[1][which]]) == *want,
             "{linear:?} {which}"
         );
     }
@@ -357,17 +363,17 @@ fn widen_keeps_every_value() {
         let widen = Widen { from, to };
         let x = Values::new(from.into()).share::<u32>(&xs, from);
         let len = xs.len() / 2;
-        let (made, cost) = run(
+        let (outputs, cost) = run(
             9,
             1 << 20,
             |cx| widen.deal::<u32, _>(cx, AT, 2, len),
             |cx| {
-                let mut y = mine(cx.role(), &x);
+                let mut y = shares_of(cx.role(), &x);
                 widen.run(cx, AT, 2, len, Share::wrap_slice_mut(&mut y))?;
                 Ok(y)
             },
         );
-        for (&y, &x) in join(&made, to).iter().zip(&xs) {
+        for (&y, &x) in reconstruct(&outputs, to).iter().zip(&xs) {
             assert_eq!(y, signed(widen.ideal(u32::from_i64(x)), to));
         }
         assert_eq!(cost, widen.cost(2, len));
@@ -388,12 +394,12 @@ fn multiply_matches_the_integers() {
     let x = values.share::<u64>(&inputs, 7);
     let y = values.share::<u64>(&factors, 6);
     for seed in 0..20 {
-        let (made, cost) = run(
+        let (outputs, cost) = run(
             seed,
             1 << 20,
             |cx| multiply.deal::<u32, _>(cx, AT, rows, len),
             |cx| {
-                let (mut x, mut y) = (mine(cx.role(), &x), mine(cx.role(), &y));
+                let (mut x, mut y) = (shares_of(cx.role(), &x), shares_of(cx.role(), &y));
                 let mut out = vec![0u32; rows * len];
                 multiply.run::<u32, _>(
                     cx,
@@ -406,7 +412,7 @@ fn multiply_matches_the_integers() {
                 Ok(out)
             },
         );
-        for (i, &product) in join(&made, 14).iter().enumerate() {
+        for (i, &product) in reconstruct(&outputs, 14).iter().enumerate() {
             let want =
                 multiply.ideal::<u32>(u64::from_i64(inputs[i]), u64::from_i64(factors[i / len]));
             assert_eq!(product, signed(want, 14));
@@ -416,23 +422,23 @@ fn multiply_matches_the_integers() {
 }
 
 #[test]
-fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
+fn lookup_interpolates_for_either_rounding_of_the_index() {
     let lookup = Lookup {
         index: 6,
         rest: 3,
         to: 24,
     };
-    // A convex function whose entries differ, so that a wrong entry or slope shows.
+    // All entries differ, so that a wrong entry or slope is detected.
     let table: Vec<[u64; 2]> = (0..64u64).map(|i| [i * i * 64, i * 16 + 5]).collect();
     let inputs: Vec<i64> = (0..12).flat_map(|_| 0..504).collect();
     let x = Values::new(5).share::<u64>(&inputs, lookup.from());
     let (rows, len) = (12, 504);
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         6,
         1 << 20,
         |cx| lookup.deal(cx, AT, rows, len, &table, &mut vec![[0; 2]; 128]),
         |cx| {
-            let mut y = mine(cx.role(), &x);
+            let mut y = shares_of(cx.role(), &x);
             let mut scratch = vec![0; lookup.scratch_len(rows, len)];
             lookup.run(
                 cx,
@@ -444,7 +450,7 @@ fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
             Ok(y)
         },
     );
-    for (&y, &x) in join(&made, 24).iter().zip(&inputs) {
+    for (&y, &x) in reconstruct(&outputs, 24).iter().zip(&inputs) {
         let line = |index: i64| {
             let [value, slope] = table[index as usize];
             i128::from(value as i64 + slope as i64 * (x - index * 8))
@@ -455,7 +461,7 @@ fn lookup_is_value_plus_slope_times_the_rest_whichever_way_it_rounds() {
     assert_eq!(cost, lookup.cost(rows, len));
 }
 
-/// The largest error of a probability over `samples` of logits.
+/// The largest error of a probability for `samples` of logits, and the cost.
 fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost) {
     let (rows, classes) = (samples.len(), softmax.classes);
     let format = softmax.format;
@@ -466,7 +472,7 @@ fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost)
         .map(|z| (z * unit) as i64)
         .collect();
     let shares = Values::new(8).share::<R>(&z, format.narrow());
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         11,
         1 << 20,
         |cx| {
@@ -474,14 +480,14 @@ fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost)
             softmax.deal::<R, _>(cx, AT, rows, &mut softmax.tables(&mut memory))
         },
         |cx| {
-            let mut p = mine(cx.role(), &shares);
+            let mut p = shares_of(cx.role(), &shares);
             let mut scratch = vec![0; softmax.scratch_len(rows)];
             softmax.run::<R, _>(cx, AT, rows, Share::wrap_slice_mut(&mut p), &mut scratch)?;
             Ok(p)
         },
     );
     assert_eq!(cost, softmax.cost(rows));
-    let p = join(&made, format.ring);
+    let p = reconstruct(&outputs, format.ring);
     let scale = libm::scalbn(1.0, format.fraction as i32 + softmax.exponent);
     let mut worst = 0f64;
     for (row, z) in z.chunks(classes).enumerate() {
@@ -496,7 +502,7 @@ fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost)
     (worst, cost)
 }
 
-/// Logits over the whole input range: random spreads, ties, single peaks, and the corners.
+/// Samples of logits over the whole input range, |z| <= `most`: random spreads, ties, single peaks, and extremes.
 fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
     let mut values = Values::new(21);
     let mut unit = move || values.word::<u32>() as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
@@ -533,7 +539,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
                 exponent,
             };
             let samples = logit_samples(classes, 63.999, 400);
-            // The result's own unit, 2^-(12 + exponent), comes on top.
+            // Rounding adds up to a unit of the result, 2^-(12 + exponent).
             let unit = libm::scalbn(1.0, -12 - exponent);
             let (worst, _) = softmax_error::<u32>(softmax, &samples);
             assert!(worst <= 1.0 / 256.0 + unit, "{classes} {exponent} {worst}");
@@ -567,7 +573,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
 }
 
 #[test]
-fn softmax_keeps_its_budget() {
+fn softmax_cost_is_within_its_limits() {
     let format = Format::new::<u32>(12).unwrap();
     let softmax = Softmax {
         format,

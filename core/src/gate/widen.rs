@@ -1,5 +1,5 @@
-//! Widen: Z_2^from -> Z_2^to for a value under the range contract. The only way up, and so it costs
-//! an opening.
+//! Widen: Z_2^from -> Z_2^to for a value under the range contract. Local operations cannot enlarge a ring, so widening
+//! costs an opening.
 
 use bytemuck::TransparentWrapper;
 
@@ -29,6 +29,7 @@ const MASK: u8 = 0;
 const CARRY: u8 = 1;
 
 impl Widen {
+    /// Masks of the input.
     fn lift(self) -> Lift {
         Lift {
             from: self.from,
@@ -36,12 +37,12 @@ impl Widen {
         }
     }
 
-    /// The same integer, read as signed in the narrow ring and written in the wide one.
+    /// The signed integer that `x` represents in Z_2^from, as an element of Z_2^to.
     pub fn ideal<W: Word>(self, x: W) -> W {
         W::from_u128(crate::num::ring::signed(x.low(self.from), self.from) as u128).low(self.to)
     }
 
-    /// Opening of the input and corrections for `rows` x `len` elements, one round.
+    /// Cost for `rows` x `len` elements; one round.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
         Cost::opening(rows * len, self.from) + self.lift().lifted_cost(rows, len) + Cost::rounds(1)
     }
@@ -64,7 +65,7 @@ impl Widen {
         Ok(())
     }
 
-    /// Masks the shares in `x`, ready to be opened at [`Widen::from`] bits.
+    /// Masks the shares in `x`, for an opening at [`Widen::from`] bits.
     pub fn mask<'a, W: Word, O: Online>(
         self,
         cx: &O,
@@ -80,8 +81,8 @@ impl Widen {
         Masked::wrap_slice_mut(x)
     }
 
-    /// [`Widen::mask`] for at most [`LANES`] elements that stand at `first` of the gate's streams,
-    /// whose masks are words of `W`.
+    /// [`Widen::mask`] for at most [`LANES`] elements at offset `first` of the gate's streams. The streams hold words
+    /// of `W`.
     pub(crate) fn mask_group<W: Word, V: Word, O: Online>(
         self,
         cx: &O,
@@ -89,10 +90,11 @@ impl Widen {
         first: u64,
         x: &mut [V],
     ) {
-        self.lift().conceal::<W, V, O>(cx, at.wire(MASK), first, x);
+        self.lift()
+            .mask_values::<W, V, O>(cx, at.wire(MASK), first, x);
     }
 
-    /// Turns the opening into shares in Z_2^to, in place.
+    /// Turns the openings of `rows` x `len` elements into shares in Z_2^to, in place.
     pub fn finish<'a, W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -108,7 +110,7 @@ impl Widen {
         Ok(Share::wrap_slice_mut(e))
     }
 
-    /// [`Widen::finish`] for at most [`LANES`] elements that stand at `first` of the gate's streams.
+    /// [`Widen::finish`] for at most [`LANES`] elements at offset `first` of the gate's streams.
     pub(crate) fn finish_group<W: Word, O: Online>(
         self,
         cx: &mut O,
@@ -122,7 +124,7 @@ impl Widen {
         let wires = [at.wire(MASK), at.wire(CARRY)];
         lift.lifted(cx, wires[0], wires[1], first, e.len(), &mut lifted)?;
         for (lane, e) in e.iter_mut().enumerate() {
-            let carry = lift.counts(*e).and(lifted.carry[lane]);
+            let carry = lift.carry_select(*e).and(lifted.carry[lane]);
             let public = match role {
                 Role::P0 => e.minus(lift.offset()),
                 Role::P1 => W::ZERO,
@@ -132,7 +134,7 @@ impl Widen {
         Ok(())
     }
 
-    /// The whole gate: shares in Z_2^from become shares in Z_2^to, in place. One round.
+    /// Runs the whole gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. One round.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,

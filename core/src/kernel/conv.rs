@@ -1,20 +1,20 @@
 //! Convolution with average pooling folded in, without a patch matrix.
 //!
-//! Pooling is linear, so the sum over a pool window of a convolution's outputs is a convolution of
-//! larger stride over window sums of its *input*. Those window sums (the *box image*) cost a few
-//! additions, and the product shrinks by the pool area: 4 times for a 2x2 pool, forward and
-//! backward. Nothing about what is opened changes: the sums act on openings and masks alike.
+//! Pooling is linear. So the sum of a convolution's outputs over a pool window is a convolution of larger
+//! stride over window sums of its *input*. These window sums form the *box image*. They cost a few additions
+//! and divide the size of the product by the pool area, for example by 4 for a 2x2 pool, in both passes. The
+//! openings do not change, because the sums are linear in openings and masks too.
 //!
-//! Images are stored row by row, channels innermost: `[height][width][channels]`. Weights are
-//! `[kernel][kernel][inputs][outputs]`.
+//! Images are row-major with channels innermost, `[height][width][channels]`. Weights are
+//! `[kernel][kernel][inputs][outputs]`. Lengths and distances count elements.
 
 use super::product::Product;
 use crate::num::scalar::Scalar;
 
-/// The most columns of a panel of transposed weights.
+/// The most columns of a panel: the weights that [`Conv::input_gradient_of_one`] transposes at a time.
 const PANEL: usize = 32;
 
-/// Shape of a convolution followed by a sum over `pool` x `pool` windows (1 for none).
+/// Shape of a convolution followed by sums over `pool` x `pool` windows; `pool` is 1 for no pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
     /// Input rows.
@@ -29,9 +29,9 @@ pub struct Conv {
     pub kernel: usize,
     /// Step between outputs before pooling.
     pub stride: usize,
-    /// Rows and columns of zeros around the input.
+    /// Rows and columns of zeros on each side of the input.
     pub padding: usize,
-    /// Side of the pool window, whose step equals its side.
+    /// Rows and columns of a pool window, and the step between windows.
     pub pool: usize,
 }
 
@@ -42,17 +42,17 @@ impl Conv {
         [size(self.height), size(self.width)]
     }
 
-    /// Output rows and columns.
+    /// Output rows and columns after pooling.
     pub fn output(&self) -> [usize; 2] {
         self.unpooled().map(|n| n / self.pool)
     }
 
-    /// Values in, per sample.
+    /// Input values per sample.
     pub fn input_len(&self) -> usize {
         self.height * self.width * self.inputs
     }
 
-    /// Values out, per sample.
+    /// Output values per sample.
     pub fn output_len(&self) -> usize {
         self.output()[0] * self.output()[1] * self.outputs
     }
@@ -68,28 +68,29 @@ impl Conv {
         [self.height, self.width].map(|n| n + 2 * self.padding - reach)
     }
 
-    /// Elements of scratch for a whole box image, with which each kernel is fastest.
+    /// Elements of scratch with which each product runs fastest: a whole box image.
     pub fn scratch_len(&self) -> usize {
         let [height, width] = self.boxed();
         height * width * self.inputs
     }
 
-    /// Elements of scratch with which each kernel can do: the rows of the box image that one output row
-    /// reads, and a panel of transposed weights.
+    /// The fewest elements of scratch with which each product of one sample runs: the rows of the box image
+    /// that an output row reads, and a panel of transposed weights.
     pub fn least_scratch_len(&self) -> usize {
         self.kernel * self.boxed()[1] * self.inputs + self.outputs * self.panel()
     }
 
-    /// Columns that [`Conv::input_gradient_of_one`] transposes at a time.
+    /// Columns of a panel.
     fn panel(&self) -> usize {
         PANEL.min(self.kernel * self.inputs)
     }
 
+    /// Step in the box image between outputs after pooling.
     fn pooled_stride(&self) -> usize {
         self.stride * self.pool
     }
 
-    /// Distance in the box image between output rows, output columns and kernel rows.
+    /// Distances in the box image between output rows, output columns and kernel rows, in elements.
     fn steps(&self) -> [usize; 3] {
         let row = self.boxed()[1] * self.inputs;
         [
@@ -99,14 +100,14 @@ impl Conv {
         ]
     }
 
-    /// Output rows that are worked on at a time when the box image has this much room; at least one.
+    /// Output rows to compute at a time when the box image has `room` elements; at least one.
     fn band(&self, room: usize) -> usize {
         let [row, _, _] = self.steps();
         let extra = (self.kernel * self.boxed()[1] * self.inputs).min(room);
         (1 + (room - extra) / row.max(1)).min(self.output()[0])
     }
 
-    /// The bands of output rows: the first row of each, and their number.
+    /// Splits the output rows into bands that fit `room`: `[first row, number of rows]` each.
     fn bands(&self, room: usize) -> impl Iterator<Item = [usize; 2]> + use<> {
         let (height, band) = (self.output()[0], self.band(room));
         (0..height)
@@ -114,21 +115,23 @@ impl Conv {
             .map(move |y| [y, band.min(height - y)])
     }
 
-    /// Rows of the box image that a band of output rows reads: the first, and their number.
+    /// Rows of the box image that a band of output rows reads: `[first row, number of rows]`.
     fn box_rows(&self, [y, count]: [usize; 2]) -> [usize; 2] {
         let stride = self.pooled_stride();
         [y * stride, (count - 1) * stride + self.kernel]
     }
 
-    /// Row (or column) of the input that a place in the box image's window adds up, if it is no padding.
+    /// Row (or column) of the input that row (or column) `target` of the box image sums at offset `step` of
+    /// its window; `None` for padding.
     fn input_at(&self, target: usize, step: usize, limit: usize) -> Option<usize> {
         (target + step * self.stride)
             .checked_sub(self.padding)
             .filter(|&at| at < limit)
     }
 
-    /// Visits every place of some rows of the box image and each pixel that its window adds up: where both
-    /// begin, the place counted from the first of the rows.
+    /// Calls `visit(sum, pixel)` for `rows` rows of the box image from row `first` on, for each window sum and
+    /// each input pixel that it adds. Both arguments are offsets of the first channel; `sum` counts from row
+    /// `first`.
     fn each_pair(&self, [first, rows]: [usize; 2], mut visit: impl FnMut(usize, usize)) {
         let width = self.boxed()[1];
         for row in 0..rows {
@@ -139,8 +142,8 @@ impl Conv {
                 for column in 0..width {
                     for dx in 0..self.pool {
                         if let Some(x) = self.input_at(column, dx, self.width) {
-                            let place = (row * width + column) * self.inputs;
-                            visit(place, (y * self.width + x) * self.inputs);
+                            let sum = (row * width + column) * self.inputs;
+                            visit(sum, (y * self.width + x) * self.inputs);
                         }
                     }
                 }
@@ -148,11 +151,11 @@ impl Conv {
         }
     }
 
-    /// Fills rows of the box image with the window sums of the zero-padded image.
+    /// Computes `rows` (`[first row, number of rows]`) of the box image from the zero-padded `image`.
     fn gather<T: Scalar>(&self, rows: [usize; 2], image: &[T], boxed: &mut [T]) {
         boxed[..rows[1] * self.boxed()[1] * self.inputs].fill(T::default());
-        self.each_pair(rows, |place, pixel| {
-            let to = &mut boxed[place..place + self.inputs];
+        self.each_pair(rows, |sum, pixel| {
+            let to = &mut boxed[sum..sum + self.inputs];
             for (to, &from) in to.iter_mut().zip(&image[pixel..pixel + self.inputs]) {
                 *to = to.add(from);
             }
@@ -161,15 +164,16 @@ impl Conv {
 
     /// The transpose of [`Conv::gather`], added to `image`.
     fn scatter<T: Scalar>(&self, rows: [usize; 2], boxed: &[T], image: &mut [T]) {
-        self.each_pair(rows, |place, pixel| {
+        self.each_pair(rows, |sum, pixel| {
             let to = &mut image[pixel..pixel + self.inputs];
-            for (to, &from) in to.iter_mut().zip(&boxed[place..place + self.inputs]) {
+            for (to, &from) in to.iter_mut().zip(&boxed[sum..sum + self.inputs]) {
                 *to = to.add(from);
             }
         });
     }
 
-    /// `out += pool(conv(x, w))` for `rows` samples.
+    /// `out += pool(conv(x, w))` for `rows` samples. `scratch` has at least the rows of the box image that one
+    /// output row reads; [`Conv::scratch_len`] elements are fastest. This holds for the gradients too.
     pub fn forward<T: Scalar>(
         &self,
         rows: usize,
@@ -203,7 +207,7 @@ impl Conv {
         }
     }
 
-    /// `dw += ` the gradient of [`Conv::forward`] by its weights, summed over `rows` samples.
+    /// `dw +=` the gradient of [`Conv::forward`] by its weights, summed over `rows` samples.
     pub fn weight_gradient<T: Scalar>(
         &self,
         rows: usize,
@@ -239,7 +243,7 @@ impl Conv {
         }
     }
 
-    /// `dx += ` the gradient of [`Conv::forward`] by its input, for `rows` samples. `wt` holds the
+    /// `dx +=` the gradient of [`Conv::forward`] by its input, for `rows` samples. `wt` holds the
     /// weights as [`Conv::transpose`] arranges them.
     pub fn input_gradient<T: Scalar>(
         &self,
@@ -280,8 +284,8 @@ impl Conv {
         }
     }
 
-    /// As [`Conv::input_gradient`] for one sample, with the weights as they are: they are transposed a panel
-    /// of columns at a time, in [`Conv::least_scratch_len`] elements of scratch.
+    /// As [`Conv::input_gradient`] for one sample, with `w` in its usual order. It transposes a panel of the
+    /// weights at a time, so `scratch` needs only [`Conv::least_scratch_len`] elements.
     pub fn input_gradient_of_one<T: Scalar>(
         &self,
         dy: &[T],
@@ -296,9 +300,9 @@ impl Conv {
         for [first, count] in self.bands(boxed.len()) {
             let box_rows = self.box_rows([first, count]);
             boxed[..box_rows[1] * kernel_step].fill(T::default());
-            let places = (0..self.kernel)
+            let panels = (0..self.kernel)
                 .flat_map(|ky| (0..columns).step_by(self.panel()).map(move |at| (ky, at)));
-            for (ky, column) in places {
+            for (ky, column) in panels {
                 let width = self.panel().min(columns - column);
                 let from = &w[(ky * columns + column) * self.outputs..];
                 transpose(width, self.outputs, from, panel);
@@ -322,7 +326,7 @@ impl Conv {
         }
     }
 
-    /// Rearranges weights to `[kernel][outputs][kernel][inputs]` for [`Conv::input_gradient`].
+    /// Writes the weights to `wt` as `[kernel][outputs][kernel][inputs]`, for [`Conv::input_gradient`].
     pub fn transpose<T: Scalar>(&self, w: &[T], wt: &mut [T]) {
         let (rows, columns) = (self.kernel * self.inputs, self.outputs);
         let kernel_row = rows * columns;
@@ -335,7 +339,7 @@ impl Conv {
     }
 }
 
-/// `out[columns][rows]` is `matrix[rows][columns]` transposed.
+/// Transposes `matrix[rows][columns]` into `out[columns][rows]`.
 pub fn transpose<T: Scalar>(rows: usize, columns: usize, matrix: &[T], out: &mut [T]) {
     for row in 0..rows {
         for column in 0..columns {
@@ -362,7 +366,7 @@ mod tests {
             .collect()
     }
 
-    /// The definition, term by term: convolution, then window sums.
+    /// Calls `term(pixel, weight, output)` for each product of the definition: convolution, then window sums.
     fn terms(conv: &Conv, mut term: impl FnMut(usize, usize, usize)) {
         let [rows, columns] = conv.output();
         for (y, x) in (0..rows * columns).map(|p| (p / columns, p % columns)) {
@@ -424,26 +428,26 @@ mod tests {
             let dy = numbers(rows * conv.output_len(), 7);
             let mut wt = vec![0; w.len()];
             conv.transpose(&w, &mut wt);
-            let mut wide = vec![99; conv.scratch_len()];
-            let mut narrow = vec![99; conv.least_scratch_len()];
+            let mut scratch = vec![99; conv.scratch_len()];
+            let mut least = vec![99; conv.least_scratch_len()];
             let (mut y, mut dw, mut dx) = (
                 numbers(dy.len(), 11),
                 numbers(w.len(), 13),
                 numbers(x.len(), 17),
             );
             let (mut y_want, mut dw_want, mut dx_want) = (y.clone(), dw.clone(), dx.clone());
-            let [mut y_too, mut dw_too, mut dx_too] = [y.clone(), dw.clone(), dx.clone()];
-            conv.forward(rows, &x, &w, &mut y, &mut wide);
-            conv.weight_gradient(rows, &x, &dy, &mut dw, &mut wide);
-            conv.input_gradient(rows, &dy, &wt, &mut dx, &mut wide);
-            // In less memory, the same.
-            conv.forward(rows, &x, &w, &mut y_too, &mut narrow);
-            conv.weight_gradient(rows, &x, &dy, &mut dw_too, &mut narrow);
-            let each = dx_too.chunks_exact_mut(conv.input_len());
+            let [mut y_least, mut dw_least, mut dx_least] = [y.clone(), dw.clone(), dx.clone()];
+            conv.forward(rows, &x, &w, &mut y, &mut scratch);
+            conv.weight_gradient(rows, &x, &dy, &mut dw, &mut scratch);
+            conv.input_gradient(rows, &dy, &wt, &mut dx, &mut scratch);
+            // The results with the least scratch are the same.
+            conv.forward(rows, &x, &w, &mut y_least, &mut least);
+            conv.weight_gradient(rows, &x, &dy, &mut dw_least, &mut least);
+            let each = dx_least.chunks_exact_mut(conv.input_len());
             for (dx, dy) in each.zip(dy.chunks_exact(conv.output_len())) {
-                conv.input_gradient_of_one(dy, &w, dx, &mut narrow);
+                conv.input_gradient_of_one(dy, &w, dx, &mut least);
             }
-            assert!(y == y_too && dw == dw_too && dx == dx_too, "{conv:?}");
+            assert!(y == y_least && dw == dw_least && dx == dx_least, "{conv:?}");
             for row in 0..rows {
                 let (x0, y0) = (row * conv.input_len(), row * conv.output_len());
                 terms(&conv, |i, k, o| {

@@ -1,4 +1,4 @@
-//! The bilinear maps of a network, behind one face.
+//! The bilinear maps of a network as one type.
 
 use super::{
     conv::{Conv, transpose},
@@ -9,17 +9,17 @@ use crate::{
     profile::{self, Section},
 };
 
-/// A map that is linear in its input and in its weights.
+/// A bilinear map: linear in its input and in its weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linear {
     /// Fully connected.
     Dense(Dense),
-    /// Convolution, with the sum over pool windows folded in.
+    /// Convolution, followed by sums over pool windows.
     Conv(Conv),
 }
 
 impl Linear {
-    /// Values in, per sample.
+    /// Input values per sample.
     pub fn input_len(&self) -> usize {
         match self {
             Linear::Dense(dense) => dense.inputs,
@@ -27,7 +27,7 @@ impl Linear {
         }
     }
 
-    /// Values out, per sample.
+    /// Output values per sample.
     pub fn output_len(&self) -> usize {
         match self {
             Linear::Dense(dense) => dense.outputs,
@@ -43,7 +43,7 @@ impl Linear {
         }
     }
 
-    /// Output channels, each of which has a bias; they lie innermost in the output.
+    /// Output channels, the innermost dimension of the output. Each has a bias.
     pub fn channels(&self) -> usize {
         match self {
             Linear::Dense(dense) => dense.outputs,
@@ -51,12 +51,12 @@ impl Linear {
         }
     }
 
-    /// Products that one output sums, which sets the scale of the first weights.
+    /// Number of products that an output value sums. It sets the variance of the initial weights.
     pub fn fan_in(&self) -> usize {
         self.weight_len() / self.channels()
     }
 
-    /// Elements of scratch with which the products of one sample can do.
+    /// The fewest elements of scratch with which the products of one sample run.
     pub fn least_scratch_len(&self) -> usize {
         match self {
             Linear::Dense(_) => 0,
@@ -64,7 +64,7 @@ impl Linear {
         }
     }
 
-    /// Elements of scratch that the products need to be fastest.
+    /// Elements of scratch with which the products run fastest.
     pub fn scratch_len(&self) -> usize {
         match self {
             Linear::Dense(_) => 0,
@@ -72,7 +72,7 @@ impl Linear {
         }
     }
 
-    /// Samples worth multiplying at a time: a dense layer reuses its weights over them.
+    /// Samples to multiply at a time. A dense layer reads its weights once for them all.
     pub fn block(&self) -> usize {
         match self {
             Linear::Dense(_) => 16,
@@ -80,7 +80,7 @@ impl Linear {
         }
     }
 
-    /// Multiply-accumulates of one product over one sample.
+    /// Multiply-accumulate operations of one product for one sample.
     pub fn multiplications(&self) -> usize {
         match self {
             Linear::Dense(_) => self.weight_len(),
@@ -104,7 +104,7 @@ impl Linear {
         }
     }
 
-    /// `dw +=` the gradient by the weights, summed over `rows` samples.
+    /// `dw +=` the gradient of [`Linear::forward`] by the weights, summed over `rows` samples.
     pub fn weight_gradient<T: Scalar>(
         &self,
         rows: usize,
@@ -120,7 +120,8 @@ impl Linear {
         }
     }
 
-    /// `dx +=` the gradient by the input, with weights as [`Linear::transpose`] leaves them.
+    /// `dx +=` the gradient of [`Linear::forward`] by the input, for `rows` samples. `wt` holds the weights as
+    /// [`Linear::transpose`] arranges them.
     pub fn input_gradient<T: Scalar>(
         &self,
         rows: usize,
@@ -136,7 +137,7 @@ impl Linear {
         }
     }
 
-    /// `dx +=` the gradient by the input of one sample, with the weights as they are.
+    /// As [`Linear::input_gradient`] for one sample, with the weights in their usual order.
     pub fn input_gradient_of_one<T: Scalar>(
         &self,
         dy: &[T],
@@ -150,7 +151,7 @@ impl Linear {
         }
     }
 
-    /// Rearranges the weights for [`Linear::input_gradient`].
+    /// Writes the weights to `wt` in the order that [`Linear::input_gradient`] reads.
     pub fn transpose<T: Scalar>(&self, w: &[T], wt: &mut [T]) {
         let _section = profile::section(Section::Kernels);
         match self {

@@ -1,6 +1,6 @@
-//! Plain loops over rings: no protocol, no secrets' meaning, no allocation.
+//! Kernels: plain loops over a ring, without protocol and without allocation.
 //!
-//! The maps of a [`Stage`](crate::network::Stage) are described here: [`Linear`], [`Conv`], [`Dense`], [`Pool`] and
+//! The maps of a [`Stage`](crate::network::Stage) are [`Linear`] (a [`Conv`] or a [`Dense`]), [`Pool`] and
 //! [`Windows`].
 
 pub(crate) mod conv;

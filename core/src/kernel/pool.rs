@@ -1,38 +1,38 @@
-//! Window sums on images stored row by row with the channels innermost, and their transposes.
+//! Window sums over images `[height][width][channels]`, and their transpose.
 
 use crate::{
     num::scalar::Scalar,
     profile::{self, Section},
 };
 
-/// Average pooling without its division: the sums of square windows, side by side. Rows and columns past the last
-/// whole window are left out.
+/// Average pooling without its division: sums over square windows that do not overlap. Rows and columns after the
+/// last whole window are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Rows, columns and channels of an image.
     pub shape: [usize; 3],
-    /// Rows and columns of a window; at least 1, and at most those of an image.
+    /// Rows and columns of a window: at least 1, at most those of the image.
     pub window: usize,
 }
 
 impl Pool {
-    /// Rows, columns and channels of the sums.
+    /// Rows, columns and channels of the output.
     pub fn output(self) -> [usize; 3] {
         let [height, width, channels] = self.shape;
         [height / self.window, width / self.window, channels]
     }
 
-    /// Values of an image.
+    /// Input values per image.
     pub fn input_len(self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Sums of an image.
+    /// Output values per image.
     pub fn output_len(self) -> usize {
         self.output().iter().product()
     }
 
-    /// Replaces `out` by the sums of `images`, of which there may be any number.
+    /// Writes the window sums of any number of `images` to `out`.
     pub fn sum<T: Scalar>(self, images: &[T], out: &mut [T]) {
         let _section = profile::section(Section::Kernels);
         let images = images.chunks_exact(self.input_len());
@@ -41,14 +41,15 @@ impl Pool {
         }
     }
 
-    /// Leaves the sums of the first `rows` of `images` at their front. `image` has room for one.
+    /// Replaces the first `rows` images by their window sums, side by side at the front of `images`. `image` is
+    /// scratch for one image.
     pub fn sum_in_place<T: Scalar>(self, rows: usize, images: &mut [T], image: &mut [T]) {
         let _section = profile::section(Section::Kernels);
         let (len, out_len) = (self.input_len(), self.output_len());
         let image = &mut image[..len];
         for row in 0..rows {
             image.copy_from_slice(&images[row * len..][..len]);
-            // The sums move forward in the buffer and never over what is still to be read.
+            // The sums are shorter than the images, so they do not overwrite an image before it is read.
             self.sum_one(image, &mut images[row * out_len..][..out_len]);
         }
     }
@@ -68,8 +69,8 @@ impl Pool {
         }
     }
 
-    /// The transpose of [`Pool::sum`]: replaces `out` by images with each value of `gradients` at every place of its
-    /// window, and zeros outside every window.
+    /// The transpose of [`Pool::sum`]: copies each value of `gradients` to all positions of its window in `out`,
+    /// and writes zeros outside all windows.
     pub fn spread<T: Scalar>(self, gradients: &[T], out: &mut [T]) {
         let _section = profile::section(Section::Kernels);
         let gradients = gradients.chunks_exact(self.output_len());

@@ -1,16 +1,16 @@
-//! A convolution's patches laid out as the rows of a matrix, so that the convolution is a matrix product
-//! ("im2col"), and the transpose.
+//! Patch matrix of a convolution ("im2col"): each row is a patch, so the convolution is a matrix product. And the
+//! transpose of this map.
 
 use super::{conv::Conv, dense::Dense};
 use crate::num::scalar::Scalar;
 
 impl Conv {
-    /// Patches of one image: outputs before pooling.
+    /// Number of patches per image: output positions before pooling.
     pub fn patches(&self) -> usize {
         self.unpooled().iter().product()
     }
 
-    /// The matrix product of one patch with the weights.
+    /// The product of a patch with the weights, as a dense map.
     pub fn patch(&self) -> Dense {
         Dense {
             inputs: self.kernel * self.kernel * self.inputs,
@@ -18,9 +18,9 @@ impl Conv {
         }
     }
 
-    /// Calls `visit` with where each piece of `inputs` values lies in the patches, and in the image
-    /// unless it is padding.
-    fn pieces(&self, mut visit: impl FnMut(usize, Option<usize>)) {
+    /// Calls `visit(patch, pixel)` for each run of `inputs` channels: its offset in the patch matrix, and its
+    /// offset in the image, or `None` for padding.
+    fn each_pixel(&self, mut visit: impl FnMut(usize, Option<usize>)) {
         let [rows, columns] = self.unpooled();
         let inside = |at: usize, size| at.checked_sub(self.padding).filter(|&at| at < size);
         let mut patch = 0;
@@ -39,9 +39,9 @@ impl Conv {
         }
     }
 
-    /// Writes the patches of one image, each `[kernel][kernel][inputs]`, zeros where it is padded.
+    /// Writes the patches of one image, each `[kernel][kernel][inputs]`, with zeros for padding.
     pub fn unroll<T: Scalar>(&self, image: &[T], patches: &mut [T]) {
-        self.pieces(|patch, pixel| {
+        self.each_pixel(|patch, pixel| {
             let to = &mut patches[patch..][..self.inputs];
             match pixel {
                 Some(pixel) => to.copy_from_slice(&image[pixel..][..self.inputs]),
@@ -50,9 +50,9 @@ impl Conv {
         });
     }
 
-    /// The transpose of [`Conv::unroll`], added to `image`.
+    /// The transpose of [`Conv::unroll`]: adds each patch value to its pixel of `image`.
     pub fn roll<T: Scalar>(&self, patches: &[T], image: &mut [T]) {
-        self.pieces(|patch, pixel| {
+        self.each_pixel(|patch, pixel| {
             let from = &patches[patch..][..self.inputs];
             if let Some(pixel) = pixel {
                 for (to, &from) in image[pixel..].iter_mut().zip(from) {

@@ -1,12 +1,12 @@
-//! Rectangular windows over images stored row by row with the channels innermost, laid out plane by plane: one
-//! plane for each place in a window, as large as the image that is pooled to. Windows may overlap.
+//! Rectangular windows over images `[height][width][channels]`, rearranged to planes. Plane i holds the value at
+//! position i of every window, in the shape of the pooled image. Windows may overlap.
 
 use crate::{
     num::scalar::Scalar,
     profile::{self, Section},
 };
 
-/// Windows over an image; rows and columns past the last whole window are left out.
+/// Windows over an image. Rows and columns after the last whole window are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// Rows of the image.
@@ -22,14 +22,14 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Rows and columns of windows.
+    /// Number of windows, in rows and columns.
     pub fn output(self) -> [usize; 2] {
         let [rows, columns] = self.window;
         [(self.height, rows), (self.width, columns)]
             .map(|(side, window)| (side - window) / self.stride + 1)
     }
 
-    /// Windows, for all channels: values of a plane.
+    /// Values of a plane: windows times channels.
     pub fn output_len(self) -> usize {
         let [rows, columns] = self.output();
         rows * columns * self.channels
@@ -40,49 +40,50 @@ impl Windows {
         self.height * self.width * self.channels
     }
 
-    /// Places of a window: planes.
+    /// Positions in a window: the number of planes.
     pub fn places(self) -> usize {
         self.window[0] * self.window[1]
     }
 
-    /// Row and column of a place in its window.
-    pub fn place(self, place: usize) -> [usize; 2] {
-        [place / self.window[1], place % self.window[1]]
+    /// Row and column of position number `position` in a window.
+    pub fn place(self, position: usize) -> [usize; 2] {
+        [position / self.window[1], position % self.window[1]]
     }
 
-    /// Visits each run of channels: where it stands in the planes, and where in the image.
+    /// Calls `visit(plane, pixel)` for each window position: the offsets of its channels in the planes and in the
+    /// image.
     fn each(self, mut visit: impl FnMut(usize, usize)) {
         let _section = profile::section(Section::Kernels);
         let [rows, columns] = self.output();
-        for place in 0..self.places() {
+        for position in 0..self.places() {
             for y in 0..rows {
                 for x in 0..columns {
-                    let [down, across] = self.place(place);
+                    let [down, across] = self.place(position);
                     let row = y * self.stride + down;
                     let column = x * self.stride + across;
-                    let plane = place * self.output_len() + (y * columns + x) * self.channels;
+                    let plane = position * self.output_len() + (y * columns + x) * self.channels;
                     visit(plane, (row * self.width + column) * self.channels);
                 }
             }
         }
     }
 
-    /// Copies an image's values to the planes.
+    /// Copies the values of an image to the planes.
     pub fn gather<T: Copy>(self, image: &[T], planes: &mut [T]) {
         let channels = self.channels;
-        self.each(|plane, at| {
-            planes[plane..plane + channels].copy_from_slice(&image[at..at + channels]);
+        self.each(|plane, pixel| {
+            planes[plane..plane + channels].copy_from_slice(&image[pixel..pixel + channels]);
         });
     }
 
-    /// The transpose of [`Windows::gather`]: adds the planes' values up where they came from; places outside
-    /// every window become zero.
+    /// The transpose of [`Windows::gather`]: sets each pixel to the sum of its values in the planes, zero for
+    /// pixels outside all windows.
     pub fn scatter<T: Scalar>(self, planes: &[T], image: &mut [T]) {
         image.fill(T::default());
         let channels = self.channels;
-        self.each(|plane, at| {
+        self.each(|plane, pixel| {
             let from = &planes[plane..plane + channels];
-            for (to, &from) in image[at..at + channels].iter_mut().zip(from) {
+            for (to, &from) in image[pixel..pixel + channels].iter_mut().zip(from) {
                 *to = to.add(from);
             }
         });
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn planes_hold_each_place_of_the_windows() {
+    fn planes_hold_each_position_of_the_windows() {
         let windows = Windows {
             height: 3,
             width: 4,
@@ -108,15 +109,15 @@ mod tests {
         windows.gather(&image, &mut planes);
         assert_eq!(planes[..6], [0, 1, 2, 4, 5, 6]);
         assert_eq!(planes[18..], [5, 6, 7, 9, 10, 11]);
-        let mut back = [9; 12];
-        windows.scatter(&planes, &mut back);
-        // As often as a place lies in a window.
-        let often = [1, 2, 2, 1, 2, 4, 4, 2, 1, 2, 2, 1];
-        assert_eq!(back, core::array::from_fn(|i| image[i] * often[i]));
+        let mut sums = [9; 12];
+        windows.scatter(&planes, &mut sums);
+        // The number of windows that contain each pixel.
+        let count = [1, 2, 2, 1, 2, 4, 4, 2, 1, 2, 2, 1];
+        assert_eq!(sums, core::array::from_fn(|i| image[i] * count[i]));
     }
 
     #[test]
-    fn what_is_past_the_last_whole_window_is_left_out() {
+    fn pixels_after_the_last_whole_window_are_ignored() {
         let windows = Windows {
             height: 5,
             width: 5,
@@ -128,11 +129,11 @@ mod tests {
         let image: [u32; 50] = core::array::from_fn(|i| i as u32 + 1);
         let mut planes = [0; 32];
         windows.gather(&image, &mut planes);
-        let mut back = [9; 50];
-        windows.scatter(&planes, &mut back);
-        for (place, (&back, image)) in back.iter().zip(image).enumerate() {
-            let inside = place / 10 < 4 && place / 2 % 5 < 4;
-            assert_eq!(back, if inside { image } else { 0 });
+        let mut sums = [9; 50];
+        windows.scatter(&planes, &mut sums);
+        for (index, (&sum, image)) in sums.iter().zip(image).enumerate() {
+            let inside = index / 10 < 4 && index / 2 % 5 < 4;
+            assert_eq!(sum, if inside { image } else { 0 });
         }
     }
 

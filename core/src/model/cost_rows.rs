@@ -1,4 +1,4 @@
-//! Where costs are booked: on two cost rows for each stage, its map's and that of what follows it.
+//! Numbering of cost rows. Each stage has two: its bilinear map, and the activation or loss after it.
 
 use crate::model::MAX_STAGES;
 
@@ -10,7 +10,7 @@ pub(crate) fn map_row(stage: usize) -> usize {
     2 * stage
 }
 
-/// The cost row of what follows the map: an activation, or the softmax after the last one.
+/// The cost row of what follows the map: pooling and activation, or the loss after the last stage.
 pub(crate) fn activation_row(stage: usize) -> usize {
     2 * stage + 1
 }

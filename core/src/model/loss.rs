@@ -1,14 +1,14 @@
-//! What training makes smaller.
+//! Loss functions.
 
 use serde::{Deserialize, Serialize};
 
-/// The probabilities that a loss makes of logits; its gradient by the logits is (probabilities - labels).
+/// The function from logits to probabilities. The gradient by the logits is (probabilities - labels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Loss {
     /// Softmax with cross entropy.
     Softmax,
-    /// ReLU(z_i) / sum of ReLU(z_j), as SecureNN approximates it; all are 0 where no logit is above 0.
+    /// ReLU(z_i) / sum over j of ReLU(z_j), SecureNN's approximation of softmax; all 0 if no logit is positive.
     Normalised,
 }
 

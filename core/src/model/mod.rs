@@ -1,4 +1,4 @@
-//! Descriptions of networks: what the user writes down and what the parties agree on.
+//! Public description of a network, which the user writes and all roles agree on.
 
 pub(crate) mod cost_rows;
 pub(crate) mod loss;
@@ -16,7 +16,7 @@ use crate::num::polynomial::Polynomial;
 /// The most layers of a model.
 pub const MAX_LAYERS: usize = 24;
 
-/// The most dense and convolutional ones among them: stages of a network.
+/// The most dense and convolutional layers of a model. Each starts a stage.
 pub const MAX_STAGES: usize = 12;
 
 /// One layer of a model.
@@ -40,24 +40,24 @@ pub enum Layer {
         /// Units.
         units: u16,
     },
-    /// Average over squares, side by side.
+    /// Average over square windows that do not overlap.
     AvgPool {
-        /// Rows and columns of a square.
+        /// Rows and columns of a window.
         window: u8,
     },
-    /// The largest value of each square.
+    /// Maximum over square windows.
     MaxPool {
-        /// Rows and columns of a square.
+        /// Rows and columns of a window.
         window: u8,
-        /// Step between squares; as the window, when 0.
+        /// Step between windows; 0 means the window's size.
         #[serde(default)]
         stride: u8,
     },
     /// max(x, 0).
     Relu,
-    /// A polynomial of each value.
+    /// A polynomial, applied to each value.
     Polynomial(Polynomial),
-    /// An image as one row of values: rows, then columns, then channels.
+    /// Reshapes an image to a vector, in the order `[rows][columns][channels]`.
     Flatten,
 }
 
@@ -76,11 +76,11 @@ impl Layer {
     }
 }
 
-/// A network for classification. Softmax with cross entropy follows its last layer.
+/// A network for classification. A [`Loss`] follows its last layer, which gives the logits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// What the model is called.
+    /// Name, for messages.
     pub name: String<32>,
     /// Rows, columns and channels of an input image.
     pub input: [u16; 3],
@@ -88,7 +88,7 @@ pub struct Model {
     pub layers: Vec<Layer, MAX_LAYERS>,
 }
 
-/// The models that are built in.
+/// Names of the built-in models.
 pub const BUILT_IN: [&str; 7] = [
     "convnet1",
     "convnet2",
@@ -119,7 +119,8 @@ const MAX_POOL: Layer = Layer::MaxPool {
 };
 
 impl Model {
-    /// A model of the given layers; none when the name or the layers are too many.
+    /// A model of the given layers. `None` if the name is longer than 32 bytes or there are more than
+    /// [`MAX_LAYERS`] layers.
     pub fn new(name: &str, input: [u16; 3], layers: &[Layer]) -> Option<Self> {
         Some(Model {
             name: String::try_from(name).ok()?,
@@ -128,11 +129,11 @@ impl Model {
         })
     }
 
-    /// A model by its name, one of [`BUILT_IN`].
+    /// The built-in model of this name, one of [`BUILT_IN`].
     ///
     /// `convnet1` and `convnet2` are the one- and two-layer networks of "Image recognition without
     /// disclosing your data" (2018), for 28x28 images; `digits8` is a small one for 8x8 images; `securenn-a` to
-    /// `securenn-d` are those on which SecureNN (Wagh, Gupta, Chandran, 2019) was measured, for 28x28 images.
+    /// `securenn-d` are the networks that SecureNN (Wagh, Gupta, Chandran, 2019) was measured on, for 28x28 images.
     pub fn built_in(name: &str) -> Option<Self> {
         use Layer::{Flatten, Relu};
         let mnist = [28, 28, 1];
@@ -171,7 +172,7 @@ impl Model {
     }
 }
 
-/// Two convolutions of 5x5 with max pooling, and two dense layers.
+/// LeNet's shape: two 5x5 convolutions with max pooling, then two dense layers.
 fn le_net([first, second, units]: [u16; 3]) -> [Layer; 10] {
     [
         conv(first, 5, 1, 0),

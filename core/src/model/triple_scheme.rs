@@ -1,30 +1,30 @@
-//! What correlated randomness is made for.
+//! Triple schemes: which products the correlated randomness serves.
 
 use serde::{Deserialize, Serialize};
 
-/// What a product's masks are made for, and so which openings are made anew: the published ways of
-/// "Image recognition without disclosing your data" (2018), and ours.
+/// What triples are made for, and so which values are opened. [`TripleScheme::Baseline`] and
+/// [`TripleScheme::Seed`] are published in "Image recognition without disclosing your data" (2018).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TripleScheme {
-    /// Products of matrices alone: a convolution's patches are laid out before they are masked, and
-    /// each product opens both its operands for itself.
+    /// Triples for matrix products only. A convolution is a matrix product of its patches, and each product
+    /// opens both operands.
     Baseline,
-    /// Convolutions with their gradients and pooling, and squares; a tensor is opened once in an
-    /// iteration, whatever reads it.
+    /// Triples for convolutions with pooling, for their gradients, and for squares. A tensor is opened once
+    /// per iteration, however many products read it.
     Seed,
-    /// As [`TripleScheme::Seed`], with one opening for a whole polynomial, and one in the whole run for
-    /// each sample.
+    /// As [`TripleScheme::Seed`], with one opening per polynomial, and one opening of each sample in the
+    /// whole run.
     Fused,
 }
 
 impl TripleScheme {
-    /// Whether a tensor's opening serves every product that reads it.
+    /// Whether all products that read a tensor share one opening of it.
     pub fn reuse(self) -> bool {
         self != TripleScheme::Baseline
     }
 
-    /// Whether data keeps its masks for the whole run.
+    /// Whether samples keep their masks for the whole run, so that each is opened once.
     pub fn keep_data(self) -> bool {
         self == TripleScheme::Fused
     }

@@ -1,5 +1,4 @@
-//! Links between roles: exact exchange of masked values with the peer, and the stream of corrections
-//! that the dealer sends to P1.
+//! Links between roles: byte streams with counters, and the opening of masked values between the parties.
 
 use embedded_io::{Error as _, ErrorKind, Read, ReadExactError, Write};
 
@@ -13,11 +12,11 @@ use crate::{
 };
 use bytemuck::TransparentWrapper;
 
-/// The other end of a link.
+/// The role at the other end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Remote {
-    /// The other computing party.
+    /// The other party, seen from a party.
     Peer,
     /// The dealer, seen from a party.
     Dealer,
@@ -38,15 +37,15 @@ impl core::fmt::Display for Remote {
     }
 }
 
-/// Why bytes could not be moved.
+/// Why sending or receiving failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkError {
-    /// The other end closed the link before the run was over: look there for the reason.
+    /// The other end closed the link before the end of the run. Its own messages give the reason.
     Closed(Remote),
-    /// The other end said nothing for too long: see whether it still runs.
+    /// The other end sent nothing before a timeout. Check that it still runs.
     Silent(Remote),
-    /// The link itself failed: check the cable, the address or the network.
+    /// The transport failed. Check the cable, the address or the network.
     Failed(Remote, ErrorKind),
 }
 
@@ -62,19 +61,19 @@ impl core::fmt::Display for LinkError {
 
 impl core::error::Error for LinkError {}
 
-/// A connected link: bytes in order, both ways.
+/// A connected link: carries bytes in order in both directions, and counts them.
 pub struct Link<T> {
     io: T,
     remote: Remote,
-    /// Bytes that may be sent before the other end has read any, without risk of both ends waiting.
+    /// Bytes that may be sent while the other end does not read, without a deadlock.
     ahead: usize,
     sent: u64,
     received: u64,
 }
 
 impl<T: Read + Write> Link<T> {
-    /// Wraps a connected transport. `ahead` is how many bytes the transport is sure to take while
-    /// the other end is not reading; 0 is always right.
+    /// Wraps a connected transport. `ahead` is the number of bytes that the transport certainly accepts while the
+    /// other end does not read; 0 is always correct.
     pub fn new(io: T, remote: Remote, ahead: usize) -> Self {
         Link {
             io,
@@ -90,17 +89,17 @@ impl<T: Read + Write> Link<T> {
         &self.io
     }
 
-    /// The transport, to be set up differently.
+    /// The transport, to change its settings.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.io
     }
 
-    /// The transport, with the link over.
+    /// Ends the link and returns its transport.
     pub fn into_inner(self) -> T {
         self.io
     }
 
-    /// The same link, once it is known who is at the other end.
+    /// The same link with another `remote`, once the role at the other end is known.
     pub fn renamed(self, remote: Remote) -> Self {
         Link { remote, ..self }
     }
@@ -115,7 +114,7 @@ impl<T: Read + Write> Link<T> {
         self.received
     }
 
-    /// Sends all of `bytes`.
+    /// Sends all of `bytes`. The transport may buffer them until [`Link::flush`].
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
         self.sent += bytes.len() as u64;
         let remote = self.remote;
@@ -124,13 +123,13 @@ impl<T: Read + Write> Link<T> {
             .map_err(|e| failure(remote, e.kind()))
     }
 
-    /// Pushes out what was sent.
+    /// Flushes the transport.
     pub fn flush(&mut self) -> Result<(), LinkError> {
         let remote = self.remote;
         self.io.flush().map_err(|e| failure(remote, e.kind()))
     }
 
-    /// Fills `bytes`.
+    /// Receives `bytes.len()` bytes; waits for all of them.
     pub fn receive(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
         self.received += bytes.len() as u64;
         let remote = self.remote;
@@ -140,12 +139,11 @@ impl<T: Read + Write> Link<T> {
         })
     }
 
-    /// Opens masked values: sends this party's shares, receives the peer's, and leaves the sums in
-    /// place. All segments travel as one message each way, packed at their widths.
+    /// Opens masked values: sends this party's shares, receives the peer's, and replaces the shares by the sums.
+    /// All segments form one message in each direction, packed at their widths without headers.
     ///
-    /// The two directions are interleaved in blocks so that neither end can wait for the other
-    /// however little the transport buffers: without leave to send ahead, P0 sends a block and then
-    /// reads one, P1 reads one and then sends.
+    /// The directions alternate in blocks, so that no transport deadlocks, however little it buffers. If the link
+    /// was created with `ahead` 0, P0 sends a block and then reads one, and P1 reads a block and then sends one.
     pub fn open<W: Word>(
         &mut self,
         role: Role,
@@ -155,10 +153,10 @@ impl<T: Read + Write> Link<T> {
         let mut outgoing = Cursor::default();
         let mut incoming = Cursor::default();
         let (mut sent, mut received) = (0, 0);
-        let mut block = [0; BLOCK];
-        let mut own = [0; BLOCK];
+        let mut incoming_bytes = [0; BLOCK];
+        let mut outgoing_bytes = [0; BLOCK];
         loop {
-            // Send as far ahead of what has been received as the transport allows.
+            // Send up to `ahead` bytes more than were received. P0 always sends the first block.
             loop {
                 let first = role == Role::P0 && sent <= received;
                 if !first && sent >= received + self.ahead {
@@ -167,8 +165,8 @@ impl<T: Read + Write> Link<T> {
                 let Some(at) = outgoing.next(segments, Direction::Out) else {
                     break;
                 };
-                let len = segments[at.segment].pack(at, &mut own);
-                self.send(&own[..len])?;
+                let len = segments[at.segment].pack(at, &mut outgoing_bytes);
+                self.send(&outgoing_bytes[..len])?;
                 sent += len;
             }
             self.flush()?;
@@ -176,28 +174,29 @@ impl<T: Read + Write> Link<T> {
                 break;
             };
             let len = segments[at.segment].wire_len(at);
-            self.receive(&mut block[..len])?;
+            self.receive(&mut incoming_bytes[..len])?;
             received += len;
-            // P1 without leave to send ahead answers block by block, before the sum overwrites its share.
+            // Answer the block before the sum overwrites this party's share. P1 needs this if `ahead` is 0.
             while sent < received {
                 let Some(at) = outgoing.next(segments, Direction::Out) else {
                     break;
                 };
-                let len = segments[at.segment].pack(at, &mut own);
-                self.send(&own[..len])?;
+                let len = segments[at.segment].pack(at, &mut outgoing_bytes);
+                self.send(&outgoing_bytes[..len])?;
                 sent += len;
             }
-            segments[at.segment].combine(at, &block[..len]);
+            segments[at.segment].combine(at, &incoming_bytes[..len]);
         }
-        // What is left to send needs no answer.
+        // The peer has sent everything; send the rest.
         while let Some(at) = outgoing.next(segments, Direction::Out) {
-            let len = segments[at.segment].pack(at, &mut own);
-            self.send(&own[..len])?;
+            let len = segments[at.segment].pack(at, &mut outgoing_bytes);
+            self.send(&outgoing_bytes[..len])?;
         }
         self.flush()
     }
 }
 
+/// Maps an error of the transport to a [`LinkError`].
 fn failure(remote: Remote, kind: ErrorKind) -> LinkError {
     match kind {
         ErrorKind::BrokenPipe
@@ -209,10 +208,10 @@ fn failure(remote: Remote, kind: ErrorKind) -> LinkError {
     }
 }
 
-/// Bytes that are packed at a time.
+/// Size in bytes of the blocks that an opening alternates.
 const BLOCK: usize = 1024;
 
-/// Who sends a segment.
+/// Who sends a segment: both parties, this one, or the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Both,
@@ -220,7 +219,7 @@ enum Direction {
     In,
 }
 
-/// One tensor of an opening: values that are added, or bits that are combined by exclusive or.
+/// One tensor of an opening: words that are added in a ring, or bit planes that are combined by exclusive or.
 pub struct Segment<'a, W> {
     words: &'a mut [Masked<W>],
     bits: u32,
@@ -230,7 +229,7 @@ pub struct Segment<'a, W> {
 }
 
 impl<'a, W: Word> Segment<'a, W> {
-    /// Elements of Z_2^bits.
+    /// A tensor of elements of Z_2^bits.
     pub fn words(words: &'a mut [Masked<W>], bits: u32) -> Self {
         let values = words.len() as u64;
         Segment {
@@ -242,7 +241,7 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
-    /// Bit planes holding `values` masked bits.
+    /// Bit planes that hold `values` masked bits.
     pub fn planes(planes: &'a mut [Masked<u8>], values: u64) -> Self {
         Segment {
             words: &mut [],
@@ -253,8 +252,8 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
-    /// Values whose other share and other mask are zero because one party owns them in plaintext:
-    /// the owner alone sends. The receiver's buffer must be zero.
+    /// Values that one party owns in plaintext, so that the peer's shares and masks are zero. Only the owner sends;
+    /// `mine` says whether this party is the owner. The other party's `words` must be zero.
     pub fn owned(words: &'a mut [Masked<W>], bits: u32, mine: bool) -> Self {
         Segment {
             direction: if mine { Direction::Out } else { Direction::In },
@@ -262,23 +261,24 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
-    /// Shares of values that one party alone learns: the other sends its own. The values are left with the party
-    /// that `learns`, and its shares with the other.
+    /// Shares of values that only one party learns; `learns` says whether this party does. The other party sends
+    /// its shares and keeps them. The shares of the party that learns are replaced by the values.
     pub fn revealed(words: &'a mut [Share<W>], bits: u32, learns: bool) -> Self {
         let words = Masked::wrap_slice_mut(Share::peel_slice_mut(words));
         Segment::owned(words, bits, !learns)
     }
 
-    /// Values that become known, to both or to one.
+    /// Number of values that are opened, to both parties or to one.
     pub fn values(&self) -> u64 {
         self.values
     }
 
-    /// Bytes that this party sends.
+    /// Number of bytes that this party sends.
     pub fn sent_len(&self) -> u64 {
         if self.sends() { self.len() as u64 } else { 0 }
     }
 
+    /// Packed length in bytes.
     fn len(&self) -> usize {
         packed_len(self.words.len(), self.bits) + self.planes.len()
     }
@@ -287,7 +287,8 @@ impl<'a, W: Word> Segment<'a, W> {
         self.direction != Direction::In
     }
 
-    /// Elements in one block: a whole number of bytes, whatever the width.
+    /// Elements (words, or bytes of planes) in a block. A multiple of [`LANES`] words is a whole number of bytes at
+    /// any width.
     fn step(&self) -> usize {
         if self.words.is_empty() {
             BLOCK
@@ -296,15 +297,18 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
+    /// Elements in the segment: words, or bytes of planes.
     fn elements(&self) -> usize {
         self.words.len().max(self.planes.len())
     }
 
-    fn range(&self, at: Place) -> core::ops::Range<usize> {
+    /// Elements of the block at `at`.
+    fn range(&self, at: BlockPosition) -> core::ops::Range<usize> {
         at.first..(at.first + self.step()).min(self.elements())
     }
 
-    fn wire_len(&self, at: Place) -> usize {
+    /// Packed length of the block at `at`, in bytes.
+    fn wire_len(&self, at: BlockPosition) -> usize {
         let count = self.range(at).len();
         if self.words.is_empty() {
             count
@@ -313,7 +317,8 @@ impl<'a, W: Word> Segment<'a, W> {
         }
     }
 
-    fn pack(&self, at: Place, bytes: &mut [u8]) -> usize {
+    /// Packs the block at `at` into `bytes`; returns its length.
+    fn pack(&self, at: BlockPosition, bytes: &mut [u8]) -> usize {
         let _section = profile::section(Section::Packing);
         let range = self.range(at);
         if self.words.is_empty() {
@@ -324,13 +329,14 @@ impl<'a, W: Word> Segment<'a, W> {
         self.wire_len(at)
     }
 
-    fn combine(&mut self, at: Place, bytes: &[u8]) {
+    /// Combines the peer's packed block with the block at `at`: adds words, or xors planes.
+    fn combine(&mut self, at: BlockPosition, bytes: &[u8]) {
         let _section = profile::section(Section::Packing);
         let range = self.range(at);
         if self.words.is_empty() {
             let planes = Masked::peel_slice_mut(&mut self.planes[range]);
-            for (own, peer) in planes.iter_mut().zip(bytes) {
-                *own ^= peer;
+            for (plane, peer) in planes.iter_mut().zip(bytes) {
+                *plane ^= peer;
             }
         } else {
             let mut values = [W::ZERO; LANES];
@@ -338,41 +344,50 @@ impl<'a, W: Word> Segment<'a, W> {
             let group = packed_len(LANES, self.bits);
             for (words, bytes) in words.chunks_mut(LANES).zip(bytes.chunks(group)) {
                 unpack(self.bits, bytes, &mut values[..words.len()]);
-                for (own, &peer) in words.iter_mut().zip(&values) {
-                    *own = own.plus(peer).low(self.bits);
+                for (word, &peer) in words.iter_mut().zip(&values) {
+                    *word = word.plus(peer).low(self.bits);
                 }
             }
         }
     }
 }
 
-/// Start of a block within the segments of an opening.
+/// Position of a block within an opening: its segment, and its first element there.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct BlockPosition {
     segment: usize,
     first: usize,
 }
 
-/// Walks the blocks that travel one way: first those of the segments that travel both ways, then the
-/// others. So the two directions stay level while one overwrites what the other still has to send.
+/// Iterates over the blocks of one direction: first those of segments that both parties send, then the others. So
+/// both directions stay at the same block while sums overwrite shares.
 #[derive(Default)]
 struct Cursor {
-    place: Place,
+    position: BlockPosition,
     one_way: bool,
 }
 
 impl Cursor {
-    fn next<W: Word>(&mut self, segments: &[Segment<'_, W>], way: Direction) -> Option<Place> {
+    /// The position of the next block in `direction`.
+    fn next<W: Word>(
+        &mut self,
+        segments: &[Segment<'_, W>],
+        direction: Direction,
+    ) -> Option<BlockPosition> {
         loop {
-            let wanted = if self.one_way { way } else { Direction::Both };
-            while let Some(segment) = segments.get(self.place.segment) {
-                if segment.direction == wanted && self.place.first < segment.elements() {
-                    let place = self.place;
-                    self.place.first += segment.step();
-                    return Some(place);
+            let wanted = if self.one_way {
+                direction
+            } else {
+                Direction::Both
+            };
+            while let Some(segment) = segments.get(self.position.segment) {
+                if segment.direction == wanted && self.position.first < segment.elements() {
+                    let position = self.position;
+                    self.position.first += segment.step();
+                    return Some(position);
                 }
-                self.place = Place {
-                    segment: self.place.segment + 1,
+                self.position = BlockPosition {
+                    segment: self.position.segment + 1,
                     first: 0,
                 };
             }
@@ -380,7 +395,7 @@ impl Cursor {
                 return None;
             }
             self.one_way = true;
-            self.place = Place::default();
+            self.position = BlockPosition::default();
         }
     }
 }
@@ -393,7 +408,7 @@ mod tests {
     extern crate std;
     use std::thread;
 
-    /// Both ends open the same three segments; returns what P0 sent and what both then hold.
+    /// Both parties open the same three segments; checks that they get the same values, and returns these.
     fn exchange(capacity: usize) -> ([u32; 3], [u8; 2], [u32; 2]) {
         let [one, other] = duplex(capacity);
         let open = |role, end, mut words: [u32; 3], mut planes: [u8; 2], mut owned: [u32; 2]| {
@@ -422,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn openings_add_words_combine_planes_and_pass_what_is_owned() {
+    fn openings_add_words_xor_planes_and_copy_owned_values() {
         for capacity in [1, 5, 64, 4096] {
             let (words, planes, owned) = exchange(capacity);
             assert_eq!(words, [3, 2, 0x8_0007]);
@@ -432,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_these_bytes() {
+    fn words_are_packed_without_gaps() {
         let [one, other] = duplex(4096);
         let mut link = Link::new(one, Remote::Peer, 4096);
         let mut words = [0x1_2345u32, 0xF_FFFF, 1];
@@ -442,7 +457,7 @@ mod tests {
             let mut wire = [0; 8];
             let mut other = Link::new(other, Remote::Peer, 4096);
             other.receive(&mut wire).unwrap();
-            // 20 bits each, the lowest first, filled up to a byte.
+            // 20 bits each, least significant bit first, zeros up to a whole byte.
             assert_eq!(wire, [0x45, 0x23, 0xF1, 0xFF, 0xFF, 0x01, 0x00, 0x00]);
             other.send(&[0; 8]).unwrap();
             p0.join().unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Messages outside the protocol's tensors: a mark, a length, and a body in postcard's coding.
+//! Messages other than openings and corrections: a magic number (4 bytes), the body's length (2 bytes,
+//! little-endian), and the body in postcard format.
 
 use embedded_io::{Read, Write};
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,21 +7,21 @@ use zeroize::Zeroizing;
 
 use crate::net::link::{Link, LinkError};
 
-/// Marks the start of a message: a peer that sends something else is not Ringlet.
+/// The first bytes of a message. An end that sends other bytes does not run Ringlet.
 const MAGIC: [u8; 4] = *b"RNGL";
 
-/// The most bytes of a message's body.
+/// The largest body, in bytes.
 const MAX_BODY: usize = 2048;
 
-/// Why a message did not pass.
+/// Why a message could not be sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MessageError {
     /// The link failed.
     Link(LinkError),
-    /// What came is no message: the other end is not Ringlet.
+    /// The received bytes are not a message of this protocol.
     Foreign,
-    /// The message is longer than one may be.
+    /// The message's body is longer than 2048 bytes.
     TooLong,
 }
 
@@ -42,10 +43,10 @@ impl From<LinkError> for MessageError {
     }
 }
 
-/// Room for a body, wiped when it is done with: some hold keys.
+/// Buffer for a body, wiped when dropped: some messages hold keys.
 type Body = Zeroizing<[u8; MAX_BODY]>;
 
-/// Sends a message.
+/// Sends a message and flushes the link.
 #[inline(never)]
 pub(crate) fn send<T: Read + Write>(
     link: &mut Link<T>,
@@ -59,7 +60,7 @@ pub(crate) fn send<T: Read + Write>(
     Ok(link.flush()?)
 }
 
-/// Passes one message on, whatever it says.
+/// Receives one message and sends it on without decoding its body.
 pub fn pass_on<A: Read + Write, B: Read + Write>(
     from: &mut Link<A>,
     to: &mut Link<B>,
@@ -77,7 +78,7 @@ pub fn pass_on<A: Read + Write, B: Read + Write>(
     Ok(to.flush()?)
 }
 
-/// Waits for a message.
+/// Receives a message of type `M`.
 pub(crate) fn receive<T: Read + Write, M: DeserializeOwned>(
     link: &mut Link<T>,
 ) -> Result<M, MessageError> {

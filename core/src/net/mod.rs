@@ -1,4 +1,4 @@
-//! Links between roles: openings, messages, and channels over one serial line.
+//! Links between roles: openings, messages, and channels over a serial line.
 
 pub(crate) mod link;
 pub mod message;

@@ -1,14 +1,14 @@
-//! Memory that the caller owns, cut into typed buffers.
+//! Bump allocator over one block of memory that the caller owns.
 
 use bytemuck::Pod;
 
-/// The arena is smaller than the plan says it must be.
+/// The caller's memory is smaller than the session needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArenaTooSmall {
-    /// 64-bit words that are needed.
+    /// Memory that the session needs, in 64-bit words.
     pub needed: usize,
-    /// 64-bit words that were given.
+    /// Memory that the caller passed, in 64-bit words.
     pub given: usize,
 }
 
@@ -25,11 +25,11 @@ impl core::fmt::Display for ArenaTooSmall {
 
 impl core::error::Error for ArenaTooSmall {}
 
-/// What is left of the caller's memory.
+/// The part of the caller's memory that is not allocated yet.
 pub(crate) struct Arena<'a>(&'a mut [u64]);
 
 impl<'a> Arena<'a> {
-    /// Takes `memory`, zeroed, if it holds at least `needed` words.
+    /// Zeroes `memory` and takes it. Fails if it holds fewer than `needed` 64-bit words.
     pub fn new(memory: &'a mut [u64], needed: usize) -> Result<Self, ArenaTooSmall> {
         if memory.len() < needed {
             return Err(ArenaTooSmall {
@@ -41,8 +41,9 @@ impl<'a> Arena<'a> {
         Ok(Arena(memory))
     }
 
-    /// Cuts off `len` zeroed elements, of at most 64 bits each. Empty when too little is left, which
-    /// the check of [`Arena::new`] excludes.
+    /// Allocates `len` zeroed elements of at most 64 bits each, from an 8-byte boundary on.
+    ///
+    /// Returns fewer elements when too little memory is left. The check in [`Arena::new`] rules that out.
     pub fn take<T: Pod>(&mut self, len: usize) -> &'a mut [T] {
         let words = (len * size_of::<T>()).div_ceil(8);
         let memory = core::mem::take(&mut self.0);

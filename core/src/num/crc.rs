@@ -1,12 +1,12 @@
-//! CRC-32 (IEEE) over a table of 1 KB: small enough for a device's flash, and faster than any line.
+//! CRC-32 (IEEE 802.3) with a 1 KB table, which fits a device's flash and outruns a serial line.
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
-static SUMS: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+static CRC32: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
-/// The CRC-32 of these parts, one after the other.
+/// The CRC-32 of the concatenation of `parts`.
 pub(crate) fn crc32<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
-    let mut digest = SUMS.digest();
+    let mut digest = CRC32.digest();
     for part in parts {
         digest.update(part);
     }
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_usual_crc() {
+    fn crc32_gives_the_published_check_value() {
         // The check value of CRC-32/ISO-HDLC.
         assert_eq!(crc32([&b"123456789"[..]]), 0xCBF4_3926);
         assert_eq!(crc32([&b"1234"[..], b"", b"56789"]), 0xCBF4_3926);

@@ -1,40 +1,40 @@
-//! Fixed point: how real numbers stand in the rings.
+//! Fixed point: real numbers as integers in the rings.
 
 use serde::{Deserialize, Serialize};
 
 use crate::num::ring::Ring;
 
-/// Fraction bits of learning rates and momenta.
+/// Fraction bits of learning rates and momenta: a rate r is the integer r * 2^24.
 pub const RATE_FRACTION: u32 = 24;
 
-/// The widths of a run. Values at scale f are integers times 2^-f.
+/// The bit widths of a run. A real number x at scale f is the integer x * 2^f (SecureML, section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Format {
-    /// L, the bits of the ring of linear arithmetic: 32 or 64.
+    /// L, the width in bits of the ring of linear arithmetic: 32 or 64.
     pub ring: u32,
-    /// f, the fraction bits.
+    /// f, the fraction bits of values.
     pub fraction: u32,
-    /// Fraction bits of the weights where they are multiplied: f, or as fine as the master weights,
-    /// which then are the operand themselves.
+    /// Fraction bits of the weights as operands of a product. Either f, or those of the master weights,
+    /// which are then multiplied directly (see [`Format::direct`]).
     pub weights: u32,
 }
 
-/// The widths cannot be used together.
+/// A combination of bit widths that is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FormatError {
     /// The ring is neither 32 nor 64 bits wide.
     Ring(u32),
-    /// The weights' fraction bits fit neither way of updating them.
+    /// The fraction bits of the weights match neither [`Format::new`] nor [`Format::direct`].
     Weights(u32),
-    /// The fraction bits lie outside the range that the ring leaves room for.
+    /// The fraction bits lie outside the range that the ring allows.
     Fraction {
-        /// What was asked for.
+        /// The fraction bits that were requested.
         given: u32,
-        /// The fewest that serve.
+        /// The fewest that are supported.
         least: u32,
-        /// The most that serve.
+        /// The most that are supported.
         most: u32,
     },
 }
@@ -57,18 +57,22 @@ impl core::fmt::Display for FormatError {
 
 impl core::error::Error for FormatError {}
 
-/// The fewest fraction bits that the softmax's tables can be read at.
+/// The fewest fraction bits for which the softmax gate's lookup tables are defined.
 pub const MIN_FRACTION_BITS: u32 = 8;
 
-/// Bits of a narrow value before the binary point where weights are multiplied as they are: the range
-/// contract is +-2^8.
+/// Bits of a narrow value before the binary point in the direct format. The range contract is then
+/// |x| < 2^8.
 const DIRECT_RANGE_BITS: u32 = 10;
 
-/// The fewest bits by which master weights are finer than their gradients, for the learning rate.
+/// In the direct format master weights have at least this many more fraction bits than their gradients.
+/// A learning rate shifts a gradient within these bits.
 const MIN_RATE_BITS: u32 = 12;
 
 impl Format {
     /// The format of ring `R` with `fraction` bits.
+    ///
+    /// # Errors
+    /// [`FormatError::Fraction`] unless `fraction` is 8 to [`Ring::MAX_FRACTION_BITS`].
     pub fn new<R: Ring>(fraction: u32) -> Result<Self, FormatError> {
         if !(MIN_FRACTION_BITS..=R::MAX_FRACTION_BITS).contains(&fraction) {
             return Err(FormatError::Fraction {
@@ -84,9 +88,11 @@ impl Format {
         })
     }
 
-    /// The format of Z_2^64 in which master weights are multiplied as they are. Gradients by weights
-    /// land at their scale in the same ring, so an update opens nothing; it leaves no room for
-    /// momentum.
+    /// The format of Z_2^64 that multiplies master weights directly. Gradients by weights are in the ring
+    /// of the master weights, so an update needs no opening. No bits are left for momentum.
+    ///
+    /// # Errors
+    /// [`FormatError::Fraction`] when the three parts (fraction, range, rate) do not fit 64 bits.
     pub fn direct(fraction: u32) -> Result<Self, FormatError> {
         let most = (u64::BITS - DIRECT_RANGE_BITS - MIN_RATE_BITS) / 3;
         if !(MIN_FRACTION_BITS..=most).contains(&fraction) {
@@ -103,7 +109,7 @@ impl Format {
         })
     }
 
-    /// Checks a format that came from elsewhere.
+    /// Checks a format that another role sent, for ring `R`.
     pub fn check<R: Ring>(self) -> Result<(), FormatError> {
         if self.ring != R::BITS {
             return Err(FormatError::Ring(self.ring));
@@ -120,19 +126,19 @@ impl Format {
         }
     }
 
-    /// Whether an update moves the weights without an opening.
+    /// Whether master weights are multiplied directly (see [`Format::direct`]).
     pub const fn is_direct(self) -> bool {
         self.weights != self.fraction
     }
 
-    /// n, the bits of the ring in which a product with weights lands after the free step down: L - f,
-    /// or as many fewer as the weights are finer.
+    /// n, the width in bits of the narrow ring: that of a product with weights after its local truncation
+    /// by the weights' fraction bits. n = L - f, or L - [`Format::weights`] in the direct format.
     pub const fn narrow(self) -> u32 {
         self.ring - self.weights
     }
 
-    /// Bits by which master weights are finer than the weights that are multiplied: three quarters of L,
-    /// which are whole bytes, or none where they are multiplied as they are.
+    /// Fraction bits that master weights have beyond those of the operand: 3 L / 4 (whole bytes), or 0 in the
+    /// direct format.
     pub const fn fine(self) -> u32 {
         if self.is_direct() {
             0
@@ -141,7 +147,7 @@ impl Format {
         }
     }
 
-    /// Bits of the ring in which the master weights live: those of an operand, and the fine ones.
+    /// Width in bits of the master weights' ring: L + [`Format::fine`].
     pub const fn wide(self) -> u32 {
         self.ring + self.fine()
     }
@@ -151,8 +157,8 @@ impl Format {
         self.weights + self.fine()
     }
 
-    /// Fraction bits of what an update takes off the master weights, before the rate: the velocity's,
-    /// or those of a gradient by weights.
+    /// Fraction bits of what an update subtracts from the master weights, before the learning rate is applied:
+    /// those of the velocity (f), or of a gradient by weights in the direct format (2f).
     pub const fn step(self) -> u32 {
         if self.is_direct() {
             2 * self.fraction
@@ -161,7 +167,7 @@ impl Format {
         }
     }
 
-    /// The integer n(n) with |x| < 2^(n-2): the range contract of narrow values, in units.
+    /// 2^(n-2), the bound of the range contract |x| < 2^(n-2) for integers in the narrow ring.
     pub const fn contract(self) -> u64 {
         1 << (self.narrow() - 2)
     }

@@ -1,4 +1,4 @@
-//! Numbers: words and rings, fixed point, polynomials, and the arena that buffers are cut from.
+//! Numbers: words and rings, fixed point, polynomials, CRC, and the arena that holds a role's buffers.
 
 pub(crate) mod arena;
 pub(crate) mod crc;

@@ -1,12 +1,12 @@
-//! Polynomials that stand in for activations, with integer coefficients that every role agrees on to
-//! the bit.
+//! Polynomials that approximate activations. Coefficients are integers, so all roles compute with identical
+//! ones.
 
 use serde::{Deserialize, Serialize};
 
 /// The highest degree of a polynomial.
 pub const MAX_DEGREE: usize = 9;
 
-/// Fraction bits of the coefficients.
+/// Fraction bits of the coefficients: a coefficient c is the integer c * 2^48.
 pub const COEFFICIENT_FRACTION: u32 = 48;
 
 /// A polynomial activation.
@@ -14,17 +14,16 @@ pub const COEFFICIENT_FRACTION: u32 = 48;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Polynomial {
-    /// The degree that it is evaluated at, 2 to [`MAX_DEGREE`]; the leading coefficient may be zero.
+    /// The degree, 2 to [`MAX_DEGREE`]. Gates compute all powers up to it, even if the leading coefficient is zero.
     pub degree: u8,
-    /// log2 of the magnitude up to which the polynomial serves: its interval lies within
-    /// [-2^reach, 2^reach].
+    /// The polynomial approximates the activation on an interval within [-2^reach, 2^reach].
     pub reach: u8,
-    /// Coefficients from the constant one up, in units of 2^-48; zero past the degree.
+    /// Coefficients in ascending order of powers, in units of 2^-48; zero above the degree.
     pub coefficients: [i64; MAX_DEGREE + 1],
 }
 
 impl Polynomial {
-    /// Whether the degree and the coefficients make sense.
+    /// Whether the degree is supported, coefficients above it are zero, and no derivative overflows an `i64`.
     pub fn is_sound(&self) -> bool {
         let degree = usize::from(self.degree);
         // A derivative's coefficients are up to MAX_DEGREE times larger.
@@ -40,13 +39,13 @@ impl Polynomial {
         &self.coefficients[..=usize::from(self.degree)]
     }
 
-    /// The coefficients up to the last that is not zero.
+    /// The coefficients up to the last nonzero one; at least one.
     pub fn trimmed(&self) -> &[i64] {
         let len = self.coefficients.iter().rposition(|&c| c != 0);
         &self.coefficients[..len.map_or(1, |last| last + 1)]
     }
 
-    /// The derivative, exactly; its degree is one lower.
+    /// The exact derivative; its degree is one lower.
     pub fn derivative(&self) -> Polynomial {
         let mut coefficients = [0; MAX_DEGREE + 1];
         for (power, &coefficient) in self.coefficients.iter().enumerate().skip(1) {
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_past_the_degree_or_is_too_large_is_not_sound() {
+    fn bad_degrees_and_coefficients_are_not_sound() {
         let sound = Polynomial {
             degree: 2,
             reach: 0,

@@ -1,4 +1,4 @@
-//! Integers modulo a power of two: words, the rings of linear arithmetic, and the free steps down.
+//! Integers modulo a power of two: words, and the rings of linear arithmetic.
 
 use core::fmt::Debug;
 
@@ -9,8 +9,8 @@ use crate::num::scalar::Scalar;
 
 /// An unsigned machine word read as an element of Z_2^b for any `b` up to its width.
 ///
-/// Arithmetic wraps modulo 2^[`Word::BITS`]; narrower rings keep their values in the low bits and
-/// reduce with [`Word::low`].
+/// Arithmetic wraps modulo 2^[`Word::BITS`]. An element of a narrower ring is in the low bits, and
+/// [`Word::low`] reduces to it.
 pub trait Word: Pod + Default + Eq + Ord + Debug + DefaultIsZeroes + Send + Sync + 'static {
     /// Width of the word in bits.
     const BITS: u32;
@@ -37,9 +37,9 @@ pub trait Word: Pod + Default + Eq + Ord + Debug + DefaultIsZeroes + Send + Sync
     fn right(self, by: u32) -> Self;
     /// The low 128 bits, zero extended.
     fn to_u128(self) -> u128;
-    /// Keeps the low bits.
+    /// Truncation to the low BITS bits.
     fn from_u128(value: u128) -> Self;
-    /// Converts between the order of the wire (little-endian) and this machine's.
+    /// Converts between little-endian byte order, which links use, and the machine's.
     fn little_endian(self) -> Self;
 
     /// `-self` modulo 2^BITS.
@@ -48,7 +48,7 @@ pub trait Word: Pod + Default + Eq + Ord + Debug + DefaultIsZeroes + Send + Sync
         Self::ZERO.minus(self)
     }
 
-    /// The residue modulo 2^bits, in the low bits. Widths past the word's own change nothing.
+    /// The residue modulo 2^bits, zero extended; `self` when `bits` is the width or more.
     #[inline(always)]
     fn low(self, bits: u32) -> Self {
         self.and(mask(bits))
@@ -72,7 +72,7 @@ pub trait Word: Pod + Default + Eq + Ord + Debug + DefaultIsZeroes + Send + Sync
         self.to_u128() as u64
     }
 
-    /// A signed integer modulo 2^BITS.
+    /// The residue of a signed integer modulo 2^BITS.
     #[inline(always)]
     fn from_i64(value: i64) -> Self {
         Self::from_u128(i128::from(value) as u128)
@@ -114,11 +114,11 @@ word!(u8, u16, u32, u64, u128);
 
 /// A ring of linear arithmetic, Z_2^L with L the width of the word.
 pub trait Ring: Word + Scalar {
-    /// Z_2^(2L), in which the master weights live.
+    /// A word for Z_2^(2L), which holds master weights.
     type Wide: Word;
-    /// Chunks of at most this many bits are compared by lookup: a chunk's unary table fits a word.
+    /// The most bits of a chunk that is compared by lookup: its unary table of 2^CHUNK - 1 bits fits a word.
     const CHUNK: u32;
-    /// The most fraction bits that leave the gates room.
+    /// The most fraction bits f for which the gates' rings are wide enough.
     const MAX_FRACTION_BITS: u32;
 }
 
@@ -169,7 +169,7 @@ mod tests {
         }
 
         #[test]
-        fn signed_reads_what_was_written(value in -(1i64 << 40)..(1i64 << 40), bits in 42u32..=64) {
+        fn signed_inverts_from_i64(value in -(1i64 << 40)..(1i64 << 40), bits in 42u32..=64) {
             prop_assert_eq!(signed(u64::from_i64(value).low(bits), bits), i128::from(value));
             prop_assert_eq!(signed(u128::from_i64(value).low(bits), bits), i128::from(value));
         }

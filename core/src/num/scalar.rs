@@ -1,7 +1,7 @@
-//! Numbers that kernels multiply and add.
+//! The number types of kernels.
 
-/// What a kernel multiplies and adds: the rings, and floats for the plaintext network.
-/// The default is zero.
+/// A number type that kernels add and multiply: the rings, and floats for the float twin. The default
+/// value is zero.
 pub trait Scalar: Copy + Default + Send + Sync + 'static {
     /// `self + other`.
     fn add(self, other: Self) -> Self;

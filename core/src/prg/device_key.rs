@@ -1,25 +1,26 @@
-//! What a device makes of its own secret, its root: 32 bytes that are programmed apart from its firmware.
+//! Keys derived from a device's root secret: 32 bytes in its flash, programmed apart from the firmware.
 //!
-//! A device's messages pass through other hands on their way to the dealer: the peer's, or those of a hub
-//! between two devices. So the dealer seals a device's session key with a key that only the two hold.
+//! Messages between a device and its dealer pass through the peer, or through the hub between two devices. So
+//! the dealer encrypts ("seals") a device's session key with a key that only the device and the dealer hold.
 
 use crate::prg::{Address, Key, Prg};
 
-/// Streams of a root: one for each purpose.
+/// Gate numbers of the derivation streams, one per purpose. The root and the device key are different keys,
+/// so both may use `SESSION`.
 const SESSION: u32 = 0;
 const DEALER: u32 = 1;
 const TAG: u32 = 2;
 
-/// Bytes of a seal's tag.
+/// Length of a seal's tag, in bytes.
 pub const TAG_LEN: usize = 8;
 
-/// Whether a root can have been drawn: memory that nobody has programmed is all ones or all zeros.
+/// Whether a root has been programmed: blank memory is all ones or all zeros.
 pub fn is_programmed(root: &Key) -> bool {
     let [ones, zeros] = [u8::MAX, 0].map(|blank| root.reveal().iter().all(|&byte| byte == blank));
     !(ones | zeros)
 }
 
-/// The key at a place of a stream, of as many as there are nonces.
+/// Derives the 32-byte key number `nonce` from `key`, for the purpose `gate`.
 fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
     let mut bytes = [0; Key::LEN];
     let address = Address {
@@ -27,30 +28,31 @@ fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
         gate,
         wire: 0,
     };
-    // The upper half is the place in the stream: whole keys apart.
+    // The nonce's low half selects the stream; its high half is the offset in the stream, in whole keys.
     Prg::new(key.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
     Key::new(bytes)
 }
 
-/// A session's own secret, for the device's part of the first weights: from its root and what the host drew
-/// for this session alone.
+/// The secret of one session, from which a device draws its part of the initial weights. `nonce` is drawn by
+/// the host for this session.
 pub fn session_secret(root: &Key, nonce: u64) -> Key {
     derive(root, SESSION, nonce)
 }
 
-/// The key that a device of this root shares with its dealer, for good. It tells nothing of the root.
+/// The device key, which a device with this root shares with its dealer permanently. It does not reveal the root.
 pub fn dealer_key(root: &Key) -> Key {
     derive(root, DEALER, 0)
 }
 
-/// A session key in its seal, or out of it again: it is added to a one-time pad from the key that device and
-/// dealer share. No two keys may have the same nonce.
+/// Encrypts or decrypts a session key: exclusive or with a one-time pad derived from the device key `shared`
+/// and `nonce`. Use each nonce for one session key only.
 pub fn seal(shared: &Key, nonce: u64, key: &[u8; Key::LEN]) -> [u8; Key::LEN] {
     let pad = derive(shared, SESSION, nonce);
     core::array::from_fn(|byte| key[byte] ^ pad.reveal()[byte])
 }
 
-/// What only who holds the same shared key can say of a seal, so that another's is not taken for one's own.
+/// A tag of the seal with this nonce. Only holders of the device key `shared` can compute it, so a device
+/// recognises a seal that was derived for it. It does not authenticate the sealed key.
 pub fn tag(shared: &Key, nonce: u64) -> [u8; TAG_LEN] {
     let whole = derive(shared, TAG, nonce);
     core::array::from_fn(|byte| whole.reveal()[byte])
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_that_nobody_has_programmed_is_told() {
+    fn a_blank_root_is_not_programmed() {
         let mut bytes = [0xFF; 32];
         assert!(!is_programmed(&Key::new(bytes)));
         assert!(!is_programmed(&Key::new([0; 32])));
@@ -70,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_of_one_key_and_one_nonce() {
+    fn a_tag_depends_on_key_and_nonce() {
         let shared = Key::new([3; 32]);
         assert_eq!(tag(&shared, 5), tag(&shared, 5));
         assert_ne!(tag(&shared, 5), tag(&shared, 6));
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_key_comes_out_again_and_only_with_the_key_and_nonce() {
+    fn only_the_same_key_and_nonce_unseal_a_key() {
         let (root, other) = (Key::new([3; 32]), Key::new([4; 32]));
         let shared = dealer_key(&root);
         let key = [9; 32];
@@ -92,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_comes_of_a_root_differs() {
+    fn all_secrets_derived_from_a_root_differ() {
         let root = Key::new([3; 32]);
-        let made = [
+        let derived = [
             *session_secret(&root, 0).reveal(),
             *session_secret(&root, 1).reveal(),
             *session_secret(&root, 1 << 32).reveal(),
             *dealer_key(&root).reveal(),
             *root.reveal(),
         ];
-        for (index, one) in made.iter().enumerate() {
-            assert!(!made[..index].contains(one));
+        for (index, one) in derived.iter().enumerate() {
+            assert!(!derived[..index].contains(one));
         }
     }
 }

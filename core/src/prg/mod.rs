@@ -1,8 +1,8 @@
 //! Addressable streams of pseudo-random words.
 //!
-//! A stream is addressed, not consumed: any element of any mask can be produced again, in any order,
-//! in constant memory, so masks are never stored. ChaCha12 is keyed by a pair's session key; the
-//! address makes the 64-bit nonce and the element's offset makes the block counter.
+//! Any element of a stream can be generated alone and again, in any order and in constant memory, so masks are
+//! never stored. The generator is ChaCha12 (RFC 8439 with 12 rounds and a 64-bit nonce). The key is the
+//! session key of a pair of roles, the nonce is the address, and the offset gives the block counter.
 
 pub mod device_key;
 
@@ -15,38 +15,40 @@ use crate::{
     profile::{self, Section},
 };
 
-/// A 32-byte session key. Wiped when dropped, and never printed or logged: neither `Debug` nor
-/// `defmt::Format` may be added to it.
+/// A 32-byte secret key, wiped when dropped. Do not add `Debug` or `defmt::Format`: keys must not be printed or
+/// logged.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// Bytes in a key.
+    /// Length in bytes.
     pub const LEN: usize = 32;
 
-    /// Takes 32 uniformly random bytes, which no other session may use.
+    /// Takes 32 uniformly random bytes. A session key must not serve a second session: masks would repeat.
     pub fn new(bytes: [u8; 32]) -> Self {
         Key(bytes)
     }
 
-    /// The key itself, to hand to the one other role that shares it.
+    /// The key's bytes, to send to the role that shares the key, or to derive other keys.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// Where a value's randomness stands within one session key's streams.
+/// Stream id: selects one stream of a session key. Each use of randomness has its own address and offsets; a
+/// second use would repeat a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// Iteration of the training run (or the sample, for masks that are kept for the whole run).
     pub iteration: u32,
-    /// Number of the gate (24 bits), one for each place in the network.
+    /// Number of the gate, 24 bits; unique within the network.
     pub gate: u32,
-    /// Number of the value within the gate.
+    /// Number of the wire: the value within the gate.
     pub wire: u8,
 }
 
 impl Address {
+    /// `iteration` (32 bits), `gate` (24), `wire` (8), from the most significant bit down.
     fn nonce(self) -> u64 {
         debug_assert!(self.gate < 1 << 24);
         u64::from(self.iteration) << 32
@@ -55,19 +57,19 @@ impl Address {
     }
 }
 
-/// The streams of one key.
+/// Generator of the streams of one key.
 pub struct Prg {
     key: Key,
 }
 
 impl Prg {
-    /// Opens the streams of `key`.
+    /// The generator for `key`.
     pub fn new(key: Key) -> Self {
         Prg { key }
     }
 
-    /// Fills `out` with the words that stand at `first`, `first + 1`, ... (counted in words of this
-    /// type) of the stream at `address`.
+    /// Fills `out` with the words `first`, `first + 1`, ... of the stream at `address`. Offsets count words of
+    /// type `W`; words are little-endian.
     pub fn fill<W: Word>(&self, address: Address, first: u64, out: &mut [W]) {
         if out.is_empty() {
             return;
@@ -85,7 +87,7 @@ impl Prg {
         }
     }
 
-    /// As [`Prg::fill`], each word reduced to its low `bits` bits.
+    /// As [`Prg::fill`], with each word reduced to its low `bits` bits.
     pub fn fill_bits<W: Word>(&self, address: Address, first: u64, bits: u32, out: &mut [W]) {
         self.fill(address, first, out);
         if bits < W::BITS {
@@ -96,12 +98,12 @@ impl Prg {
     }
 }
 
-/// Fills `out` with the bytes from `first` on of the stream of `key` and `nonce`.
+/// Fills `out` with the stream of `key` and `nonce` from byte `first` on.
 fn fill_bytes(key: &[u8; Key::LEN], nonce: u64, first: u64, out: &mut [u8]) {
     let mut stream = ChaCha12Rng::from_seed(*key);
     stream.set_stream(nonce);
     stream.set_word_pos(u128::from(first / 4));
-    // The first byte may stand inside a word of the stream.
+    // The first byte may be inside a 4-byte word of the stream.
     let inside = (first % 4) as usize;
     let (head, rest) = out.split_at_mut(((4 - inside) % 4).min(out.len()));
     if inside != 0 {
@@ -123,7 +125,7 @@ mod tests {
     };
 
     #[test]
-    fn any_element_can_be_produced_alone() {
+    fn any_element_can_be_generated_alone() {
         let prg = Prg::new(Key::new([5; 32]));
         let mut bytes = [0u8; 2048];
         prg.fill(AT, 0, &mut bytes);

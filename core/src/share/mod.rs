@@ -1,8 +1,8 @@
-//! What a number is to the party that holds it: a share, a masked share, or public.
+//! Wrapper types that say who may see a number: a share, a masked share, an opened tensor's value, or public.
 //!
-//! The wrappers cost nothing and change no bytes; they exist so that only a [`Masked`] can be sent
-//! to the peer and only a [`Public`] can be looked at. None but [`Public`] prints, and none
-//! can be logged: no `Debug` or `defmt::Format` may be added to [`Share`] and [`Masked`].
+//! The wrappers have the layout of their word and no run-time cost. Only a [`Masked`] can be opened, and only
+//! a [`Public`] can be read without unwrapping. Do not add `Debug` or `defmt::Format` to [`Share`] or
+//! [`Masked`]: shares must not be printed or logged.
 
 pub(crate) mod observer;
 mod truncation;
@@ -16,13 +16,13 @@ use zeroize::DefaultIsZeroes;
 
 use crate::num::ring::Word;
 
-/// Which of the two computing parties.
+/// One of the two computing parties.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Role {
-    /// The party that receives nothing from the dealer but a key: the small device.
+    /// The party that receives only a 32-byte key from the dealer; it can be a microcontroller.
     P0,
-    /// The party that receives the dealer's corrections.
+    /// The party that receives corrections from the dealer.
     P1,
 }
 
@@ -53,7 +53,7 @@ impl core::fmt::Display for Role {
     }
 }
 
-/// One party's additive share of a secret.
+/// One party's additive share of a secret: the two shares add up to it modulo 2^b.
 #[derive(Clone, Copy, Default, TransparentWrapper)]
 #[repr(transparent)]
 pub struct Share<W>(W);
@@ -61,20 +61,20 @@ pub struct Share<W>(W);
 impl<W: Word> DefaultIsZeroes for Share<W> {}
 
 impl<W> Share<W> {
-    /// The bare share. Whoever holds both parties' knows the secret: for sending a share to the one
-    /// who may know it, and for simulations.
+    /// The bare share. Both shares together reveal the secret, so use this only to send a share to a role that
+    /// may learn the secret, and in simulations.
     pub fn reveal(self) -> W {
         self.0
     }
 }
 
-/// One party's share of a secret plus that of a fresh mask: uniform, and so fit to be sent.
+/// One party's share of a secret plus its share of a fresh uniform mask. It is uniform, so it may be sent.
 #[derive(Clone, Copy, Default, TransparentWrapper)]
 #[repr(transparent)]
 pub struct Masked<W>(W);
 
-/// A value of an opened tensor as a party holds it from then on: P1 the opening E = X + A, and P0 the share
-/// E - A0 of X, which makes the other's share -A1.
+/// A value of an opened tensor X with mask A = A0 + A1, as a party stores it after the opening. P1 stores the
+/// opening E = X + A. P0 stores E - A0, its share of X; P1's share is then -A1.
 #[derive(Clone, Copy, Default, TransparentWrapper)]
 #[repr(transparent)]
 pub struct Held<W>(W);

@@ -1,18 +1,19 @@
-//! Who looks on while a party computes.
+//! Observer of intermediate shares, for range checks.
 
 use crate::share::Share;
 
-/// Looks on at narrow values, where the range contract |x| < 2^(bits-2) must hold. A lone party sees
-/// only uniform shares; a simulation that holds both can check, and an audit counts without looking (see
-/// [`Trainer::audited`]).
+/// Observer of a party's shares of narrow values, for which the range contract |x| < 2^(bits-2) must hold.
+///
+/// One party's shares are uniform and say nothing. A simulation that runs both parties can add them up and
+/// check the contract. An audit counts violations without opening values (see [`Trainer::audited`]).
 ///
 /// [`Trainer::audited`]: crate::dealt::Trainer::audited
 pub trait Observer<R> {
-    /// Shares in Z_2^bits at a cost row.
+    /// Receives shares in Z_2^bits of a cost row's values, in the forward or the backward pass.
     fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]);
 }
 
-/// Looks away.
+/// Observer that does nothing.
 pub struct NoObserver;
 
 impl<R> Observer<R> for NoObserver {

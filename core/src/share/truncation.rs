@@ -2,12 +2,12 @@
 
 use crate::{num::ring::Word, share::Role};
 
-/// The free step down, Z_2^from -> Z_2^(from-by), dividing by 2^by: each party applies it to its own
-/// share. The sum of the results is the exact quotient rounded down or up, without bias when the
-/// shares are uniform, and it cannot wrap because the ring shrinks with the value.
+/// Truncates a share locally: Z_2^from -> Z_2^(from-by), division by 2^by. Each party applies it to its own
+/// share. P0 computes s0 >> by, and P1 computes -((-s1) >> by).
 ///
-/// This replaces truncation inside one ring (SecureML, section 4.1), which fails with probability
-/// |x| / 2^L for each element.
+/// The results add up to the exact quotient, rounded up or down, and unbiased when the shares are uniform. The
+/// sum cannot wrap, because the ring shrinks with the value. Truncation within one ring (SecureML, section
+/// 4.1), which this replaces, fails with probability |x| / 2^L per element.
 #[inline(always)]
 pub fn truncate<W: Word>(role: Role, share: W, from: u32, by: u32) -> W {
     match role {
@@ -66,8 +66,8 @@ mod tests {
         }
 
         #[test]
-        fn truncate_in_the_wide_ring(x in -(1i64 << 50)..(1i64 << 50), s0: u64) {
-            // Master weight at scale 36 to an operand at scale 12, then the high bits dropped.
+        fn truncate_from_the_ring_of_master_weights(x in -(1i64 << 50)..(1i64 << 50), s0: u64) {
+            // From a master weight at scale 36 to an operand at scale 12; then drop the high bits.
             let s1 = u64::from_i64(x).minus(s0);
             let y0: u32 = truncate(Role::P0, s0, 64, 24).cast();
             let y1: u32 = truncate(Role::P1, s1, 64, 24).cast();
@@ -76,8 +76,8 @@ mod tests {
         }
     }
 
-    /// Steps down values over the whole contract of the result, |x| < 2^(from - by - 2) of its units, each
-    /// under a fresh sharing; returns the worst error in units of the result's last place.
+    /// Truncates `count` values of any size under the range contract of the result, |x| < 2^(from - by - 2) in
+    /// its units, each under a fresh sharing. Returns the worst error in units of the result's last bit.
     fn worst_error<W: Word>(from: u32, by: u32, count: usize, seed: u8) -> f64 {
         let prg = crate::prg::Prg::new(crate::prg::Key::new([seed; 32]));
         let mut worst = 0f64;
@@ -96,7 +96,7 @@ mod tests {
                 let y = truncate(Role::P0, x0, from, by)
                     .plus(truncate(Role::P1, x1, from, by))
                     .low(from - by);
-                // The quotient rounded down, and what is left of it.
+                // The quotient rounded down, and the remainder.
                 let (floor, rest) = (x >> by, x & mask::<u128>(by) as i128);
                 let whole = signed(y, from - by) - floor;
                 let part = libm::scalbn(rest as f64, -(by as i32));
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn no_step_down_of_ten_million_errs_by_more_than_a_unit() {
-        // Products and weights at the usual widths, in both rings and with weights as fine as they come;
-        // then a chain's powers and sums, and a fused polynomial's.
+    fn no_truncation_of_ten_million_errs_by_more_than_a_unit() {
+        // 64 bits: products and weights of both rings and of the direct format. 128 bits: powers and sums of
+        // chains and of fused polynomials.
         let each = 10_000_000 / 8;
         for (from, by) in [(32, 12), (64, 24), (64, 42), (64, 20)] {
             assert!(worst_error::<u64>(from, by, each, 1) <= 1.0, "{from} {by}");

@@ -1,10 +1,11 @@
-//! Polynomial by a chain of products, x^(k+1) = x^k * x, as published: "Image recognition without
-//! disclosing your data" (2018). With fresh masks for each product both its operands are opened, 2(d-1)
-//! values of degree d forward and as many backward; with masks kept, each power is opened once, and the
-//! way back opens the gradient alone.
+//! Polynomial of degree d by a chain of products, x^(k+1) = x^k * x, as published in "Image recognition without
+//! disclosing your data" (2018).
 //!
-//! Each power stands at scale f. A product lands in a ring f bits wider and steps down for free; the sum
-//! of the terms steps down by the coefficients' fraction, also for free.
+//! Without reuse of masks both operands of each product are opened: 2(d-1) values in the forward pass, and as many in
+//! the backward pass. With reuse each power is opened once, d-1 values, and the backward pass opens only the gradient.
+//!
+//! Each power is at scale f. Products are at scale 2f, and local truncation brings them back to scale f. A last local
+//! truncation removes the coefficients' fraction bits from the sum of terms.
 
 mod run;
 
@@ -25,7 +26,7 @@ use super::{
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// What is evaluated.
+    /// The polynomial P.
     pub polynomial: Polynomial,
     /// f, the fraction bits.
     pub fraction: u32,
@@ -33,23 +34,25 @@ pub struct Chain {
     pub from: u32,
     /// Ring of the incoming gradient.
     pub gradient: u32,
-    /// Ring of the output, both ways.
+    /// Ring of the output, in both passes.
     pub to: u32,
-    /// Whether an opening serves every product that reads the power.
+    /// Whether all products that read a power share one opening of it.
     pub reuse: bool,
 }
 
-/// Wires of one product. The k-th product's begin at 16 k.
+/// Wires of a product; product number k adds 16 k.
 const LEFT: u8 = 0;
 const LEFT_CARRY: u8 = 1;
 const RIGHT: u8 = 2;
 const RIGHT_CARRY: u8 = 3;
 const PART: u8 = 4;
 
+/// A wire of product number `product`.
 fn wire(at: At, product: u32, which: u8) -> Address {
     at.wire(16 * product as u8 + which)
 }
 
+/// Wires of the dealt parts of a product or square.
 fn parts<const N: usize>(at: At, product: u32) -> [Address; N] {
     core::array::from_fn(|which| wire(at, product, PART + which as u8))
 }
@@ -65,18 +68,18 @@ impl Chain {
         self.wide() - self.fraction
     }
 
-    /// Ring in which x^power is opened: its contract is the power of x's.
+    /// Ring in which x^power is opened; its range contract is x's to that power.
     fn power_bits(self, power: u32) -> u32 {
         self.from + (power - 1) * (self.from - 2 - self.fraction)
     }
 
-    /// Whether the rings are wide enough.
+    /// Whether all rings fit: 128 bits for products, 64 bits for openings.
     pub fn fits(self) -> bool {
         let opened = self.power_bits(u32::from(self.polynomial.degree) - 1);
         self.wide() <= u128::BITS && opened <= u64::BITS && self.from > self.fraction + 2
     }
 
-    /// Openings that the way back needs, per element.
+    /// Openings per element that the forward pass stores for the backward pass.
     pub fn kept(self) -> usize {
         if self.reuse {
             usize::from(self.polynomial.degree) - 1
@@ -85,11 +88,12 @@ impl Chain {
         }
     }
 
-    /// 64-bit words of scratch that a party needs for `rows` x `len` elements.
+    /// Scratch that a party needs for `rows` x `len` elements, in 64-bit words.
     pub fn scratch_len(self, rows: usize, len: usize) -> usize {
         run::WORDS * rows * len
     }
 
+    /// Masks of x^power.
     fn power(self, power: u32) -> Lift {
         Lift {
             from: self.power_bits(power),
@@ -97,6 +101,7 @@ impl Chain {
         }
     }
 
+    /// The square of x's mask.
     fn square(self) -> Square {
         Square {
             from: self.from,
@@ -104,6 +109,7 @@ impl Chain {
         }
     }
 
+    /// The product of two masks.
     fn cross(self, left: Lift, right: Lift) -> Cross {
         Cross {
             left: left.from,
@@ -112,7 +118,7 @@ impl Chain {
         }
     }
 
-    /// The incoming gradient, multiplied in the ring `to`.
+    /// Masks of the incoming gradient, for products in Z_2^to.
     fn gradient(self, to: u32) -> Lift {
         Lift {
             from: self.gradient,
@@ -120,7 +126,7 @@ impl Chain {
         }
     }
 
-    /// The derivative at scale f, to be multiplied by the gradient where nothing is kept.
+    /// Masks of the derivative at scale f, which is multiplied by the gradient if openings are not reused.
     fn derivative(self) -> Lift {
         Lift {
             from: self.to,
@@ -128,12 +134,12 @@ impl Chain {
         }
     }
 
-    /// Cost of the way forward for `rows` x `len` elements.
+    /// Cost of the forward pass for `rows` x `len` elements.
     pub fn forward_cost(self, rows: usize, len: usize) -> Cost {
         self.powers_cost(self.polynomial.terms().len(), rows, len)
     }
 
-    /// Cost of the way back.
+    /// Cost of the backward pass for `rows` x `len` elements.
     pub fn backward_cost(self, rows: usize, len: usize) -> Cost {
         let opening = Cost::opening(rows * len, self.gradient) + Cost::rounds(1);
         let degree = u32::from(self.polynomial.degree);
@@ -156,7 +162,7 @@ impl Chain {
             + self.cross(derivative, gradient).cost(rows, len)
     }
 
-    /// Cost of a sum of `terms` powers, from the constant one up.
+    /// Cost of the sum of `terms` terms, from the constant one up.
     fn powers_cost(self, terms: usize, rows: usize, len: usize) -> Cost {
         let products = terms as u32 - 2;
         if products == 0 {
@@ -182,7 +188,7 @@ impl Chain {
         (1..=products).map(product).sum()
     }
 
-    /// Sends the corrections of the way forward.
+    /// Sends the corrections of the forward pass for `rows` x `len` elements.
     pub fn deal_forward<D: Offline>(
         self,
         cx: &mut D,
@@ -193,6 +199,8 @@ impl Chain {
         self.deal_powers(cx, [at, at], self.polynomial.terms().len(), rows, len)
     }
 
+    /// Sends the corrections for the sum of `terms` terms at position `at`. `forward` is the position of x's first
+    /// opening, which a sum of two terms reads.
     fn deal_powers<D: Offline>(
         self,
         cx: &mut D,
@@ -230,7 +238,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Mask and carry of x as the right operand of a product.
+    /// Wires of mask and carry of x as the right operand of product `number`.
     fn right_wires(self, at: At, number: u32) -> [Address; 2] {
         let mask = if self.reuse {
             wire(at, 1, LEFT)
@@ -240,7 +248,7 @@ impl Chain {
         [mask, wire(at, number, RIGHT_CARRY)]
     }
 
-    /// Sends the corrections of the way back, given where the way forward stood.
+    /// Sends the corrections of the backward pass. `forward` is the position of the forward pass.
     pub fn deal_backward<D: Offline>(
         self,
         cx: &mut D,

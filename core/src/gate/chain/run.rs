@@ -1,4 +1,4 @@
-//! A party's side of the chain: rounds of products, and the sum of their terms.
+//! The party's part of the chain: one round per product, and the sum of terms.
 
 use bytemuck::TransparentWrapper;
 
@@ -16,7 +16,7 @@ use crate::{
 
 use super::{Chain, LEFT, LEFT_CARRY, RIGHT, RIGHT_CARRY, parts, wire};
 
-/// A share in the wide ring, in two words: low, then high.
+/// A share in the ring of products, as two 64-bit words: `[low, high]`.
 type Pair = [u64; 2];
 
 fn pair(value: u128) -> Pair {
@@ -27,19 +27,19 @@ fn unpair([low, high]: Pair) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
-/// A party's buffers, one element for each value.
+/// Scratch buffers with one element per value.
 struct Buffers<'a> {
-    /// Shares of the sum of terms.
+    /// Shares of the sum of terms, at scale f + [`COEFFICIENT_FRACTION`].
     sum: &'a mut [Pair],
-    /// Shares of x in its own ring.
+    /// Shares of x in Z_2^from.
     x: &'a mut [u64],
-    /// Left operands: shares, then openings.
+    /// Left operands: first shares, then openings.
     left: &'a mut [u64],
-    /// Right operands where they are opened anew.
+    /// Right operands that are opened: first shares, then openings.
     right: &'a mut [u64],
 }
 
-/// 64-bit words of the buffers for each element.
+/// Size of the buffers per element, in 64-bit words.
 pub(super) const WORDS: usize = 5;
 
 impl<'a> Buffers<'a> {
@@ -57,8 +57,8 @@ impl<'a> Buffers<'a> {
 }
 
 impl Chain {
-    /// Runs the way forward on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `kept` takes
-    /// [`Chain::kept`] openings for each element.
+    /// Runs the forward pass on `rows` x `len` shares in place: from Z_2^from to Z_2^to. Stores [`Chain::kept`] openings
+    /// per element in `kept`.
     #[inline(never)]
     pub fn forward<R: Ring, O: Online>(
         self,
@@ -71,8 +71,8 @@ impl Chain {
     ) -> Result<(), LinkError> {
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
         let mut buffers = Buffers::new(scratch, rows * len);
-        for (own, x) in buffers.x.iter_mut().zip(x.iter()) {
-            *own = x.low(self.from).to_u64();
+        for (copy, x) in buffers.x.iter_mut().zip(x.iter()) {
+            *copy = x.low(self.from).to_u64();
         }
         self.powers(
             cx,
@@ -89,8 +89,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Sums the terms of a polynomial of x. The openings of x and its powers go to `kept` as far as it
-    /// has room; without a product to make, x is taken from its opening there.
+    /// Computes shares of the polynomial with coefficients `terms` in `buffers.sum`. Stores the openings of x and its
+    /// powers in `kept` as far as it has room. A sum of two terms needs no product, and reads x's opening from `kept`.
     #[inline(never)]
     fn powers<O: Online>(
         self,
@@ -158,6 +158,7 @@ impl Chain {
         Ok(())
     }
 
+    /// Shares of the product of power `number` and x, for one group.
     #[inline(never)]
     fn multiply<O: Online>(
         self,
@@ -171,7 +172,7 @@ impl Chain {
         cross.product(cx, parts(at, number), group.stream, group.lanes, operands)
     }
 
-    /// Masks and opens the operands of a product: the power, and x again unless its opening serves.
+    /// Masks and opens the operands of product `number`: the power, and also x unless its opening is reused.
     #[inline(never)]
     fn open_operands<O: Online>(
         self,
@@ -184,7 +185,7 @@ impl Chain {
         let left = self.power(number);
         for group in groups(at, rows, len) {
             let words = &mut buffers.left[group.range()];
-            left.conceal::<u128, u64, O>(cx, wire(at, number, LEFT), group.stream, words);
+            left.mask_values::<u128, u64, O>(cx, wire(at, number, LEFT), group.stream, words);
         }
         let left = Segment::words(Masked::wrap_slice_mut(&mut *buffers.left), left.from);
         if self.reuse {
@@ -195,13 +196,13 @@ impl Chain {
             let words = &mut buffers.right[group.range()];
             let mask = wire(at, number, RIGHT);
             self.power(1)
-                .conceal::<u128, u64, O>(cx, mask, group.stream, words);
+                .mask_values::<u128, u64, O>(cx, mask, group.stream, words);
         }
         let right = Masked::wrap_slice_mut(&mut *buffers.right);
         cx.open(&mut [left, Segment::words(right, self.from)])
     }
 
-    /// Adds a coefficient's term to a group's sums.
+    /// Adds the term with coefficient `term` to a group's sums. `share` gives the power's share in a lane.
     fn add_term(self, term: i64, group: &Group, sums: &mut [Pair], share: impl Fn(usize) -> u128) {
         for (lane, sum) in sums[group.range()].iter_mut().enumerate() {
             let value = unpair(*sum).plus(coefficient(term).times(share(lane)));
@@ -209,8 +210,8 @@ impl Chain {
         }
     }
 
-    /// Runs the way back: `dy`, shares in Z_2^gradient, becomes shares of dy times the derivative in
-    /// Z_2^to.
+    /// Runs the backward pass: replaces `dy`, shares in Z_2^gradient, by shares of dy P'(x) in Z_2^to. The positions are
+    /// those of this pass and of the forward pass.
     #[inline(never)]
     pub fn backward<R: Ring, O: Online>(
         self,
@@ -235,7 +236,7 @@ impl Chain {
         for group in groups(at, rows, len) {
             let words = &mut buffers.right[group.range()];
             self.gradient(self.wide())
-                .conceal::<u128, u64, O>(cx, mask, group.stream, words);
+                .mask_values::<u128, u64, O>(cx, mask, group.stream, words);
         }
         let right = Masked::wrap_slice_mut(&mut *buffers.right);
         let right = Segment::words(right, self.gradient);
@@ -249,7 +250,7 @@ impl Chain {
         }
     }
 
-    /// Sums the derivative anew and masks it, in the left operands.
+    /// Computes the derivative again and masks it, in `buffers.left`.
     #[inline(never)]
     fn prepare_derivative<O: Online>(
         self,
@@ -264,11 +265,11 @@ impl Chain {
             let x = &mut buffers.x[group.range()];
             x.copy_from_slice(&kept[group.range()]);
             self.power(1)
-                .uncover::<u128, u64, O>(cx, wire(forward, 1, LEFT), group.stream, x);
+                .unmask::<u128, u64, O>(cx, wire(forward, 1, LEFT), group.stream, x);
         }
         let derivative = self.polynomial.derivative();
         let terms = derivative.terms();
-        // What was opened forward is needed only where no product opens x again.
+        // Only a sum of two terms reads the stored opening; products open x again.
         let kept = if terms.len() == 2 { kept } else { &mut [] };
         self.powers(cx, [at, forward], terms, [rows, len], buffers, kept)?;
         for (left, &sum) in buffers.left.iter_mut().zip(buffers.sum.iter()) {
@@ -280,11 +281,12 @@ impl Chain {
             let words = &mut buffers.left[group.range()];
             let mask = wire(at, degree, LEFT);
             self.derivative()
-                .conceal::<u128, u64, O>(cx, mask, group.stream, words);
+                .mask_values::<u128, u64, O>(cx, mask, group.stream, words);
         }
         Ok(())
     }
 
+    /// Multiplies the opened derivative by the opened gradient.
     #[inline(never)]
     fn multiply_derivative<R: Ring, O: Online>(
         self,
@@ -319,6 +321,7 @@ impl Chain {
         Ok(())
     }
 
+    /// Multiplies the stored openings of the powers by the opened gradient, and sums the terms of the derivative.
     #[inline(never)]
     fn multiply_kept<R: Ring, O: Online>(
         self,
@@ -369,7 +372,7 @@ impl Chain {
     }
 }
 
-/// A coefficient as an element of the wide ring.
+/// A coefficient as an element of the ring of products.
 fn coefficient(value: i64) -> u128 {
     u128::from_i64(value)
 }

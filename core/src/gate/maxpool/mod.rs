@@ -1,8 +1,8 @@
-//! Exact max pooling: the largest value of each window, by a tournament. max(p, q) = q + ReLU(p - q), for all pairs
-//! of a level together. Nothing is widened on the way: of narrow shares come narrow shares.
+//! Exact max pooling: the maximum of each window, by a tournament. All pairs of a level are compared together, with
+//! max(p, q) = q + ReLU(p - q). The output is in the ring of the input.
 //!
-//! On the way back the gradient by a maximum goes to the value that won, level by level from the last: it is opened
-//! once for each pair, and the bit that was left hidden gives p its part and q what is left.
+//! The backward pass runs the levels in reverse order. The gradient by the maximum of a pair is opened once. The hidden
+//! sign of the comparison selects it for p, and the rest (the gradient minus p's part) goes to q.
 
 use bytemuck::TransparentWrapper;
 
@@ -25,20 +25,20 @@ use super::{
 pub struct MaxPool {
     /// The windows.
     pub windows: Windows,
-    /// Compares two values, and leaves the sign hidden by bits in Z_2^to of `select`.
+    /// Computes ReLU(p - q). Its hiding bits are shared in a ring at least as wide as `select.to`.
     pub relu: Relu,
-    /// Takes a gradient back through a pair.
+    /// Splits the gradient by a maximum between the two values of a pair.
     pub select: Select,
 }
 
 /// A level of the tournament.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Level {
-    /// From 0, the level that compares the image's own values.
+    /// Number of the level; level 0 compares values of the image.
     number: u32,
-    /// Planes that enter it; every second one and an odd one leave it.
+    /// Planes that enter the level; half of them leave it, rounded up.
     planes: usize,
-    /// Pairs of planes at the levels before it.
+    /// Pairs of planes at all earlier levels.
     before: usize,
 }
 
@@ -51,6 +51,7 @@ impl Level {
         self.planes % 2 == 1
     }
 
+    /// The level's position: each level has a gate number.
     fn at(self, at: At) -> At {
         At {
             gate: at.gate + self.number,
@@ -63,7 +64,7 @@ impl Level {
 pub const MAX_LEVELS: u32 = 16;
 
 impl MaxPool {
-    /// The gate over narrow shares in Z_2^from, for gradients that come in Z_2^back and leave in Z_2^to.
+    /// The gate for shares in Z_2^from. In the backward pass, gradients come in Z_2^back and leave in Z_2^to.
     pub fn new<R: Ring>(windows: Windows, from: u32, back: u32, to: u32) -> Self {
         MaxPool {
             windows,
@@ -72,6 +73,7 @@ impl MaxPool {
         }
     }
 
+    /// The levels, in the order of the forward pass.
     fn levels(self) -> impl DoubleEndedIterator<Item = Level> {
         let (mut planes, mut before) = (self.windows.places(), 0);
         let level = |number| {
@@ -92,7 +94,7 @@ impl MaxPool {
         (0..count).map(move |number| all[number])
     }
 
-    /// The largest value of each window of one image.
+    /// Writes the maximum of each window of one image to `out`.
     pub fn ideal(self, image: &[i64], out: &mut [i64]) {
         let [rows, columns] = self.windows.output();
         let Windows {
@@ -101,44 +103,45 @@ impl MaxPool {
             stride,
             ..
         } = self.windows;
-        for (place, out) in out[..rows * columns * channels].iter_mut().enumerate() {
-            let (channel, at) = (place % channels, place / channels);
-            let [top, left] = [at / columns, at % columns].map(|at| at * stride);
-            let places = (0..self.windows.places()).map(|place| self.windows.place(place));
+        for (index, out) in out[..rows * columns * channels].iter_mut().enumerate() {
+            let (channel, window) = (index % channels, index / channels);
+            let [top, left] = [window / columns, window % columns].map(|number| number * stride);
+            let offsets = (0..self.windows.places()).map(|position| self.windows.place(position));
             let values =
-                places.map(|[y, x]| image[((top + y) * width + left + x) * channels + channel]);
+                offsets.map(|[y, x]| image[((top + y) * width + left + x) * channels + channel]);
             *out = values.max().unwrap_or(0);
         }
     }
 
+    /// Pairs of values at a level, per image.
     fn pair_len(self, level: Level) -> usize {
         level.pairs() * self.windows.output_len()
     }
 
-    /// Cost of the way forward for `rows` images.
+    /// Cost of the forward pass for `rows` images.
     pub fn forward_cost(self, rows: usize) -> Cost {
         let level = |level| self.relu.cost(rows, self.pair_len(level));
         self.levels().map(level).sum()
     }
 
-    /// Cost of the way back for `rows` images.
+    /// Cost of the backward pass for `rows` images.
     pub fn backward_cost(self, rows: usize) -> Cost {
         let level = |level| self.select.cost(rows, self.pair_len(level));
         self.levels().map(level).sum()
     }
 
-    /// Bytes that hold the masked signs of `rows` images.
+    /// Size of the masked signs of `rows` images, in bytes.
     pub fn sign_len(self, rows: usize) -> usize {
         let level = |level| rows * plane_len(self.pair_len(level));
         self.levels().map(level).sum()
     }
 
-    /// P1's shares of the bits that hide the signs of `rows` images.
+    /// Number of P1's shares of the hiding bits of `rows` images.
     pub fn hide_len(self, rows: usize) -> usize {
         rows * (self.windows.places() - 1) * self.windows.output_len()
     }
 
-    /// Words of `W` of scratch that a party needs for `rows` images.
+    /// Scratch that a party needs for `rows` images, in words of `W`.
     pub fn scratch_len<W: Word>(self, rows: usize) -> usize {
         let pairs = self.windows.places() / 2 * self.windows.output_len();
         let bytes = self.relu.scratch_len(rows, pairs);
@@ -146,7 +149,7 @@ impl MaxPool {
         rows * (planes + pairs) + (rows * pairs).max(bytes.div_ceil(size_of::<W>()))
     }
 
-    /// Sends the corrections of the way forward for `rows` images.
+    /// Sends the corrections of the forward pass for `rows` images.
     pub fn deal_forward<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -159,7 +162,7 @@ impl MaxPool {
         })
     }
 
-    /// Sends the corrections of the way back for `rows` images, given where the way forward stood.
+    /// Sends the corrections of the backward pass for `rows` images. `forward` is the position of the forward pass.
     pub fn deal_backward<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -174,7 +177,7 @@ impl MaxPool {
         })
     }
 
-    /// The hidden signs of one level.
+    /// The hidden signs of one level, within those of all levels.
     fn signs<'s, W>(
         self,
         level: Level,
@@ -187,7 +190,7 @@ impl MaxPool {
         let shares = rows * level.before * self.windows.output_len();
         HiddenSign {
             opened: &mut sign.opened[bytes..bytes + len],
-            // P0 keeps none.
+            // P0 stores none.
             shares: match sign.shares.is_empty() {
                 true => &mut [],
                 false => &mut sign.shares[shares..shares + rows * self.pair_len(level)],
@@ -195,8 +198,8 @@ impl MaxPool {
         }
     }
 
-    /// Replaces `rows` images at the front of `values`, shares in the narrow ring, by shares of their windows'
-    /// maxima. `scratch` holds at least [`MaxPool::scratch_len`] words.
+    /// Replaces `rows` images at the front of `values`, shares in the narrow ring, by shares of their windows' maxima.
+    /// Writes the hidden signs to `sign`. `scratch` has at least [`MaxPool::scratch_len`] words.
     #[inline(never)]
     pub fn forward<W: Word, O: Online>(
         self,
@@ -253,8 +256,8 @@ impl MaxPool {
         Ok(())
     }
 
-    /// Replaces shares of the gradient by `rows` images' maxima, at the front of `values`, by shares of the gradient by
-    /// the images in Z_2^to.
+    /// Replaces shares of the gradient by the maxima of `rows` images, at the front of `values`, by shares of the
+    /// gradient by the images in Z_2^to. `forward` is the position of the forward pass, and `sign` its hidden signs.
     #[inline(never)]
     pub fn backward<W: Ring, O: Online>(
         self,
@@ -305,7 +308,7 @@ impl MaxPool {
         Ok(())
     }
 
-    /// Room that [`MaxPool::forward`] and [`MaxPool::backward`] need in `values`, for each image.
+    /// Words that [`MaxPool::forward`] and [`MaxPool::backward`] need in `values`, per image.
     pub fn values_len(self) -> usize {
         self.windows.input_len().max(self.windows.output_len())
     }

@@ -1,4 +1,4 @@
-//! Max pooling against the largest values themselves, there and back, and its traffic against its cost.
+//! Max pooling: both passes against the ideal function, and measured traffic against the cost.
 
 extern crate std;
 
@@ -9,7 +9,7 @@ use crate::{
     Role,
     gate::{
         harness::{Values, run},
-        tests::{AT, BACK, join, mine},
+        tests::{AT, BACK, reconstruct, shares_of},
     },
     share::Public,
 };
@@ -24,8 +24,13 @@ fn windows(height: usize, width: usize, window: usize, stride: usize) -> Windows
     }
 }
 
-/// Pools `images` of values below 2^(from-2) in magnitude, and takes gradients in Z_2^back to Z_2^to.
-fn both_ways<W: Ring>(windows: Windows, [from, back, to]: [u32; 3], images: &[i64], seed: u64) {
+/// Checks both passes on `images` with |x| < 2^(from-2) and on random gradients in Z_2^back.
+fn check_both_passes<W: Ring>(
+    windows: Windows,
+    [from, back, to]: [u32; 3],
+    images: &[i64],
+    seed: u64,
+) {
     let gate = MaxPool::new::<W>(windows, from, back, to);
     let (image_len, out_len) = (windows.input_len(), windows.output_len());
     let rows = images.len() / image_len;
@@ -37,7 +42,7 @@ fn both_ways<W: Ring>(windows: Windows, [from, back, to]: [u32; 3], images: &[i6
         .map(|_| (values.word::<u64>() % (2 * limit as u64)) as i64 - limit)
         .collect();
     let dy = values.share::<W>(&gradient, back);
-    let (made, cost) = run(
+    let (outputs, cost) = run(
         seed,
         1 << 20,
         |cx| {
@@ -58,10 +63,10 @@ fn both_ways<W: Ring>(windows: Windows, [from, back, to]: [u32; 3], images: &[i6
                 shares: Share::wrap_slice_mut(&mut shares),
             };
             let mut scratch = vec![W::ZERO; gate.scratch_len::<W>(rows)];
-            let mut values = mine(role, &x);
+            let mut values = shares_of(role, &x);
             let pooled = Share::wrap_slice_mut(&mut values);
             gate.forward(cx, AT, rows, pooled, &mut sign, &mut scratch)?;
-            let mut gradient = mine(role, &dy);
+            let mut gradient = shares_of(role, &dy);
             gradient.resize(rows * image_len, W::ZERO);
             let shares = Share::wrap_slice_mut(&mut gradient);
             let forward = (AT, &mut sign);
@@ -70,8 +75,8 @@ fn both_ways<W: Ring>(windows: Windows, [from, back, to]: [u32; 3], images: &[i6
             Ok((values, gradient))
         },
     );
-    let [(y0, g0), (y1, g1)] = made;
-    let (y, g) = (join(&[y0, y1], from), join(&[g0, g1], to));
+    let [(y0, g0), (y1, g1)] = outputs;
+    let (y, g) = (reconstruct(&[y0, y1], from), reconstruct(&[g0, g1], to));
     for row in 0..rows {
         let image = &images[row * image_len..][..image_len];
         let mut want = vec![0; out_len];
@@ -81,55 +86,55 @@ fn both_ways<W: Ring>(windows: Windows, [from, back, to]: [u32; 3], images: &[i6
             got.iter().zip(&want).all(|(&a, &b)| a == b.into()),
             "{windows:?}"
         );
-        // A place that is the largest of a window gets its gradient, or one of the places that are.
+        // The gradient goes to a window's largest value; among equal ones, to any.
         let mut planes = vec![0i64; windows.places() * out_len];
         windows.gather(image, &mut planes);
-        let (mut certain, mut most) = (vec![0i128; image_len], vec![false; image_len]);
-        let (mut taken, mut given) = (0, 0);
-        let places: Vec<u32> = (0..image_len as u32).collect();
+        let (mut certain, mut tied) = (vec![0i128; image_len], vec![false; image_len]);
+        let (mut total, mut want_total) = (0, 0);
+        let pixels: Vec<u32> = (0..image_len as u32).collect();
         let mut origins = vec![0; planes.len()];
-        windows.gather(&places, &mut origins);
+        windows.gather(&pixels, &mut origins);
         for (out, &largest) in want.iter().enumerate() {
             let dy = i128::from(gradient[row * out_len + out]);
-            given += dy;
-            let at = (0..windows.places()).map(|place| place * out_len + out);
-            let winners: Vec<usize> = at
+            want_total += dy;
+            let candidates = (0..windows.places()).map(|position| position * out_len + out);
+            let winners: Vec<usize> = candidates
                 .filter(|&at| planes[at] == largest)
                 .map(|at| origins[at] as usize)
                 .collect();
             match winners[..] {
                 [only] => certain[only] += dy,
-                _ => winners.iter().for_each(|&place| most[place] = true),
+                _ => winners.iter().for_each(|&pixel| tied[pixel] = true),
             }
         }
-        for (place, &got) in g[row * image_len..][..image_len].iter().enumerate() {
-            taken += got;
-            if !most[place] {
-                assert_eq!(got, certain[place], "{windows:?} {place}");
+        for (pixel, &got) in g[row * image_len..][..image_len].iter().enumerate() {
+            total += got;
+            if !tied[pixel] {
+                assert_eq!(got, certain[pixel], "{windows:?} {pixel}");
             }
         }
-        assert_eq!(taken, given, "{windows:?}");
+        assert_eq!(total, want_total, "{windows:?}");
     }
     assert_eq!(cost, gate.forward_cost(rows) + gate.backward_cost(rows));
 }
 
 #[test]
 fn every_pair_of_values_at_a_small_width() {
-    // Two rows of values: windows of 2 by 2 over all pairs, the others the smallest value.
+    // Windows of 2 by 2 with all pairs of values at two positions, and the smallest value at the others.
     let limit = 1i64 << 4;
     let mut images = Vec::new();
     for p in -limit..limit {
         for q in -limit..limit {
-            for places in [[0, 1], [0, 2], [1, 2], [3, 0]] {
+            for positions in [[0, 1], [0, 2], [1, 2], [3, 0]] {
                 let mut image = [-limit; 4];
-                image[places[0]] = p;
-                image[places[1]] = q;
+                image[positions[0]] = p;
+                image[positions[1]] = q;
                 images.extend(image.iter().flat_map(|&value| [value, -1 - value]));
             }
         }
     }
-    both_ways::<u32>(windows(2, 2, 2, 2), [6, 6, 12], &images, 1);
-    both_ways::<u32>(windows(2, 2, 2, 1), [6, 5, 6], &images, 2);
+    check_both_passes::<u32>(windows(2, 2, 2, 2), [6, 6, 12], &images, 1);
+    check_both_passes::<u32>(windows(2, 2, 2, 1), [6, 5, 6], &images, 2);
 }
 
 #[test]
@@ -154,13 +159,13 @@ fn any_window_and_stride() {
         let images: Vec<i64> = (0..rows * windows.input_len())
             .map(|_| (values.word::<u64>() >> 45) as i64 - (1 << 18))
             .collect();
-        both_ways::<u32>(windows, [20, 20, 32], &images, 3);
-        both_ways::<u32>(windows, [20, 18, 32], &images, 4);
-        both_ways::<u64>(windows, [51, 51, 64], &images, 5);
+        check_both_passes::<u32>(windows, [20, 20, 32], &images, 3);
+        check_both_passes::<u32>(windows, [20, 18, 32], &images, 4);
+        check_both_passes::<u64>(windows, [51, 51, 64], &images, 5);
     }
 }
 
-/// The tournament keeps to the range of the ring: the largest difference is that of its ends.
+/// The largest difference is that of the ends of the range contract, which still fits the ring.
 #[test]
 fn the_ends_of_the_range() {
     let limit = 1i64 << 18;
@@ -168,5 +173,5 @@ fn the_ends_of_the_range() {
     let images: Vec<i64> = (0..256)
         .flat_map(|i| (0..8).map(move |place| ends[i >> (place % 4 * 2) & 3]))
         .collect();
-    both_ways::<u32>(windows(2, 2, 2, 2), [20, 20, 32], &images, 6);
+    check_both_passes::<u32>(windows(2, 2, 2, 2), [20, 20, 32], &images, 6);
 }

@@ -1,9 +1,9 @@
-//! Exact ReLU by lookup: x in Z_2^n -> max(x, 0) in Z_2^L, and the hidden sign for the way back.
+//! Exact ReLU by lookup: x in Z_2^n -> max(x, 0) in Z_2^L, and the hidden sign for the backward pass.
 //!
-//! The comparison that yields the sign is against the mask's low bits, which the dealer knows, so it
-//! is a table lookup at the public opening: the low n-2 bits are cut in chunks, the dealer shares each
-//! chunk's unary table `T[v] = [v < a_j]`, and equality is a difference of neighbours. One multi-input
-//! AND joins the chunks. Bits are worked on 64 elements at a time, as planes.
+//! The sign of x is bit n-2 of e xor bit n-2 of the mask a xor a borrow, the comparison [e < a] of the low n-2 bits.
+//! The dealer knows a, and e is public, so the comparison is by lookup. The low bits are split into chunks. For each
+//! chunk a_j of the mask the dealer shares the unary table `T[v] = [v < a_j]`, and `[v = a_j]` is
+//! `T[v-1] xor T[v]`. One multi-input AND combines the chunks. Bits are processed as planes of 64 lanes.
 
 mod signs;
 
@@ -27,11 +27,11 @@ use signs::Chunks;
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relu {
-    /// Ring of the input; |x| < 2^(from-2), unless the output is in the same ring.
+    /// Ring of the input; |x| < 2^(from-2), or any x if the output is in the same ring.
     pub from: u32,
     /// Ring of the output.
     pub to: u32,
-    /// Ring of the shares of the bit that hides the sign.
+    /// Ring in which the hiding bit r is shared.
     hide: u32,
     chunks: Chunks,
 }
@@ -45,21 +45,21 @@ const AND_MASK: u8 = 5;
 const SIGN: u8 = 6;
 const AND_PRODUCT: u8 = 7;
 const TABLE: u8 = 8;
-/// Chunks that have a table wire of their own: enough for 60 bits by the wider tables, of which a comparison over the
-/// whole of the widest narrow ring takes 55.
+/// The most chunks: enough for 60 bits in chunks of 6. A comparison over the whole of the widest narrow ring has 55
+/// bits.
 const MAX_CHUNKS: u32 = 10;
 
-/// What the parties keep of a ReLU for its backward pass: the masked sign m = sign xor r, one bit for
-/// each element, public; and P1's shares of r in Z_2^to (P0 produces its own again).
+/// The hidden signs b of a ReLU, which the parties store for its backward pass: the public bits m = b xor r, and P1's
+/// shares of the random hiding bits r. P0 draws its shares of r again.
 pub struct HiddenSign<'a, W> {
     /// Bit planes of the masked sign.
     pub opened: &'a mut [Public<u8>],
-    /// P1: one share for each element. P0: empty.
+    /// One share of r per element at P1; empty at P0.
     pub shares: &'a mut [Share<W>],
 }
 
 impl Relu {
-    /// The gate from Z_2^from to Z_2^to, with words of `W` comparing chunks of its table width.
+    /// The gate from Z_2^from to Z_2^to, with comparison in chunks of [`Ring::CHUNK`] bits.
     pub fn new<R: Ring>(from: u32, to: u32) -> Self {
         Relu::with_chunks(from, to, R::CHUNK)
     }
@@ -69,8 +69,8 @@ impl Relu {
         Relu::over(from, to, to, most)
     }
 
-    /// The positive part of any x in Z_2^from, a difference of two values under the range contract, in the same ring.
-    /// The sign stays hidden by bits that are shared in Z_2^hide.
+    /// The gate for any x in Z_2^from, such as a difference of two values under the range contract, with the output in
+    /// the same ring. Hiding bits are shared in Z_2^hide.
     pub fn of_differences<R: Ring>(from: u32, hide: u32) -> Self {
         Relu::of_differences_in_chunks(from, hide, R::CHUNK)
     }
@@ -80,6 +80,7 @@ impl Relu {
         Relu::over(from, from, hide, most)
     }
 
+    /// The gate with all widths given.
     fn over(from: u32, to: u32, hide: u32, most: u32) -> Self {
         let mask = Lift { from, to };
         let chunks = Chunks::new(mask.offset_bit(), most);
@@ -92,11 +93,12 @@ impl Relu {
         }
     }
 
-    /// Bits below the sign, which are compared.
+    /// Number of low bits that are compared.
     fn compared(self) -> u32 {
         self.mask().offset_bit()
     }
 
+    /// Masks of the input.
     pub(super) fn mask(self) -> Lift {
         Lift {
             from: self.from,
@@ -104,7 +106,7 @@ impl Relu {
         }
     }
 
-    /// The random bit that hides the sign.
+    /// The random bits r that hide the signs, as masks of one bit.
     pub(super) fn hide(self) -> Lift {
         Lift {
             from: 1,
@@ -126,7 +128,7 @@ impl Relu {
             + Cost::dealt(rows, len, self.mask().high())
     }
 
-    /// Bytes of scratch that a party needs for `rows` x `len` elements.
+    /// Scratch that a party needs for `rows` x `len` elements, in bytes.
     pub fn scratch_len(self, rows: usize, len: usize) -> usize {
         rows * plane_len(len) * (self.chunks.opened() + 1)
     }
@@ -158,8 +160,8 @@ impl Relu {
         Ok(())
     }
 
-    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. `scratch` holds at
-    /// least [`Relu::scratch_len`] bytes.
+    /// Runs the gate on `rows` x `len` shares in place: from Z_2^from to Z_2^to. Writes the hidden signs to `sign`.
+    /// `scratch` has at least [`Relu::scratch_len`] bytes.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
         self,
@@ -178,7 +180,7 @@ impl Relu {
         let shares = Share::peel_slice_mut(sign.shares);
         for group in groups(at, rows, len) {
             let mut r = [W::ZERO; LANES];
-            self.hiding(cx, at, group.stream, &mut r[..group.lanes])?;
+            self.hiding_bits(cx, at, group.stream, &mut r[..group.lanes])?;
             if role == Role::P1 && !shares.is_empty() {
                 shares[group.range()].copy_from_slice(&r[..group.lanes]);
             }
@@ -198,8 +200,8 @@ impl Relu {
     }
 }
 
-/// Sends what [`select_group`] needs beside the shares of the hiding bit `r`, for the masks `a`.
-/// Wires: mask, carry, r times mask, r times carry.
+/// Sends the corrections that [`select_group`] reads, for masks `a` and hiding bits `r`. Wires: mask, carry, r times
+/// mask, r times carry. Shares of `r` are dealt separately.
 pub(super) fn deal_hidden<W: Word, D: Offline>(
     cx: &mut D,
     lift: Lift,
@@ -224,15 +226,15 @@ pub(super) fn deal_hidden<W: Word, D: Offline>(
     deal(cx, hide_carry, first, lift.high(), product)
 }
 
-/// Hidden bits b = m xor r of one group of lanes: the public plane m, and this party's shares of r.
+/// Hidden bits b = m xor r of one group: the public plane m, and this party's shares of r.
 #[derive(Clone, Copy)]
 pub(super) struct HiddenPlane<'a, W> {
     pub m: u64,
     pub r: &'a [W; LANES],
 }
 
-/// y = b * x for a hidden bit b, from the opening `e` of x: a public combination of dealt shares. `e` is replaced
-/// by the share of y, and `rest`, which may be empty, by that of x - y.
+/// Computes shares of y = b * x for hidden bits b and openings `e` of x, as a linear combination of dealt shares with
+/// public coefficients. Replaces `e` by the shares of y, and `rest`, unless empty, by those of x - y.
 pub(super) fn select_group<W: Word, O: Online>(
     cx: &mut O,
     lift: Lift,
@@ -248,30 +250,30 @@ pub(super) fn select_group<W: Word, O: Online>(
     let (mut ra, mut rc) = ([W::ZERO; LANES], [W::ZERO; LANES]);
     dealt(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
     dealt(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
-    let holds_public = match cx.role() {
+    let public_select = match cx.role() {
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,
     };
-    // The rest is x until y is known.
+    // Store x in `rest`, and subtract y below.
     for (lane, (rest, e)) in rest.iter_mut().zip(&*e).enumerate() {
-        let carry = lift.counts(*e).and(lifted.carry[lane]);
-        let public = e.minus(lift.offset()).and(holds_public);
+        let carry = lift.carry_select(*e).and(lifted.carry[lane]);
+        let public = e.minus(lift.offset()).and(public_select);
         *rest = public.minus(lifted.mask[lane]).plus(carry);
     }
     let HiddenPlane { mut m, r } = bit;
     for (lane, e) in e.iter_mut().enumerate() {
-        let counts: W = lift.counts(*e);
+        let carry_select: W = lift.carry_select(*e);
         let public = e.minus(lift.offset());
         // x, and r * x.
         let x = public
-            .and(holds_public)
+            .and(public_select)
             .minus(lifted.mask[lane])
-            .plus(counts.and(lifted.carry[lane]));
+            .plus(carry_select.and(lifted.carry[lane]));
         let rx = r[lane]
             .times(public)
             .minus(ra[lane])
-            .plus(counts.and(rc[lane].left(lift.from)));
-        // m = 0: b = r. m = 1: b = 1 - r. All of m's bits are public.
+            .plus(carry_select.and(rc[lane].left(lift.from)));
+        // b = r if m = 0, and b = 1 - r if m = 1. m is public.
         let set = W::ZERO.minus(W::from_u64(m & 1));
         m >>= 1;
         let y = rx.xor(set).minus(set).plus(x.and(set));

@@ -1,4 +1,4 @@
-//! The comparison of a ReLU, and what hides its signs.
+//! The comparison of a ReLU, and its hidden signs.
 
 use bytemuck::TransparentWrapper;
 
@@ -16,17 +16,19 @@ use crate::gate::{
     load_plane, opening_masks, plane_len, store_plane,
 };
 
-/// How the compared bits are cut.
+/// Split of the compared bits into chunks; chunk 0 holds the least significant bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
     /// Number of chunks.
     pub count: u32,
-    /// Bits of a short chunk, and how many of the low chunks have one bit more.
+    /// Bits of a chunk, without the extra bit of the longer ones.
     bits: u32,
+    /// The first `longer` chunks have one bit more.
     longer: u32,
 }
 
 impl Chunks {
+    /// Splits `compared` bits evenly into as few chunks of at most `most` bits as possible; at least one.
     pub fn new(compared: u32, most: u32) -> Self {
         let count = compared.div_ceil(most).max(1);
         Chunks {
@@ -36,22 +38,24 @@ impl Chunks {
         }
     }
 
+    /// Width of a chunk, in bits.
     pub fn width(self, chunk: u32) -> u32 {
         self.bits + u32::from(chunk < self.longer)
     }
 
+    /// Position of a chunk's least significant bit.
     pub fn shift(self, chunk: u32) -> u32 {
         chunk * self.bits + chunk.min(self.longer)
     }
 
-    /// Bits opened by the joining AND: [equal] of every chunk but the lowest, [less] of every chunk
-    /// but the highest.
+    /// Inputs of the AND that combines chunks, opened per element: [equal] of each chunk but the lowest, and [less] of
+    /// each chunk but the highest.
     pub fn opened(self) -> usize {
         2 * (self.count as usize - 1)
     }
 
-    /// Products of AND masks that the dealer shares: every set of two or more [equal] masks, and
-    /// each [less] mask with every non-empty set of the [equal] masks above it.
+    /// Products of masks of the AND's inputs that the dealer shares: each set of two or more [equal] masks, and each
+    /// [less] mask with each non-empty set of the [equal] masks of higher chunks.
     pub fn products(self) -> usize {
         let above = self.count - 1;
         let equal_sets = (1usize << above) - 1 - above as usize;
@@ -61,7 +65,8 @@ impl Chunks {
 }
 
 impl Relu {
-    /// Cost of the hidden signs alone. Three rounds: the masked input, the AND, the masked sign.
+    /// Cost of the hidden signs without the output. Three rounds: opening of the masked input, of the AND's inputs, and
+    /// of the masked sign. Two rounds if there is one chunk, which needs no AND.
     pub(crate) fn sign_cost(self, rows: usize, len: usize) -> Cost {
         let tables: Cost = (0..self.chunks.count)
             .map(|chunk| Cost::dealt(rows, len, (1 << self.chunks.width(chunk)) - 1))
@@ -76,8 +81,7 @@ impl Relu {
             + Cost::rounds(if self.chunks.count > 1 { 3 } else { 2 })
     }
 
-    /// Sends the corrections for the signs of `rows` x `len` elements, as long as nobody asks for shares of what hides
-    /// them.
+    /// Sends the corrections for [`Relu::hide_signs`] on `rows` x `len` elements.
     pub(super) fn deal_comparison<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -109,7 +113,7 @@ impl Relu {
         Ok(())
     }
 
-    /// Sends the corrections for [`Relu::hide_signs`] and [`Relu::hiding`].
+    /// Sends the corrections for [`Relu::hide_signs`] and [`Relu::hiding_bits`] on `rows` x `len` elements.
     pub(crate) fn deal_signs<W: Word, D: Offline>(
         self,
         cx: &mut D,
@@ -127,7 +131,7 @@ impl Relu {
         Ok(())
     }
 
-    /// Sends shares of the products of AND masks, for one group.
+    /// Sends the corrections for the products of the AND's masks, for one group.
     fn deal_products<D: Offline>(
         self,
         cx: &mut D,
@@ -160,8 +164,8 @@ impl Relu {
         })
     }
 
-    /// Visits the dealt products in order: sets of [equal] masks (bit i for the i-th chunk from the
-    /// top), alone or with the [less] mask of the chunk `below` steps under the top one's neighbour.
+    /// Calls `visit(set, below)` for each dealt product, in their order in the stream. Bit i of `set` selects the mask of
+    /// `equal[i]`, and `below`, if any, the mask of `less[below]` (see [`AndInputs`]).
     fn each_product<E>(
         self,
         mut visit: impl FnMut(usize, Option<usize>) -> Result<(), E>,
@@ -180,8 +184,8 @@ impl Relu {
         Ok(())
     }
 
-    /// Opens `rows` x `len` shares under their masks, in place, and their signs under the bits that hide them: bit planes
-    /// in `hidden`.
+    /// Opens `rows` x `len` values in place. Writes the opened bits (sign xor hiding bit) to `hidden`, as bit planes.
+    /// `scratch` has at least [`Relu::scratch_len`] bytes.
     #[inline(never)]
     pub(crate) fn hide_signs<W: Word, O: Online>(
         self,
@@ -196,13 +200,14 @@ impl Relu {
         for group in groups(at, rows, len) {
             let x = &mut x[group.range()];
             self.mask()
-                .conceal::<W, W, O>(cx, at.wire(MASK), group.stream, x);
+                .mask_values::<W, W, O>(cx, at.wire(MASK), group.stream, x);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from)])?;
         let e = x;
 
         let opened = self.chunks.opened();
-        let (planes, top) = scratch.split_at_mut(rows * plane_len(len) * opened);
+        // Look up the chunks, and open the inputs of the AND. `sign_rest` holds the other terms of the sign.
+        let (planes, sign_rest) = scratch.split_at_mut(rows * plane_len(len) * opened);
         for group in groups(at, rows, len) {
             let (less, equal) = self.look_up(cx, at, group.stream, &e[group.range()])?;
             let mut sign = dealt_plane(cx, at.wire(SIGN), group.stream, group.lanes)?;
@@ -211,14 +216,14 @@ impl Relu {
             }
             let highest = self.chunks.count as usize - 1;
             let size = group.plane_bytes();
-            store_plane(sign ^ less[highest], &mut top[group.plane..][..size]);
+            store_plane(sign ^ less[highest], &mut sign_rest[group.plane..][..size]);
             let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
             let start = group.stream / LANES as u64 * opened as u64;
             let and_masks = &mut masks[..opened];
             opening_masks(cx, at.wire(AND_MASK), start, u64::BITS, and_masks);
             let to = &mut planes[group.plane * opened..];
             for i in 0..highest {
-                // From the top: [equal] of chunk `highest - i`, [less] of the one below it.
+                // Chunks from the highest down: [equal] of chunk `highest - i`, [less] of the next lower one.
                 let equal = equal[highest - i] ^ masks[i];
                 let less = less[highest - i - 1] ^ masks[highest + i];
                 store_plane(equal, &mut to[i * size..][..size]);
@@ -231,11 +236,12 @@ impl Relu {
             cx.open::<W>(&mut [Segment::planes(Masked::wrap_slice_mut(planes), values)])?;
         }
 
+        // Combine the chunks, add the hiding bits, and open the masked signs.
         for group in groups(at, rows, len) {
             let size = group.plane_bytes();
             let bits = &planes[group.plane * opened..][..size * opened];
-            let mut sign = load_plane(&top[group.plane..][..size]);
-            sign ^= self.join(cx, at, group.stream, group.lanes, bits)?;
+            let mut sign = load_plane(&sign_rest[group.plane..][..size]);
+            sign ^= self.and_chunks(cx, at, group.stream, group.lanes, bits)?;
             let mut r = [W::ZERO; LANES];
             self.hide()
                 .narrow(cx, at.wire(HIDE), group.stream, &mut r[..group.lanes]);
@@ -249,8 +255,8 @@ impl Relu {
         Ok(())
     }
 
-    /// This party's shares of the bits that hide the signs of one group of lanes, in the ring that they are shared in.
-    pub(crate) fn hiding<W: Word, O: Online>(
+    /// This party's shares of the hiding bits r of one group, in the ring in which they are shared.
+    pub(crate) fn hiding_bits<W: Word, O: Online>(
         self,
         cx: &mut O,
         at: At,
@@ -260,8 +266,8 @@ impl Relu {
         self.hide().wide(cx, at.wire(HIDE), first, out)
     }
 
-    /// Reads each chunk's table at the public digit: planes of [digit < a_j] and [digit = a_j], the
-    /// lowest chunk first, as exclusive-or shares.
+    /// Reads each chunk's table at the opening's digit. Returns exclusive-or shares of the planes [digit < a_j] and
+    /// [digit = a_j], lowest chunk first.
     #[inline(never)]
     fn look_up<W: Word, O: Online>(
         self,
@@ -269,10 +275,10 @@ impl Relu {
         at: At,
         first: u64,
         e: &[W],
-    ) -> Result<Looked, LinkError> {
+    ) -> Result<ChunkPlanes, LinkError> {
         let (mut less, mut equal) = ([0u64; MAX_CHUNKS as usize], [0u64; MAX_CHUNKS as usize]);
-        // Below the first entry every digit is less: a public one, which P0 holds.
-        let floor = match cx.role() {
+        // The entry before the first is T[-1] = 1, a public constant, whose share is 1 at P0.
+        let first_entry = match cx.role() {
             Role::P0 => W::ONE,
             Role::P1 => W::ZERO,
         };
@@ -283,12 +289,12 @@ impl Relu {
             let bits = (1 << width) - 1;
             dealt(cx, at.wire(TABLE + chunk as u8), first, bits, table)?;
             let (less, equal) = (&mut less[chunk as usize], &mut equal[chunk as usize]);
-            // By halves, since small processors have no 64-bit shifts.
+            // In halves of 32 lanes, because small processors have no 64-bit shifts.
             for (half, (e, table)) in e.chunks(32).zip(table.chunks(32)).enumerate() {
                 let (mut less_plane, mut equal_plane) = (0u32, 0u32);
                 for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
                     let digit = e.right(shift).low(width).to_u64() as u32;
-                    let read = table.left(1).plus(floor).right(digit).to_u64() as u32;
+                    let read = table.left(1).plus(first_entry).right(digit).to_u64() as u32;
                     let (below, at) = (read & 1, read >> 1 & 1);
                     less_plane |= at << lane;
                     equal_plane |= (below ^ at) << lane;
@@ -300,10 +306,11 @@ impl Relu {
         Ok((less, equal))
     }
 
-    /// This party's share of `less[1] & equal[0] ^ less[2] & equal[0] & equal[1] ^ ...`, chunks counted
-    /// from the top, from the opened bits and the dealt products of their masks.
+    /// This party's share of the borrow's part below the highest chunk,
+    /// `less[0] & equal[0] ^ less[1] & equal[0] & equal[1] ^ ...` (see [`AndInputs`]), for one group. `bytes` holds the
+    /// opened inputs of the AND.
     #[inline(never)]
-    fn join<O: Online>(
+    fn and_chunks<O: Online>(
         self,
         cx: &mut O,
         at: At,
@@ -320,53 +327,47 @@ impl Relu {
         for (plane, bytes) in opened.iter_mut().zip(bytes.chunks(size)) {
             *plane = load_plane(bytes);
         }
-        let (equal, less) = opened[..2 * above].split_at(above);
         let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
         let start = first / LANES as u64 * 2 * above as u64;
         cx.prg()
             .fill(at.wire(AND_MASK), start, &mut masks[..2 * above]);
-        let (equal_masks, less_masks) = masks[..2 * above].split_at(above);
+        let opened = AndInputs::new(&opened[..2 * above]);
+        let share = opened.single_mask_terms(cx.role(), AndInputs::new(&masks[..2 * above]));
+        self.add_product_terms(cx, at, first, lanes, opened, share)
+    }
 
-        // For the j-th [less] and a set S of the [equal]s above it, the public factor is the product
-        // of the opened [equal]s outside S; it multiplies the shared product of the masks in S, times
-        // the opened [less], and the shared product of the masks in S and of the [less] mask.
-        let outside = |set: usize, count: usize| {
-            (0..count)
-                .filter(|i| set >> i & 1 == 0)
-                .fold(u64::MAX, |product, i| product & equal[i])
-        };
-        let public = match cx.role() {
-            Role::P0 => u64::MAX,
-            Role::P1 => 0,
-        };
-        let mut share = 0;
-        for below in 0..above {
-            let all = outside(0, below + 1);
-            share ^= all & (less[below] & public ^ less_masks[below]);
-            for (i, equal_mask) in equal_masks[..=below].iter().enumerate() {
-                share ^= outside(1 << i, below + 1) & less[below] & equal_mask;
-            }
-        }
+    /// Adds to `share` the terms of the AND with two or more masks: the dealt products of masks, times the opened inputs
+    /// without these masks.
+    #[inline(always)]
+    fn add_product_terms<O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        first: u64,
+        lanes: usize,
+        opened: AndInputs<'_>,
+        mut share: u64,
+    ) -> Result<u64, LinkError> {
         let products = self.chunks.products();
         let start = first / LANES as u64 * products as u64;
-        // A stream's block holds eight planes, so they are taken several at a time.
+        // A block of the stream holds eight planes, so read several at a time.
         let mut planes = [0u64; 16];
         let mut visited = 0;
         self.each_product(|set, below| {
-            let place = visited % planes.len();
-            if place == 0 {
+            let index = visited % planes.len();
+            if index == 0 {
                 let planes = &mut planes[..(products - visited).min(16)];
                 let from = start + visited as u64;
                 dealt_planes(cx, at.wire(AND_PRODUCT), from, lanes, planes)?;
             }
-            let product = planes[place];
+            let product = planes[index];
             visited += 1;
             match below {
-                Some(below) => share ^= outside(set, below + 1) & product,
+                Some(below) => share ^= opened.equal_outside(set, below + 1) & product,
                 None => {
-                    let deepest = usize::BITS as usize - 1 - set.leading_zeros() as usize;
-                    for (below, less) in less.iter().enumerate().skip(deepest) {
-                        share ^= outside(set, below + 1) & less & product;
+                    let lowest = usize::BITS as usize - 1 - set.leading_zeros() as usize;
+                    for (below, less) in opened.less.iter().enumerate().skip(lowest) {
+                        share ^= opened.equal_outside(set, below + 1) & less & product;
                     }
                 }
             }
@@ -376,9 +377,56 @@ impl Relu {
     }
 }
 
-type Looked = ([u64; MAX_CHUNKS as usize], [u64; MAX_CHUNKS as usize]);
+/// Inputs of the AND that combines chunks, or their masks, as planes. With chunks counted from the highest, number 0:
+/// `equal[i]` is for chunk i, and `less[j]` for chunk j + 1.
+///
+/// The AND is the sum over j of `less[j]` times the product of `equal[0..=j]`. Each input is opened xor mask. Multiplied
+/// out, each set of masks has a shared product, and the opened inputs without these masks are its public factor.
+#[derive(Clone, Copy)]
+struct AndInputs<'a> {
+    equal: &'a [u64],
+    less: &'a [u64],
+}
 
-/// Gathers the lowest bit of `bit(word)` for each lane.
+impl<'a> AndInputs<'a> {
+    /// Splits `planes`: the first half is `equal`, the second is `less`.
+    #[inline(always)]
+    fn new(planes: &'a [u64]) -> Self {
+        let (equal, less) = planes.split_at(planes.len() / 2);
+        AndInputs { equal, less }
+    }
+
+    /// The product of those of the first `count` equal planes that are not in `set`.
+    #[inline]
+    fn equal_outside(self, set: usize, count: usize) -> u64 {
+        (0..count)
+            .filter(|i| set >> i & 1 == 0)
+            .fold(u64::MAX, |product, i| product & self.equal[i])
+    }
+
+    /// This party's share of the terms with at most one mask. `masks` are its shares of the masks.
+    #[inline(always)]
+    fn single_mask_terms(self, role: Role, masks: AndInputs<'_>) -> u64 {
+        let public = match role {
+            Role::P0 => u64::MAX,
+            Role::P1 => 0,
+        };
+        let mut share = 0;
+        for below in 0..self.less.len() {
+            let all = self.equal_outside(0, below + 1);
+            share ^= all & (self.less[below] & public ^ masks.less[below]);
+            for (i, equal_mask) in masks.equal[..=below].iter().enumerate() {
+                share ^= self.equal_outside(1 << i, below + 1) & self.less[below] & equal_mask;
+            }
+        }
+        share
+    }
+}
+
+/// Planes per chunk: [less] and [equal].
+type ChunkPlanes = ([u64; MAX_CHUNKS as usize], [u64; MAX_CHUNKS as usize]);
+
+/// The plane of the lowest bits of `bit(word)`.
 fn plane_of<W: Word>(words: &[W], bit: impl Fn(W) -> W) -> u64 {
     let mut plane = 0;
     for (half, words) in words.chunks(32).enumerate() {

@@ -1,16 +1,16 @@
-//! Bit packing: `bits`-wide values side by side, least significant bit first.
+//! Bit packing: values of `bits` bits without gaps, least significant bit first.
 
 #[cfg(any(test, target_pointer_width = "32"))]
 mod small;
 
 use crate::num::ring::{Word, mask};
 
-/// Bytes that `count` values of `bits` bits take, the last byte filled up with zeros.
+/// Packed length in bytes of `count` values of `bits` bits. Zeros fill up the last byte.
 pub const fn packed_len(count: usize, bits: u32) -> usize {
     (count * bits as usize).div_ceil(8)
 }
 
-/// Packs the low `bits` (1 to 128, at most the word's width) of each value.
+/// Packs the low `bits` bits of each value; `bits` is 1 to the word's width.
 ///
 /// # Panics
 /// When `bytes` is shorter than [`packed_len`].
@@ -30,7 +30,7 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
         if bits < 32 {
             return small::pack(bits, values, bytes);
         }
-        // Eight values fill `bits` bytes exactly, and so do all chunks but the last.
+        // Eight values fill exactly `bits` bytes. Only the last chunk may hold fewer values.
         for (values, chunk) in values.chunks(8).zip(bytes.chunks_mut(bits as usize)) {
             pack_run(bits, values, chunk);
         }
@@ -39,7 +39,7 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     }
 }
 
-/// As [`pack_run`], eight bytes at a time.
+/// As [`pack_run`], but writes eight bytes at a time.
 fn pack_wide<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     let (mut held, mut pending) = (0u64, 0u32);
     let mut chunks = bytes.chunks_mut(8);
@@ -66,6 +66,7 @@ fn pack_wide<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     put(held);
 }
 
+/// Packs values byte by byte.
 #[inline(always)]
 fn pack_run<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
@@ -91,7 +92,7 @@ fn pack_run<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     }
 }
 
-/// Reads back what [`pack`] wrote; bits past the last value are ignored.
+/// The inverse of [`pack`]. Ignores bits after the last value.
 ///
 /// # Panics
 /// When `bytes` is shorter than [`packed_len`].
@@ -115,7 +116,7 @@ pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     }
 }
 
-/// As [`unpack_run`], eight bytes at a time.
+/// As [`unpack_run`], but reads eight bytes at a time.
 fn unpack_wide<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     let (mut held, mut pending) = (0u64, 0u32);
     let mut chunks = bytes.chunks(8);
@@ -146,6 +147,7 @@ fn unpack_wide<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     }
 }
 
+/// Unpacks values byte by byte.
 #[inline(always)]
 fn unpack_run<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
@@ -180,7 +182,7 @@ mod tests {
         let values: Vec<W> = values.iter().map(|&v| W::from_u128(v)).collect();
         let mut bytes = vec![0xAA; packed_len(values.len(), bits)];
         pack(bits, &values, &mut bytes);
-        // Byte for byte against the definition: bit i of value j is bit i + j * bits of the stream.
+        // The definition: bit i of value j is bit i + j * bits of the packed bytes.
         for (at, &byte) in bytes.iter().enumerate() {
             for bit in 0..8 {
                 let position = at * 8 + bit;

@@ -1,4 +1,4 @@
-//! Packing for processors whose registers hold 32 bits: four bytes at a time, and no wider shifts.
+//! Bit packing for 32-bit processors: four bytes at a time, with shifts of 32-bit words only.
 
 use crate::num::ring::Word;
 
@@ -18,7 +18,7 @@ pub(super) fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
             held = value >> (bits - pending);
         }
     }
-    // What is held fills three bytes and a part of a fourth, or fewer.
+    // The bits that are left fill at most four bytes.
     match chunks.next() {
         Some(chunk) => *chunk = held.to_le_bytes(),
         None => tail.copy_from_slice(&held.to_le_bytes()[..tail.len()]),

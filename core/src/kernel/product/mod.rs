@@ -1,13 +1,14 @@
-//! The one matrix product that every bilinear kernel is made of.
+//! The matrix product that all bilinear kernels use.
 
 #[cfg(any(test, target_pointer_width = "32"))]
 mod small;
 
 use crate::num::scalar::Scalar;
 
-/// A sum of products `out[i][j] += sum over (o, k) of a[i, o, k] * b[o * inner + k][j]`, where `a` is
-/// read through strides and `b` is dense, row by row. Strides let the same loop serve plain and
-/// transposed products and convolution without a patch matrix. Lengths are in elements.
+/// Shape and strides of the product `out[i][j] += sum over (o, k) of a[i, o, k] * b[o * inner + k][j]`.
+///
+/// `a` is read with strides, and `b` is dense and row-major. With strides one loop computes plain products,
+/// transposed products, and convolutions without a patch matrix. Lengths and distances count elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
     /// Rows of `out`.
@@ -16,7 +17,7 @@ pub struct Product {
     pub columns: usize,
     /// Outer steps of the summation.
     pub outer: usize,
-    /// Inner steps of the summation, for each outer one.
+    /// Inner steps of the summation, per outer step.
     pub inner: usize,
     /// Distance in `a` between rows.
     pub a_row: usize,
@@ -24,12 +25,12 @@ pub struct Product {
     pub a_outer: usize,
     /// Distance in `a` between inner steps.
     pub a_inner: usize,
-    /// Distance in `out` between rows. Rows may overlap: each is added in turn.
+    /// Distance in `out` between rows. Rows may overlap; each is added in turn.
     pub out_row: usize,
 }
 
 impl Product {
-    /// `out[rows][columns] += a[rows][depth] * b[depth][columns]`, everything dense.
+    /// `out[rows][columns] += a[rows][depth] * b[depth][columns]`, all dense.
     pub fn plain(rows: usize, depth: usize, columns: usize) -> Self {
         Product {
             rows,
@@ -43,7 +44,7 @@ impl Product {
         }
     }
 
-    /// `out[rows][columns] += transpose(a[depth][rows]) * b[depth][columns]`, everything dense.
+    /// `out[rows][columns] += transpose(a[depth][rows]) * b[depth][columns]`, all dense.
     pub fn transposed(rows: usize, depth: usize, columns: usize) -> Self {
         Product {
             a_row: 1,
@@ -55,7 +56,7 @@ impl Product {
     /// Adds the product to `out`.
     ///
     /// # Panics
-    /// When a slice is shorter than the strides reach: a caller's mistake, never an input's.
+    /// If a slice is shorter than the strides require, which is an error in the calling code.
     pub fn accumulate<T: Scalar>(&self, out: &mut [T], a: &[T], b: &[T]) {
         if self.rows == 0 || self.columns == 0 || self.outer == 0 || self.inner == 0 {
             return;
@@ -69,7 +70,7 @@ impl Product {
     }
 }
 
-/// Runs the widest build of the loop that this processor has.
+/// Runs the loop compiled for the widest vector instructions of this processor.
 #[cfg(target_arch = "x86_64")]
 fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     cpufeatures::new!(avx512, "avx512f", "avx512bw", "avx512dq", "avx512vl");
@@ -86,10 +87,10 @@ fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     }
 
     if avx512::get() {
-        // SAFETY: the processor and the operating system were just found to support these features.
+        // SAFETY: `get` has just found that the processor and the operating system support these features.
         unsafe { with_avx512(product, out, a, b) }
     } else if avx2::get() {
-        // SAFETY: the processor and the operating system were just found to support these features.
+        // SAFETY: `get` has just found that the processor and the operating system support these features.
         unsafe { with_avx2(product, out, a, b) }
     } else {
         blocked::<T, 4, 8>(product, out, a, b);
@@ -104,7 +105,7 @@ fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     blocked::<T, 4, 4>(product, out, a, b);
 }
 
-/// Covers `out` with tiles of `ROWS` x `COLUMNS`, then with narrower ones along the edges.
+/// Computes `out` in tiles of `ROWS` x `COLUMNS`, with smaller tiles at the edges.
 #[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
@@ -128,6 +129,7 @@ fn blocked<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
+/// Computes `COLUMNS` columns of `out` from `column` on.
 #[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
@@ -156,7 +158,7 @@ fn stripe<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
-/// One tile, held in registers over the whole summation.
+/// Computes one tile, whose sums stay in registers during the summation.
 #[cfg(any(test, not(target_pointer_width = "32")))]
 #[inline(always)]
 fn tile<T: Scalar, const ROWS: usize, const COLUMNS: usize>(
@@ -201,9 +203,9 @@ mod tests {
     extern crate std;
     use std::{vec, vec::Vec};
 
-    /// Every tile shape that a processor may be given, whichever this one would choose.
+    /// Checks the tile shapes of all processors, not only of the one that runs the test.
     #[test]
-    fn every_build_of_the_loop_gives_the_same_sums() {
+    fn all_tile_shapes_give_the_same_sums() {
         let fill = |len: usize, seed: u32| -> Vec<u32> {
             (0..len as u32)
                 .map(|i| (i + 1).wrapping_mul(seed).wrapping_mul(0x9E37_79B9))
@@ -224,10 +226,10 @@ mod tests {
                 let (a, b) = (fill(rows * depth, 3), fill(depth * columns, 5));
                 let start = fill(rows * columns, 7);
                 let mut want = start.clone();
-                for (place, want) in want.iter_mut().enumerate() {
+                for (index, want) in want.iter_mut().enumerate() {
                     for k in 0..depth {
-                        let left = a[place / columns * product.a_row + k * product.a_inner];
-                        *want = want.multiply_add(left, b[k * columns + place % columns]);
+                        let left = a[index / columns * product.a_row + k * product.a_inner];
+                        *want = want.multiply_add(left, b[k * columns + index % columns]);
                     }
                 }
                 for run in [

@@ -1,24 +1,25 @@
-//! The loop for processors with a dozen registers and no vectors. Four neighbouring sums stay in registers;
-//! what they read of both operands is gathered first, a block at a time, so that pointers only advance.
+//! The matrix product for processors with a dozen registers and no vector instructions.
 //!
-//! It is written for builds that go for size: with plain loops, and each sum a variable of its own.
+//! Four adjacent sums stay in registers. Their operands are first copied to contiguous blocks, so that the inner
+//! loop only increments pointers. The code suits builds that optimise for size: it uses plain loops, and a
+//! variable for each sum.
 
 use super::Product;
 use crate::num::scalar::Scalar;
 
-/// Neighbouring sums of a row of `out`.
+/// Adjacent sums of a row of `out` that are computed together.
 const QUAD: usize = 4;
-/// Rows of `out` that share a gathered block.
+/// Rows of `out` that share a copied block of `b`.
 const ROWS: usize = 12;
-/// Steps of the summation in a block.
+/// Summation steps in a block.
 const DEPTH: usize = 72;
-/// Steps from which on gathering pays.
+/// The fewest summation steps for which copying is faster.
 const LEAST: usize = 4;
 
 type Left<T> = [[T; DEPTH]; ROWS];
 type Right<T> = [[T; QUAD]; DEPTH];
 
-/// Adds the product to `out`.
+/// Adds the product to `out`; the counterpart of [`Product::accumulate`] after its checks.
 pub(super) fn accumulate<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     let steps = product.outer * product.inner;
     if steps < LEAST {
@@ -60,7 +61,8 @@ pub(super) fn accumulate<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b
     }
 }
 
-/// Copies what the row of `out` reads of `a` from a step on, which starts at `a`.
+/// Copies the elements of `a` that a row of `out` reads, from summation step `step` on. `a` starts at the row's first
+/// element.
 #[inline(never)]
 fn gather_left<T: Scalar>(product: &Product, a: &[T], step: usize, left: &mut [T]) {
     let mut outer = step / product.inner;
@@ -68,7 +70,7 @@ fn gather_left<T: Scalar>(product: &Product, a: &[T], step: usize, left: &mut [T
     let mut rest = left;
     while !rest.is_empty() {
         let run = rest.len().min(product.inner - inner);
-        let (to, behind) = rest.split_at_mut(run);
+        let (to, tail) = rest.split_at_mut(run);
         let from = &a[outer * product.a_outer + inner * product.a_inner..];
         if product.a_inner == 1 {
             for (to, &from) in to.iter_mut().zip(&from[..run]) {
@@ -81,13 +83,14 @@ fn gather_left<T: Scalar>(product: &Product, a: &[T], step: usize, left: &mut [T
                 at += product.a_inner;
             }
         }
-        rest = behind;
+        rest = tail;
         inner = 0;
         outer += 1;
     }
 }
 
-/// Copies the first words of each row of `b`, `stride` apart; past the end of `b` come zeros.
+/// Copies the first [`QUAD`] elements of each row of `b`, with rows `stride` elements apart. Pads with zeros after
+/// the end of `b`.
 #[inline(never)]
 fn gather_right<T: Scalar>(b: &[T], stride: usize, right: &mut [[T; QUAD]]) {
     let mut rest = b;
@@ -102,7 +105,7 @@ fn gather_right<T: Scalar>(b: &[T], stride: usize, right: &mut [[T; QUAD]]) {
     }
 }
 
-/// Four sums over a gathered block.
+/// Computes four sums over a copied block.
 #[inline(never)]
 fn sums<T: Scalar>(left: &[T], right: &[[T; QUAD]]) -> [T; QUAD] {
     let [mut s0, mut s1, mut s2, mut s3] = [T::default(); QUAD];
@@ -115,7 +118,7 @@ fn sums<T: Scalar>(left: &[T], right: &[[T; QUAD]]) -> [T; QUAD] {
     [s0, s1, s2, s3]
 }
 
-/// Adds sums to the first `columns` words of `out`.
+/// Adds `sums` to the first `columns` elements of `out`.
 #[inline(always)]
 fn add<T: Scalar>(out: &mut [T], sums: [T; QUAD], columns: usize) {
     match out {
@@ -133,7 +136,7 @@ fn add<T: Scalar>(out: &mut [T], sums: [T; QUAD], columns: usize) {
     }
 }
 
-/// A summation of few steps, straight into `out`.
+/// Adds a product of few summation steps to `out`, without copying.
 fn in_place<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     for row in 0..product.rows {
         let out = &mut out[row * product.out_row..][..product.columns];

@@ -1,4 +1,4 @@
-//! Frames: what travels on a serial line.
+//! Frames of a serial line.
 //!
 //! ```text
 //! head: session (2 bytes) · kind, 4 bits, and channel, 4 bits (1) · sequence (2)
@@ -6,37 +6,37 @@
 //! CRC-32 (IEEE) of head and payload (4)
 //! ```
 //!
-//! Numbers are little-endian. The whole is coded by consistent overhead byte stuffing (Cheshire and Baker,
-//! 1999), so that no byte of it is zero, and a zero ends it: whatever was lost or damaged, the next zero
-//! starts afresh.
+//! Numbers are little-endian. Consistent overhead byte stuffing (COBS; Cheshire and Baker, 1999) encodes the
+//! frame without zero bytes, and a zero byte ends it. So a decoder resynchronises at the next zero after lost or
+//! damaged bytes.
 
 use crate::num::crc::crc32;
 
-/// The most bytes that a frame carries.
+/// The largest payload of a frame, in bytes.
 pub const MAX_PAYLOAD: usize = 240;
 
 const HEAD: usize = 5;
-const CHECK: usize = 4;
-const MAX_BODY: usize = HEAD + MAX_PAYLOAD + CHECK;
+const CRC_LEN: usize = 4;
+const MAX_BODY: usize = HEAD + MAX_PAYLOAD + CRC_LEN;
 
-/// The most bytes of a frame on the line: one more for the stuffing of up to 254, and the zero.
+/// The largest encoded frame, in bytes: COBS adds one byte to up to 254, and a zero ends the frame.
 pub const MAX_FRAME: usize = 1 + MAX_BODY + 1;
 
-/// What a frame is for.
+/// The purpose of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
-    /// Bytes of a channel; the sequence counts the channel's frames.
+    /// Carries bytes of a channel. The sequence numbers the channel's data frames.
     Data,
-    /// All frames of the channel before this sequence have come.
+    /// Acknowledges all data frames of the channel before this sequence number.
     Ack,
-    /// The same, and the frames from there on were not kept: send them again.
+    /// As [`Kind::Ack`], and asks to send the frames from this sequence number on again.
     Again,
-    /// A new session begins, which all frames from now on bear.
+    /// Starts a new session.
     Start,
-    /// The new session is known.
+    /// Confirms [`Kind::Start`].
     Started,
-    /// The session of what was received is not known here: this end has been reset since.
+    /// Answers a frame of a session that this end does not know because it was reset.
     Unknown,
 }
 
@@ -51,25 +51,26 @@ impl Kind {
     ];
 }
 
-/// What stands before a frame's payload.
+/// Header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Head {
-    /// The session, drawn at random by the end that starts it.
+    /// Session number, drawn at random by the end that starts the session; never 0.
     pub session: u16,
-    /// What the frame is for.
+    /// The frame's purpose.
     pub kind: Kind,
-    /// The channel, 0 to 15.
+    /// Channel number, 0 to 15.
     pub channel: u8,
-    /// Number of the frame in its channel, wrapping.
+    /// Sequence number in the channel, modulo 2^16.
     pub sequence: u16,
 }
 
-fn check(bytes: &[u8]) -> [u8; CHECK] {
+/// CRC-32 of `bytes`, little-endian.
+fn crc(bytes: &[u8]) -> [u8; CRC_LEN] {
     crc32([bytes]).to_le_bytes()
 }
 
-/// Writes a frame, ready for the line; returns its length. What lies past [`MAX_PAYLOAD`] is left out.
+/// Encodes a frame into `out`; returns its length in bytes. Drops payload bytes after [`MAX_PAYLOAD`].
 pub fn encode(head: Head, payload: &[u8], out: &mut [u8; MAX_FRAME]) -> usize {
     let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
     let mut body = [0; MAX_BODY];
@@ -79,14 +80,14 @@ pub fn encode(head: Head, payload: &[u8], out: &mut [u8; MAX_FRAME]) -> usize {
     body[..HEAD].copy_from_slice(&[low, high, kind, first, second]);
     let end = HEAD + payload.len();
     body[HEAD..end].copy_from_slice(payload);
-    let check = check(&body[..end]);
-    body[end..end + CHECK].copy_from_slice(&check);
-    let len = cobs::encode(&body[..end + CHECK], out);
+    let crc = crc(&body[..end]);
+    body[end..end + CRC_LEN].copy_from_slice(&crc);
+    let len = cobs::encode(&body[..end + CRC_LEN], out);
     out[len] = 0;
     len + 1
 }
 
-/// Finds frames in a stream of bytes, one byte at a time, in memory of one frame.
+/// Decodes frames from a stream of bytes, with a buffer for one frame.
 pub struct Decoder {
     bytes: [u8; MAX_FRAME],
     len: usize,
@@ -102,13 +103,13 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Takes the next byte; returns a frame when it ends a whole one. Anything else between two zeros is
-    /// dropped without a word: the sender will send it again.
+    /// Takes the next byte. Returns the frame if the byte ends a valid one. Silently drops other bytes between two
+    /// zeros: the sender repeats what is not acknowledged.
     pub fn push(&mut self, byte: u8) -> Option<(Head, &[u8])> {
         if byte != 0 {
-            // One too many stands for all that are too many.
-            if let Some(place) = self.bytes.get_mut(self.len) {
-                *place = byte;
+            // A full buffer marks an overlong frame; drop further bytes.
+            if let Some(slot) = self.bytes.get_mut(self.len) {
+                *slot = byte;
                 self.len += 1;
             }
             return None;
@@ -119,8 +120,8 @@ impl Decoder {
         }
         let len = cobs::decode_in_place(&mut self.bytes[..len]).ok()?;
         let body = self.bytes.get(..len)?;
-        let (content, sum) = body.split_last_chunk::<CHECK>()?;
-        if check(content) != *sum {
+        let (content, received) = body.split_last_chunk::<CRC_LEN>()?;
+        if crc(content) != *received {
             return None;
         }
         let (&[low, high, kind, first, second], payload) = content.split_first_chunk::<HEAD>()?;
@@ -163,15 +164,15 @@ mod tests {
     };
 
     #[test]
-    fn a_frame_is_these_bytes() {
-        // The two zeros of the body are stuffed; the sum of 34 12 12 00 01 AA 00 is C0540719.
+    fn a_frame_has_the_documented_bytes() {
+        // COBS replaces the two zeros of the body. The CRC of 34 12 12 00 01 AA 00 is C0540719.
         let bytes = frame(HEAD, &[0xAA, 0]);
         let want = [
             4, 0x34, 0x12, 0x12, 3, 1, 0xAA, 5, 0x19, 0x07, 0x54, 0xC0, 0,
         ];
         assert_eq!(bytes, want);
-        // The polynomial is that of IEEE 802.3: its check value.
-        assert_eq!(check(b"123456789"), 0xCBF4_3926u32.to_le_bytes());
+        // The published check value of CRC-32 (IEEE 802.3).
+        assert_eq!(crc(b"123456789"), 0xCBF4_3926u32.to_le_bytes());
     }
 
     #[test]
@@ -187,14 +188,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_frame_comes_back(
+        fn every_frame_decodes_to_itself(
             session: u16, kind in 0usize..6, channel in 0u8..16, sequence: u16,
             payload in prop::collection::vec(any::<u8>(), 0..=MAX_PAYLOAD),
             noise in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let head = Head { session, kind: Kind::ALL[kind], channel, sequence };
             let mut decoder = Decoder::default();
-            // Noise may make no frame, and a zero after it starts afresh.
+            // Noise is no valid frame, and the decoder resynchronises at a zero.
             let mut bytes = noise;
             bytes.push(0);
             prop_assert_eq!(frames(&mut decoder, &bytes), []);
@@ -204,14 +205,14 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_frame_is_none(at in 0usize..30, change in 1u8..=255) {
+        fn a_damaged_frame_is_dropped(at in 0usize..30, change in 1u8..=255) {
             let bytes = frame(HEAD, b"twenty bytes of these");
             let mut damaged = bytes.clone();
             let at = at % bytes.len();
             damaged[at] ^= change;
             let mut decoder = Decoder::default();
             prop_assert_eq!(frames(&mut decoder, &damaged), []);
-            // However it was damaged, the second frame after it is whole.
+            // The damage may hide the next frame's start, but not the second frame after it.
             frames(&mut decoder, &bytes);
             prop_assert_eq!(frames(&mut decoder, &bytes).len(), 1);
         }

@@ -1,4 +1,4 @@
-//! Reliable channels over one line that loses, repeats, damages and delays bytes: a serial port.
+//! Reliable channels over one serial line, which may lose, repeat, damage and delay bytes.
 
 pub mod frame;
 pub mod mux;

@@ -1,9 +1,9 @@
-//! A port: one line that carries several channels, each a reliable stream of bytes both ways.
+//! Multiplexer: carries several channels over one serial line, each a reliable stream of bytes in both directions.
 //!
-//! A sender keeps what has not been acknowledged, and sends the identical frames again when the other
-//! end asks for them or stays silent. A receiver keeps frames that come in order and fit its buffer, and
-//! asks again when it has room; so a channel that is not being read holds up no other. Everything is
-//! driven from reading and writing: no interrupts, no threads, no heap.
+//! A sender stores frames until they are acknowledged. It repeats identical frames when the other end asks for
+//! them or does not answer in time. A receiver accepts frames that arrive in order and fit its buffer, and asks
+//! for the others again once it has room. So a channel that nobody reads does not block the others. Reads and
+//! writes drive the multiplexer; it needs no interrupts, threads or heap.
 
 mod channel;
 
@@ -14,53 +14,54 @@ use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
 
 pub use channel::Channel;
 
-/// Channels of a port.
+/// Number of channels.
 pub const CHANNELS: usize = 3;
 
-/// Frames of a channel that may be under way unacknowledged.
+/// The most unacknowledged frames of a channel.
 const WINDOW: usize = 2;
 
-/// Times the resend time without a word from the other end after which a port asks whether it is there.
+/// A probe is sent after this many resend times without a frame from the other end.
 const PROBE: u32 = 4;
 
-/// Bytes of a channel that are kept until they are read.
-const RECEIVE: usize = 512;
+/// Size of a channel's receive buffer, in bytes.
+const RECEIVE_BUFFER: usize = 512;
 
-/// Bytes off the line that wait while a frame is being sent. What does not fit is lost and comes again.
-const WAITING: usize = 1024;
+/// Size of the buffer for bytes from the line that are not decoded yet. Further bytes are dropped; the other end
+/// repeats their frames.
+const LINE_BUFFER: usize = 1024;
 
-/// What a port needs of a line. Its ends may hold as little as one byte: a port never waits for room on the
-/// way out without taking in what comes.
+/// A serial line. Its buffers may be as small as one byte: while a multiplexer waits for room to send, it keeps
+/// receiving.
 pub trait Line: Read + ReadReady + Write + WriteReady {}
 
 impl<T: Read + ReadReady + Write + WriteReady> Line for T {}
 
-/// Time, as far as a port needs it.
+/// A millisecond clock.
 pub trait Clock {
-    /// Milliseconds since some moment, wrapping.
+    /// Milliseconds since an arbitrary moment, modulo 2^32.
     fn milliseconds(&mut self) -> u32;
-    /// Nothing has come: wait a little, or not at all.
+    /// Called when the line has nothing to do. May sleep for a short time, or return at once.
     fn idle(&mut self) {}
 }
 
-/// When a port loses patience.
+/// Timeouts of a multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Milliseconds without an acknowledgement after which frames are sent again.
+    /// Time without an acknowledgement after which frames are sent again, in milliseconds.
     pub resend: u32,
-    /// Milliseconds without any frame from the other end after which it counts as gone.
+    /// Time without any frame from the other end after which the session fails, in milliseconds.
     pub silence: u32,
 }
 
-/// Why a port failed.
+/// Why a session on a line failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MuxError {
-    /// The line itself failed.
+    /// The line failed.
     Line(ErrorKind),
-    /// The other end has said nothing for too long.
+    /// The other end sent no frame, or accepted no bytes, before the timeout.
     Silent,
-    /// The other end has been reset, or has begun another session.
+    /// The other end was reset, or started another session.
     Reset,
 }
 
@@ -86,65 +87,67 @@ impl Error for MuxError {
     }
 }
 
-/// One frame's payload.
-struct Piece {
+/// The payload of one frame.
+struct Payload {
     bytes: [u8; MAX_PAYLOAD],
     len: usize,
 }
 
-/// A channel's state.
-struct State {
-    /// Sequence of the oldest frame in `unacknowledged`.
+/// ChannelState of a channel, for both directions.
+struct ChannelState {
+    /// Sequence number of the oldest frame in `unacknowledged`.
     oldest: u16,
-    unacknowledged: Deque<Piece, WINDOW>,
-    /// What has been written but does not fill a frame yet.
-    pending: Piece,
-    /// When the oldest frame was last sent.
+    unacknowledged: Deque<Payload, WINDOW>,
+    /// Written bytes that do not fill a frame yet.
+    pending: Payload,
+    /// When the oldest unacknowledged frame was last sent.
     sent_at: u32,
-    /// Sequence of the next frame that may come.
+    /// Sequence number of the next frame to receive.
     expected: u16,
-    received: Deque<u8, RECEIVE>,
-    /// A frame has been turned away for want of room.
-    turned_away: bool,
+    received: Deque<u8, RECEIVE_BUFFER>,
+    /// The expected frame arrived when the receive buffer had no room, and was dropped.
+    refused: bool,
 }
 
-impl State {
+impl ChannelState {
     fn new() -> Self {
-        State {
+        ChannelState {
             oldest: 0,
             unacknowledged: Deque::new(),
-            pending: Piece {
+            pending: Payload {
                 bytes: [0; MAX_PAYLOAD],
                 len: 0,
             },
             sent_at: 0,
             expected: 0,
             received: Deque::new(),
-            turned_away: false,
+            refused: false,
         }
     }
 }
 
-/// A line with its channels.
+/// Multiplexer of one line.
 pub struct Mux<T, C> {
     line: T,
     clock: C,
     patience: Patience,
     session: u16,
     decoder: Decoder,
-    waiting: Deque<u8, WAITING>,
-    channels: [State; CHANNELS],
+    undecoded: Deque<u8, LINE_BUFFER>,
+    channels: [ChannelState; CHANNELS],
+    /// When the last frame of this session arrived.
     heard_at: u32,
-    /// When something was last asked of the other end, which may be silent until then.
+    /// When this end last began to expect frames. The silence timeout counts from here, or from `heard_at` if later.
     asked_at: u32,
+    /// When the last probe was sent.
     probed_at: u32,
-    /// The session that was finished last: late acknowledgements of it mean nothing.
-    ended: u16,
+    /// The last session that finished; late acknowledgements of it are ignored.
+    finished: u16,
     failed: Option<MuxError>,
 }
 
 impl<T: Line, C: Clock> Mux<T, C> {
-    /// A port on `line` that knows no session yet.
+    /// A multiplexer on `line`, without a session.
     #[inline(never)]
     pub fn new(line: T, mut clock: C, patience: Patience) -> Self {
         let heard_at = clock.milliseconds();
@@ -154,18 +157,21 @@ impl<T: Line, C: Clock> Mux<T, C> {
             patience,
             session: 0,
             decoder: Decoder::default(),
-            waiting: Deque::new(),
-            channels: core::array::from_fn(|_| State::new()),
+            undecoded: Deque::new(),
+            channels: core::array::from_fn(|_| ChannelState::new()),
             heard_at,
             asked_at: heard_at,
             probed_at: heard_at,
-            ended: 0,
+            finished: 0,
             failed: None,
         }
     }
 
-    /// Begins a session of this number, not 0, which no other run on this line should share, and waits
-    /// until the other end knows it. What is left of older sessions is dropped on both sides.
+    /// Starts a session and waits until the other end confirms it. `session` is not 0 and should be new on this
+    /// line. Both ends drop the state of older sessions.
+    ///
+    /// # Errors
+    /// [`MuxError`] when the line fails or the other end does not answer before the silence timeout.
     pub fn start(&mut self, session: u16) -> Result<(), MuxError> {
         self.reset(session.max(1));
         let mut sent_at = None;
@@ -182,32 +188,36 @@ impl<T: Line, C: Clock> Mux<T, C> {
         }
     }
 
-    /// Why the session failed, if it has.
+    /// Why the session failed, or `None`.
     pub fn failure(&self) -> Option<MuxError> {
         self.failed
     }
 
-    fn note<O>(&mut self, outcome: Result<O, MuxError>) -> Result<O, MuxError> {
+    /// Stores an error, so that every later step of the session fails with it.
+    fn record<O>(&mut self, outcome: Result<O, MuxError>) -> Result<O, MuxError> {
         if let Err(error) = outcome {
             self.failed = Some(error);
         }
         outcome
     }
 
-    /// Counts the other end as gone after so many milliseconds without any frame from it.
+    /// Changes the silence timeout, in milliseconds.
     pub fn set_silence(&mut self, milliseconds: u32) {
         self.patience.silence = milliseconds;
     }
 
-    /// Number of the session; 0 while there is none.
+    /// The session's number, or 0 without a session.
     pub fn session(&self) -> u16 {
         self.session
     }
 
-    /// Takes in what has come and sends again what has waited too long, without waiting for more: for one that
-    /// drives several ports, on lines that take a frame whole once they take any of it. True when anything
-    /// came. The other end counts as gone when it has been silent for too long while something sent to it
-    /// is not acknowledged.
+    /// Receives the frames that have arrived and repeats late ones, without waiting. Returns whether a frame
+    /// arrived. For a program that drives several multiplexers; its lines must accept a whole frame once they
+    /// accept a part of it.
+    ///
+    /// # Errors
+    /// [`MuxError::Silent`] when the other end sends nothing before the silence timeout while frames to it are
+    /// unacknowledged; other errors when the line fails or the other end was reset.
     pub fn turn(&mut self) -> Result<bool, MuxError> {
         if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
             self.asked_at = self.clock.milliseconds();
@@ -216,32 +226,35 @@ impl<T: Line, C: Clock> Mux<T, C> {
             self.check_silence()?;
             Ok(taken.is_some())
         });
-        self.note(outcome)
+        self.record(outcome)
     }
 
-    /// Bytes that have come on a channel below [`CHANNELS`] and can be read without waiting.
+    /// Number of bytes that can be read from a channel without waiting.
     pub fn waiting(&self, channel: usize) -> usize {
         self.channels[channel.min(CHANNELS - 1)].received.len()
     }
 
-    /// Bytes that can be written to a channel below [`CHANNELS`], and flushed, without waiting: at
-    /// most a frame's, and none while the line itself takes nothing.
+    /// Number of bytes that can be written to a channel and flushed without waiting: at most [`MAX_PAYLOAD`], and 0
+    /// while the line accepts nothing.
     pub fn room(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
-        // A line that failed has no room; the next turn says why.
+        // A failed line has no room. The next call of `turn` returns its error.
         if state.unacknowledged.is_full() || !self.line.write_ready().unwrap_or(false) {
             return 0;
         }
         MAX_PAYLOAD - state.pending.len
     }
 
-    /// Waits for the other end to begin a session, for as long as it takes. Fails only if the line does.
+    /// Waits without a timeout for the other end to start a session.
+    ///
+    /// # Errors
+    /// [`MuxError::Line`] when the line fails, and [`MuxError::Silent`] when it does not accept an answer.
     pub fn accept(&mut self) -> Result<(), MuxError> {
         self.reset(0);
         while self.session == 0 {
             match self.pump() {
-                // A session has begun and another one after it, before anything was said in the first:
-                // the other end will ask again for the one that it still wants.
+                // The other end started a second session before this loop ended. It repeats the start of the one
+                // that it wants.
                 Err(MuxError::Reset) => self.reset(0),
                 result => {
                     result?;
@@ -251,17 +264,19 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
+    /// Drops all state and joins `session`; 0 means none.
     fn reset(&mut self, session: u16) {
         self.session = session;
-        // One by one: all of them at once would lie on the stack first.
+        // One at a time, so that the stack never holds a copy of all channels.
         for channel in &mut self.channels {
-            *channel = State::new();
+            *channel = ChannelState::new();
         }
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
         self.asked_at = self.heard_at;
     }
 
+    /// Sends one frame. Receives while the line accepts nothing.
     fn send_frame(
         &mut self,
         kind: Kind,
@@ -284,8 +299,8 @@ impl<T: Line, C: Clock> Mux<T, C> {
             if self.line.write_ready().map_err(error)? {
                 let count = self.line.write(rest).map_err(error)?;
                 rest = rest.get(count..).unwrap_or(&[]);
-            } else if !self.take_in()? {
-                // A line that takes nothing for so long has nobody at its other end.
+            } else if !self.read_line()? {
+                // Nobody reads at the other end.
                 if self.clock.milliseconds().wrapping_sub(start) >= self.patience.silence {
                     return self.fail(MuxError::Silent);
                 }
@@ -295,8 +310,8 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.line.flush().map_err(error)
     }
 
-    /// Moves what has come on the line to where it can wait. False when nothing has.
-    fn take_in(&mut self) -> Result<bool, MuxError> {
+    /// Moves bytes from the line to the buffer `undecoded`. Returns whether there were any.
+    fn read_line(&mut self) -> Result<bool, MuxError> {
         let error = |error: T::Error| MuxError::Line(error.kind());
         let mut any = false;
         while self.line.read_ready().map_err(error)? {
@@ -306,37 +321,38 @@ impl<T: Line, C: Clock> Mux<T, C> {
                 return Err(MuxError::Line(ErrorKind::BrokenPipe));
             }
             for &byte in &bytes[..count] {
-                let _ = self.waiting.push_back(byte);
+                let _ = self.undecoded.push_back(byte);
             }
             any = true;
         }
         Ok(any)
     }
 
-    /// Sends all frames of a channel that have not been acknowledged.
+    /// Sends all unacknowledged frames of a channel again.
     fn send_again(&mut self, channel: usize) -> Result<(), MuxError> {
         let count = self.channels[channel].unacknowledged.len();
         for index in 0..count {
-            self.send_piece(channel, index)?;
+            self.send_payload(channel, index)?;
         }
         Ok(())
     }
 
-    fn send_piece(&mut self, channel: usize, index: usize) -> Result<(), MuxError> {
+    /// Sends the unacknowledged frame number `index` of a channel.
+    fn send_payload(&mut self, channel: usize, index: usize) -> Result<(), MuxError> {
         let now = self.clock.milliseconds();
         let state = &mut self.channels[channel];
         let sequence = state.oldest.wrapping_add(index as u16);
-        let Some(piece) = state.unacknowledged.iter().nth(index) else {
+        let Some(payload) = state.unacknowledged.iter().nth(index) else {
             return Ok(());
         };
-        let (bytes, len) = (piece.bytes, piece.len);
+        let (bytes, len) = (payload.bytes, payload.len);
         if index == 0 {
             state.sent_at = now;
         }
         self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
     }
 
-    /// As [`Mux::step`], and then waits a little if nothing has come.
+    /// As [`Mux::step`], but calls [`Clock::idle`] if no frame arrived.
     fn pump(&mut self) -> Result<Option<Kind>, MuxError> {
         let taken = self.step()?;
         if taken.is_none() {
@@ -345,24 +361,24 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(taken)
     }
 
-    /// Takes in what has come, and sends again what has waited too long. Returns the kind of the last
-    /// frame that was taken in.
+    /// Handles the frames that have arrived, repeats late ones, and probes a silent end. Returns the kind of the
+    /// last frame that arrived.
     fn step(&mut self) -> Result<Option<Kind>, MuxError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         let mut taken = None;
-        self.take_in()?;
-        while let Some(byte) = self.waiting.pop_front() {
-            let Some((head, payload)) = self.decoder.push(byte) else {
+        self.read_line()?;
+        while let Some(byte) = self.undecoded.pop_front() {
+            let Some((head, bytes)) = self.decoder.push(byte) else {
                 continue;
             };
-            let mut piece = Piece {
+            let mut payload = Payload {
                 bytes: [0; MAX_PAYLOAD],
-                len: payload.len(),
+                len: bytes.len(),
             };
-            piece.bytes[..piece.len].copy_from_slice(payload);
-            self.take(head, &piece)?;
+            payload.bytes[..payload.len].copy_from_slice(bytes);
+            self.handle_frame(head, &payload)?;
             taken = Some(head.kind);
         }
         let now = self.clock.milliseconds();
@@ -370,7 +386,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             let state = &self.channels[channel];
             let wait_time = now.wrapping_sub(state.sent_at);
             let late = !state.unacknowledged.is_empty() && wait_time >= self.patience.resend;
-            // Where the line takes nothing now, sending more would only wait.
+            // If the line accepts nothing now, sending would wait.
             let error = |error: T::Error| MuxError::Line(error.kind());
             if late && self.line.write_ready().map_err(error)? {
                 self.send_again(channel)?;
@@ -380,8 +396,8 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(taken)
     }
 
-    /// After a while of silence says something that needs no answer: an end that has been reset meanwhile
-    /// will say that it knows no such session.
+    /// Sends an acknowledgement after a time of silence. A live end does not answer it, but an end that was reset
+    /// answers that it does not know the session.
     fn probe(&mut self, now: u32) -> Result<(), MuxError> {
         let pause = self.patience.resend.saturating_mul(PROBE);
         let quiet = |since: u32| now.wrapping_sub(since) >= pause;
@@ -397,20 +413,22 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.send_frame(Kind::Ack, 0, expected, &[])
     }
 
+    /// Records `error` and returns it.
     fn fail(&mut self, error: MuxError) -> Result<(), MuxError> {
         self.failed = Some(error);
         Err(error)
     }
 
-    fn take(&mut self, head: Head, piece: &Piece) -> Result<(), MuxError> {
+    /// Handles one frame.
+    fn handle_frame(&mut self, head: Head, payload: &Payload) -> Result<(), MuxError> {
         if head.session == 0 {
-            // No session has this number: it stands for none.
+            // 0 means no session, so the frame is invalid.
             return Ok(());
         }
         if head.kind == Kind::Start {
             if head.session != self.session {
                 if self.session != 0 {
-                    // Whoever is using this session has to know; the other end will ask again.
+                    // The user of the old session must see the error. The other end repeats its start.
                     return self.fail(MuxError::Reset);
                 }
                 self.reset(head.session);
@@ -419,12 +437,12 @@ impl<T: Line, C: Clock> Mux<T, C> {
             return self.send_frame(Kind::Started, 0, 0, &[]);
         }
         if head.session != self.session {
-            // Late frames of an older session, or the other end has missed a reset here.
-            let asks = head.kind == Kind::Ack && head.session != self.ended;
-            if (head.kind == Kind::Data || asks) && self.session == 0 {
-                let own = core::mem::replace(&mut self.session, head.session);
+            // Either a late frame of an older session, or the other end does not know that this end was reset.
+            let probes = head.kind == Kind::Ack && head.session != self.finished;
+            if (head.kind == Kind::Data || probes) && self.session == 0 {
+                let current = core::mem::replace(&mut self.session, head.session);
                 let sent = self.send_frame(Kind::Unknown, 0, 0, &[]);
-                self.session = own;
+                self.session = current;
                 return sent;
             }
             return Ok(());
@@ -443,12 +461,12 @@ impl<T: Line, C: Clock> Mux<T, C> {
                 }
                 Ok(())
             }
-            Kind::Data => self.take_data(channel, head.sequence, piece),
+            Kind::Data => self.handle_data(channel, head.sequence, payload),
             Kind::Start | Kind::Started => Ok(()),
         }
     }
 
-    /// Drops the frames before `next`, if it is one that has been sent or the next that will be.
+    /// Drops the frames before sequence number `next`, unless `next` is out of range.
     fn acknowledge(&mut self, channel: usize, next: u16) {
         let now = self.clock.milliseconds();
         let state = &mut self.channels[channel];
@@ -462,22 +480,28 @@ impl<T: Line, C: Clock> Mux<T, C> {
         }
     }
 
-    fn take_data(&mut self, channel: usize, sequence: u16, piece: &Piece) -> Result<(), MuxError> {
+    /// Handles a data frame: stores its payload if it is the expected one, and answers.
+    fn handle_data(
+        &mut self,
+        channel: usize,
+        sequence: u16,
+        payload: &Payload,
+    ) -> Result<(), MuxError> {
         let state = &mut self.channels[channel];
         let behind = state.expected.wrapping_sub(sequence);
         let mut kind = Kind::Ack;
         if behind == 0 {
-            if RECEIVE - state.received.len() < piece.len {
-                state.turned_away = true;
+            if RECEIVE_BUFFER - state.received.len() < payload.len {
+                state.refused = true;
                 return Ok(());
             }
-            for &byte in &piece.bytes[..piece.len] {
+            for &byte in &payload.bytes[..payload.len] {
                 let _ = state.received.push_back(byte);
             }
             state.expected = state.expected.wrapping_add(1);
         } else if behind > u16::MAX / 2 {
-            // One before it is missing, unless that was turned away.
-            if state.turned_away {
+            // An earlier frame is missing: ask for it, unless it was dropped for lack of room.
+            if state.refused {
                 return Ok(());
             }
             kind = Kind::Again;
@@ -486,6 +510,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.send_frame(kind, channel, expected, &[])
     }
 
+    /// Fails after the silence timeout.
     fn check_silence(&mut self) -> Result<(), MuxError> {
         let now = self.clock.milliseconds();
         let since = |then: u32| now.wrapping_sub(then);
@@ -495,25 +520,26 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
-    /// Makes a frame of what a channel holds back, waiting for room in its window.
+    /// Sends a channel's pending bytes as a frame. Waits until the channel's window has room.
     fn push_pending(&mut self, channel: usize) -> Result<(), MuxError> {
         if self.channels[channel].pending.len == 0 {
             return Ok(());
         }
         self.wait_until(|state| !state.unacknowledged.is_full(), channel)?;
         let state = &mut self.channels[channel];
-        let piece = Piece {
+        let payload = Payload {
             bytes: state.pending.bytes,
             len: core::mem::take(&mut state.pending.len),
         };
-        let _ = state.unacknowledged.push_back(piece);
+        let _ = state.unacknowledged.push_back(payload);
         let index = state.unacknowledged.len() - 1;
-        self.send_piece(channel, index)
+        self.send_payload(channel, index)
     }
 
+    /// Steps until `done` holds for a channel's state.
     fn wait_until(
         &mut self,
-        done: impl Fn(&State) -> bool,
+        done: impl Fn(&ChannelState) -> bool,
         channel: usize,
     ) -> Result<(), MuxError> {
         if !done(&self.channels[channel]) {
@@ -526,6 +552,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
+    /// Appends bytes to a channel's pending frame, and sends the frame when full. Returns the number of bytes taken.
     fn write(&mut self, channel: usize, bytes: &[u8]) -> Result<usize, MuxError> {
         let pending = &mut self.channels[channel].pending;
         let count = bytes.len().min(MAX_PAYLOAD - pending.len);
@@ -537,6 +564,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(count)
     }
 
+    /// Flushes all channels, then waits for bytes of a channel. Returns the number of bytes read.
     fn read(&mut self, channel: usize, bytes: &mut [u8]) -> Result<usize, MuxError> {
         if bytes.is_empty() {
             return Ok(0);
@@ -554,17 +582,20 @@ impl<T: Line, C: Clock> Mux<T, C> {
             *byte = next;
             count += 1;
         }
-        let room = RECEIVE - state.received.len() >= MAX_PAYLOAD;
-        if state.turned_away && room {
-            state.turned_away = false;
+        let room = RECEIVE_BUFFER - state.received.len() >= MAX_PAYLOAD;
+        if state.refused && room {
+            state.refused = false;
             let expected = state.expected;
             self.send_frame(Kind::Again, channel, expected, &[])?;
         }
         Ok(count)
     }
 
-    /// Sends what is held back and waits until the other end has everything; then stays a little, in
-    /// case the other end has missed that its own has come.
+    /// Flushes all channels and waits until the other end has acknowledged everything. Then keeps answering for three
+    /// resend times, in case an acknowledgement from this end was lost.
+    ///
+    /// # Errors
+    /// [`MuxError`] when the session fails before the end.
     pub fn finish(&mut self) -> Result<(), MuxError> {
         for channel in 0..CHANNELS {
             self.push_pending(channel)?;
@@ -577,7 +608,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
                 heard = self.clock.milliseconds();
             }
         }
-        self.ended = self.session;
+        self.finished = self.session;
         Ok(())
     }
 }

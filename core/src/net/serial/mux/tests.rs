@@ -1,4 +1,4 @@
-//! Ports on lines that hold few bytes and lose, repeat, damage and delay them.
+//! Multiplexers on lines with small buffers that lose, repeat, damage and delay bytes.
 
 use core::cell::RefCell;
 
@@ -23,7 +23,7 @@ use std::{
     vec::Vec,
 };
 
-/// What a line does to its bytes, in chances of one in 2^16.
+/// Probabilities of a line's faults per byte, in units of 2^-16.
 #[derive(Clone, Copy)]
 struct Faults {
     lost: u64,
@@ -41,14 +41,14 @@ const NONE: Faults = Faults {
 
 type Pipe = Arc<Mutex<VecDeque<(Instant, u8)>>>;
 
-/// One end of a line that holds `capacity` bytes each way.
+/// One end of a line that buffers `capacity` bytes in each direction.
 struct End {
     outgoing: Pipe,
     incoming: Pipe,
     capacity: usize,
     faults: Faults,
     chance: Values,
-    /// Everything that was sent.
+    /// All bytes that were sent.
     sent: Vec<u8>,
 }
 
@@ -144,12 +144,12 @@ const PATIENCE: Patience = Patience {
     silence: 5000,
 };
 
-fn port(end: End, patience: Patience) -> Mux<End, Real> {
+fn new_mux(end: End, patience: Patience) -> Mux<End, Real> {
     Mux::new(end, Real(Instant::now()), patience)
 }
 
-/// Both parties open `count` values over one channel, while the others carry bytes to and fro;
-/// returns the bytes that each sent on the line.
+/// Both parties open `count` values over one channel while another channel carries bytes. Returns the bytes that
+/// each sent on the line.
 fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8>; 2] {
     let mut values = Values::new(seed + 77);
     let secrets: Vec<i64> = (0..count)
@@ -157,28 +157,28 @@ fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8
         .collect();
     let shares = values.share::<u32>(&secrets, 20);
     let party = |role: crate::Role, end: End, mut share: Vec<u32>| {
-        let mut port = port(end, PATIENCE);
+        let mut mux = new_mux(end, PATIENCE);
         match role {
-            crate::Role::P0 => port.start(0x5A5A).unwrap(),
-            crate::Role::P1 => port.accept().unwrap(),
+            crate::Role::P0 => mux.start(0x5A5A).unwrap(),
+            crate::Role::P1 => mux.accept().unwrap(),
         }
-        let port = RefCell::new(port);
-        let mut other = Link::new(Channel::new(&port, 1), Remote::Dealer, 0);
-        let mut link = Link::new(Channel::new(&port, 0), Remote::Peer, 0);
-        // More than the other end keeps goes on the second channel before it is read.
-        let mut told = vec![role.index() as u8; 700];
+        let mux = RefCell::new(mux);
+        let mut other = Link::new(Channel::new(&mux, 1), Remote::Dealer, 0);
+        let mut link = Link::new(Channel::new(&mux, 0), Remote::Peer, 0);
+        // The second channel carries more bytes than the other end buffers, before it reads them.
+        let mut outcome = vec![role.index() as u8; 700];
         if role == crate::Role::P0 {
-            other.send(&told).unwrap();
+            other.send(&outcome).unwrap();
             other.flush().unwrap();
         }
         let words = Masked::wrap_slice_mut(&mut share);
         link.open(role, &mut [Segment::words(words, 20)]).unwrap();
         if role == crate::Role::P1 {
-            other.receive(&mut told).unwrap();
-            assert!(told.iter().all(|&byte| byte == 0));
+            other.receive(&mut outcome).unwrap();
+            assert!(outcome.iter().all(|&byte| byte == 0));
         }
-        port.borrow_mut().finish().unwrap();
-        (share, port.into_inner().line.sent)
+        mux.borrow_mut().finish().unwrap();
+        (share, mux.into_inner().line.sent)
     };
     let [one, two] = line(capacity, faults, seed);
     let [first, second] = shares;
@@ -195,14 +195,14 @@ fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8
 }
 
 #[test]
-fn lines_that_hold_few_bytes_never_stall() {
+fn lines_with_small_buffers_do_not_deadlock() {
     for capacity in [64, 7, 1] {
         exchange(capacity, NONE, 3000, 1);
     }
 }
 
 #[test]
-fn whatever_the_line_does_the_bytes_arrive() {
+fn bytes_arrive_despite_faults_of_the_line() {
     for (seed, faults) in [
         Faults { lost: 60, ..NONE },
         Faults {
@@ -234,12 +234,12 @@ fn whatever_the_line_does_the_bytes_arrive() {
 }
 
 #[test]
-fn what_is_sent_again_is_identical() {
+fn repeated_frames_are_identical() {
     let faults = Faults { lost: 100, ..NONE };
     for sent in exchange(4096, faults, 2000, 9) {
         let mut decoder = Decoder::default();
         let mut seen: Vec<(Head, Vec<u8>)> = Vec::new();
-        let mut again = 0;
+        let mut repeated = 0;
         for byte in sent {
             let Some((head, payload)) = decoder.push(byte) else {
                 continue;
@@ -250,128 +250,131 @@ fn what_is_sent_again_is_identical() {
             match seen.iter().find(|(other, _)| *other == head) {
                 Some((_, first)) => {
                     assert_eq!(first, payload);
-                    again += 1;
+                    repeated += 1;
                 }
                 None => seen.push((head, payload.to_vec())),
             }
         }
-        assert!(again > 0 && seen.len() > 10);
+        assert!(repeated > 0 && seen.len() > 10);
     }
 }
 
 #[test]
-fn an_end_that_is_gone_is_told_in_time() {
+fn a_missing_end_gives_a_timeout() {
     let [one, _gone] = line(1 << 16, NONE, 3);
     let impatient = Patience {
         resend: 5,
         silence: 40,
     };
-    assert_eq!(port(one, impatient).start(3), Err(MuxError::Silent));
+    assert_eq!(new_mux(one, impatient).start(3), Err(MuxError::Silent));
 }
 
-/// What a host is told that does so much in a session which the device forgets as soon as it has begun.
-fn told_after_a_reset(seed: u64, host: impl FnOnce(&mut Mux<End, Real>) -> Told + Send) -> Told {
+/// Runs `host` in a session that the device forgets at once; returns the host's outcome.
+fn outcome_after_a_reset(
+    seed: u64,
+    host: impl FnOnce(&mut Mux<End, Real>) -> Outcome + Send,
+) -> Outcome {
     let [one, two] = line(1 << 16, NONE, seed);
     thread::scope(|scope| {
         let host = scope.spawn(|| {
-            let mut port = port(one, PATIENCE);
-            port.start(8).unwrap();
-            host(&mut port)
+            let mut mux = new_mux(one, PATIENCE);
+            mux.start(8).unwrap();
+            host(&mut mux)
         });
-        let mut device = port(two, PATIENCE);
+        let mut device = new_mux(two, PATIENCE);
         device.accept().unwrap();
         let Mux { line, .. } = device;
-        let mut again = port(line, PATIENCE);
+        let mut after_reset = new_mux(line, PATIENCE);
         while !host.is_finished() {
-            let _ = again.pump();
+            let _ = after_reset.pump();
         }
         host.join().unwrap()
     })
 }
 
-type Told = Result<usize, MuxError>;
+type Outcome = Result<usize, MuxError>;
 
 #[test]
-fn an_end_that_was_reset_says_so() {
-    // The answer never comes: the device has forgotten the session.
-    let told = told_after_a_reset(4, |port| {
-        port.write(0, &[1; 500]).unwrap();
-        port.read(0, &mut [0])
+fn a_reset_of_one_end_is_an_error_at_the_other() {
+    // The device has forgotten the session and does not answer.
+    let outcome = outcome_after_a_reset(4, |mux| {
+        mux.write(0, &[1; 500]).unwrap();
+        mux.read(0, &mut [0])
     });
-    assert_eq!(told, Err(MuxError::Reset));
-    // Nor does it to one that has said nothing and only waits.
-    let told = told_after_a_reset(8, |port| port.read(0, &mut [0]));
-    assert_eq!(told, Err(MuxError::Reset));
-    // And a device in the middle of a session hears of a new one.
+    assert_eq!(outcome, Err(MuxError::Reset));
+    // A host that sent nothing and only waits gets the error too.
+    let outcome = outcome_after_a_reset(8, |mux| mux.read(0, &mut [0]));
+    assert_eq!(outcome, Err(MuxError::Reset));
+    // A device in a session gets an error when the host starts another.
     let [one, two] = line(1 << 16, NONE, 5);
-    let told = thread::scope(|scope| {
+    let outcome = thread::scope(|scope| {
         let device = scope.spawn(|| {
-            let mut port = port(two, PATIENCE);
-            port.accept().unwrap();
-            let told = port.read(0, &mut [0]);
-            port.accept().unwrap();
-            told
+            let mut mux = new_mux(two, PATIENCE);
+            mux.accept().unwrap();
+            let outcome = mux.read(0, &mut [0]);
+            mux.accept().unwrap();
+            outcome
         });
-        let mut host = port(one, PATIENCE);
+        let mut host = new_mux(one, PATIENCE);
         host.start(8).unwrap();
         host.start(9).unwrap();
         device.join().unwrap()
     });
-    assert_eq!(told, Err(MuxError::Reset));
+    assert_eq!(outcome, Err(MuxError::Reset));
 }
 
 #[test]
-fn one_that_drives_several_ports_hears_of_a_reset_while_it_asks_for_nothing() {
-    let told = told_after_a_reset(11, |port| {
+fn turn_reports_a_reset_while_no_frame_is_unacknowledged() {
+    let outcome = outcome_after_a_reset(11, |mux| {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
-            port.turn()?;
+            mux.turn()?;
         }
         Ok(0)
     });
-    assert_eq!(told, Err(MuxError::Reset));
+    assert_eq!(outcome, Err(MuxError::Reset));
 }
 
 #[test]
-fn a_line_that_takes_nothing_any_more_ends_the_session() {
+fn a_blocked_line_gives_a_timeout() {
     let [one, two] = line(64, NONE, 12);
     let patience = Patience {
         resend: 15,
         silence: 200,
     };
-    let mut port = port(one, patience);
-    let told = thread::scope(|scope| {
+    let mut mux = new_mux(one, patience);
+    let outcome = thread::scope(|scope| {
         scope.spawn(|| {
-            let mut other = self::port(two, PATIENCE);
+            let mut other = new_mux(two, PATIENCE);
             other.accept().unwrap();
-            // And then takes nothing, nor lets go of the line.
+            // Then reads nothing, and keeps the line open.
             thread::sleep(Duration::from_millis(1500));
         });
-        port.start(6).unwrap();
-        port.write(0, &[1; 2000])
+        mux.start(6).unwrap();
+        mux.write(0, &[1; 2000])
     });
-    assert_eq!(told, Err(MuxError::Silent));
+    assert_eq!(outcome, Err(MuxError::Silent));
 }
 
 #[test]
-fn late_words_of_a_session_that_was_finished_mean_nothing() {
+fn late_frames_of_a_finished_session_are_ignored() {
     let [mut one, two] = line(1 << 16, NONE, 9);
     one.write_all(&frames(&[(Kind::Start, 1)])).unwrap();
-    let mut port = port(two, PATIENCE);
-    port.accept().unwrap();
-    port.finish().unwrap();
+    let mut mux = new_mux(two, PATIENCE);
+    mux.accept().unwrap();
+    mux.finish().unwrap();
     one.write_all(&frames(&[(Kind::Ack, 1), (Kind::Start, 2)]))
         .unwrap();
-    port.accept().unwrap();
+    mux.accept().unwrap();
     let answers = [(Kind::Started, 1), (Kind::Started, 2)];
-    assert_eq!(port.line.sent, frames(&answers));
-    // Those of one that was not finished hear that it is not known here.
+    assert_eq!(mux.line.sent, frames(&answers));
+    // Frames of a session that did not finish are answered: it is unknown.
     one.write_all(&frames(&[(Kind::Ack, 2), (Kind::Ack, 1)]))
         .unwrap();
-    port.reset(0);
-    port.step().unwrap();
+    mux.reset(0);
+    mux.step().unwrap();
     let all = [&answers[..], &[(Kind::Unknown, 2)]].concat();
-    assert_eq!(port.line.sent, frames(&all));
+    assert_eq!(mux.line.sent, frames(&all));
 }
 
 /// Frames of these kinds and sessions, one after another.
@@ -392,54 +395,54 @@ fn frames(heads: &[(Kind, u16)]) -> Vec<u8> {
 }
 
 #[test]
-fn a_session_given_up_before_it_was_accepted_is_no_failure() {
+fn accept_takes_the_last_of_several_sessions() {
     let [mut one, two] = line(1 << 16, NONE, 6);
-    // The other end was started twice while nobody listened, and asks again for the second.
+    // The other end started two sessions while nobody listened, and repeats the second start.
     let bytes = frames(&[(Kind::Start, 1), (Kind::Start, 2), (Kind::Start, 2)]);
     one.write_all(&bytes).unwrap();
-    let mut port = port(two, PATIENCE);
-    assert_eq!(port.accept(), Ok(()));
-    assert_eq!(port.session(), 2);
+    let mut mux = new_mux(two, PATIENCE);
+    assert_eq!(mux.accept(), Ok(()));
+    assert_eq!(mux.session(), 2);
 }
 
 #[test]
-fn frames_of_no_session_are_passed_over() {
+fn frames_with_session_zero_are_ignored() {
     let [mut one, two] = line(1 << 16, NONE, 7);
     let kinds = [Kind::Unknown, Kind::Data, Kind::Start, Kind::Started];
     one.write_all(&frames(&kinds.map(|kind| (kind, 0))))
         .unwrap();
     one.write_all(&frames(&[(Kind::Start, 3)])).unwrap();
-    let mut port = port(two, PATIENCE);
-    assert_eq!(port.accept(), Ok(()));
-    assert_eq!(port.session(), 3);
-    // Nothing but the answer to the start.
-    assert_eq!(port.line.sent, frames(&[(Kind::Started, 3)]));
+    let mut mux = new_mux(two, PATIENCE);
+    assert_eq!(mux.accept(), Ok(()));
+    assert_eq!(mux.session(), 3);
+    // The only answer is the one to the start.
+    assert_eq!(mux.line.sent, frames(&[(Kind::Started, 3)]));
 }
 
-/// Drives both ports once.
-fn turn_both(ports: &mut [Mux<End, Real>; 2]) {
-    for port in ports {
-        port.turn().unwrap();
+/// Calls `turn` of both multiplexers.
+fn turn_both(muxes: &mut [Mux<End, Real>; 2]) {
+    for mux in muxes {
+        mux.turn().unwrap();
     }
 }
 
-/// Two ports in one session, driven by one thread.
-fn joined(seed: u64) -> [Mux<End, Real>; 2] {
+/// Two multiplexers in one session, driven by one thread.
+fn connected(seed: u64) -> [Mux<End, Real>; 2] {
     let [one, two] = line(4096, NONE, seed);
     thread::scope(|scope| {
         let accepted = scope.spawn(|| {
-            let mut port = port(two, PATIENCE);
-            port.accept().unwrap();
-            port
+            let mut mux = new_mux(two, PATIENCE);
+            mux.accept().unwrap();
+            mux
         });
-        let mut started = port(one, PATIENCE);
+        let mut started = new_mux(one, PATIENCE);
         started.start(21).unwrap();
         [started, accepted.join().unwrap()]
     })
 }
 
 #[test]
-fn one_thread_drives_two_ports_and_loses_nothing() {
+fn one_thread_drives_two_multiplexers_without_loss() {
     let faulty = Faults {
         lost: 40,
         repeated: 40,
@@ -447,32 +450,32 @@ fn one_thread_drives_two_ports_and_loses_nothing() {
         delayed: 40,
     };
     for (seed, faults) in [NONE, faulty].into_iter().enumerate() {
-        let mut ports = joined(seed as u64 + 30);
-        for port in &mut ports {
-            port.line.faults = faults;
+        let mut muxes = connected(seed as u64 + 30);
+        for mux in &mut muxes {
+            mux.line.faults = faults;
         }
-        // Nobody reads channel 0 until channel 1 is through; both carry different bytes each way.
+        // Channel 0 is read after channel 1 has finished. All directions carry different bytes.
         let byte = |channel: usize, end: usize, at: usize| (at * 7 + channel * 3 + end) as u8;
         let (mut written, mut read) = ([[0; 2]; 2], [[0; 2]; 2]);
         let totals = [2000, 3000];
         while read != [[totals[0]; 2], [totals[1]; 2]] {
-            turn_both(&mut ports);
+            turn_both(&mut muxes);
             for (channel, end) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                let port = &mut ports[end];
+                let mux = &mut muxes[end];
                 let at = &mut written[channel][end];
-                let count = port.room(channel).min(totals[channel] - *at);
+                let count = mux.room(channel).min(totals[channel] - *at);
                 let bytes: Vec<u8> = (*at..*at + count)
                     .map(|at| byte(channel, end, at))
                     .collect();
-                // As much as there is room for is taken as a whole.
-                assert_eq!(port.write(channel, &bytes), Ok(count));
-                port.push_pending(channel).unwrap();
+                // A write of up to `room` bytes is accepted whole.
+                assert_eq!(mux.write(channel, &bytes), Ok(count));
+                mux.push_pending(channel).unwrap();
                 *at += count;
                 if channel == 0 && read[1] != [totals[1]; 2] {
                     continue;
                 }
-                let mut bytes = vec![0; port.waiting(channel)];
-                let count = port.read(channel, &mut bytes).unwrap();
+                let mut bytes = vec![0; mux.waiting(channel)];
+                let count = mux.read(channel, &mut bytes).unwrap();
                 assert_eq!(count, bytes.len());
                 for value in bytes {
                     assert_eq!(value, byte(channel, 1 - end, read[channel][end]));
@@ -484,13 +487,13 @@ fn one_thread_drives_two_ports_and_loses_nothing() {
 }
 
 #[test]
-fn turning_a_port_waits_for_nothing() {
-    let [mut one, gone] = joined(40);
+fn turn_does_not_wait() {
+    let [mut one, gone] = connected(40);
     drop(gone);
     one.set_silence(60);
     let start = Instant::now();
     let mut outcome = Ok(false);
-    // With nothing asked of it, the other end may be silent.
+    // While no frame is unacknowledged, the other end may be silent.
     while start.elapsed() < Duration::from_millis(90) {
         assert_eq!(one.turn(), Ok(false));
     }
@@ -498,7 +501,7 @@ fn turning_a_port_waits_for_nothing() {
     one.write(2, &[1; 20]).unwrap();
     assert_eq!(one.room(2), MAX_PAYLOAD - 20);
     one.push_pending(2).unwrap();
-    // Once something is, it may not. The line is full, so nothing can be sent again.
+    // With an unacknowledged frame, silence is an error. The line is full, so no frame can be repeated.
     one.line.capacity = one.line.outgoing.lock().unwrap().len();
     assert_eq!(one.room(0), 0);
     let start = Instant::now();

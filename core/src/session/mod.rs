@@ -106,7 +106,7 @@ impl Session {
     #[inline(never)]
     pub(crate) fn network(&self) -> Result<Network, SessionError> {
         let mut network = Network::EMPTY;
-        network.gather(&self.model)?;
+        network.compile_in_place(&self.model)?;
         if self.protocol.triples() == TripleScheme::Baseline {
             network.unroll();
         }

@@ -29,6 +29,7 @@ impl Data for NoData {
 }
 
 /// Why a party's samples cannot be used.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DataError {

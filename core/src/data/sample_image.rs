@@ -25,6 +25,7 @@ pub const HEAD_LEN: usize = 16;
 pub const CHECK_LEN: usize = 4;
 
 /// Why a sample image cannot be read.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SampleImageError {

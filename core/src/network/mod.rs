@@ -151,6 +151,7 @@ pub struct Network {
 }
 
 /// Why a model does not compile, and at which layer.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ModelError {

@@ -9,6 +9,7 @@ use crate::{
 ///
 /// [`dealt::check`]: crate::dealt::check
 /// [`securenn::check`]: crate::securenn::check
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionError {

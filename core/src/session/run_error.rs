@@ -5,6 +5,7 @@ use crate::{data::DataError, net::link::LinkError, num::arena::ArenaTooSmall};
 use super::SessionError;
 
 /// Why a party of either protocol stops.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RunError {

@@ -60,6 +60,7 @@ enum Answer {
 }
 
 /// A public parameter on which the roles must agree.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(missing_docs, reason = "each is a field of the session")]
@@ -110,6 +111,7 @@ impl core::fmt::Display for Parameter {
 }
 
 /// Why two roles cannot run together.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mismatch {
@@ -164,6 +166,7 @@ impl Mismatch {
 }
 
 /// Why a handshake failed.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HandshakeError {

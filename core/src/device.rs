@@ -1,5 +1,7 @@
-//! What a device and the host that it is plugged into say to each other beside the protocol: the device that it
-//! is awake, the host what is to be run, the device whether it can, and at the end what it took.
+//! Control messages between a device and its host.
+//!
+//! In a session the device sends [`Awake`]. The host answers with the session to run ([`assign`]). The device answers
+//! with a [`Status`]: once when it knows the session, once more when it has its key. At the end it sends [`Taken`].
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
@@ -13,23 +15,23 @@ use crate::{
     session::handshake::{HandshakeError, Hello, VERSION, receive_hello},
 };
 
-/// Channels of a device's port.
+/// Channels of a device's line.
 pub mod channel {
-    /// To the other party.
+    /// The other party.
     pub const PEER: usize = 0;
-    /// To the dealer, through the host.
+    /// The dealer, through the host.
     pub const DEALER: usize = 1;
-    /// To the host itself.
+    /// The host: the messages of this module.
     pub const CONTROL: usize = 2;
 }
 
-/// Why a device started anew in the middle of something.
+/// Why a device restarted during a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Crash {
-    /// Its firmware panicked: a mistake in the firmware.
+    /// The firmware panicked: a defect of the firmware.
     Panic,
-    /// Its processor met a fault: memory that is not there, most likely below the stack.
+    /// The processor faulted, most likely on a stack overflow.
     Fault,
 }
 
@@ -42,17 +44,17 @@ impl core::fmt::Display for Crash {
     }
 }
 
-/// What a device says first in each session.
+/// A device's first message in each session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awake {
     /// [`VERSION`] of the device.
     pub version: u16,
-    /// How the session before this one ended, if by a crash.
+    /// The crash that ended the session before, if one did.
     pub crash: Option<Crash>,
 }
 
 impl Awake {
-    /// A device of this version.
+    /// The message of a device of this version.
     pub fn new(crash: Option<Crash>) -> Self {
         Awake {
             version: VERSION,
@@ -60,19 +62,21 @@ impl Awake {
         }
     }
 
-    /// Tells the host.
+    /// Sends the message to the host. Fails if the link does.
     pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
         send(link, self)
     }
 
-    /// Waits for a device's.
+    /// Receives the message at the host. Fails if the link does, or if it carries anything else.
     pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
         receive(link)
     }
 }
 
-/// Tells a device what to run: `hello` is what it is to say to the others, so its role is the device's. `nonce`
-/// is to be new for each session: a device draws the session's secret from it and its own.
+/// Sends a device the session to run. The device sends `hello` to the other roles, so its role is the device's.
+/// `nonce` must be new for each session: the device derives the session's secret from it and from its device secret.
+///
+/// Fails if the link does, or if the session's description is longer than a message.
 pub fn assign<T: Read + Write>(
     link: &mut Link<T>,
     hello: &Hello,
@@ -82,54 +86,54 @@ pub fn assign<T: Read + Write>(
     send(link, &nonce)
 }
 
-/// Waits to be told what to run.
+/// Receives the session to run and its nonce: the device's side of [`assign`]. Fails as [`receive_hello`] does.
 pub fn receive_task<T: Read + Write>(link: &mut Link<T>) -> Result<(Hello, u64), HandshakeError> {
     let hello = receive_hello(link)?;
     Ok((hello, receive(link)?))
 }
 
-/// What the device says of a session.
+/// A device's answer to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status {
-    /// It will run the session; said again once it has its key.
+    /// The device will run the session. It sends this again when it has its key.
     Ready,
-    /// The session cannot run anywhere: its parameters do not fit together.
+    /// The session's parameters do not fit together, so it runs nowhere.
     Unsound,
-    /// The session takes more memory than the device has, in bytes.
+    /// The session takes more arena memory than the device has, in bytes.
     Memory {
-        /// What it takes.
+        /// Bytes that it takes.
         needed: u32,
-        /// What there is.
+        /// Bytes that the device has.
         given: u32,
     },
-    /// The session counts on other samples than the device holds.
+    /// The session takes another number of samples than the device holds.
     Samples {
-        /// How many it counts on.
+        /// Samples that it takes of this party.
         asked: u32,
-        /// How many there are.
+        /// Samples that the device holds.
         stored: u32,
     },
-    /// The samples are images of another shape than the model takes.
+    /// The device's samples have this shape (rows, columns, channels), which is not the model's input.
     TrafficShape([u16; 3]),
-    /// The device holds no samples that it can read.
+    /// The device cannot read its sample image.
     NoSamples(SampleImageError),
-    /// The device is made for another ring, of so many bits.
+    /// The session has another ring than the firmware. Holds the bits of the firmware's ring.
     Ring(u32),
     /// The session's polynomials take more stack than the device has, in bytes.
     Stack {
-        /// What they take.
+        /// Bytes that they take.
         needed: u32,
-        /// What there is.
+        /// Bytes that the device has.
         given: u32,
     },
-    /// The session has polynomials, which the device's firmware leaves out.
+    /// The session has polynomials, and the firmware is built without them.
     Polynomials,
-    /// The session is for inference, which the device's firmware leaves out.
+    /// The session is for inference, and the firmware only trains.
     Task,
-    /// Nobody has programmed the device's own secret.
+    /// No device secret is programmed.
     NoSecret,
-    /// The dealer sealed the key for another device.
+    /// The dealer sealed the session key for another device.
     Seal,
 }
 
@@ -166,33 +170,33 @@ impl core::fmt::Display for Status {
     }
 }
 
-/// Tells the host.
+/// Sends a status to the host. Fails if the link does.
 pub fn tell<T: Read + Write>(link: &mut Link<T>, status: &Status) -> Result<(), MessageError> {
     send(link, status)
 }
 
-/// Waits for what the device says.
+/// Receives a device's status at the host. Fails if the link does, or if it carries anything else.
 pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Status, MessageError> {
     receive(link)
 }
 
-/// What a session took of a device, in bytes.
+/// The memory that a session took of a device, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Taken {
-    /// Of the memory that it gave the party.
+    /// Bytes that the device gave the party: its arena and the peer's opened samples.
     pub memory: u32,
-    /// The most that its stack has held since it started; 0 if it does not know.
+    /// The most stack in use since the device started; 0 if the device does not measure it.
     pub stack: u32,
 }
 
 impl Taken {
-    /// Tells the host, at the end of a session.
+    /// Sends the message to the host, at the end of a session. Fails if the link does.
     pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
         send(link, self)
     }
 
-    /// Waits for a device's.
+    /// Receives the message at the host. Fails if the link does, or if it carries anything else.
     pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
         receive(link)
     }

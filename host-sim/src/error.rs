@@ -93,6 +93,7 @@ impl From<HandshakeError> for Failure {
             HandshakeError::Sealed => {
                 "start the dealer without --p0-key and --p1-key for this party"
             }
+            _ => "",
         };
         Failure::new(error.to_string(), remedy)
     }
@@ -119,6 +120,7 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Receiver => "give both the same --reveal-to",
         Parameter::Audit => "give both the same --audit",
         Parameter::Dealt => "give both the files of one dealt session, or one dealer",
+        _ => "give both the same options",
     }
 }
 

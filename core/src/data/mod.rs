@@ -1,18 +1,21 @@
-//! A party's own samples, as its caller provides them.
+//! The samples that a party owns. The caller implements [`Data`].
 
 pub mod sample_image;
 
 use crate::{network::Stage, num::ring::Ring};
 
-/// The samples that one party owns, numbered from 0. They never leave it but as masked values.
+/// The samples that one party owns, numbered from 0. They leave the party only as masked values.
 pub trait Data {
-    /// Writes the pixels of a sample, rows, then columns, then channels; 0 is 0.0 and 255 is 1.0.
+    /// Writes the pixels of a sample to `out`: row by row, in a row pixel by pixel, the channels of a pixel together.
+    /// 0 stands for 0.0 and 255 for 1.0. `out` has the length of the model's input.
+    ///
+    /// Fails with [`DataError::Missing`] if there is no such sample.
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError>;
-    /// The class of a sample.
+    /// The class of a sample, from 0. Fails with [`DataError::Missing`] if there is no such sample.
     fn label(&mut self, sample: u32) -> Result<u8, DataError>;
 }
 
-/// A party that owns no samples.
+/// The samples of a party that owns none: every access fails.
 pub struct NoData;
 
 impl Data for NoData {
@@ -25,15 +28,16 @@ impl Data for NoData {
     }
 }
 
-/// What is wrong with a party's samples.
+/// Why a party's samples cannot be used.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DataError {
-    /// The session counts on a sample that is not there.
+    /// The session takes a sample of this number, and the data has none.
     Missing(u32),
     /// A sample's label is not a class of the model.
     Label {
-        /// The sample.
+        /// Number of the sample.
         sample: u32,
         /// Its label.
         label: u8,
@@ -54,12 +58,13 @@ impl core::fmt::Display for DataError {
 
 impl core::error::Error for DataError {}
 
-/// A pixel at scale f, rounded to the nearest unit.
+/// A pixel / 255 with `fraction` fraction bits, rounded to the nearest unit.
 pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
     R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
 }
 
-/// Pixels at scale f, summed over the windows if the stage pools its input.
+/// Writes a sample's pixels with `fraction` fraction bits to `operand`, summed over the windows if the stage pools its
+/// input. `pixels` has [`Stage::entering_len`] values and `operand` the length of the map's input.
 pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
     let Some(pool) = stage.pooled_input else {
         for (to, &pixel) in operand.iter_mut().zip(pixels) {

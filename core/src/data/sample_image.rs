@@ -1,4 +1,4 @@
-//! A party's own samples as one image, to lie in a device's flash or in a file.
+//! A party's samples and labels as one block of bytes, for a device's flash or a file.
 //!
 //! ```text
 //! "RNGD" · version (2 bytes) · samples (4) · rows, columns, channels (2 each)
@@ -19,22 +19,23 @@ use crate::{
 const MAGIC: [u8; 4] = *b"RNGD";
 const VERSION: u16 = 1;
 
-/// Bytes before the labels.
+/// Bytes of the header, before the labels.
 pub const HEAD_LEN: usize = 16;
-/// Bytes of the check at the end.
+/// Bytes of the CRC at the end.
 pub const CHECK_LEN: usize = 4;
 
-/// What is wrong with an image of samples.
+/// Why a sample image cannot be read.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SampleImageError {
-    /// There is no image: program one.
+    /// The memory does not start with a sample image. Remedy: program one.
     Missing,
-    /// The image is of another version: pack it again.
+    /// The image has another version of the format. Remedy: pack it again.
     Version(u16),
-    /// The image says that it is longer than the memory that it lies in: program it again.
+    /// The header gives a length beyond the end of the memory. Remedy: program the image again.
     Truncated,
-    /// The check does not match: program it again.
+    /// The CRC does not match. Remedy: program the image again.
     Damaged,
 }
 
@@ -54,24 +55,24 @@ impl core::fmt::Display for SampleImageError {
 
 impl core::error::Error for SampleImageError {}
 
-/// The head of an image of `samples` samples of the given rows, columns and channels.
+/// The header of an image of `samples` samples. `shape` is rows, columns and channels of each.
 pub fn head(samples: u32, shape: [u16; 3]) -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..4].copy_from_slice(&MAGIC);
     head[4..6].copy_from_slice(&VERSION.to_le_bytes());
     head[6..10].copy_from_slice(&samples.to_le_bytes());
-    for (place, side) in head[10..].chunks_exact_mut(2).zip(shape) {
-        place.copy_from_slice(&side.to_le_bytes());
+    for (bytes, side) in head[10..].chunks_exact_mut(2).zip(shape) {
+        bytes.copy_from_slice(&side.to_le_bytes());
     }
     head
 }
 
-/// The check that ends an image whose parts before it are these.
+/// The CRC-32 that ends an image; `parts` are the bytes before it, in order.
 pub fn check<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; CHECK_LEN] {
     crc32(parts).to_le_bytes()
 }
 
-/// The samples of an image that has been checked.
+/// The samples of a sample image whose CRC matches.
 #[derive(Clone, Copy)]
 pub struct SampleImage<'a> {
     shape: [u16; 3],
@@ -80,7 +81,7 @@ pub struct SampleImage<'a> {
 }
 
 impl<'a> SampleImage<'a> {
-    /// Reads the image at the start of `memory`; what lies behind it does not matter.
+    /// Reads the image at the start of `memory`, which may be longer. Fails if there is no sound image.
     pub fn new(memory: &'a [u8]) -> Result<Self, SampleImageError> {
         let (head, rest) = memory
             .split_at_checked(HEAD_LEN)
@@ -123,7 +124,7 @@ impl<'a> SampleImage<'a> {
         self.labels.len() as u32
     }
 
-    /// Whether there are none.
+    /// Whether the image has no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -165,23 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_these_bytes() {
+    fn image_format_is_stable() {
         let image = image();
         assert_eq!(image[..16], *b"RNGD\x01\0\x03\0\0\0\x02\0\x01\0\x02\0");
-        let mut store = SampleImage::new(&image).unwrap();
-        assert_eq!((store.len(), store.shape()), (3, [2, 1, 2]));
+        let mut samples = SampleImage::new(&image).unwrap();
+        assert_eq!((samples.len(), samples.shape()), (3, [2, 1, 2]));
         let mut pixels = [0; 4];
-        store.pixels(1, &mut pixels).unwrap();
-        assert_eq!((pixels, store.label(1)), ([4, 5, 6, 7], Ok(8)));
-        assert_eq!(store.pixels(3, &mut pixels), Err(DataError::Missing(3)));
-        assert_eq!(store.label(u32::MAX), Err(DataError::Missing(u32::MAX)));
+        samples.pixels(1, &mut pixels).unwrap();
+        assert_eq!((pixels, samples.label(1)), ([4, 5, 6, 7], Ok(8)));
+        assert_eq!(samples.pixels(3, &mut pixels), Err(DataError::Missing(3)));
+        assert_eq!(samples.label(u32::MAX), Err(DataError::Missing(u32::MAX)));
     }
 
     #[test]
-    fn faults_are_told_apart() {
+    fn each_fault_has_its_error() {
         let whole = image();
         let error = |image: &[u8]| SampleImage::new(image).err();
-        // Flash holds ones where nothing is programmed, and anything behind the image.
+        // Erased flash reads as ones, and any bytes may follow the image.
         let mut longer = whole.clone();
         longer.extend([0xFF; 9]);
         assert_eq!(error(&longer), None);

@@ -1,4 +1,5 @@
-//! Audits of the range contract: every so many iterations the parties learn how many values left it, cost row by cost row, and nothing else.
+//! Audits of the range contract: every [`Session::audit`] iterations the parties learn how many values are outside of
+//! it, for each cost row, and nothing else.
 
 use embedded_io::{Read, Write};
 
@@ -27,14 +28,14 @@ use crate::{
     share::{Masked, Share, observer::Observer},
 };
 
-/// What of a stage is audited.
+/// The tensors of a stage that are audited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// What the map makes, stepped down.
+    /// The map's truncated output.
     Product,
-    /// The same in the ring in which a polynomial takes it.
+    /// A polynomial's input, in the polynomial's ring.
     Polynomial,
-    /// The gradient by the stage's input, stepped down.
+    /// The truncated gradient by the stage's input.
     InputGradient,
     /// The velocities.
     Velocity,
@@ -51,33 +52,34 @@ impl Kind {
 
 const _: () = assert!(Kind::ALL.len() as u32 == stream_ids::AUDITED_TENSORS);
 
-/// Where a micro-batch's audits stand.
+/// The audits of one micro-batch, or of a whole iteration if it has no rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Audits<'a> {
     pub session: &'a Session,
     pub network: &'a Network,
     pub iteration: u32,
-    /// Row of the batch that comes first, and number of rows.
+    /// Its first row in the batch.
     pub first: u32,
+    /// Number of samples.
     pub rows: usize,
 }
 
-/// A tensor of narrow values whose range is audited.
+/// An audited tensor of narrow values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Audited {
     stage: usize,
     kind: Kind,
-    /// Ring of its shares, in bits.
+    /// Bits of its ring.
     bits: u32,
-    /// Rows and values of a row.
+    /// Rows, and values of a row.
     shape: [usize; 2],
     at: At,
-    /// The most values that are counted in one go.
-    room: usize,
+    /// The most values that one run of the gate counts.
+    piece_len: usize,
 }
 
 impl<'a> Audits<'a> {
-    /// The audits of a first micro-batch of `rows` rows.
+    /// The audits of a micro-batch of `rows` rows, the first of iteration 0.
     pub fn new(session: &'a Session, network: &'a Network, rows: usize) -> Self {
         Audits {
             session,
@@ -88,7 +90,7 @@ impl<'a> Audits<'a> {
         }
     }
 
-    /// The audits of the narrow values of a micro-batch with these tensors.
+    /// The audits of the micro-batch with these tensors.
     pub fn of(tensors: &Tensors<'a>) -> Self {
         Audits {
             session: tensors.session,
@@ -99,8 +101,8 @@ impl<'a> Audits<'a> {
         }
     }
 
-    /// A stage's tensor; none if the stage has no such values. Velocities of weights that are multiplied as they are
-    /// stay in the full ring.
+    /// An audited tensor of a stage; none if the stage does not have it. In a direct format velocities are not narrow,
+    /// so there is nothing to audit.
     #[inline(never)]
     pub fn tensor(self, stage: usize, kind: Kind) -> Option<Audited> {
         let Audits {
@@ -135,11 +137,11 @@ impl<'a> Audits<'a> {
             bits,
             shape,
             at: stream_ids::audit(self.iteration, stage, kind as u32, self.first),
-            room: room(session, network),
+            piece_len: piece_len(session, network),
         })
     }
 
-    /// Sends the corrections for counting a stage's tensor, if it has it and the iteration is audited.
+    /// Sends the corrections for the audit of a stage's tensor, if the stage has it and the iteration is audited.
     pub fn deal<R: Ring, D: Offline>(
         self,
         cx: &mut D,
@@ -159,25 +161,24 @@ impl<'a> Audits<'a> {
         Ok(())
     }
 
-    /// Whether anything is counted at a place: those of a cost row forward and backward follow each other, cost row after
-    /// cost row.
+    /// Whether a count has audited tensors. Count `2 * cost_row` is forward, the next one backward.
     #[inline(never)]
-    fn has(self, place: usize) -> bool {
-        let (cost_row, backward) = (place / 2, place % 2 == 1);
+    fn is_counted(self, count: usize) -> bool {
+        let (cost_row, backward) = (count / 2, count % 2 == 1);
         Kind::ALL.iter().any(|&kind| {
             let audited = self.tensor(cost_row / 2, kind);
             audited.is_some_and(|audited| audited.cost_row() == (cost_row, backward))
         })
     }
 
-    /// Cost of opening the counts.
+    /// Cost of opening the counts of an iteration.
     pub fn counts_cost(self) -> Cost {
-        let places = 0..4 * self.network.stages.len();
-        let audited = places.filter(|&place| self.has(place)).count();
-        Cost::opening(audited, COUNT_BITS) + Cost::rounds(1)
+        let counts = 0..4 * self.network.stages.len();
+        let opened = counts.filter(|&count| self.is_counted(count)).count();
+        Cost::opening(opened, COUNT_BITS) + Cost::rounds(1)
     }
 
-    /// Cost of counting a stage's tensor, if it has it.
+    /// An audited tensor of a stage and the cost of its audit; none if the stage does not have it.
     pub fn cost<R: Ring>(self, stage: usize, kind: Kind) -> Option<(Audited, Cost)> {
         let audited = self.tensor(stage, kind)?;
         let gate = Range::new::<R>(audited.bits);
@@ -188,7 +189,7 @@ impl<'a> Audits<'a> {
 }
 
 impl Audited {
-    /// The cost row that it is booked under, and whether it belongs to the way back.
+    /// The cost row that its values count for, and whether backward.
     pub fn cost_row(self) -> (usize, bool) {
         match self.kind {
             Kind::Product => (map_row(self.stage), false),
@@ -197,16 +198,16 @@ impl Audited {
         }
     }
 
-    /// What is counted in one go: where it stands, its values and their shape. A micro-batch's values go together;
-    /// velocities, of which there may be many more, in pieces that fit the same room.
+    /// The runs of the gate that count the tensor: for each its address, its values' range, and their rows and columns.
+    /// A micro-batch's values take one run. Velocities, which may be many more, take as many as fit the same buffers.
     fn parts(self) -> impl Iterator<Item = (At, core::ops::Range<usize>, [usize; 2])> {
-        let Audited { at, room, .. } = self;
+        let Audited { at, piece_len, .. } = self;
         let [rows, len] = self.shape;
         let (whole, in_pieces) = match self.kind {
             Kind::Velocity => (None, len),
             _ => (Some((at, 0..rows * len, self.shape)), 0),
         };
-        let pieces = pieces(at, in_pieces, room).map(|(at, piece)| {
+        let pieces = pieces(at, in_pieces, piece_len).map(|(at, piece)| {
             let shape = [1, piece.len()];
             (at, piece, shape)
         });
@@ -214,18 +215,19 @@ impl Audited {
     }
 }
 
-/// The most values that are audited in one go: those of the largest tensor of a micro-batch, in whole groups.
-fn room(session: &Session, network: &Network) -> usize {
+/// The most values that one run of the gate counts: the largest tensor of a micro-batch, rounded up to whole groups.
+fn piece_len(session: &Session, network: &Network) -> usize {
     let most = |stage: &Stage| stage.linear.output_len().max(stage.linear.input_len());
     let most = network.stages.iter().map(most).max().unwrap_or(0);
     (session.micro_batch as usize * most).next_multiple_of(LANES)
 }
 
-/// Lengths of a party's buffers for audits, in elements: none where there is no audit.
+/// Lengths of a party's buffers for audits, in elements; 0 in sessions without audits.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Lengths {
-    /// Lines of the plan.
+    /// Pairs of counts, one for each cost row.
     counts: usize,
+    /// Ring words.
     values: usize,
     /// Bytes.
     scratch: usize,
@@ -247,7 +249,7 @@ impl Lengths {
         });
         Lengths {
             counts: 2 * network.stages.len(),
-            values: room(session, network),
+            values: piece_len(session, network),
             scratch: scratch.max().unwrap_or(0),
         }
     }
@@ -259,19 +261,20 @@ impl Lengths {
     }
 }
 
-/// A party's audit of an iteration.
+/// A party's audit of the current iteration, and the counts of the last one.
 pub(crate) struct Audit<'a, R> {
-    /// Whether this iteration is audited.
+    /// Whether the current iteration is audited.
     due: bool,
-    /// Whether the counts have been opened.
+    /// Whether the counts are open.
     known: bool,
-    /// For each cost row, forward and backward: shares of the counts, then the counts.
+    /// For each cost row, forward and backward: this party's shares of the counts; once open, the counts.
     counts: &'a mut [[u32; 2]],
     values: &'a mut [R],
     scratch: &'a mut [u8],
 }
 
 impl<'a, R: Ring> Audit<'a, R> {
+    /// Takes the buffers from the arena.
     pub fn take(arena: &mut Arena<'a>, lengths: Lengths) -> Self {
         Audit {
             due: false,
@@ -282,16 +285,16 @@ impl<'a, R: Ring> Audit<'a, R> {
         }
     }
 
-    /// Begins an iteration, which is audited if `due`.
+    /// Begins an iteration, which is audited if `due`, with all counts at 0.
     pub fn begin(&mut self, due: bool) {
         self.due = due;
         self.known = false;
         self.counts.fill([0; 2]);
     }
 
-    /// Shows a tensor to the watch, and counts it if the iteration is audited.
+    /// Shows a tensor to the observer, and adds it to the counts if the iteration is audited.
     #[inline(never)]
-    pub fn look<P: Read + Write, D: Read + Write>(
+    pub fn observe_and_count<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         observer: &mut impl Observer<R>,
@@ -317,7 +320,7 @@ impl<'a, R: Ring> Audit<'a, R> {
         Ok(())
     }
 
-    /// Opens the counts, if the iteration is audited.
+    /// Opens the counts in one round, if the iteration is audited.
     #[inline(never)]
     pub fn open<P: Read + Write, D: Read + Write>(
         &mut self,
@@ -328,34 +331,34 @@ impl<'a, R: Ring> Audit<'a, R> {
             return Ok(());
         }
         cx.set_cost_row(map_row(0), true);
-        // What nothing was added to would be sent as it is: those in between move up and back again.
+        // Only counts with audited tensors are sent: they move to the front, and back after the opening.
         let counts = self.counts.as_flattened_mut();
-        let mut audited = 0;
-        for place in 0..counts.len() {
-            if audits.has(place) {
-                counts.swap(audited, place);
-                audited += 1;
+        let mut opened = 0;
+        for count in 0..counts.len() {
+            if audits.is_counted(count) {
+                counts.swap(opened, count);
+                opened += 1;
             }
         }
-        // Both parties are to know the sums, and shares of a known sum say no more than it does.
-        let shares = Masked::wrap_slice_mut(&mut counts[..audited]);
+        // Both parties may know the sums, and shares of a sum that both know reveal no more, so they need no mask.
+        let shares = Masked::wrap_slice_mut(&mut counts[..opened]);
         cx.open(&mut [Segment::words(shares, COUNT_BITS)])?;
-        for place in (0..counts.len()).rev() {
-            if audits.has(place) {
-                audited -= 1;
-                counts.swap(audited, place);
+        for count in (0..counts.len()).rev() {
+            if audits.is_counted(count) {
+                opened -= 1;
+                counts.swap(opened, count);
             }
         }
         self.known = true;
         Ok(())
     }
 
-    /// The counts of the last iteration, if it was audited to its end.
+    /// The counts of the last iteration, if it was audited and is complete.
     pub fn counts(&self) -> Option<&[[u32; 2]]> {
         self.known.then_some(&*self.counts)
     }
 
-    /// Wipes what depends on shares.
+    /// Wipes the buffers that hold shares of values.
     pub fn wipe(&mut self) {
         use zeroize::Zeroize;
         self.values.zeroize();

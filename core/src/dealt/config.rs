@@ -1,4 +1,4 @@
-//! Sessions of the dealt protocols: what they can have, and the scales of their gradients and rates.
+//! Checks of sessions of the dealt protocols, and the scales of their gradients and rates.
 
 use crate::{
     gate::{polynomial::PolynomialGate, softmax::Softmax},
@@ -7,17 +7,17 @@ use crate::{
     session::{Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
 
-/// The fewest bits of a gradient under its range contract.
+/// The fewest bits of a gradient's ring.
 const MIN_GRADIENT_BITS: u32 = 4;
 
-/// The greatest power of two by which gradients are scaled up, so that small ones stay above one unit.
+/// log2 of the largest factor by which gradients are scaled up, so that small ones stay above one unit.
 const GRADIENT_EXPONENT: i32 = 5;
 
-/// Bits of the range contract, before the binary point, that scaled gradients have for themselves: a
-/// gradient of the mean loss stays below 4.
+/// Bits before the binary point that the range contract leaves to an unscaled gradient: a gradient of the mean loss
+/// stays below 4.
 const GRADIENT_RANGE_BITS: i32 = 2;
 
-/// Checks the parameters of a session against each other, for the ring `R`, and returns its network.
+/// Checks that the parameters of a session of a dealt protocol fit together in the ring `R`, and compiles its network.
 #[inline(never)]
 pub fn check<R: Ring>(session: &Session) -> Result<Network, SessionError> {
     let Protocol::Dealt { .. } = session.protocol else {
@@ -30,7 +30,7 @@ pub fn check<R: Ring>(session: &Session) -> Result<Network, SessionError> {
 }
 
 impl Session {
-    /// Checks the parameters against a network.
+    /// Checks the parameters against the compiled network.
     #[inline(never)]
     fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
         self.check_sizes(network)?;
@@ -42,12 +42,12 @@ impl Session {
             classes: network.classes,
             exponent: self.softmax_exponent(network),
         };
-        let room = self.format.narrow() - MIN_GRADIENT_BITS;
+        let most = self.format.narrow() - MIN_GRADIENT_BITS;
         let inner = 0..network.stages.len() - 1;
         if !softmax.fits::<R>()
             || inner
                 .into_iter()
-                .any(|stage| self.gradient_drop(network, stage) > room)
+                .any(|stage| self.gradient_drop(network, stage) > most)
         {
             return Err(SessionError::Gradients);
         }
@@ -81,47 +81,48 @@ impl Session {
         self.batch.next_power_of_two().trailing_zeros() as i32
     }
 
-    /// Power of two at which the gradient by a stage's output is scaled, for the mean over the batch
-    /// (or up to half of it less, for batch sizes that are no power of two). A stage whose weights
-    /// carry a pool's divisor, or any after it, gives up as many bits: what its gradient by the
-    /// weights sums is larger by the divisor, and has to meet the same range contract.
+    /// log2 of the factor by which the gradient by a stage's output is scaled, relative to the gradient of the mean
+    /// loss (for batch sizes that are no power of two, the scaled gradient is smaller by up to one half).
+    ///
+    /// The gradient by the weights of a stage with average pooling is larger by the divisor, and has to keep the same
+    /// range contract. So the gradients of that stage and of all before it give up the divisor's bits.
     fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
-        let given_up = network.stages[stage..].iter().map(Stage::divisor_bits);
+        let divisor_bits = network.stages[stage..].iter().map(Stage::divisor_bits);
         let range = self.format.narrow() as i32 - 2 - self.format.fraction as i32;
-        GRADIENT_EXPONENT.min(range - GRADIENT_RANGE_BITS) - given_up.max().unwrap_or(0) as i32
+        GRADIENT_EXPONENT.min(range - GRADIENT_RANGE_BITS) - divisor_bits.max().unwrap_or(0) as i32
     }
 
-    /// Power of two at which the gradient by the logits is scaled, beside the fraction bits: each
-    /// sample has its part of the mean.
+    /// log2 of the factor by which the gradient by the logits of each sample is scaled, beside the fraction bits. It
+    /// includes the division by the batch size.
     pub fn softmax_exponent(&self, network: &Network) -> i32 {
         self.gradient_exponent(network, network.stages.len() - 1) - self.batch_bits()
     }
 
-    /// Bits that the gradient by the output of stage `to` gives up against that of the next stage.
+    /// Bits that the gradient by the output of stage `to` drops, compared to that of the next stage.
     pub fn gradient_drop(&self, network: &Network, to: usize) -> u32 {
-        let fall = self.gradient_exponent(network, to + 1) - self.gradient_exponent(network, to);
-        fall.unsigned_abs()
+        let drop = self.gradient_exponent(network, to + 1) - self.gradient_exponent(network, to);
+        drop.unsigned_abs()
     }
 
-    /// Integers by which the velocities of a stage's weights and biases are multiplied and taken off
-    /// the master weights: learning rate, gradient scale, batch size and divisor in one.
+    /// The integers by which the update multiplies the velocities of a stage's weights and biases before it subtracts
+    /// them from the master weights. Each combines learning rate, gradient scale, batch size and divisor.
     pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
-        // A step is the mean gradient times 2^(its scale + exponent) * batch / 2^batch_bits. That of
-        // weights is larger by the divisor, by which the master weights are smaller.
+        // A velocity is the mean gradient times 2^(its scale + exponent) * batch / 2^batch_bits. For weights it is
+        // larger by the divisor, and the master weights are smaller by it.
         let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits()
             - self.gradient_exponent(network, stage)
             - RATE_FRACTION as i32;
         let rate = |divisor: u32| {
-            let over = u128::from(self.batch) * u128::from(divisor).pow(2);
+            let divided_by = u128::from(self.batch) * u128::from(divisor).pow(2);
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
             let numerator = u128::from(self.learning_rate) << up;
-            let denominator = over << down;
+            let denominator = divided_by << down;
             u64::try_from((numerator + denominator / 2) / denominator).unwrap_or(u64::MAX)
         };
         [rate(network.stages[stage].divisor), rate(1)]
     }
 
-    /// Momentum in units of 2^-f.
+    /// Momentum with f fraction bits, rounded to nearest.
     pub fn momentum_units(&self) -> u32 {
         let drop = RATE_FRACTION - self.format.fraction;
         (self.momentum + (1 << drop >> 1)) >> drop

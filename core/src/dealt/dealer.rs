@@ -1,6 +1,5 @@
-//! The dealer: correlated randomness for both parties, from their keys alone. It never sees an
-//! opened value. P0 needs nothing beyond its key; P1 gets a stream of corrections in the order in
-//! which it will ask for them.
+//! The dealer: it computes correlated randomness from both parties' keys alone and sees no opened value. P0 derives its
+//! part from its key. P1 receives corrections, in the order in which it uses them.
 
 use embedded_io::{Read, Write};
 use heapless::Vec;
@@ -11,8 +10,8 @@ use crate::{
     dealt::{
         audit::{Audits, Kind},
         gate_set::GateSet,
-        layout::{dealer_scratch, weights_again_len},
-        micro_batch::Micro,
+        layout::{dealer_scratch, reopened_weights_len},
+        micro_batch::MicroBatch,
         plan::Plan,
         stream_ids::{self, Product, Tensors, Use},
     },
@@ -35,14 +34,14 @@ use crate::{
     session::{Batch, Session, Task},
 };
 
-/// What the dealer holds beside its memory: both keys and the link to P1.
+/// The dealer's protocol context: both parties' PRG keys and the link to P1.
 pub struct DealerContext<T> {
     prgs: [Prg; 2],
     link: Link<T>,
 }
 
 impl<T: Read + Write> DealerContext<T> {
-    /// A supply for the parties with these keys.
+    /// The context for the session keys of P0 and P1, each of which serves one session only.
     pub fn new(keys: [Key; 2], link: Link<T>) -> Self {
         DealerContext {
             prgs: keys.map(Prg::new),
@@ -55,7 +54,7 @@ impl<T: Read + Write> DealerContext<T> {
         self.link.sent()
     }
 
-    /// The link to P1, for what follows the last correction.
+    /// Returns the link to P1, for messages after the last correction.
     pub fn into_link(self) -> Link<T> {
         self.link
     }
@@ -75,13 +74,13 @@ impl<T: Read + Write> Offline for DealerContext<T> {
 struct StageMemory<'a, R> {
     /// Masks of the weights.
     weights: WeightMasks<'a, R>,
-    /// Masks of the weights as they are opened again, if they are.
-    weights_again: WeightMasks<'a, R>,
-    /// Products of masks, summed over the batch, for the gradient by the weights.
+    /// Masks of the weights' second opening; empty if openings are reused.
+    reopened_weights: WeightMasks<'a, R>,
+    /// Sum over the batch of the products of masks for the gradient by the weights.
     gradient: &'a mut [R],
 }
 
-/// Masks of weights: P1's part, and both parts together.
+/// Masks of weights: P1's part, and the sum of both parts.
 struct WeightMasks<'a, R> {
     second: &'a mut [R],
     sum: &'a mut [R],
@@ -107,7 +106,7 @@ impl<'a, R: Ring> WeightMasks<'a, R> {
     }
 }
 
-/// The dealer of a session. Its masks are wiped when it is dropped.
+/// The dealer of a session. It wipes its masks when it is dropped.
 pub struct Dealer<'a, R: Ring> {
     session: &'a Session,
     network: &'a Network,
@@ -119,7 +118,8 @@ pub struct Dealer<'a, R: Ring> {
 }
 
 impl<'a, R: Ring> Dealer<'a, R> {
-    /// Sets up a dealer. `memory` holds at least [`Plan::dealer_arena_words`].
+    /// Sets up the dealer of a session that [`check`](crate::dealt::check) accepts. `memory` has at least
+    /// [`Plan::dealer_arena_words`] words of 64 bits; fails if it is too small.
     pub fn new(
         session: &'a Session,
         network: &'a Network,
@@ -132,7 +132,10 @@ impl<'a, R: Ring> Dealer<'a, R> {
         for stage in &network.stages {
             let _ = stages.push(StageMemory {
                 weights: WeightMasks::take(&mut arena, stage.linear.weight_len()),
-                weights_again: WeightMasks::take(&mut arena, weights_again_len(session, stage)),
+                reopened_weights: WeightMasks::take(
+                    &mut arena,
+                    reopened_weights_len(session, stage),
+                ),
                 gradient: arena.take(stage.linear.weight_len()),
             });
         }
@@ -149,7 +152,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
-    /// Sends what one iteration needs, of training or of inference, as the session says; each once and in order.
+    /// Sends the corrections of one iteration of training or inference. Iterations run in order from 0, each once.
+    /// Fails if the link does.
     pub fn iterate<T: Read + Write>(
         &mut self,
         cx: &mut DealerContext<T>,
@@ -157,12 +161,12 @@ impl<'a, R: Ring> Dealer<'a, R> {
     ) -> Result<(), LinkError> {
         let batch = self.session.batch(iteration);
         let train = self.session.task == Task::Train;
-        // In inference the weights keep their masks.
+        // In inference the weights keep their masks for the whole session.
         if train || iteration == 0 {
             self.mask_weights(cx, batch);
         }
         let stages = self.network.stages.len();
-        for micro in Micro::all(batch, self.session.micro_batch) {
+        for micro in MicroBatch::all(batch, self.session.micro_batch) {
             let samples = &mut self.samples[..micro.rows];
             self.session.batch_samples(batch, micro.first, samples);
             let mut steps = DealerSteps {
@@ -184,26 +188,26 @@ impl<'a, R: Ring> Dealer<'a, R> {
         cx.link.flush()
     }
 
-    /// Draws the masks of all weights.
+    /// Draws the masks of all weights, and resets the sums for the gradients by the weights.
     fn mask_weights<T: Read + Write>(&mut self, cx: &DealerContext<T>, batch: Batch) {
-        let tensors = whole(batch).tensors(self.session, self.network, &[]);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = tensors.weights(index, Product::Forward);
             memory.weights.fill(cx, mask);
             let mask = tensors.weights(index, Product::InputGradient);
-            memory.weights_again.fill(cx, mask);
+            memory.reopened_weights.fill(cx, mask);
             memory.gradient.fill(R::ZERO);
         }
     }
 
-    /// What the update at the end of an iteration needs.
+    /// Sends the corrections of the update at the end of an iteration.
     fn update<T: Read + Write>(
         &mut self,
         cx: &mut DealerContext<T>,
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
-        let tensors = whole(batch).tensors(self.session, self.network, &[]);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
         let audits = Audits::of(&tensors);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
@@ -224,36 +228,36 @@ impl<'a, R: Ring> Dealer<'a, R> {
     }
 
     /// The masks of a micro-batch's tensors.
-    fn tensors(&self, micro: Micro) -> Tensors<'_> {
+    fn tensors(&self, micro: MicroBatch) -> Tensors<'_> {
         micro.tensors(self.session, self.network, self.samples)
     }
 }
 
-/// What belongs to a whole iteration stands as a micro-batch without rows does.
-fn whole(batch: Batch) -> Micro {
-    Micro {
+/// The micro-batch without rows that addresses what is drawn once for the whole batch.
+fn whole_batch(batch: Batch) -> MicroBatch {
+    MicroBatch {
         batch,
         first: 0,
         rows: 0,
     }
 }
 
-/// A dealer at work on a micro-batch.
+/// The dealer while it works on a micro-batch.
 struct DealerSteps<'w, 'a, R: Ring, T> {
     dealer: &'w mut Dealer<'a, R>,
     cx: &'w mut DealerContext<T>,
-    micro: Micro,
+    micro: MicroBatch,
 }
 
 impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
-    /// What the softmax needs.
+    /// Sends the corrections of the softmax.
     fn loss(&mut self) -> Result<(), LinkError> {
         let at = stream_ids::softmax(self.micro.batch.iteration, self.micro.first);
         let (softmax, tables) = (self.dealer.gates.softmax, &mut self.dealer.tables);
         softmax.deal::<R, _>(self.cx, at, self.micro.rows, tables)
     }
 
-    /// What finding the classes needs.
+    /// Sends the corrections of the argmax.
     fn classes(&mut self) -> Result<(), LinkError> {
         let iteration = self.micro.batch.iteration;
         let at = stream_ids::argmax(self.dealer.network, iteration, self.micro.first);
@@ -335,7 +339,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let memory = &dealer.stages[stage];
         let weights = match dealer.session.protocol.triples().reuse() {
             true => &memory.weights,
-            false => &memory.weights_again,
+            false => &memory.reopened_weights,
         };
         Bilinear(linear).deal_input_gradient(
             self.cx,
@@ -356,7 +360,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         } = *self.dealer;
         let (rows, len) = (self.micro.rows, network.stages[stage].leaving_len());
         let [forward, at] =
-            [Use::Activation, Use::ActivationBack].map(|which| self.micro.at(stage, which));
+            [Use::Activation, Use::ActivationBackward].map(|which| self.micro.at(stage, which));
         let drop = session.gradient_drop(network, stage);
         match network.stages[stage].activation {
             Some(Activation::Relu) => {
@@ -369,7 +373,9 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
                 let gate = gates.polynomial(polynomial, drop);
                 gate.deal_backward(self.cx, at, forward, rows, len)
             }
-            None => gates.widen_back(drop).deal::<R, _>(self.cx, at, rows, len),
+            None => gates
+                .widen_backward(drop)
+                .deal::<R, _>(self.cx, at, rows, len),
         }
     }
 
@@ -392,7 +398,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
 impl<R: Ring> Drop for Dealer<'_, R> {
     fn drop(&mut self) {
         for memory in &mut self.stages {
-            for masks in [&mut memory.weights, &mut memory.weights_again] {
+            for masks in [&mut memory.weights, &mut memory.reopened_weights] {
                 masks.second.zeroize();
                 masks.sum.zeroize();
             }

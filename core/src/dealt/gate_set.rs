@@ -1,4 +1,4 @@
-//! The gates of a session, with their widths.
+//! The gates of a session.
 
 use crate::{
     gate::{
@@ -12,7 +12,7 @@ use crate::{
     session::Session,
 };
 
-/// The gates that a session's stages are made of, with their widths.
+/// Makes the gates of a session's stages with the right ring widths.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GateSet {
     pub format: Format,
@@ -33,27 +33,28 @@ impl GateSet {
         }
     }
 
+    /// ReLU, from Z_2^n to Z_2^L.
     pub fn relu<R: Ring>(self) -> Relu {
         Relu::new::<R>(self.format.narrow(), self.format.ring)
     }
 
-    /// Max pooling both ways, for a gradient that gave up `drop` bits.
+    /// Max pooling, forward and backward, for a gradient that drops `drop` bits.
     pub fn max_pool<R: Ring>(self, windows: Windows, drop: u32) -> MaxPool {
         let narrow = self.format.narrow();
         MaxPool::new::<R>(windows, narrow, narrow - drop, self.format.ring)
     }
 
-    /// From logits to classes.
+    /// Argmax of the logits.
     pub fn argmax<R: Ring>(self) -> Argmax {
         Argmax::new::<R>(self.softmax.classes, self.format.narrow())
     }
 
-    /// A polynomial both ways, for a gradient that gave up `drop` bits.
+    /// A polynomial, forward and backward, for a gradient that drops `drop` bits.
     pub fn polynomial(self, polynomial: Polynomial, drop: u32) -> PolynomialGate {
         PolynomialGate::new(polynomial, self.format, self.triples, drop)
     }
 
-    /// From the product of a map without activation to the operand of the next.
+    /// The widening from the output of a map without activation to the next stage's operand.
     pub fn widen(self) -> Widen {
         Widen {
             from: self.format.narrow(),
@@ -61,7 +62,7 @@ impl GateSet {
         }
     }
 
-    /// The gate on the way back, for a gradient that gave up `drop` bits.
+    /// The backward pass of ReLU, for a gradient that drops `drop` bits.
     pub fn select(self, drop: u32) -> Select {
         Select {
             from: self.format.narrow() - drop,
@@ -69,15 +70,15 @@ impl GateSet {
         }
     }
 
-    /// As [`GateSet::select`], where there is no ReLU.
-    pub fn widen_back(self, drop: u32) -> Widen {
+    /// The backward pass of [`GateSet::widen`], for a gradient that drops `drop` bits.
+    pub fn widen_backward(self, drop: u32) -> Widen {
         Widen {
             from: self.format.narrow() - drop,
             to: self.format.ring,
         }
     }
 
-    /// From the narrow velocity to the master weights' ring.
+    /// The widening from the narrow velocity to the master weights' ring.
     pub fn velocity(self) -> Widen {
         Widen {
             from: self.format.narrow(),

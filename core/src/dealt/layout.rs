@@ -1,4 +1,4 @@
-//! Lengths of the buffers that parties and dealer cut their memory into.
+//! Lengths of the buffers in the arenas of parties and dealer.
 
 use crate::{
     Role,
@@ -11,30 +11,31 @@ use crate::{
 
 /// Lengths of a party's buffers for one stage, in elements.
 pub(crate) struct StageLengths {
-    /// One word for each parameter.
+    /// Ring words, one for each parameter.
     pub weights: usize,
-    /// Bytes of the parameters below those words.
-    pub fine: usize,
-    /// One word for each parameter, if it is trained.
+    /// Bytes of the parameters' lower parts.
+    pub low_bytes: usize,
+    /// Ring words, one for each parameter in training.
     pub velocity: usize,
-    /// Weights as they are opened again.
-    pub weights_again: usize,
-    /// The input of the stage.
+    /// Ring words of the weights' second opening.
+    pub reopened_weights: usize,
+    /// Ring words of the stage's input, before pooling and unrolling or after, whichever is longer.
     pub operand: usize,
-    /// Bytes of the masked signs.
+    /// Bytes of the ReLU's masked signs.
     pub sign: usize,
-    /// P1's shares of the bits that hide the signs.
-    pub hide: usize,
-    /// The same of the max pooling's comparisons.
+    /// Ring words of P1's shares of the bits that mask the signs, in training.
+    pub sign_masks: usize,
+    /// Bytes of the masked signs of the max pooling's differences.
     pub pool_sign: usize,
-    pub pool_hide: usize,
-    /// 64-bit words: what a polynomial keeps opened for its way back.
+    /// As `sign_masks`, for `pool_sign`.
+    pub pool_sign_masks: usize,
+    /// 64-bit words of the openings that a polynomial keeps for the backward pass.
     pub kept: usize,
 }
 
 /// Lengths of a party's buffers, in elements.
 pub(crate) struct Lengths {
-    /// Gradients: of the last stage and every second before it, and of the others. In inference the logits, and the
+    /// Ring words of the two buffers of gradients: see [`gradients`]. In inference they hold the logits, and the
     /// products of unrolled convolutions.
     pub gradients: [usize; 2],
     /// 64-bit words of scratch.
@@ -64,30 +65,33 @@ impl StageLengths {
             Some(Activation::Polynomial(polynomial, _)) => gates.polynomial(polynomial, 0).kept(),
             _ => 0,
         };
-        // What the stage before makes is pooled where it will enter.
-        let made = match index {
+        // The stage before writes the output of its map here, and max pools it in place.
+        let map_len = match index {
             0 => 0,
             _ => stages[index - 1].linear.output_len(),
         };
-        let before = stage.entering_len().max(stage.linear.input_len()).max(made);
+        let before = stage
+            .entering_len()
+            .max(stage.linear.input_len())
+            .max(map_len);
         let pool = stage
             .max_pool
             .map(|windows| gates.max_pool::<R>(windows, 0));
-        // Inference takes no way back, and keeps nothing for it.
+        // Inference has no backward pass and keeps nothing for it.
         let train = session.task == Task::Train;
-        let hides = train && role == Role::P1;
+        let keeps_masks = train && role == Role::P1;
         StageLengths {
             weights: stage.parameters(),
-            fine: stage.parameters() * session.format.fine() as usize / 8,
+            low_bytes: stage.parameters() * session.format.fine() as usize / 8,
             velocity: if train { stage.parameters() } else { 0 },
-            weights_again: weights_again_len(session, stage),
+            reopened_weights: reopened_weights_len(session, stage),
             operand: rows * before.max(stage.operand_len()),
             kept: rows * out * kept,
             sign: if relu { rows * plane_len(out) } else { 0 },
-            hide: if relu && hides { rows * out } else { 0 },
+            sign_masks: if relu && keeps_masks { rows * out } else { 0 },
             pool_sign: pool.map_or(0, |pool| pool.sign_len(rows)),
-            pool_hide: match pool {
-                Some(pool) if hides => pool.hide_len(rows),
+            pool_sign_masks: match pool {
+                Some(pool) if keeps_masks => pool.hide_len(rows),
                 _ => 0,
             },
         }
@@ -98,15 +102,15 @@ impl StageLengths {
         [
             self.weights,
             self.velocity,
-            self.weights_again,
+            self.reopened_weights,
             self.operand,
-            self.hide,
-            self.pool_hide,
+            self.sign_masks,
+            self.pool_sign_masks,
         ]
         .map(|len| words(len, ring))
         .iter()
         .sum::<usize>()
-            + words(self.fine, 1)
+            + words(self.low_bytes, 1)
             + words(self.sign, 1)
             + words(self.pool_sign, 1)
             + self.kept
@@ -138,12 +142,12 @@ impl Lengths {
                 }
                 None => 0,
             };
-            // A sample before its pooling or unrolling, and a bias for each channel.
-            let moved = match stage.unrolled || stage.pooled_input.is_some() {
+            // One sample before pooling or unrolling, or one bias for each channel.
+            let sample = match stage.unrolled || stage.pooled_input.is_some() {
                 true => stage.entering_len().max(stage.linear.input_len()),
                 false => 0,
             };
-            let single = words(moved, ring).max(words(stage.linear.channels(), ring));
+            let single = words(sample, ring).max(words(stage.linear.channels(), ring));
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
         let (lengths, last) = match session.task {
@@ -166,14 +170,16 @@ impl Lengths {
     }
 }
 
-/// Values of the two gradient buffers, per sample. On the way back a gradient by a stage's input is made in
-/// one from the gradient by its output in the other, in turns. Stages that are unrolled or pool their
-/// input change places more often, and need room for everything in both.
+/// Values of the two gradient buffers, per sample.
+///
+/// Each stage of the backward pass reads the gradient by its output from one buffer and writes the gradient by its
+/// input to the other, in turns. A stage that is unrolled or pools its input swaps the buffers once more, so both then
+/// need the length of the largest gradient.
 fn gradients(network: &Network) -> [usize; 2] {
     let mut lengths = [0; 2];
     for (step, stage) in network.stages.iter().rev().enumerate() {
-        let turn = &mut lengths[step % 2];
-        *turn = stage.linear.output_len().max(*turn);
+        let len = &mut lengths[step % 2];
+        *len = stage.linear.output_len().max(*len);
     }
     let regular = |stage: &Stage| !stage.unrolled && stage.pooled_input.is_none();
     if network.stages.iter().all(regular) {
@@ -191,14 +197,14 @@ fn gradients(network: &Network) -> [usize; 2] {
     [most; 2]
 }
 
-/// The most values that a product of an unrolled convolution has before it is pooled, per sample.
+/// Values of the largest product of an unrolled convolution, before average pooling, per sample.
 fn unrolled(network: &Network) -> usize {
     let stages = network.stages.iter().filter(|stage| stage.unrolled);
     stages.map(Stage::product_len).max().unwrap_or(0)
 }
 
-/// Weights of a stage that are opened again for the gradient by its input.
-pub(crate) fn weights_again_len(session: &Session, stage: &Stage) -> usize {
+/// Weights of a stage that a session opens a second time, for the gradient by the input.
+pub(crate) fn reopened_weights_len(session: &Session, stage: &Stage) -> usize {
     if session.protocol.triples().reuse() || session.task == Task::Infer {
         0
     } else {

@@ -1,4 +1,4 @@
-//! The samples of an iteration that are worked on together.
+//! Micro-batches: the samples of an iteration that a role works on together.
 
 use crate::{
     dealt::stream_ids::{self, Tensors, Use},
@@ -7,43 +7,47 @@ use crate::{
     session::{Batch, Session, Task},
 };
 
-/// The samples that are worked on at a time.
+/// A micro-batch of an iteration.
 #[derive(Clone, Copy)]
-pub(crate) struct Micro {
+pub(crate) struct MicroBatch {
     pub batch: Batch,
-    /// Row of the batch that comes first.
+    /// Its first row in the batch.
     pub first: u32,
+    /// Number of samples.
     pub rows: usize,
 }
 
-impl Micro {
-    /// The micro-batches of a batch, of `size` samples but for the last.
-    pub fn all(batch: Batch, size: u32) -> impl Iterator<Item = Micro> {
-        batch.micro_batches(size).map(move |(first, rows)| Micro {
-            batch,
-            first,
-            rows: rows as usize,
-        })
+impl MicroBatch {
+    /// The micro-batches of a batch. Each has `size` samples; the last may have fewer.
+    pub fn all(batch: Batch, size: u32) -> impl Iterator<Item = MicroBatch> {
+        batch
+            .micro_batches(size)
+            .map(move |(first, rows)| MicroBatch {
+                batch,
+                first,
+                rows: rows as usize,
+            })
     }
 
-    /// The address of one use of randomness by a stage's gates.
+    /// Address of a gate of a stage, by its use.
     pub fn at(self, stage: usize, which: Use) -> At {
         stream_ids::at(self.batch.iteration, stage, which, self.first)
     }
 
-    /// The addresses of a stage's max pooling, forward and backward.
+    /// Addresses of a stage's max pooling, forward and backward.
     pub fn max_pool(self, stage: usize) -> [At; 2] {
         [false, true]
             .map(|backward| stream_ids::max_pool(self.batch.iteration, stage, backward, self.first))
     }
 
-    /// Whether the weights are opened with this micro-batch: the first of an iteration in which they are new.
+    /// Whether the parties open the weights with this micro-batch: the first one of each iteration in training, and of
+    /// the session in inference.
     pub fn opens_weights(self, session: &Session) -> bool {
         let new = session.task == Task::Train || self.batch.iteration == 0;
         new && self.first == 0
     }
 
-    /// The masks of the micro-batch's tensors.
+    /// The masks of the micro-batch's tensors. `samples` starts with the numbers of its samples.
     pub fn tensors<'s>(
         self,
         session: &'s Session,

@@ -1,7 +1,7 @@
-//! The dealt protocols: two parties, and a dealer that works ahead.
+//! The dealt protocols: two parties, and a dealer of correlated randomness (Beaver, STOC 1997).
 //!
-//! [`check`] takes a session and makes its network; [`Plan`] says what it costs and how much memory each role takes. A
-//! [`Trainer`] or a [`Classifier`] is a party, which works in a [`PartyContext`], and a [`Dealer`] works in a
+//! [`check`] checks a session and compiles its network. A [`Plan`] gives the session's costs and each role's memory.
+//! The parties are [`Trainer`]s or [`Classifier`]s, each with a [`PartyContext`]; the dealer is a [`Dealer`] with a
 //! [`DealerContext`].
 
 mod audit;

@@ -1,4 +1,4 @@
-//! A party's desk: its key and its links, with everything that passes counted.
+//! A party's protocol context.
 
 use embedded_io::{Read, Write};
 
@@ -12,7 +12,7 @@ use crate::{
     profile,
 };
 
-/// What a party holds beside its memory.
+/// A party's protocol context: PRG key, links, traffic counters.
 pub struct PartyContext<P, D> {
     role: Role,
     prg: Prg,
@@ -24,8 +24,8 @@ pub struct PartyContext<P, D> {
 }
 
 impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
-    /// A desk for `role` with the key that it shares with the dealer. P0's link to the dealer is not
-    /// used after the key has come.
+    /// The context of `role`. `key` is the session key that the party shares with the dealer; each session needs a new
+    /// one. P0 does not use its link to the dealer.
     pub fn new(role: Role, key: Key, peer: Link<P>, dealer: Link<D>) -> Self {
         PartyContext {
             role,
@@ -38,33 +38,33 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
         }
     }
 
-    /// What has been counted so far.
+    /// Traffic since the start, or since the last [`PartyContext::take_traffic`].
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Takes the counts and starts again from zero.
+    /// Returns the traffic and resets the counters to zero.
     pub fn take_traffic(&mut self) -> Traffic {
         core::mem::take(&mut self.traffic)
     }
 
-    /// Books what follows under a cost row.
+    /// Counts the traffic that follows under a cost row, forward or backward.
     pub(crate) fn set_cost_row(&mut self, cost_row: usize, backward: bool) {
         self.cost_row = cost_row;
         self.backward = backward;
         profile::cost_row(cost_row, backward);
     }
 
-    /// Opens segments that belong to different cost rows in one round, which the first cost row pays for.
+    /// Opens segments in one round. `row_of` gives each segment's cost row; the round counts for that of the first.
     pub(crate) fn open_rows<W: Word>(
         &mut self,
         segments: &mut [Segment<'_, W>],
         row_of: impl Fn(usize) -> usize,
     ) -> Result<(), LinkError> {
-        let way = usize::from(self.backward);
-        self.traffic.cost_rows[row_of(0)][way].rounds += 1;
+        let direction = usize::from(self.backward);
+        self.traffic.cost_rows[row_of(0)][direction].rounds += 1;
         for (index, segment) in segments.iter().enumerate() {
-            let cost = &mut self.traffic.cost_rows[row_of(index)][way];
+            let cost = &mut self.traffic.cost_rows[row_of(index)][direction];
             cost.opened_values += segment.values();
             cost.online_bytes += segment.sent_len();
         }

@@ -1,5 +1,5 @@
-//! Where in the streams each value of a run stands: one gate number for each use, so that no stream
-//! position serves two values.
+//! Stream ids: each use of randomness has its own gate number, because a second use of a stream position would repeat
+//! a mask.
 
 use crate::{
     gate::{
@@ -14,18 +14,19 @@ use crate::{
     session::Session,
 };
 
-/// The data's masks; the sample takes the place of the iteration.
+/// Gate number of the data's masks. The sample's number stands for the iteration.
 pub(crate) const DATA: u32 = 0;
-/// The softmax and the gates that it is made of.
+/// First gate number of the softmax, which takes [`softmax::GATES`] of them.
 const SOFTMAX: u32 = 16;
-/// The first stage's gates; each stage has [`STRIDE`] of them.
+/// First gate number of the stages. Each stage takes [`STRIDE`] numbers, one for each [`Use`].
 const STAGES: u32 = 32;
 const STRIDE: u32 = 16;
-/// The first stage's max pooling: for each stage, each way as many gates as there are levels.
+/// First gate number of the max poolings. Each stage takes [`MAX_LEVELS`] numbers forward and as many backward.
 const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
 
-/// The first stage's audits of ranges, one gate for each of a stage's tensors.
+/// Audited tensors of a stage, each with a gate number of its own.
 pub(crate) const AUDITED_TENSORS: u32 = 4;
+/// First gate number of the audits.
 const AUDITS: u32 = MAX_POOLS + 2 * MAX_LEVELS * MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
@@ -39,27 +40,27 @@ pub(crate) enum Use {
     Weights,
     /// Mask of the gradient by the output.
     Gradient,
-    /// Dealt product of the forward pass.
+    /// Dealt part of the forward product.
     Forward,
-    /// Dealt product of the gradient by the input.
+    /// Dealt part of the gradient by the input.
     InputGradient,
-    /// Dealt product of the gradient by the weights.
+    /// Dealt part of the gradient by the weights.
     WeightGradient,
-    /// The activation, or the step up in its place.
+    /// The activation, or the widening of a stage without one.
     Activation,
-    /// The activation's way back.
-    ActivationBack,
-    /// The step up of the velocities.
+    /// The backward pass of the activation or widening.
+    ActivationBackward,
+    /// The widening of the velocities.
     Velocity,
-    /// Mask of the stage's input, opened again for the gradient by the weights.
-    OperandAgain,
-    /// Mask of the weights, opened again for the gradient by the input.
-    WeightsAgain,
-    /// Mask of the gradient by the output, opened again for the gradient by the input.
-    GradientAgain,
+    /// Mask of the stage's input in its second opening, for the gradient by the weights.
+    ReopenedOperand,
+    /// Mask of the weights in their second opening, for the gradient by the input.
+    ReopenedWeights,
+    /// Mask of the gradient by the output in its second opening, for the gradient by the input.
+    ReopenedGradient,
 }
 
-/// A product of a stage, as a reader of tensors.
+/// A product of a stage, which reads two opened tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Product {
     Forward,
@@ -67,16 +68,16 @@ pub(crate) enum Product {
     InputGradient,
 }
 
-/// The masks of a micro-batch's tensors: one for each tensor where openings are reused, or one for each
-/// product that reads it.
+/// The masks of a micro-batch's tensors. If openings are reused, a tensor has one mask for all products that read it;
+/// if not, it has one mask for each of its two readers.
 #[derive(Clone, Copy)]
 pub(crate) struct Tensors<'a> {
     pub session: &'a Session,
     pub network: &'a Network,
-    /// The samples of the micro-batch.
+    /// Numbers of the micro-batch's samples.
     pub samples: &'a [u32],
     pub iteration: u32,
-    /// Row of the batch that comes first.
+    /// Its first row in the batch.
     pub first: u32,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// Mask of a stage's input.
+    /// Mask of a stage's left operand as `reader` reads it.
     pub fn operand(&self, stage: usize, reader: Product) -> RowMask<'a> {
         if stage == 0 && self.session.protocol.triples().keep_data() {
             return RowMask::Kept {
@@ -102,32 +103,32 @@ impl<'a> Tensors<'a> {
         self.rows(
             stage,
             if again {
-                Use::OperandAgain
+                Use::ReopenedOperand
             } else {
                 Use::Operand
             },
         )
     }
 
-    /// Mask of the gradient by a stage's output.
+    /// Mask of the gradient by a stage's output as `reader` reads it.
     pub fn gradient(&self, stage: usize, reader: Product) -> RowMask<'a> {
         let again = !self.session.protocol.triples().reuse() && reader == Product::InputGradient;
         self.rows(
             stage,
             if again {
-                Use::GradientAgain
+                Use::ReopenedGradient
             } else {
                 Use::Gradient
             },
         )
     }
 
-    /// Mask of a stage's weights. In inference it belongs to their owner alone, and to the whole session: they do not
-    /// change and are opened once.
+    /// Mask of a stage's weights as `reader` reads them. In inference only their owner has a part of the mask, and it
+    /// serves the whole session: the weights do not change, so one opening is enough.
     pub fn weights(&self, stage: usize, reader: Product) -> WholeMask {
         let again = !self.session.protocol.triples().reuse() && reader == Product::InputGradient;
         let which = if again {
-            Use::WeightsAgain
+            Use::ReopenedWeights
         } else {
             Use::Weights
         };
@@ -142,7 +143,7 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// Where the dealt part of a stage's forward product or gradient by the input stands.
+    /// Address and rows of the dealt part of a stage's forward product or gradient by the input.
     pub fn span(&self, stage: usize, product: Product) -> Span {
         let (_, rows) = self.network.stages[stage].product();
         let which = match product {
@@ -158,11 +159,12 @@ impl<'a> Tensors<'a> {
     }
 }
 
+/// Gate number of a use in a stage.
 fn gate(stage: usize, which: Use) -> u32 {
     STAGES + STRIDE * stage as u32 + which as u32
 }
 
-/// Address of a tensor's stream in a stage.
+/// Address of the stream of a tensor in a stage.
 pub(crate) fn address(iteration: u32, stage: usize, which: Use) -> Address {
     Address {
         iteration,
@@ -171,7 +173,7 @@ pub(crate) fn address(iteration: u32, stage: usize, which: Use) -> Address {
     }
 }
 
-/// Place of a gate in a stage, for rows from `row` of the batch on.
+/// Address of a gate in a stage, from row `row` of the batch on.
 pub(crate) fn at(iteration: u32, stage: usize, which: Use, row: u32) -> At {
     At {
         iteration,
@@ -180,7 +182,7 @@ pub(crate) fn at(iteration: u32, stage: usize, which: Use, row: u32) -> At {
     }
 }
 
-/// Place of the first level of a stage's max pooling, on the way forward or back.
+/// Address of the first level of a stage's max pooling, forward or backward.
 pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -> At {
     At {
         iteration,
@@ -189,14 +191,14 @@ pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -
     }
 }
 
-/// Places of the first levels of the argmax and of its way back. They are those of the last stage's max pooling:
-/// it is dense and has none.
+/// Addresses of the first levels of the argmax and of its backward pass. They are those of the last stage's max
+/// pooling: that stage is dense and has none.
 pub(crate) fn argmax(network: &Network, iteration: u32, row: u32) -> [At; 2] {
     let last = network.stages.len() - 1;
     [false, true].map(|backward| max_pool(iteration, last, backward, row))
 }
 
-/// Place of the audit of one of a stage's tensors, by its number below [`AUDITED_TENSORS`].
+/// Address of the audit of a stage's tensor, by the tensor's number below [`AUDITED_TENSORS`].
 pub(crate) fn audit(iteration: u32, stage: usize, tensor: u32, row: u32) -> At {
     At {
         iteration,
@@ -205,7 +207,7 @@ pub(crate) fn audit(iteration: u32, stage: usize, tensor: u32, row: u32) -> At {
     }
 }
 
-/// Place of the softmax.
+/// Address of the softmax.
 pub(crate) fn softmax(iteration: u32, row: u32) -> At {
     At {
         iteration,

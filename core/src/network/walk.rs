@@ -1,17 +1,16 @@
-//! The order in which a role goes over a network's stages: the same for the parties, the dealer and the assistant, so
-//! that what one sends is what another waits for.
+//! The order of a network's steps. All roles follow it, so each one sends what another waits for.
 
-/// A role's part in each step of a stage. Those of a stage that lacks what the step is for do nothing.
+/// A role's part in each step of a stage. A step that the stage does not have, such as max pooling, does nothing.
 pub(crate) trait Steps<E> {
-    /// The stage's bilinear map, with the average pooling that belongs to it.
+    /// The bilinear map with its average pooling.
     fn map(&mut self, stage: usize) -> Result<(), E>;
-    /// Max pooling of what the map makes.
+    /// Max pooling of the map's output.
     fn max_pool(&mut self, stage: usize) -> Result<(), E>;
     /// The activation.
     fn activation(&mut self, stage: usize) -> Result<(), E>;
-    /// The gradient by the stage's weights and biases, from that by its output.
+    /// The gradient by the weights and biases, from the gradient by the map's output.
     fn weight_gradient(&mut self, stage: usize) -> Result<(), E>;
-    /// The gradient by the stage's input, from that by its output.
+    /// The gradient by the stage's input, from the gradient by the map's output.
     fn input_gradient(&mut self, stage: usize) -> Result<(), E>;
     /// The backward pass through the activation.
     fn activation_backward(&mut self, stage: usize) -> Result<(), E>;
@@ -19,7 +18,7 @@ pub(crate) trait Steps<E> {
     fn max_pool_backward(&mut self, stage: usize) -> Result<(), E>;
 }
 
-/// The forward pass over `stages` stages. Nothing but the loss follows the last one's map.
+/// Runs the forward pass over `stages` stages. It ends with the map of the last one, which makes the logits.
 pub(crate) fn forward<E>(steps: &mut impl Steps<E>, stages: usize) -> Result<(), E> {
     for stage in 0..stages {
         steps.map(stage)?;
@@ -31,8 +30,8 @@ pub(crate) fn forward<E>(steps: &mut impl Steps<E>, stages: usize) -> Result<(),
     Ok(())
 }
 
-/// The backward pass over `stages` stages, from the gradient by the last one's output. The first one's input is data,
-/// by which no gradient is asked.
+/// Runs the backward pass over `stages` stages, from the gradient by the logits. It makes no gradient by the first
+/// stage's input, which is data.
 pub(crate) fn backward<E>(steps: &mut impl Steps<E>, stages: usize) -> Result<(), E> {
     for stage in (0..stages).rev() {
         steps.weight_gradient(stage)?;

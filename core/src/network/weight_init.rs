@@ -1,4 +1,4 @@
-//! What training starts from.
+//! The initial weights.
 
 use zeroize::Zeroize;
 
@@ -7,42 +7,50 @@ use crate::{
     prg::{Address, Prg},
 };
 
-/// A party's part of a stage's first weights, divided by [`Stage::divisor`], at `fraction` bits: uniform, so that
-/// the sum over both parties has variance 2 / fan-in (He et al., 2015). Biases start at zero.
+/// Draws a party's share of a stage's initial weights from its own secret `prg`, and passes each weight's index and
+/// value to `set`. The values are divided by [`Stage::divisor`] and have `fraction` fraction bits. Biases start at
+/// zero and are not drawn.
 ///
-/// Averaging a pool window shrinks the variance, by its area if neighbours had nothing in common, so
-/// there the standard deviation is larger by the window's side. Neighbours have much in common, so
-/// where several stages pool, or a polynomial follows, only by the root of it: logits have to keep the
-/// range contract. Before a polynomial that another one follows not at all: values past their
-/// intervals grow with each.
+/// Each share is uniform. The sum of both, times the divisor, has variance 2 / fan-in (He et al., ICCV 2015) times the
+/// stage's [`gain`].
 pub(crate) fn draw(
     prg: &Prg,
     network: &Network,
     index: usize,
     fraction: u32,
-    mut each: impl FnMut(usize, i128),
+    mut set: impl FnMut(usize, i128),
 ) {
-    // Finer bits than these stay zero.
+    // Bits below 2^-60 stay zero.
     let drawn = fraction.min(60);
     let stage = &network.stages[index];
-    let pooled = network.stages.iter().filter(|s| s.divisor > 1).count();
-    // Two uniform parts on (-b, b) have variance 2 b^2 / 3 together: b = sqrt(3 / fan-in).
+    // The sum of two uniform shares on (-b, b) has variance 2 b^2 / 3, so b = sqrt(3 / fan-in).
     let square = (3u128 << (2 * drawn)) / stage.linear.fan_in() as u128;
-    let divisor = u128::from(stage.divisor);
-    let later = &network.stages[index + 1..];
-    let gain = match (is_polynomial(stage), later.iter().any(is_polynomial)) {
-        (true, true) => 1,
-        (false, _) if pooled == 1 => divisor,
-        _ => divisor.isqrt(),
-    };
-    let bound = (square * gain).isqrt() / divisor;
+    let bound = (square * gain(network, index)).isqrt() / u128::from(stage.divisor);
     let address = stream(index);
     for weight in 0..stage.linear.weight_len() {
         let mut word = [0u64];
         prg.fill(address, weight as u64, &mut word);
         let value = (i128::from(word[0] as i64) * bound as i128) >> 63;
-        each(weight, value << (fraction - drawn));
+        set(weight, value << (fraction - drawn));
         word.zeroize();
+    }
+}
+
+/// The factor by which a stage's initial variance is larger because average pooling shrinks it.
+///
+/// Averaging independent values divides their variance by the window's area, the divisor. Neighbours are correlated,
+/// so the full divisor compensates too much. With one pooling that leaves the logits in range. With several, or before
+/// a polynomial, the gain is only the divisor's square root. Before a polynomial that another one follows it is 1:
+/// values outside of a polynomial's interval grow with each polynomial.
+fn gain(network: &Network, index: usize) -> u128 {
+    let stage = &network.stages[index];
+    let later = &network.stages[index + 1..];
+    let pooled_stages = network.stages.iter().filter(|stage| stage.divisor > 1);
+    let divisor = u128::from(stage.divisor);
+    match (is_polynomial(stage), later.iter().any(is_polynomial)) {
+        (true, true) => 1,
+        (false, _) if pooled_stages.count() == 1 => divisor,
+        _ => divisor.isqrt(),
     }
 }
 
@@ -50,7 +58,7 @@ fn is_polynomial(stage: &Stage) -> bool {
     matches!(stage.activation, Some(Activation::Polynomial(..)))
 }
 
-/// The stream of a party's own secret that a stage's initial weights are drawn from.
+/// Address of a stage's initial weights in the streams of a party's own secret.
 fn stream(stage: usize) -> Address {
     Address {
         iteration: stage as u32,

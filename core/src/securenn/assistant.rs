@@ -1,5 +1,4 @@
-//! The assistant: it helps both computing parties through a session, gate by gate in their order, and sees only what
-//! they have blinded.
+//! The assistant: it takes part in the gates of both computing parties, in their order, and sees only masked values.
 
 use embedded_io::{Read, Write};
 use zeroize::Zeroize;
@@ -26,13 +25,13 @@ use super::{
         product::Product,
         sign::Relu,
     },
-    layout::{AssistantLengths, Cut, assistant_words, map, softmax, turned_places},
+    layout::{AssistantLengths, ScratchSplitter, assistant_words, map_gate, one_hot_len, softmax},
     stream_ids::{self, Use},
 };
 
 const BITS: u32 = u64::BITS;
 
-/// The assistant of a session. What it drew is wiped when it is dropped.
+/// The assistant of a session. It wipes its scratch memory when it is dropped.
 pub struct Assistant<'a> {
     session: &'a Session,
     network: &'a Network,
@@ -41,8 +40,8 @@ pub struct Assistant<'a> {
 }
 
 impl<'a> Assistant<'a> {
-    /// Sets up an assistant of a session that [`check`](crate::securenn::check) took. `memory` holds at least
-    /// [`assistant_words`].
+    /// Sets up the assistant of a session that [`check`](crate::securenn::check) accepts. `memory` has at least
+    /// [`assistant_words`] words of 64 bits; fails if it is too small.
     pub fn new(
         session: &'a Session,
         network: &'a Network,
@@ -58,7 +57,8 @@ impl<'a> Assistant<'a> {
         })
     }
 
-    /// Takes part in one iteration of training or of inference.
+    /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once. Fails if a link
+    /// does.
     pub fn iterate<F: Read + Write, S: Read + Write>(
         &mut self,
         cx: &mut AssistantContext<F, S>,
@@ -79,7 +79,7 @@ impl<'a> Assistant<'a> {
             };
             walk::forward(&mut steps, stages)?;
             match task {
-                Task::Infer => steps.class()?,
+                Task::Infer => steps.classify()?,
                 Task::Train => {
                     steps.loss()?;
                     walk::backward(&mut steps, stages)?;
@@ -90,7 +90,7 @@ impl<'a> Assistant<'a> {
     }
 }
 
-/// An assistant at work on a micro-batch.
+/// The assistant while it works on a micro-batch.
 struct AssistantSteps<'w, 'a, F, S> {
     assistant: &'w mut Assistant<'a>,
     cx: &'w mut AssistantContext<F, S>,
@@ -108,18 +108,20 @@ impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
         &self.assistant.network.stages[stage]
     }
 
-    /// Values that leave a stage, of the whole micro-batch.
+    /// Values of a stage's output, for the whole micro-batch.
     fn leaving_len(&self, stage: usize) -> usize {
         self.rows * self.stage(stage).leaving_len()
     }
 
+    /// The assistant's part of one product of a stage's map.
     fn product(&mut self, stage: usize, which: Use, wanted: Wanted) -> Result<(), LinkError> {
-        let gate = map(self.stage(stage), wanted, self.rows);
+        let gate = map_gate(self.stage(stage), wanted, self.rows);
         let at = self.at(stage, which);
-        let mut memory = Cut(self.assistant.scratch).assistant_memory(gate);
+        let mut memory = ScratchSplitter(self.assistant.scratch).assistant_product_memory(gate);
         gate.assist(self.cx, at, &mut memory)
     }
 
+    /// The assistant's part of the loss.
     fn loss(&mut self) -> Result<(), LinkError> {
         let (session, network) = (self.assistant.session, self.assistant.network);
         let last = network.stages.len() - 1;
@@ -127,7 +129,7 @@ impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
             let len = self.rows * network.classes;
             let [relu_at, division_at] =
                 [Use::Relu, Use::Division].map(|which| self.at(last, which));
-            let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+            let mut scratch = ScratchSplitter(self.assistant.scratch).word_scratch(len);
             Relu { bits: BITS }.assist(self.cx, relu_at, len, &mut scratch)?;
             let division = Division {
                 bits: BITS,
@@ -144,13 +146,14 @@ impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
         softmax(session, network).deal::<u64, _>(self.cx, at, self.rows, tables)
     }
 
-    fn class(&mut self) -> Result<(), LinkError> {
+    /// The assistant's part of finding the classes.
+    fn classify(&mut self) -> Result<(), LinkError> {
         let gate = MaxPool {
             bits: BITS,
             places: self.assistant.network.classes,
         };
         let at = self.at(self.assistant.network.stages.len() - 1, Use::Class);
-        let mut scratch = Cut(self.assistant.scratch).scratch_words(self.rows);
+        let mut scratch = ScratchSplitter(self.assistant.scratch).word_scratch(self.rows);
         gate.assist(self.cx, at, self.rows, &mut scratch)
     }
 }
@@ -166,7 +169,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
         };
         let (at, len) = (self.at(stage, Use::MaxPool), self.leaving_len(stage));
         let places = windows.places();
-        let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+        let mut scratch = ScratchSplitter(self.assistant.scratch).word_scratch(len);
         MaxPool { bits: BITS, places }.assist(self.cx, at, len, &mut scratch)
     }
 
@@ -175,7 +178,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
             return Ok(());
         }
         let (at, len) = (self.at(stage, Use::Relu), self.leaving_len(stage));
-        let mut scratch = Cut(self.assistant.scratch).scratch_words(len);
+        let mut scratch = ScratchSplitter(self.assistant.scratch).word_scratch(len);
         Relu { bits: BITS }.assist(self.cx, at, len, &mut scratch)
     }
 
@@ -191,7 +194,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
         if self.stage(stage).activation != Some(Activation::Relu) {
             return Ok(());
         }
-        let (at, len) = (self.at(stage, Use::ReluBack), self.leaving_len(stage));
+        let (at, len) = (self.at(stage, Use::ReluBackward), self.leaving_len(stage));
         Product { bits: BITS }.assist(self.cx, at, len)
     }
 
@@ -200,17 +203,18 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
             return Ok(());
         };
         let len = self.leaving_len(stage);
-        let [one_hot_at, at] = [Use::OneHot, Use::MaxPoolBack].map(|which| self.at(stage, which));
-        let places = turned_places(windows.places());
+        let [one_hot_at, at] =
+            [Use::OneHot, Use::MaxPoolBackward].map(|which| self.at(stage, which));
+        let places = one_hot_len(windows.places());
         if let Some(gate) = OneHot::new(BITS, places) {
-            let mut cut = Cut(self.assistant.scratch);
-            let planes = cut.words(places * len);
+            let mut splitter = ScratchSplitter(self.assistant.scratch);
+            let planes = splitter.take(places * len);
             gate.assist(
                 self.cx,
                 one_hot_at,
                 len,
                 planes,
-                &mut cut.scratch_words(len),
+                &mut splitter.word_scratch(len),
             )?;
         }
         Product { bits: BITS }.assist(self.cx, at, windows.places() * len)

@@ -1,4 +1,4 @@
-//! Sessions of SecureNN: what they can have.
+//! Checks of SecureNN sessions.
 
 use crate::{
     gate::softmax::Softmax,
@@ -8,7 +8,7 @@ use crate::{
 
 use super::{gates::maxpool::is_too_large, scale::Rate};
 
-/// Checks the parameters of a session against each other, and returns its network. Values are in Z_2^64.
+/// Checks that the parameters of a SecureNN session fit together in Z_2^64, and compiles its network.
 pub fn check(session: &Session) -> Result<Network, SessionError> {
     let Protocol::SecureNn { .. } = session.protocol else {
         return Err(SessionError::Protocol);
@@ -16,7 +16,7 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
     session.format.check::<u64>()?;
     let network = session.network()?;
     session.check_sizes(&network)?;
-    refuse_what_is_missing(session, &network)?;
+    check_features(session, &network)?;
     let micro_batches = session.batch.div_ceil(session.micro_batch);
     let steps = u64::from(session.iterations()) * u64::from(micro_batches);
     if steps > u32::MAX.into() {
@@ -39,8 +39,8 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
     Ok(network)
 }
 
-/// Refuses by name what the dealt protocols alone have.
-fn refuse_what_is_missing(session: &Session, network: &Network) -> Result<(), SessionError> {
+/// Refuses, by name, the features that only the dealt protocols have.
+fn check_features(session: &Session, network: &Network) -> Result<(), SessionError> {
     let is_polynomial =
         |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
     let missing = [

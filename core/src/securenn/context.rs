@@ -1,4 +1,4 @@
-//! The roles at their links: what a computing party and the assistant hold beside their memory.
+//! The protocol contexts of the computing parties and of the assistant.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -15,26 +15,28 @@ use crate::{
 
 use super::gates::{Assisting, Computing};
 
-/// A computing party's keys and links, with everything that passes counted: what it sends to both other roles as
-/// online bytes, what the assistant sends to it as the dealer's.
+/// A computing party's protocol context: PRG keys, links, traffic counters. Bytes to both other roles count as online
+/// bytes, bytes from the assistant as dealer bytes.
 ///
-/// The gates of the dealt protocols run on it too, with the assistant as their dealer.
+/// The gates of the dealt protocols also run on it, with the assistant as dealer.
 pub struct PartyContext<P, A> {
     role: Role,
+    /// Streams of the computing parties' common key.
     pair: Prg,
+    /// Streams of the key shared with the assistant.
     shared: Prg,
     peer: Link<P>,
     assistant: Link<A>,
     traffic: Traffic,
     cost_row: usize,
     backward: bool,
-    /// Whether the assistant has been told something since it was last heard.
-    asked: bool,
+    /// Whether the party has sent something to the assistant since it last received from it.
+    awaits_answer: bool,
 }
 
 impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
-    /// A party with the key of the computing parties and the one that it shares with the assistant, which both
-    /// serve one session.
+    /// The context of `role`. The keys are those that it shares with the peer and with the assistant; each session
+    /// needs new ones.
     pub fn new(role: Role, [pair, shared]: [Key; 2], peer: Link<P>, assistant: Link<A>) -> Self {
         PartyContext {
             role,
@@ -45,21 +47,22 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
             traffic: Traffic::default(),
             cost_row: 0,
             backward: false,
-            asked: false,
+            awaits_answer: false,
         }
     }
 
-    /// Takes the counts and starts again from zero.
+    /// Returns the traffic and resets the counters to zero.
     pub fn take_traffic(&mut self) -> Traffic {
         core::mem::take(&mut self.traffic)
     }
 
-    /// Books what follows under a cost row.
+    /// Counts the traffic that follows under a cost row, forward or backward.
     pub(crate) fn set_cost_row(&mut self, cost_row: usize, backward: bool) {
         self.cost_row = cost_row;
         self.backward = backward;
     }
 
+    /// The counters of the current cost row and direction.
     fn count(&mut self) -> &mut Cost {
         &mut self.traffic.cost_rows[self.cost_row][usize::from(self.backward)]
     }
@@ -69,8 +72,8 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
         &mut self.peer
     }
 
-    /// Sends the low bytes of shares to the peer, who asks for their sums.
-    pub(super) fn tell_bytes(&mut self, shares: &[u64]) -> Result<(), LinkError> {
+    /// Sends the low byte of each share to the peer, which learns the sums.
+    pub(super) fn send_bytes(&mut self, shares: &[u64]) -> Result<(), LinkError> {
         self.assistant.flush()?;
         self.count().online_bytes += shares.len() as u64;
         for &share in shares {
@@ -79,8 +82,8 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
         self.peer.flush()
     }
 
-    /// Receives the low bytes of the peer's shares, and leaves those of the sums.
-    pub(super) fn hear_bytes(&mut self, shares: &mut [u64]) -> Result<(), LinkError> {
+    /// Receives the low bytes of the peer's shares, and replaces this party's shares by the low bytes of the sums.
+    pub(super) fn receive_bytes(&mut self, shares: &mut [u64]) -> Result<(), LinkError> {
         self.assistant.flush()?;
         self.count().opened_values += shares.len() as u64;
         self.count().rounds += 1;
@@ -97,7 +100,7 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
         self.peer.sent() + self.assistant.sent()
     }
 
-    /// Pushes out what was sent: the last step of a run.
+    /// Flushes both links, as the last step of a run. Fails if a link does.
     pub fn flush(&mut self) -> Result<(), LinkError> {
         self.peer.flush()?;
         self.assistant.flush()
@@ -121,7 +124,7 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyContext<P, A> {
         other.copy_from_slice(own);
         let words = Masked::wrap_slice_mut(&mut *other);
         Online::open(self, &mut [Segment::words(words, bits)])?;
-        // What has been opened is the sum modulo 2^bits, and both words are below that.
+        // The opening is the sum modulo 2^bits; subtract this party's word.
         let low = u64::MAX >> (64 - bits);
         for (other, &own) in other.iter_mut().zip(own) {
             *other = other.wrapping_sub(own) & low;
@@ -134,15 +137,15 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyContext<P, A> {
         Online::open(self, &mut segments)
     }
 
-    fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.asked = true;
+    fn send_to_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        self.awaits_answer = true;
         self.count().online_bytes += bytes.len() as u64;
         self.assistant.send(bytes)
     }
 
-    fn hear_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        // Only what was asked for has to be waited for.
-        let waits = core::mem::take(&mut self.asked);
+    fn receive_from_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
+        // The party waits only for answers. The assistant sends its other messages ahead.
+        let waits = core::mem::take(&mut self.awaits_answer);
         let count = self.count();
         count.dealer_bytes += bytes.len() as u64;
         count.rounds += u64::from(waits);
@@ -172,11 +175,11 @@ impl<P: Read + Write, A: Read + Write> Online for PartyContext<P, A> {
     }
 
     fn corrections(&mut self, bytes: &mut [u8]) -> Result<(), LinkError> {
-        self.hear_assistant(bytes)
+        self.receive_from_assistant(bytes)
     }
 }
 
-/// The assistant's keys and links.
+/// The assistant's protocol context: PRG keys and links.
 pub struct AssistantContext<F, S> {
     own: Prg,
     shared: [Prg; 2],
@@ -185,7 +188,8 @@ pub struct AssistantContext<F, S> {
 }
 
 impl<F: Read + Write, S: Read + Write> AssistantContext<F, S> {
-    /// An assistant with a key of its own and those that it shares with P0 and P1.
+    /// A context with the assistant's own key, the keys that it shares with P0 and P1, and its links to P0 and P1. Each
+    /// session needs new keys.
     pub fn new(own: Key, shared: [Key; 2], first: Link<F>, second: Link<S>) -> Self {
         AssistantContext {
             own: Prg::new(own),
@@ -200,12 +204,12 @@ impl<F: Read + Write, S: Read + Write> AssistantContext<F, S> {
         self.first.sent() + self.second.sent()
     }
 
-    /// The links to both parties, with the run over.
+    /// Returns the links to P0 and P1 after a run.
     pub fn into_links(self) -> (Link<F>, Link<S>) {
         (self.first, self.second)
     }
 
-    /// Pushes out what was sent: the last step of a run.
+    /// Flushes both links, as the last step of a run. Fails if a link does.
     pub fn flush(&mut self) -> Result<(), LinkError> {
         self.first.flush()?;
         self.second.flush()
@@ -221,15 +225,15 @@ impl<F: Read + Write, S: Read + Write> Assisting for AssistantContext<F, S> {
         &self.shared[role.index()]
     }
 
-    fn tell(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError> {
+    fn send_to(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError> {
         match role {
             Role::P0 => self.first.send(bytes),
             Role::P1 => self.second.send(bytes),
         }
     }
 
-    fn hear(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError> {
-        // Whoever is waited for may wait for what has not gone out yet.
+    fn receive_from(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError> {
+        // Either party may wait for bytes that are still buffered here.
         self.flush()?;
         match role {
             Role::P0 => self.first.receive(bytes),

@@ -1,4 +1,4 @@
-//! The three roles in threads of one process, for the gates' tests.
+//! Test harness: runs the three roles in threads of one process.
 
 extern crate std;
 
@@ -17,25 +17,25 @@ use crate::{
     prg::Key,
 };
 
-/// Bytes that a link holds each way, so that roles that wait for one another would be found.
+/// Bytes that a link holds each way: few, so that a deadlock between roles shows up.
 const CAPACITY: usize = 64;
 
-/// A computing party.
+/// A computing party's context.
 pub type Party = PartyContext<End, End>;
-/// The assistant.
-pub type Assistant = AssistantContext<Heard, Heard>;
+/// The assistant's context.
+pub type Assistant = AssistantContext<RecordingEnd, RecordingEnd>;
 
-/// The end of a link that keeps what it has received.
-pub struct Heard {
+/// The end of a link that records the bytes that it receives.
+pub struct RecordingEnd {
     end: End,
     bytes: Vec<u8>,
 }
 
-impl ErrorType for Heard {
+impl ErrorType for RecordingEnd {
     type Error = Infallible;
 }
 
-impl Read for Heard {
+impl Read for RecordingEnd {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
         let count = self.end.read(bytes)?;
         self.bytes.extend(&bytes[..count]);
@@ -43,7 +43,7 @@ impl Read for Heard {
     }
 }
 
-impl Write for Heard {
+impl Write for RecordingEnd {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         self.end.write(bytes)
     }
@@ -53,7 +53,7 @@ impl Write for Heard {
     }
 }
 
-/// Memory of a role, for `len` elements of `bits` bits.
+/// Runs with scratch memory for `len` elements of `bits` bits.
 pub fn with_scratch<O>(len: usize, bits: u32, run: impl FnOnce(&mut Scratch<'_>) -> O) -> O {
     let mut field = vec![0; len * bits as usize];
     let mut words: [Vec<u64>; 6] = core::array::from_fn(|_| vec![0; len]);
@@ -63,44 +63,50 @@ pub fn with_scratch<O>(len: usize, bits: u32, run: impl FnOnce(&mut Scratch<'_>)
     })
 }
 
-/// What a run of all three roles leaves: what both parties made, what the assistant made, the bytes that all have
-/// sent, and what the assistant has heard from each party.
-pub struct Ran<O, A> {
-    pub made: [O; 2],
+/// The result of a run of all three roles.
+pub struct RunResult<O, A> {
+    /// The output of each computing party.
+    pub outputs: [O; 2],
+    /// The assistant's output.
     pub answer: A,
+    /// Bytes that all roles sent.
     pub bytes: u64,
-    pub heard: [Vec<u8>; 2],
+    /// The bytes that the assistant received from each computing party.
+    pub received: [Vec<u8>; 2],
 }
 
-/// Runs all three roles, with keys made of a seed.
+/// Runs all three roles with keys derived from `seed`.
 pub fn run<O: Send, A>(
     seed: u64,
     party: impl Fn(&mut Party) -> Result<O, LinkError> + Sync,
     assist: impl FnOnce(&mut Assistant) -> Result<A, LinkError>,
-) -> Ran<O, A> {
+) -> RunResult<O, A> {
     let key = |number: u8| {
         let mut bytes = [number; Key::LEN];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Key::new(bytes)
     };
     let [first, second] = duplex(CAPACITY);
-    let [helper0, assistant0] = duplex(CAPACITY);
-    let [helper1, assistant1] = duplex(CAPACITY);
+    let [to_assistant0, assistant0] = duplex(CAPACITY);
+    let [to_assistant1, assistant1] = duplex(CAPACITY);
     let party = &party;
     thread::scope(|scope| {
-        let sides = [(Role::P0, first, helper0), (Role::P1, second, helper1)];
-        let parties = sides.map(|(role, peer, helper)| {
+        let sides = [
+            (Role::P0, first, to_assistant0),
+            (Role::P1, second, to_assistant1),
+        ];
+        let parties = sides.map(|(role, peer, to_assistant)| {
             let keys = [key(1), key(2 + role.index() as u8)];
             let peer = Link::new(peer, Remote::Peer, 0);
-            let helper = Link::new(helper, Remote::Assistant, 0);
-            let mut cx = PartyContext::new(role, keys, peer, helper);
+            let to_assistant = Link::new(to_assistant, Remote::Assistant, 0);
+            let mut cx = PartyContext::new(role, keys, peer, to_assistant);
             scope.spawn(move || {
-                let made = party(&mut cx).expect("links that hold");
+                let output = party(&mut cx).expect("links that hold");
                 cx.flush().expect("links that hold");
-                (made, cx.sent())
+                (output, cx.sent())
             })
         });
-        let [first, second] = [assistant0, assistant1].map(|end| Heard {
+        let [first, second] = [assistant0, assistant1].map(|end| RecordingEnd {
             end,
             bytes: Vec::new(),
         });
@@ -113,11 +119,11 @@ pub fn run<O: Send, A>(
         let parties = parties.map(|party| party.join().expect("a party"));
         let bytes = sent + parties.iter().map(|(_, sent)| sent).sum::<u64>();
         let (first, second) = cx.into_links();
-        Ran {
-            made: parties.map(|(made, _)| made),
+        RunResult {
+            outputs: parties.map(|(output, _)| output),
             answer,
             bytes,
-            heard: [first, second].map(|link| link.into_inner().bytes),
+            received: [first, second].map(|link| link.into_inner().bytes),
         }
     })
 }

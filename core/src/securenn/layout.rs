@@ -1,4 +1,4 @@
-//! Lengths of the buffers that the roles cut their memory into, in 64-bit words.
+//! Lengths of the buffers in the roles' arenas, in 64-bit words, and the division of scratch memory.
 
 use crate::{
     gate::softmax::Softmax,
@@ -11,12 +11,12 @@ use super::gates::{
     linear::{Map, Memory, Wanted},
 };
 
-/// Words of [`Scratch`] for one element: 64 field elements, and its lists of words.
+/// Words of a computing party's [`Scratch`] for one element: 64 field elements of a byte, and 6 words.
 const SCRATCH: usize = 64 / 8 + 6;
-/// The same where nothing is compared, and for the assistant: no field elements, and three lists of words.
+/// Words of [`Scratch`] for one element in gates without comparisons, and in all gates of the assistant.
 const SCRATCH_WORDS: usize = 3;
 
-/// The softmax of a session with an assistant: probabilities at the logits' scale.
+/// The softmax gate of a session: probabilities at the logits' scale.
 pub(super) fn softmax(session: &Session, network: &Network) -> Softmax {
     Softmax {
         format: session.format,
@@ -25,8 +25,8 @@ pub(super) fn softmax(session: &Session, network: &Network) -> Softmax {
     }
 }
 
-/// The product of a stage that is wanted, for `rows` samples.
-pub(super) fn map(stage: &Stage, wanted: Wanted, rows: usize) -> Map {
+/// The gate of one product of a stage's map, for `rows` samples.
+pub(super) fn map_gate(stage: &Stage, wanted: Wanted, rows: usize) -> Map {
     let (linear, rows_each) = stage.product();
     Map {
         linear,
@@ -35,12 +35,12 @@ pub(super) fn map(stage: &Stage, wanted: Wanted, rows: usize) -> Map {
     }
 }
 
-/// Places of a stage's windows, if it has max pooling, brought to a power of two for the way back.
-pub(super) fn turned_places(places: usize) -> usize {
+/// Length of the one-hot vector of a position in a window of `places`: the next power of two, at least 2.
+pub(super) fn one_hot_len(places: usize) -> usize {
     places.next_power_of_two().max(2)
 }
 
-/// Values that each sample may have at once on its way through a stage.
+/// The most values of one sample in a tensor of a stage.
 fn widest(stage: &Stage) -> usize {
     [
         stage.entering_len(),
@@ -56,47 +56,51 @@ fn widest(stage: &Stage) -> usize {
 
 /// A party's buffers for one stage.
 pub(super) struct StageLengths {
+    /// Weights and biases.
     pub parameters: usize,
+    /// The stage's input, before average pooling.
     pub operand: usize,
+    /// The ReLU's derivative.
     pub derivative: usize,
-    pub place: usize,
+    /// The positions of the max pooling's maxima.
+    pub max_position: usize,
 }
 
 impl StageLengths {
     pub fn new(stages: &[Stage], index: usize, rows: usize) -> Self {
         let stage = &stages[index];
-        let made = match index {
+        let map_len = match index {
             0 => 0,
             _ => stages[index - 1].linear.output_len(),
         };
         let relu = stage.activation == Some(Activation::Relu);
-        let kept = |there| if there { rows * stage.leaving_len() } else { 0 };
+        let output_if = |has: bool| if has { rows * stage.leaving_len() } else { 0 };
         StageLengths {
             parameters: stage.parameters(),
-            operand: rows * made.max(stage.entering_len()),
-            derivative: kept(relu),
-            place: kept(stage.max_pool.is_some()),
+            operand: rows * map_len.max(stage.entering_len()),
+            derivative: output_if(relu),
+            max_position: output_if(stage.max_pool.is_some()),
         }
     }
 
     fn words(&self) -> usize {
-        2 * self.parameters + self.operand + self.derivative + self.place
+        2 * self.parameters + self.operand + self.derivative + self.max_position
     }
 }
 
 /// A party's buffers for all stages.
 pub(super) struct Lengths {
-    /// Values on their way: two buffers.
+    /// Values or gradients: each of two buffers.
     pub values: usize,
-    /// The left operand of a product, where patches are laid out.
+    /// The left operand of an unrolled convolution: all patches.
     pub patches: usize,
     /// The right operand of a product.
     pub right: usize,
-    /// A gradient by weights.
+    /// A gradient by weights, or the truncated weights of an input gradient.
     pub gradient: usize,
-    /// What gates work in.
+    /// Scratch memory of the gates.
     pub scratch: usize,
-    /// Samples of a micro-batch.
+    /// Numbers of the samples of a micro-batch.
     pub samples: usize,
 }
 
@@ -114,9 +118,9 @@ impl Lengths {
         let classes = rows * network.classes;
         let after = [
             softmax(session, network).scratch_len(rows),
-            // Sums, remainders, derivatives.
+            // The normalised loss: derivatives, sums and remainders.
             classes * (5 + SCRATCH),
-            // Planes, places and steps of the largest logit.
+            // The classes: planes of logits, positions and steps.
             classes + rows * (3 + SCRATCH),
         ];
         let after = after.into_iter().max().unwrap_or(0);
@@ -140,7 +144,7 @@ impl Lengths {
     }
 }
 
-/// What each product of a stage works in.
+/// Lengths of each product's [`Memory`] in a stage.
 fn products(stage: &Stage, rows: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
     [
         Wanted::Output,
@@ -148,18 +152,20 @@ fn products(stage: &Stage, rows: usize) -> impl Iterator<Item = [usize; 3]> + '_
         Wanted::InputGradient,
     ]
     .into_iter()
-    .map(move |wanted| map(stage, wanted, rows).memory_len())
+    .map(move |wanted| map_gate(stage, wanted, rows).memory_len())
 }
 
+/// Scratch words of a computing party's gates in a stage.
 fn stage_scratch(stage: &Stage, rows: usize) -> usize {
     let maps = products(stage, rows).map(|[masked, _, scratch]| masked + scratch);
     let len = rows * stage.leaving_len();
     let pool = stage.max_pool.map_or(0, |windows| {
         let places = windows.places();
-        // One image, all planes, the steps; or on the way back the bits, the gradients and their product.
+        // Forward: one image, all planes, the steps. Backward: the one-hot bits, the gradients, and one image; and
+        // their product, or before it the one-hot gate.
         let forward = windows.places() * windows.output_len() + len * (places + 2 + SCRATCH);
-        let back = len * (turned_places(places) + places + (3 * places).max(SCRATCH_WORDS));
-        forward.max(back + places * windows.output_len())
+        let backward = len * (one_hot_len(places) + places + (3 * places).max(SCRATCH_WORDS));
+        forward.max(backward + places * windows.output_len())
     });
     maps.max().unwrap_or(0).max(pool).max(len * SCRATCH)
 }
@@ -174,7 +180,7 @@ pub fn party_words(session: &Session, network: &Network) -> usize {
 
 /// The assistant's buffers.
 pub(super) struct AssistantLengths {
-    /// What gates work in.
+    /// Scratch memory of the gates.
     pub scratch: usize,
     /// Entries of the softmax's tables.
     pub tables: usize,
@@ -187,7 +193,7 @@ impl AssistantLengths {
             let maps = products(stage, rows).map(|lens| lens.iter().sum::<usize>());
             let len = rows * stage.leaving_len();
             let pool = stage.max_pool.map_or(0, |windows| {
-                len * (turned_places(windows.places()) + SCRATCH_WORDS)
+                len * (one_hot_len(windows.places()) + SCRATCH_WORDS)
             });
             maps.max().unwrap_or(0).max(len * SCRATCH_WORDS).max(pool)
         };
@@ -205,51 +211,51 @@ pub fn assistant_words(session: &Session, network: &Network) -> usize {
     lengths.scratch + 2 * lengths.tables
 }
 
-/// What is left of a scratch buffer.
-pub(super) struct Cut<'a>(pub &'a mut [u64]);
+/// Divides a scratch buffer: each method takes memory from its front. Memory keeps its old content.
+pub(super) struct ScratchSplitter<'a>(pub &'a mut [u64]);
 
-impl<'a> Cut<'a> {
-    /// Cuts off `len` words, with whatever was in them.
-    pub fn words(&mut self, len: usize) -> &'a mut [u64] {
+impl<'a> ScratchSplitter<'a> {
+    /// Takes `len` words, or all that is left if that is less.
+    pub fn take(&mut self, len: usize) -> &'a mut [u64] {
         let all = core::mem::take(&mut self.0);
         let (taken, rest) = all.split_at_mut(len.min(all.len()));
         self.0 = rest;
         taken
     }
 
-    /// What a party's product works in.
-    pub fn memory(&mut self, map: Map) -> Memory<'a> {
+    /// Takes the memory of a product for a computing party.
+    pub fn product_memory(&mut self, map: Map) -> Memory<'a> {
         let [masked, _, scratch] = map.memory_len();
         Memory {
-            masked: self.words(masked),
+            masked: self.take(masked),
             other: &mut [],
-            scratch: self.words(scratch),
+            scratch: self.take(scratch),
         }
     }
 
-    /// What an assistant's product works in.
-    pub fn assistant_memory(&mut self, map: Map) -> Memory<'a> {
+    /// Takes the memory of a product for the assistant.
+    pub fn assistant_product_memory(&mut self, map: Map) -> Memory<'a> {
         let [_, other, _] = map.memory_len();
         Memory {
-            other: self.words(other),
-            ..self.memory(map)
+            other: self.take(other),
+            ..self.product_memory(map)
         }
     }
 
-    /// What a party's gates work in, for `len` elements.
-    pub fn scratch(&mut self, len: usize) -> Scratch<'a> {
+    /// Takes the scratch of a computing party's gate for `len` elements.
+    pub fn gate_scratch(&mut self, len: usize) -> Scratch<'a> {
         Scratch {
-            bits: bytemuck::cast_slice_mut(self.words(8 * len)),
-            words: core::array::from_fn(|_| self.words(len)),
+            bits: bytemuck::cast_slice_mut(self.take(8 * len)),
+            words: core::array::from_fn(|_| self.take(len)),
         }
     }
 
-    /// What gates without comparisons work in, and the assistant's gates, for `len` elements.
-    pub fn scratch_words(&mut self, len: usize) -> Scratch<'a> {
+    /// Takes the scratch of a gate without comparisons, or of the assistant's part of any gate, for `len` elements.
+    pub fn word_scratch(&mut self, len: usize) -> Scratch<'a> {
         Scratch {
             bits: &mut [],
             words: core::array::from_fn(|list| {
-                self.words(if list < SCRATCH_WORDS { len } else { 0 })
+                self.take(if list < SCRATCH_WORDS { len } else { 0 })
             }),
         }
     }

@@ -1,17 +1,18 @@
-//! SecureNN's protocols (Wagh, Gupta, Chandran, "SecureNN: 3-Party Secure Computation for Neural Network Training", PETS
-//! 2019): comparisons with an assistant that is there during the run, in place of a dealer that works ahead.
+//! SecureNN's protocols (Wagh, Gupta, Chandran, "SecureNN: 3-Party Secure Computation for Neural Network Training",
+//! PETS 2019): an assistant, the paper's P2, takes part in comparisons online, in place of a dealer.
 //!
-//! P0 and P1 hold additive shares in the even ring Z_2^l, or in the odd one Z_(2^l - 1). The assistant P2 holds
-//! none and sees only what the others have blinded with streams that it does not have: each pair of roles has a
-//! key of its own. Gates work on any number of elements together; each has its ideal function, the computing
+//! P0 and P1 hold additive shares in the even ring Z_2^l or in the odd ring Z_(2^l - 1). The assistant holds no share
+//! of the data. Each pair of roles has its own key, and the assistant sees only values that P0 and P1 mask with streams
+//! of their common key. A gate works on any number of elements at once. It has its ideal function, the computing
 //! parties' part, the assistant's part, and its cost.
 //!
-//! Where the paper's listings are wrong, these follow what they are meant to do: the conversion compares with
-//! r - 1, not r, and where r is 0 forces the answer; the comparison with the largest bound is forced likewise.
+//! Where the paper's listings are wrong, the gates implement what they are meant to do: share conversion (Algorithm 4)
+//! compares with r - 1, not r, and forces the answer if r is 0. Private compare (Algorithm 3) likewise forces the
+//! answer for the largest bound.
 //!
-//! [`check`] takes a session and makes its network; [`plan`] says what it costs, [`party_words`] and
-//! [`assistant_words`] how much memory its roles take. A [`Trainer`] or a [`Classifier`] is a party, which works in a
-//! [`PartyContext`], and the [`Assistant`] works in an [`AssistantContext`].
+//! [`check`] checks a session and compiles its network. [`plan`] gives its costs; [`party_words`] and
+//! [`assistant_words`] give the memory of its roles. The parties are [`Trainer`]s or [`Classifier`]s, each with a
+//! [`PartyContext`]; the [`Assistant`] has an [`AssistantContext`].
 
 mod assistant;
 mod config;

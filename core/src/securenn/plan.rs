@@ -1,4 +1,4 @@
-//! What a session with an assistant costs, from the costs of its gates, layer by layer.
+//! The plan of a SecureNN session: the cost of each cost row, from the costs of its gates.
 
 use heapless::Vec;
 
@@ -20,24 +20,25 @@ use super::{
         product::Product,
         sign::Relu,
     },
-    layout::{map, softmax, turned_places},
+    layout::{map_gate, one_hot_len, softmax},
 };
 
 const BITS: u32 = u64::BITS;
 
-/// Cost of one layer in one iteration, of all three roles.
+/// The costs of one cost row in one iteration, of all three roles together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostRow {
-    /// The layer.
+    /// Name of the cost row, as [`cost_row_names`] gives it.
     pub name: Name,
-    /// Cost on the way forward.
+    /// Cost of the forward pass.
     pub forward: Cost,
-    /// Cost on the way back.
+    /// Cost of the backward pass.
     pub backward: Cost,
 }
 
-/// Cost of one iteration over `len` samples, layer by layer: of training or of inference, as the session says.
-/// Weights and data are opened in each product anew, and an update sends nothing.
+/// The cost rows of an iteration of training or inference over `len` samples.
+///
+/// Each product opens its weights and data again, and an update sends nothing.
 pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
     let mut cost_rows: Vec<CostRow, MAX_COST_ROWS> = Vec::new();
     for name in cost_row_names(session, network) {
@@ -50,7 +51,7 @@ pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow,
     let size = session.micro_batch;
     for (rows, times) in [(size, len / size), (len % size, 1)] {
         if rows > 0 {
-            add(
+            add_micro_batches(
                 session,
                 network,
                 rows as usize,
@@ -62,12 +63,18 @@ pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow,
     cost_rows
 }
 
-/// Adds what `times` micro-batches of `rows` samples cost.
-fn add(session: &Session, network: &Network, rows: usize, times: u64, cost_rows: &mut [CostRow]) {
+/// Adds the costs of `times` micro-batches of `rows` samples.
+fn add_micro_batches(
+    session: &Session,
+    network: &Network,
+    rows: usize,
+    times: u64,
+    cost_rows: &mut [CostRow],
+) {
     let trains = session.task == Task::Train;
     let last = network.stages.len() - 1;
     for (index, stage) in network.stages.iter().enumerate() {
-        let product = |wanted| map(stage, wanted, rows).cost();
+        let product = |wanted| map_gate(stage, wanted, rows).cost();
         let cost_row = &mut cost_rows[map_row(index)];
         cost_row.forward = cost_row.forward + product(Wanted::Output) * times;
         if trains {
@@ -79,15 +86,15 @@ fn add(session: &Session, network: &Network, rows: usize, times: u64, cost_rows:
         let cost_row = &mut cost_rows[activation_row(index)];
         cost_row.forward = cost_row.forward + activation(stage, rows) * times;
         if trains {
-            cost_row.backward = cost_row.backward + activation_back(stage, rows) * times;
+            cost_row.backward = cost_row.backward + activation_backward(stage, rows) * times;
         }
         if index == last {
-            cost_row.forward = cost_row.forward + after(session, network, rows) * times;
+            cost_row.forward = cost_row.forward + loss_or_class(session, network, rows) * times;
         }
     }
 }
 
-/// What follows a stage's map.
+/// Cost of a stage's max pooling and activation.
 fn activation(stage: &Stage, rows: usize) -> Cost {
     let len = rows * stage.leaving_len();
     let pool = stage.max_pool.map(|windows| {
@@ -99,12 +106,13 @@ fn activation(stage: &Stage, rows: usize) -> Cost {
     pool.unwrap_or_default() + relu.unwrap_or_default()
 }
 
-fn activation_back(stage: &Stage, rows: usize) -> Cost {
+/// Cost of the backward pass of a stage's max pooling and activation.
+fn activation_backward(stage: &Stage, rows: usize) -> Cost {
     let len = rows * stage.leaving_len();
     let product = |len| Product { bits: BITS }.cost(len);
     let pool = stage.max_pool.and_then(|windows| {
         let places = windows.places();
-        let bits = OneHot::new(BITS, turned_places(places))?;
+        let bits = OneHot::new(BITS, one_hot_len(places))?;
         Some(bits.cost(len) + product(places * len))
     });
     let relu = stage.activation == Some(Activation::Relu);
@@ -112,18 +120,18 @@ fn activation_back(stage: &Stage, rows: usize) -> Cost {
     pool.unwrap_or_default() + relu.unwrap_or_default()
 }
 
-/// What follows the last stage: the loss, or the class and its way to the party that asks.
-fn after(session: &Session, network: &Network, rows: usize) -> Cost {
+/// Cost after the last stage: the loss, or finding the classes and sending them to the samples' owner.
+fn loss_or_class(session: &Session, network: &Network, rows: usize) -> Cost {
     let classes = network.classes;
     let len = rows * classes;
     match (session.task, session.protocol.loss()) {
         (Task::Infer, _) => {
-            let told = Cost {
+            let answer = Cost {
                 bytes: rows as u64,
                 messages: 1,
                 rounds: 1,
             };
-            class(classes, rows) + told
+            class(classes, rows) + answer
         }
         (Task::Train, Loss::Normalised) => {
             let division = Division {
@@ -143,7 +151,7 @@ fn after(session: &Session, network: &Network, rows: usize) -> Cost {
     }
 }
 
-/// The place of the largest logit.
+/// Cost of finding the index of each sample's largest logit.
 fn class(classes: usize, rows: usize) -> Cost {
     let gate = MaxPool {
         bits: BITS,
@@ -152,15 +160,15 @@ fn class(classes: usize, rows: usize) -> Cost {
     gate.cost(rows)
 }
 
-/// Cost of inference on `rows` images as it was published: products of matrices, ReLU also of the last stage's
-/// values, and the class as the place of the largest. Without that last ReLU a run costs less, and finds the class
-/// also where no logit is above zero.
+/// Cost of inference on `rows` images as the paper counts it: with matrix products of patches, and with a ReLU of the
+/// logits before the argmax. A session of this crate leaves out that ReLU, which costs less and finds the right class
+/// even if no logit is positive.
 pub fn published_inference(network: &Network, rows: usize) -> Cost {
     let mut network = network.clone();
     network.unroll();
     let relu = Relu { bits: BITS }.cost(rows * network.classes);
     let stages = network.stages.iter();
     let stages =
-        stages.map(|stage| map(stage, Wanted::Output, rows).cost() + activation(stage, rows));
+        stages.map(|stage| map_gate(stage, Wanted::Output, rows).cost() + activation(stage, rows));
     stages.fold(class(network.classes, rows) + relu, |sum, cost| sum + cost)
 }

@@ -1,4 +1,4 @@
-//! Whole sessions of all three roles over links that hold few bytes.
+//! Whole SecureNN sessions of all three roles, over links with little buffering.
 
 extern crate std;
 
@@ -6,7 +6,7 @@ use std::{vec, vec::Vec};
 
 use super::{
     assistant::Assistant,
-    harness::{Ran, run},
+    harness::{RunResult, run},
     layout::{assistant_words, party_words},
     party::{Classifier, Trainer},
     plan,
@@ -20,7 +20,7 @@ use crate::{
     num::fixed_point::Format,
     session::{Protocol, Session, SessionError, Task},
     share::Share,
-    tests::{Made, WAY, networks, run as run_dealt, session as dealt},
+    tests::{DEFAULT_RUN, SyntheticData, networks, run as run_dealt, session as dealt},
 };
 
 /// Fraction bits as published.
@@ -41,8 +41,9 @@ fn check(session: &Session) -> Network {
     crate::securenn::check(session).unwrap()
 }
 
-fn made(session: &Session, network: &Network, role: Role) -> Made {
-    Made {
+/// The samples of one party.
+fn samples_of(session: &Session, network: &Network, role: Role) -> SyntheticData {
+    SyntheticData {
         first: match role {
             Role::P0 => 0,
             Role::P1 => session.samples[0],
@@ -51,18 +52,18 @@ fn made(session: &Session, network: &Network, role: Role) -> Made {
     }
 }
 
-/// What a party has at the end.
+/// The result of one party.
 #[derive(Default)]
-struct Ended {
+struct PartyResult {
     /// Its shares of every stage's parameters.
     shares: Vec<u64>,
-    meters: Vec<Traffic>,
-    /// Samples and classes that it was told.
+    traffic: Vec<Traffic>,
+    /// Samples and classes that it learns.
     classes: Vec<(u32, u8)>,
 }
 
-/// Runs a session; the model's owner in inference holds `model`.
-fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
+/// Runs a session. In inference the model's owner loads `model`.
+fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, ()> {
     let network = check(session);
     let rows = session.iterations();
     run(
@@ -70,19 +71,19 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
         |cx| {
             let role = super::gates::Computing::role(cx);
             let mut memory = vec![0; party_words(session, &network)];
-            let mut data = made(session, &network, role);
-            let mut ended = Ended::default();
+            let mut data = samples_of(session, &network, role);
+            let mut result = PartyResult::default();
             match session.task {
                 Task::Train => {
-                    let secret = key(WAY.weights, role);
+                    let secret = key(DEFAULT_RUN.weights, role);
                     let mut party =
                         Trainer::new(session, &network, role, &secret, &mut memory).unwrap();
                     for iteration in 0..rows {
                         party.iterate(cx, iteration, &mut data).unwrap();
-                        ended.meters.push(cx.take_traffic());
+                        result.traffic.push(cx.take_traffic());
                     }
                     for stage in 0..network.stages.len() {
-                        ended
+                        result
                             .shares
                             .extend(party.parameters(stage).map(Share::reveal));
                     }
@@ -95,13 +96,13 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
                         }
                     }
                     for iteration in 0..rows {
-                        let sink = |sample, class| ended.classes.push((sample, class));
+                        let sink = |sample, class| result.classes.push((sample, class));
                         party.classify(cx, iteration, &mut data, sink).unwrap();
-                        ended.meters.push(cx.take_traffic());
+                        result.traffic.push(cx.take_traffic());
                     }
                 }
             }
-            Ok(ended)
+            Ok(result)
         },
         |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];
@@ -111,17 +112,18 @@ fn play(session: &Session, model: &[Vec<u64>]) -> Ran<Ended, ()> {
     )
 }
 
-fn parameters(ran: &Ran<Ended, ()>) -> Vec<f64> {
-    let [first, second] = &ran.made;
+/// The trained parameters of all stages.
+fn parameters(ran: &RunResult<PartyResult, ()>) -> Vec<f64> {
+    let [first, second] = &ran.outputs;
     let pairs = first.shares.iter().zip(&second.shares);
     pairs
         .map(|(a, b)| a.wrapping_add(*b) as i64 as f64 / f64::from(1u32 << (2 * FRACTION)))
         .collect()
 }
 
-/// What is counted is what the plan says: the bytes that all roles send, and the rounds of both parties. The owner of
-/// the model does not wait for the classes.
-fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
+/// Checks traffic against the plan: the bytes that all roles send, and the rounds of both parties. The model's owner
+/// does not wait for the classes.
+fn check_costs(session: &Session, ran: &RunResult<PartyResult, ()>) {
     let network = check(session);
     let planned = (0..session.iterations()).map(|iteration| {
         let cost_rows = plan::cost_rows(session, &network, session.batch(iteration).len);
@@ -129,9 +131,9 @@ fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
         cost_rows.iter().map(cost_row).sum::<super::gates::Cost>()
     });
     let planned: super::gates::Cost = planned.sum();
-    let counted = ran.made.each_ref().map(|ended| {
-        let meters = ended.meters.iter().map(Traffic::total);
-        meters.sum::<crate::cost::Cost>()
+    let counted = ran.outputs.each_ref().map(|result| {
+        let traffic = result.traffic.iter().map(Traffic::total);
+        traffic.sum::<crate::cost::Cost>()
     });
     let bytes = counted.map(|cost| cost.online_bytes + cost.dealer_bytes);
     assert_eq!([planned.bytes; 2], [bytes[0] + bytes[1], ran.bytes]);
@@ -144,14 +146,14 @@ fn costs_as_planned(session: &Session, ran: &Ran<Ended, ()>) {
         })
         .sum::<u64>();
     for role in Role::BOTH {
-        let told = session.task == Task::Train || session.asking() == role;
-        let waits = planned.rounds - if told { 0 } else { answers };
+        let learned = session.task == Task::Train || session.asking() == role;
+        let waits = planned.rounds - if learned { 0 } else { answers };
         assert_eq!(counted[role.index()].rounds, waits, "{role}");
     }
 }
 
 #[test]
-fn training_equals_that_of_exact_relu_but_for_rounding() {
+fn training_matches_the_dealt_protocol_up_to_rounding() {
     for (input, layers) in networks() {
         for triples in [TripleScheme::Baseline, TripleScheme::Fused] {
             let session = Session {
@@ -161,37 +163,37 @@ fn training_equals_that_of_exact_relu_but_for_rounding() {
                 },
                 ..session(input, &layers)
             };
-            let ran = play(&session, &[]);
+            let ran = run_session(&session, &[]);
             let exact = dealt::<u64>(input, &layers, 5);
-            let want = run_dealt::<u64>(&exact, WAY).parameters(exact.format);
+            let want = run_dealt::<u64>(&exact, DEFAULT_RUN).parameters(exact.format);
             let got = parameters(&ran);
             let errors = got.iter().zip(&want).map(|(got, want)| (got - want).abs());
-            // A value next to zero may fall on the other side of a ReLU, which then moves a step of the rate.
+            // Rounding may change the sign of a value next to zero, and so a whole step of a weight.
             let (worst, all) = errors.fold((0f64, 0.0), |(worst, all), e| (worst.max(e), all + e));
             let mean = all / want.len() as f64;
             assert!(worst < 0.05 && mean < 0.003, "{layers:?} {worst} {mean}");
-            costs_as_planned(&session, &ran);
+            check_costs(&session, &ran);
         }
     }
 }
 
 #[test]
-fn micro_batches_change_no_more_than_roundings() {
+fn micro_batches_change_only_the_rounding() {
     let (input, layers) = networks().pop().unwrap();
     let whole = session(input, &layers);
     let parts = Session {
         micro_batch: 2,
         ..whole.clone()
     };
-    let (whole, ran) = (play(&whole, &[]), play(&parts, &[]));
+    let (whole, ran) = (run_session(&whole, &[]), run_session(&parts, &[]));
     for (got, want) in parameters(&ran).iter().zip(parameters(&whole)) {
         assert!((got - want).abs() < 0.01, "{got} {want}");
     }
-    costs_as_planned(&parts, &ran);
+    check_costs(&parts, &ran);
 }
 
 #[test]
-fn the_normalised_loss_learns_too() {
+fn the_normalised_loss_changes_the_model() {
     let (input, layers) = networks().swap_remove(3);
     let softmax = session(input, &layers);
     let normalised = Session {
@@ -201,12 +203,12 @@ fn the_normalised_loss_learns_too() {
         },
         ..softmax.clone()
     };
-    let ran = play(&normalised, &[]);
-    assert_ne!(parameters(&ran), parameters(&play(&softmax, &[])));
-    costs_as_planned(&normalised, &ran);
+    let ran = run_session(&normalised, &[]);
+    assert_ne!(parameters(&ran), parameters(&run_session(&softmax, &[])));
+    check_costs(&normalised, &ran);
 }
 
-/// One stage that gives each class its pixel, so that the class is that of the brightest.
+/// The parameters of one dense stage whose logits are the pixels, so that the class is the brightest pixel's index.
 fn brightest(classes: usize) -> Vec<u64> {
     let one = 1u64 << (2 * FRACTION);
     let weights = (0..classes * classes).map(|at| one * u64::from(at / classes == at % classes));
@@ -214,7 +216,7 @@ fn brightest(classes: usize) -> Vec<u64> {
 }
 
 #[test]
-fn the_party_that_asks_alone_learns_the_classes() {
+fn only_the_samples_owner_learns_the_classes() {
     let layers = [Layer::Dense { units: 9 }];
     for samples in [[7, 0], [0, 7]] {
         let session = Session {
@@ -225,12 +227,12 @@ fn the_party_that_asks_alone_learns_the_classes() {
             ..session([1, 1, 9], &layers)
         };
         let network = check(&session);
-        let ran = play(&session, &[brightest(9)]);
+        let ran = run_session(&session, &[brightest(9)]);
         let asking = session.asking();
-        assert!(ran.made[asking.other().index()].classes.is_empty());
-        let mut told = ran.made[asking.index()].classes.clone();
-        told.sort_unstable();
-        let mut data = made(&session, &network, asking);
+        assert!(ran.outputs[asking.other().index()].classes.is_empty());
+        let mut learned = ran.outputs[asking.index()].classes.clone();
+        learned.sort_unstable();
+        let mut data = samples_of(&session, &network, asking);
         let want: Vec<(u32, u8)> = (0..7)
             .map(|sample| {
                 let mut pixels = [0; 9];
@@ -239,13 +241,13 @@ fn the_party_that_asks_alone_learns_the_classes() {
                 (sample, best as u8)
             })
             .collect();
-        assert_eq!(told, want);
-        costs_as_planned(&session, &ran);
+        assert_eq!(learned, want);
+        check_costs(&session, &ran);
     }
 }
 
 #[test]
-fn what_an_assistant_cannot_help_with_is_refused() {
+fn sessions_that_securenn_cannot_run_are_refused() {
     let (input, layers) = networks().swap_remove(3);
     let sound = session(input, &layers);
     assert_eq!(

@@ -1,46 +1,47 @@
-//! Where in the streams each gate of a network stands.
+//! Stream ids: each gate of a session has its own gate numbers, because a second use of a stream position would repeat
+//! a mask.
 
 use crate::{network::MAX_STAGES, session::Session};
 
 use super::gates::At;
 
-/// What a gate is for.
+/// The use of a gate in a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// A stage's outputs.
+    /// The output of the stage's map.
     Output,
-    /// Its max pooling.
+    /// The max pooling.
     MaxPool,
-    /// Its activation.
+    /// The activation.
     Relu,
-    /// The activation's way back.
-    ReluBack,
-    /// Where its maxima stood, as bits.
+    /// The backward pass of the activation.
+    ReluBackward,
+    /// The one-hot vectors of the maxima's positions.
     OneHot,
-    /// The max pooling's way back.
-    MaxPoolBack,
-    /// The gradient by its weights.
+    /// The backward pass of the max pooling.
+    MaxPoolBackward,
+    /// The gradient by the weights.
     WeightGradient,
-    /// The gradient by its inputs.
+    /// The gradient by the input.
     InputGradient,
     /// The softmax after the last stage.
     Softmax,
     /// The division of the normalised loss.
     Division,
-    /// The class that is found.
+    /// The argmax of inference.
     Class,
-    /// What makes shares of the weights uniform.
-    BlindWeights,
+    /// The blinding that makes shares of the weights uniform.
+    WeightBlinding,
 }
 
-/// Gates that one use may be made of: a maximum of 128 classes takes 127 steps of 8 gates.
+/// Gate numbers of one use: a maximum of 128 classes takes 127 steps of 8 gates.
 const PARTS: u32 = 1 << 10;
-/// Uses of a stage.
+/// Uses in a stage, rounded up to a power of two.
 const USES: u32 = 16;
 
 const _: () = assert!(PARTS * USES * (MAX_STAGES as u32) < 1 << 24);
 
-/// Place of a gate in a step of the run.
+/// Address of a gate in micro-batch `step` of the run.
 pub(super) fn at(step: u32, stage: usize, which: Use) -> At {
     At {
         iteration: step,
@@ -48,7 +49,7 @@ pub(super) fn at(step: u32, stage: usize, which: Use) -> At {
     }
 }
 
-/// The number of a micro-batch in the run, given the row of the batch that comes first in it.
+/// The number in the run of the micro-batch that starts at row `first` of the iteration's batch.
 pub(super) fn step(session: &Session, iteration: u32, first: u32) -> u32 {
     iteration * session.batch.div_ceil(session.micro_batch) + first / session.micro_batch
 }

@@ -1,4 +1,4 @@
-//! Names of the cost rows of a session's network.
+//! The names of a plan's cost rows.
 
 use heapless::Vec;
 
@@ -9,8 +9,8 @@ use crate::{
 
 use super::{Session, Task};
 
-/// The names of a plan's cost rows: each stage's map, and what follows it. After the last one that is the loss, or what
-/// finds the class.
+/// The names of a plan's cost rows, two for each stage: its map, then its max pooling and activation. The last stage's
+/// second row is the loss or, in inference, the class.
 pub fn cost_row_names(session: &Session, network: &Network) -> Vec<Name, MAX_COST_ROWS> {
     let end = match (session.task, session.protocol.loss()) {
         (Task::Infer, _) => "class",

@@ -1,48 +1,52 @@
-//! What keeps a session from running.
+//! Why a session cannot run.
 
 use crate::{
     network::{ModelError, Name},
     num::fixed_point::FormatError,
 };
 
-/// Why a session cannot run.
+/// Why a session cannot run. [`dealt::check`] and [`securenn::check`] return it before anything is sent.
+///
+/// [`dealt::check`]: crate::dealt::check
+/// [`securenn::check`]: crate::securenn::check
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionError {
-    /// The model's layers do not fit together.
+    /// The model does not compile.
     Model(ModelError),
-    /// The widths do not fit together.
+    /// The ring and its fraction bits do not fit together.
     Format(FormatError),
-    /// A number that must be at least 1 is 0.
+    /// The named number is 0 and must be at least 1.
     Zero(&'static str),
-    /// There are fewer samples than a batch takes.
+    /// The batch has more samples than the parties own.
     Batch {
-        /// The batch asked for.
+        /// Samples of a batch.
         batch: u32,
-        /// The samples there are.
+        /// Samples of both parties.
         samples: u32,
     },
-    /// A micro-batch is larger than the batch that it is part of.
+    /// The micro-batch is larger than the batch.
     MicroBatch,
-    /// More samples, batches or epochs than can be numbered.
+    /// The samples or iterations do not fit in 32-bit numbers.
     TooLong,
-    /// A micro-batch of this network has more values than memory can hold.
+    /// A tensor of one micro-batch, or the batch, has too many values.
     TooLarge,
-    /// The batch, or the windows of a pooling, divide gradients by more than the rings have bits for.
+    /// The batch size and the average poolings' divisors leave too few bits for the gradients.
     Gradients,
-    /// Momentum must lie below 1.
+    /// The momentum is 1 or more.
     Momentum,
-    /// An update without an opening leaves no room for momentum.
+    /// There is momentum, and the format multiplies master weights directly, which allows none.
     MomentumInDirect,
-    /// No rings that the core has are wide enough for a polynomial, at this layer of the plan.
+    /// The polynomial of this cost row needs a ring wider than 128 bits.
     Polynomial(Name),
-    /// The learning rate is too large or too small to be written in the ring.
+    /// The learning rate is 0, or too small or too large for the ring.
     LearningRate,
-    /// Inference is on samples of one party, once, by the model of the other.
+    /// In inference one party must own all samples, in one epoch, with no receiver of the model.
     Owners,
-    /// The session is of the other protocol: SecureNN with an assistant, or dealt.
+    /// The session is of the other protocol: dealt or SecureNN.
     Protocol,
-    /// What SecureNN does not have.
+    /// The session uses the named feature, which SecureNN does not have.
     NotInSecureNn(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! What the roles of a run must agree on before it starts.
+//! The public parameters of a run, on which all roles agree in the handshake.
 
 mod cost_row_names;
 mod error;
@@ -23,48 +23,48 @@ pub use error::SessionError;
 pub use protocol::Protocol;
 pub use run_error::RunError;
 
-/// The public parameters of a training run. Every role holds the same.
+/// The public parameters of a run. All roles hold the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// The network.
+    /// The model.
     pub model: Model,
-    /// Widths of the ring and of its fractions.
+    /// Width of the ring, and fraction bits of values and weights.
     pub format: Format,
-    /// What the parties do.
+    /// Training or inference.
     pub task: Task,
-    /// The protocol that they do it by.
+    /// The protocol, with its own options.
     pub protocol: Protocol,
-    /// Samples that P0 and P1 own. P0's come first in the numbering.
+    /// Number of samples of P0 and of P1. P0's are numbered first.
     pub samples: [u32; 2],
-    /// Samples of an iteration; the last one of an epoch may have fewer.
+    /// Samples of an iteration; the last iteration of an epoch may have fewer.
     pub batch: u32,
-    /// Samples that are worked on at a time within an iteration.
+    /// Samples of a micro-batch, at most a batch: the parties work on that many at a time.
     pub micro_batch: u32,
     /// Passes over the data.
     pub epochs: u32,
-    /// Stops the run after this many iterations; 0 for no limit.
+    /// The most iterations of the run; 0 for no limit.
     pub limit: u32,
-    /// Learning rate, in units of 2^-24.
+    /// Learning rate with [`RATE_FRACTION`] fraction bits.
     pub learning_rate: u32,
-    /// Momentum, in units of 2^-24, below 1.
+    /// Momentum with [`RATE_FRACTION`] fraction bits, below 1.
     pub momentum: u32,
-    /// Seed of the public order of samples.
+    /// Seed of the public shuffle.
     pub shuffle_seed: u64,
-    /// Who learns the trained model, if anyone.
+    /// The party that learns the trained model, if one does.
     pub receiver: Option<Role>,
-    /// Every so many iterations of training, from the first on, the parties learn how many values left the range
-    /// contract; 0 for never.
+    /// Iterations from one audit of the range contract to the next, in training. The first iteration is audited. 0 for
+    /// no audit.
     pub audit: u32,
 }
 
-/// What a session is for.
+/// The task of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Task {
     /// The model learns from the samples of both parties.
     Train,
-    /// The model of the party that has no samples finds the classes of the other's; the samples' owner alone learns
-    /// them.
+    /// The model of the party without samples classifies the other party's samples. Only the samples' owner learns the
+    /// classes.
     Infer,
 }
 
@@ -74,25 +74,24 @@ pub use crate::num::fixed_point::RATE_FRACTION;
 /// The most samples of a batch.
 const MAX_BATCH: u32 = 1 << 20;
 
-/// The most values of a tensor of one micro-batch. Where memory has 32-bit addresses, so few that the
-/// lengths of all buffers can be counted in them.
+/// The most values of a tensor of one micro-batch. With 32-bit addresses all buffer lengths still fit a `usize`.
 const MAX_MICRO_BATCH_VALUES: u64 = if usize::BITS > 32 { 1 << 28 } else { 1 << 22 };
 
 /// The samples of one iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The iteration, from 0.
+    /// Number of the iteration, from 0.
     pub iteration: u32,
-    /// The epoch, from 0.
+    /// Number of the epoch, from 0.
     pub epoch: u32,
-    /// Place of the first sample in the epoch's order.
+    /// Position of the first sample in the epoch's shuffle.
     pub first: u32,
     /// Number of samples.
     pub len: u32,
 }
 
 impl Batch {
-    /// The micro-batches: place of the first row in the batch, and number of rows.
+    /// The micro-batches of `size` rows; the last may have fewer. For each: its first row in the batch, and its rows.
     pub fn micro_batches(self, size: u32) -> impl Iterator<Item = (u32, u32)> {
         (0..self.len)
             .step_by(size.max(1) as usize)
@@ -101,19 +100,18 @@ impl Batch {
 }
 
 impl Session {
-    /// The network that the model describes, with convolutions as products of matrices where triples are made for
-    /// those.
+    /// Compiles the model. Under [`TripleScheme::Baseline`] convolutions run as matrix products of their patches.
     #[inline(never)]
     pub(crate) fn network(&self) -> Result<Network, SessionError> {
         let mut network = Network::EMPTY;
-        network.gather(&self.model)?;
+        network.compile_in_place(&self.model)?;
         if self.protocol.triples() == TripleScheme::Baseline {
             network.unroll();
         }
         Ok(network)
     }
 
-    /// Checks what does not depend on widths.
+    /// Checks what does not depend on the ring: counts, sizes, momentum, and the owners of an inference.
     #[inline(never)]
     pub(crate) fn check_sizes(&self, network: &Network) -> Result<(), SessionError> {
         for (what, value) in [
@@ -140,20 +138,7 @@ impl Session {
         if self.micro_batch > self.batch {
             return Err(SessionError::MicroBatch);
         }
-        let largest = network
-            .stages
-            .iter()
-            .flat_map(|stage| {
-                // An operand laid out patch by patch may have more values than a usize can count.
-                let (linear, rows) = stage.product();
-                [
-                    stage.entering_len() as u64,
-                    linear.input_len() as u64 * rows as u64,
-                    linear.output_len() as u64 * rows as u64,
-                ]
-            })
-            .max();
-        let values = largest.unwrap_or(0).saturating_mul(self.micro_batch.into());
+        let values = largest_tensor(network).saturating_mul(self.micro_batch.into());
         if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
             return Err(SessionError::TooLarge);
         }
@@ -170,17 +155,17 @@ impl Session {
         Ok(())
     }
 
-    /// Whether any iteration is audited. Inference is not.
+    /// Whether any iteration is audited. Inference has no audits.
     pub fn has_audits(&self) -> bool {
         self.audit > 0 && self.task == Task::Train
     }
 
-    /// Whether an iteration is audited: the first, and every so many after it.
+    /// Whether an iteration is audited: the first, and each [`Session::audit`] iterations after it.
     pub fn is_audited(&self, iteration: u32) -> bool {
         self.has_audits() && iteration.is_multiple_of(self.audit)
     }
 
-    /// The party whose samples are classified, in inference.
+    /// In inference, the party whose samples are classified and that learns the classes.
     pub fn asking(&self) -> Role {
         match self.samples {
             [0, _] => Role::P1,
@@ -188,7 +173,7 @@ impl Session {
         }
     }
 
-    /// The party whose model classifies, in inference: the one that does not ask.
+    /// In inference, the party whose model classifies; none in training.
     pub fn model_owner(&self) -> Option<Role> {
         match self.task {
             Task::Train => None,
@@ -196,7 +181,7 @@ impl Session {
         }
     }
 
-    /// The ring of the master weights, in bits, and their fraction bits.
+    /// Bits of the master weights' ring, and their fraction bits.
     pub fn master(&self) -> [u32; 2] {
         match self.protocol {
             Protocol::SecureNn { .. } => [u64::BITS, 2 * self.format.fraction],
@@ -204,17 +189,17 @@ impl Session {
         }
     }
 
-    /// All samples.
+    /// Samples of both parties.
     pub fn total_samples(&self) -> u32 {
         self.samples[0] + self.samples[1]
     }
 
-    /// Iterations of a whole epoch.
+    /// Iterations of an epoch.
     pub fn iterations_per_epoch(&self) -> u32 {
         self.total_samples().div_ceil(self.batch)
     }
 
-    /// Iterations of the run.
+    /// Iterations of the run, with the limit applied.
     pub fn iterations(&self) -> u32 {
         let all = self.epochs * self.iterations_per_epoch();
         if self.limit == 0 {
@@ -224,7 +209,7 @@ impl Session {
         }
     }
 
-    /// The samples of an iteration.
+    /// The batch of an iteration.
     pub fn batch(&self, iteration: u32) -> Batch {
         let epoch = iteration / self.iterations_per_epoch();
         let first = iteration % self.iterations_per_epoch() * self.batch;
@@ -236,13 +221,15 @@ impl Session {
         }
     }
 
-    /// The order in which samples are visited.
+    /// The shuffle: the order of samples in each epoch.
     pub fn shuffle(&self) -> Shuffle {
         Shuffle::new(self.total_samples(), self.shuffle_seed)
     }
 
-    /// The samples in rows `first..first + out.len()` of a batch. Within a batch P0's samples come
-    /// first, so that what each owner opens is in one piece; otherwise the epoch's order holds.
+    /// Writes the numbers of the samples in rows `first..first + out.len()` of a batch to `out`.
+    ///
+    /// P0's samples come first in a batch, so that each owner opens one contiguous piece. The samples of one owner are
+    /// in the shuffle's order.
     pub fn batch_samples(&self, batch: Batch, first: u32, out: &mut [u32]) {
         let shuffle = self.shuffle();
         let mut row = 0u32;
@@ -250,8 +237,8 @@ impl Session {
             for position in batch.first..batch.first + batch.len {
                 let sample = shuffle.sample(batch.epoch, position);
                 if self.owner(sample) == owner {
-                    let place = row.checked_sub(first).map(|place| place as usize);
-                    if let Some(out) = place.and_then(|place| out.get_mut(place)) {
+                    let index = row.checked_sub(first).map(|index| index as usize);
+                    if let Some(out) = index.and_then(|index| out.get_mut(index)) {
                         *out = sample;
                     }
                     row += 1;
@@ -260,18 +247,31 @@ impl Session {
         }
     }
 
-    /// Whose sample it is.
+    /// The owner of a sample.
     pub fn owner(&self, sample: u32) -> Role {
         crate::gate::tensor::owner(sample, self.samples[0])
     }
 
-    /// The number of a sample among its owner's.
+    /// A sample's number among those of its owner, from 0.
     pub fn own_number(&self, sample: u32) -> u32 {
         match self.owner(sample) {
             Role::P0 => sample,
             Role::P1 => sample - self.samples[0],
         }
     }
+}
+
+/// Values of the largest tensor of one sample. Unrolled patches may be more than a `usize` counts.
+fn largest_tensor(network: &Network) -> u64 {
+    let lens = network.stages.iter().flat_map(|stage| {
+        let (linear, rows) = stage.product();
+        [
+            stage.entering_len() as u64,
+            linear.input_len() as u64 * rows as u64,
+            linear.output_len() as u64 * rows as u64,
+        ]
+    });
+    lens.max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,43 +1,43 @@
-//! Which protocol a session runs.
+//! The protocol of a session.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{loss::Loss, triple_scheme::TripleScheme};
 
-/// The protocol of a session, with the options that it alone has.
+/// The protocol of a session, with its own options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(from = "Encoded", into = "Encoded")]
 pub enum Protocol {
-    /// Two parties, and a dealer that works ahead of them. The loss is softmax with cross entropy.
+    /// Two parties, and a dealer that sends correlated randomness. The loss is softmax with cross entropy.
     Dealt {
-        /// What products' triples are made for.
+        /// The triple scheme of products.
         triples: TripleScheme,
     },
-    /// SecureNN: two parties, and an assistant that takes part in the run.
+    /// SecureNN (PETS 2019): two parties, and an assistant that takes part online.
     SecureNn {
-        /// Whether products are of matrices ([`TripleScheme::Baseline`], as published) or of convolutions
-        /// ([`TripleScheme::Seed`]).
+        /// Whether a convolution runs as a matrix product of its patches ([`TripleScheme::Baseline`], as published) or
+        /// as a convolution (any other scheme).
         triples: TripleScheme,
-        /// What probabilities are made of logits by.
+        /// How logits become probabilities.
         loss: Loss,
     },
 }
 
 impl Protocol {
-    /// The dealt protocol with its usual triples.
+    /// The dealt protocol with its default triple scheme.
     pub const DEALT: Protocol = Protocol::Dealt {
         triples: TripleScheme::Fused,
     };
 
-    /// What products' triples are made for.
+    /// The triple scheme of products.
     pub const fn triples(self) -> TripleScheme {
         match self {
             Protocol::Dealt { triples } | Protocol::SecureNn { triples, .. } => triples,
         }
     }
 
-    /// What probabilities are made of logits by.
+    /// How logits become probabilities.
     pub const fn loss(self) -> Loss {
         match self {
             Protocol::Dealt { .. } => Loss::Softmax,
@@ -46,7 +46,7 @@ impl Protocol {
     }
 }
 
-/// A protocol as it travels: the triples, then SecureNN's loss if it is SecureNN.
+/// The serialised form: the triple scheme, then the loss if the protocol is SecureNN.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Encoded {
     triples: TripleScheme,

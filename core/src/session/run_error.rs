@@ -1,32 +1,33 @@
-//! Why a party of either protocol stopped.
+//! Why a party stops.
 
 use crate::{data::DataError, net::link::LinkError, num::arena::ArenaTooSmall};
 
 use super::SessionError;
 
-/// Why a party stopped.
+/// Why a party of either protocol stops.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RunError {
     /// The session's parameters do not fit together.
     Session(SessionError),
-    /// The caller gave too little memory.
+    /// The caller's arena is too small.
     Arena(ArenaTooSmall),
-    /// The caller gave too little room to keep the other party's opened samples, in words of the ring.
+    /// The caller's buffer for the peer's opened samples is too small; lengths in ring words.
     OpenedData(ArenaTooSmall),
     /// A link failed.
     Link(LinkError),
-    /// This party's own data is at fault.
+    /// This party's samples cannot be used.
     Data(DataError),
-    /// The session is for the other task, training or inference.
+    /// The session is for the other task: training or inference.
     Task,
-    /// The party was given a model to load, and the model is the other party's.
+    /// The caller loads a model at the party that owns none.
     NotModelOwner,
-    /// A stage was given other parameters than it has.
+    /// The caller loads another number of parameters than the stage has.
     Parameters {
-        /// Parameters of the stage.
+        /// Parameters of the stage; 0 if there is no such stage.
         needed: usize,
-        /// Parameters that were given, at least.
+        /// Parameters that the caller gave, or one more than `needed` if there are more.
         given: usize,
     },
 }

@@ -1,19 +1,20 @@
-//! The order in which samples are visited: a permutation for each epoch that any role computes in
-//! constant memory. It is public, so it needs no secrecy, only spread.
+//! The order of samples: for each epoch a permutation that any role computes in constant memory. It is public, so it
+//! has to be well mixed but not secret.
 
-/// A family of permutations of `0..samples`, one for each epoch.
+/// The shuffle: a permutation of `0..samples` for each epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Shuffle {
     samples: u32,
     seed: u64,
-    /// Bits of each half of the network's block.
+    /// Bits of each half of the Feistel network's block.
     half: u32,
 }
 
+/// Rounds of the Feistel network.
 const ROUNDS: u64 = 6;
 
 impl Shuffle {
-    /// Permutations of `samples` samples.
+    /// The shuffle of `samples` samples by a public seed.
     pub fn new(samples: u32, seed: u64) -> Self {
         let bits = u32::BITS - samples.saturating_sub(1).leading_zeros();
         Shuffle {
@@ -23,9 +24,9 @@ impl Shuffle {
         }
     }
 
-    /// The sample at `position` of `epoch`; `position` must be below the number of samples.
+    /// The number of the sample at `position` of `epoch`. `position` must be below the number of samples.
     pub fn sample(&self, epoch: u32, position: u32) -> u32 {
-        // A balanced Feistel network over the next even power of two, walked until it lands inside.
+        // A balanced Feistel network permutes 0..2^(2 half). Cycle walking repeats it until the result is a sample.
         let mut value = u64::from(position);
         loop {
             let mask = (1u64 << self.half) - 1;

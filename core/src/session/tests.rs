@@ -1,4 +1,4 @@
-//! Sessions that were accepted although they could not run, and networks that are the same.
+//! Checks of sessions that cannot run, and layer orders that make the same network.
 
 use super::*;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     num::ring::Ring,
 };
 
-/// A session that can run, if the model can.
+/// A session that is sound if its model is.
 fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
     Session {
         model: Model::new("m", input, layers).unwrap(),
@@ -37,7 +37,7 @@ fn conv(channels: u16, kernel: u8) -> Layer {
 }
 
 #[test]
-fn windows_that_take_all_bits_of_a_gradient_are_refused() {
+fn windows_that_leave_gradients_no_bits_are_refused() {
     let layers = |window| {
         [
             Layer::AvgPool { window },
@@ -53,14 +53,14 @@ fn windows_that_take_all_bits_of_a_gradient_are_refused() {
         check::<u32>(&session::<u32>([side, side, 1], &layers(window)))
     };
     assert!(check(4).is_ok());
-    // Divided by 2^20 and more, of 20 bits.
+    // A divisor of 2^20 and more leaves nothing of 20 bits.
     for window in [33, 60] {
         assert_eq!(check(window).err(), Some(SessionError::Gradients));
     }
 }
 
 #[test]
-fn a_batch_that_takes_more_bits_than_the_softmax_has_is_refused() {
+fn a_batch_that_leaves_the_softmax_no_bits_is_refused() {
     let check = |batch, fraction| {
         let mut session = session::<u32>([1, 1, 4], &[Layer::Dense { units: 3 }]);
         session.batch = batch;
@@ -74,7 +74,7 @@ fn a_batch_that_takes_more_bits_than_the_softmax_has_is_refused() {
 }
 
 #[test]
-fn no_product_of_sizes_is_too_large_to_be_judged() {
+fn a_huge_micro_batch_is_refused_without_overflow() {
     let layers = [
         conv(1, 255),
         Layer::AvgPool { window: 255 },
@@ -92,7 +92,7 @@ fn no_product_of_sizes_is_too_large_to_be_judged() {
 }
 
 #[test]
-fn lengths_are_counted_up_to_the_most_there_can_be() {
+fn opened_data_words_saturate() {
     let layers = [Layer::Flatten, Layer::Dense { units: 2 }];
     let mut session = session::<u32>([4096, 1024, 1], &layers);
     session.samples = [0, u32::MAX];
@@ -106,7 +106,7 @@ fn lengths_are_counted_up_to_the_most_there_can_be() {
 }
 
 #[test]
-fn max_pooling_trades_places_with_the_relu_before_it() {
+fn max_pooling_and_relu_make_one_network_in_either_order() {
     let head = [Layer::Flatten, Layer::Dense { units: 10 }];
     let pool = Layer::MaxPool {
         window: 2,

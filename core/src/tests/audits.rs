@@ -1,8 +1,8 @@
-//! Audits of the range contract, against a watch that sees both parties' shares.
+//! Audits of the range contract, against an observer that sees both parties' shares.
 
 use super::*;
 
-/// For each cost row, forward and backward: values outside the contract, by both parties' shares.
+/// For each cost row, forward and backward: the values outside of the contract, from both parties' shares.
 fn seen(outcome: &Outcome, iteration: usize, cost_rows: usize) -> Vec<[u32; 2]> {
     let mut counts = vec![[0; 2]; cost_rows];
     let [first, second] = [0, 1].map(|party: usize| &outcome.seen[party][iteration].seen);
@@ -16,13 +16,16 @@ fn seen(outcome: &Outcome, iteration: usize, cost_rows: usize) -> Vec<[u32; 2]> 
     counts
 }
 
-/// Runs a session with audits and without; returns how many values the audits found outside.
+/// Runs a session with and without audits, and checks that they agree with the observer. Returns the values outside.
 fn audited(session: &Session) -> u32 {
     let plain = Session {
         audit: 0,
         ..session.clone()
     };
-    let (outcome, unaudited) = (run_either(session, WAY), run_either(&plain, WAY));
+    let (outcome, unaudited) = (
+        run_in_its_ring(session, DEFAULT_RUN),
+        run_in_its_ring(&plain, DEFAULT_RUN),
+    );
     let layers = &session.model.layers;
     assert!(outcome.shares == unaudited.shares, "{layers:?}");
     assert!(unaudited.audited[0].iter().all(Option::is_none));
@@ -41,9 +44,9 @@ fn audited(session: &Session) -> u32 {
 }
 
 #[test]
-fn audits_tell_what_a_watch_sees_and_change_no_bit_of_the_model() {
+fn audits_match_the_observer_and_change_no_bit_of_the_model() {
     for (input, layers) in networks() {
-        let mut sessions = smooth_sessions(input, &layers);
+        let mut sessions = polynomial_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         sessions.push(session::<u64>(input, &layers, 5));
         for (mut session, micro_batch) in sessions.into_iter().zip([5, 2, 1].into_iter().cycle()) {
@@ -60,7 +63,7 @@ fn audits_tell_what_a_watch_sees_and_change_no_bit_of_the_model() {
 }
 
 #[test]
-fn audits_count_what_has_left_its_range() {
+fn audits_count_values_outside_of_the_contract() {
     let (mut forward, mut backward) = (0, 0);
     for (input, layers) in networks() {
         for micro_batch in [5, 2] {
@@ -71,14 +74,17 @@ fn audits_count_what_has_left_its_range() {
             assert!(audited(&session) > 0, "{layers:?}");
         }
     }
-    // Their sums stand with their cost rows.
+    // Both directions are counted.
     let (input, layers) = networks().remove(0);
     let mut session = session::<u32>(input, &layers, 5);
     session.learning_rate = 200 << 24;
     session.audit = 1;
-    for counts in run::<u32>(&session, WAY).audited[0].iter().flatten() {
-        forward += counts.iter().map(|ways| ways[0]).sum::<u32>();
-        backward += counts.iter().map(|ways| ways[1]).sum::<u32>();
+    for counts in run::<u32>(&session, DEFAULT_RUN).audited[0]
+        .iter()
+        .flatten()
+    {
+        forward += counts.iter().map(|count| count[0]).sum::<u32>();
+        backward += counts.iter().map(|count| count[1]).sum::<u32>();
     }
     assert!(forward > 0 && backward > 0, "{forward} {backward}");
 }

@@ -1,14 +1,14 @@
-//! What a session costs, against its plan.
+//! A session's traffic against its plan.
 
 use super::*;
 use crate::cost::Cost;
 
 #[test]
-fn what_is_sent_and_opened_is_what_the_plan_says() {
+fn traffic_matches_the_plan() {
     fn check<R: Ring>(session: &Session) {
         let network = crate::dealt::check::<R>(session).unwrap();
         let plan = Plan::new(session, &network);
-        let outcome = run::<R>(session, WAY);
+        let outcome = run::<R>(session, DEFAULT_RUN);
         for iteration in 0..session.iterations() {
             let batch = session.batch(iteration);
             let mut samples = vec![0; batch.len as usize];
@@ -33,7 +33,7 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
                         cost_row.backward += audit.backward;
                     }
                 }
-                let traffic = &outcome.meters[role.index()][iteration as usize];
+                let traffic = &outcome.traffic[role.index()][iteration as usize];
                 for (cost_row, measured) in want.iter().zip(&traffic.cost_rows) {
                     for (want, measured) in
                         [cost_row.forward, cost_row.backward].iter().zip(measured)
@@ -68,7 +68,7 @@ fn what_is_sent_and_opened_is_what_the_plan_says() {
             audit: 3,
             ..session
         });
-        for (session, micro_batch) in smooth_sessions(input, &layers)
+        for (session, micro_batch) in polynomial_sessions(input, &layers)
             .into_iter()
             .zip([5, 2].into_iter().cycle())
         {

@@ -1,4 +1,4 @@
-//! Whole sessions of inference on one machine, against the plaintext network.
+//! Whole inference sessions in one process, against the plaintext network.
 
 use crate::{
     cost::Cost,
@@ -12,20 +12,20 @@ use crate::{
 use super::*;
 use crate::dealt::Classifier;
 
-/// What a session left behind.
+/// The result of an inference session.
 struct Inferred {
-    /// For each party, the classes that it was told, by sample.
+    /// For each party, the samples and classes that it learns.
     classes: [Vec<(u32, u8)>; 2],
-    meters: [Vec<Traffic>; 2],
+    traffic: [Vec<Traffic>; 2],
     sent: [u64; 2],
-    /// Stream positions that hide what P0 and P1 open, and that the dealer deals from.
+    /// Stream positions that P0 and P1 used for masks, and that the dealer dealt.
     used: [Used; 3],
 }
 
-/// Parameters of each stage in units of the master weights: weights divided by the divisor, then biases.
+/// Parameters of each stage at the master weights' scale: weights divided by the divisor, then biases.
 type Master = Vec<Vec<i64>>;
 
-/// A model with weights as wide as training's first ones.
+/// A model with weights of the variance of initial weights.
 fn master(session: &Session, network: &Network) -> Master {
     let prg = Prg::new(key(17, Role::P0));
     let of = |(index, stage): (usize, &Stage)| {
@@ -48,13 +48,14 @@ fn master(session: &Session, network: &Network) -> Master {
     network.stages.iter().enumerate().map(of).collect()
 }
 
-fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
+/// Runs a session with both parties and the dealer.
+fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Inferred {
     let network = crate::dealt::check::<R>(session).unwrap();
     let plan = Plan::new(session, &network);
-    let [end_p0, end_p1] = duplex(way.capacity);
-    let [cx, dealt] = duplex(way.capacity);
+    let [end_p0, end_p1] = duplex(options.capacity);
+    let [cx, dealt] = duplex(options.capacity);
     let [_unused, key_only] = duplex(1);
-    let keys = Role::BOTH.map(|role| key(way.keys, role));
+    let keys = Role::BOTH.map(|role| key(options.keys, role));
     let party = |role: Role, peer: End, dealer: End| {
         reuse::start();
         let mut memory = vec![0; plan.arena_words::<R>(role)];
@@ -72,29 +73,29 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
         let mut cx = PartyContext::new(
             role,
             keys[role.index()].clone(),
-            Link::new(peer, Remote::Peer, way.ahead),
-            Link::new(dealer, Remote::Dealer, way.ahead),
+            Link::new(peer, Remote::Peer, options.ahead),
+            Link::new(dealer, Remote::Dealer, options.ahead),
         );
-        let mut data = Made {
+        let mut data = SyntheticData {
             first: 0,
             classes: network.classes as u8,
         };
-        let (mut meters, mut classes) = (Vec::new(), Vec::new());
+        let (mut traffic, mut classes) = (Vec::new(), Vec::new());
         for iteration in 0..session.iterations() {
-            let told = |sample, class| classes.push((sample, class));
+            let learned = |sample, class| classes.push((sample, class));
             party
-                .classify(&mut cx, iteration, &mut data, &mut NoObserver, told)
+                .classify(&mut cx, iteration, &mut data, &mut NoObserver, learned)
                 .unwrap();
-            meters.push(cx.take_traffic());
+            traffic.push(cx.take_traffic());
         }
-        (classes, meters, cx.peer_bytes()[0], reuse::stop())
+        (classes, traffic, cx.peer_bytes()[0], reuse::stop())
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
             reuse::start();
             let mut memory = vec![0; plan.dealer_arena_words::<R>()];
             let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
-            let link = Link::new(cx, Remote::Party(Role::P1), way.ahead);
+            let link = Link::new(cx, Remote::Party(Role::P1), options.ahead);
             let mut cx = DealerContext::new(keys.clone(), link);
             for iteration in 0..session.iterations() {
                 dealer.iterate(&mut cx, iteration).unwrap();
@@ -102,23 +103,23 @@ fn run<R: Ring>(session: &Session, master: &Master, way: Way) -> Inferred {
             (reuse::stop(), cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (classes1, meters1, sent1, used1) = party(Role::P1, end_p1, dealt);
-        let (classes0, meters0, sent0, used0) = p0.join().unwrap();
-        let (dealt, _supply) = dealer.join().unwrap();
+        let (classes1, traffic1, sent1, used1) = party(Role::P1, end_p1, dealt);
+        let (classes0, traffic0, sent0, used0) = p0.join().unwrap();
+        let (dealt, _cx) = dealer.join().unwrap();
         Inferred {
             classes: [classes0, classes1],
-            meters: [meters0, meters1],
+            traffic: [traffic0, traffic1],
             sent: [sent0, sent1],
             used: [used0, used1, dealt],
         }
     })
 }
 
-/// Runs a session in the ring that it names.
-fn infer(session: &Session, master: &Master, way: Way) -> Inferred {
+/// Runs a session in its own ring.
+fn infer(session: &Session, master: &Master, options: RunOptions) -> Inferred {
     match session.format.ring {
-        32 => run::<u32>(session, master, way),
-        _ => run::<u64>(session, master, way),
+        32 => run::<u32>(session, master, options),
+        _ => run::<u64>(session, master, options),
     }
 }
 
@@ -133,7 +134,7 @@ fn check(session: &Session) -> Network {
 fn logits(session: &Session, network: &Network, master: &Master, sample: u32) -> Vec<f64> {
     let units = |by: u32, value: i64| libm::scalbn(value as f64, -(by as i32));
     let mut pixels = vec![0; network.input_len()];
-    let mut data = Made {
+    let mut data = SyntheticData {
         first: 0,
         classes: network.classes as u8,
     };
@@ -180,10 +181,10 @@ fn logits(session: &Session, network: &Network, master: &Master, sample: u32) ->
     x
 }
 
-/// Sessions of inference on one network: either party asks, in either ring, with ReLU and with polynomials under every
-/// kind of triples, with batches cut up and the last one short.
+/// Inference sessions of one network: for both samples' owners, both rings, ReLU, and polynomials under every triple
+/// scheme, with micro-batches and a short last batch.
 fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
-    let mut sessions = smooth_sessions(input, layers);
+    let mut sessions = polynomial_sessions(input, layers);
     sessions.push(session::<u32>(input, layers, 5));
     sessions.push(session::<u64>(input, layers, 5));
     sessions.push(session::<u32>(input, layers, 5));
@@ -200,19 +201,19 @@ fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
 }
 
 #[test]
-fn the_party_that_asks_and_no_other_learns_the_classes() {
+fn only_the_samples_owner_learns_the_classes() {
     let (mut several, mut all) = (0, 0);
     for (input, layers) in networks() {
         for session in sessions(input, &layers) {
             let network = check(&session);
             let master = master(&session, &network);
-            let outcome = infer(&session, &master, WAY);
+            let outcome = infer(&session, &master, DEFAULT_RUN);
             let asking = session.asking();
             assert!(outcome.classes[asking.other().index()].is_empty());
-            let mut told = outcome.classes[asking.index()].clone();
-            told.sort_unstable();
+            let mut learned = outcome.classes[asking.index()].clone();
+            learned.sort_unstable();
             let mut kinds = 0u32;
-            for (number, &(sample, class)) in told.iter().enumerate() {
+            for (number, &(sample, class)) in learned.iter().enumerate() {
                 assert_eq!(sample, number as u32);
                 let logits = logits(&session, &network, &master, sample);
                 let most = logits.iter().copied().fold(f64::MIN, f64::max);
@@ -220,25 +221,25 @@ fn the_party_that_asks_and_no_other_learns_the_classes() {
                 assert!(near < 0.02, "{layers:?} {sample} {class} {logits:?}");
                 kinds |= 1 << class;
             }
-            assert_eq!(told.len(), 12);
+            assert_eq!(learned.len(), 12);
             several += u32::from(kinds.count_ones() > 1);
             all += 1;
         }
     }
-    // The images are much alike, but not to every model.
+    // The images are similar, but most models still find several classes.
     assert!(2 * several > all, "{several} of {all}");
 }
 
 #[test]
-fn what_is_sent_is_what_the_plan_says_and_the_model_is_opened_once() {
+fn traffic_matches_the_plan_and_the_model_is_opened_once() {
     fn check_costs<R: Ring>(session: &Session) {
         let network = crate::dealt::check::<R>(session).unwrap();
         let plan = Plan::new(session, &network);
-        let outcome = run::<R>(session, &master(session, &network), WAY);
+        let outcome = run::<R>(session, &master(session, &network), DEFAULT_RUN);
         for role in Role::BOTH {
             let mut all = plan.model_opening(role);
-            let meters = &outcome.meters[role.index()];
-            for (iteration, traffic) in meters.iter().enumerate() {
+            let traffic = &outcome.traffic[role.index()];
+            for (iteration, traffic) in traffic.iter().enumerate() {
                 let batch = session.batch(iteration as u32);
                 let mut want = plan.inference::<R>(role, batch.len);
                 all += want.iter().map(|cost_row| cost_row.forward).sum();
@@ -274,12 +275,12 @@ fn what_is_sent_is_what_the_plan_says_and_the_model_is_opened_once() {
 }
 
 #[test]
-fn nothing_is_opened_twice_under_one_mask() {
+fn no_mask_is_used_twice() {
     for (input, layers) in networks() {
         for session in sessions(input, &layers) {
             let network = check(&session);
-            // Within each set it has been checked; a mask may not serve as a dealt share either.
-            let [p0, p1, dealt] = infer(&session, &master(&session, &network), WAY).used;
+            // The recorder checks each set; this checks that no mask is a dealt share too.
+            let [p0, p1, dealt] = infer(&session, &master(&session, &network), DEFAULT_RUN).used;
             assert!(p0.len() > 100 && p1.len() > 100 && dealt.len() > 100);
             assert!(p0.is_disjoint(&dealt));
         }
@@ -287,14 +288,14 @@ fn nothing_is_opened_twice_under_one_mask() {
 }
 
 #[test]
-fn links_that_hold_few_bytes_give_the_same_classes_in_any_micro_batches() {
+fn little_buffering_and_other_micro_batches_give_the_same_classes() {
     for (input, layers) in networks() {
         let last = sessions(input, &layers).len() - 1;
         for session in &sessions(input, &layers)[last - 1..] {
             let master = master(session, &check(session));
-            let wide = Way {
+            let wide = RunOptions {
                 ahead: 1 << 15,
-                ..WAY
+                ..DEFAULT_RUN
             };
             let whole = infer(session, &master, wide);
             let session = Session {
@@ -304,9 +305,9 @@ fn links_that_hold_few_bytes_give_the_same_classes_in_any_micro_batches() {
             let narrow = infer(
                 &session,
                 &master,
-                Way {
+                RunOptions {
                     capacity: 64,
-                    ..WAY
+                    ..DEFAULT_RUN
                 },
             );
             assert_eq!(narrow.classes, whole.classes);
@@ -315,7 +316,7 @@ fn links_that_hold_few_bytes_give_the_same_classes_in_any_micro_batches() {
 }
 
 #[test]
-fn a_party_refuses_the_other_task_and_parameters_that_are_not_its_own() {
+fn a_party_refuses_the_other_task_and_wrong_parameters() {
     let (input, layers) = networks().remove(0);
     let train = session::<u32>(input, &layers, 5);
     let infer = Session {

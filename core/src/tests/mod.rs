@@ -1,4 +1,4 @@
-//! Whole sessions on one machine: both parties and the dealer over links that hold few bytes.
+//! Whole sessions of the dealt protocols in one process: both parties and the dealer in threads.
 
 mod inference;
 
@@ -32,13 +32,13 @@ use crate::{
     share::{Share, observer::Observer},
 };
 
-/// Images that follow from their number.
-pub(crate) struct Made {
+/// Images and labels computed from the sample's number, from `first` on.
+pub(crate) struct SyntheticData {
     pub first: u32,
     pub classes: u8,
 }
 
-impl Data for Made {
+impl Data for SyntheticData {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
         for (at, pixel) in out.iter_mut().enumerate() {
             let bright = at as u32 % 10 == (self.first + sample) % 10;
@@ -52,59 +52,63 @@ impl Data for Made {
     }
 }
 
-/// What a session left behind.
+/// The result of a training session.
 pub(crate) struct Outcome {
     /// For each party and stage, its shares of the parameters.
     shares: [Vec<Vec<u128>>; 2],
-    meters: [Vec<Traffic>; 2],
+    traffic: [Vec<Traffic>; 2],
+    /// Stream positions that P0 used for masks, and that the dealer dealt.
     used: [Used; 2],
-    /// For each party and iteration, the counts that an audit told.
+    /// For each party and iteration, the counts of the audit.
     audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
-    /// For each party and iteration, what a watch saw, where there are audits.
-    seen: [Vec<Keeping>; 2],
+    /// For each party and iteration, the shares that the observer saw, in sessions with audits.
+    seen: [Vec<Recorder>; 2],
 }
 
-/// Shares in Z_2^bits that passed a watch: cost row, way back, bits, shares.
+/// Shares in Z_2^bits that an observer saw: cost row, backward, bits, shares.
 type Seen = (usize, bool, u32, Vec<u64>);
 
-/// Keeps what passes, or looks away.
+/// An observer that records the shares that it sees, if `records` is set.
 #[derive(Clone, Default)]
-struct Keeping {
-    keeps: bool,
+struct Recorder {
+    records: bool,
     seen: Vec<Seen>,
 }
 
-impl<R: Ring> Observer<R> for Keeping {
+impl<R: Ring> Observer<R> for Recorder {
     fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
-        if self.keeps {
+        if self.records {
             let shares = shares.iter().map(|share| share.reveal().to_u64());
             self.seen.push((cost_row, backward, bits, shares.collect()));
         }
     }
 }
 
-/// How a session is run.
+/// How to run a session.
 #[derive(Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct RunOptions {
+    /// Seed of the session keys.
     keys: u64,
+    /// Seed of the initial weights.
     pub weights: u64,
     /// Bytes that a link holds.
     capacity: usize,
     /// Bytes that may be sent before the other end reads.
     ahead: usize,
-    /// Whether every stream position in use is noted.
-    noted: bool,
+    /// Whether to record every stream position in use.
+    records_streams: bool,
 }
 
-pub(crate) const WAY: Way = Way {
+pub(crate) const DEFAULT_RUN: RunOptions = RunOptions {
     keys: 3,
     weights: 4,
     capacity: 1 << 16,
     ahead: 0,
-    noted: false,
+    records_streams: false,
 };
 
 impl Outcome {
+    /// The trained parameters of all stages.
     pub fn parameters(&self, format: Format) -> Vec<f64> {
         let scale = libm::scalbn(1.0, -(format.master() as i32));
         let [first, second] = &self.shares;
@@ -115,17 +119,18 @@ impl Outcome {
     }
 }
 
-pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
-    let Way {
+/// Runs a session with both parties and the dealer.
+pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
+    let RunOptions {
         capacity, ahead, ..
-    } = way;
-    let observer = || {
-        if way.noted {
+    } = options;
+    let start_recording = || {
+        if options.records_streams {
             reuse::start()
         }
     };
-    let watched = || {
-        if way.noted {
+    let used_streams = || {
+        if options.records_streams {
             reuse::stop()
         } else {
             Used::new()
@@ -136,12 +141,12 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
     let [end_p0, end_p1] = duplex(capacity);
     let [cx, dealt] = duplex(capacity);
     let [_unused, key_only] = duplex(1);
-    let keys = Role::BOTH.map(|role| key(way.keys, role));
+    let keys = Role::BOTH.map(|role| key(options.keys, role));
     let party = |role: Role, peer: End, dealer: End| {
-        observer();
+        start_recording();
         let mut memory = vec![0; plan.arena_words::<R>(role)];
         let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
-        let secret = key(way.weights, role);
+        let secret = key(options.weights, role);
         let mut party =
             Trainer::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
         let mut cx = PartyContext::new(
@@ -150,7 +155,7 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             Link::new(peer, Remote::Peer, ahead),
             Link::new(dealer, Remote::Dealer, ahead),
         );
-        let mut data = Made {
+        let mut data = SyntheticData {
             first: if role == Role::P0 {
                 0
             } else {
@@ -158,18 +163,18 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             },
             classes: network.classes as u8,
         };
-        let (mut meters, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut traffic, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for iteration in 0..session.iterations() {
-            let mut observer = Keeping {
-                keeps: session.has_audits(),
-                ..Keeping::default()
+            let mut observer = Recorder {
+                records: session.has_audits(),
+                ..Recorder::default()
             };
             party
                 .iterate(&mut cx, iteration, &mut data, &mut observer)
                 .unwrap();
             audited.push(party.audited().map(<[_]>::to_vec));
             seen.push(observer);
-            meters.push(cx.take_traffic());
+            traffic.push(cx.take_traffic());
         }
         let shares: Vec<Vec<u128>> = (0..network.stages.len())
             .map(|stage| {
@@ -179,11 +184,11 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
                     .collect()
             })
             .collect();
-        (shares, meters, watched(), audited, seen)
+        (shares, traffic, used_streams(), audited, seen)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
-            observer();
+            start_recording();
             let mut memory = vec![0; plan.dealer_arena_words::<R>()];
             let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
             let link = Link::new(cx, Remote::Party(Role::P1), ahead);
@@ -191,15 +196,15 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
             for iteration in 0..session.iterations() {
                 dealer.iterate(&mut cx, iteration).unwrap();
             }
-            (watched(), cx)
+            (used_streams(), cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (shares1, meters1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
-        let (shares0, meters0, used, audited0, seen0) = p0.join().unwrap();
-        let (dealt, _supply) = dealer.join().unwrap();
+        let (shares1, traffic1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
+        let (shares0, traffic0, used, audited0, seen0) = p0.join().unwrap();
+        let (dealt, _cx) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
-            meters: [meters0, meters1],
+            traffic: [traffic0, traffic1],
             used: [used, dealt],
             audited: [audited0, audited1],
             seen: [seen0, seen1],
@@ -207,6 +212,7 @@ pub(crate) fn run<R: Ring>(session: &Session, way: Way) -> Outcome {
     })
 }
 
+/// A training session of two epochs with momentum.
 pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) -> Session {
     let fraction = if R::BITS == 32 { 12 } else { 20 };
     Session {
@@ -244,7 +250,7 @@ const OVERLAPPING: Layer = Layer::MaxPool {
 };
 const HEAD: Layer = Layer::Dense { units: 4 };
 
-/// Networks that between them use every kind of stage.
+/// Networks that together use every kind of stage.
 pub(crate) fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
     let strided = Layer::Conv2d {
         channels: 2,
@@ -294,8 +300,8 @@ pub(crate) fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
     ]
 }
 
-/// The same layers with a cubic where ReLU stood.
-fn smooth(layers: &[Layer]) -> Vec<Layer> {
+/// The same layers with a cubic in place of each ReLU.
+fn with_polynomials(layers: &[Layer]) -> Vec<Layer> {
     let cubic = polynomial(3, 0, &[0.094, 0.5, 0.468, -0.01]);
     let replace = |&layer: &Layer| match layer {
         Layer::Relu => Layer::Polynomial(cubic),
@@ -310,12 +316,11 @@ const TRIPLES: [TripleScheme; 3] = [
     TripleScheme::Fused,
 ];
 
-/// Sessions with polynomials, for every kind of triples: with master weights of their own ring and
-/// momentum, and with weights that are moved without an opening.
-fn smooth_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
+/// Sessions with polynomials, for every triple scheme: with momentum and wide master weights, and in a direct format.
+fn polynomial_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
     let mut sessions = Vec::new();
     for triples in TRIPLES {
-        let narrow = session::<u32>(input, &smooth(layers), 5);
+        let narrow = session::<u32>(input, &with_polynomials(layers), 5);
         let direct = Session {
             format: Format::direct(12).unwrap(),
             momentum: 0,
@@ -329,24 +334,24 @@ fn smooth_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
     sessions
 }
 
-/// Runs a session in the ring that it names.
-fn run_either(session: &Session, way: Way) -> Outcome {
+/// Runs a session in its own ring.
+fn run_in_its_ring(session: &Session, options: RunOptions) -> Outcome {
     if session.format.ring == 32 {
-        run::<u32>(session, way)
+        run::<u32>(session, options)
     } else {
-        run::<u64>(session, way)
+        run::<u64>(session, options)
     }
 }
 
 #[test]
-fn whatever_the_triples_training_is_the_same() {
+fn every_triple_scheme_trains_the_same_model() {
     for (input, layers) in networks() {
-        let sessions = smooth_sessions(input, &layers);
-        for way in 0..2 {
-            let runs: Vec<Vec<f64>> = sessions[way..]
+        let sessions = polynomial_sessions(input, &layers);
+        for format in 0..2 {
+            let runs: Vec<Vec<f64>> = sessions[format..]
                 .iter()
                 .step_by(2)
-                .map(|session| run_either(session, WAY).parameters(session.format))
+                .map(|session| run_in_its_ring(session, DEFAULT_RUN).parameters(session.format))
                 .collect();
             let largest = runs[0].iter().fold(0f64, |a, b| a.max(b.abs()));
             assert!(largest > 0.1);
@@ -360,19 +365,19 @@ fn whatever_the_triples_training_is_the_same() {
 }
 
 #[test]
-fn micro_batches_change_nothing_to_the_bit() {
+fn micro_batches_change_no_bit() {
     for (input, layers) in networks() {
         let mut session = session::<u32>(input, &layers, 5);
-        let whole = run::<u32>(&session, WAY);
+        let whole = run::<u32>(&session, DEFAULT_RUN);
         for size in [1, 2] {
             session.micro_batch = size;
-            let parts = run::<u32>(&session, WAY);
+            let parts = run::<u32>(&session, DEFAULT_RUN);
             assert!(parts.shares == whole.shares, "{layers:?} by {size}");
         }
-        for mut session in smooth_sessions(input, &layers) {
-            let whole = run_either(&session, WAY);
+        for mut session in polynomial_sessions(input, &layers) {
+            let whole = run_in_its_ring(&session, DEFAULT_RUN);
             session.micro_batch = 2;
-            let parts = run_either(&session, WAY);
+            let parts = run_in_its_ring(&session, DEFAULT_RUN);
             assert!(
                 parts.shares == whole.shares,
                 "{layers:?} {}",
@@ -383,36 +388,45 @@ fn micro_batches_change_nothing_to_the_bit() {
 }
 
 #[test]
-fn links_that_hold_few_bytes_never_stall() {
+fn links_with_little_buffering_do_not_deadlock() {
     let (input, layers) = networks().remove(0);
     let session = session::<u32>(input, &layers, 5);
     let wide = run::<u32>(
         &session,
-        Way {
+        RunOptions {
             ahead: 1 << 15,
-            ..WAY
+            ..DEFAULT_RUN
         },
     );
     for capacity in [64, 1] {
-        let narrow = run::<u32>(&session, Way { capacity, ..WAY });
+        let narrow = run::<u32>(
+            &session,
+            RunOptions {
+                capacity,
+                ..DEFAULT_RUN
+            },
+        );
         assert!(narrow.shares == wide.shares);
     }
 }
 
 #[test]
-fn no_stream_position_serves_two_values() {
+fn no_stream_position_is_used_twice() {
     for (input, layers) in networks() {
-        let mut sessions = smooth_sessions(input, &layers);
+        let mut sessions = polynomial_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {
             session.audit = 1;
-            // Where data keeps its masks, later epochs open nothing of it.
+            // With kept masks, later epochs mask the samples again, as before, without opening them.
             if session.protocol.triples().keep_data() {
                 session.epochs = 1;
             }
-            let noted = Way { noted: true, ..WAY };
-            let outcome = run_either(&session, noted);
-            // Within each set it has been checked; a mask may not serve as a dealt share either.
+            let options = RunOptions {
+                records_streams: true,
+                ..DEFAULT_RUN
+            };
+            let outcome = run_in_its_ring(&session, options);
+            // The recorder checks each set; this checks that no mask is a dealt share too.
             let [masks, dealt] = &outcome.used;
             assert!(masks.len() > 500 && dealt.len() > 500);
             assert!(masks.is_disjoint(dealt));
@@ -421,11 +435,17 @@ fn no_stream_position_serves_two_values() {
 }
 
 #[test]
-fn other_keys_give_other_shares_of_nearly_the_same_model() {
+fn session_keys_change_the_shares_but_not_the_model() {
     let (input, layers) = networks().remove(0);
     let session = session::<u32>(input, &layers, 5);
-    let a = run::<u32>(&session, WAY);
-    let b = run::<u32>(&session, Way { keys: 8, ..WAY });
+    let a = run::<u32>(&session, DEFAULT_RUN);
+    let b = run::<u32>(
+        &session,
+        RunOptions {
+            keys: 8,
+            ..DEFAULT_RUN
+        },
+    );
     assert!(a.shares != b.shares);
     let pairs = a.parameters(session.format).into_iter();
     for (a, b) in pairs.zip(b.parameters(session.format)) {
@@ -434,7 +454,7 @@ fn other_keys_give_other_shares_of_nearly_the_same_model() {
 }
 
 #[test]
-fn too_little_memory_is_an_error_that_names_the_need() {
+fn too_little_memory_is_an_error_with_the_length_needed() {
     let (input, layers) = networks().remove(0);
     let session = session::<u32>(input, &layers, 5);
     let network: Network = crate::dealt::check::<u32>(&session).unwrap();

@@ -1,9 +1,9 @@
-//! Inference: the model of one party finds the classes of the other's samples.
+//! Inference: one party's model classifies the other party's samples.
 //!
-//! The model's owner has its weights in plaintext, and its shares are the weights themselves; the other party's
-//! are zero. So it alone masks and opens them, once in a session. Of each batch the samples' owner opens its
-//! masked samples, both run the stages as in training, and argmax makes shares of the classes of the logits. The
-//! samples' owner alone gets the other's.
+//! The model's owner takes the plaintext weights as its shares; the other party's shares are zero. So the owner alone
+//! masks and opens the weights, once in a session. For each batch the samples' owner opens its masked samples, both
+//! parties run the forward pass as in training, and argmax turns the logits into shares of the classes. Only the
+//! samples' owner receives the other party's shares of them.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -11,7 +11,7 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     data::Data,
-    dealt::{micro_batch::Micro, party_context::PartyContext, stream_ids},
+    dealt::{micro_batch::MicroBatch, party_context::PartyContext, stream_ids},
     gate::argmax::Argmax,
     model::cost_rows::activation_row,
     network::Network,
@@ -22,17 +22,17 @@ use crate::{
 
 use super::Party;
 
-/// One computing party of an inference session.
+/// A computing party of an inference session.
 ///
-/// Its shares and intermediate values are wiped when it is dropped.
+/// It wipes its shares and intermediate values when it is dropped.
 pub struct Classifier<'a, R: Ring>(Party<'a, R>);
 
 impl<'a, R: Ring> Classifier<'a, R> {
-    /// Sets up a party whose weights are zero: those of the model's owner until it loads them with
-    /// [`Classifier::load_parameters`], and those of the other party for good.
+    /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. Its weights are zero; the model's
+    /// owner then loads its model with [`Classifier::load_parameters`].
     ///
-    /// `memory` holds at least [`Plan::arena_words`] words. Fails with [`RunError::Task`] if the session is for
-    /// training.
+    /// `memory` has at least [`Plan::arena_words`] words of 64 bits. Fails with [`RunError::Arena`] if it is too small,
+    /// and with [`RunError::Task`] if the session is for training.
     ///
     /// [`Plan::arena_words`]: crate::dealt::plan::Plan::arena_words
     #[inline(never)]
@@ -45,7 +45,7 @@ impl<'a, R: Ring> Classifier<'a, R> {
         if session.task != Task::Infer {
             return Err(RunError::Task);
         }
-        // Nothing is opened twice, so no opening is kept.
+        // The session uses each sample once, so the party stores no opening.
         Ok(Classifier(Party::new(
             session,
             network,
@@ -55,17 +55,17 @@ impl<'a, R: Ring> Classifier<'a, R> {
         )?))
     }
 
-    /// Which party this is.
+    /// This party's role.
     pub fn role(&self) -> Role {
         self.0.role
     }
 
-    /// Loads the parameters of a stage, before the first [`Classifier::classify`], at the model's owner alone: weights divided by
-    /// [`Stage::divisor`] and then biases, at [`Format::master`] fraction bits in Z_2^[`Format::wide`]. Weights are
-    /// rounded to what is multiplied.
+    /// Loads the parameters of a stage at the model's owner, before the first [`Classifier::classify`]: the weights,
+    /// divided by [`Stage::divisor`], then the biases, in Z_2^[`Format::wide`] at [`Format::master`] fraction bits. The
+    /// party rounds the weights to the operand's scale.
     ///
-    /// Fails with [`RunError::NotModelOwner`] at the party that asks, and with [`RunError::Parameters`] if there
-    /// is no such stage or it has more parameters or fewer.
+    /// Fails with [`RunError::NotModelOwner`] at the other party, and with [`RunError::Parameters`] if there is no such
+    /// stage or it has another number of parameters.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
     /// [`Format::master`]: crate::num::fixed_point::Format::master
@@ -86,7 +86,7 @@ impl<'a, R: Ring> Classifier<'a, R> {
             return Err(RunError::Parameters { needed: 0, given });
         };
         let (needed, weights) = (stage.parameters(), stage.linear.weight_len());
-        // Below what is multiplied a share's step down would lean one way, and not the same at both parties.
+        // Only one party has a share, so its truncation would be biased. Rounding first makes it exact.
         let half = R::Wide::ONE.left(format.fine()).right(1);
         let mut given = 0;
         for value in values {
@@ -99,7 +99,7 @@ impl<'a, R: Ring> Classifier<'a, R> {
             } else {
                 value
             };
-            memory.set_share(format, given, value);
+            memory.set_master_share(format, given, value);
             given += 1;
         }
         match given == needed {
@@ -108,8 +108,10 @@ impl<'a, R: Ring> Classifier<'a, R> {
         }
     }
 
-    /// Classifies the samples of one iteration; each once and in order from 0. The party that asks hands the number of
-    /// each sample, among its own, and its class to `sink`; the other's is not called.
+    /// Classifies the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
+    ///
+    /// At the samples' owner `sink` gets each sample's number among its own, and its class. At the other party it is
+    /// not called. Fails if a link does or if a sample is missing.
     #[inline(never)]
     pub fn classify<P: Read + Write, D: Read + Write>(
         &mut self,
@@ -121,7 +123,7 @@ impl<'a, R: Ring> Classifier<'a, R> {
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
         let batch = party.session.batch(iteration);
-        for micro in Micro::all(batch, party.session.micro_batch) {
+        for micro in MicroBatch::all(batch, party.session.micro_batch) {
             party.forward(cx, micro, data, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
@@ -130,18 +132,18 @@ impl<'a, R: Ring> Classifier<'a, R> {
 }
 
 impl<R: Ring> Party<'_, R> {
-    /// From shares of the logits to the classes, at the party that asks.
+    /// Turns the shares of the logits in the current buffer into classes, which only the samples' owner learns.
     #[inline(never)]
     fn find_classes<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         sink: &mut impl FnMut(u32, u8),
     ) -> Result<(), RunError> {
         let (network, session) = (self.network, self.session);
         cx.set_cost_row(activation_row(network.stages.len() - 1), false);
         let at = stream_ids::argmax(network, micro.batch.iteration, micro.first);
-        let logits = Share::wrap_slice_mut(&mut self.front[..micro.rows * network.classes]);
+        let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * network.classes]);
         let argmax = self.gates.argmax::<R>();
         let shares = argmax.run(cx, at, micro.rows, logits, self.scratch)?;
         let classes = Argmax::answer(cx, session.asking(), shares)?;

@@ -1,4 +1,4 @@
-//! From pixels to shares of the logits, and of (probabilities - labels).
+//! The forward pass: from pixels to shares of the logits, and of probabilities - labels.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -9,7 +9,7 @@ use crate::{
     data::{Data, read_pixels},
     dealt::{
         audit::{Audits, Kind},
-        micro_batch::Micro,
+        micro_batch::MicroBatch,
         party_context::PartyContext,
         stream_ids::{self, Product, Tensors, Use},
     },
@@ -34,10 +34,12 @@ use super::{Party, StageMemory, steps::PartySteps};
 use crate::session::RunError;
 
 impl<R: Ring> Party<'_, R> {
-    /// Reads this party's own samples into the first operand, and the openings of the other's from
-    /// where they were kept.
+    /// Fills the first stage's operand, row by row, at f fraction bits: this party's pixels; for a sample of the peer
+    /// its stored opening if there is one, else zeros.
+    ///
+    /// Fails if a sample of this party is missing.
     #[inline(never)]
-    fn load(&mut self, micro: Micro, data: &mut impl Data) -> Result<(), RunError> {
+    fn load_samples(&mut self, micro: MicroBatch, data: &mut impl Data) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
@@ -58,28 +60,28 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Opens what is new: the weights once in an iteration, data once in a run or in each iteration. In inference the
-    /// weights once in a session, by their owner alone.
+    /// Opens the weights and the micro-batch's samples in one round, as far as they are not yet open: weights with the
+    /// first micro-batch of an iteration, in inference of the session; samples that keep their masks in the first
+    /// epoch, others always. In inference only the weights' owner sends them.
     #[inline(never)]
     fn open_weights_and_data<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
     ) -> Result<(), RunError> {
         cx.set_cost_row(map_row(0), false);
         let (network, session, role) = (self.network, self.session, self.role);
         let bits = session.format.ring;
         let tensors = micro.tensors(session, network, self.samples);
-        let keep = session.protocol.triples().keep_data();
-        let opens_weights = micro.opens_weights(session);
         let mut segments: Vec<Segment<'_, R>, { MAX_STAGES + 2 }> = Vec::new();
         let mut data: &mut [R] = &mut [];
+        let opens_weights = micro.opens_weights(session);
         for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
             if opens_weights {
-                memory.step_weights_down(role, session.format, stage);
+                memory.truncate_weights(role, session.format, stage);
                 let mask = tensors.weights(index, Product::Forward);
-                let w = &mut memory.weights[..stage.linear.weight_len()];
-                let masked = mask_whole(cx, mask, Share::wrap_slice_mut(w));
+                let weights = &mut memory.weights[..stage.linear.weight_len()];
+                let masked = mask_whole(cx, mask, Share::wrap_slice_mut(weights));
                 let _ = segments.push(match mask.owner {
                     Some(owner) => Segment::owned(masked, bits, owner == role),
                     None => Segment::words(masked, bits),
@@ -92,7 +94,7 @@ impl<R: Ring> Party<'_, R> {
             }
         }
         let weights = segments.len();
-        if keep {
+        if session.protocol.triples().keep_data() {
             push_owned_data(cx, session, tensors, micro, data, &mut segments);
         } else {
             let mask = tensors.operand(0, Product::Forward);
@@ -105,28 +107,34 @@ impl<R: Ring> Party<'_, R> {
             })?;
         }
         core::mem::drop(segments);
-        for (index, (stage, memory)) in network.stages.iter().zip(&mut self.stages).enumerate() {
-            if opens_weights {
+        self.hold_weights_and_data(cx, micro);
+        Ok(())
+    }
+
+    /// Turns what [`Party::open_weights_and_data`] opens into what this party holds, and stores the peer's samples for
+    /// later epochs.
+    fn hold_weights_and_data<O: Online>(&mut self, cx: &O, micro: MicroBatch) {
+        let (network, session) = (self.network, self.session);
+        let tensors = micro.tensors(session, network, self.samples);
+        if micro.opens_weights(session) {
+            let stages = network.stages.iter().zip(&mut self.stages);
+            for (index, (stage, memory)) in stages.enumerate() {
                 let mask = tensors.weights(index, Product::Forward);
                 let weights = &mut memory.weights[..stage.linear.weight_len()];
                 hold_whole(cx, mask, weights);
             }
         }
-        hold_operand(
-            cx,
-            tensors.operand(0, Product::Forward),
-            &network.stages[0],
-            micro.rows,
-            self.stages[0].operand,
-        );
+        let mask = tensors.operand(0, Product::Forward);
+        let operand = &mut *self.stages[0].operand;
+        hold_operand(cx, mask, &network.stages[0], micro.rows, operand);
+        let keep = session.protocol.triples().keep_data();
         if keep && micro.batch.epoch == 0 && session.task == Task::Train {
-            self.keep_data(micro);
+            self.store_opened_data(micro);
         }
-        Ok(())
     }
 
-    /// Keeps the openings of the other party's samples for the epochs to come.
-    fn keep_data(&mut self, micro: Micro) {
+    /// Stores the openings of the peer's samples for later epochs.
+    fn store_opened_data(&mut self, micro: MicroBatch) {
         let len = self.network.stages[0].linear.input_len();
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if self.session.owner(sample) != self.role {
@@ -138,20 +146,20 @@ impl<R: Ring> Party<'_, R> {
         }
     }
 
-    /// Loads and opens the samples of a micro-batch and runs all stages. Leaves shares of the logits in the front
-    /// gradient buffer.
+    /// Loads and opens the samples of a micro-batch and runs all stages. Leaves narrow shares of the logits, `rows` x
+    /// classes, in the current buffer.
     #[inline(never)]
     pub(super) fn forward<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         data: &mut impl Data,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
         let samples = &mut self.samples[..micro.rows];
         self.session
             .batch_samples(micro.batch, micro.first, samples);
-        self.load(micro, data)?;
+        self.load_samples(micro, data)?;
         self.open_weights_and_data(cx, micro)?;
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
@@ -163,15 +171,16 @@ impl<R: Ring> Party<'_, R> {
         walk::forward(&mut steps, stages)
     }
 
-    /// Turns the logits into shares of the probabilities, scaled, in place.
+    /// Replaces the logits in the current buffer by shares in Z_2^L of the probabilities, scaled by the softmax
+    /// exponent.
     #[inline(never)]
     pub(super) fn softmax<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
     ) -> Result<(), RunError> {
         cx.set_cost_row(activation_row(self.network.stages.len() - 1), false);
-        let logits = Share::wrap_slice_mut(&mut self.front[..micro.rows * self.network.classes]);
+        let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * self.network.classes]);
         let at = stream_ids::softmax(micro.batch.iteration, micro.first);
         self.gates
             .softmax
@@ -179,12 +188,12 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Pools what enters a stage, if the stage says so, and opens it.
+    /// Pools and unrolls a stage's input, if the stage does so, and opens it.
     #[inline(never)]
     pub(super) fn open_operand<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
@@ -203,31 +212,33 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// The bilinear map of a stage with its bias, stepped down to narrow shares in the next stage's
-    /// operand, or in the front gradient buffer after the last.
+    /// Runs a stage's bilinear map with average pooling, bias and truncation, and audits the result.
+    ///
+    /// The result is narrow shares in Z_2^n at f fraction bits: in the next stage's operand, or in the current buffer
+    /// after the last stage.
     #[inline(never)]
     pub(super) fn map<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
-        let format = self.session.format;
-        let (rows, out_len) = (micro.rows, stage.linear.output_len());
+        let rows = micro.rows;
         let (linear, _) = stage.product();
         cx.set_cost_row(map_row(index), false);
         let tensors = micro.tensors(self.session, self.network, self.samples);
         let (before, after) = self.stages.split_at_mut(index + 1);
-        let memory = &mut before[index];
+        let memory = &before[index];
         let out = match after.first_mut() {
-            Some(next) => &mut next.operand[..rows * out_len],
-            None => &mut self.front[..rows * out_len],
+            Some(following) => &mut *following.operand,
+            None => &mut *self.current,
         };
+        let out = &mut out[..rows * stage.linear.output_len()];
         let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
         let product = if stage.unrolled {
-            &mut self.back[..rows * stage.product_len()]
+            &mut self.next[..rows * stage.product_len()]
         } else {
             &mut *out
         };
@@ -242,48 +253,32 @@ impl<R: Ring> Party<'_, R> {
                 held: Held::wrap_slice(&memory.weights[..stage.linear.weight_len()]),
                 mask: tensors.weights(index, Product::Forward),
             },
-            Share::wrap_slice_mut(&mut *product),
+            Share::wrap_slice_mut(product),
             scratch,
         )?;
         if stage.unrolled {
-            let product = &self.back[..rows * stage.product_len()];
+            let product = &self.next[..rows * stage.product_len()];
             match stage.pooled_product() {
                 Some(pool) => pool.sum(product, out),
                 None => out.copy_from_slice(product),
             }
         }
-
-        let channels = stage.linear.channels();
-        let biases = &mut scratch[..channels];
-        for (channel, bias) in biases.iter_mut().enumerate() {
-            let master = memory.share(format, stage.linear.weight_len() + channel);
-            // To the product's scale, from a finer one or from the operand's own.
-            *bias = match format.is_direct() {
-                true => master.cast::<R>().left(format.fraction),
-                false => {
-                    let by = format.master() - 2 * format.fraction;
-                    truncate(self.role, master, format.wide(), by).cast()
-                }
-            };
-        }
-        for out in out.chunks_exact_mut(channels) {
-            for (out, &bias) in out.iter_mut().zip(biases.iter()) {
-                let sum = out.plus(bias);
-                *out = truncate(self.role, sum, format.ring, format.weights);
-            }
-        }
+        let format = self.session.format;
+        let biases = &mut scratch[..stage.linear.channels()];
+        memory.biases(self.role, format, stage, biases);
+        add_and_truncate(self.role, format, biases, out);
         let audited = Audits::of(&tensors).tensor(index, Kind::Product);
         self.audit
-            .look(cx, observer, audited, Share::wrap_slice(out))?;
+            .observe_and_count(cx, observer, audited, Share::wrap_slice(out))?;
         Ok(())
     }
 
-    /// Max pooling, if the stage has it, of narrow shares in place.
+    /// Max pooling of the map's narrow shares, in place, if the stage has it.
     #[inline(never)]
     pub(super) fn max_pool<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
     ) -> Result<(), RunError> {
         let Some(windows) = self.network.stages[index].max_pool else {
@@ -300,12 +295,12 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// The activation, or the step up where there is none, from narrow shares to shares in Z_2^L in place.
+    /// The activation, or only the widening if the stage has none: from narrow shares to shares in Z_2^L, in place.
     #[inline(never)]
-    pub(super) fn activate<P: Read + Write, D: Read + Write>(
+    pub(super) fn activation<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
@@ -328,7 +323,8 @@ impl<R: Ring> Party<'_, R> {
                 let gate = self.gates.polynomial(polynomial, drop);
                 let tensors = micro.tensors(self.session, self.network, self.samples);
                 let audited = Audits::of(&tensors).tensor(index, Kind::Polynomial);
-                self.audit.look(cx, observer, audited, values)?;
+                self.audit
+                    .observe_and_count(cx, observer, audited, values)?;
                 let kept = &mut *before[index].kept;
                 gate.forward(cx, at, shape, values, kept, self.scratch)?;
             }
@@ -340,11 +336,12 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
-    /// Takes the labels off the probabilities. The owner of a sample does it alone.
+    /// Subtracts the one-hot labels from the probabilities in the current buffer. Only a sample's owner does so, on its
+    /// own share. Fails if a label is missing.
     #[inline(never)]
     pub(super) fn subtract_labels(
         &mut self,
-        micro: Micro,
+        micro: MicroBatch,
         data: &mut impl Data,
     ) -> Result<(), RunError> {
         let classes = self.network.classes;
@@ -357,8 +354,8 @@ impl<R: Ring> Party<'_, R> {
             }
             let number = self.session.own_number(sample);
             let label = data.label(number)?;
-            let row = &mut self.front[row * classes..][..classes];
-            // The label is secret, so every class is touched.
+            let row = &mut self.current[row * classes..][..classes];
+            // The label is secret, so the loop writes every class.
             for (class, value) in row.iter_mut().enumerate() {
                 let hit = R::from_u64(u64::from(class == usize::from(label)));
                 *value = value.minus(one.times(hit));
@@ -368,13 +365,13 @@ impl<R: Ring> Party<'_, R> {
     }
 }
 
-/// Masks the owners' data and has it opened the first time it is used. A sample's own opening is
-/// computed anew each time; only the first time is it sent.
+/// Masks this party's own samples, and in the first epoch adds both parties' samples to the segments to open. Later
+/// epochs mask the party's own samples again, to the same values, and send nothing.
 fn push_owned_data<'d, R: Ring, O: Online>(
     cx: &O,
     session: &Session,
     tensors: Tensors<'_>,
-    micro: Micro,
+    micro: MicroBatch,
     data: &'d mut [R],
     segments: &mut Vec<Segment<'d, R>, { MAX_STAGES + 2 }>,
 ) {
@@ -401,7 +398,7 @@ fn push_owned_data<'d, R: Ring, O: Online>(
     }
 }
 
-/// Masks what a stage's product reads on its left, for `rows` samples.
+/// Masks a stage's left operand of `rows` samples, in place.
 pub(super) fn mask_operand<'d, R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
@@ -414,7 +411,7 @@ pub(super) fn mask_operand<'d, R: Ring, O: Online>(
     mask_rows(cx, mask, rows * rows_each, linear.input_len(), operand)
 }
 
-/// What this party keeps of [`mask_operand`]'s opening.
+/// Turns the opening of [`mask_operand`] into what this party holds, in place.
 pub(super) fn hold_operand<R: Ring, O: Online>(
     cx: &O,
     mask: RowMask<'_>,
@@ -426,7 +423,7 @@ pub(super) fn hold_operand<R: Ring, O: Online>(
     hold_rows(cx, mask, rows * rows_each, linear.input_len(), operand);
 }
 
-/// Lays out the patches of an unrolled convolution, in place of the images.
+/// Replaces images by their patches if the stage is an unrolled convolution. `scratch` holds one image.
 fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut [R]) {
     let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) else {
         return;
@@ -434,7 +431,7 @@ fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut 
     let (len, out_len) = (conv.input_len(), stage.operand_len());
     let image = &mut scratch[..len];
     for step in 0..rows {
-        // In the direction in which nothing is written over before it is read.
+        // Patches may be longer or shorter than images; the order of rows overwrites no image before it is read.
         let row = if out_len >= len {
             rows - 1 - step
         } else {
@@ -445,13 +442,38 @@ fn unroll<R: Ring>(stage: &Stage, rows: usize, operand: &mut [R], scratch: &mut 
     }
 }
 
+/// Adds the biases at scale 2f to each row of `values`, and truncates the sums to narrow shares.
+fn add_and_truncate<R: Ring>(role: Role, format: Format, biases: &[R], values: &mut [R]) {
+    for values in values.chunks_exact_mut(biases.len()) {
+        for (value, &bias) in values.iter_mut().zip(biases) {
+            let sum = value.plus(bias);
+            *value = truncate(role, sum, format.ring, format.weights);
+        }
+    }
+}
+
 impl<R: Ring> StageMemory<'_, R> {
-    /// The weights as operand in Z_2^L, in place: the free step down of the master weights, or the
-    /// master weights as they are.
-    fn step_weights_down(&mut self, role: Role, format: Format, stage: &Stage) {
+    /// Turns the upper words of the weights, in place, into this party's shares in Z_2^L of the weights as operand:
+    /// the truncation of the whole shares, or in a direct format the shares themselves.
+    fn truncate_weights(&mut self, role: Role, format: Format, stage: &Stage) {
         for index in 0..stage.linear.weight_len() {
             let carry = self.carry(role, format, index);
             self.weights[index] = self.weights[index].plus(carry);
+        }
+    }
+
+    /// Writes this party's shares of the biases at the product's scale, one for each output channel: truncated from
+    /// the master weights' scale, or in a direct format raised to it.
+    fn biases(&self, role: Role, format: Format, stage: &Stage, out: &mut [R]) {
+        for (channel, bias) in out.iter_mut().enumerate() {
+            let master = self.master_share(format, stage.linear.weight_len() + channel);
+            *bias = match format.is_direct() {
+                true => master.cast::<R>().left(format.fraction),
+                false => {
+                    let by = format.master() - 2 * format.fraction;
+                    truncate(role, master, format.wide(), by).cast()
+                }
+            };
         }
     }
 }

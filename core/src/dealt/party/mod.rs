@@ -1,4 +1,4 @@
-//! A computing party: its shares, and the steps of training that it takes with its peer.
+//! A computing party: its shares, and its part in the forward pass, the backward pass and the update.
 
 mod backward;
 mod classifier;
@@ -36,38 +36,44 @@ use crate::{
 
 /// A party's buffers for one stage.
 struct StageMemory<'a, R> {
-    /// The weights, divided by the stage's divisor, then the biases: the upper words of shares of the
-    /// master weights. From its opening to the update a weight stands here as it is held, for P0 its
-    /// share again.
+    /// The weights, divided by the stage's divisor, then the biases: the upper words of this party's shares of the
+    /// master weights. From their opening to the update, the weights as this party holds them (see [`Held`]).
+    ///
+    /// [`Held`]: crate::share::Held
     weights: &'a mut [R],
-    /// The bytes of those shares below, parameter by parameter.
-    fine: &'a mut [u8],
-    /// Shares at scale 2f in Z_2^L: momentum times the last velocity, plus this iteration's gradient.
+    /// The lower bytes of those shares, parameter by parameter.
+    low_bytes: &'a mut [u8],
+    /// Shares in Z_2^L at scale 2f: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
-    /// The weights as they are opened again, if they are.
-    weights_again: &'a mut [R],
-    /// Shares of what enters the stage, then its opening as it is held.
+    /// The weights as this party holds their second opening, for the gradient by the input; empty with reuse.
+    reopened_weights: &'a mut [R],
+    /// Shares of the stage's input, then its opening as this party holds it.
     operand: &'a mut [R],
+    /// Hidden signs of the ReLU's inputs.
     sign: HiddenSign<'a, R>,
-    /// Of the max pooling's comparisons.
+    /// Hidden signs of the max pooling's differences.
     pool_sign: HiddenSign<'a, R>,
-    /// What a polynomial keeps opened for its way back.
+    /// Openings that a polynomial keeps for the backward pass.
     kept: &'a mut [Public<u64>],
 }
 
-/// A computing party's state, whatever its task.
+/// A computing party's state, for training and for inference.
 struct Party<'a, R: Ring> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
     gates: GateSet,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
-    /// The gradient, and where the next one is made; they change places.
-    front: &'a mut [R],
-    back: &'a mut [R],
+    /// The logits or the last gradient; the two buffers swap roles from step to step.
+    current: &'a mut [R],
+    /// The buffer that a step writes to before it swaps them.
+    next: &'a mut [R],
+    /// Whether the buffers are swapped, compared to the start.
     swapped: bool,
     scratch: &'a mut [u64],
+    /// Numbers of the micro-batch's samples.
     samples: &'a mut [u32],
+    /// Openings of the peer's samples, kept from the first epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
 }
@@ -75,8 +81,8 @@ struct Party<'a, R: Ring> {
 impl<'a, R: Ring> Party<'a, R> {
     /// Sets up a party whose weights are zero.
     ///
-    /// `memory` holds at least [`Plan::arena_words`], `opened_data` at least
-    /// [`Plan::opened_data_words`].
+    /// `memory` has at least [`Plan::arena_words`] words and `opened_data` at least [`Plan::opened_data_words`]; fails
+    /// with [`RunError::Arena`] or [`RunError::OpenedData`] if one is too small.
     #[inline(never)]
     fn new(
         session: &'a Session,
@@ -102,17 +108,17 @@ impl<'a, R: Ring> Party<'a, R> {
                 StageLengths::new::<R>(session, gates, &network.stages, index, rows, role);
             let _ = stages.push(StageMemory {
                 weights: arena.take(lengths.weights),
-                fine: arena.take(lengths.fine),
+                low_bytes: arena.take(lengths.low_bytes),
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
-                weights_again: arena.take(lengths.weights_again),
+                reopened_weights: arena.take(lengths.reopened_weights),
                 operand: arena.take(lengths.operand),
                 sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
-                    shares: Share::wrap_slice_mut(arena.take(lengths.hide)),
+                    shares: Share::wrap_slice_mut(arena.take(lengths.sign_masks)),
                 },
                 pool_sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.pool_sign)),
-                    shares: Share::wrap_slice_mut(arena.take(lengths.pool_hide)),
+                    shares: Share::wrap_slice_mut(arena.take(lengths.pool_sign_masks)),
                 },
                 kept: Public::wrap_slice_mut(arena.take(lengths.kept)),
             });
@@ -124,8 +130,8 @@ impl<'a, R: Ring> Party<'a, R> {
             network,
             gates,
             stages,
-            front: arena.take(lengths.gradients[0]),
-            back: arena.take(lengths.gradients[1]),
+            current: arena.take(lengths.gradients[0]),
+            next: arena.take(lengths.gradients[1]),
             swapped: false,
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
@@ -134,7 +140,7 @@ impl<'a, R: Ring> Party<'a, R> {
         })
     }
 
-    /// Draws this party's part of the initial weights.
+    /// Draws this party's share of the initial weights from its own secret.
     #[inline(never)]
     fn draw_weights(&mut self, secret: &Key) {
         let prg = Prg::new(secret.clone());
@@ -146,7 +152,7 @@ impl<'a, R: Ring> Party<'a, R> {
                 index,
                 format.master(),
                 |weight, value| {
-                    memory.set_share(format, weight, R::Wide::from_u128(value as u128));
+                    memory.set_master_share(format, weight, R::Wide::from_u128(value as u128));
                 },
             );
         }
@@ -155,47 +161,49 @@ impl<'a, R: Ring> Party<'a, R> {
     /// See [`Trainer::parameters`].
     fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
         let (memory, format) = (&self.stages[stage], self.session.format);
-        (0..memory.weights.len()).map(move |index| Share::wrap(memory.share(format, index)))
+        (0..memory.weights.len()).map(move |index| Share::wrap(memory.master_share(format, index)))
     }
 
-    /// Gradients begin in the longer of the two buffers or in the shorter one, always in the same: they
-    /// are as long as the gradients that land in them.
-    fn begin_with_the_same_buffer(&mut self) {
+    /// Swaps the buffers back to the start. Each has the length of the gradients that it holds, so every micro-batch
+    /// must start in the same one.
+    fn reset_buffers(&mut self) {
         if self.swapped {
-            self.swap();
+            self.swap_buffers();
         }
     }
 
-    /// The gradient that has been made takes the place of the one that it was made from.
-    fn swap(&mut self) {
-        core::mem::swap(&mut self.front, &mut self.back);
+    /// Makes the next buffer, with the gradient that a step has written, the current one.
+    fn swap_buffers(&mut self) {
+        core::mem::swap(&mut self.current, &mut self.next);
         self.swapped = !self.swapped;
     }
 }
 
 impl<R: Ring> StageMemory<'_, R> {
-    /// This party's share of a master weight or bias.
-    fn share(&self, format: Format, index: usize) -> R::Wide {
+    /// This party's share of a master weight or bias, in Z_2^[`Format::wide`] at [`Format::master`] fraction bits.
+    fn master_share(&self, format: Format, index: usize) -> R::Wide {
         let bytes = format.fine() as usize / 8;
         let mut low = [0; 8];
-        low[..bytes].copy_from_slice(&self.fine[index * bytes..][..bytes]);
+        low[..bytes].copy_from_slice(&self.low_bytes[index * bytes..][..bytes]);
         let high: R::Wide = self.weights[index].cast();
         high.left(format.fine())
             .plus(R::Wide::from_u64(u64::from_le_bytes(low)))
     }
 
-    fn set_share(&mut self, format: Format, index: usize, value: R::Wide) {
+    /// Stores this party's share of a master weight or bias.
+    fn set_master_share(&mut self, format: Format, index: usize, value: R::Wide) {
         let bytes = format.fine() as usize / 8;
         let low = value.to_u64().to_le_bytes();
-        self.fine[index * bytes..][..bytes].copy_from_slice(&low[..bytes]);
+        self.low_bytes[index * bytes..][..bytes].copy_from_slice(&low[..bytes]);
         self.weights[index] = value.right(format.fine()).cast();
     }
 
-    /// What a share's lower bytes add to the free step down of the whole share to its upper word: P1's
-    /// share is negative, so what it drops counts upwards.
+    /// The truncation of a whole share minus its upper word, 0 or 1, which depends on the share's lower bytes. P0
+    /// rounds its share down. P1 rounds the negative of its share down, so its share goes up unless the lower bytes
+    /// are 0.
     fn carry(&self, role: Role, format: Format, index: usize) -> R {
         let bytes = format.fine() as usize / 8;
-        let low = &self.fine[index * bytes..][..bytes];
+        let low = &self.low_bytes[index * bytes..][..bytes];
         let any = low.iter().fold(0, |any, &byte| any | u64::from(byte));
         // 1 if any bit is set, without a branch on it.
         let carry = (any + 0xFF) >> 8;
@@ -210,15 +218,15 @@ impl<R: Ring> Drop for Party<'_, R> {
     fn drop(&mut self) {
         for memory in &mut self.stages {
             memory.weights.zeroize();
-            memory.fine.zeroize();
-            memory.weights_again.zeroize();
+            memory.low_bytes.zeroize();
+            memory.reopened_weights.zeroize();
             memory.velocity.zeroize();
             memory.operand.zeroize();
             memory.sign.shares.zeroize();
             memory.pool_sign.shares.zeroize();
         }
-        self.front.zeroize();
-        self.back.zeroize();
+        self.current.zeroize();
+        self.next.zeroize();
         self.scratch.zeroize();
         self.audit.wipe();
     }

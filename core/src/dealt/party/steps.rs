@@ -1,9 +1,9 @@
-//! A party's part in the steps of a stage.
+//! A party's part in each step of a stage, in the order of [`walk`](crate::network::walk).
 
 use embedded_io::{Read, Write};
 
 use crate::{
-    dealt::{micro_batch::Micro, party_context::PartyContext},
+    dealt::{micro_batch::MicroBatch, party_context::PartyContext},
     network::walk::Steps,
     num::ring::Ring,
     session::RunError,
@@ -12,11 +12,11 @@ use crate::{
 
 use super::Party;
 
-/// A party at work on a micro-batch.
+/// A party while it works on a micro-batch.
 pub(super) struct PartySteps<'w, 'a, R: Ring, P, D, O> {
     pub party: &'w mut Party<'a, R>,
     pub cx: &'w mut PartyContext<P, D>,
-    pub micro: Micro,
+    pub micro: MicroBatch,
     pub observer: &'w mut O,
 }
 
@@ -36,7 +36,7 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
 
     fn activation(&mut self, stage: usize) -> Result<(), RunError> {
         self.party
-            .activate(self.cx, self.micro, stage, self.observer)
+            .activation(self.cx, self.micro, stage, self.observer)
     }
 
     fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
@@ -48,17 +48,17 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
 
     fn input_gradient(&mut self, stage: usize) -> Result<(), RunError> {
         if !self.party.session.protocol.triples().reuse() {
-            self.party.open_gradient_again(self.cx, self.micro, stage)?;
+            self.party.reopen_gradient(self.cx, self.micro, stage)?;
         }
         self.party
             .input_gradient(self.cx, self.micro, stage, self.observer)
     }
 
     fn activation_backward(&mut self, stage: usize) -> Result<(), RunError> {
-        self.party.activate_back(self.cx, self.micro, stage)
+        self.party.activation_backward(self.cx, self.micro, stage)
     }
 
     fn max_pool_backward(&mut self, stage: usize) -> Result<(), RunError> {
-        self.party.max_pool_back(self.cx, self.micro, stage)
+        self.party.max_pool_backward(self.cx, self.micro, stage)
     }
 }

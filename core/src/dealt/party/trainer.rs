@@ -1,11 +1,11 @@
-//! A computing party that trains.
+//! The party of a training session.
 
 use embedded_io::{Read, Write};
 
 use crate::{
     Role,
     data::Data,
-    dealt::{audit::Audits, micro_batch::Micro, party_context::PartyContext},
+    dealt::{audit::Audits, micro_batch::MicroBatch, party_context::PartyContext},
     network::Network,
     num::ring::Ring,
     prg::Key,
@@ -15,17 +15,18 @@ use crate::{
 
 use super::Party;
 
-/// One computing party of a training session: its shares of the model, and what an iteration works in.
+/// A computing party of a training session, with its shares of the model.
 ///
-/// Its shares and intermediate values are wiped when it is dropped.
+/// It wipes its shares and intermediate values when it is dropped.
 pub struct Trainer<'a, R: Ring>(Party<'a, R>);
 
 impl<'a, R: Ring> Trainer<'a, R> {
-    /// Sets up a party with its part of the initial weights, drawn from its own `secret`, which no one
-    /// else may know: the sum of both parts is what training starts from.
+    /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. The party draws its share of the
+    /// initial weights from `secret`, which nobody else may know.
     ///
-    /// `memory` holds at least [`Plan::arena_words`] words, `opened_data` at least
-    /// [`Plan::opened_data_words`]. Fails with [`RunError::Task`] if the session is for inference.
+    /// `memory` has at least [`Plan::arena_words`] words of 64 bits, `opened_data` at least
+    /// [`Plan::opened_data_words`] ring words. Fails with [`RunError::Arena`] or [`RunError::OpenedData`] if one is too
+    /// small, and with [`RunError::Task`] if the session is for inference.
     ///
     /// [`Plan::arena_words`]: crate::dealt::plan::Plan::arena_words
     /// [`Plan::opened_data_words`]: crate::dealt::plan::Plan::opened_data_words
@@ -46,12 +47,14 @@ impl<'a, R: Ring> Trainer<'a, R> {
         Ok(trainer)
     }
 
-    /// Which party this is.
+    /// This party's role.
     pub fn role(&self) -> Role {
         self.0.role
     }
 
-    /// Trains on the samples of one iteration.
+    /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
+    ///
+    /// Fails if a link does or if a sample is missing.
     pub fn iterate<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
@@ -62,8 +65,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
         let party = &mut self.0;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
-        for micro in Micro::all(batch, party.session.micro_batch) {
-            party.begin_with_the_same_buffer();
+        for micro in MicroBatch::all(batch, party.session.micro_batch) {
+            party.reset_buffers();
             party.forward(cx, micro, data, observer)?;
             party.softmax(cx, micro)?;
             party.subtract_labels(micro, data)?;
@@ -75,22 +78,24 @@ impl<'a, R: Ring> Trainer<'a, R> {
         Ok(batch)
     }
 
-    /// How many values left the range contract in the last iteration, if it was audited: for each cost row, as
-    /// [`cost_row_names`] numbers them, forward and backward. The peer has learnt the same, and neither anything else.
+    /// The audit of the last iteration, if it had one: for each cost row, in the order of [`cost_row_names`], the
+    /// number of values outside of the range contract, forward and backward. The peer learns the same counts, and
+    /// neither party learns more.
     ///
-    /// What is counted is what an [`Observer`] sees: the maps' outputs, which softmax and ReLU take, and again what a
-    /// polynomial takes, in its own ring; the gradients by the stages' inputs, in the rings that the bits given up
-    /// leave; and the velocities. A value so far out that it goes around its ring may count as inside; values on their
-    /// way there do not. Gates inside others (a pool's differences, the softmax's steps) hold their own
-    /// bounds if these hold.
+    /// The audit counts what an [`Observer`] sees: the maps' outputs; the inputs of polynomials, in their own ring; the
+    /// gradients by the stages' inputs, each in the ring that its dropped bits leave; and the velocities. A value so
+    /// far outside that it wraps around its ring may count as inside. Intermediate values of gates, such as the
+    /// differences of max pooling, keep their bounds if the counted values do.
     ///
     /// [`cost_row_names`]: crate::session::cost_row_names
     pub fn audited(&self) -> Option<&[[u32; 2]]> {
         self.0.audit.counts()
     }
 
-    /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then
-    /// biases, at [`Format::master`] fraction bits in Z_2^[`Format::wide`]; between iterations.
+    /// This party's shares of a stage's parameters, between iterations: the weights, divided by [`Stage::divisor`],
+    /// then the biases, in Z_2^[`Format::wide`] at [`Format::master`] fraction bits.
+    ///
+    /// Panics if there is no such stage.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
     /// [`Format::master`]: crate::num::fixed_point::Format::master
@@ -99,9 +104,10 @@ impl<'a, R: Ring> Trainer<'a, R> {
         self.0.parameters(stage)
     }
 
-    /// Reveals the trained parameters to the session's receiver: the other party sends its shares.
-    /// The receiver hands each stage's parameters, weights then biases, at the master weights' scale and
-    /// in their ring, to `sink`; the sender's is not called.
+    /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
+    ///
+    /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
+    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
     pub fn reveal<P: Read + Write, D: Read + Write>(
         &self,
         cx: &mut PartyContext<P, D>,

@@ -1,9 +1,12 @@
-//! Stochastic gradient descent with momentum: one narrow opening for each parameter and iteration, or none
-//! where the master weights live in the ring in which their gradients land.
+//! Stochastic gradient descent with momentum (Sutskever et al., ICML 2013).
 //!
-//! The velocity buffer holds momentum * v + gradient at scale 2f in Z_2^L; its step down is the new
-//! velocity v, which is widened to the master weights' ring. From there the master weights take rate * v, and the buffer
-//! takes momentum * v back to scale 2f, exactly, since both are products with public integers.
+//! The velocity buffer holds momentum * v + gradient in Z_2^L at scale 2f. Its truncation is the new velocity v, in
+//! Z_2^n at scale f. One narrow opening per parameter widens v to the master weights' ring. The update then subtracts
+//! rate * v from the master weights, and stores momentum * v at scale 2f. Both products are exact, because rate and
+//! momentum are public integers.
+//!
+//! In a direct format, the master weights are in the ring and at a scale of their own gradients. The update then
+//! subtracts rate * gradient, without an opening and without momentum.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -17,14 +20,15 @@ use crate::{
         stream_ids::{self, Use},
     },
     gate::{
-        Online,
+        At, Online,
         bilinear::Bilinear,
         groups,
         tensor::{WholeMask, shares_of_whole},
+        widen::Widen,
     },
     kernel::pack::{pack, unpack},
     model::cost_rows::map_row,
-    net::link::Segment,
+    net::link::{LinkError, Segment},
     network::{MAX_STAGES, Stage},
     num::{
         fixed_point::Format,
@@ -38,33 +42,101 @@ use crate::{
 use super::{Party, StageMemory};
 use crate::session::RunError;
 
-impl<R: Ring> StageMemory<'_, R> {
-    /// Takes the gradient off master weights that live in its own ring, and starts it again from zero.
-    fn step(&mut self, format: Format, stage: &Stage, [weight_rate, bias_rate]: [u64; 2]) {
-        for parameter in 0..stage.parameters() {
-            let is_weight = parameter < stage.linear.weight_len();
-            let rate = if is_weight { weight_rate } else { bias_rate };
-            let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
-            let step = gradient.times(R::from_u64(rate));
-            *gradient = R::ZERO;
-            let moved = self.share(format, parameter).cast::<R>().minus(step);
-            self.set_share(format, parameter, moved.cast());
-        }
-    }
+/// The public factors of a stage's update.
+struct Factors {
+    /// Of the velocities of weights and of biases: see [`Session::rates`](crate::session::Session::rates).
+    rates: [u64; 2],
+    /// Momentum with f fraction bits.
+    momentum: u64,
+}
 
-    /// Shares of the master weights again, from what is held of their opening: the openings have moved
-    /// the border between both parties' shares, and below it nothing has changed.
-    fn take_weights_up<O: Online>(&mut self, cx: &O, format: Format, mask: Address, count: usize) {
+impl Factors {
+    fn rate(&self, stage: &Stage, parameter: usize) -> u64 {
+        let [weight_rate, bias_rate] = self.rates;
+        let is_weight = parameter < stage.linear.weight_len();
+        if is_weight { weight_rate } else { bias_rate }
+    }
+}
+
+impl<R: Ring> StageMemory<'_, R> {
+    /// Turns the weights as this party holds their opening, in place, back into the upper words of its shares of the
+    /// master weights.
+    ///
+    /// For P1 the shares change: after the opening they are minus its mask. The lower bytes stay, so the carry of
+    /// [`StageMemory::truncate_weights`] is subtracted.
+    fn restore_master_weights<O: Online>(
+        &mut self,
+        cx: &O,
+        format: Format,
+        mask: Address,
+        count: usize,
+    ) {
         shares_of_whole(cx, WholeMask::shared(mask), &mut self.weights[..count]);
         for index in 0..count {
             let carry = self.carry(cx.role(), format, index);
             self.weights[index] = self.weights[index].minus(carry);
         }
     }
+
+    /// Subtracts rate * gradient from the master weights, and resets the gradient to zero.
+    fn apply_gradient(&mut self, format: Format, stage: &Stage, factors: &Factors) {
+        for parameter in 0..stage.parameters() {
+            let rate = R::from_u64(factors.rate(stage, parameter));
+            let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
+            let step = gradient.times(rate);
+            *gradient = R::ZERO;
+            let moved = self.master_share(format, parameter).cast::<R>().minus(step);
+            self.set_master_share(format, parameter, moved.cast());
+        }
+    }
+
+    /// Subtracts rate * velocity from the master weights, given the openings of the masked velocities in the velocity
+    /// buffer, and leaves momentum * velocity there.
+    fn apply_velocity<O: Online>(
+        &mut self,
+        cx: &mut O,
+        (widen, at): (Widen, At),
+        format: Format,
+        stage: &Stage,
+        factors: &Factors,
+    ) -> Result<(), LinkError> {
+        let momentum = R::from_u64(factors.momentum);
+        for group in groups(at, 1, stage.parameters()) {
+            let mut wide = [R::Wide::ZERO; LANES];
+            let wide = &mut wide[..group.lanes];
+            let opened = &Share::peel_slice(&*self.velocity)[group.range()];
+            for (wide, opened) in wide.iter_mut().zip(opened) {
+                *wide = opened.cast();
+            }
+            widen.finish_group(cx, at, group.stream, wide)?;
+            for (parameter, &wide) in group.range().zip(wide.iter()) {
+                let step = wide.times(R::Wide::from_u64(factors.rate(stage, parameter)));
+                let moved = self.master_share(format, parameter).minus(step);
+                self.set_master_share(format, parameter, moved);
+                let kept = wide.cast::<R>().times(momentum);
+                Share::peel_slice_mut(&mut *self.velocity)[parameter] = kept;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Masks narrow velocities in place, to be opened by `widen`.
+fn mask_velocity<'v, R: Ring, O: Online>(
+    cx: &O,
+    (widen, at): (Widen, At),
+    velocity: &'v mut [Share<R>],
+) -> &'v mut [Masked<R>] {
+    let velocity = Share::peel_slice_mut(velocity);
+    for group in groups(at, 1, velocity.len()) {
+        let narrow = &mut velocity[group.range()];
+        widen.mask_group::<R::Wide, R, _>(cx, at, group.stream, narrow);
+    }
+    Masked::wrap_slice_mut(velocity)
 }
 
 impl<R: Ring> Party<'_, R> {
-    /// Moves the weights and biases of every stage.
+    /// Updates the weights and biases of every stage, at the end of an iteration.
     #[inline(never)]
     pub(super) fn update<P: Read + Write, D: Read + Write>(
         &mut self,
@@ -72,38 +144,40 @@ impl<R: Ring> Party<'_, R> {
         batch: Batch,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
-        let format = self.session.format;
+        let (session, network) = (self.session, self.network);
+        let format = session.format;
         let widen = self.gates.velocity();
         let at = |stage| stream_ids::at(batch.iteration, stage, Use::Velocity, 0);
+        let factors = |stage| Factors {
+            rates: session.rates(network, stage),
+            momentum: session.momentum_units().into(),
+        };
         let audits = Audits {
             iteration: batch.iteration,
-            ..Audits::new(self.session, self.network, 0)
+            ..Audits::new(session, network, 0)
         };
         let mut segments: Vec<Segment<'_, R>, MAX_STAGES> = Vec::new();
-        let stages = self.network.stages.iter().zip(&mut self.stages);
+        let stages = network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             cx.set_cost_row(map_row(index), true);
-            let opened = stream_ids::address(batch.iteration, index, Use::Weights);
-            memory.take_weights_up(cx, format, opened, stage.linear.weight_len());
+            let weights = stage.linear.weight_len();
+            let mask = stream_ids::address(batch.iteration, index, Use::Weights);
+            memory.restore_master_weights(cx, format, mask, weights);
             let product = stream_ids::address(batch.iteration, index, Use::WeightGradient);
-            let (weights, _) = memory.velocity.split_at_mut(stage.linear.weight_len());
             let (linear, _) = stage.product();
-            Bilinear(linear).finish_weight_gradient(cx, product, weights)?;
+            let gradient = &mut memory.velocity[..weights];
+            Bilinear(linear).finish_weight_gradient(cx, product, gradient)?;
             if format.is_direct() {
-                memory.step(format, stage, self.session.rates(self.network, index));
+                memory.apply_gradient(format, stage, &factors(index));
                 continue;
             }
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
                 *value = truncate(self.role, *value, format.ring, format.fraction);
             }
             let audited = audits.tensor(index, Kind::Velocity);
-            self.audit.look(cx, observer, audited, memory.velocity)?;
-            let velocity = Share::peel_slice_mut(&mut *memory.velocity);
-            for group in groups(at(index), 1, stage.parameters()) {
-                let narrow = &mut velocity[group.range()];
-                widen.mask_group::<R::Wide, R, _>(cx, at(index), group.stream, narrow);
-            }
-            let masked = Masked::wrap_slice_mut(velocity);
+            self.audit
+                .observe_and_count(cx, observer, audited, memory.velocity)?;
+            let masked = mask_velocity(cx, (widen, at(index)), memory.velocity);
             let _ = segments.push(Segment::words(masked, widen.from));
         }
         if segments.is_empty() {
@@ -112,30 +186,10 @@ impl<R: Ring> Party<'_, R> {
         cx.set_cost_row(map_row(0), true);
         cx.open_rows(&mut segments, map_row)?;
         core::mem::drop(segments);
-
-        let momentum = R::from_u64(self.session.momentum_units().into());
-        let stages = self.network.stages.iter().zip(&mut self.stages);
+        let stages = network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             cx.set_cost_row(map_row(index), true);
-            let [weight_rate, bias_rate] = self.session.rates(self.network, index);
-            for group in groups(at(index), 1, stage.parameters()) {
-                let mut wide = [R::Wide::ZERO; LANES];
-                let wide = &mut wide[..group.lanes];
-                let opened = &Share::peel_slice(&*memory.velocity)[group.range()];
-                for (wide, opened) in wide.iter_mut().zip(opened) {
-                    *wide = opened.cast();
-                }
-                widen.finish_group(cx, at(index), group.stream, wide)?;
-                for (parameter, &wide) in group.range().zip(wide.iter()) {
-                    let is_weight = parameter < stage.linear.weight_len();
-                    let rate = if is_weight { weight_rate } else { bias_rate };
-                    let step = wide.times(R::Wide::from_u64(rate));
-                    let moved = memory.share(format, parameter).minus(step);
-                    memory.set_share(format, parameter, moved);
-                    let kept = wide.cast::<R>().times(momentum);
-                    Share::peel_slice_mut(&mut *memory.velocity)[parameter] = kept;
-                }
-            }
+            memory.apply_velocity(cx, (widen, at(index)), format, stage, &factors(index))?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What inference costs: one batch, and what opening the model adds to the first.
+//! The plan of inference: the cost of each batch, and of the opening of the model in the first one.
 
 use heapless::Vec;
 
@@ -10,24 +10,23 @@ use crate::{
 };
 
 use super::{CostRow, GateCost, Plan};
-use crate::session::cost_row_names;
 
 impl Plan<'_> {
-    /// What the first batch of a session costs `role` beyond the others: the opening of a stage's weights, which their
-    /// owner alone sends, in the round in which the first samples are opened.
+    /// The cost for `role` of the opening of a stage's weights, in the first batch of a session. Only their owner sends
+    /// them. They share the round of the first samples.
     pub fn stage_opening(&self, stage: usize, role: Role) -> Cost {
         let weights = self.network.stages[stage].linear.weight_len();
-        self.owned(weights, self.session.model_owner() == Some(role))
+        self.owned_opening(weights, self.session.model_owner() == Some(role))
     }
 
-    /// What the first batch of a session costs `role` beyond the others: the opening of the model.
+    /// The cost for `role` of the opening of the whole model, in the first batch of a session.
     pub fn model_opening(&self, role: Role) -> Cost {
         let stages = 0..self.network.stages.len();
         stages.map(|stage| self.stage_opening(stage, role)).sum()
     }
 
-    /// Visits every gate of the classification of `len` samples with its cost row and what it costs `role`, all but the
-    /// opening of the model. Gates of equal name in a cost row add up.
+    /// Calls `visit` for each gate of the classification of `len` samples, with its cost for `role`, without the
+    /// opening of the model. Gates with the same name in one cost row add up.
     pub fn inference_gates<R: Ring>(&self, role: Role, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
         let last = self.network.stages.len() - 1;
@@ -69,35 +68,24 @@ impl Plan<'_> {
         }
     }
 
-    /// What it costs `role` to classify `len` samples, layer by layer, all but the opening of the model.
+    /// The cost rows for `role` of the classification of `len` samples, without the opening of the model.
     pub fn inference<R: Ring>(&self, role: Role, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
-        let mut cost_rows: Vec<CostRow, MAX_COST_ROWS> = Vec::new();
-        for name in cost_row_names(self.session, self.network) {
-            let _ = cost_rows.push(CostRow {
-                name,
-                forward: Cost::ZERO,
-                backward: Cost::ZERO,
-            });
-        }
-        self.inference_gates::<R>(role, len, |gate| {
-            cost_rows[gate.cost_row].forward += gate.cost
-        });
-        cost_rows
+        self.sum_cost_rows(|visit| self.inference_gates::<R>(role, len, visit))
     }
 
-    /// The opening of `rows` samples: by their owner alone where data keeps its masks, as any tensor where it does not.
+    /// Opening of `rows` samples. Only their owner sends them if samples keep their masks; else both parties do.
     fn samples_opening(&self, role: Role, rows: usize) -> Cost {
         let stage = &self.network.stages[0];
         if self.session.protocol.triples().keep_data() {
             let values = rows * stage.linear.input_len();
-            self.owned(values, self.session.asking() == role)
+            self.owned_opening(values, self.session.asking() == role)
         } else {
             Cost::opening(rows * stage.operand_len(), self.session.format.ring)
         }
     }
 
-    /// The opening of values that one party owns.
-    fn owned(&self, values: usize, mine: bool) -> Cost {
+    /// Opening of values that only their owner sends.
+    fn owned_opening(&self, values: usize, mine: bool) -> Cost {
         let cost = Cost::opening(values, self.session.format.ring);
         Cost {
             online_bytes: if mine { cost.online_bytes } else { 0 },

@@ -1,5 +1,5 @@
-//! What a run will cost, computed before a byte is sent: openings, bytes each way, rounds, dealer
-//! traffic and memory, layer by layer.
+//! The plan of a session, computed before a byte is sent: opened values, online bytes, rounds and dealer bytes for each
+//! cost row, and the memory of each role.
 
 mod inference;
 
@@ -11,7 +11,7 @@ use crate::{
     dealt::{
         audit::{self, Audits, Kind},
         gate_set::GateSet,
-        layout::{Lengths, StageLengths, dealer_scratch, weights_again_len, words},
+        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, words},
     },
     gate::bilinear::Bilinear,
     model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
@@ -21,25 +21,25 @@ use crate::{
     session::{Session, Task, cost_row_names},
 };
 
-/// Cost of one layer in one iteration.
+/// The costs of one cost row in one iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostRow {
-    /// The layer.
+    /// Name of the cost row, as [`cost_row_names`] gives it.
     pub name: Name,
-    /// Cost on the way forward.
+    /// Cost of the forward pass.
     pub forward: Cost,
-    /// Cost on the way back, the update included.
+    /// Cost of the backward pass and the update.
     pub backward: Cost,
 }
 
 /// Cost of one gate in one iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateCost {
-    /// The cost row that it belongs to.
+    /// Index of its cost row.
     pub cost_row: usize,
-    /// The gate, or what is opened for it.
+    /// Name of the gate or of the opening.
     pub gate: &'static str,
-    /// Whether it belongs to the way back.
+    /// Whether it belongs to the backward pass or the update.
     pub backward: bool,
     /// Its cost.
     pub cost: Cost,
@@ -53,7 +53,7 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// The plan of a checked session.
+    /// The plan of a session and its network, as [`check`](crate::dealt::check) returns it.
     pub fn new(session: &'a Session, network: &'a Network) -> Self {
         Plan {
             session,
@@ -62,24 +62,24 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Bytes that the dealer sends to P0 in a whole session.
+    /// Bytes that the dealer sends to P0 in a session: its key.
     pub const DEALER_BYTES_P0: u64 = Key::LEN as u64;
 
-    /// Bytes of P1's key, once in a session.
+    /// Bytes of P1's key, which the dealer sends once in a session, before the corrections.
     pub const KEY_BYTES_P1: u64 = Key::LEN as u64;
 
-    /// Bytes that the owner of `rows` samples sends to open them, the first time they are used.
+    /// Bytes that the owner of `rows` samples sends to open them in the first epoch, if samples keep their masks.
     pub fn data_bytes(&self, rows: u32) -> u64 {
         let values = rows as usize * self.network.stages[0].linear.input_len();
         Cost::opening(values, self.session.format.ring).online_bytes
     }
 
-    /// Visits every gate of one iteration over `len` samples with its cost row, its direction and its
-    /// cost, all but the opening of data. Gates of equal name in a cost row add up.
+    /// Calls `visit` for each gate of a training iteration over `len` samples, without audits and without the opening
+    /// of samples that keep their masks. Gates with the same name in one cost row add up.
     pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
         for (index, stage) in self.network.stages.iter().enumerate() {
-            self.whole_batch(stage, index, len, &mut visit);
+            self.iteration_gates(stage, index, len, &mut visit);
             for (rows, times) in [(size, len / size), (len % size, 1)] {
                 if rows > 0 {
                     let mut visit = |gate: GateCost| {
@@ -95,8 +95,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Visits what an audit of the range contract adds to an iteration over `len` samples. The counts of all cost rows are
-    /// opened together, for which the first cost row pays.
+    /// Calls `visit` for each gate that an audit adds to an iteration over `len` samples. One round opens the counts of
+    /// all cost rows; it counts for the first one.
     pub fn audit_gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
         let mut counted = |audits: Audits<'_>, stage, kind, times: u32| {
@@ -130,23 +130,24 @@ impl<'a> Plan<'a> {
         });
     }
 
-    /// What an audit adds to the cost of an iteration over `len` samples.
+    /// The cost that an audit adds to an iteration over `len` samples.
     pub fn audit<R: Ring>(&self, len: u32) -> Cost {
         let mut sum = Cost::ZERO;
         self.audit_gates::<R>(len, |gate| sum += gate.cost);
         sum
     }
 
-    /// What an audit adds, layer by layer.
+    /// The cost that an audit adds to each cost row of an iteration over `len` samples.
     pub fn audit_cost_rows<R: Ring>(&self, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
         self.sum_cost_rows(|visit| self.audit_gates::<R>(len, visit))
     }
 
-    /// Cost of one iteration over `len` samples, layer by layer, all but the opening of data and audits.
+    /// The cost rows of a training iteration over `len` samples; see [`Plan::gates`] for what they leave out.
     pub fn cost_rows<R: Ring>(&self, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
         self.sum_cost_rows(|visit| self.gates::<R>(len, visit))
     }
 
+    /// Sums the costs of gates for each cost row. `gates` calls its argument for each gate.
     fn sum_cost_rows(
         &self,
         gates: impl FnOnce(&mut dyn FnMut(GateCost)),
@@ -170,9 +171,15 @@ impl<'a> Plan<'a> {
         cost_rows
     }
 
-    /// What a stage's map costs once in an iteration: its weights and their update. All stages'
-    /// weights are opened together, and so are all velocities: the first cost row has the round.
-    fn whole_batch(&self, stage: &Stage, index: usize, len: u32, visit: &mut impl FnMut(GateCost)) {
+    /// Visits the gates that a stage's map runs once in an iteration: the opening of its weights, and their update. One
+    /// round opens the weights of all stages, another one all velocities; both count for the first cost row.
+    fn iteration_gates(
+        &self,
+        stage: &Stage,
+        index: usize,
+        len: u32,
+        visit: &mut impl FnMut(GateCost),
+    ) {
         let ring = self.session.format.ring;
         let triples = self.session.protocol.triples();
         let cost_row = map_row(index);
@@ -184,7 +191,7 @@ impl<'a> Plan<'a> {
             cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
         });
         if index == 0 && !triples.keep_data() {
-            // As with kept data, the first micro-batch is opened together with the weights.
+            // The round that opens the weights also opens the first micro-batch.
             let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
             let values = len as usize * stage.operand_len();
             visit(GateCost {
@@ -224,6 +231,7 @@ impl<'a> Plan<'a> {
         });
     }
 
+    /// Visits the gates that a stage's map runs for a micro-batch of `rows` samples.
     fn map_gates(
         &self,
         stage: &Stage,
@@ -262,6 +270,8 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Visits the gates after a stage's map for a micro-batch of `rows` samples: max pooling and activation, or
+    /// softmax.
     fn activation_gates<R: Ring>(
         &self,
         stage: &Stage,
@@ -300,14 +310,14 @@ impl<'a> Plan<'a> {
             }
             None => {
                 activation("widen", false, self.gates.widen().cost(rows, out));
-                let back = self.gates.widen_back(drop).cost(rows, out);
-                activation("widen", true, back);
+                let backward = self.gates.widen_backward(drop).cost(rows, out);
+                activation("widen", true, backward);
             }
         }
     }
 
-    /// The polynomials' cost rows, and log2 of the magnitude below which their inputs must stay: their
-    /// range contract, as wide as there is room for.
+    /// For each polynomial, the index of its cost row and its range contract: log2 of the magnitude below which its
+    /// inputs must stay.
     pub fn polynomial_ranges(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         let stages = self.network.stages.iter().enumerate();
         stages.filter_map(|(index, stage)| match stage.activation {
@@ -321,7 +331,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Cost of one iteration over `len` samples, all but the opening of data and audits.
+    /// The sum of [`Plan::cost_rows`].
     pub fn iteration<R: Ring>(&self, len: u32) -> Cost {
         let cost_rows = self.cost_rows::<R>(len);
         cost_rows
@@ -330,10 +340,10 @@ impl<'a> Plan<'a> {
             .sum()
     }
 
-    /// Bytes of corrections that the dealer sends to P1 in a whole session.
+    /// Bytes of corrections that the dealer sends to P1 in a training session, audits included.
     pub fn corrections<R: Ring>(&self) -> u64 {
         let session = self.session;
-        let of = |iteration| {
+        let iteration_bytes = |iteration| {
             let len = session.batch(iteration).len;
             let audit = match session.is_audited(iteration) {
                 true => self.audit::<R>(len),
@@ -341,16 +351,16 @@ impl<'a> Plan<'a> {
             };
             (self.iteration::<R>(len) + audit).dealer_bytes
         };
-        (0..session.iterations()).map(of).sum()
+        (0..session.iterations()).map(iteration_bytes).sum()
     }
 
-    /// Cost that data adds to the iteration over `len` samples in which it is first used, of which
-    /// this party owns `rows`.
+    /// The cost that the opening of samples adds to an iteration of the first epoch, if samples keep their masks. The
+    /// iteration has `len` samples, of which the party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
         if !self.session.protocol.triples().keep_data() {
             return Cost::ZERO;
         }
-        // The first micro-batch is opened together with the weights.
+        // The round that opens the weights also opens the first micro-batch.
         let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
         Cost {
             opened_values: u64::from(len) * self.network.stages[0].linear.input_len() as u64,
@@ -360,7 +370,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// 64-bit words of the arena of a party.
+    /// 64-bit words of a party's arena.
     pub fn arena_words<R: Ring>(&self, role: Role) -> usize {
         let rows = self.session.micro_batch as usize;
         let stages = &self.network.stages;
@@ -372,8 +382,8 @@ impl<'a> Plan<'a> {
             + audit::Lengths::new::<R>(self.session, self.network).words::<R>()
     }
 
-    /// Words of the ring that a party needs to keep the openings of the other's samples; the most that
-    /// can be counted if there are more.
+    /// Ring words that a party needs to store the openings of the peer's samples; `usize::MAX` if they are more than a
+    /// `usize` counts.
     pub fn opened_data_words(&self, role: Role) -> usize {
         if !self.session.protocol.triples().keep_data() || self.session.task == Task::Infer {
             return 0;
@@ -388,7 +398,7 @@ impl<'a> Plan<'a> {
         let ring = size_of::<R>();
         let stage_words = |stage: &Stage| {
             3 * words(stage.linear.weight_len(), ring)
-                + 2 * words(weights_again_len(self.session, stage), ring)
+                + 2 * words(reopened_weights_len(self.session, stage), ring)
         };
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()

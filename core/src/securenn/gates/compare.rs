@@ -1,14 +1,15 @@
-//! Private compare: whether a number that the assistant has shared bit by bit is above a bound that both computing
-//! parties know. The assistant learns the answer, hidden by a bit of theirs (SecureNN, Algorithm 3).
+//! Private compare (SecureNN, Algorithm 3): whether a number x is above a bound. The assistant has shared x bit by bit;
+//! both computing parties know the bound. The assistant learns the answer, masked by a bit of the computing parties.
 //!
-//! Of the lists c_i one entry at most is zero: where the numbers first differ, if they differ the right way. Each
-//! entry is multiplied by a unit of the field that the assistant does not know, and the list is turned by a number
-//! of places that it does not know: all it sees is whether there is a zero, at a place that is uniform. (The paper
-//! permutes; with one zero at most, a turn hides as much.)
+//! For each number the parties compute shares of the list c_i, which has one zero if the masked answer is 1 and none if
+//! it is 0. The zero is at the highest bit in which x differs from the bound (from the bound + 1 if the masking bit is
+//! set). Each entry is multiplied by a random non-zero element, and the list is rotated by a random number of entries.
+//! The assistant knows neither, so it sees only whether there is a zero, at a uniform position. (The paper permutes the
+//! list. With at most one zero a rotation hides as much.)
 //!
-//! The assistant has drawn both shares of every bit, so it could compute both parties' shares of c_i for any bound that
-//! it guesses, and the unit is the same in both: their quotient would tell a right guess from a wrong one. So a fresh
-//! share of zero is added to each entry, and what a party sends is uniform whatever the other one does.
+//! The assistant draws both shares of every bit, so for a guessed bound it can compute both parties' shares of c_i.
+//! Both are multiplied by the same element, so their quotient would confirm a right guess. The parties therefore add a
+//! fresh share of zero to each entry, which makes the list that each one sends uniform.
 
 use crate::{Role, net::link::LinkError};
 
@@ -17,40 +18,41 @@ use super::{
     modular::{P, below, choice, field},
 };
 
-/// A comparison of numbers of `bits` bits.
+/// The comparison of numbers of `bits` bits with bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compare {
-    /// Bits of the numbers.
+    /// Bits of the numbers, at most 64.
     pub bits: u32,
 }
 
-/// What a number is compared with, and the bit that hides the answer.
+/// The bound of a number, and the bit that masks the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The bound.
+    /// The bound, the paper's r.
     pub value: u64,
-    /// 1 if the bound is -1 in the place of `value`: every number is above it.
+    /// 1 if the bound is -1 instead of `value`, so that every number is above it; else 0.
     pub below_all: u64,
-    /// The bit that hides the answer.
+    /// The bit that masks the answer, the paper's beta.
     pub hide: u64,
 }
 
 const UNIT: u8 = 0;
 const ZERO: u8 = 1;
-const TURN: u8 = 2;
+const ROTATION: u8 = 2;
 
 /// The most bits of a number.
 const MAX_BITS: usize = 64;
 
-/// Lists that travel together.
+/// Lists of one message.
 const BLOCK: usize = 16;
 
 impl Compare {
+    /// Entries of a list.
     fn len(self) -> usize {
         self.bits as usize
     }
 
-    /// hide xor `[x > bound]`.
+    /// The masked answer, hide xor `[x > bound]`.
     pub fn ideal(self, x: u64, bound: Bound) -> u64 {
         let above = bound.below_all == 1 || x > bound.value;
         bound.hide ^ u64::from(above)
@@ -65,7 +67,7 @@ impl Compare {
         }
     }
 
-    /// Cost of sharing the bits of `len` numbers: the assistant's part before a comparison; no round of its own.
+    /// Cost of sharing the bits of `len` numbers, which the assistant does before a comparison; no round of its own.
     pub fn sharing_cost(self, len: usize) -> Cost {
         Cost {
             bytes: 2 * (len * self.len()) as u64,
@@ -74,7 +76,7 @@ impl Compare {
         }
     }
 
-    /// The assistant shares the bits of numbers, the lowest first, in the field.
+    /// The assistant sends both computing parties their shares in the field of the numbers' bits, lowest bit first.
     pub(super) fn share_bits<A: Assisting>(
         self,
         cx: &mut A,
@@ -98,13 +100,14 @@ impl Compare {
                     *other = field::minus(bit, *share);
                 }
             }
-            cx.tell(Role::P0, &shares[..numbers.len() * len])?;
-            cx.tell(Role::P1, &others[..numbers.len() * len])?;
+            cx.send_to(Role::P0, &shares[..numbers.len() * len])?;
+            cx.send_to(Role::P1, &others[..numbers.len() * len])?;
         }
         Ok(())
     }
 
-    /// Compares numbers whose bits are shared in the field with bounds: one list of `bits` shares for each.
+    /// The computing parties' part. `shares` are this party's shares of the numbers' bits, `bits` for each number;
+    /// `bound` gives the bound of a number by its index.
     pub(super) fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -115,52 +118,53 @@ impl Compare {
         let len = self.len();
         let mut first = 0;
         for shares in shares.chunks(BLOCK * len) {
-            let mut turns = [0u64; BLOCK];
-            cx.pair().fill(at.wire(TURN), first as u64, &mut turns);
+            let mut rotations = [0u64; BLOCK];
+            cx.pair()
+                .fill(at.wire(ROTATION), first as u64, &mut rotations);
             let mut lists = [0; BLOCK * MAX_BITS];
             let lists = &mut lists[..shares.len()];
             let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
-            for (place, ((list, shares), turned)) in (first..).zip(both.zip(turns)) {
-                self.list(cx, at, place as u64, shares, bound(place), list);
-                turn(list, below(turned, self.bits));
+            for (index, ((list, shares), rotation)) in (first..).zip(both.zip(rotations)) {
+                self.list(cx, at, index as u64, shares, bound(index), list);
+                rotate(list, below(rotation, self.bits));
             }
-            cx.tell_assistant(lists)?;
+            cx.send_to_assistant(lists)?;
             first += BLOCK;
         }
         Ok(())
     }
 
-    /// This party's share of the list that the assistant searches.
+    /// Writes this party's shares of the list of number `index`, before the rotation.
     fn list<C: Computing>(
         self,
         cx: &C,
         at: At,
-        place: u64,
+        index: u64,
         shares: &[u8],
         bound: Bound,
         list: &mut [u8],
     ) {
         let len = self.len();
-        let first = place * u64::from(self.bits);
+        let first = index * u64::from(self.bits);
         let (mut zeros, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
         cx.pair().fill(at.wire(ZERO), first, &mut zeros[..len]);
         cx.pair().fill(at.wire(UNIT), first, &mut units[..len]);
-        // What a peer sends may be any byte. All that follows works on as many lanes, whatever their number: those
-        // past the last bit are zero and stay out of the sums.
+        // A received byte may be no element of the field, so reduce it. What follows works on all lanes; those above
+        // the last bit are zero and add nothing to the sums.
         let mut own = [0; MAX_BITS];
         for (own, &share) in own.iter_mut().zip(shares) {
             *own = u16::from(field::reduce(share.into()));
         }
-        // [x > v] is found by c_i = v_i - x_i + 1 + sum, and its opposite, against v + 1, by the opposite signs.
+        // hide = 0 tests [x > v] by c_i = v_i - x_i + 1 + sum. hide = 1 tests [x < v + 1] by the opposite signs.
         let top = u64::MAX >> (64 - self.bits);
         let against = bits_of(bound.value.wrapping_add(bound.hide) & top);
-        // The answers that no list would give: [x > -1] is 1, [x > 2^bits - 1] is 0.
+        // Two answers are forced, because no list gives them: [x > -1] is 1, and [x > 2^bits - 1] is 0 for hide = 1.
         let is_top = u64::from(bound.value ^ top == 0);
         let forced = choice(bound.below_all | (bound.hide & is_top)) as u16;
         let found = (bound.hide ^ bound.below_all) as u16;
         let one = cx.role().index() as u16;
         let lists = differences(&own, &against, one, bound.hide);
-        // What stands in the place of a forced answer: a zero in the first entry, or nowhere.
+        // The list of a forced answer has a zero in its first entry, or none.
         let mut dummies = [one; MAX_BITS];
         dummies[0] -= found & one;
         let fresh = shares_of_zero(&zeros, one);
@@ -172,7 +176,7 @@ impl Compare {
         }
     }
 
-    /// The assistant's part: `found` gets each number's answer, still hidden.
+    /// The assistant's part. `found` gets each number's masked answer: whether its list has a zero.
     pub(super) fn assist<A: Assisting>(
         self,
         cx: &mut A,
@@ -183,12 +187,12 @@ impl Compare {
             let (mut first, mut second) = ([0; BLOCK * MAX_BITS], [0; BLOCK * MAX_BITS]);
             let first = &mut first[..found.len() * len];
             let second = &mut second[..found.len() * len];
-            cx.hear(Role::P0, first)?;
-            cx.hear(Role::P1, second)?;
+            cx.receive_from(Role::P0, first)?;
+            cx.receive_from(Role::P1, second)?;
             let lists = first.chunks_exact(len).zip(second.chunks_exact(len));
             for (found, (first, second)) in found.iter_mut().zip(lists) {
                 let zeros = first.iter().zip(second).map(|(&a, &b)| {
-                    // What a peer sends may be any byte.
+                    // A received byte may be no element of the field, so reduce the sum.
                     u8::from(field::reduce(u16::from(a) + u16::from(b)) == 0)
                 });
                 *found = zeros.fold(0, |any, zero| any | zero).into();
@@ -200,22 +204,22 @@ impl Compare {
 
 const MODULUS: u16 = P as u16;
 
-/// A value for each bit, in small words, so that a vector takes many.
+/// A value for each bit, in 16-bit words, so that vector instructions take many at once.
 type Lanes = [u16; MAX_BITS];
 
 /// The bits of a number, the lowest first.
 fn bits_of(number: u64) -> [u8; MAX_BITS] {
     let mut bits = [0; MAX_BITS];
     for (bits, byte) in bits.chunks_exact_mut(8).zip(number.to_le_bytes()) {
-        for (place, bit) in bits.iter_mut().enumerate() {
-            *bit = byte >> place & 1;
+        for (index, bit) in bits.iter_mut().enumerate() {
+            *bit = byte >> index & 1;
         }
     }
     bits
 }
 
-/// A party's shares of c_i, not reduced: sums of at most 66 elements and two. `one` is 1 for the party that adds what
-/// is public, and `hide` says which signs they have.
+/// A party's shares of c_i, not reduced: each is a sum of at most 66 elements, plus 2, which fits 16 bits. `one` is 1
+/// for the party that adds public values, else 0. `hide` selects the signs.
 fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> Lanes {
     let opposite = choice(hide) as u16;
     let (mut lists, mut flipped) = ([0; MAX_BITS], [0; MAX_BITS]);
@@ -237,8 +241,8 @@ fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> La
     lists
 }
 
-/// A party's shares of zeros, not reduced, from words that both parties have drawn: `one` is 1 for the one that takes
-/// the other sign.
+/// A party's shares of zeros, not reduced, from common words of both parties. `one` is 1 for the party that takes the
+/// opposite sign, else 0.
 fn shares_of_zero(words: &[u64; MAX_BITS], one: u16) -> Lanes {
     let is_second = one.wrapping_neg();
     words.map(|word| {
@@ -247,17 +251,17 @@ fn shares_of_zero(words: &[u64; MAX_BITS], one: u16) -> Lanes {
     })
 }
 
-/// Turns a list to the left by a number of places below its length, which nothing here depends on: steps of every
-/// power of two are made, and each is taken or left.
-fn turn(list: &mut [u8], places: u32) {
+/// Rotates a list to the left by `count` entries, fewer than it has, in time that does not depend on `count`: computes
+/// the rotation by each power of two, and keeps or drops the result without a branch.
+fn rotate(list: &mut [u8], count: u32) {
     let len = list.len();
     let mut twice = [0; 2 * MAX_BITS];
     for power in (0..6).take_while(|power| 1 << power < len) {
         twice[..len].copy_from_slice(list);
         twice[len..2 * len].copy_from_slice(list);
-        let taken = choice(u64::from(places >> power & 1)) as u8;
-        for (entry, turned) in list.iter_mut().zip(&twice[1 << power..]) {
-            *entry = (*entry & !taken) | (turned & taken);
+        let taken = choice(u64::from(count >> power & 1)) as u8;
+        for (entry, rotated) in list.iter_mut().zip(&twice[1 << power..]) {
+            *entry = (*entry & !taken) | (rotated & taken);
         }
     }
 }
@@ -274,9 +278,9 @@ mod tests {
         securenn::{gates::tests::AT, harness::run},
     };
 
-    /// Whether what both parties have sent fits the shares of c_i that a guess of the bound gives, at any turn: with
-    /// one unit for both and nothing else, the quotients would be the same.
-    fn fits(sent: [&[u8]; 2], shares: [&[u8]; 2], bound: Bound) -> bool {
+    /// Whether the lists that both parties sent are multiples, by the same elements and under any rotation, of the
+    /// shares of c_i for a guessed bound. Without the shares of zero they would be for the right bound.
+    fn matches_guess(sent: [&[u8]; 2], shares: [&[u8]; 2], bound: Bound) -> bool {
         let against = bits_of(bound.value.wrapping_add(bound.hide));
         let [first, second] = [0, 1].map(|one| {
             let mut own = [0; MAX_BITS];
@@ -287,16 +291,16 @@ mod tests {
         });
         let len = sent[0].len();
         let product = |a: u8, b: u8| field::reduce(u16::from(a) * u16::from(b));
-        (0..len).any(|turned| {
-            (0..len).all(|place| {
-                let from = (place + turned) % len;
-                product(sent[0][place], second[from]) == product(sent[1][place], first[from])
+        (0..len).any(|rotation| {
+            (0..len).all(|index| {
+                let from = (index + rotation) % len;
+                product(sent[0][index], second[from]) == product(sent[1][index], first[from])
             })
         })
     }
 
     #[test]
-    fn the_shares_that_the_assistant_has_drawn_do_not_tell_it_the_bound() {
+    fn the_assistant_cannot_confirm_a_guessed_bound() {
         let (gate, len) = (Compare { bits: 8 }, 500);
         let mut words = vec![0u64; 10 * len];
         Prg::new(Key::new([4; Key::LEN])).fill(AT.wire(0), 0, &mut words);
@@ -320,18 +324,18 @@ mod tests {
         let shares = [first, second];
         let ran = run(
             7,
-            |cx| gate.run(cx, AT, &shares[cx.role().index()], |place| bounds[place]),
+            |cx| gate.run(cx, AT, &shares[cx.role().index()], |index| bounds[index]),
             |cx| {
                 let mut found = vec![0; len];
                 gate.assist(cx, &mut found).map(|()| found)
             },
         );
-        for (place, (&number, &bound)) in numbers.iter().zip(&bounds).enumerate() {
-            assert_eq!(ran.answer[place], gate.ideal(number & 0xFF, bound));
-            let list = 8 * place..8 * (place + 1);
-            let sent = [0, 1].map(|role: usize| &ran.heard[role][list.clone()]);
+        for (index, (&number, &bound)) in numbers.iter().zip(&bounds).enumerate() {
+            assert_eq!(ran.answer[index], gate.ideal(number & 0xFF, bound));
+            let list = 8 * index..8 * (index + 1);
+            let sent = [0, 1].map(|role: usize| &ran.received[role][list.clone()]);
             let shares = [0, 1].map(|role: usize| &shares[role][list.clone()]);
-            assert!(!fits(sent, shares, bound), "{number} {bound:?}");
+            assert!(!matches_guess(sent, shares, bound), "{number} {bound:?}");
         }
     }
 }

@@ -1,21 +1,22 @@
-//! Share convert: from the even ring Z_2^l to the odd ring Z_(2^l - 1) (SecureNN, Algorithm 4). The value may not be
-//! 2^l - 1, which the odd ring does not have.
+//! Share convert (SecureNN, Algorithm 4): from shares in the even ring Z_2^l to shares in the odd ring Z_(2^l - 1). The
+//! value must not be 2^l - 1, which the odd ring does not have.
 //!
-//! As integers the shares of a value add up to it, plus 2^l if they wrap; in the odd ring 2^l is 1. So the wrap is
-//! what has to be found, and it is: blinded by r, the value is opened to the assistant, whose wrap, those of the blinding
-//! and whether the blinded value is below r are together the one that is sought.
+//! As integers, the shares of a value add up to the value, plus 2^l if their sum wraps. In the odd ring 2^l is 1, so
+//! the parties subtract shares of the wrap. To find it, they open the value to the assistant, blinded by r. The wrap
+//! follows from three others and one comparison: the wrap of the two messages, the wrap of the shares of r, each
+//! party's wrap of its share and its part of r, and whether the blinded value is below r.
 
 use crate::{Role, net::link::LinkError};
 
 use super::{
     Assisting, At, Computing, Cost, Scratch,
     compare::{Bound, Compare},
-    gather_words, hear_words,
+    gather_words,
     modular::Modulus,
-    share_words, tell_words, word_len,
+    receive_words, send_words, share_words, word_len,
 };
 
-/// The conversion of shares of `bits` bits.
+/// The conversion of shares in Z_2^bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convert {
     /// l, from 2 to 64.
@@ -43,25 +44,25 @@ impl Convert {
         Compare { bits: self.bits }
     }
 
-    /// 1 if the sum of two elements of the even ring wraps.
+    /// 1 if the sum of two elements of the even ring wraps, else 0.
     fn wraps(self, a: u64, b: u64) -> u64 {
         ((u128::from(a) + u128::from(b)) >> self.bits) as u64
     }
 
-    /// Cost for `len` elements, 4l elements of the field and 6l bits for each: the blinded value, then the
-    /// assistant's shares, the comparison, its answer.
+    /// Cost for `len` elements, each of 4l field elements and 6l bits: the blinded value, the assistant's shares, the
+    /// comparison and its answer.
     pub fn cost(self, len: usize) -> Cost {
         let compare = self.compare();
         let words = Cost {
             bytes: (6 * len * word_len(self.bits)) as u64,
             messages: 3,
-            // For the assistant's shares, and for the comparison's answer.
+            // The parties wait for the assistant's shares and for the comparison's answer.
             rounds: 2,
         };
         compare.cost(len) + compare.sharing_cost(len) + words
     }
 
-    /// Replaces shares in the even ring by shares in the odd one.
+    /// The computing parties' part: replaces shares in the even ring by shares in the odd ring.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -73,8 +74,8 @@ impl Convert {
         let bits = &mut scratch.bits[..len * self.bits as usize];
         let words = scratch.words.each_mut().map(|words| &mut words[..len]);
         let [blinded, wraps, answers, first, second, hide] = words;
-        // Both parts of the number that blinds an element, of which P0 adds the first and P1 the second; and the bit
-        // that hides the comparison's answer. The assistant knows none of them.
+        // r = first + second blinds an element: P0 adds `first`, P1 adds `second`. `hide` masks the comparison's
+        // answer. The assistant knows none of them.
         for (wire, words) in [
             (BLIND, &mut *first),
             (OTHER_BLIND, &mut *second),
@@ -92,29 +93,29 @@ impl Convert {
         for (blinded, (&share, &blind)) in blinded.iter_mut().zip(shares.iter().zip(own)) {
             *blinded = even.plus(share, blind);
         }
-        tell_words(cx, self.bits, blinded)?;
-        hear_words(cx, self.bits, wraps)?;
-        cx.hear_assistant(bits)?;
-        self.compare().run(cx, at.part(COMPARE), bits, |place| {
-            let r = even.plus(first[place], second[place]);
+        send_words(cx, self.bits, blinded)?;
+        receive_words(cx, self.bits, wraps)?;
+        cx.receive_from_assistant(bits)?;
+        self.compare().run(cx, at.part(COMPARE), bits, |index| {
+            let r = even.plus(first[index], second[index]);
             Bound {
                 value: even.minus(r, 1),
                 below_all: u64::from(r == 0),
-                hide: hide[place] & 1,
+                hide: hide[index] & 1,
             }
         })?;
-        hear_words(cx, self.bits, answers)?;
+        receive_words(cx, self.bits, answers)?;
         let odd = self.odd();
-        for (place, share) in shares.iter_mut().enumerate() {
-            let hide = hide[place] & 1;
-            let own_wrap = self.wraps(*share, own[place]);
-            // The answer xor what hides it: linear, since both parties know that bit. P0 adds what is public.
+        for (index, share) in shares.iter_mut().enumerate() {
+            let hide = hide[index] & 1;
+            let own_wrap = self.wraps(*share, own[index]);
+            // answer xor hide is linear in the answer's share, since both parties know `hide`. P0 adds public values.
             let public = match cx.role() {
-                Role::P0 => odd.minus(hide, self.wraps(first[place], second[place]) + 1),
+                Role::P0 => odd.minus(hide, self.wraps(first[index], second[index]) + 1),
                 Role::P1 => 0,
             };
-            let below = odd.plus(odd.flip(answers[place], hide), public);
-            let wrap = odd.plus(odd.plus(own_wrap, wraps[place]), below);
+            let below = odd.plus(odd.flip(answers[index], hide), public);
+            let wrap = odd.plus(odd.plus(own_wrap, wraps[index]), below);
             *share = odd.minus(odd.take(*share), wrap);
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Division by long division, a comparison for each bit of the quotient (SecureNN, Algorithm 7), and guarded against a
-//! divisor of zero, for which it gives zero over one.
+//! Division (SecureNN, Algorithm 7): long division, with one comparison for each bit of the quotient. Unlike the
+//! paper's, it guards against a divisor of 0, which it replaces by 1.
 
 use crate::{Role, net::link::LinkError};
 
@@ -11,21 +11,21 @@ use super::{
 /// floor(2^fraction x / y), for numbers 0 <= x <= y with 2^fraction y below 2^(bits-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Division {
-    /// l, to 64.
+    /// l, at most 64.
     pub bits: u32,
-    /// Bits of the quotient after the binary point.
+    /// Fraction bits of the quotient.
     pub fraction: u32,
 }
 
 const SELECT: u32 = 5;
 
-/// What a computing party works in beside [`Scratch`]: three words for each quotient.
+/// Memory of a computing party beside [`Scratch`]: one word of each list for each quotient.
 pub struct Remainders<'a> {
-    /// What is left of the dividend.
+    /// The remainder.
     pub rest: &'a mut [u64],
-    /// What is compared, then a bit of the quotient.
+    /// The number to compare, then a bit of the quotient.
     pub bit: &'a mut [u64],
-    /// What is taken off.
+    /// The part to subtract from the remainder.
     pub part: &'a mut [u64],
 }
 
@@ -34,18 +34,19 @@ impl Division {
         Modulus::Even(self.bits)
     }
 
+    /// The gates that this one is made of.
     fn parts(self) -> (Derivative, Product) {
         let bits = self.bits;
         (Derivative { bits }, Product { bits })
     }
 
-    /// The quotient of numbers that are not shared.
+    /// The quotient floor(2^fraction x / y), with 1 for a `y` of 0.
     pub fn ideal(self, x: u64, y: u64) -> u64 {
         (x << self.fraction) / y.max(1)
     }
 
-    /// Cost for `len` quotients: 8l elements of the field and 24l bits for each of fraction + 1 bits; and a
-    /// comparison, the guard.
+    /// Cost for `len` quotients: 8l field elements and 24l bits for each of fraction + 1 bits, and one comparison for
+    /// the guard.
     pub fn cost(self, len: usize) -> Cost {
         let (derivative, product) = self.parts();
         let (compared, selected) = (derivative.cost(len), product.cost(len));
@@ -57,8 +58,8 @@ impl Division {
         }
     }
 
-    /// Replaces shares of the dividends `x` by shares of the quotients, at `fraction` bits. The divisors `y` stay as
-    /// they were, but zero becomes one.
+    /// The computing parties' part: replaces shares of the dividends `x` by shares of the quotients, at `fraction`
+    /// fraction bits. Replaces divisors `y` of 0 by 1.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -73,7 +74,7 @@ impl Division {
         let one = u64::from(cx.role() == Role::P0);
         let rest = &mut memory.rest[..len];
         let (bit, part) = (&mut memory.bit[..len], &mut memory.part[..len]);
-        // [y >= 1], and what a zero lacks.
+        // Adds 1 - [y >= 1] to y.
         for (bit, &y) in bit.iter_mut().zip(y.iter()) {
             *bit = ring.minus(y, one);
         }

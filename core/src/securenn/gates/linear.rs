@@ -1,40 +1,39 @@
-//! Linear maps of shared values by shared weights in Z_2^64, and their gradients, with products of masks that the
-//! assistant makes as they are needed (SecureNN, Algorithm 1, for whole maps). A convolution's input is opened as it
-//! is, not patch by patch.
+//! Linear maps of shared values by shared weights in Z_2^64, and their gradients (SecureNN, Algorithm 1, for whole
+//! maps). The assistant makes the triples online. The parties open a convolution's input once, not patch by patch.
 
 use crate::{Role, kernel::linear::Linear, net::link::LinkError};
 
-use super::{Assisting, At, BLOCK, Computing, Cost, encode, exchange_len, hear_words};
+use super::{Assisting, At, BLOCK, Computing, Cost, encode, exchange_len, receive_words};
 
-/// Which product of a map is wanted: each is linear in a left and a right operand.
+/// One of a map's three products. Each is bilinear in a left and a right operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The outputs, from inputs and weights.
+    /// The output, from input and weights.
     Output,
-    /// The gradient by the weights, from inputs and the gradient by the outputs.
+    /// The gradient by the weights, from the input and the gradient by the output.
     WeightGradient,
-    /// The gradient by the inputs, from that by the outputs and the weights, as [`Linear::transpose`] leaves them.
+    /// The gradient by the input, from the gradient by the output and the weights as [`Linear::transpose`] orders them.
     InputGradient,
 }
 
-/// A product over `rows` samples.
+/// The gate of one product of a map, for `rows` samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Map {
     /// The map.
     pub linear: Linear,
-    /// What is wanted of it.
+    /// The product.
     pub wanted: Wanted,
-    /// Samples.
+    /// Number of samples.
     pub rows: usize,
 }
 
-/// What a role works in: words, as many as [`Map::memory_len`] says.
+/// Memory of a role, in words; [`Map::memory_len`] gives the lengths.
 pub struct Memory<'a> {
-    /// What is opened, or the masks: of the left operand, then of the right one.
+    /// At a computing party the openings, at the assistant the masks: of the left operand, then of the right one.
     pub masked: &'a mut [u64],
-    /// The assistant's alone: as much again, in the first place for the product.
+    /// At the assistant alone: one party's part of the masks, then the product.
     pub other: &'a mut [u64],
-    /// The kernel's.
+    /// Scratch memory of the kernel.
     pub scratch: &'a mut [u64],
 }
 
@@ -44,7 +43,7 @@ const MASK: u8 = 0;
 const BOTH: u8 = 1;
 
 impl Map {
-    /// Values of both operands and of the product.
+    /// Lengths of the left operand, the right operand and the product.
     pub fn lens(self) -> [usize; 3] {
         let (x, y) = (self.linear.input_len(), self.linear.output_len());
         let (x, y) = (self.rows * x, self.rows * y);
@@ -56,6 +55,7 @@ impl Map {
         }
     }
 
+    /// Adds the product of plain operands to `out`.
     fn apply(self, left: &[u64], right: &[u64], out: &mut [u64], scratch: &mut [u64]) {
         let (linear, rows) = (self.linear, self.rows);
         match self.wanted {
@@ -65,12 +65,13 @@ impl Map {
         }
     }
 
+    /// Values that the parties open: both operands.
     fn opened_len(self) -> usize {
         let [left, right, _] = self.lens();
         left + right
     }
 
-    /// Words of each part of [`Memory`].
+    /// Lengths of the parts of [`Memory`], in the order of its fields.
     pub fn memory_len(self) -> [usize; 3] {
         let opened = self.opened_len();
         let [_, _, out] = self.lens();
@@ -78,7 +79,7 @@ impl Map {
         [opened, other, self.linear.scratch_len()]
     }
 
-    /// Cost: both operands are opened, both ways, and the assistant sends a word for each value of the product.
+    /// Cost: the parties open both operands, and the assistant sends P1 a word for each value of the product.
     pub fn cost(self) -> Cost {
         Cost {
             bytes: exchange_len(BITS, self.opened_len()) + 8 * self.lens()[2] as u64,
@@ -87,7 +88,8 @@ impl Map {
         }
     }
 
-    /// Leaves shares of the product in `out`, and destroys those of the right operand.
+    /// The computing parties' part: writes shares of the product to `out`, and overwrites the shares of the right
+    /// operand.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -111,7 +113,7 @@ impl Map {
                     *share = share.wrapping_sub(opened);
                 }
             }
-            Role::P1 => hear_words(cx, BITS, out)?,
+            Role::P1 => receive_words(cx, BITS, out)?,
         }
         self.apply(left, rights, out, memory.scratch);
         self.apply(lefts, right, out, memory.scratch);
@@ -142,7 +144,7 @@ impl Map {
         self.apply(left, right, out, memory.scratch);
         out.chunks(BLOCK).try_for_each(|out| {
             let mut bytes = [0; 8 * BLOCK];
-            cx.tell(Role::P1, encode(BITS, out, &mut bytes))
+            cx.send_to(Role::P1, encode(BITS, out, &mut bytes))
         })
     }
 }

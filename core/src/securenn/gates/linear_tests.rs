@@ -1,4 +1,4 @@
-//! Linear maps and their gradients, and what whole networks cost as published.
+//! Linear maps and their gradients, and the published costs of whole networks.
 
 extern crate std;
 
@@ -17,8 +17,8 @@ use crate::{
     securenn::{harness::run, plan},
 };
 
-/// A product of random values, and what it costs.
-fn map(gate: Map, seed: u64) {
+/// Checks a product of random values against the plaintext kernel, and the bytes against the cost.
+fn check_map(gate: Map, seed: u64) {
     let Map { linear, rows, .. } = gate;
     let [left_len, right_len, out_len] = gate.lens();
     let mut random = Values::new(seed);
@@ -57,12 +57,12 @@ fn map(gate: Map, seed: u64) {
             linear.input_gradient(rows, &left, &right, &mut want, &mut scratch);
         }
     }
-    assert!(join(Modulus::Even(64), &ran.made) == want);
+    assert!(join(Modulus::Even(64), &ran.outputs) == want);
     assert_eq!(ran.bytes, gate.cost().bytes);
 }
 
 #[test]
-fn linear_maps_of_whole_batches() {
+fn linear_maps_match_their_kernels() {
     let dense = Dense {
         inputs: 30,
         outputs: 7,
@@ -89,11 +89,11 @@ fn linear_maps_of_whole_batches() {
                     wanted,
                     rows,
                 };
-                map(gate, seed);
+                check_map(gate, seed);
             }
         }
     }
-    // (2 m n + 2 n v + m v) words.
+    // The paper's (2 m n + 2 n v + m v) words.
     let gate = Map {
         linear: Linear::Dense(dense),
         wanted: Wanted::Output,
@@ -103,8 +103,8 @@ fn linear_maps_of_whole_batches() {
 }
 
 #[test]
-fn inference_costs_what_was_published() {
-    // Megabytes of all parties for 1 image and for 128, to the digits printed.
+fn inference_costs_match_the_paper() {
+    // Megabytes of all parties for 1 image and for 128, to the digits that the paper prints.
     for (name, published, digits) in [
         ("securenn-a", [2.101, 29.12], [1e3, 1e2]),
         ("securenn-b", [8.863, 1066.6], [1e3, 1e1]),

@@ -1,34 +1,34 @@
-//! Max pooling (SecureNN, Algorithms 8 and 9): a running maximum and its place, one comparison a step; and the place
-//! as a row of bits, for the way back.
+//! Max pooling (SecureNN, Algorithms 8 and 9): a running maximum and its position, with one comparison for each step;
+//! and the position as a one-hot vector, for the backward pass.
 
 use crate::{Role, net::link::LinkError, network::Stage};
 
 use super::{
-    Assisting, At, Computing, Cost, GATES, Scratch, gather_words, hear_words,
+    Assisting, At, Computing, Cost, GATES, Scratch, gather_words,
     modular::{Modulus, choice},
     product::Product,
-    share_words,
+    receive_words, send_words, share_words,
     sign::Derivative,
-    tell_words, word_len,
+    word_len,
 };
 
-/// The largest of several numbers, whose differences are in [-2^(bits-2), 2^(bits-2)).
+/// The maximum of several numbers and its position. Their differences are in [-2^(bits-2), 2^(bits-2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
     /// l, from 3 to 64.
     pub bits: u32,
-    /// Numbers that each maximum is taken of, k.
+    /// k, the numbers of which each maximum is taken: the positions in a window.
     pub places: usize,
 }
 
 const SELECT: u32 = 5;
 const SELECT_PLACE: u32 = 6;
 
-/// What a computing party works in beside [`Scratch`]: two words for each maximum.
+/// Memory of a computing party beside [`Scratch`]: one word of each list for each maximum.
 pub struct Steps<'a> {
     /// The comparison's outcome.
     pub outcome: &'a mut [u64],
-    /// What a step adds to the place.
+    /// The step's change of the position.
     pub place: &'a mut [u64],
 }
 
@@ -37,17 +37,18 @@ impl MaxPool {
         Modulus::Even(self.bits)
     }
 
+    /// The gates that this one is made of.
     fn parts(self) -> (Derivative, Product) {
         let bits = self.bits;
         (Derivative { bits }, Product { bits })
     }
 
-    /// Where step `number`, from 1, stands.
+    /// Address of step `number`, from 1.
     fn step(at: At, number: usize) -> At {
         at.part(GATES * (number as u32 - 1))
     }
 
-    /// Cost for `len` maxima, 8l elements of the field and 29l bits for each step of each.
+    /// Cost for `len` maxima: 8l field elements and 29l bits for each of k - 1 steps.
     pub fn cost(self, len: usize) -> Cost {
         let (derivative, product) = self.parts();
         let steps = self.places as u64 - 1;
@@ -60,8 +61,8 @@ impl MaxPool {
         }
     }
 
-    /// Takes shares of numbers, `places` planes one after another, and leaves shares of the maxima in the first
-    /// plane, and of the places where they stood in `place`: the later one where two are equal.
+    /// The computing parties' part. `planes` are shares of the numbers, one plane for each position. Leaves shares of
+    /// the maxima in the first plane and of their positions in `place`. Of two equal numbers the later one counts.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -122,32 +123,32 @@ impl MaxPool {
     }
 }
 
-/// Shares of a place as shares of bits, one for each place and 1 at that place alone.
+/// From shares of a position to shares of its one-hot vector: one bit for each position, 1 at that position alone.
 ///
-/// The assistant sees the place turned by a number that it does not know. The number of places divides that of the
-/// ring's elements: it is a power of two.
+/// The assistant sees the position rotated by a random number that it does not know. The number of positions is a power
+/// of two, so that it divides the size of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneHot {
     bits: u32,
     places: usize,
 }
 
-/// The most places of a [`OneHot`].
+/// The most positions of a [`OneHot`].
 pub const MAX_PLACES: usize = 64;
 
-/// Whether a stage's max pooling has more places than a [`OneHot`].
+/// Whether a stage's max pooling has windows of more than [`MAX_PLACES`] positions.
 pub fn is_too_large(stage: &Stage) -> bool {
     let places = stage.max_pool.map_or(0, |windows| windows.places());
     places > MAX_PLACES
 }
 
-const TURN: u8 = 0;
+const ROTATION: u8 = 0;
 const SHARE: u8 = 1;
-const OTHER_TURN: u8 = 2;
+const OTHER_ROTATION: u8 = 2;
 
 impl OneHot {
-    /// The gate in Z_2^bits, of 2 to 64 bits, for so many places; none unless they are a power of two, and
-    /// [`MAX_PLACES`] at most.
+    /// The gate in Z_2^bits for so many positions; none unless `bits` is 2 to 64, and `places` a power of two and at
+    /// most [`MAX_PLACES`].
     pub fn new(bits: u32, places: usize) -> Option<Self> {
         let fits = (2..=64).contains(&bits) && places.is_power_of_two() && places <= MAX_PLACES;
         fits.then_some(OneHot { bits, places })
@@ -157,7 +158,7 @@ impl OneHot {
         Modulus::Even(self.bits)
     }
 
-    /// Cost for `len` places, 2(k + 1)l bits each.
+    /// Cost for `len` positions, 2(k + 1)l bits each.
     pub fn cost(self, len: usize) -> Cost {
         Cost {
             bytes: (2 * (self.places + 1) * len * word_len(self.bits)) as u64,
@@ -166,7 +167,8 @@ impl OneHot {
         }
     }
 
-    /// Leaves shares of the bits in `planes`, one plane for each place; `scratch` needs three lists of words.
+    /// The computing parties' part. `place` are shares of positions. Writes shares of the bits to `planes`, one plane
+    /// for each position. `scratch` needs three lists of words.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -176,34 +178,33 @@ impl OneHot {
         scratch: &mut Scratch<'_>,
     ) -> Result<(), LinkError> {
         let (ring, len) = (self.ring(), place.len());
-        let [turned, first, second, ..] = &mut scratch.words;
-        let [turned, first, second] = [turned, first, second].map(|words| &mut words[..len]);
-        // Both parts of the number by which a place is turned; P0 adds the first and P1 the second.
-        for (wire, turn) in [(TURN, &mut *first), (OTHER_TURN, &mut *second)] {
-            cx.pair().fill_bits(at.wire(wire), 0, self.bits, turn);
+        let [rotated, first, second, ..] = &mut scratch.words;
+        let [rotated, first, second] = [rotated, first, second].map(|words| &mut words[..len]);
+        // The rotation is first + second: P0 adds `first`, P1 adds `second`.
+        for (wire, rotation) in [(ROTATION, &mut *first), (OTHER_ROTATION, &mut *second)] {
+            cx.pair().fill_bits(at.wire(wire), 0, self.bits, rotation);
         }
         let own = match cx.role() {
             Role::P0 => &*first,
             Role::P1 => &*second,
         };
-        for (turned, (&place, &turn)) in turned.iter_mut().zip(place.iter().zip(own)) {
-            *turned = ring.plus(place, turn);
+        for (rotated, (&place, &rotation)) in rotated.iter_mut().zip(place.iter().zip(own)) {
+            *rotated = ring.plus(place, rotation);
         }
-        tell_words(cx, self.bits, turned)?;
+        send_words(cx, self.bits, rotated)?;
         let planes = &mut planes[..len * self.places];
-        hear_words(cx, self.bits, planes)?;
-        // Planes of the turned places become planes of the places: column by column, in place. The turn is no secret
-        // of either party, but the assistant does not know it, and might measure what depends on it: a step of every
-        // power of two is made, and taken or left.
+        receive_words(cx, self.bits, planes)?;
+        // Rotate each element's bits back. The assistant must not learn the rotation, also not by timing: compute the
+        // rotation by each power of two, and keep or drop the result without a branch.
         let next = |place: usize, step: usize| (place + step) & (self.places - 1);
         for element in 0..len {
-            let turn = ring.plus(first[element], second[element]);
+            let rotation = ring.plus(first[element], second[element]);
             let mut column = [0; MAX_PLACES];
             for (place, bit) in column[..self.places].iter_mut().enumerate() {
                 *bit = planes[place * len + element];
             }
             for power in 0..self.places.trailing_zeros() {
-                let taken = choice(turn >> power & 1);
+                let taken = choice(rotation >> power & 1);
                 let before = column;
                 for (place, bit) in column[..self.places].iter_mut().enumerate() {
                     *bit = (*bit & !taken) | (before[next(place, 1 << power)] & taken);
@@ -216,7 +217,7 @@ impl OneHot {
         Ok(())
     }
 
-    /// The assistant's part for `len` places; `planes` is room for all bits.
+    /// The assistant's part for `len` positions. `planes` is scratch memory of one word for each bit.
     pub fn assist<A: Assisting>(
         self,
         cx: &mut A,
@@ -231,8 +232,8 @@ impl OneHot {
         let planes = &mut planes[..len * self.places];
         for (place, plane) in planes.chunks_exact_mut(len).enumerate() {
             for ((bit, &first), &second) in plane.iter_mut().zip(first.iter()).zip(second.iter()) {
-                let turned = self.ring().plus(first, second) as usize & (self.places - 1);
-                *bit = u64::from(turned == place);
+                let rotated = self.ring().plus(first, second) as usize & (self.places - 1);
+                *bit = u64::from(rotated == place);
             }
         }
         share_words(cx, at.wire(SHARE), self.ring(), planes)

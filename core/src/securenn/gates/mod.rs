@@ -1,4 +1,7 @@
 //! SecureNN's gates. Each has its ideal function, the computing parties' part, the assistant's part, and its cost.
+//!
+//! P0 and P1 are the computing parties; the assistant is the paper's P2. All parts work on any number of elements at
+//! once, one word for each.
 
 pub mod compare;
 pub mod convert;
@@ -24,49 +27,50 @@ use crate::{
 
 use self::modular::Modulus;
 
-/// What a gate needs of a computing party.
+/// A computing party's protocol context, as gates use it.
 pub trait Computing {
-    /// Which party this is.
+    /// This party's role.
     fn role(&self) -> Role;
-    /// The streams shared with the other computing party, which the assistant does not have.
+    /// The streams that both computing parties share and the assistant does not have.
     fn pair(&self) -> &Prg;
-    /// The streams shared with the assistant.
+    /// The streams that this party shares with the assistant.
     fn assistant(&self) -> &Prg;
-    /// Sends words below 2^bits to the other computing party, and receives as many in `other`.
+    /// Exchanges words below 2^bits with the other computing party in one round: sends `own`, receives `other`.
     fn exchange(&mut self, bits: u32, own: &[u64], other: &mut [u64]) -> Result<(), LinkError>;
-    /// Opens two lists of words below 2^bits in one round: sums of both parties' words modulo 2^bits take their place.
+    /// Opens two lists of words below 2^bits in one round: replaces them by both parties' sums modulo 2^bits.
     fn open(&mut self, bits: u32, lists: [&mut [u64]; 2]) -> Result<(), LinkError>;
     /// Sends bytes to the assistant.
-    fn tell_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
+    fn send_to_assistant(&mut self, bytes: &[u8]) -> Result<(), LinkError>;
     /// Receives bytes from the assistant.
-    fn hear_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError>;
+    fn receive_from_assistant(&mut self, bytes: &mut [u8]) -> Result<(), LinkError>;
 }
 
-/// What a gate needs of the assistant.
+/// The assistant's protocol context, as gates use it.
 pub trait Assisting {
-    /// The assistant's own randomness, which nobody shares.
+    /// The assistant's own streams, which it shares with nobody.
     fn own(&self) -> &Prg;
-    /// The streams shared with a computing party.
+    /// The streams that the assistant shares with a computing party.
     fn prg(&self, role: Role) -> &Prg;
     /// Sends bytes to a computing party.
-    fn tell(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError>;
+    fn send_to(&mut self, role: Role, bytes: &[u8]) -> Result<(), LinkError>;
     /// Receives bytes from a computing party.
-    fn hear(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError>;
+    fn receive_from(&mut self, role: Role, bytes: &mut [u8]) -> Result<(), LinkError>;
 }
 
-/// Where a gate stands.
+/// Address of a gate in the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
-    /// Iteration of the run.
+    /// Number of the micro-batch in the run.
     pub iteration: u32,
-    /// The first of [`GATES`] numbers that are its own.
+    /// The first gate number of at least [`GATES`] that are the gate's own.
     pub gate: u32,
 }
 
-/// Numbers of gates that any gate here takes at most, with those that it is made of.
+/// The most gate numbers that one step of a gate takes, with the gates that it is made of.
 pub const GATES: u32 = 8;
 
 impl At {
+    /// Address of one of the gate's streams.
     pub(crate) fn wire(self, wire: u8) -> Address {
         Address {
             iteration: self.iteration,
@@ -75,7 +79,7 @@ impl At {
         }
     }
 
-    /// Where a gate stands that this one is made of.
+    /// Address of a gate that this one is made of.
     pub(crate) fn part(self, number: u32) -> At {
         At {
             gate: self.gate + number,
@@ -84,15 +88,15 @@ impl At {
     }
 }
 
-/// What a gate costs.
+/// The exact cost of a gate for all roles together. Framing of links is not part of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Bytes that all three roles send.
     pub bytes: u64,
-    /// Messages that can leave only one after another, as the paper counts rounds.
+    /// Messages that must follow each other: the rounds as the paper counts them.
     pub messages: u64,
-    /// Times that a computing party waits for another role, as a run counts rounds: for the other party's part of an
-    /// opening, or for the assistant's answer.
+    /// Rounds as this crate counts them: times that a computing party waits, for the other party's part of an opening
+    /// or for the assistant's answer.
     pub rounds: u64,
 }
 
@@ -136,10 +140,10 @@ pub(crate) const fn word_len(bits: u32) -> usize {
     bits.div_ceil(8) as usize
 }
 
-/// Words that travel together.
+/// Words of one message.
 pub(crate) const BLOCK: usize = 64;
 
-/// Writes the low `bits` bits of words, each in whole bytes; returns the bytes.
+/// Writes words below 2^bits to `bytes`, each in [`word_len`] bytes, little-endian. Returns the bytes in use.
 pub(crate) fn encode<'b>(bits: u32, words: &[u64], bytes: &'b mut [u8; 8 * BLOCK]) -> &'b [u8] {
     let len = word_len(bits);
     for (word, bytes) in words.iter().zip(bytes.chunks_exact_mut(len)) {
@@ -148,6 +152,7 @@ pub(crate) fn encode<'b>(bits: u32, words: &[u64], bytes: &'b mut [u8; 8 * BLOCK
     &bytes[..len * words.len()]
 }
 
+/// Reads words that [`encode`] wrote.
 pub(crate) fn decode(bits: u32, bytes: &[u8], words: &mut [u64]) {
     let len = word_len(bits);
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(len)) {
@@ -157,20 +162,20 @@ pub(crate) fn decode(bits: u32, bytes: &[u8], words: &mut [u64]) {
     }
 }
 
-/// Sends words to the assistant.
-pub(crate) fn tell_words<C: Computing>(
+/// Sends words below 2^bits to the assistant.
+pub(crate) fn send_words<C: Computing>(
     cx: &mut C,
     bits: u32,
     words: &[u64],
 ) -> Result<(), LinkError> {
     words.chunks(BLOCK).try_for_each(|words| {
         let mut bytes = [0; 8 * BLOCK];
-        cx.tell_assistant(encode(bits, words, &mut bytes))
+        cx.send_to_assistant(encode(bits, words, &mut bytes))
     })
 }
 
-/// Receives words from the assistant.
-pub(crate) fn hear_words<C: Computing>(
+/// Receives words below 2^bits from the assistant.
+pub(crate) fn receive_words<C: Computing>(
     cx: &mut C,
     bits: u32,
     words: &mut [u64],
@@ -178,22 +183,22 @@ pub(crate) fn hear_words<C: Computing>(
     words.chunks_mut(BLOCK).try_for_each(|words| {
         let mut bytes = [0; 8 * BLOCK];
         let bytes = &mut bytes[..word_len(bits) * words.len()];
-        cx.hear_assistant(bytes)?;
+        cx.receive_from_assistant(bytes)?;
         decode(bits, bytes, words);
         Ok(())
     })
 }
 
-/// What a role works in: for `len` elements of `bits` bits, `len` x `bits` field elements and `len` words in each of
-/// the others. The assistant needs no bits.
+/// Scratch memory of a gate. For `len` elements of `bits` bits a computing party needs `len` x `bits` field elements
+/// and `len` words in each list. The assistant needs no field elements, and only the first three lists.
 pub struct Scratch<'a> {
-    /// Field elements.
+    /// Field elements, one byte each.
     pub bits: &'a mut [u8],
-    /// Words.
+    /// Lists of words.
     pub words: [&'a mut [u64]; 6],
 }
 
-/// The assistant shares `values`, elements of a ring, between the computing parties. They are overwritten.
+/// The assistant sends each computing party its shares of `values`, elements of `ring`. Overwrites `values`.
 pub(crate) fn share_words<A: Assisting>(
     cx: &mut A,
     at: Address,
@@ -210,15 +215,15 @@ pub(crate) fn share_words<A: Assisting>(
             *value = ring.minus(*value, *share);
         }
         let mut bytes = [0; 8 * BLOCK];
-        cx.tell(Role::P0, encode(bits, shares, &mut bytes))?;
+        cx.send_to(Role::P0, encode(bits, shares, &mut bytes))?;
     }
     values.chunks(BLOCK).try_for_each(|values| {
         let mut bytes = [0; 8 * BLOCK];
-        cx.tell(Role::P1, encode(bits, values, &mut bytes))
+        cx.send_to(Role::P1, encode(bits, values, &mut bytes))
     })
 }
 
-/// The assistant receives words of both computing parties.
+/// The assistant receives words below 2^bits from P0 and P1, one list from each.
 pub(crate) fn gather_words<A: Assisting>(
     cx: &mut A,
     bits: u32,
@@ -228,7 +233,7 @@ pub(crate) fn gather_words<A: Assisting>(
         for words in words.chunks_mut(BLOCK) {
             let mut bytes = [0; 8 * BLOCK];
             let bytes = &mut bytes[..word_len(bits) * words.len()];
-            cx.hear(role, bytes)?;
+            cx.receive_from(role, bytes)?;
             decode(bits, bytes, words);
         }
     }

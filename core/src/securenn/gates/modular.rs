@@ -1,6 +1,6 @@
-//! The rings of shares, and the field Z_67 of comparisons. Nothing branches on values.
+//! Arithmetic in the rings of shares and in the field Z_67 of comparisons. Nothing branches on values.
 
-/// Z_(2^bits) or Z_(2^bits - 1), of `bits` from 2 to 64.
+/// The ring Z_(2^bits) or Z_(2^bits - 1), with `bits` from 2 to 64. Elements are words from 0 to the modulus - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modulus {
     /// 2^bits.
@@ -10,7 +10,7 @@ pub enum Modulus {
 }
 
 impl Modulus {
-    /// Bits of an element.
+    /// Bits of an element's word.
     pub fn bits(self) -> u32 {
         match self {
             Modulus::Even(bits) | Modulus::Odd(bits) => bits,
@@ -35,30 +35,30 @@ impl Modulus {
         }
     }
 
-    /// -a where `flip` is 1, a where it is 0.
+    /// -a if `flip` is 1, a if it is 0.
     pub fn flip(self, a: u64, flip: u64) -> u64 {
         let mask = choice(flip);
         (self.minus(0, a) & mask) | (a & !mask)
     }
 
-    /// A number below twice 2^bits - 1 brought into the ring; 2^bits - 1 is 0 in the odd one.
+    /// Reduces a number below 2 (2^bits - 1) by the modulus.
     fn reduce(self, sum: u128) -> u64 {
         match self {
             Modulus::Even(_) => sum as u64 & self.top(),
             Modulus::Odd(bits) => {
-                // 1 where the sum is not below the modulus; 2^bits counts as 1.
+                // 1 if the sum is at least the modulus, 2^bits - 1. Subtracting it is adding 1 modulo 2^bits.
                 let over = ((sum + 1) >> bits) as u64;
                 (sum as u64).wrapping_add(over) & self.top()
             }
         }
     }
 
-    /// The element that a word of the even ring of as many bits stands for.
+    /// Reduces a word by the modulus; for the odd ring the word must be below 2^bits.
     pub fn take(self, word: u64) -> u64 {
         self.reduce(word.into())
     }
 
-    /// A uniform element from a uniform word, but for 2^-64.
+    /// A uniform element from a uniform word, with a bias of at most 2^-64.
     pub fn uniform(self, word: u64) -> u64 {
         match self {
             Modulus::Even(_) => word & self.top(),
@@ -67,15 +67,15 @@ impl Modulus {
     }
 }
 
-/// All ones for 1, none for 0: what chooses between two values without a branch. The compiler is kept from knowing that
-/// there are but two cases, since it would compute either with a loop of its own.
+/// The mask of all ones for 1 and 0 for 0, to choose between two values without a branch. `black_box` hides from the
+/// compiler that there are only two cases; it would compute each in a loop of its own.
 pub(super) fn choice(bit: u64) -> u64 {
     core::hint::black_box(bit.wrapping_neg())
 }
 
-/// A number below `bound`, uniform but for `bound` / 2^64 if the word is: word x bound / 2^64.
+/// word * bound / 2^64: a number below `bound`. For a uniform word it is uniform, with a bias of at most bound / 2^64.
 pub(super) fn below(word: u64, bound: u32) -> u32 {
-    // In halves, since vectors and small processors have no wider products.
+    // Two products of 32 x 32 bits: vector units and small processors have no wider ones.
     let bound = u64::from(bound);
     let low = (word & 0xFFFF_FFFF) * bound;
     (((word >> 32) * bound + (low >> 32)) >> 32) as u32
@@ -88,19 +88,19 @@ pub const P: u32 = 67;
 pub mod field {
     use super::{P, below};
 
-    /// A uniform element from a uniform word, but for 2^-57.
+    /// A uniform element from a uniform word, with a bias of at most 2^-57.
     pub fn uniform(word: u64) -> u8 {
         below(word, P) as u8
     }
 
-    /// A uniform element other than 0.
+    /// A uniform element other than 0 from a uniform word.
     pub fn unit(word: u64) -> u8 {
         1 + below(word, P - 1) as u8
     }
 
-    /// The element that a number stands for. Sums of many elements, or a product, are reduced once, at their end.
+    /// Reduces a number by the modulus. Callers reduce a sum of many elements, or a product, once at its end.
     ///
-    /// A product in place of the division, which no compiler then makes of it: 62602 is 2^22 / 67 rounded up.
+    /// A product with 62602, which is 2^22 / 67 rounded up, replaces the division.
     pub fn reduce(number: u16) -> u8 {
         let quotient = ((u32::from(number) * 62602) >> 16) as u16 >> 6;
         (number - P as u16 * quotient) as u8
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rings_are_what_they_say_at_every_small_width() {
+    fn ring_operations_match_modular_arithmetic() {
         for bits in 2..7 {
             for (ring, modulus) in [
                 (Modulus::Even(bits), 1u64 << bits),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_has_inverses() {
+    fn field_operations_match_modular_arithmetic() {
         for a in 1..P as u8 {
             let inverses = (1..P as u8)
                 .filter(|&b| field::reduce(u16::from(a) * u16::from(b)) == 1)

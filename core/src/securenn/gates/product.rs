@@ -1,14 +1,14 @@
-//! Products of shared numbers in the even ring, with triples that the assistant makes as they are needed
-//! (SecureNN, Algorithm 1, for single numbers). With a shared bit this is SecureNN's select.
+//! Products of shared numbers in the even ring (SecureNN, Algorithm 1, for single numbers). The assistant makes the
+//! triples online. A product with a shared bit is SecureNN's select.
 
 use crate::{Role, net::link::LinkError};
 
 use super::{
-    Assisting, At, BLOCK, Computing, Cost, Scratch, encode, exchange_len, hear_words,
-    modular::Modulus, word_len,
+    Assisting, At, BLOCK, Computing, Cost, Scratch, encode, exchange_len, modular::Modulus,
+    receive_words, word_len,
 };
 
-/// Products in Z_2^bits.
+/// The product of shares in Z_2^bits, element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
     /// l, from 2 to 64.
@@ -28,7 +28,7 @@ impl Product {
         self.ring().take(a.wrapping_mul(b))
     }
 
-    /// Cost for `len` products, 5l bits each: the assistant's share of the triple to P1, and the exchange.
+    /// Cost for `len` products, 5l bits each: P1's share of the triple from the assistant, and the opening.
     pub fn cost(self, len: usize) -> Cost {
         Cost {
             bytes: (len * word_len(self.bits)) as u64 + 2 * exchange_len(self.bits, len),
@@ -37,7 +37,8 @@ impl Product {
         }
     }
 
-    /// Replaces `x` by shares of x y, element by element.
+    /// The computing parties' part: replaces shares `x` by shares of x y. `words` is scratch memory of three words for
+    /// each product.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -49,7 +50,7 @@ impl Product {
         let ring = self.ring();
         let [e, f, other] = words.map(|words| &mut words[..x.len()]);
         for (wire, masked, values) in [(LEFT, &mut *e, &*x), (RIGHT, &mut *f, y)] {
-            // The stream's words are taken as they are: the difference is brought into the ring.
+            // The stream's words are not reduced; the difference is.
             cx.assistant().fill(at.wire(wire), 0, masked);
             for (masked, &value) in masked.iter_mut().zip(values) {
                 *masked = ring.minus(value, *masked);
@@ -63,11 +64,11 @@ impl Product {
                     *product = ring.minus(*product, self.times(e, f));
                 }
             }
-            Role::P1 => hear_words(cx, self.bits, other)?,
+            Role::P1 => receive_words(cx, self.bits, other)?,
         }
-        for (place, x) in x.iter_mut().enumerate() {
-            let cross = ring.plus(self.times(*x, f[place]), self.times(e[place], y[place]));
-            *x = ring.plus(cross, other[place]);
+        for (index, x) in x.iter_mut().enumerate() {
+            let cross = ring.plus(self.times(*x, f[index]), self.times(e[index], y[index]));
+            *x = ring.plus(cross, other[index]);
         }
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Product {
                     .fill(at.wire(wire), first as u64, &mut words[..count]);
                 words
             };
-            // Sums and products of words modulo 2^64, brought into the ring at the end.
+            // Sums and products are modulo 2^64; the last step reduces them.
             let mut products = draw(Role::P0, LEFT);
             add(&mut products, &draw(Role::P1, LEFT));
             let mut right = draw(Role::P0, RIGHT);
@@ -93,7 +94,7 @@ impl Product {
                 *product = ring.minus(product.wrapping_mul(right), both);
             }
             let mut bytes = [0; 8 * BLOCK];
-            cx.tell(Role::P1, encode(self.bits, &products[..count], &mut bytes))?;
+            cx.send_to(Role::P1, encode(self.bits, &products[..count], &mut bytes))?;
         }
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! The most significant bit, and what follows from it: the derivative of ReLU, and ReLU (SecureNN, Algorithms 5, 6
-//! and 7).
+//! The most significant bit, the derivative of ReLU, and ReLU (SecureNN, Algorithms 5, 6 and 7).
 
 use crate::{Role, net::link::LinkError};
 
@@ -7,16 +6,17 @@ use super::{
     Assisting, At, Computing, Cost, Scratch,
     compare::{Bound, Compare},
     convert::Convert,
-    exchange_len, hear_words,
+    exchange_len,
     modular::Modulus,
     product::Product,
-    share_words, word_len,
+    receive_words, share_words, word_len,
 };
 
-/// The most significant bit of shares in the odd ring Z_(2^bits - 1), shared in the even one.
+/// From shares in the odd ring Z_(2^bits - 1) to shares of the most significant bit in the even ring (SecureNN,
+/// Algorithm 5).
 ///
-/// There the most significant bit of a is the least significant one of 2 a, which is r_0 xor x_0 xor `[x > r]` for the
-/// opening r = 2 a + x under the assistant's x.
+/// In the odd ring the most significant bit of a is the least significant bit of 2 a. That bit is r_0 xor x_0 xor
+/// `[x > r]`, where r = 2 a + x is an opening and x a mask that the assistant draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopBit {
     /// l, from 2 to 64.
@@ -49,20 +49,20 @@ impl TopBit {
         Product { bits: self.bits }
     }
 
-    /// Cost for `len` elements, 4l elements of the field and 13l bits each.
+    /// Cost for `len` elements, 4l field elements and 13l bits each.
     pub fn cost(self, len: usize) -> Cost {
         let words = Cost {
             bytes: (6 * len * word_len(self.bits)) as u64 + exchange_len(self.bits, len),
-            // The assistant's shares, the exchange and the answer; the product's triple comes with the answer.
+            // The assistant's shares, the exchange and the answer, which also carries the product's triple.
             messages: 3 - 1,
-            // The opening, and for the comparison's answer.
+            // The parties wait for the opening and for the comparison's answer.
             rounds: 2,
         };
         let compare = self.compare();
         compare.cost(len) + compare.sharing_cost(len) + words + self.product().cost(len)
     }
 
-    /// Replaces shares in the odd ring by shares of the top bit in the even one.
+    /// The computing parties' part: replaces shares in the odd ring by shares of the top bit in the even ring.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -77,9 +77,9 @@ impl TopBit {
             let words = scratch.words.each_mut().map(|words| &mut words[..len]);
             let [opened, low, answers, other, hide, _] = words;
             cx.pair().fill(at.wire(HIDE), 0, hide);
-            hear_words(cx, self.bits, opened)?;
-            hear_words(cx, self.bits, low)?;
-            cx.hear_assistant(bits)?;
+            receive_words(cx, self.bits, opened)?;
+            receive_words(cx, self.bits, low)?;
+            cx.receive_from_assistant(bits)?;
             for (opened, &share) in opened.iter_mut().zip(shares.iter()) {
                 *opened = odd.plus(odd.plus(share, share), *opened);
             }
@@ -88,30 +88,30 @@ impl TopBit {
                 *opened = odd.plus(*opened, odd.take(other));
             }
             self.compare()
-                .run(cx, at.part(COMPARE), bits, |place| Bound {
-                    value: opened[place],
+                .run(cx, at.part(COMPARE), bits, |index| Bound {
+                    value: opened[index],
                     below_all: 0,
-                    hide: hide[place] & 1,
+                    hide: hide[index] & 1,
                 })?;
-            hear_words(cx, self.bits, answers)?;
-            for place in 0..len {
+            receive_words(cx, self.bits, answers)?;
+            for index in 0..len {
                 let public = |bit: u64| if is_first { bit } else { 0 };
-                let hide = hide[place] & 1;
-                // Each xor is with a bit that both parties know.
-                shares[place] = even.plus(even.flip(answers[place], hide), public(hide));
-                let bit = opened[place] & 1;
-                low[place] = even.plus(even.flip(low[place], bit), public(bit));
-                answers[place] = shares[place];
+                let hide = hide[index] & 1;
+                // Both parties know one operand of each xor, so it is linear in the shares of the other.
+                shares[index] = even.plus(even.flip(answers[index], hide), public(hide));
+                let bit = opened[index] & 1;
+                low[index] = even.plus(even.flip(low[index], bit), public(bit));
+                answers[index] = shares[index];
             }
         }
-        // The last xor is of two shared bits: a + b - 2 a b.
+        // Both operands of the last xor are shared: a xor b = a + b - 2 a b.
         let [_, low, sum, e, f, other] = &mut scratch.words;
         let (low, sum) = (&low[..len], &mut sum[..len]);
         let words: [&mut [u64]; 3] = [e, f, other];
         self.product()
             .run(cx, at.part(PRODUCT), shares, low, words)?;
-        for (place, share) in shares.iter_mut().enumerate() {
-            let both = even.plus(sum[place], low[place]);
+        for (index, share) in shares.iter_mut().enumerate() {
+            let both = even.plus(sum[index], low[index]);
             *share = even.minus(both, even.plus(*share, *share));
         }
         Ok(())
@@ -144,7 +144,8 @@ impl TopBit {
     }
 }
 
-/// The derivative of ReLU: 1 where a number is not negative, else 0. Numbers are in [-2^(bits-2), 2^(bits-2)).
+/// The derivative of ReLU (SecureNN, Algorithm 6): 1 for a number that is not negative, else 0. Numbers are in
+/// [-2^(bits-2), 2^(bits-2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Derivative {
     /// l, from 3 to 64.
@@ -160,23 +161,23 @@ impl Derivative {
         (Convert { bits }, TopBit { bits })
     }
 
-    /// 1 where `x`, an element of Z_2^bits, stands for a number that is not negative.
+    /// 1 if `x`, an element of Z_2^bits, is not negative as a signed number, else 0.
     pub fn ideal(self, x: u64) -> u64 {
         1 ^ (x >> (self.bits - 1) & 1)
     }
 
-    /// Cost for `len` elements, 8l elements of the field and 19l bits each.
+    /// Cost for `len` elements, 8l field elements and 19l bits each.
     pub fn cost(self, len: usize) -> Cost {
         let (convert, top) = self.parts();
-        // What the assistant shares for the top bit comes with the conversion's answer.
+        // The assistant sends its shares for the top bit with the conversion's answer.
         let mut cost = convert.cost(len) + top.cost(len);
         cost.messages -= 1;
         cost
     }
 
-    /// Replaces shares of numbers by shares of the derivative, in the same ring.
+    /// The computing parties' part: replaces shares of numbers by shares of the derivative, in the same ring.
     ///
-    /// It is twice the number that is converted: even, so never the one element that the odd ring lacks.
+    /// The gate converts twice the number. That is even, so it is never 2^bits - 1, which the odd ring does not have.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,
@@ -226,19 +227,19 @@ impl Relu {
         (Derivative { bits }, Product { bits })
     }
 
-    /// max(x, 0), for an element of Z_2^bits that stands for a number.
+    /// max(x, 0) of an element of Z_2^bits as a signed number.
     pub fn ideal(self, x: u64) -> u64 {
         x * self.parts().0.ideal(x)
     }
 
-    /// Cost for `len` elements, 8l elements of the field and 24l bits each.
+    /// Cost for `len` elements, 8l field elements and 24l bits each.
     pub fn cost(self, len: usize) -> Cost {
         let (derivative, product) = self.parts();
         derivative.cost(len) + product.cost(len)
     }
 
-    /// Replaces shares of numbers by shares of max(x, 0); `derivative` gets shares of its derivative, for the way
-    /// back.
+    /// The computing parties' part: replaces shares of numbers by shares of max(x, 0). `derivative` gets shares of the
+    /// derivative, for the backward pass.
     pub fn run<C: Computing>(
         self,
         cx: &mut C,

@@ -1,4 +1,4 @@
-//! Each gate against its ideal function, over every input at small widths; what it costs; and what the assistant sees.
+//! Each gate against its ideal function, for every input at small widths; its cost; and the assistant's view.
 
 extern crate std;
 
@@ -24,7 +24,7 @@ pub(super) const AT: At = At {
     gate: 16,
 };
 
-/// Every way to share every element of `values` in a ring.
+/// Every sharing in a ring of every element of `values`: the elements, and both parties' shares.
 fn every_sharing(ring: Modulus, values: impl Iterator<Item = u64>) -> (Vec<u64>, [Vec<u64>; 2]) {
     let size = match ring {
         Modulus::Even(bits) => 1u64 << bits,
@@ -41,12 +41,13 @@ fn every_sharing(ring: Modulus, values: impl Iterator<Item = u64>) -> (Vec<u64>,
     (all, shares)
 }
 
-pub(super) fn join(ring: Modulus, made: &[Vec<u64>; 2]) -> Vec<u64> {
-    let pairs = made[0].iter().zip(&made[1]);
+/// The values of both parties' shares.
+pub(super) fn join(ring: Modulus, shares: &[Vec<u64>; 2]) -> Vec<u64> {
+    let pairs = shares[0].iter().zip(&shares[1]);
     pairs.map(|(&a, &b)| ring.plus(a, b)).collect()
 }
 
-/// Compares `numbers` with `bounds`; the answers, and what the assistant has heard.
+/// Compares `numbers` with `bounds`. Returns the masked answers, and the bytes that the assistant received.
 fn compare_all(
     bits: u32,
     seed: u64,
@@ -59,8 +60,8 @@ fn compare_all(
         seed,
         |cx| {
             let mut shares = vec![0; len * bits as usize];
-            cx.hear_assistant(&mut shares)?;
-            gate.run(cx, AT, &shares, |place| bounds[place])
+            cx.receive_from_assistant(&mut shares)?;
+            gate.run(cx, AT, &shares, |index| bounds[index])
         },
         |cx| {
             gate.share_bits(cx, AT, numbers)?;
@@ -73,7 +74,7 @@ fn compare_all(
         ran.bytes,
         gate.cost(len).bytes + gate.sharing_cost(len).bytes
     );
-    (ran.answer, ran.heard)
+    (ran.answer, ran.received)
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn comparisons_are_right_for_every_number_and_bound() {
             assert_eq!(found, want, "{number} {bound:?} of {bits} bits");
         }
     }
-    // And at the ends of 64 bits, and by one bit anywhere.
+    // With 64 bits: the ends of the range, and numbers that differ in one bit.
     let ends = [0, 1, u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1];
     let (mut numbers, mut bounds) = (Vec::new(), Vec::new());
     for &number in &ends {
@@ -127,10 +128,10 @@ fn comparisons_are_right_for_every_number_and_bound() {
 }
 
 #[test]
-fn all_that_the_assistant_sees_of_a_comparison_is_its_answer() {
+fn the_assistant_sees_only_the_masked_answer_of_a_comparison() {
     let bits = 6;
     let len = 40_000;
-    // Numbers that differ from their bounds at the highest bit or at the lowest alone; forced answers.
+    // Numbers that differ from their bounds only in the highest or the lowest bit, and forced answers.
     let views = [
         (63, 31, 0, 0),
         (33, 32, 0, 0),
@@ -145,20 +146,20 @@ fn all_that_the_assistant_sees_of_a_comparison_is_its_answer() {
             hide,
         };
         let seed = number + 100 * value;
-        let (found, heard) = compare_all(bits, seed, &vec![number; len], &vec![bound; len]);
+        let (found, received) = compare_all(bits, seed, &vec![number; len], &vec![bound; len]);
         assert!(found.iter().all(|&found| found == 1));
-        let [first, second] = heard;
+        let [first, second] = received;
         let sums: Vec<u8> = first
             .iter()
             .zip(&second)
             .map(|(&a, &b)| field::plus(a, b))
             .collect();
-        let (mut places, mut entries) = (vec![0u32; bits as usize], vec![0u32; P as usize]);
+        let (mut positions, mut entries) = (vec![0u32; bits as usize], vec![0u32; P as usize]);
         for list in sums.chunks_exact(bits as usize) {
             let zeros = list.iter().filter(|&&entry| entry == 0).count();
             assert_eq!(zeros, 1);
-            let place = list.iter().position(|&entry| entry == 0);
-            places[place.expect("a zero")] += 1;
+            let position = list.iter().position(|&entry| entry == 0);
+            positions[position.expect("a zero")] += 1;
             list.iter()
                 .for_each(|&entry| entries[usize::from(entry)] += 1);
         }
@@ -167,7 +168,7 @@ fn all_that_the_assistant_sees_of_a_comparison_is_its_answer() {
         first
             .iter()
             .for_each(|&entry| single[usize::from(entry)] += 1);
-        (places, entries, single)
+        (positions, entries, single)
     });
     let chi = |counts: &[u32]| {
         let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
@@ -176,9 +177,9 @@ fn all_that_the_assistant_sees_of_a_comparison_is_its_answer() {
             .map(|&count| (f64::from(count) - mean).powi(2) / mean)
             .sum::<f64>()
     };
-    for (places, entries, single) in &views {
+    for (positions, entries, single) in &views {
         // 5 and 65 degrees of freedom: five standard deviations.
-        assert!(chi(places) < 5.0 + 5.0 * 10f64.sqrt(), "{places:?}");
+        assert!(chi(positions) < 5.0 + 5.0 * 10f64.sqrt(), "{positions:?}");
         assert!(
             chi(&entries[1..]) < 65.0 + 5.0 * 130f64.sqrt(),
             "{entries:?}"
@@ -187,7 +188,7 @@ fn all_that_the_assistant_sees_of_a_comparison_is_its_answer() {
     }
 }
 
-/// Converts shares; bytes are what the cost says.
+/// Converts shares and joins the result. Checks the bytes against the cost.
 fn convert(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
     let gate = Convert { bits };
     let len = shares[0].len();
@@ -201,7 +202,7 @@ fn convert(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
         |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
     );
     assert_eq!(ran.bytes, gate.cost(len).bytes);
-    join(Modulus::Odd(bits), &ran.made)
+    join(Modulus::Odd(bits), &ran.outputs)
 }
 
 #[test]
@@ -216,6 +217,7 @@ fn every_sharing_of_every_value_is_converted() {
     }
 }
 
+/// Computes the top bits of shares and joins them. Checks the bytes against the cost.
 fn top_bit(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
     let gate = TopBit { bits };
     let len = shares[0].len();
@@ -229,7 +231,7 @@ fn top_bit(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> Vec<u64> {
         |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
     );
     assert_eq!(ran.bytes, gate.cost(len).bytes);
-    join(Modulus::Even(bits), &ran.made)
+    join(Modulus::Even(bits), &ran.outputs)
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn the_top_bit_of_every_sharing_of_every_value() {
     }
 }
 
-/// ReLU and its derivative; bytes are what the cost says.
+/// ReLU and its derivative, joined. Checks the bytes against the cost.
 fn relu(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> [Vec<u64>; 2] {
     let gate = Relu { bits };
     let len = shares[0].len();
@@ -261,7 +263,7 @@ fn relu(bits: u32, seed: u64, shares: &[Vec<u64>; 2]) -> [Vec<u64>; 2] {
         |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
     );
     assert_eq!(ran.bytes, gate.cost(len).bytes);
-    let [(y0, d0), (y1, d1)] = ran.made;
+    let [(y0, d0), (y1, d1)] = ran.outputs;
     [[y0, y1], [d0, d1]].map(|made| join(Modulus::Even(bits), &made))
 }
 
@@ -282,7 +284,7 @@ fn relu_of_every_sharing_of_every_number() {
 }
 
 #[test]
-fn relu_of_random_numbers_and_of_the_ends_of_their_range() {
+fn relu_of_random_numbers_and_of_the_ends_of_the_range() {
     let (ring, mut random) = (Modulus::Even(64), Values::new(5));
     let end = 1u64 << 62;
     let ends = [
@@ -310,8 +312,8 @@ fn relu_of_random_numbers_and_of_the_ends_of_their_range() {
 }
 
 #[test]
-fn costs_are_the_published_ones() {
-    // Bits for each element, of 64-bit words and field elements of a byte; and messages.
+fn costs_match_the_paper() {
+    // Bits and messages for one element, with 64-bit words and one byte for each field element.
     let bits = 64;
     let l = 64;
     for (cost, want, messages) in [
@@ -332,7 +334,7 @@ fn costs_are_the_published_ones() {
     }
 }
 
-/// Shares of numbers in Z_2^bits, drawn at random.
+/// Random shares of numbers in Z_2^bits.
 pub(super) fn share(bits: u32, numbers: &[i64], seed: u64) -> [Vec<u64>; 2] {
     let (ring, mut random) = (Modulus::Even(bits), Values::new(seed));
     let first: Vec<u64> = numbers
@@ -344,7 +346,7 @@ pub(super) fn share(bits: u32, numbers: &[i64], seed: u64) -> [Vec<u64>; 2] {
     [first.clone(), second.collect()]
 }
 
-/// The largest of `places` planes of numbers, its place, and that place as bits.
+/// Checks the maxima of `places` planes of numbers, their positions, the one-hot vectors, and the bytes.
 fn pool(bits: u32, places: usize, numbers: &[i64], seed: u64) {
     let gate = MaxPool { bits, places };
     let hot = OneHot::new(bits, places).expect("a power of two");
@@ -380,13 +382,13 @@ fn pool(bits: u32, places: usize, numbers: &[i64], seed: u64) {
         },
     );
     let ring = Modulus::Even(bits);
-    let [first, second] = ran.made;
+    let [first, second] = ran.outputs;
     let pairs: Vec<Vec<u64>> = first
         .into_iter()
         .zip(second)
         .map(|(a, b)| join(ring, &[a, b]))
         .collect();
-    let [maxima, where_, row] = &pairs[..] else {
+    let [maxima, positions, row] = &pairs[..] else {
         panic!("three results");
     };
     for element in 0..len {
@@ -396,7 +398,7 @@ fn pool(bits: u32, places: usize, numbers: &[i64], seed: u64) {
             .max_by_key(|&(_, number)| number)
             .expect("one");
         assert_eq!(maxima[element], ring.take(largest as u64));
-        assert_eq!(where_[element], place as u64);
+        assert_eq!(positions[element], place as u64);
         for bit in 0..places {
             assert_eq!(row[bit * len + element], u64::from(bit == place));
         }
@@ -405,15 +407,15 @@ fn pool(bits: u32, places: usize, numbers: &[i64], seed: u64) {
 }
 
 #[test]
-fn places_are_a_power_of_two() {
+fn one_hot_lengths_are_powers_of_two() {
     assert_eq!(OneHot::new(64, 9), None);
     assert_eq!(OneHot::new(64, 128), None);
     assert!(OneHot::new(64, MAX_PLACES).is_some());
 }
 
 #[test]
-fn the_largest_number_and_its_place() {
-    // Every pair whose difference is within the range; then four of them, and 64 bits.
+fn maxima_and_their_positions() {
+    // Every pair whose difference is in range; then windows of four, and 64 bits.
     let pairs: Vec<[i64; 2]> = (-8..8).flat_map(|p| (-8..8).map(move |q| [p, q])).collect();
     let planes: Vec<i64> = [0, 1]
         .iter()
@@ -433,6 +435,7 @@ fn the_largest_number_and_its_place() {
     pool(64, 16, &draw(16 * 5, 40), 3);
 }
 
+/// Checks quotients against the ideal function, and the bytes against the cost.
 fn divide(bits: u32, fraction: u32, x: &[i64], y: &[i64], seed: u64) {
     let gate = Division { bits, fraction };
     let len = x.len();
@@ -455,7 +458,7 @@ fn divide(bits: u32, fraction: u32, x: &[i64], y: &[i64], seed: u64) {
         },
         |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
     );
-    let quotients = join(Modulus::Even(bits), &ran.made);
+    let quotients = join(Modulus::Even(bits), &ran.outputs);
     for ((&quotient, &x), &y) in quotients.iter().zip(x).zip(y) {
         assert_eq!(quotient, gate.ideal(x as u64, y as u64), "{x} / {y}");
     }
@@ -463,7 +466,7 @@ fn divide(bits: u32, fraction: u32, x: &[i64], y: &[i64], seed: u64) {
 }
 
 #[test]
-fn every_quotient_of_small_numbers_and_of_zeros() {
+fn every_quotient_of_small_numbers_and_zeros() {
     let pairs: Vec<[i64; 2]> = (0..8).flat_map(|y| (0..=y).map(move |x| [x, y])).collect();
     let (x, y): (Vec<i64>, Vec<i64>) = pairs.iter().map(|p| (p[0], p[1])).unzip();
     for seed in 0..30 {

@@ -1,4 +1,4 @@
-//! What the assistant sees of a derivative, whole: of every input the same uniform numbers, and answers that a bit hides.
+//! The assistant's whole view of a derivative: it is uniform for every input, and a bit masks the answers.
 
 extern crate std;
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::securenn::harness::{run, with_scratch};
 
-/// Of these many equal numbers.
+/// Equal numbers in a run.
 const LEN: usize = 20_000;
-/// So that a word is one byte.
+/// Bits of the ring, so that a word is one byte.
 const BITS: u32 = 8;
 
-/// Distance of counts from equal ones, in standard deviations.
+/// Deviation of the chi-squared statistic of counts from that of a uniform distribution, in standard deviations.
 fn deviation(counts: &[u32]) -> f64 {
     let mean = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
     let chi: f64 = counts
@@ -29,7 +29,7 @@ fn deviation(counts: &[u32]) -> f64 {
 }
 
 #[test]
-fn all_that_the_assistant_sees_of_a_derivative_is_uniform_whatever_the_input() {
+fn the_assistants_view_of_a_derivative_is_uniform_for_every_input() {
     for number in [0i64, 1, -1, 63, -64, 21] {
         let shares = share(BITS, &vec![number; LEN], 5);
         let ran = run(
@@ -46,15 +46,15 @@ fn all_that_the_assistant_sees_of_a_derivative_is_uniform_whatever_the_input() {
                 })
             },
         );
-        let pairs = ran.heard[0].iter().zip(&ran.heard[1]);
+        let pairs = ran.received[0].iter().zip(&ran.received[1]);
         let mut opened = vec![0u32; 1 << BITS];
         for (&a, &b) in pairs.clone().take(LEN) {
             opened[usize::from(a.wrapping_add(b))] += 1;
         }
         assert!(deviation(&opened) < 5.0, "{number}");
-        for heard in &ran.heard {
+        for received in &ran.received {
             let mut entries = vec![0u32; P as usize];
-            for &entry in &heard[LEN..] {
+            for &entry in &received[LEN..] {
                 entries[usize::from(entry)] += 1;
             }
             assert!(deviation(&entries) < 5.0, "{number}");
@@ -63,17 +63,17 @@ fn all_that_the_assistant_sees_of_a_derivative_is_uniform_whatever_the_input() {
         assert_eq!(sums.len(), 2 * LEN * BITS as usize);
         // The conversion's comparisons, then those of the top bit.
         for lists in sums.chunks_exact(LEN * BITS as usize) {
-            let (mut answers, mut places) = ([0u32; 2], [0u32; BITS as usize]);
+            let (mut answers, mut positions) = ([0u32; 2], [0u32; BITS as usize]);
             let mut entries = vec![0u32; P as usize];
             for list in lists.chunks_exact(BITS as usize) {
                 let zero = list.iter().position(|&entry| entry == 0);
                 answers[usize::from(zero.is_some())] += 1;
-                zero.iter().for_each(|&place| places[place] += 1);
+                zero.iter().for_each(|&position| positions[position] += 1);
                 list.iter()
                     .for_each(|&entry| entries[usize::from(entry)] += 1);
             }
             assert!(deviation(&answers) < 5.0, "{number} {answers:?}");
-            assert!(deviation(&places) < 5.0, "{number} {places:?}");
+            assert!(deviation(&positions) < 5.0, "{number} {positions:?}");
             assert!(deviation(&entries[1..]) < 5.0, "{number}");
         }
     }

@@ -1,4 +1,4 @@
-//! A computing party that classifies.
+//! The party of an inference session.
 
 use embedded_io::{Read, Write};
 
@@ -12,15 +12,15 @@ use crate::{
 
 use super::Party;
 
-/// One computing party of an inference session. Its shares and intermediate values are wiped when it is dropped.
+/// A computing party of an inference session. It wipes its shares and intermediate values when it is dropped.
 pub struct Classifier<'a>(Party<'a>);
 
 impl<'a> Classifier<'a> {
-    /// Sets up a party of a session that [`check`](crate::securenn::check) took, whose weights are zero: those of the
-    /// model's owner until it loads them, and those of the other party for good.
+    /// Sets up a party of a session that [`check`](crate::securenn::check) accepts. Its shares of the weights are zero;
+    /// the model's owner then loads its model with [`Classifier::load_parameters`].
     ///
-    /// `memory` holds at least [`party_words`](crate::securenn::layout::party_words) words. Fails with
-    /// [`RunError::Task`] if the session is for training.
+    /// `memory` has at least [`party_words`](crate::securenn::party_words) words of 64 bits. Fails with
+    /// [`RunError::Arena`] if it is too small, and with [`RunError::Task`] if the session is for training.
     pub fn new(
         session: &'a Session,
         network: &'a Network,
@@ -33,21 +33,25 @@ impl<'a> Classifier<'a> {
         Ok(Classifier(Party::new(session, network, role, memory)?))
     }
 
-    /// Which party this is.
+    /// This party's role.
     pub fn role(&self) -> Role {
         self.0.role
     }
 
-    /// Takes a stage's parameters as this party's shares: weights divided by [`Stage::divisor`], then biases, in
-    /// the ring and at the scale that [`Session::master`] gives.
+    /// Loads a stage's parameters at the model's owner, before the first [`Classifier::classify`]: the weights, divided
+    /// by [`Stage::divisor`], then the biases, in the ring and at the scale that [`Session::master`] gives.
+    ///
+    /// Panics if there is no such stage. Ignores values beyond the stage's parameters.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
     pub fn load_parameters(&mut self, stage: usize, values: impl IntoIterator<Item = u64>) {
         self.0.load_parameters(stage, values);
     }
 
-    /// Finds the classes of the samples of one iteration. `sink` gets each sample's number among its owner's and
-    /// its class, at the party that asks alone.
+    /// Classifies the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
+    ///
+    /// At the samples' owner `sink` gets each sample's number among its own, and its class. At the other party it is
+    /// not called. Fails if a link does or if a sample is missing.
     pub fn classify<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -63,7 +67,7 @@ impl<'a> Classifier<'a> {
         for (first, rows) in batch.micro_batches(party.session.micro_batch) {
             let micro = party.load(batch, first, rows, data)?;
             party.forward(cx, micro)?;
-            party.classes(cx, micro, &mut sink)?;
+            party.find_classes(cx, micro, &mut sink)?;
         }
         cx.flush()?;
         Ok(batch)

@@ -1,4 +1,4 @@
-//! From pixels to shares of logits.
+//! The forward pass: from pixels to shares of the logits.
 
 use embedded_io::{Read, Write};
 
@@ -10,7 +10,7 @@ use crate::{
     session::{Batch, RunError},
 };
 
-use super::{Micro, Party, steps::PartySteps};
+use super::{MicroBatch, Party, steps::PartySteps};
 use crate::securenn::{
     context::PartyContext,
     gates::{
@@ -18,7 +18,7 @@ use crate::securenn::{
         maxpool::{MaxPool, Steps},
         sign::Relu,
     },
-    layout::{Cut, map},
+    layout::{ScratchSplitter, map_gate},
     scale::truncate_within_ring,
     stream_ids::{self, Use},
 };
@@ -27,15 +27,18 @@ use crate::securenn::{
 pub(super) const BITS: u32 = u64::BITS;
 
 impl Party<'_> {
-    /// Reads this party's own samples as its shares; those of the other's are zero.
+    /// Fills the first stage's operand for the micro-batch that starts at row `first` of a batch: this party's pixels
+    /// are its shares of its own samples, and its shares of the peer's samples are zero. Returns the micro-batch.
+    ///
+    /// Fails if a sample of this party is missing.
     pub(super) fn load(
         &mut self,
         batch: Batch,
         first: u32,
         rows: u32,
         data: &mut impl Data,
-    ) -> Result<Micro, RunError> {
-        let micro = Micro {
+    ) -> Result<MicroBatch, RunError> {
+        let micro = MicroBatch {
             step: stream_ids::step(self.session, batch.iteration, first),
             rows: rows as usize,
         };
@@ -57,11 +60,11 @@ impl Party<'_> {
         Ok(micro)
     }
 
-    /// Runs all stages; leaves shares of the logits in the front buffer.
+    /// Runs all stages. Leaves shares of the logits, rows x classes, in the current buffer.
     pub(super) fn forward<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
     ) -> Result<(), RunError> {
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
@@ -72,16 +75,18 @@ impl Party<'_> {
         walk::forward(&mut steps, stages)
     }
 
-    /// Moves what has left the stage before to where it enters this one, and pools it if the stage says so.
-    pub(super) fn enter(&mut self, micro: Micro, index: usize) {
+    /// Copies the output of the stage before from the current buffer to a stage's operand, and pools it if the stage
+    /// pools its input.
+    pub(super) fn load_operand(&mut self, micro: MicroBatch, index: usize) {
         let len = micro.rows * self.network.stages[index - 1].leaving_len();
-        self.stages[index].operand[..len].copy_from_slice(&self.front[..len]);
+        self.stages[index].operand[..len].copy_from_slice(&self.current[..len]);
         if let Some(pool) = self.network.stages[index].pooled_input {
-            pool.sum_in_place(micro.rows, self.stages[index].operand, self.back);
+            pool.sum_in_place(micro.rows, self.stages[index].operand, self.next);
         }
     }
 
-    /// The left operand of a stage's products: what enters it, laid out patch by patch where products are of matrices.
+    /// The left operand of a stage's products: its input, or all patches of the input of an unrolled convolution, which
+    /// this writes to `patches`.
     pub(super) fn left_operand<'s>(
         stage: &Stage,
         rows: usize,
@@ -100,11 +105,11 @@ impl Party<'_> {
         &patches[..rows * out_len]
     }
 
-    /// The bilinear map of a stage with its bias, in the front buffer.
+    /// Runs a stage's bilinear map with average pooling, bias and truncation. Leaves the result in the current buffer.
     pub(super) fn map<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
@@ -116,15 +121,15 @@ impl Party<'_> {
             *right = truncate_within_ring(role, weight, fraction);
         }
         let left = Self::left_operand(stage, rows, memory.operand, self.patches);
-        let gate = map(stage, Wanted::Output, rows);
-        let mut room = Cut(self.scratch).memory(gate);
+        let gate = map_gate(stage, Wanted::Output, rows);
+        let mut product_memory = ScratchSplitter(self.scratch).product_memory(gate);
         let at = stream_ids::at(micro.step, index, Use::Output);
-        let made = &mut self.back[..rows * stage.product_len()];
-        gate.run(cx, at, left, right, made, &mut room)?;
-        let out = &mut self.front[..rows * stage.linear.output_len()];
+        let product = &mut self.next[..rows * stage.product_len()];
+        gate.run(cx, at, left, right, product, &mut product_memory)?;
+        let out = &mut self.current[..rows * stage.linear.output_len()];
         match stage.pooled_product() {
-            Some(pool) => pool.sum(made, out),
-            None => out.copy_from_slice(made),
+            Some(pool) => pool.sum(product, out),
+            None => out.copy_from_slice(product),
         }
         for out in out.chunks_exact_mut(biases.len()) {
             for (out, &bias) in out.iter_mut().zip(biases) {
@@ -135,11 +140,11 @@ impl Party<'_> {
         Ok(())
     }
 
-    /// Max pooling, if the stage has it, in the front buffer.
+    /// Max pooling in the current buffer, if the stage has it.
     pub(super) fn max_pool<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
@@ -149,35 +154,40 @@ impl Party<'_> {
         cx.set_cost_row(activation_row(index), false);
         let (places, out) = (windows.places(), windows.output_len());
         let len = micro.rows * out;
-        let mut cut = Cut(self.scratch);
-        let planes = cut.words(places * len);
-        let image = cut.words(places * out);
-        for (row, values) in self.front[..micro.rows * windows.input_len()]
-            .chunks_exact(windows.input_len())
-            .enumerate()
-        {
+        let mut splitter = ScratchSplitter(self.scratch);
+        let planes = splitter.take(places * len);
+        let image = splitter.take(places * out);
+        let images = self.current.chunks_exact(windows.input_len());
+        for (row, values) in images.take(micro.rows).enumerate() {
             windows.gather(values, image);
             for (plane, values) in planes.chunks_exact_mut(len).zip(image.chunks_exact(out)) {
                 plane[row * out..][..out].copy_from_slice(values);
             }
         }
         let mut steps = Steps {
-            outcome: cut.words(len),
-            place: cut.words(len),
+            outcome: splitter.take(len),
+            place: splitter.take(len),
         };
         let gate = MaxPool { bits: BITS, places };
         let at = stream_ids::at(micro.step, index, Use::MaxPool);
-        let place = &mut self.stages[index].place[..len];
-        gate.run(cx, at, planes, place, &mut steps, &mut cut.scratch(len))?;
-        self.front[..len].copy_from_slice(&planes[..len]);
+        let position = &mut self.stages[index].max_position[..len];
+        gate.run(
+            cx,
+            at,
+            planes,
+            position,
+            &mut steps,
+            &mut splitter.gate_scratch(len),
+        )?;
+        self.current[..len].copy_from_slice(&planes[..len]);
         Ok(())
     }
 
-    /// The activation, if the stage has one, in the front buffer.
+    /// ReLU in the current buffer, if the stage has it.
     pub(super) fn relu<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
         index: usize,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
@@ -186,10 +196,10 @@ impl Party<'_> {
         }
         cx.set_cost_row(activation_row(index), false);
         let len = micro.rows * stage.leaving_len();
-        let values = &mut self.front[..len];
+        let values = &mut self.current[..len];
         let at = stream_ids::at(micro.step, index, Use::Relu);
         let derivative = &mut *self.stages[index].derivative;
-        let mut scratch = Cut(self.scratch).scratch(len);
+        let mut scratch = ScratchSplitter(self.scratch).gate_scratch(len);
         Relu { bits: BITS }.run(cx, at, values, derivative, &mut scratch)?;
         Ok(())
     }

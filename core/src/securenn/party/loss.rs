@@ -1,4 +1,4 @@
-//! What follows the last stage: the loss's gradient, or the class that is found.
+//! The steps after the last stage: the loss in training, the classes in inference.
 
 use embedded_io::{Read, Write};
 
@@ -12,7 +12,7 @@ use crate::{
     share::Share,
 };
 
-use super::{Micro, Party, forward::BITS};
+use super::{MicroBatch, Party, forward::BITS};
 use crate::{
     gate,
     securenn::{
@@ -22,21 +22,22 @@ use crate::{
             maxpool::{MaxPool, Steps},
             sign::Relu,
         },
-        layout::{Cut, softmax},
+        layout::{ScratchSplitter, softmax},
         stream_ids::{self, Use},
     },
 };
 
 impl Party<'_> {
+    /// Index of the last stage.
     fn last(&self) -> usize {
         self.network.stages.len() - 1
     }
 
-    /// Makes shares of probabilities of those of logits, in the front buffer.
+    /// Replaces the logits in the current buffer by shares of the probabilities, at f fraction bits.
     pub(super) fn loss<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
     ) -> Result<(), RunError> {
         let last = self.last();
         cx.set_cost_row(activation_row(last), false);
@@ -49,25 +50,25 @@ impl Party<'_> {
             gate: at.gate,
             row: 0,
         };
-        let logits = &mut self.front[..micro.rows * self.network.classes];
+        let logits = &mut self.current[..micro.rows * self.network.classes];
         let logits = Share::wrap_slice_mut(logits);
         let gate = softmax(self.session, self.network);
         gate.run(cx, at, micro.rows, logits, self.scratch)?;
         Ok(())
     }
 
-    /// ReLU(z_i) / sum of ReLU(z_j), in the front buffer.
+    /// The normalised loss, SecureNN's replacement of softmax: ReLU(z_i) / sum of ReLU(z_j), in the current buffer.
     fn normalise<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
     ) -> Result<(), LinkError> {
         let (classes, last) = (self.network.classes, self.last());
         let len = micro.rows * classes;
-        let values = &mut self.front[..len];
-        let mut cut = Cut(self.scratch);
-        let [derivative, sums, rest, bit, part] = core::array::from_fn(|_| cut.words(len));
-        let mut scratch = cut.scratch(len);
+        let values = &mut self.current[..len];
+        let mut splitter = ScratchSplitter(self.scratch);
+        let [derivative, sums, rest, bit, part] = core::array::from_fn(|_| splitter.take(len));
+        let mut scratch = splitter.gate_scratch(len);
         let at = |which| stream_ids::at(micro.step, last, which);
         Relu { bits: BITS }.run(cx, at(Use::Relu), values, derivative, &mut scratch)?;
         for (sums, values) in sums
@@ -88,20 +89,21 @@ impl Party<'_> {
         division.run(cx, at, values, sums, &mut remainders, &mut scratch)
     }
 
-    /// Takes the labels off the probabilities. The owner of a sample does it alone.
+    /// Subtracts the one-hot labels from the probabilities in the current buffer. Only a sample's owner does so, on its
+    /// own share. Fails if a label is missing.
     pub(super) fn subtract_labels(
         &mut self,
-        micro: Micro,
+        micro: MicroBatch,
         data: &mut impl Data,
     ) -> Result<(), RunError> {
         let one = 1u64 << self.session.format.fraction;
-        let rows = self.front.chunks_exact_mut(self.network.classes);
+        let rows = self.current.chunks_exact_mut(self.network.classes);
         for (row, &sample) in rows.zip(&self.samples[..micro.rows]) {
             if self.session.owner(sample) != self.role {
                 continue;
             }
             let label = data.label(self.session.own_number(sample))?;
-            // The label is secret, so every class is touched.
+            // The label is secret, so the loop writes every class.
             for (class, value) in row.iter_mut().enumerate() {
                 let hit = u64::from(class == usize::from(label));
                 *value = value.wrapping_sub(one * hit);
@@ -110,38 +112,45 @@ impl Party<'_> {
         Ok(())
     }
 
-    /// Finds the class of each sample from shares of its logits in the front buffer, and tells it to the party that asks.
-    pub(super) fn classes<P: Read + Write, A: Read + Write>(
+    /// Turns the shares of the logits in the current buffer into classes, which only the samples' owner learns.
+    pub(super) fn find_classes<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
-        micro: Micro,
+        micro: MicroBatch,
         mut sink: impl FnMut(u32, u8),
     ) -> Result<(), RunError> {
         let (classes, rows, last) = (self.network.classes, micro.rows, self.last());
         cx.set_cost_row(activation_row(last), false);
-        let mut cut = Cut(self.scratch);
-        let planes = cut.words(rows * classes);
-        for (row, logits) in self.front.chunks_exact(classes).take(rows).enumerate() {
+        let mut splitter = ScratchSplitter(self.scratch);
+        let planes = splitter.take(rows * classes);
+        for (row, logits) in self.current.chunks_exact(classes).take(rows).enumerate() {
             for (class, &logit) in logits.iter().enumerate() {
                 planes[class * rows + row] = logit;
             }
         }
-        let place = cut.words(rows);
+        let class = splitter.take(rows);
         let mut steps = Steps {
-            outcome: cut.words(rows),
-            place: cut.words(rows),
+            outcome: splitter.take(rows),
+            place: splitter.take(rows),
         };
         let gate = MaxPool {
             bits: BITS,
             places: classes,
         };
         let at = stream_ids::at(micro.step, last, Use::Class);
-        gate.run(cx, at, planes, place, &mut steps, &mut cut.scratch(rows))?;
+        gate.run(
+            cx,
+            at,
+            planes,
+            class,
+            &mut steps,
+            &mut splitter.gate_scratch(rows),
+        )?;
         if self.session.asking() != self.role {
-            return Ok(cx.tell_bytes(place)?);
+            return Ok(cx.send_bytes(class)?);
         }
-        cx.hear_bytes(place)?;
-        for (&sample, &class) in self.samples.iter().zip(place.iter()) {
+        cx.receive_bytes(class)?;
+        for (&sample, &class) in self.samples.iter().zip(class.iter()) {
             sink(self.session.own_number(sample), class as u8);
         }
         Ok(())

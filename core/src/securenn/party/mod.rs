@@ -1,8 +1,8 @@
-//! A computing party of SecureNN's protocols: its shares, and the steps of training and inference that it takes with
-//! its peer and the assistant.
+//! A computing party of SecureNN's protocols: its shares, and its part in the forward pass, the backward pass and the
+//! update.
 //!
-//! Values are at f fraction bits in Z_2^64, and the master weights at 2f, where gradients by weights land: they are
-//! stepped down to be multiplied. Every step down is the parties' own (see [`super::scale`]).
+//! Values have f fraction bits in Z_2^64. Master weights have 2f, as gradients by weights do, and are truncated before
+//! they are multiplied. Each party truncates its own share (see [`super::scale`]).
 
 mod backward;
 mod classifier;
@@ -43,40 +43,46 @@ struct StageMemory<'a> {
     master: &'a mut [u64],
     /// Momentum times the last velocity, plus this iteration's gradient, at 2f fraction bits.
     velocity: &'a mut [u64],
-    /// What enters the stage.
+    /// The stage's input, before unrolling.
     operand: &'a mut [u64],
-    /// The activation's derivative: bits.
+    /// The ReLU's derivative: shares of 0 or 1.
     derivative: &'a mut [u64],
-    /// Where in its window each maximum stood.
-    place: &'a mut [u64],
+    /// The position of each maximum in its window.
+    max_position: &'a mut [u64],
 }
 
-/// A computing party's state, whatever its task.
+/// A computing party's state, for training and for inference.
 struct Party<'a> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
     stages: Vec<StageMemory<'a>, MAX_STAGES>,
-    /// Values or gradients, and where the next ones are made; they change places.
-    front: &'a mut [u64],
-    back: &'a mut [u64],
+    /// The values or gradients that the last step made; the two buffers swap roles from step to step.
+    current: &'a mut [u64],
+    /// The buffer that a step writes to before it swaps them.
+    next: &'a mut [u64],
+    /// Patches of an unrolled convolution's input.
     patches: &'a mut [u64],
+    /// The right operand of a product.
     right: &'a mut [u64],
+    /// A gradient by weights, or the truncated weights of an input gradient.
     gradient: &'a mut [u64],
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
 }
 
-/// The samples that are worked on at a time.
+/// A micro-batch of an iteration.
 #[derive(Clone, Copy)]
-struct Micro {
+struct MicroBatch {
     /// Number of the micro-batch in the run.
     step: u32,
+    /// Number of samples.
     rows: usize,
 }
 
 impl<'a> Party<'a> {
-    /// Sets up a party whose shares of the weights are zero. `memory` holds at least [`party_words`].
+    /// Sets up a party whose shares of the weights are zero. `memory` has at least [`party_words`] words; fails with
+    /// [`RunError::Arena`] if it is too small.
     fn new(
         session: &'a Session,
         network: &'a Network,
@@ -93,7 +99,7 @@ impl<'a> Party<'a> {
                 velocity: arena.take(lengths.parameters),
                 operand: arena.take(lengths.operand),
                 derivative: arena.take(lengths.derivative),
-                place: arena.take(lengths.place),
+                max_position: arena.take(lengths.max_position),
             });
         }
         let lengths = Lengths::new(session, network, rows);
@@ -102,8 +108,8 @@ impl<'a> Party<'a> {
             session,
             network,
             stages,
-            front: arena.take(lengths.values),
-            back: arena.take(lengths.values),
+            current: arena.take(lengths.values),
+            next: arena.take(lengths.values),
             patches: arena.take(lengths.patches),
             right: arena.take(lengths.right),
             gradient: arena.take(lengths.gradient),
@@ -112,7 +118,7 @@ impl<'a> Party<'a> {
         })
     }
 
-    /// Draws this party's part of the initial weights.
+    /// Draws this party's share of the initial weights from its own secret.
     fn draw_weights(&mut self, secret: &Key) {
         let (prg, [_, fraction]) = (Prg::new(secret.clone()), self.session.master());
         for (index, memory) in self.stages.iter_mut().enumerate() {
@@ -137,11 +143,11 @@ impl<'a> Party<'a> {
             .map(|&share| Share::wrap(share))
     }
 
-    /// Makes shares of the weights uniform, with a stream of both parties: a step down fails where the shares of a small
-    /// number are small as well.
+    /// Makes the shares of the weights uniform, with a common stream of both parties. Otherwise truncation fails for
+    /// small weights whose shares are small too.
     fn blind_weights(&mut self, pair: &Prg) {
         for (index, memory) in self.stages.iter_mut().enumerate() {
-            let address = stream_ids::at(0, index, Use::BlindWeights).wire(0);
+            let address = stream_ids::at(0, index, Use::WeightBlinding).wire(0);
             for (block, shares) in memory.master.chunks_mut(BLOCK).enumerate() {
                 let mut blind = [0; BLOCK];
                 pair.fill(address, (block * BLOCK) as u64, &mut blind);
@@ -155,7 +161,7 @@ impl<'a> Party<'a> {
         }
     }
 
-    /// Moves the weights and biases of every stage.
+    /// Updates the weights and biases of every stage, at the end of an iteration. Nothing is sent.
     fn update(&mut self) {
         for (stage, memory) in self.network.stages.iter().zip(&mut self.stages) {
             let [weights, biases] =
@@ -168,7 +174,7 @@ impl<'a> Party<'a> {
             {
                 let is_weight = parameter < stage.linear.weight_len();
                 let rate = if is_weight { weights } else { biases };
-                let step = rate.map_or(0, |rate| rate.of(self.role, velocity));
+                let step = rate.map_or(0, |rate| rate.apply(self.role, velocity));
                 *master = master.wrapping_sub(step);
             }
         }
@@ -197,7 +203,7 @@ impl<'a> Party<'a> {
         cx.flush()
     }
 
-    /// This party's shares of products, brought back to f fraction bits.
+    /// Truncates this party's shares of products from 2f to f fraction bits.
     fn truncate(role: Role, session: &Session, values: &mut [u64]) {
         for value in values {
             *value = truncate_within_ring(role, *value, session.format.fraction);
@@ -212,11 +218,11 @@ impl Drop for Party<'_> {
             memory.velocity.zeroize();
             memory.operand.zeroize();
             memory.derivative.zeroize();
-            memory.place.zeroize();
+            memory.max_position.zeroize();
         }
         for buffer in [
-            &mut self.front,
-            &mut self.back,
+            &mut self.current,
+            &mut self.next,
             &mut self.patches,
             &mut self.right,
             &mut self.gradient,

@@ -1,22 +1,22 @@
-//! A party's part in the steps of a stage.
+//! A party's part in each step of a stage, in the order of [`walk`](crate::network::walk).
 
 use embedded_io::{Read, Write};
 
 use crate::{network::walk::Steps, securenn::context::PartyContext, session::RunError};
 
-use super::{Micro, Party};
+use super::{MicroBatch, Party};
 
-/// A party at work on a micro-batch.
+/// A party while it works on a micro-batch.
 pub(super) struct PartySteps<'w, 'a, P, A> {
     pub party: &'w mut Party<'a>,
     pub cx: &'w mut PartyContext<P, A>,
-    pub micro: Micro,
+    pub micro: MicroBatch,
 }
 
 impl<P: Read + Write, A: Read + Write> Steps<RunError> for PartySteps<'_, '_, P, A> {
     fn map(&mut self, stage: usize) -> Result<(), RunError> {
         if stage > 0 {
-            self.party.enter(self.micro, stage);
+            self.party.load_operand(self.micro, stage);
         }
         self.party.map(self.cx, self.micro, stage)
     }
@@ -32,7 +32,7 @@ impl<P: Read + Write, A: Read + Write> Steps<RunError> for PartySteps<'_, '_, P,
     fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
         self.party.bias_gradient(self.micro, stage);
         if let Some(pool) = self.party.network.stages[stage].pooled_product() {
-            self.party.spread(self.micro.rows, pool);
+            self.party.avg_pool_backward(self.micro.rows, pool);
         }
         self.party.weight_gradient(self.cx, self.micro, stage)
     }
@@ -42,10 +42,10 @@ impl<P: Read + Write, A: Read + Write> Steps<RunError> for PartySteps<'_, '_, P,
     }
 
     fn activation_backward(&mut self, stage: usize) -> Result<(), RunError> {
-        self.party.relu_back(self.cx, self.micro, stage)
+        self.party.relu_backward(self.cx, self.micro, stage)
     }
 
     fn max_pool_backward(&mut self, stage: usize) -> Result<(), RunError> {
-        self.party.max_pool_back(self.cx, self.micro, stage)
+        self.party.max_pool_backward(self.cx, self.micro, stage)
     }
 }

@@ -1,4 +1,4 @@
-//! A computing party that trains.
+//! The party of a training session.
 
 use embedded_io::{Read, Write};
 
@@ -15,15 +15,15 @@ use crate::{
 
 use super::Party;
 
-/// One computing party of a training session. Its shares and intermediate values are wiped when it is dropped.
+/// A computing party of a training session. It wipes its shares and intermediate values when it is dropped.
 pub struct Trainer<'a>(Party<'a>);
 
 impl<'a> Trainer<'a> {
-    /// Sets up a party of a session that [`check`](crate::securenn::check) took, with its part of the initial weights,
-    /// drawn from its own `secret`, which no one else may know.
+    /// Sets up a party of a session that [`check`](crate::securenn::check) accepts. The party draws its share of the
+    /// initial weights from `secret`, which nobody else may know.
     ///
-    /// `memory` holds at least [`party_words`](crate::securenn::layout::party_words) words. Fails with
-    /// [`RunError::Task`] if the session is for inference.
+    /// `memory` has at least [`party_words`](crate::securenn::party_words) words of 64 bits. Fails with
+    /// [`RunError::Arena`] if it is too small, and with [`RunError::Task`] if the session is for inference.
     pub fn new(
         session: &'a Session,
         network: &'a Network,
@@ -39,12 +39,14 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
-    /// Which party this is.
+    /// This party's role.
     pub fn role(&self) -> Role {
         self.0.role
     }
 
-    /// Trains on the samples of one iteration.
+    /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
+    ///
+    /// Fails if a link does or if a sample is missing.
     pub fn iterate<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -59,7 +61,7 @@ impl<'a> Trainer<'a> {
         }
         for memory in &mut party.stages {
             for velocity in memory.velocity.iter_mut() {
-                *velocity = momentum.of(party.role, *velocity);
+                *velocity = momentum.apply(party.role, *velocity);
             }
         }
         for (first, rows) in batch.micro_batches(party.session.micro_batch) {
@@ -74,16 +76,20 @@ impl<'a> Trainer<'a> {
         Ok(batch)
     }
 
-    /// This party's shares of a stage's parameters, weights divided by [`Stage::divisor`] and then biases, in the
-    /// ring and at the scale that [`Session::master`] gives; between iterations.
+    /// This party's shares of a stage's parameters, between iterations: the weights, divided by [`Stage::divisor`],
+    /// then the biases, in the ring and at the scale that [`Session::master`] gives.
+    ///
+    /// Panics if there is no such stage.
     ///
     /// [`Stage::divisor`]: crate::network::Stage::divisor
     pub fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<u64>> + '_ {
         self.0.parameters(stage)
     }
 
-    /// Reveals the trained parameters to the session's receiver: the other party sends its shares. `sink` gets each
-    /// stage's parameters as [`Trainer::parameters`] orders them; the sender's is not called.
+    /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
+    ///
+    /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
+    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
     pub fn reveal<P: Read + Write, A: Read + Write>(
         &self,
         cx: &mut PartyContext<P, A>,

@@ -1,5 +1,7 @@
-//! The handshake: before any secret moves, each pair of roles makes sure that it is about to run the
-//! same thing.
+//! The handshake: before any secret is sent, the roles check that they run the same session.
+//!
+//! The parties exchange [`Hello`] messages. Each party also sends its [`Hello`] to the dealer or the assistant, which
+//! compares both and answers with the party's session key or with a refusal.
 
 use core::mem::discriminant;
 
@@ -19,45 +21,46 @@ use crate::{
     session::Session,
 };
 
-/// Version of everything that travels. Roles of different versions refuse each other.
+/// Version of all messages and protocols. Roles of different versions refuse each other.
 pub const VERSION: u16 = 7;
 
-/// What a party says first.
+/// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`VERSION`] of the sender.
     pub version: u16,
     /// The sender's role.
     pub role: Role,
-    /// What the sender is about to run.
+    /// The session that the sender runs.
     pub session: Session,
-    /// The dealt session that it holds a file of, if there is no dealer.
+    /// The identity of the sender's dealt file, if it has one in place of a dealer.
     pub dealt: Option<Dealt>,
 }
 
-/// Names a session that was dealt ahead of time.
+/// Identity of a session dealt ahead of time. Both parties' dealt files carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dealt(pub [u8; 16]);
 
-/// What the dealer answers once it has heard both parties.
+/// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's key.
+    /// The party's session key.
     Key([u8; Key::LEN]),
-    /// The parties do not fit together.
+    /// The sessions do not match.
     Refused(Mismatch),
-    /// A device's key, sealed for it alone.
+    /// A device's session key, encrypted with the device key.
     Sealed {
-        /// Of this seal alone.
+        /// Used for this seal only.
         nonce: u64,
-        /// Tells the device that it is meant.
+        /// Lets the device check that the seal is for it.
         tag: [u8; TAG_LEN],
-        /// The key in its seal.
+        /// The encrypted session key.
         key: [u8; Key::LEN],
     },
 }
 
 /// A public parameter on which the roles must agree.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(missing_docs, reason = "each is a field of the session")]
@@ -107,21 +110,22 @@ impl core::fmt::Display for Parameter {
     }
 }
 
-/// Why two roles do not fit together.
+/// Why two roles cannot run together.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mismatch {
-    /// The other end does not speak this protocol at all.
+    /// The other end does not speak this protocol.
     Foreign,
-    /// The other end runs another version: update the older one.
+    /// The other end has this version. Remedy: update the older program.
     Version(u16),
-    /// Both parties have the same role.
+    /// Both parties have this role.
     Role(Role),
-    /// The sessions differ: start both parties with the same.
+    /// The sessions differ in this parameter. Remedy: start both parties with the same.
     Differs(Parameter),
-    /// The parties want an assistant, and there is a dealer.
+    /// The session needs an assistant, and a dealer answers.
     Dealer,
-    /// The parties want a dealer, and there is an assistant.
+    /// The session needs a dealer, and an assistant answers.
     Assistant,
 }
 
@@ -144,7 +148,7 @@ impl core::fmt::Display for Mismatch {
 }
 
 impl Mismatch {
-    /// What the user can do about it.
+    /// What the user can do about it, as a phrase without a full stop.
     pub fn remedy(&self) -> &'static str {
         match self {
             Mismatch::Foreign => "check the address, and that a ringlet runs there",
@@ -162,22 +166,23 @@ impl Mismatch {
 }
 
 /// Why a handshake failed.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HandshakeError {
     /// The link failed.
     Link(LinkError),
-    /// The other end does not fit.
+    /// The other end does not match this one.
     Mismatch(Mismatch),
-    /// The dealer or the assistant refused: what it heard does not fit together.
+    /// The dealer or the assistant refuses, because the parties do not match each other or it.
     Refused(Mismatch),
-    /// The session's description is longer than a message may be: use a model with fewer layers.
+    /// The hello is longer than a message may be. Remedy: use a model with fewer layers.
     TooLong,
-    /// The dealer sent a device's key for all to read: give it the key that it shares with the device.
+    /// The dealer sends a device's session key unencrypted. Remedy: give the dealer the device key.
     Unsealed,
-    /// The dealer takes this party for a device: let it have no key for this role.
+    /// The dealer seals the session key, and this party is no device. Remedy: give the dealer no key for this role.
     Sealed,
-    /// The dealer sealed the device's key for another device: let it have this one's key.
+    /// The dealer seals the session key for another device. Remedy: give the dealer this device's key.
     OtherDevice,
 }
 
@@ -226,7 +231,7 @@ impl From<LinkError> for HandshakeError {
 }
 
 impl Hello {
-    /// What `role` says of `session`.
+    /// The hello of `role` for `session`, without a dealt file.
     pub fn new(role: Role, session: &Session) -> Self {
         Hello {
             version: VERSION,
@@ -236,7 +241,7 @@ impl Hello {
         }
     }
 
-    /// The same, holding a file of a dealt session.
+    /// The same hello with a dealt file of this identity.
     pub fn holding(self, dealt: Dealt) -> Self {
         Hello {
             dealt: Some(dealt),
@@ -244,7 +249,9 @@ impl Hello {
         }
     }
 
-    /// Greets the peer, and finds out whether it is about to run the same session.
+    /// Sends this hello to the peer, receives the peer's, and compares them.
+    ///
+    /// Fails if the link does, or if version, role or session do not match.
     #[inline(never)]
     pub fn meet_peer<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HandshakeError> {
         send(link, self)?;
@@ -254,7 +261,7 @@ impl Hello {
         }
     }
 
-    /// As [`Hello::meet_peer`], once the peer's hello has been heard.
+    /// As [`Hello::meet_peer`], for a caller that has already received the peer's hello.
     pub fn answer_peer<T: Read + Write>(
         &self,
         link: &mut Link<T>,
@@ -271,16 +278,16 @@ impl Hello {
         self.compare(heard)
     }
 
-    /// Greets the dealer, which answers once it has heard both parties.
+    /// Sends this hello to the dealer or the assistant, which answers when it has both. Fails if the link does.
     #[inline(never)]
     pub fn announce<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HandshakeError> {
         Ok(send(link, self)?)
     }
 
-    /// Says what differs between two sessions, if anything.
+    /// Compares sessions and dealt files, and fails with the first parameter that differs.
     pub fn compare(&self, other: &Hello) -> Result<(), Mismatch> {
         let (a, b) = (&self.session, &other.session);
-        // Every field by name: a new one does not compile until it is compared.
+        // The pattern names every field, so a new field does not compile until it is compared.
         let Session {
             model,
             format,
@@ -297,7 +304,7 @@ impl Hello {
             receiver,
             audit,
         } = a;
-        // Triples are compared apart, so that a difference in them alone is named.
+        // The triple scheme has its own check below, so that its error names it.
         let same_protocol = discriminant(protocol) == discriminant(&b.protocol)
             && protocol.loss() == b.protocol.loss();
         let checks = [
@@ -333,7 +340,7 @@ impl Hello {
     }
 }
 
-/// Waits for the other end's hello.
+/// Receives a hello. Fails if the link does, or if the other end has another version or speaks no such protocol.
 #[inline(never)]
 pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, HandshakeError> {
     let hello: Hello = receive(link)?;
@@ -343,7 +350,7 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
     Ok(hello)
 }
 
-/// Waits for the dealer's answer: this party's key.
+/// Receives the answer of the dealer or the assistant: this party's session key. Fails if it refuses.
 #[inline(never)]
 pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HandshakeError> {
     match receive(link)? {
@@ -353,7 +360,7 @@ pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, Handshake
     }
 }
 
-/// The same for a device, whose key is sealed with the one that it shares with the dealer.
+/// As [`receive_key`], for a device: decrypts the session key with the device key `shared`.
 #[inline(never)]
 pub fn receive_sealed_key<T: Read + Write>(
     link: &mut Link<T>,
@@ -361,15 +368,17 @@ pub fn receive_sealed_key<T: Read + Write>(
 ) -> Result<Key, HandshakeError> {
     match receive(link)? {
         Answer::Sealed {
-            nonce, tag: told, ..
-        } if told != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
+            nonce,
+            tag: received,
+            ..
+        } if received != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
         Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Key(_) => Err(HandshakeError::Unsealed),
     }
 }
 
-/// Passes the dealer's answer on to a device, if nobody on the way can read the key.
+/// Forwards the dealer's answer to a device. Refuses a session key that is not sealed, because the line could read it.
 pub fn pass_sealed_key_on<A: Read + Write, B: Read + Write>(
     dealer: &mut Link<A>,
     device: &mut Link<B>,
@@ -385,34 +394,34 @@ pub fn pass_sealed_key_on<A: Read + Write, B: Read + Write>(
     }
 }
 
-/// How the dealer seals a device's key.
+/// The dealer's input for sealing a device's session key.
 pub struct Seal {
-    /// The key that the dealer shares with the device.
+    /// The device key, which the dealer shares with the device.
     pub shared: Key,
-    /// New for each session.
+    /// A number used for one session only.
     pub nonce: u64,
 }
 
-/// The dealer's answer to a device that may go on.
+/// Sends a device its session key, sealed. Fails if the link does.
 pub fn send_sealed_key<T: Read + Write>(
     link: &mut Link<T>,
     key: &Key,
-    with: &Seal,
+    input: &Seal,
 ) -> Result<(), HandshakeError> {
     let answer = Answer::Sealed {
-        nonce: with.nonce,
-        tag: tag(&with.shared, with.nonce),
-        key: seal(&with.shared, with.nonce, key.reveal()),
+        nonce: input.nonce,
+        tag: tag(&input.shared, input.nonce),
+        key: seal(&input.shared, input.nonce, key.reveal()),
     };
     Ok(send(link, &answer)?)
 }
 
-/// The dealer's answer to a party that may go on.
+/// Sends a party its session key. Fails if the link does.
 pub fn send_key<T: Read + Write>(link: &mut Link<T>, key: &Key) -> Result<(), HandshakeError> {
     Ok(send(link, &Answer::Key(*key.reveal()))?)
 }
 
-/// The dealer's answer to a party that may not.
+/// Sends a party the reason why its session does not run. Fails if the link does.
 pub fn refuse<T: Read + Write>(link: &mut Link<T>, why: Mismatch) -> Result<(), HandshakeError> {
     Ok(send(link, &Answer::Refused(why))?)
 }

@@ -1,4 +1,4 @@
-//! Handshakes byte for byte, and what is refused.
+//! The bytes of all messages, and each refusal.
 
 use super::*;
 use crate::{
@@ -35,12 +35,12 @@ fn session() -> Session {
     }
 }
 
-/// What one end sends is read from the other as bytes.
-fn bytes_of(say: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize) -> Vec<u8> {
+/// Runs `send` on one end of a link and returns the `len` bytes that it sends.
+fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize) -> Vec<u8> {
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);
     let mut other = Link::new(other, Remote::Peer, 0);
-    say(&mut one);
+    send(&mut one);
     assert_eq!(one.sent(), len as u64);
     let mut bytes = vec![0; len];
     other.receive(&mut bytes).unwrap();
@@ -48,21 +48,21 @@ fn bytes_of(say: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize) 
 }
 
 #[test]
-fn hello_is_these_bytes() {
+fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
     let bytes = bytes_of(|link| hello.announce(link).unwrap(), 38);
     let body = [
         7, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
-        0, 2, 0, // train, fused triples, not assisted
+        0, 2, 0, // train, fused triples, not SecureNN
         0xAC, 0x02, 2, // samples, 300 as a varint
         5, 5, 1, 0, // batch, micro-batch, epochs, limit
         0x80, 0x80, 0x40, // learning rate, 2^20
-        0, 9, // momentum, order
+        0, 9, // momentum, shuffle seed
         1, 1, // receiver: p1
         0, // no audit
-        0, // no dealt files
+        0, // no dealt file
     ];
     assert_eq!(bytes[..4], *b"RNGL");
     assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
@@ -70,7 +70,7 @@ fn hello_is_these_bytes() {
 }
 
 #[test]
-fn the_answers_are_these_bytes() {
+fn answer_formats_are_stable() {
     let key = bytes_of(|link| send_key(link, &Key::new([7; 32])).unwrap(), 39);
     assert_eq!(key[..7], *b"RNGL\x21\0\0");
     assert_eq!(key[7..], [7; 32]);
@@ -92,8 +92,8 @@ fn the_answers_are_these_bytes() {
 }
 
 #[test]
-fn a_sealed_key_is_for_the_device_that_shares_the_seal() {
-    let hear = |shared: u8| {
+fn only_the_device_with_the_device_key_reads_a_sealed_key() {
+    let receive_with = |shared: u8| {
         let [one, other] = duplex(4096);
         let with = Seal {
             shared: Key::new([3; 32]),
@@ -105,38 +105,41 @@ fn a_sealed_key_is_for_the_device_that_shares_the_seal() {
         let key = receive_sealed_key(&mut other, &Key::new([shared; 32]));
         key.map(|key| *key.reveal())
     };
-    assert_eq!(hear(3), Ok([7; 32]));
-    assert_eq!(hear(4), Err(HandshakeError::OtherDevice));
+    assert_eq!(receive_with(3), Ok([7; 32]));
+    assert_eq!(receive_with(4), Err(HandshakeError::OtherDevice));
 }
 
 #[test]
-fn whatever_arrives_is_an_answer_or_an_error() {
-    // Every message cut at every place, and with every byte changed.
+fn corrupt_hellos_are_errors() {
+    // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
     let whole = bytes_of(|link| hello.announce(link).unwrap(), 38);
-    let hear = |bytes: Vec<u8>| {
+    let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
         one.send(&bytes).unwrap();
         drop(one);
         receive_hello(&mut Link::new(other, Remote::Peer, 0))
     };
-    assert_eq!(hear(whole.clone()), Ok(hello.clone()));
+    assert_eq!(receive_from(whole.clone()), Ok(hello.clone()));
     let mut newer = whole.clone();
     newer[6] += 1;
-    assert_eq!(hear(newer), Err(Mismatch::Version(VERSION + 1).into()));
     assert_eq!(
-        hear(b"GET / HTTP/1.1".to_vec()),
+        receive_from(newer),
+        Err(Mismatch::Version(VERSION + 1).into())
+    );
+    assert_eq!(
+        receive_from(b"GET / HTTP/1.1".to_vec()),
         Err(Mismatch::Foreign.into())
     );
     for at in 0..whole.len() {
-        let cut = hear(whole[..at].to_vec());
+        let cut = receive_from(whole[..at].to_vec());
         assert_eq!(cut, Err(LinkError::Closed(Remote::Peer).into()), "{at}");
         for change in [0x01, 0x80, 0xFF] {
             let mut changed = whole.clone();
             changed[at] ^= change;
-            // A value within its range still makes a hello, which then differs.
-            assert_ne!(hear(changed), Ok(hello.clone()), "{at} {change}");
+            // The changed bytes may still be a valid hello, but then another one.
+            assert_ne!(receive_from(changed), Ok(hello.clone()), "{at} {change}");
         }
     }
 }
@@ -196,7 +199,7 @@ fn every_parameter_is_compared() {
 }
 
 #[test]
-fn parties_meet_over_a_link() {
+fn matching_parties_complete_the_handshake() {
     let [one, other] = duplex(4096);
     let meet = |role, end| {
         let hello = Hello::new(role, &session());

@@ -5,6 +5,7 @@
 //! chunk a_j of the mask the dealer shares the unary table `T[v] = [v < a_j]`, and `[v = a_j]` is
 //! `T[v-1] xor T[v]`. One multi-input AND combines the chunks. Bits are processed as planes of 64 lanes.
 
+mod chunks;
 mod signs;
 
 use bytemuck::TransparentWrapper;
@@ -22,7 +23,7 @@ use super::{
     lift::{Lift, Lifted},
     load_plane, plane_len,
 };
-use signs::Chunks;
+use chunks::Chunks;
 
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! loop only increments pointers. The code suits builds that optimise for size: it uses plain loops, and a
 //! variable for each sum.
 
-use super::Product;
+use super::shape::Product;
 use crate::num::scalar::Scalar;
 
 /// Adjacent sums of a row of `out` that are computed together.

@@ -1,9 +1,9 @@
-//! Audits of the range contract from the command line: what they tell, and that they cost what the plan says.
+//! Range audits from the command line: their results, and that they cost what the plan says.
 
 use ringlet_tests::{address, end, metrics, ringlet, start, success, text};
 use serde_json::Value;
 
-/// Values outside, by the layer's name, forward and backward.
+/// Values out of range by layer, forward and backward.
 fn outside(record: &Value) -> Vec<(String, u64, u64)> {
     let layers = record["layers"].as_array().expect("layers").iter();
     layers
@@ -94,9 +94,9 @@ fn what_leaves_its_range_is_told_by_layer_over_every_link() {
         let audits = metrics(&file, "audit");
         for audit in &audits {
             for (name, forward, backward) in outside(audit) {
-                for (way, count) in [("forward", forward), ("backward", backward)] {
+                for (pass, count) in [("forward", forward), ("backward", backward)] {
                     let iteration = &audit["iteration"];
-                    let place = format!("at {name} {way} in iteration {iteration},");
+                    let place = format!("at {name} {pass} in iteration {iteration},");
                     let line =
                         format!("warning: {count} values outside the range contract {place}");
                     let named = warnings.contains(if count > 0 { &line } else { &place });
@@ -126,9 +126,9 @@ fn parties_on_their_own_are_both_told_with_a_dealer_or_what_it_left() {
     let dealer = start(&["dealer", "--listen", &at]);
     for source in [["--dealer", &at], ["--dealt", out]] {
         let meeting = address();
-        let ways = [["--listen", &meeting], ["--peer", &meeting]];
-        let parties = ["p0", "p1"].into_iter().zip(ways).map(|(role, way)| {
-            start(&[&["party", "--role", role][..], &way, &source, &common].concat())
+        let peers = [["--listen", &meeting], ["--peer", &meeting]];
+        let parties = ["p0", "p1"].into_iter().zip(peers).map(|(role, peer)| {
+            start(&[&["party", "--role", role][..], &peer, &source, &common].concat())
         });
         for party in parties.collect::<Vec<_>>() {
             let (well, out, err) = end(party);

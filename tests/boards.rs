@@ -33,7 +33,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// A board in QEMU with the first built-in digits, or all of them, and how many they are.
+/// A board in QEMU with the first built-in digits, or all of them, and their number.
 fn emulate(name: &str, dir: &Path, count: Option<&str>) -> (Emulated, usize) {
     emulate_with(name, dir, count, None, &[])
 }
@@ -62,8 +62,8 @@ fn emulate_with(
     (board.expect("a board"), number.parse().expect("a number"))
 }
 
-/// Starts P1 beside the device at an address, and the dealer.
-fn beside(device: &str, samples: usize, more: &[&str]) -> [Child; 2] {
+/// Starts P1 with the device at an address as P0, and the dealer.
+fn party_beside_device(device: &str, samples: usize, more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{samples},0"));
     let shared = dealer_key_file(ROOT);
     let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
@@ -82,8 +82,8 @@ fn beside(device: &str, samples: usize, more: &[&str]) -> [Child; 2] {
     [start(&arguments), dealer]
 }
 
-/// Trains with a board for one session after another, each of these batch and micro-batch sizes, one
-/// iteration each, whose ranges may be audited. What the plan says of the board's stack holds in audits too.
+/// Trains with a board in several sessions of one iteration, with these batch and micro-batch sizes, some with a range
+/// audit. The stack stays within the board's budget, in audits too.
 fn train_with(name: &str, sessions: &[([&str; 2], bool)]) {
     let dir = tempfile::tempdir().expect("a directory");
     let (board, samples) = emulate(name, dir.path(), Some("64"));
@@ -94,7 +94,7 @@ fn train_with(name: &str, sessions: &[([&str; 2], bool)]) {
         if *audited {
             more.extend(["--audit", "1"]);
         }
-        let ends = beside(&board.address, samples, &more).map(end);
+        let ends = party_beside_device(&board.address, samples, &more).map(end);
         for (well, out, err) in &ends {
             assert!(well, "{out}{err}");
         }
@@ -107,7 +107,7 @@ fn train_with(name: &str, sessions: &[([&str; 2], bool)]) {
     }
 }
 
-/// A session of which every byte is known beforehand.
+/// A session whose bytes are all known beforehand.
 struct Known<'a> {
     board: &'static str,
     model: &'static str,
@@ -133,8 +133,8 @@ impl Known<'_> {
     }
 }
 
-/// With the same keys, everything that the board sends to the peer is what P0 sends on this machine, byte for
-/// byte; and none of it is an image or a label. What the plan says of the board's memory holds.
+/// With the same keys, the board sends the bytes that P0 sends on this machine. They contain no image and no label. The
+/// stack stays within the board's budget.
 fn sends_what_a_host_would(known: Known<'_>) {
     let dir = tempfile::tempdir().expect("a directory");
     let count = Some(known.samples);
@@ -156,7 +156,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         "7",
     ]);
     more.extend(["--save", text(&model), "--transcript", text(&transcript)]);
-    let [p1, dealer] = beside(&board.address, samples, &more).map(end);
+    let [p1, dealer] = party_beside_device(&board.address, samples, &more).map(end);
     assert!(p1.0 && dealer.0, "{p1:?}{dealer:?}");
     keeps_to_its_budget(known.board, &p1.1);
     let sent = std::fs::read(&transcript).expect("a transcript");
@@ -194,7 +194,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
 
     let sent: HashSet<&[u8]> = sent.windows(8).collect();
     for own in [&images.pixels, &images.labels] {
-        // Runs of zeros stand everywhere; what varies must stand nowhere.
+        // Zeros occur everywhere. Windows of varied bytes must occur nowhere.
         let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 5;
         let mut windows = own.windows(8).filter(varied);
         assert!(windows.all(|window| !sent.contains(window)));
@@ -221,7 +221,7 @@ fn a_riscv_board_sends_what_a_host_would() {
     sends_what_a_host_would(Known::digits("riscv-virt", 20));
 }
 
-/// Holds the plan's figures against the stack that was painted and used.
+/// Checks the used stack against the board's budget.
 fn keeps_to_its_budget(board: &str, said: &str) {
     let budget = Board::named(board).expect("a board").budget;
     let line = said.lines().find(|line| line.contains("of stack"));
@@ -234,7 +234,7 @@ fn keeps_to_its_budget(board: &str, said: &str) {
     assert!(kilobytes * 1000.0 <= f64::from(budget.stack[0]), "{said}");
 }
 
-/// Holds the plan's figures against what is linked: flash, and static RAM.
+/// Checks the linked flash and static RAM against the budgets.
 #[test]
 fn firmware_takes_what_the_plan_says() {
     for board in &BOARDS {
@@ -246,7 +246,7 @@ fn firmware_takes_what_the_plan_says() {
             let SectionFlags::Elf { sh_flags } = section.flags() else {
                 continue;
             };
-            // The room of the stack and of a heap, which some linker scripts count.
+            // Some linker scripts count the stack and a heap as sections.
             let room = [Ok(".stack"), Ok(".heap")].contains(&section.name());
             if sh_flags & u64::from(object::elf::SHF_ALLOC) == 0 || room {
                 continue;
@@ -261,7 +261,7 @@ fn firmware_takes_what_the_plan_says() {
         let budget = board.budget;
         let statics = ram - u64::from(budget.party);
         println!(
-            "{}: {flash} bytes of flash, {statics} beside the party's",
+            "{}: {flash} bytes of flash, {statics} of static RAM besides the party's",
             board.name
         );
         assert!(
@@ -307,7 +307,7 @@ fn convnet2_trains_on_a_cortex_m4() {
     let Some(data) = mnist() else {
         return;
     };
-    // As much memory as a batch of 128 takes with micro-batches of one.
+    // As much memory as a batch of 128 with micro-batches of one.
     sends_what_a_host_would(Known {
         board: "mps2-an386-fifo",
         model: "convnet2",
@@ -323,7 +323,7 @@ fn convnet2_trains_on_a_cortex_m4() {
 fn debug(stub: &mut TcpStream, command: &str) {
     let sum = command.bytes().fold(0u8, u8::wrapping_add);
     write!(stub, "${command}#{sum:02x}").expect("a debugger's line");
-    // What it says of itself, an acknowledgement, and what there is to say.
+    // A prompt, an acknowledgement, and the answer.
     let mut said = Vec::new();
     let whole = |said: &[u8]| {
         let acknowledged = said.iter().position(|&byte| byte == b'+');
@@ -337,7 +337,7 @@ fn debug(stub: &mut TcpStream, command: &str) {
     write!(stub, "+").expect("a debugger's line");
 }
 
-/// Writes a register of a board, as a debugger does, in the middle of a session, which the host is to report as a fault.
+/// Writes a register of a board, as a debugger does, in the middle of a session. The host must report a fault.
 fn crash_by(board: &str, write: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let (at, transcript) = (address(), dir.path().join("transcript"));
@@ -346,7 +346,7 @@ fn crash_by(board: &str, write: &str) {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "8", "--micro-batch", "1", "--save", text(&model)];
     more.extend(["--transcript", text(&transcript)]);
-    let [p1, dealer] = beside(&board.address, samples, &more);
+    let [p1, dealer] = party_beside_device(&board.address, samples, &more);
     wait_until("the first bytes", Duration::from_secs(60), || {
         std::fs::metadata(&transcript).is_ok_and(|file| file.len() > 10_000)
     });
@@ -367,14 +367,14 @@ fn crash_by(board: &str, write: &str) {
 }
 
 #[test]
-fn a_board_that_crashes_says_so_when_it_is_there_again() {
-    // The processor goes on where there is no memory.
+fn a_board_that_crashes_reports_it_after_its_restart() {
+    // The processor continues at an address without memory.
     crash_by("mps2-an386", "Pf=000000f0");
 }
 
 #[test]
-fn a_board_without_stack_left_says_so_too() {
-    // The stack has grown past its end, where there is no memory.
+fn a_board_without_stack_left_reports_it_too() {
+    // The stack pointer is past the end of the memory.
     crash_by("stm32f405", "Pd=00ffff1f");
 }
 
@@ -385,14 +385,14 @@ fn a_board_without_polynomials_says_so() {
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "4", "--save", text(&model)];
     more.extend(["--protocol", "spdz", "--ring", "u32"]);
-    let [p1, dealer] = beside(&board.address, samples, &more);
+    let [p1, dealer] = party_beside_device(&board.address, samples, &more);
     let line = complaint(p1);
     assert!(line.contains("leaves polynomials out"), "{line}");
     stop(dealer);
 }
 
 #[test]
-fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
+fn a_board_that_is_switched_off_ends_the_host_with_a_clear_message() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut board, samples) = emulate("riscv-virt", dir.path(), None);
     let metrics = dir.path().join("metrics.jsonl");
@@ -405,7 +405,7 @@ fn a_board_that_is_switched_off_ends_the_host_with_a_clear_word() {
         "--save",
         text(&model),
     ];
-    let [p1, dealer] = beside(&board.address, samples, &more);
+    let [p1, dealer] = party_beside_device(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
         std::fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
     });
@@ -439,8 +439,8 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
     let mut more = vec!["--batch", "20", "--epochs", "1", "--save", text(&model)];
     more.extend(["--metrics", text(&metrics)]);
     let iterations = || std::fs::read_to_string(&metrics).map_or(0, |lines| lines.lines().count());
-    // A host that leaves in the middle costs its own session alone.
-    let mut gone = beside(&board.address, samples, &more);
+    // A host that leaves in the middle ends only its own session.
+    let mut gone = party_beside_device(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
         iterations() > 1
     });
@@ -450,7 +450,7 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
     }
     std::fs::remove_file(&metrics).expect("the metrics of the first");
     let start = Instant::now();
-    for child in beside(&board.address, samples, &more) {
+    for child in party_beside_device(&board.address, samples, &more) {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");
     }

@@ -1,4 +1,4 @@
-//! The command line on good and bad input: every mistake ends in one line that names the remedy.
+//! The command line with good and bad input. Every mistake ends with one line that names the remedy.
 
 use std::{fs, net::TcpListener, path::Path};
 
@@ -28,10 +28,10 @@ fn plan_prints_its_keys() {
         assert!(plan[key].is_u64(), "{key}: {plan}");
     }
     let layers = plan["layers"].as_array().expect("layers");
-    let sum = |way: &str, key: &str| -> u64 {
+    let sum = |pass: &str, key: &str| -> u64 {
         layers
             .iter()
-            .filter_map(|layer| layer[way][key].as_u64())
+            .filter_map(|layer| layer[pass][key].as_u64())
             .sum()
     };
     for key in ["opened_values", "online_bytes", "dealer_bytes_p1"] {
@@ -43,11 +43,11 @@ fn plan_prints_its_keys() {
     }
     // A layer's gates add up to the layer.
     for layer in layers {
-        for way in ["forward", "backward"] {
+        for pass in ["forward", "backward"] {
             let gates = layer["gates"].as_array().expect("gates").iter();
-            let own = gates.filter(|gate| gate["direction"] == way);
+            let own = gates.filter(|gate| gate["direction"] == pass);
             let sum: u64 = own.filter_map(|gate| gate["online_bytes"].as_u64()).sum();
-            assert_eq!(layer[way]["online_bytes"], sum, "{layer}");
+            assert_eq!(layer[pass]["online_bytes"], sum, "{layer}");
         }
     }
     let names: Vec<&str> = layers
@@ -95,8 +95,8 @@ fn plan_says_what_inference_costs_each_party() {
     }
     // 33,400 weights of 32 bits, whoever has them.
     assert_eq!(setups, [Some(133_600); 2]);
-    let assisted = plan(&["--protocol", "securenn"]);
-    assert!(assisted["all_parties_bytes"].is_u64() && assisted["online_bytes_p0"].is_null());
+    let securenn = plan(&["--protocol", "securenn"]);
+    assert!(securenn["all_parties_bytes"].is_u64() && securenn["online_bytes_p0"].is_null());
     assert!(success(&["plan", "--infer"]).contains("p0 asks"));
     let line = failure(&["plan", "--infer", "--share-of-p0", "0.5"]);
     assert!(line.contains("one party"), "{line}");
@@ -188,7 +188,7 @@ fn wrong_numbers_are_refused() {
         let line = failure(&all);
         assert!(line.contains(hint), "{arguments:?}: {line}");
     }
-    // What the parser refuses it explains itself.
+    // The parser explains what it refuses.
     for arguments in [
         &["train", "--batch", "x"][..],
         &["train", "--audit", "0"],
@@ -258,7 +258,7 @@ fn models_that_do_not_fit_are_refused_by_layer() {
         let line = failure(&["train", "--model", &path]);
         assert!(line.contains(hint), "{layers}: {line}");
     }
-    // And those that do fit run.
+    // Models that fit run.
     for pool in [
         r#"{"avg_pool":{"window":3}},"relu""#,
         r#""relu",{"max_pool":{"window":3,"stride":1}}"#,

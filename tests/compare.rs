@@ -1,5 +1,4 @@
-//! The comparison of the protocols: its figures are the published ones, and the table, the CSV and the
-//! chart agree on them.
+//! The comparison of the protocols: its figures are the published ones, and the table, the CSV and the chart agree.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -24,7 +23,7 @@ fn number(row: &Row, column: &str) -> f64 {
         .unwrap_or_else(|_| panic!("{column}: {row:?}"))
 }
 
-/// Runs the comparison in a directory of its own; returns what it prints, its CSV and its chart.
+/// Runs the comparison in a new directory. Returns its output, its CSV and its chart.
 fn compare(file: &str, arguments: &[&str]) -> (String, Vec<Row>, String) {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().to_str().expect("UTF-8");
@@ -66,7 +65,7 @@ fn every_cell_is_the_published_one() {
             opened as u64
         })
     };
-    // The published table has the first two columns; the third opens a value once for all its powers.
+    // The first two columns are published; the third opens a value once for all its powers.
     for (layer, direction, published) in [
         ("conv1+pool", "forward", [903_456, 100_640, 100_640]),
         ("conv1+pool", "backward", [4_114_432, 802_816, 802_816]),
@@ -87,7 +86,7 @@ fn every_cell_is_the_published_one() {
     }
     let later = opened("no softmax", "both", "later");
     assert_eq!(later[..3], [29_556_128, 5_144_416, 4_040_544]);
-    // The softmax comes on top, the same for all.
+    // The softmax adds the same to all.
     let softmax = opened("softmax", "forward", "first");
     for epoch in ["first", "later"] {
         let without = opened("no softmax", "both", epoch);
@@ -169,7 +168,7 @@ fn the_table_says_what_the_csv_says() {
         ];
         let found = figures(line, &row["protocol"]).expect("a protocol");
         assert_eq!(found, expected, "{line}");
-        // Labels stand in the first line of four.
+        // The first line of four has the labels.
         let later = if row["epoch"] == "later" {
             ", later"
         } else {
@@ -196,7 +195,7 @@ fn the_chart_has_a_rectangle_for_each_part_of_each_bar() {
     let (_, rows, svg) = compare("compare-convnet2-128", &[]);
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
-    // Six layers by four protocols, five by three in the published words, the legend, the ground.
+    // Six layers by four protocols, five by three in the published words, the legend, the background.
     assert_eq!(svg.matches("<rect").count(), 6 * 4 + 5 * 3 + 6 + 1);
     let texts: Vec<&str> = svg
         .split("<text")
@@ -252,7 +251,7 @@ fn iterations_are_measured_with_and_without_images_that_fit() {
                 (&*row["layer"], &*row["direction"], &*row["epoch"]),
                 ("total", "both", "first")
             );
-            // Links take their time, and computing comes on top.
+            // The time of the links, and computing.
             let seconds = number(row, "measured_seconds");
             assert!(seconds > number(row, "lan_seconds"), "{row:?}");
             let shown = table
@@ -315,7 +314,7 @@ fn a_mistake_is_one_line_and_leaves_nothing_behind() {
         "{line}"
     );
     assert_eq!(fs::read_dir(dir.path()).expect("entries").count(), 1);
-    // What the parser refuses it explains itself.
+    // The parser explains what it refuses.
     for arguments in [
         &["compare", "--profile", "wan"][..],
         &["compare", "--data", "nowhere"],

@@ -1,5 +1,5 @@
-//! The dealer's work ahead of time: the files equal the online dealer bit for bit, serve once, and are
-//! refused by name when something is wrong with them.
+//! The dealer's work ahead of time: the files give the results of the online dealer bit for bit, work once, and are
+//! refused by name if something is wrong with them.
 
 use std::{fs, path::Path};
 
@@ -36,10 +36,10 @@ fn deal(out: &Path, more: &[&str]) {
     success(&arguments);
 }
 
-/// Runs both parties, with their ways to a dealer, to a saved model.
+/// Runs both parties, with their options for a dealer, to a saved model.
 fn model(path: &Path, dealers: [[&str; 2]; 2], more: &[&str]) -> Vec<u8> {
     let meeting = address();
-    let ways = [["--listen", &meeting], ["--peer", &meeting]];
+    let peers = [["--listen", &meeting], ["--peer", &meeting]];
     let parties = ["p0", "p1"].map(|role| {
         let index = usize::from(role == "p1");
         let mut arguments = vec![
@@ -51,7 +51,7 @@ fn model(path: &Path, dealers: [[&str; 2]; 2], more: &[&str]) -> Vec<u8> {
             "--reveal-to",
             "p0",
         ];
-        arguments.extend(ways[index]);
+        arguments.extend(peers[index]);
         arguments.extend(dealers[index]);
         arguments.extend(COMMON);
         arguments.extend(more);
@@ -86,7 +86,7 @@ fn files_give_what_the_online_dealer_gives() {
     let out = dir.path().join("exact");
     let dealt = ["--dealt", text(&out)];
 
-    // Now the files are used, and say so.
+    // Now the files are used.
     for role in ["p0", "p1"] {
         let meeting = address();
         let mut arguments = vec![
@@ -132,7 +132,7 @@ fn sizes_are_what_the_plan_says() {
     assert!(failure(&again).contains("exists already"));
 }
 
-/// The most memory that a run of `deal` has held, in kB, and the bytes that it made.
+/// The peak memory of a run of `deal` in kB, and the bytes that it wrote.
 #[cfg(target_os = "linux")]
 fn dealt_in(out: &Path, iterations: &str) -> [u64; 2] {
     let model = ["deal", "--model", "convnet2", "--batch", "128"];
@@ -255,8 +255,16 @@ fn files_of_two_sessions_do_not_meet() {
         success(&arguments);
     }
     let meeting = address();
-    let party = |role: &str, way: &str, dir: &Path| {
-        let mut arguments = vec!["party", "--role", role, way, &meeting, "--dealt", text(dir)];
+    let party = |role: &str, option: &str, dir: &Path| {
+        let mut arguments = vec![
+            "party",
+            "--role",
+            role,
+            option,
+            &meeting,
+            "--dealt",
+            text(dir),
+        ];
         arguments.extend(COMMON);
         start(&arguments)
     };
@@ -267,7 +275,7 @@ fn files_of_two_sessions_do_not_meet() {
             .all(|line| line.contains("different dealt files")),
         "{lines:?}"
     );
-    // Nothing was sent, so both still serve.
+    // Nothing was sent, so both are still fresh.
     let dealt = [&one, &two].map(|dir| fs::read(dir.join("p0.key")).expect("a file")[8]);
     assert_eq!(dealt, [0, 0]);
 }

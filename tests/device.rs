@@ -14,9 +14,9 @@ use ringlet_tests::{
 /// The device's secret.
 const ROOT: [u8; 32] = [9; 32];
 
-/// In the place of an option: lets the dealer have no key for the device.
+/// Instead of an option: the dealer gets no key for the device.
 const UNSEALED: &str = "unsealed";
-/// The same: lets the dealer have another device's key.
+/// Instead of an option: the dealer gets the key of another device.
 const FOREIGN: &str = "foreign";
 
 fn text(path: &Path) -> &str {
@@ -30,8 +30,8 @@ fn pack(dir: &Path, count: &str) -> PathBuf {
     out
 }
 
-/// Starts P1 beside the device at an address, and the dealer if there is to be one.
-fn beside(device: &str, samples: &str, more: &[&str]) -> [Child; 2] {
+/// Starts P1 with the device at an address as P0, and the dealer.
+fn party_beside_device(device: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     let at = address();
     let shared = dealer_key_file(if more.contains(&FOREIGN) {
         [8; 32]
@@ -67,12 +67,12 @@ fn beside(device: &str, samples: &str, more: &[&str]) -> [Child; 2] {
     [start(&arguments), dealer]
 }
 
-/// Serves one session with the firmware's code; returns how it ended. `client` gets the address.
+/// Serves one session with the firmware's code. `client` gets the address. Returns how the session ended.
 fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
     device_of(image, ROOT, arena, client)
 }
 
-/// The same with a secret of the device's own.
+/// The same with another root secret of the device.
 fn device_of(
     image: &Path,
     root: [u8; 32],
@@ -91,7 +91,7 @@ fn the_firmwares_code_trains_with_a_host() {
     let model = dir.path().join("model.safetensors");
     let outcome = device(&image, 1 << 17, |address| {
         let more = ["--batch", "20", "--limit", "12", "--save", text(&model)];
-        for child in beside(address, "200,0", &more) {
+        for child in party_beside_device(address, "200,0", &more) {
             let (well, out, err) = end(child);
             assert!(well, "{out}{err}");
             assert!(out.contains("done"), "{out}");
@@ -115,7 +115,7 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
         (100, "50,0", "bytes of memory and the device has 800"),
     ] {
         let outcome = device(&image, arena, |address| {
-            let [p1, dealer] = beside(
+            let [p1, dealer] = party_beside_device(
                 address,
                 samples,
                 &["--batch", "10", "--limit", "1", "--save", text(&unwritten)],
@@ -149,7 +149,8 @@ fn a_key_that_is_not_the_devices_and_a_secret_that_is_none_are_refused() {
         ),
     ] {
         let outcome = device_of(&image, root, 1 << 17, |address| {
-            let [p1, dealer] = beside(address, "50,0", &[&options[..], &[more]].concat());
+            let [p1, dealer] =
+                party_beside_device(address, "50,0", &[&options[..], &[more]].concat());
             let line = complaint(p1);
             assert!(line.contains(reason), "{line}");
             stop(dealer);
@@ -173,7 +174,7 @@ fn a_key_that_others_could_read_is_not_passed_on() {
             text(&unwritten),
             UNSEALED,
         ];
-        let [p1, dealer] = beside(address, "50,0", &more);
+        let [p1, dealer] = party_beside_device(address, "50,0", &more);
         let line = complaint(p1);
         assert!(line.contains("does not seal the device's key"), "{line}");
         stop(dealer);

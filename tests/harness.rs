@@ -1,5 +1,4 @@
-//! What the tests that cross the crates share: the program, MNIST, and simulations whose links are
-//! recorded.
+//! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
 
 pub mod served;
 
@@ -20,8 +19,11 @@ use ringlet::{
         traffic_shaper::TrafficShape,
     },
     run::{
+        actors::Helper,
+        dealer::run_dealer,
         event::{Event, StageValues},
-        roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
+        handshakes::{greet, meet_parties},
+        party::{PartySetup, run_party},
     },
 };
 pub use ringlet_core::Role;
@@ -37,21 +39,21 @@ use ringlet_core::{
 };
 use serde_json::Value;
 
-/// The directory of the MNIST files, or none, saying so, where they are not to be had.
+/// The directory of the MNIST files. Prints a note if there is none.
 pub fn mnist() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mnist");
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mnist");
     let found = std::env::var_os("RINGLET_MNIST")
         .map(PathBuf::from)
-        .or_else(|| beside.is_dir().then_some(beside));
+        .or_else(|| shared.is_dir().then_some(shared));
     if found.is_none() {
-        // Not by a macro: what those print of a test that passes is kept back.
-        let said = b"skipped: no MNIST files; name their directory in RINGLET_MNIST\n";
-        io::Write::write_all(&mut io::stderr(), said).expect("a terminal or a file");
+        // Not by a macro: the test harness hides what those print in a test that passes.
+        let note = b"skipped: no MNIST files; name their directory in RINGLET_MNIST\n";
+        io::Write::write_all(&mut io::stderr(), note).expect("a terminal or a file");
     }
     found
 }
 
-/// The `ringlet` program, built the way this test was.
+/// The `ringlet` program, in the profile of this test.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -77,7 +79,7 @@ pub fn ringlet(arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-/// Standard output of a run that must succeed.
+/// Runs the program, which must succeed. Returns its standard output.
 pub fn success(arguments: &[&str]) -> String {
     let output = ringlet(arguments);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -85,7 +87,7 @@ pub fn success(arguments: &[&str]) -> String {
     out
 }
 
-/// The one line of a run that must fail.
+/// Runs the program, which must fail with one line. Returns that line.
 pub fn failure(arguments: &[&str]) -> String {
     let output = ringlet(arguments);
     let err = text(&output.stderr);
@@ -95,7 +97,7 @@ pub fn failure(arguments: &[&str]) -> String {
     err
 }
 
-/// The records of a metrics file by their kind.
+/// The records of one kind in a metrics file.
 pub fn metrics(path: &Path, kind: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect("a metrics file");
     text.lines()
@@ -109,7 +111,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits until `done` says so; panics with `what` if it takes too long.
+/// Waits until `done` is true. Panics with `what` if it takes too long.
 pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -118,7 +120,7 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// A port that was free a moment ago, and that no other test of this process was given.
+/// The address of a port that was free a moment ago. No other test of this process gets the same.
 pub fn address() -> String {
     static GIVEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut given = GIVEN.lock().expect("a lock");
@@ -132,12 +134,12 @@ pub fn address() -> String {
     }
 }
 
-/// A file with the key that a device of this secret shares with its dealer.
+/// A file with the key that a device with this root secret shares with its dealer.
 pub fn dealer_key_file(root: [u8; 32]) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/keys");
     std::fs::create_dir_all(&dir).expect("a directory");
     let file = dir.join(format!("{}.key", root[0]));
-    // Whole at once: other tests may be reading it.
+    // Written whole, since other tests may read it.
     let fresh = tempfile::NamedTempFile::new_in(&dir).expect("a file");
     std::fs::write(&fresh, dealer_key(&Key::new(root)).reveal()).expect("a file");
     fresh.persist(&file).expect("a file");
@@ -155,7 +157,7 @@ pub fn start(arguments: &[&str]) -> std::process::Child {
         .expect("the program starts")
 }
 
-/// How a process ended: whether well, and what it said.
+/// The end of a process: whether it succeeded, and its two outputs.
 pub fn end(mut child: std::process::Child) -> (bool, String, String) {
     wait_until("a process", Duration::from_secs(180), || {
         child.try_wait().expect("a child").is_some()
@@ -168,13 +170,13 @@ pub fn end(mut child: std::process::Child) -> (bool, String, String) {
     )
 }
 
-/// Ends a process that has nobody left to talk to.
+/// Kills a process whose partners have ended.
 pub fn stop(mut child: std::process::Child) {
     child.kill().expect("a process");
     child.wait().expect("a process");
 }
 
-/// The one line of a process that must have failed.
+/// Waits for a process, which must fail with one line. Returns that line.
 pub fn complaint(child: std::process::Child) -> String {
     let (well, out, err) = end(child);
     assert!(!well, "{out}");
@@ -183,7 +185,7 @@ pub fn complaint(child: std::process::Child) -> String {
     err
 }
 
-/// All bytes that one end sent.
+/// All bytes that one end has sent.
 pub type Transcript = Arc<Mutex<Vec<u8>>>;
 
 /// A transport that keeps a copy of what it sends.
@@ -227,22 +229,21 @@ impl Write for Recorded {
     }
 }
 
-/// Narrow shares of one party at one place: the line of the plan, whether on the way back, the bits of
-/// their ring, and the shares.
+/// Narrow shares of one party: the cost row, whether in the backward pass, the bits of their ring, and the shares.
 pub type Narrow = (usize, bool, u32, Vec<u64>);
 
-/// Keeps what passes.
+/// Keeps all observed shares.
 #[derive(Default)]
 struct Keeping(Vec<Narrow>);
 
 impl<R: Ring> Observer<R> for Keeping {
-    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+    fn narrow(&mut self, row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
         let shares = shares.iter().map(|share| share.reveal().to_u64()).collect();
-        self.0.push((line, backward, bits, shares));
+        self.0.push((row, backward, bits, shares));
     }
 }
 
-/// What a recorded simulation left behind.
+/// The record of a simulation.
 pub struct Recording {
     /// What P0 and P1 sent to each other, handshake included.
     pub peer: [Vec<u8>; 2],
@@ -252,20 +253,19 @@ pub struct Recording {
     pub to_dealer: [Vec<u8>; 2],
     /// Each party's shares of the model before each epoch and at the end.
     pub shares: [Vec<Vec<StageValues>>; 2],
-    /// Each party's narrow shares, in the order in which they came about: products, logits, gradients,
-    /// velocities.
+    /// Each party's narrow shares, in the order of the run: products, logits, gradients, velocities.
     pub narrow: [Vec<Narrow>; 2],
     /// The model that was revealed to the session's receiver.
     pub revealed: [Option<Vec<StageValues>>; 2],
 }
 
-/// Runs a session in its ring with the given keys; the first weights come from `weights`.
+/// Runs a session in its ring with the given keys. The initial weights come from `weights`.
 pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
     let weights = [weights, weights.wrapping_add(1)].map(|byte| Key::new([byte; 32]));
     record_with(session, images, keys, weights)
 }
 
-/// The same, with the secrets that the parties draw their parts of the first weights from.
+/// The same, with the secrets from which the parties draw their parts of the initial weights.
 pub fn record_with(
     session: &Session,
     images: &Images,

@@ -1,5 +1,5 @@
-//! Two devices that train with each other, the hub between them: the firmware's code behind pseudo-terminals on this
-//! machine, and boards in QEMU.
+//! Two devices that train with each other over the hub: the firmware's code behind pseudo-terminals on this machine, and
+//! boards in QEMU.
 
 use std::{
     path::{Path, PathBuf},
@@ -43,40 +43,48 @@ fn pack(dir: &Path, first: u32, count: u32) -> PathBuf {
     out
 }
 
-/// Each device's own digits; one that has none gets an image all the same, which it is not to read.
+/// The digits of each device. One without samples gets an image too, which it must not read.
 fn pack_own(dir: &Path, samples: [u32; 2]) -> [PathBuf; 2] {
     let [p0, p1] = samples;
     [pack(dir, 0, p0), pack(dir, p0, p1.max(1))]
 }
 
-/// Starts the hub between the devices at these plugs, and the dealer.
-fn between(plugs: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
+/// Starts the hub between the devices at these addresses, and the dealer.
+fn start_hub(addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{p0},{p1}"));
     let seed = ["--secret-seed", "7"];
     let keys = ROOTS.map(dealer_key_file);
     let keys = ["--p0-key", name(&keys[0]), "--p1-key", name(&keys[1])];
     let dealer = start(&[&["dealer", "--listen", &at], &keys[..], &seed[..]].concat());
-    let mut hub = vec!["hub", "--p0", plugs[0], "--p1", plugs[1], "--dealer", &at];
+    let mut hub = vec![
+        "hub",
+        "--p0",
+        addresses[0],
+        "--p1",
+        addresses[1],
+        "--dealer",
+        &at,
+    ];
     hub.extend(["--model", "digits8", "--samples", &samples, "--idle", "100"]);
     hub.extend(seed);
     hub.extend(more);
     [start(&hub), dealer]
 }
 
-/// Waits until P1 has sent so much that the training is under way.
+/// Waits until P1 has sent enough to be in training.
 fn wait_for_bytes(kept: &Path) {
     wait_until("the first bytes", Duration::from_secs(60), || {
         std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
     });
 }
 
-/// Trains between two devices, which both send what hosts would with the same keys, byte for byte.
-fn send_what_hosts_would(dir: &Path, plugs: [&str; 2], samples: [u32; 2]) -> String {
+/// Trains with two devices. With the same keys they send what hosts would send, byte for byte.
+fn send_what_hosts_would(dir: &Path, addresses: [&str; 2], samples: [u32; 2]) -> String {
     let kept = dir.join("kept");
     let (batch, limit) = (BATCH.to_string(), LIMIT.to_string());
     let mut more = vec!["--batch", &batch, "--micro-batch", "3", "--limit", &limit];
     more.extend(["--seed", "3", "--transcript", name(&kept)]);
-    let [hub, dealer] = between(plugs, samples, &more).map(end);
+    let [hub, dealer] = start_hub(addresses, samples, &more).map(end);
     assert!(hub.0 && dealer.0, "{hub:?}{dealer:?}");
     let sent = ["p0.sent", "p1.sent"].map(|file| std::fs::read(kept.join(file)).expect("kept"));
     let expected = hosts_send(samples);
@@ -89,7 +97,7 @@ fn send_what_hosts_would(dir: &Path, plugs: [&str; 2], samples: [u32; 2]) -> Str
     hub.1
 }
 
-/// What both parties send to each other in the same session on this machine.
+/// The bytes that both parties send to each other in the same session on this machine.
 fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
     let session = Session {
         model: Model::built_in("digits8").expect("built in"),
@@ -133,9 +141,9 @@ fn two_devices_send_what_hosts_would() {
 fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures() {
     let dir = tempfile::tempdir().expect("a directory");
     let images = pack_own(dir.path(), [900, 0]);
-    // The opened samples alone take 900 times 64 words of 4 bytes.
+    // The opened samples take 900 times 64 words of 4 bytes.
     let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 25_000));
-    let [hub, dealer] = between([&p0.address, &p1.address], [900, 0], &["--batch", "6"]);
+    let [hub, dealer] = start_hub([&p0.address, &p1.address], [900, 0], &["--batch", "6"]);
     let line = complaint(hub);
     assert!(line.contains("p1: the session takes"), "{line}");
     assert!(line.contains("the device has 200000"), "{line}");
@@ -150,7 +158,7 @@ fn a_dealer_that_is_gone_ends_the_hub() {
     let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
     let kept = dir.path().join("kept");
     let more = ["--transcript", name(&kept)];
-    let [hub, dealer] = between([&p0.address, &p1.address], [400, 0], &more);
+    let [hub, dealer] = start_hub([&p0.address, &p1.address], [400, 0], &more);
     wait_for_bytes(&kept);
     stop(dealer);
     let line = complaint(hub);
@@ -158,7 +166,7 @@ fn a_dealer_that_is_gone_ends_the_hub() {
 }
 
 #[test]
-fn plugs_that_make_no_sense_are_told() {
+fn wrong_addresses_are_refused() {
     let hub = |p0, p1| {
         let more = ["--samples", "9,0", "--batch", "3", "--wait", "1"];
         let arguments = ["hub", "--p0", p0, "--p1", p1, "--dealer", "127.0.0.1:9"];
@@ -213,7 +221,7 @@ fn two_riscv_boards_send_what_hosts_would() {
     let samples = [30, 20];
     let [p0, p1] = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
     send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
-    // The boards are there for another session.
+    // The boards can do another session.
     send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
 }
 
@@ -234,8 +242,8 @@ fn a_board_that_is_switched_off_is_named() {
         let mut boards = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
         let kept = dir.path().join("kept");
         let more = ["--batch", "20", "--transcript", name(&kept)];
-        let plugs = boards.each_ref().map(|board| board.address.as_str());
-        let [hub, dealer] = between(plugs, samples, &more);
+        let addresses = boards.each_ref().map(|board| board.address.as_str());
+        let [hub, dealer] = start_hub(addresses, samples, &more);
         wait_for_bytes(&kept);
         boards[gone].process().kill().expect("a process");
         let line = complaint(hub);

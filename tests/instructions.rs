@@ -1,4 +1,4 @@
-//! What training costs small processors in instructions, held against `snapshots/instructions.jsonl`.
+//! The instructions of training on small processors, compared with `snapshots/instructions.jsonl`.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +19,16 @@ mod scripted;
 const RUNS: [(&str, u32); 3] = [("digits8", 1), ("convnet2", 1), ("convnet2", 2)];
 /// Kinds of work.
 const SECTIONS: [&str; 5] = ["kernels", "prg", "packing", "gates", "link"];
-/// The share of a cell by which it may differ.
+/// The relative change of a cell that is allowed.
 const TOLERANCE: f64 = 0.05;
-/// Cells below this share of their run are not held against anything.
+/// Cells below this share of their run are not compared.
 const SMALL: f64 = 0.01;
-/// convnet2 may cost a Cortex-M4 at most this for a sample that is an iteration by itself.
+/// The most instructions of convnet2 on a Cortex-M4 for an iteration of one sample.
 const MOST: f64 = 60e6;
 
 const RENEW: &str = "if the change is meant, renew the snapshot with RINGLET_RENEW=1 cargo test --release -p ringlet-tests --test instructions";
 
-/// Counts of a run by line, way and section.
+/// Counts of a run by cost row, pass and section.
 type Counts = BTreeMap<String, f64>;
 
 /// A board in QEMU.
@@ -169,7 +169,7 @@ fn training_costs_the_instructions_of_the_snapshot() {
     assert!(convnet2 <= MOST, "{convnet2} instructions are too many");
 }
 
-/// The processors' own kernels, streams and packing give what the host's give: the same bytes are sent.
+/// The kernels, streams and packing of the small processors give the results of the host: they send the same bytes.
 #[test]
 fn small_processors_send_the_bytes_that_the_host_would_send() {
     for (model, batch) in RUNS {

@@ -1,5 +1,5 @@
-//! Private inference from the command line: classes for the images' owner alone, by every protocol and by parties on
-//! their own.
+//! Private inference from the command line, by every protocol and by lone parties: only the owner of the images gets the
+//! classes.
 
 use std::{
     path::{Path, PathBuf},
@@ -43,7 +43,7 @@ fn predict(more: &[&str]) -> Vec<String> {
     rows(&std::fs::read_to_string(out).expect("classes"))
 }
 
-/// The rows of classes in what a program said or wrote.
+/// The rows of classes in an output.
 fn rows(said: &str) -> Vec<String> {
     let row = |line: &&str| {
         let mut numbers = line.split(',').map(|number| number.parse::<u32>());
@@ -52,7 +52,7 @@ fn rows(said: &str) -> Vec<String> {
     said.lines().filter(row).map(str::to_owned).collect()
 }
 
-/// The share of two lists that is equal.
+/// The share of equal elements of two lists.
 fn agreement(one: &[String], other: &[String]) -> f64 {
     assert_eq!(one.len(), other.len());
     let equal = one.iter().zip(other).filter(|(a, b)| a == b).count();

@@ -1,4 +1,4 @@
-//! Roles as processes over TCP: together they train, and apart each says what went wrong.
+//! Roles as processes over TCP: they train together, and each reports what goes wrong.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -10,14 +10,14 @@ use std::{
 
 use ringlet_tests::{address, complaint, end, start, success, wait_until};
 
-/// More than any machine gets done while a test looks.
+/// More than any machine does during a test.
 const ENDLESS: [&str; 4] = ["--limit", "10000000", "--epochs", "1000000"];
 
 fn name(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-/// Waits until training is under way.
+/// Waits for the first iterations.
 fn wait_for_lines(metrics: &Path) {
     wait_until("the first iterations", Duration::from_secs(60), || {
         std::fs::read_to_string(metrics).is_ok_and(|lines| lines.lines().count() > 1)
@@ -28,9 +28,9 @@ fn dealer(at: &str) -> Child {
     start(&["dealer", "--listen", at, "--wait", "8"])
 }
 
-fn party<'a>(role: &'a str, way: [&'a str; 2], dealer: &'a str, more: &[&'a str]) -> Child {
+fn party<'a>(role: &'a str, peer: [&'a str; 2], dealer: &'a str, more: &[&'a str]) -> Child {
     let mut arguments = vec![
-        "party", "--role", role, way[0], way[1], "--dealer", dealer, "--wait", "20",
+        "party", "--role", role, peer[0], peer[1], "--dealer", dealer, "--wait", "20",
     ];
     if !more.contains(&"--limit") {
         arguments.extend(["--limit", "3"]);
@@ -88,7 +88,7 @@ fn roles_on_their_own_train_and_reveal_to_the_receiver_alone() {
         assert!(out.contains("done"), "{out}");
     }
     assert!(std::fs::metadata(path).expect("a model").len() > 1000);
-    // The one who does not receive may not ask for a file.
+    // A party that does not receive the model cannot save it.
     let sender = ["--save", path, "--reveal-to", "p1"];
     let line = complaint(party("p0", ["--listen", &p], &d, &sender));
     assert!(line.contains("--reveal-to p0"), "{line}");
@@ -137,7 +137,7 @@ fn two_parties_of_one_role_are_refused() {
 }
 
 #[test]
-fn strangers_are_turned_away_and_the_run_goes_on() {
+fn strangers_are_turned_away_and_the_run_continues() {
     let (d, p) = (address(), address());
     let dealer = dealer(&d);
     let p0 = party("p0", ["--listen", &p], &d, &[]);
@@ -195,7 +195,7 @@ fn a_role_that_freezes_is_told_by_name() {
 }
 
 #[test]
-fn processes_whose_output_nobody_takes_end_with_it() {
+fn processes_whose_output_nobody_reads_end() {
     let mut child = start(&[&["train", "--link", "tcp"], &ENDLESS[..]].concat());
     let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();

@@ -1,13 +1,13 @@
-//! The published protocol as a mode: its table comes out by running it, cell by cell, and it learns what
-//! its plaintext twin learns.
+//! The published protocol: running it gives its published table, cell by cell, and it learns what its plaintext twin
+//! learns.
 
 use std::path::Path;
 
 use ringlet_tests::{failure, mnist, success};
 use serde_json::Value;
 
-/// Values that one party opens in an iteration of convnet2 with a batch of 128, forward and backward, layer
-/// by layer without the softmax, which the published protocol does not have: its logits are revealed.
+/// Values that one party opens in an iteration of convnet2 with a batch of 128, forward and backward, layer by layer. The
+/// published protocol has no softmax: it reveals the logits.
 const LAYERS: [&str; 5] = [
     "conv1+pool",
     "polynomial1",
@@ -118,7 +118,7 @@ fn polynomials_learn_what_their_twins_learn() {
     let Some(mnist) = mnist() else { return };
     let dir = tempfile::tempdir().expect("a directory");
     for (triples, activation, limit, least, apart) in [
-        // Half an epoch of the published cubic; of others, what shows that they learn.
+        // Half an epoch of the published cubic; enough of the others to show that they learn.
         ("fused", "relu:3", "235", 0.9, 0.01),
         ("seed", "relu:2:-2:2", "30", 0.6, 0.02),
         ("fused", "pond-relu", "30", 0.5, 0.02),
@@ -203,7 +203,7 @@ fn polynomials_are_configured_layer_by_layer() {
         arguments.extend(["--limit", "20", "--seed", "2", "--twin", "--lr", "0.03"]);
         let out = success(&arguments);
         assert!(out.contains("every value kept the range contract"), "{out}");
-        // The fourth activation is ReLU as written, or the polynomial that stands in for it.
+        // The fourth activation is ReLU, or the polynomial that replaces it.
         assert_eq!(out.contains("relu1"), protocol == "exact", "{out}");
         assert!(out.contains("polynomial3"), "{out}");
     }

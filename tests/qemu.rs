@@ -22,8 +22,7 @@ use ringlet_tests::{failure, program, record_with, success, text};
 /// Batch, micro-batch, iterations and digits.
 struct Sizes(u32, u32, u32, usize);
 
-/// With the same seed, the model that is trained with the board is the one that a host alone trains, to the
-/// last bit; and the command says what it is worth.
+/// With the same seed, the board's model is the one that a host trains, to the last bit. The command prints its accuracy.
 fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let Sizes(batch, micro_batch, limit, count) = sizes;
     let dir = tempfile::tempdir().expect("a directory");
@@ -102,7 +101,7 @@ fn an_stm32f405_trains_as_a_host_would() {
     trains_as_a_host_would("stm32f405", Sizes(4, 2, 1, 16));
 }
 
-/// The twin learns what the board learns, from the same first weights on the same batches.
+/// The twin learns what the board learns, from the same initial weights on the same batches.
 #[test]
 fn the_twin_keeps_pace() {
     let arguments = ["qemu", "--board", "riscv-virt", "--limit", "25"];

@@ -18,15 +18,15 @@ use serialport::{SerialPort, TTYPort};
 
 /// A device that serves one session.
 pub struct Served {
-    /// Where it is plugged in, as `ringlet party --peer` takes it.
+    /// Its address, for `ringlet party --peer`.
     pub address: String,
     outcome: JoinHandle<Result<(), Stopped>>,
-    /// Keeps the terminal while nobody has it open.
+    /// Keeps the terminal alive while nobody has it open.
     terminal: TTYPort,
 }
 
 impl Served {
-    /// A device with the samples' image in a file, a secret, and so many 64-bit words of memory.
+    /// A device with the flash image in a file, a root secret, and `arena` 64-bit words of memory.
     pub fn start(image: &Path, root: [u8; 32], arena: usize) -> Self {
         let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
         line.set_timeout(Duration::from_millis(50))
@@ -41,14 +41,14 @@ impl Served {
                 resend: 100,
                 silence: 20_000,
             };
-            let port = RefCell::new(Mux::new(line, clock, patience));
+            let mux = RefCell::new(Mux::new(line, clock, patience));
             let device = Device {
                 memory: &mut vec![0; arena],
                 store: SampleImage::new(&image),
                 root: &Key::new(root),
                 stack: None,
             };
-            serve(&port, device)
+            serve(&mux, device)
         });
         Served {
             address: format!("pty:{address}"),
@@ -57,7 +57,7 @@ impl Served {
         }
     }
 
-    /// How the session ended, once it has.
+    /// Waits for the end of the session. Returns how it ended.
     pub fn outcome(self) -> Result<(), Stopped> {
         let outcome = self.outcome.join().expect("no panic");
         drop(self.terminal);

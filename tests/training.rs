@@ -1,9 +1,8 @@
-//! Training in one process, and what comes of it.
+//! Training in one process, and its results.
 
 use ringlet::{
-    config::activation::Activation,
+    config::{activation::Activation, session::with_polynomials},
     data::{Images, Part, load, parameters::Parameters},
-    output::comparison::with_polynomials,
     reference::twin::{Twin, floats},
 };
 use ringlet_core::{
@@ -43,7 +42,7 @@ fn network(session: &Session) -> Network {
     .expect("a session that runs")
 }
 
-/// Joins both parties' shares of every stage.
+/// The model that the shares of both parties add up to.
 fn join(session: &Session, shares: [&Vec<Vec<u128>>; 2]) -> Vec<Parameters> {
     let network = network(session);
     let stages = network.stages.iter().zip(shares[0].iter().zip(shares[1]));
@@ -107,7 +106,7 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
     }
 }
 
-/// Models that between them use every kind of layer and stage, on 8x8 images.
+/// Models that together use every kind of layer and stage, on 8x8 images.
 fn every_kind_of_stage() -> Vec<Model> {
     let conv = |channels, kernel, stride, padding| Layer::Conv2d {
         channels,
@@ -199,7 +198,7 @@ fn every_gradient_equals_the_numeric_difference() {
         let mut twin = Twin::<f64>::new(&network, &session, parameters);
         let gradients = flat(&twin.gradients(x.clone(), labels, 6));
         let mut worst = 0f64;
-        // A prime step visits all layers and keeps the test quick.
+        // A prime step reaches all layers and keeps the test short.
         for index in (0..gradients.len()).step_by(7) {
             let mut at = |offset: f64| {
                 move_parameter(twin.parameters_mut(), index, offset);
@@ -238,7 +237,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         session.limit = 1;
         session.momentum = 0;
         session.learning_rate = 1 << 24;
-        // Polynomials do not compare.
+        // Polynomials cannot replace max pooling.
         let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
         if !session.model.layers.iter().any(compares) {
             for triples in [
@@ -271,7 +270,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             error += (before - after - want).powi(2);
             whole += want.powi(2);
         }
-        // Rounding is unbiased noise; the softmax adds up to 2^-8 to a probability.
+        // Rounding is unbiased noise. The softmax has errors of up to 2^-8 in a probability.
         let relative = (error / whole).sqrt();
         println!(
             "gradients off by {:.2} % in the mean square",

@@ -1,11 +1,10 @@
-//! What travels, byte by byte: it looks uniform, repeats nothing, and holds no secret.
+//! The bytes on the links: they look uniform, repeat nothing, and contain no secret.
 
 use std::collections::HashSet;
 
 use ringlet::{
-    config::activation::Activation,
+    config::{activation::Activation, session::with_polynomials},
     data::{Images, Part, load},
-    output::comparison::with_polynomials,
 };
 use ringlet_core::{
     Role,
@@ -42,7 +41,7 @@ fn session(images: &Images) -> Session {
     }
 }
 
-/// The same with the published triples and polynomials, in the ring of 64 bits.
+/// The same with SPDZ triples and polynomials, in the ring of 64 bits.
 fn published(images: &Images) -> Session {
     with_polynomials(&session(images), TripleScheme::Seed, &Activation::default())
         .expect("a session")
@@ -64,7 +63,7 @@ fn keys(seed: u8) -> [Key; 2] {
     [Key::new([seed; 32]), Key::new([seed ^ 0x55; 32])]
 }
 
-/// The handshake is the one part that is not uniform: its length is in its head.
+/// The bytes after the handshake, which is not uniform. Its head has its length.
 fn tensors(sent: &[u8]) -> &[u8] {
     assert_eq!(&sent[..4], b"RNGL");
     let body = usize::from(u16::from_le_bytes([sent[4], sent[5]]));
@@ -99,8 +98,8 @@ fn every_wire_looks_uniform() {
             assert!(bytes.len() > 50_000, "{name}: {}", bytes.len());
             let whole = deviation(bytes);
             assert!(whole.abs() < 6.0, "{name}: {whole}");
-            // Openings also in pieces, where one that was not masked would stand out. Corrections fill up
-            // small groups with zero bits to whole bytes, which a piece of them would show.
+            // Openings also in pieces, in which an unmasked one would show. Corrections are padded with zero bits to
+            // whole bytes, which would show in a piece.
             if name != "dealer to p1" {
                 for (index, piece) in bytes.chunks_exact(4096).enumerate() {
                     let piece = deviation(piece);
@@ -128,7 +127,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             32 => plan.iteration::<u32>(len) + plan.audit::<u32>(len),
             _ => plan.iteration::<u64>(len) + plan.audit::<u64>(len),
         };
-        // Data that keeps no mask is part of every iteration.
+        // Data without a kept mask is opened in every iteration.
         let data = |own: usize| match session.protocol.triples().keep_data() {
             true => plan.data_bytes(own as u32),
             false => 0,
@@ -158,7 +157,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
     }
 }
 
-/// Windows of eight bytes at every position, as a set.
+/// All windows of eight bytes, as a set.
 fn windows(bytes: &[u8]) -> HashSet<[u8; 8]> {
     bytes.windows(8).filter_map(|w| w.try_into().ok()).collect()
 }
@@ -178,14 +177,14 @@ fn other_keys_share_no_opened_bytes() {
     for role in 0..2 {
         let (one, other) = (tensors(&one.peer[role]), tensors(&other.peer[role]));
         assert_eq!(one.len(), other.len());
-        // Equal bytes in equal places are as rare as chance has it: 1 in 256.
+        // Bytes at the same place are equal by chance only: 1 in 256.
         let equal = one.iter().zip(other).filter(|(a, b)| a == b).count();
         let expected = one.len() as f64 / 256.0;
         assert!(
             (equal as f64 - expected).abs() < 6.0 * expected.sqrt(),
             "{equal}"
         );
-        // No eight bytes of one run stand anywhere in the other.
+        // No eight bytes of one run are anywhere in the other.
         assert!(windows(one).is_disjoint(&windows(other)));
     }
     // With the same keys the run is the same to the byte.
@@ -202,16 +201,16 @@ fn no_link_carries_data_labels_weights_or_gradients() {
         let sent = all_links(&recording);
         let sent = windows(&sent);
         let mut secrets: Vec<(&str, Vec<u8>)> = Vec::new();
-        // Pixels as they are loaded, and in fixed point.
+        // Pixels as loaded, and in fixed point.
         secrets.push(("pixels", images.pixels.clone()));
         let fixed = |p: &u8| ringlet_core::data::pixel_units::<u32>(*p, 12).to_le_bytes();
         secrets.push((
             "pixels at scale f",
             images.pixels.iter().flat_map(fixed).collect(),
         ));
-        // Labels, and their indicators at every scale that the protocol uses.
+        // Labels.
         secrets.push(("labels", images.labels.clone()));
-        // Each party's shares of the weights and the weights themselves, wide and as operands.
+        // Each party's shares of the weights, and the weights, both as master weights and as operands.
         let wide = |values: &[u128]| -> Vec<u8> {
             values
                 .iter()
@@ -242,17 +241,16 @@ fn no_link_carries_data_labels_weights_or_gradients() {
             }
         }
         secrets.push(("updates", wide(&differences)));
-        // Products, logits, gradients and velocities: each party's shares and the values, as words and as
-        // they would travel.
+        // Products, logits, gradients and velocities: each party's shares and the values, as words and packed for a link.
         let [p0, p1] = &recording.narrow;
         assert!(p0.len() == p1.len() && p0.len() >= 8);
-        for ((line, backward, bits, p0), (_, _, _, p1)) in p0.iter().zip(p1) {
+        for ((row, backward, bits, p0), (_, _, _, p1)) in p0.iter().zip(p1) {
             let sums = p0
                 .iter()
                 .zip(p1)
                 .map(|(a, b)| a.wrapping_add(*b) & mask::<u64>(*bits));
             let sums: Vec<u64> = sums.collect();
-            let name = match (line, backward) {
+            let name = match (row, backward) {
                 (2, false) => "logits",
                 (1, false) => "inputs of a polynomial",
                 (_, true) => "gradients",
@@ -269,7 +267,7 @@ fn no_link_carries_data_labels_weights_or_gradients() {
             }
         }
         for (name, secret) in secrets {
-            // Runs of zeros and repeated pixels stand everywhere; what varies must stand nowhere.
+            // Zeros and repeated pixels occur everywhere. Windows of varied bytes must occur nowhere.
             let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 6;
             for window in secret.windows(8).filter(varied) {
                 let window: [u8; 8] = window.try_into().expect("eight bytes");

@@ -1,4 +1,4 @@
-//! What went wrong, in one line, with what to do about it.
+//! Errors of one line, with their cause and remedy.
 
 use ringlet_core::{
     net::{LinkError, MessageError},
@@ -27,15 +27,15 @@ impl Failure {
         }
     }
 
-    /// A failure that another role told.
-    pub fn told(message: String, consequence: bool) -> Self {
+    /// A failure that another role reported.
+    pub fn reported(message: String, consequence: bool) -> Self {
         Failure {
             consequence,
             ..Failure::new(message, "")
         }
     }
 
-    /// The same, saying which role it struck.
+    /// The same failure, with the name of the role that failed.
     pub fn of(self, role: &str) -> Self {
         Failure {
             cause: format!("{role}: {}", self.cause),
@@ -43,7 +43,7 @@ impl Failure {
         }
     }
 
-    /// Whether this only follows from another role's failure.
+    /// Whether this is only a consequence of another role's failure.
     pub fn is_consequence(&self) -> bool {
         self.consequence
     }
@@ -99,7 +99,7 @@ impl From<HandshakeError> for Failure {
     }
 }
 
-/// How to make the parties agree on a parameter.
+/// The option that makes the parties agree on a parameter.
 fn option(parameter: Parameter) -> &'static str {
     match parameter {
         Parameter::Model => "give both the same --model, or the one in the --model-file",

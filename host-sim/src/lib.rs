@@ -1,9 +1,22 @@
-//! Ringlet on hosts: the roles of private training over memory and TCP links, the data they load, and
-//! the plaintext twin they are held against.
+//! Ringlet on hosts: the command line and what it is made of.
+//!
+//! Each module uses only modules above it in this list:
+//!
+//! - [`error`]: failures with their remedies.
+//! - [`console`]: standard output.
+//! - [`data`]: images, trained models, keys and flash images in files.
+//! - [`links`]: transports between roles.
+//! - [`reference`](mod@reference): the plaintext twin.
+//! - [`config`]: from arguments to a checked session.
+//! - [`board`]: boards in QEMU and their firmware.
+//! - [`run`]: the roles of a run.
+//! - [`output`]: progress, metrics, tables, plans, charts.
+//! - [`command`]: the command line.
 
 pub mod board;
 pub mod command;
 pub mod config;
+pub mod console;
 pub mod data;
 pub mod error;
 pub mod links;

@@ -1,5 +1,5 @@
-//! What a role's own work on a comparison of SecureNN takes: one role, without threads, at links to nobody. This is
-//! processor time, since nothing is waited for.
+//! The work of one role in a comparison of SecureNN, without threads and with links to nobody. Since the role never
+//! waits, this is processor time.
 
 use divan::{Bencher, counter::ItemsCount};
 use ringlet_core::{

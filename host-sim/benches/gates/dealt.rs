@@ -1,4 +1,4 @@
-//! The gates that a dealer works for, in both rings at the formats of 12 and of 20 fraction bits.
+//! The gates of the protocols with a dealer, in both rings, with 12 and 20 fraction bits.
 
 use bytemuck::TransparentWrapper;
 use divan::{Bencher, counter::ItemsCount};
@@ -80,7 +80,7 @@ fn relu<R: Ring>(bencher: Bencher, len: usize) {
     });
 }
 
-/// ReLU's way back.
+/// The backward pass of ReLU.
 #[divan::bench(types = [u32, u64], args = SIZES, max_time = 1)]
 fn select<R: Ring>(bencher: Bencher, len: usize) {
     let narrow = format::<R>().narrow();
@@ -104,7 +104,7 @@ fn select<R: Ring>(bencher: Bencher, len: usize) {
     });
 }
 
-/// Images of 16 x 16; an element is a value that enters.
+/// Images of 16 x 16; an element is an input.
 #[divan::bench(types = [u32, u64], args = SIZES, max_time = 1)]
 fn max_pool_2x2<R: Ring>(bencher: Bencher, len: usize) {
     let windows = Windows {
@@ -136,7 +136,7 @@ fn max_pool_2x2<R: Ring>(bencher: Bencher, len: usize) {
     });
 }
 
-/// Of 10 classes; an element is a sample.
+/// Softmax of 10 classes; an element is a sample.
 #[divan::bench(types = [u32, u64], args = [128, 1024], max_time = 1)]
 fn softmax<R: Ring>(bencher: Bencher, rows: usize) {
     let gate = Softmax {
@@ -243,7 +243,7 @@ fn stream(gate: u32) -> Address {
     }
 }
 
-/// The way forward of a map, with the openings of its input and its weights.
+/// The forward pass of a linear map, with the openings of its input and its weights.
 fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
     let gate = Bilinear(linear);
     let weights = linear.weight_len();

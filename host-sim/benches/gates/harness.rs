@@ -1,4 +1,4 @@
-//! The roles in threads, and the memory that they work in.
+//! Roles as threads, and their memory.
 
 use std::{convert::Infallible, thread};
 
@@ -16,7 +16,7 @@ use ringlet_core::{
     securenn::{self, AssistantContext, gates::Scratch},
 };
 
-/// What a link in memory takes while nobody reads: anything.
+/// Bytes that a link in memory takes while nobody reads: any number.
 const AHEAD: usize = usize::MAX / 2;
 
 fn key(number: u8) -> Key {
@@ -39,7 +39,7 @@ impl Offline for Dealer {
     }
 }
 
-/// A party that a dealer works for.
+/// A party of the protocols with a dealer.
 pub type Party = PartyContext<MemoryEnd, MemoryEnd>;
 
 /// Runs a dealer and two parties to their end.
@@ -69,7 +69,7 @@ pub fn deal(
     });
 }
 
-/// A party of SecureNN, at links of any kind.
+/// A party of SecureNN, over links of any kind.
 pub type Computer<T> = securenn::PartyContext<T, T>;
 /// The assistant.
 pub type Assistant<T> = AssistantContext<T, T>;
@@ -109,7 +109,7 @@ pub fn assist(
     });
 }
 
-/// A link to nobody: what is sent is gone, and what comes is zeros, at once.
+/// A link to nobody: it drops what is sent, and returns zeros at once.
 pub struct Nobody;
 
 impl ErrorType for Nobody {
@@ -133,12 +133,12 @@ impl Write for Nobody {
     }
 }
 
-/// A party of SecureNN with nobody to talk to.
+/// A party of SecureNN with links to nobody.
 pub fn lonely_computer(role: Role) -> Computer<Nobody> {
     computer(role, Nobody, Nobody)
 }
 
-/// The assistant with nobody to talk to.
+/// The assistant with links to nobody.
 pub fn lonely_assistant() -> Assistant<Nobody> {
     assistant([Nobody, Nobody])
 }

@@ -1,8 +1,8 @@
-//! The time that gates take, in elements a second: all roles of each protocol in threads of this process, over links in
-//! memory. `cargo bench -p ringlet`, with a part of a name to run some of them only.
+//! The speed of gates, in elements a second, with all roles of a protocol as threads of this process and links in memory.
+//! Run `cargo bench -p ringlet`, with a part of a name to run only some of them.
 //!
-//! What is timed is everything from the first role's start to the last one's end: the dealer deals while the parties
-//! already run. The shares are zeros, since nothing that a gate does depends on them.
+//! The time is from the start of the first role to the end of the last; the dealer deals while the parties run. The
+//! shares are zeros, since the work of a gate does not depend on them.
 
 mod alone;
 mod dealt;
@@ -13,5 +13,5 @@ fn main() {
     divan::main();
 }
 
-/// Elements of a gate's run: few, for what each run costs, and many, for what each element does.
+/// Elements of a run: few, to show the cost of a run, and many, to show the cost of an element.
 const SIZES: [usize; 2] = [1 << 10, 1 << 14];

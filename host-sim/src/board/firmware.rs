@@ -1,4 +1,4 @@
-//! Firmware of boards: where a checkout keeps it, and how it is built.
+//! Firmware of boards: where it is in a checkout, and how to build it.
 
 use std::{
     env,
@@ -6,10 +6,10 @@ use std::{
     process::Command,
 };
 
-use crate::{board::Board, error::Failure, output::console};
+use super::boards::Board;
+use crate::{console, error::Failure};
 
-/// The folder `firmware/` of the checkout that this program lies in, or of the one around the current
-/// directory.
+/// The folder `firmware/` of the checkout around this program, or around the current directory.
 pub fn folder() -> Option<PathBuf> {
     let places = [env::current_exe(), env::current_dir()];
     let places = places.iter().flatten();
@@ -19,7 +19,7 @@ pub fn folder() -> Option<PathBuf> {
         .find(|folder| folder.join("device").join("Cargo.toml").is_file())
 }
 
-/// The board's firmware in a checkout, which is built if it is not there yet.
+/// The board's firmware in a checkout. Builds it if it is missing.
 pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
     let folder = folder().ok_or_else(|| {
         Failure::new(
@@ -41,7 +41,7 @@ pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Builds the board's firmware in `folder`, with cargo's own messages.
+/// Builds the board's firmware in `folder`. Cargo's messages are shown.
 fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     let package = board.package();
     console::line(&format!(
@@ -55,7 +55,7 @@ fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     if let Some((variant, triple)) = board.target.split_once('/') {
         target_dir.push(variant);
         target = triple;
-        // Variants are named for the feature that makes them.
+        // A variant has the name of its feature.
         features.extend(["--features", variant]);
     }
     if !has_target(target, &home) {
@@ -70,7 +70,7 @@ fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     succeed(cargo, "cargo", "see its messages above")
 }
 
-/// Whether the compiler has the target's libraries; if it cannot say, the build will.
+/// Whether the compiler has the libraries of the target. If rustc cannot run, the build will say so.
 fn has_target(target: &str, home: &Path) -> bool {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "target-libdir", "--target", target]);
@@ -80,6 +80,7 @@ fn has_target(target: &str, home: &Path) -> bool {
     }
 }
 
+/// Runs a command that must succeed.
 fn succeed(mut command: Command, name: &str, remedy: &str) -> Result<(), Failure> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),

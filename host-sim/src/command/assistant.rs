@@ -1,37 +1,44 @@
-//! `ringlet assistant`: the assistant's role on its own.
+//! `ringlet assistant`: the role of SecureNN's assistant on its own.
 
 use std::{io, time::Duration};
 
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-};
+use clap::Args;
+use indicatif::ProgressBar;
+use ringlet_core::{Role, net::Remote};
 
 use crate::{
-    config::args::AssistantArgs,
+    config::args::{ProcessArgs, seconds},
+    console,
     error::Failure,
-    links::{capture::Capture, tcp::TcpEnd},
-    output::{
-        console,
-        report::{bytes, work},
+    links::{
+        connect::{broken, hear_parties, listen},
+        tcp::TcpEnd,
     },
+    output::amounts::{bytes, work},
     run::{
-        event::Event,
-        roles::{Helper, meet_parties},
-        secrets::Secrets,
-        securenn::run_assistant,
-        supervision,
+        actors::Helper, event::Event, handshakes::meet_parties, secrets::Secrets,
+        securenn::run_assistant, supervision,
     },
-};
-use crate::{
-    links::connect::hear,
-    links::connect::{broken, listen},
 };
 
-/// Serves two parties and ends with them.
+/// Options of `assistant`.
+#[derive(Clone, Debug, Args)]
+pub struct AssistantArgs {
+    /// Wait for the parties at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: String,
+    /// Give up when a party has been silent for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
+    /// Options of the process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Serves two parties, and ends with them.
 pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     let secrets = Secrets::new(args.process.secret_seed);
-    let (own, keys) = (secrets.assistant_own()?, secrets.dealer_keys()?);
+    let (own, keys) = (secrets.assistant_key()?, secrets.dealer_keys()?);
     let shape = args.process.shape.shape()?;
     let patience = Duration::from_secs(args.process.wait);
     let listener = listen(&args.listen)?;
@@ -42,12 +49,9 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("assistant: waiting for both parties at {address}"))?;
     }
-    let end = |stream| Capture::new(TcpEnd::free(stream, shape)?, &None);
-    let remote = Remote::Party(Role::P0);
-    let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
-    let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
-    let heard = [first, second];
-    let met = meet_parties(Helper::Assistant, [one, two], heard, &keys, &[None, None])?;
+    let end = |stream| TcpEnd::free(stream, shape);
+    let (links, heard) = hear_parties(&listener, patience, end)?;
+    let met = meet_parties(Helper::Assistant, links, heard, &keys, &[None, None])?;
     let (session, [first, second]) = met;
     if !quiet {
         console::line(&format!(
@@ -56,19 +60,15 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
             work(&session)
         ))?;
     }
-    let bar = if quiet {
-        indicatif::ProgressBar::hidden()
-    } else {
-        indicatif::ProgressBar::new(session.iterations().into())
+    let bar = match quiet {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new(session.iterations().into()),
     };
     let second = second.renamed(Remote::Party(Role::P1));
+    let idle = Duration::from_secs(args.idle);
     for link in [&first, &second] {
-        let link: &Link<_> = link;
-        let idle = Duration::from_secs(args.idle);
-        link.transport()
-            .inner()
-            .set_patience(idle)
-            .map_err(broken)?;
+        let end = link.transport().inner();
+        end.set_patience(idle).map_err(broken)?;
     }
     run_assistant(&session, (own, keys), (first, second), |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);

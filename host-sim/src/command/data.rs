@@ -1,25 +1,61 @@
-//! `ringlet data`: samples as devices hold them, and their secrets.
+//! `ringlet data`: flash images and secrets for devices.
 
-use std::{fs::OpenOptions, io::Write, path::Path};
+use std::path::PathBuf;
 
-use ringlet_core::{
-    data::sample_image::{check, head},
-    prg::{Key, device_key::dealer_key},
-};
+use clap::{Args, Subcommand};
+use ringlet_core::prg::device_key::dealer_key;
 
 use crate::{
-    config::args::{DataCommand, PackArgs, SecretArgs},
+    console,
     data::{
-        Images, Part,
+        Part,
         file::{check_writable, write_whole},
-        load,
+        flash_image::flash_image,
+        key_file, load,
     },
     error::Failure,
-    output::{console, report::bytes},
+    output::amounts::bytes,
     run::secrets::Secrets,
 };
 
-/// Does what the arguments ask for.
+/// Commands below `data`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataCommand {
+    /// Pack training images and their labels for the flash of a device.
+    Pack(PackArgs),
+    /// Draw a device's root secret, and the key that the device shares with its dealer.
+    Secret(SecretArgs),
+}
+
+/// Options of `data secret`.
+#[derive(Clone, Debug, Args)]
+pub struct SecretArgs {
+    /// The file for the device: 32 bytes, to program into its flash with its samples.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The file for the dealer: 32 bytes, for `ringlet dealer --p0-key`.
+    #[arg(long, value_name = "FILE")]
+    pub dealer_key: PathBuf,
+}
+
+/// Options of `data pack`.
+#[derive(Clone, Debug, Args)]
+pub struct PackArgs {
+    /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The first image.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first: usize,
+    /// The number of images; all from the first on when left out.
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Runs a command below `data`.
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Pack(args) => pack(args),
@@ -27,66 +63,22 @@ pub fn run(command: &DataCommand) -> Result<(), Failure> {
     }
 }
 
-/// Draws a device's secret.
+/// Draws the secret of a device.
 fn secret(args: &SecretArgs) -> Result<(), Failure> {
     for path in [&args.out, &args.dealer_key] {
-        check_new(path)?;
+        key_file::check_new(path)?;
     }
     let root = Secrets::System.device_root()?;
-    keep_key(&args.out, &root)?;
-    keep_key(&args.dealer_key, &dealer_key(&root))?;
+    key_file::write_new(&args.out, &root)?;
+    key_file::write_new(&args.dealer_key, &dealer_key(&root))?;
     console::line(&format!(
-        "{} is for the device alone, {} for its dealer alone",
+        "{} is only for the device, {} only for its dealer",
         args.out.display(),
         args.dealer_key.display()
     ))
 }
 
-/// A secret that is written over is lost to the device that has it.
-fn check_new(path: &Path) -> Result<(), Failure> {
-    match path.try_exists() {
-        Ok(true) => Err(Failure::new(
-            format!("{} exists already", path.display()),
-            "name another file, or delete it if no device needs it",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a key to a new file, which no other user may read.
-fn keep_key(path: &Path, key: &Key) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options
-        .open(path)
-        .and_then(|mut file| file.write_all(key.reveal()));
-    written.map_err(|error| {
-        Failure::new(
-            format!("{} cannot be written: {error}", path.display()),
-            "check the directory and the space left",
-        )
-    })
-}
-
-/// Reads a key that a device and its dealer share.
-pub(super) fn read_key(path: &Path) -> Result<Key, Failure> {
-    let wrong = |why: String| {
-        Failure::new(
-            format!("{} holds no key: {why}", path.display()),
-            "make one with `ringlet data secret`",
-        )
-    };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let count = bytes.len();
-    let bytes = bytes.try_into();
-    bytes
-        .map(Key::new)
-        .map_err(|_| wrong(format!("it has {count} bytes in the place of {}", Key::LEN)))
-}
-
-/// Writes an image of samples.
+/// Writes a flash image of samples.
 fn pack(args: &PackArgs) -> Result<(), Failure> {
     let all = load(args.data.as_deref(), Part::Train)?;
     let last = args
@@ -110,22 +102,4 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
         args.out.display(),
         bytes(image.len() as u64)
     ))
-}
-
-/// Images and their labels as a device's flash holds them.
-pub(super) fn flash_image(images: &Images) -> Result<Vec<u8>, Failure> {
-    let side = |side: usize| {
-        u16::try_from(side)
-            .map_err(|_| Failure::new("the images are too large for a device", "use smaller ones"))
-    };
-    let [rows, columns, channels] = images.shape;
-    let shape = [side(rows)?, side(columns)?, side(channels)?];
-    let count = u32::try_from(images.len())
-        .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
-    let head = head(count, shape);
-    let parts = [&head[..], &images.labels, &images.pixels];
-    let sum = check(parts);
-    let mut image = parts.concat();
-    image.extend(sum);
-    Ok(image)
 }

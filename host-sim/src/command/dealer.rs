@@ -1,63 +1,42 @@
 //! `ringlet dealer`: the dealer's role on its own.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-    network::Network,
-    num::Ring,
-    prg::Key,
-    session::{Session, handshake::Seal},
-};
+use clap::Args;
+use indicatif::ProgressBar;
+use ringlet_core::{Role, net::Remote, session::handshake::Seal};
 
 use crate::{
-    command::data::read_key,
-    config::{
-        args::DealerArgs,
-        settings::{InRing, in_ring},
-    },
+    config::args::ProcessArgs,
+    console,
+    data::key_file,
     error::Failure,
     links::{
-        capture::Capture,
-        connect::{broken, hear, listen},
+        connect::{broken, hear_parties, listen},
         tcp::TcpEnd,
     },
-    output::{
-        console,
-        report::{bytes, work},
-    },
+    output::amounts::{bytes, work},
     run::{
-        event::Event,
-        roles::{Helper, meet_parties, run_dealer},
-        secrets::Secrets,
+        actors::Helper, dealer::deal, event::Event, handshakes::meet_parties, secrets::Secrets,
         supervision,
     },
 };
 
-struct Deal<'a> {
-    session: &'a Session,
-    keys: [Key; 2],
-    link: Link<Capture<TcpEnd>>,
-    quiet: bool,
-}
-
-impl InRing for Deal<'_> {
-    type Output = ();
-
-    fn run<R: Ring>(self, _: Network) -> Result<(), Failure> {
-        let bar = if self.quiet {
-            indicatif::ProgressBar::hidden()
-        } else {
-            indicatif::ProgressBar::new(self.session.iterations().into())
-        };
-        run_dealer::<R, _>(self.session, self.keys, self.link, |iteration, sent| {
-            bar.set_position(u64::from(iteration) + 1);
-            bar.set_message(bytes(sent));
-        })?;
-        bar.finish_and_clear();
-        Ok(())
-    }
+/// Options of `dealer`.
+#[derive(Clone, Debug, Args)]
+pub struct DealerArgs {
+    /// P0 is a device: the file with the key that it shares with this dealer (from `ringlet data secret`).
+    #[arg(long, value_name = "FILE")]
+    pub p0_key: Option<PathBuf>,
+    /// The same for P1.
+    #[arg(long, value_name = "FILE")]
+    pub p1_key: Option<PathBuf>,
+    /// Wait for the parties at this address (host:port).
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: String,
+    /// Options of the process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
 }
 
 /// How the keys of parties that are devices are sealed.
@@ -68,7 +47,7 @@ fn seals(args: &DealerArgs) -> Result<[Option<Seal>; 2], Failure> {
     for (role, (seal, file)) in Role::BOTH.into_iter().zip(seals.iter_mut().zip(files)) {
         if let Some(file) = file {
             *seal = Some(Seal {
-                shared: read_key(file)?,
+                shared: key_file::read(file)?,
                 nonce: secrets.seal(role)?,
             });
         }
@@ -76,42 +55,42 @@ fn seals(args: &DealerArgs) -> Result<[Option<Seal>; 2], Failure> {
     Ok(seals)
 }
 
-/// Serves two parties and ends with them.
+/// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
     let seals = seals(args)?;
     let shape = args.process.shape.shape()?;
     let patience = Duration::from_secs(args.process.wait);
+    let quiet = args.process.supervised;
     let listener = listen(&args.listen)?;
     let address = listener.local_addr().map_err(broken)?.to_string();
-    if args.process.supervised {
+    if quiet {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let end = |stream| Capture::new(TcpEnd::bounded(stream, shape)?, &None);
-    let remote = Remote::Party(Role::P0);
-    let (one, first) = hear(&listener, "the first party", remote, patience, end)?;
-    let (two, second) = hear(&listener, "the second party", remote, patience, end)?;
-    let (session, [to_p0, to_p1]) =
-        meet_parties(Helper::Dealer, [one, two], [first, second], &keys, &seals)?;
-    if !args.process.supervised {
+    let end = |stream| TcpEnd::bounded(stream, shape);
+    let (links, heard) = hear_parties(&listener, patience, end)?;
+    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys, &seals)?;
+    if !quiet {
         console::line(&format!(
             "dealer: serving model {}, {}",
             session.model.name,
             work(&session)
         ))?;
     }
-    let to_p1 = to_p1.renamed(Remote::Party(Role::P1));
-    let deal = Deal {
-        session: &session,
-        keys,
-        link: to_p1,
-        quiet: args.process.supervised,
+    let bar = match quiet {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new(session.iterations().into()),
     };
-    in_ring(&session, deal)?;
-    drop(to_p0);
-    if !args.process.supervised {
+    let to_p1 = to_p1.renamed(Remote::Party(Role::P1));
+    let to_p1 = deal(&session, keys, to_p1, |iteration, sent| {
+        bar.set_position(u64::from(iteration) + 1);
+        bar.set_message(bytes(sent));
+    })?;
+    bar.finish_and_clear();
+    drop((to_p1, to_p0));
+    if !quiet {
         console::line("dealer: done")?;
     }
     Ok(())

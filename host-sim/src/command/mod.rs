@@ -1,4 +1,4 @@
-//! The commands, one file each, and the simulation that two of them run.
+//! The command line, and one file for each command: it parses, calls and prints.
 
 pub mod assistant;
 pub mod compare;
@@ -11,3 +11,95 @@ pub mod plan;
 pub mod predict;
 pub mod qemu;
 pub mod train;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    console,
+    error::Failure,
+    run::{event::Event, supervision},
+};
+
+use assistant::AssistantArgs;
+use compare::CompareArgs;
+use data::DataCommand;
+use deal::DealArgs;
+use dealer::DealerArgs;
+use hub::HubArgs;
+use party::PartyArgs;
+use plan::PlanArgs;
+use predict::PredictArgs;
+use qemu::QemuArgs;
+use train::TrainArgs;
+
+/// Trains convolutional networks between two parties and a dealer (or an assistant), none of which sees the data, the
+/// updates or any value in between (secure multi-party computation).
+///
+/// Without a command it trains on the built-in digits, and a plaintext twin with it.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; training on the built-in digits when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all roles on this machine and train.
+    Train(Box<TrainArgs>),
+    /// Classify images of one party by the model of the other, all roles on this machine.
+    Predict(Box<PredictArgs>),
+    /// Run one computing party, against a peer and a dealer or an assistant elsewhere.
+    Party(Box<PartyArgs>),
+    /// Run the dealer, for two parties elsewhere.
+    Dealer(DealerArgs),
+    /// Run the assistant of --protocol securenn, for two parties elsewhere.
+    Assistant(AssistantArgs),
+    /// Let two devices train with each other: relay between them and the dealer.
+    Hub(Box<HubArgs>),
+    /// Do the dealer's work ahead of time, into files for both parties.
+    Deal(Box<DealArgs>),
+    /// Make flash images and secrets for devices.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train with a microcontroller that QEMU emulates: it is P0 and owns the images.
+    Qemu(Box<QemuArgs>),
+    /// Print the cost of a run, without running it.
+    Plan(Box<PlanArgs>),
+    /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
+    Compare(CompareArgs),
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        None => run(Cli::parse_from(["ringlet", "train", "--twin"])),
+        Some(Command::Train(args)) => train::run(&args),
+        Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Party(args)) => tell(args.process.supervised, party::run(&args)),
+        Some(Command::Dealer(args)) => tell(args.process.supervised, dealer::run(&args)),
+        Some(Command::Assistant(args)) => tell(args.process.supervised, assistant::run(&args)),
+        Some(Command::Hub(args)) => hub::run(&args),
+        Some(Command::Deal(args)) => deal::run(&args),
+        Some(Command::Data(command)) => data::run(&command),
+        Some(Command::Qemu(args)) => qemu::run(&args),
+        Some(Command::Plan(args)) => console::print(&plan::run(&args)?),
+        Some(Command::Compare(args)) => compare::run(&args),
+    }
+}
+
+/// A supervised role reports its failure to the supervisor, not to the terminal.
+fn tell(supervised: bool, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match outcome {
+        Err(failure) if supervised => {
+            // If the supervisor is gone, nobody reads it.
+            let _ = supervision::send(io::stdout(), &Event::from(&failure));
+            std::process::exit(1)
+        }
+        outcome => outcome,
+    }
+}

@@ -1,59 +1,120 @@
 //! `ringlet predict`: private inference, all roles on this machine.
 
-use std::{fmt::Write as _, sync::Mutex};
+use std::{fmt::Write as _, path::PathBuf};
 
+use clap::Args;
 use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
-    cost::Cost,
-    network::Network,
-    num::Ring,
-    session::{Protocol, Session},
+    session::{Session, Task},
 };
 
-use crate::run::simulation::{Emit, Seat, Simulation};
 use crate::{
     config::{
-        args::PredictArgs,
-        settings::{self, InRing, in_ring},
+        args::{LinkArgs, ProtocolName, RingName, RoleName, SessionArgs, TriplesName},
+        protocol::Protocol,
+        session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
+    console,
     data::{
         Images,
         file::{check_writable, write_whole},
         load_to_classify, model_file,
-        parameters::Parameters,
+        parameters::encode_model,
     },
     error::Failure,
-    links::traffic_shaper::TrafficShape,
     output::{
-        console,
-        report::{bytes, counted, work},
+        amounts::{bytes, counted, work},
+        classes::classes_table,
     },
-    run::{
-        event::{Event, StageValues},
-        inference::{Classes, encode, run_assisted_party, run_party},
-        secrets::Secrets,
-    },
+    run::{actors::Helper, event::Event, inference, secrets::Secrets, simulation::Simulation},
 };
 
-/// Images up to which each is printed.
+/// The most images whose classes are printed.
 const PRINTED: usize = 20;
 
-struct Predict<'a> {
-    session: &'a Session,
-    images: &'a Images,
-    shape: TrafficShape,
-    secrets: Secrets,
-    parameters: &'a [Parameters],
+/// Options of `predict`.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArgs {
+    /// The model: a file that `train --save` or `party --save` has written.
+    #[arg(long, value_name = "FILE")]
+    pub model_file: PathBuf,
+    /// The images: an IDX file of images, or a directory of MNIST-style IDX files, of which the held-out images are used.
+    /// The built-in held-out digits when left out.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub data: Option<PathBuf>,
+    /// Classify only this image, counted from 0.
+    #[arg(long, value_name = "N", conflicts_with = "count")]
+    pub image: Option<usize>,
+    /// Classify the first so many images; all when left out.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub count: Option<usize>,
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub batch: u32,
+    /// Images processed at a time within a batch. The whole batch when left out.
+    #[arg(long, value_name = "N")]
+    pub micro_batch: Option<u32>,
+    /// The party that owns the images. Only it learns their classes. The other owns the model.
+    #[arg(long, value_enum, value_name = "ROLE", default_value_t = RoleName::P0)]
+    pub asking: RoleName,
+    /// How activations are computed.
+    #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
+    pub protocol: ProtocolName,
+    /// What triples are made for. Under --protocol spdz fused when left out, under --protocol securenn baseline.
+    #[arg(long, value_enum)]
+    pub triples: Option<TriplesName>,
+    /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
+    #[arg(long, value_enum)]
+    pub ring: Option<RingName>,
+    /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
+    #[arg(long, value_name = "BITS")]
+    pub fraction_bits: Option<u32>,
+    /// Write the classes to this file, as CSV; up to 20 are printed when left out.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Delay and rate of the links.
+    #[command(flatten)]
+    pub shape: LinkArgs,
+    /// Seed of all keys: for tests only.
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
 }
 
-/// What came of it.
-struct Outcome {
-    classes: Classes,
-    batches: Vec<Batch>,
+/// Parses a number above 0.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("give at least 1".to_owned()),
+        Ok(count) => Ok(count),
+    }
 }
 
-/// What one batch took.
+impl PredictArgs {
+    /// The arguments of the session.
+    fn session(&self) -> SessionArgs {
+        SessionArgs {
+            model: None,
+            data: None,
+            share_of_p0: 1.0,
+            epochs: 1,
+            batch: self.batch,
+            micro_batch: self.micro_batch,
+            protocol: self.protocol,
+            triples: self.triples,
+            activation: None,
+            loss: None,
+            lr: 1.0,
+            momentum: Some(0.0),
+            limit: None,
+            audit: None,
+            ring: self.ring,
+            fraction_bits: self.fraction_bits,
+            seed: self.seed,
+        }
+    }
+}
+
+/// The cost of a batch.
 #[derive(Clone, Copy, Default)]
 struct Batch {
     samples: u32,
@@ -63,104 +124,7 @@ struct Batch {
     sent: [u64; 3],
 }
 
-impl Predict<'_> {
-    /// Runs `simulate`, which gets where classes go and what takes the parties' events.
-    fn run(
-        &self,
-        network: &Network,
-        simulate: impl FnOnce(
-            &Simulation<'_>,
-            &[StageValues],
-            &Mutex<Classes>,
-            &mut dyn FnMut(Role, Event) -> Result<(), Failure>,
-        ) -> Result<(), Failure>,
-    ) -> Result<Outcome, Failure> {
-        let simulation = Simulation {
-            session: self.session,
-            network,
-            images: self.images,
-            shape: self.shape,
-            secrets: self.secrets,
-        };
-        let model = encode(self.session, network, self.parameters);
-        let classes = Mutex::new(Classes::new());
-        let mut batches = vec![Batch::default(); self.session.iterations() as usize];
-        let bar = ProgressBar::new(self.session.iterations().into());
-        let mut take = |role: Role, event: Event| {
-            if let Event::Iteration {
-                iteration,
-                samples,
-                seconds,
-                traffic,
-                ..
-            } = event
-            {
-                let cost: Cost = traffic.total();
-                let batch = &mut batches[iteration as usize];
-                batch.samples = samples;
-                batch.seconds = batch.seconds.max(seconds);
-                batch.rounds = batch.rounds.max(cost.rounds);
-                batch.sent[role.index()] += cost.online_bytes;
-                batch.sent[2] += cost.dealer_bytes;
-                bar.set_position(u64::from(iteration) + 1);
-            }
-            Ok(())
-        };
-        let outcome = simulate(&simulation, &model, &classes, &mut take);
-        bar.finish_and_clear();
-        outcome?;
-        let mut classes = classes.into_inner().map_err(|_| interrupted())?;
-        classes.sort_unstable();
-        Ok(Outcome { classes, batches })
-    }
-}
-
-fn interrupted() -> Failure {
-    Failure::new("a party was interrupted", "report this")
-}
-
-/// Keeps the classes of the party that has any, and gives the model to its owner alone.
-fn keep(kept: &Mutex<Classes>, classes: Classes) -> Result<(), Failure> {
-    kept.lock().map_err(|_| interrupted())?.extend(classes);
-    Ok(())
-}
-
-fn own_model<'m>(session: &Session, role: Role, model: &'m [StageValues]) -> &'m [StageValues] {
-    if session.asking() == role { &[] } else { model }
-}
-
-impl InRing for Predict<'_> {
-    type Output = Outcome;
-
-    fn run<R: Ring>(self, network: Network) -> Result<Outcome, Failure> {
-        Predict::run(&self, &network, |simulation, model, kept, take| {
-            let party = |mut seat: Seat<'_>, emit: Emit<'_>| {
-                let model = own_model(self.session, seat.setup.role, model);
-                let links = (seat.peer, seat.helper);
-                keep(
-                    kept,
-                    run_party::<R, _, _>(seat.setup, model, links, &mut seat.data, emit)?,
-                )
-            };
-            simulation.with_dealer::<R>(party, party, take).map(drop)
-        })
-    }
-
-    fn run_assisted(self, network: Network) -> Result<Outcome, Failure> {
-        Predict::run(&self, &network, |simulation, model, kept, take| {
-            let party = |mut seat: Seat<'_>, pair, emit: Emit<'_>| {
-                let model = own_model(self.session, seat.setup.role, model);
-                let links = (seat.peer, seat.helper);
-                let classes =
-                    run_assisted_party(seat.setup, (pair, model), links, &mut seat.data, emit)?;
-                keep(kept, classes)
-            };
-            simulation.with_assistant(party, take).map(drop)
-        })
-    }
-}
-
-/// The images that the arguments ask for, the number of the first, and whether their classes are known.
+/// The chosen images, the number of the first one, and whether their classes are known.
 fn images(args: &PredictArgs) -> Result<(Images, usize, bool), Failure> {
     let (all, labelled) = load_to_classify(args.data.as_deref())?;
     let range = match (args.image, args.count) {
@@ -177,22 +141,28 @@ fn images(args: &PredictArgs) -> Result<(Images, usize, bool), Failure> {
     Ok((all.slice(range.clone()), range.start, labelled))
 }
 
-/// Classifies as the arguments say.
+/// Classifies.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
+    let session_args = args.session();
+    let protocol = Protocol::new(&session_args)?;
     let (model, _, parameters) = model_file::load(&args.model_file)?;
     let (images, first, labelled) = images(args)?;
-    settings::check_shape(&model, &images)?;
+    let asking = Role::from(args.asking);
+    let secrets = Secrets::new(args.seed);
+    let count = images.count()?;
+    let mut samples = [0; 2];
+    samples[asking.index()] = count;
+    let setting = Setting {
+        model: ModelSource::Trained(&model, Some(&images)),
+        samples: Samples::Counts(samples),
+        shuffle_seed: secrets.shuffle_seed()?,
+        receiver: None,
+        task: Task::Infer,
+    };
+    let CheckedSession { session, network } = session(&session_args, &protocol, setting)?;
     if let Some(path) = &args.out {
         check_writable(path)?;
     }
-    let asking = Role::from(args.asking);
-    let secrets = Secrets::new(args.seed);
-    let count = u32::try_from(images.len())
-        .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
-    let mut samples = [0; 2];
-    samples[asking.index()] = count;
-    let session = settings::session(&args.session(), model, samples, secrets.order()?, None)?;
-    let session = settings::inference(session)?;
     console::line(&format!(
         "classifying {} of {asking} by the model of {} ({}), {}",
         counted(count.into(), "image"),
@@ -200,62 +170,84 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         session.model.name,
         work(&session)
     ))?;
-    let task = Predict {
+    let simulation = Simulation {
         session: &session,
+        network: &network,
         images: &images,
         shape: args.shape.shape()?,
         secrets,
-        parameters: &parameters,
     };
-    let outcome = in_ring(&session, task)?;
-    let classes: Vec<u8> = outcome.classes.iter().map(|&(_, class)| class).collect();
+    let mut batches = vec![Batch::default(); session.iterations() as usize];
+    let bar = ProgressBar::new(session.iterations().into());
+    let model = encode_model(&network, &session, &parameters);
+    let classes = inference::simulate(&simulation, &model, |role, event| {
+        if let Event::Iteration { iteration, .. } = event {
+            batches[iteration as usize].add(role, &event);
+            bar.set_position(u64::from(iteration) + 1);
+        }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    let found = classes?;
+    let classes: Vec<u8> = found.iter().map(|&(_, class)| class).collect();
     if let Some(path) = &args.out {
-        write_whole(
-            path,
-            classes_table(outcome.classes.clone(), first).as_bytes(),
-        )?;
+        write_whole(path, classes_table(found, first).as_bytes())?;
         console::line(&format!("the classes are in {}", path.display()))?;
     } else if classes.len() <= PRINTED {
-        console::print(&classes_table(outcome.classes.clone(), first))?;
+        console::print(&classes_table(found, first))?;
     }
-    if let ([class], [label], true) = (&classes[..], &images.labels[..], labelled) {
+    if labelled {
+        console::line(&verdict(&classes, &images.labels))?;
+    }
+    console::print(&costs(&session, &batches))
+}
+
+impl Batch {
+    /// Adds what one party reports of the batch.
+    fn add(&mut self, role: Role, event: &Event) {
+        let Event::Iteration {
+            samples,
+            seconds,
+            traffic,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let cost = traffic.total();
+        self.samples = *samples;
+        self.seconds = self.seconds.max(*seconds);
+        self.rounds = self.rounds.max(cost.rounds);
+        self.sent[role.index()] += cost.online_bytes;
+        self.sent[2] += cost.dealer_bytes;
+    }
+}
+
+/// How many of the classes are right.
+fn verdict(classes: &[u8], labels: &[u8]) -> String {
+    if let ([class], [label]) = (classes, labels) {
         let right = if class == label { "right" } else { "wrong" };
-        console::line(&format!("{right}: its label is {label}"))?;
-    } else if labelled {
-        let right = classes.iter().zip(&images.labels);
-        let right = right.filter(|(class, label)| class == label).count();
-        console::line(&format!(
-            "{:.2} % of them right",
-            100.0 * right as f64 / classes.len() as f64
-        ))?;
+        return format!("{right}: its label is {label}");
     }
-    console::print(&costs(&session, &outcome.batches))
+    let pairs = classes.iter().zip(labels);
+    let right = pairs.filter(|(class, label)| class == label).count();
+    format!(
+        "{:.2} % of them right",
+        100.0 * right as f64 / classes.len() as f64
+    )
 }
 
-/// Images and their classes in order, as CSV; the first of the classified is number `first` in its file.
-pub(super) fn classes_table(mut classes: Classes, first: usize) -> String {
-    classes.sort_unstable();
-    let mut text = "image,class\n".to_owned();
-    for (image, class) in classes {
-        let _ = writeln!(text, "{},{class}", first + image as usize);
-    }
-    text
-}
-
-/// What batches took: the first, which opens the model under a dealer, the other whole ones on average, and a shorter
-/// last one.
+/// The cost of batches: of the first, which opens the model under a dealer, of the other whole ones on average, and of a
+/// shorter last one.
 fn costs(session: &Session, batches: &[Batch]) -> String {
-    let helper = match session.protocol {
-        Protocol::SecureNn { .. } => "assistant",
-        Protocol::Dealt { .. } => "dealer",
-    };
+    let helper = Helper::of(session.protocol);
     let mut text = format!(
         "\n{:<18}{:>12}{:>14}{:>14}{:>16}{:>9}\n",
         "",
         "seconds",
         "p0 sent",
         "p1 sent",
-        format!("{helper} sent"),
+        format!("{} sent", helper.name()),
         "rounds"
     );
     let mut row = |name: &str, batches: &[Batch]| {
@@ -278,7 +270,7 @@ fn costs(session: &Session, batches: &[Batch]) -> String {
     };
     let whole = batches.partition_point(|batch| batch.samples == session.batch);
     let (whole, last) = batches.split_at(whole);
-    if matches!(session.protocol, Protocol::SecureNn { .. }) {
+    if helper == Helper::Assistant {
         row("a batch", whole);
     } else {
         let (first, later) = whole.split_at(1.min(whole.len()));

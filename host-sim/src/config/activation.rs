@@ -1,5 +1,5 @@
-//! Polynomials that stand in for activations: least-squares fits and published ones, as users write them
-//! and as the core wants them.
+//! Polynomials that replace activations: least-squares fits and published ones, in the form that users write and in the
+//! form that the core takes.
 
 use ringlet_core::{
     model::{Layer, Model},
@@ -21,15 +21,15 @@ pub enum Activation {
         #[serde(default = "unit")]
         interval: [f64; 2],
     },
-    /// The polynomial of degree 8 that Pond, in tf-encrypted, puts in ReLU's place.
+    /// The polynomial of degree 8 that replaces ReLU in Pond, a protocol of tf-encrypted.
     PondRelu,
-    /// The polynomial of degree 9 that Pond puts in the place of the sigmoid.
+    /// The polynomial of degree 9 that replaces the sigmoid in Pond.
     PondSigmoid,
     /// Any polynomial.
     Coefficients {
         /// From the constant one up.
         values: Vec<f64>,
-        /// Where it is to serve.
+        /// Where it is used.
         #[serde(default = "unit")]
         interval: [f64; 2],
     },
@@ -39,10 +39,10 @@ fn unit() -> [f64; 2] {
     [-1.0, 1.0]
 }
 
-/// Points of a fit, evenly spaced over the interval with both its ends.
+/// Points of a fit, evenly spaced over the interval, both ends included.
 const POINTS: usize = 1000;
 
-/// Where Pond's polynomials serve.
+/// Where Pond's polynomials are used.
 const POND_INTERVAL: [f64; 2] = [-8.0, 8.0];
 
 const POND_RELU: [f64; 9] = [
@@ -71,7 +71,7 @@ const POND_SIGMOID: [f64; 10] = [
 ];
 
 impl Default for Activation {
-    /// The published stand-in for ReLU: the cubic fit on [-1, 1], whose cube's coefficient is zero.
+    /// The published replacement of ReLU: the cubic fit on [-1, 1], whose cubic coefficient is zero.
     fn default() -> Self {
         Activation::Relu {
             degree: 3,
@@ -152,7 +152,7 @@ impl Activation {
         }
     }
 
-    /// The same model with this polynomial where ReLU stood. Max pooling cannot be had without comparing.
+    /// The same model with this polynomial in place of ReLU. Refuses max pooling, which needs comparisons.
     pub fn replace_relu(&self, model: &Model) -> Result<Model, Failure> {
         let polynomial = self.polynomial()?;
         let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
@@ -263,7 +263,7 @@ fn least_squares(degree: usize, [low, high]: [f64; 2], function: impl Fn(f64) ->
         }
         in_x[0] += c;
     }
-    // What symmetry makes zero comes out as the rounding error of the sums.
+    // A coefficient that symmetry makes zero comes out as a rounding error.
     let largest = in_x.iter().fold(0.0f64, |most, c| most.max(c.abs()));
     for c in &mut in_x {
         if c.abs() < largest * 1e-12 {
@@ -273,7 +273,7 @@ fn least_squares(degree: usize, [low, high]: [f64; 2], function: impl Fn(f64) ->
     in_x
 }
 
-/// Puts what users write of polynomials in a model description into the core's terms.
+/// Converts the polynomials of a model description from the form that users write to the form that the core takes.
 pub fn resolve(description: &mut serde_json::Value) -> Result<(), Failure> {
     let layers = description.get_mut("layers").and_then(|l| l.as_array_mut());
     for layer in layers.into_iter().flatten() {
@@ -283,7 +283,7 @@ pub fn resolve(description: &mut serde_json::Value) -> Result<(), Failure> {
         let activation: Activation = serde_json::from_value(given.take()).map_err(|error| {
             Failure::new(
                 format!("a polynomial of the model is not described rightly: {error}"),
-                "see the README for an example",
+                "see docs/src/models.md for an example",
             )
         })?;
         let polynomial = activation.polynomial()?;

@@ -1,5 +1,7 @@
-//! From arguments to a session: parsed once, at the edge.
+//! From the arguments of a command to a checked session.
 
 pub mod activation;
 pub mod args;
-pub mod settings;
+pub mod model;
+pub mod protocol;
+pub mod session;

@@ -7,8 +7,8 @@ use std::{
 
 use crate::error::Failure;
 
-/// Makes sure, before the work starts, that a file can be written where the user wants it. An
-/// existing one is replaced only if it is a plain file.
+/// Checks, before the work starts, that a file can be written at `path`. An existing file is replaced only if it is a
+/// plain file.
 pub fn check_writable(path: &Path) -> Result<(), Failure> {
     let refused = |why: &str, remedy: &str| {
         Failure::new(
@@ -30,7 +30,7 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
             "make the directory first",
         ));
     }
-    // The surest way to learn whether a file can be made there is to make one.
+    // To learn whether a file can be made there, make one.
     let probe = partial(path);
     fs::File::create_new(&probe)
         .map_err(|error| refused(&error.to_string(), "check the directory"))?;
@@ -44,7 +44,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-/// Lets `write` make a file under another name, and gives it its own when it is whole.
+/// `write` makes the file under a temporary name; it gets its own name when it is whole.
 pub(super) fn appear(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), String>,
@@ -58,6 +58,7 @@ pub(super) fn appear(
         })
 }
 
+/// The error for a file that cannot be written.
 pub(super) fn failed(path: &Path, error: &str) -> Failure {
     Failure::new(
         format!("{} cannot be written: {error}", path.display()),
@@ -65,9 +66,9 @@ pub(super) fn failed(path: &Path, error: &str) -> Failure {
     )
 }
 
-/// The name under which a file is written until it is whole.
+/// The temporary name of a file until it is whole.
 fn partial(path: &Path) -> PathBuf {
-    // Of this process alone, so that no file of the user's or of another run's is in the way.
+    // The process id keeps it apart from files of the user and of other runs.
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     PathBuf::from(partial)

@@ -8,12 +8,12 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-use super::{Images, Part};
+use super::images::{Images, Part};
 use crate::error::Failure;
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
-/// No image set is larger than this once unpacked; a file that claims more is refused.
+/// The most bytes of an unpacked file.
 const MAX_BYTES: u64 = 4 << 30;
 
 fn stem(part: Part) -> &'static str {
@@ -48,7 +48,7 @@ pub fn load(dir: &Path, part: Part) -> Result<Images, Failure> {
     )
 }
 
-/// Loads the images of one file, which has no labels: all are given class 0.
+/// Loads the images of one file. It has no labels, so all images get class 0.
 pub fn unlabelled(path: &Path) -> Result<Images, Failure> {
     let name = path.display().to_string();
     let bytes = fs::read(path).map_err(|error| {
@@ -62,7 +62,7 @@ pub fn unlabelled(path: &Path) -> Result<Images, Failure> {
     whole(&name, [count, height, width], pixels, vec![0; count])
 }
 
-/// The digits that ship with the program.
+/// The digits that are built into the program.
 pub fn built_in(part: Part) -> Result<Images, Failure> {
     let (images, labels): (&[u8], &[u8]) = match part {
         Part::Train => (
@@ -154,7 +154,7 @@ fn header<'a, const N: usize>(
     }
 }
 
-/// Parses a pair of IDX files, each with the name to use in complaints.
+/// Parses a pair of IDX files, each with its name for error messages.
 pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Failure> {
     let ([count, height, width], pixels) = header::<3>(images, IMAGES, "images")?;
     let ([label_count], classes) = header::<1>(labels, LABELS, "labels")?;
@@ -170,7 +170,7 @@ pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Fai
     whole(images.0, [count, height, width], pixels, classes.to_vec())
 }
 
-/// Images with their labels, if there are any.
+/// Images with their labels. Refuses a set without images.
 fn whole(name: &str, sizes: [usize; 3], pixels: &[u8], labels: Vec<u8>) -> Result<Images, Failure> {
     let [_, height, width] = sizes;
     if sizes.contains(&0) {

@@ -20,7 +20,7 @@ use crate::{
     error::Failure,
 };
 
-/// The part of a stage's name that is its map's.
+/// The part of a stage's name that names its linear map.
 fn tensor_name(stage: &Stage) -> &str {
     let name = stage.name.split('+').find(|part| !part.starts_with("pool"));
     name.unwrap_or(&stage.name)
@@ -73,7 +73,7 @@ pub fn save(
 /// The key of the model's description in a file's metadata.
 const DESCRIPTION: &str = "ringlet.model";
 
-/// The model that a file describes, without its parameters' values.
+/// The model that a file describes, without its parameters.
 pub fn describe(path: &Path) -> Result<Model, Failure> {
     let bytes = read(path)?;
     model_of(path, &bytes)

@@ -1,10 +1,14 @@
-//! Weights and biases in floats, and as the protocol holds them.
+//! Weights and biases in floats, and their fixed-point form in the protocol.
 
 use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
-use ringlet_core::{network::Stage, num::Scalar, session::Session};
+use ringlet_core::{
+    network::{Network, Stage},
+    num::Scalar,
+    session::Session,
+};
 
-/// The floats that the twin computes in.
+/// The float types of the plaintext twin.
 pub trait Real:
     Scalar
     + PartialOrd
@@ -39,7 +43,7 @@ macro_rules! real {
 
 real!(f32, f64);
 
-/// Weights and biases of one stage, or what they are to be changed by.
+/// Weights and biases of one stage, or their gradients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters<T = f32> {
     /// As the stage's linear map stores them.
@@ -68,7 +72,7 @@ impl<T: Real> Parameters<T> {
 }
 
 impl Parameters {
-    /// What [`Parameters::decode`] reads.
+    /// The inverse of [`Parameters::decode`].
     pub fn encode(&self, stage: &Stage, session: &Session) -> Vec<u128> {
         let [_, fraction] = session.master();
         let scale = (2f64).powi(fraction as i32);
@@ -80,7 +84,27 @@ impl Parameters {
     }
 }
 
-/// By how much a stage's weights are kept divided.
+/// The parameters of all stages, from what [`Parameters::decode`] reads for each.
+pub fn decode_model(network: &Network, session: &Session, values: &[Vec<u128>]) -> Vec<Parameters> {
+    let stages = network.stages.iter().zip(values);
+    stages
+        .map(|(stage, values)| Parameters::decode(stage, session, values))
+        .collect()
+}
+
+/// The inverse of [`decode_model`].
+pub fn encode_model(
+    network: &Network,
+    session: &Session,
+    parameters: &[Parameters],
+) -> Vec<Vec<u128>> {
+    let stages = network.stages.iter().zip(parameters);
+    stages
+        .map(|(stage, parameters)| parameters.encode(stage, session))
+        .collect()
+}
+
+/// The divisor by which the protocol keeps a stage's weights divided.
 pub(crate) fn divisor<T: Real>(stage: &Stage) -> T {
     T::from_f64(stage.divisor.into())
 }

@@ -1,4 +1,4 @@
-//! A link that keeps what comes over it, for audits: everything that the other end ever sent.
+//! A link that writes everything that the other end sends to a file, for audits.
 
 use std::{
     fs::File,
@@ -10,14 +10,14 @@ use embedded_io::{ErrorType, Read, Write};
 
 use crate::{data::file::check_writable, error::Failure};
 
-/// A transport whose incoming bytes are written to a file, if there is one.
+/// A transport that writes its incoming bytes to a file, if there is one.
 pub struct Capture<T> {
     inner: T,
     file: Option<File>,
 }
 
 impl<T> Capture<T> {
-    /// Keeps what comes over `inner` in `file`, from its beginning: what another connection left there goes.
+    /// Writes what comes over `inner` to `file`, from its beginning; what an earlier connection left there is dropped.
     pub fn new(inner: T, file: &Option<File>) -> io::Result<Self> {
         let file = file.as_ref().map(|mut file| {
             file.set_len(0)?;
@@ -36,7 +36,7 @@ impl<T> Capture<T> {
     }
 }
 
-/// The file in which a transcript is kept, empty.
+/// Creates the empty file of a transcript.
 pub fn transcript(path: Option<&Path>) -> Result<Option<File>, Failure> {
     let Some(path) = path else {
         return Ok(None);
@@ -60,16 +60,12 @@ impl<T: Read> Read for Capture<T> {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(&bytes[..count])
         {
-            // A transcript with holes is worse than none; the run goes on.
+            // A transcript with holes is worse than a short one. The run goes on.
             self.file = None;
-            lament(&error);
+            eprintln!("warning: the transcript ends here: {error}");
         }
         Ok(count)
     }
-}
-
-fn lament(error: &io::Error) {
-    eprintln!("warning: the transcript ends here: {error}");
 }
 
 impl<T: Write> Write for Capture<T> {

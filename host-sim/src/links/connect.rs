@@ -1,4 +1,4 @@
-//! Connections between roles: listening, greeting and what a failed set-up means.
+//! Connections between roles: how to listen, connect and tell an expected role from a stranger.
 
 use std::{
     io,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use ringlet_core::{
+    Role,
     net::{Link, Remote},
     session::handshake::{HandshakeError, Hello, receive_hello, refuse},
 };
@@ -15,14 +16,17 @@ use crate::{
     error::Failure,
     links::{
         capture::Capture,
-        tcp::{TcpEnd, accept},
+        tcp::{TcpEnd, accept, connect},
     },
 };
 
-/// More than any exchange: a transport with a writer of its own never waits.
+/// More bytes than any exchange has: a transport with a writer thread never waits for the reader.
 pub const UNBOUNDED: usize = usize::MAX / 4;
 
-/// Binds to an address.
+/// A link over TCP that can keep a transcript.
+pub type TcpLink = Link<Capture<TcpEnd>>;
+
+/// Listens at an address.
 pub fn listen(address: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         let remedy = match error.kind() {
@@ -34,17 +38,32 @@ pub fn listen(address: &str) -> Result<TcpListener, Failure> {
     })
 }
 
-/// How long a connection may take to say who it is.
-const GREETING: Duration = Duration::from_secs(5);
+/// How long a connection may take to send its `Hello`.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Waits for a connection that says hello; turns away others, telling the user so.
+/// Connects to another role at `address`, which the user gave with `option`.
+pub fn reach(
+    address: &str,
+    who: &str,
+    option: &str,
+    patience: Duration,
+) -> Result<TcpStream, Failure> {
+    connect(address, patience).map_err(|error| {
+        Failure::new(
+            format!("cannot reach {who} at {address} ({error})"),
+            format!("start it there, or correct {option}"),
+        )
+    })
+}
+
+/// Waits for a connection that sends a `Hello`. Turns away others, and tells the user so.
 pub fn hear(
     listener: &TcpListener,
     who: &str,
     remote: Remote,
     patience: Duration,
     end: impl Fn(TcpStream) -> io::Result<Capture<TcpEnd>>,
-) -> Result<(Link<Capture<TcpEnd>>, Hello), Failure> {
+) -> Result<(TcpLink, Hello), Failure> {
     let start = Instant::now();
     loop {
         let left = patience.saturating_sub(start.elapsed());
@@ -58,14 +77,14 @@ pub fn hear(
         let from = stream.peer_addr().map_err(broken)?;
         let end = end(stream).map_err(broken)?;
         end.inner()
-            .set_patience(GREETING.min(patience))
+            .set_patience(HELLO_TIMEOUT.min(patience))
             .map_err(broken)?;
         let mut link = Link::new(end, remote, UNBOUNDED);
         match receive_hello(&mut link) {
             Ok(hello) => return Ok((link, hello)),
             Err(error) => {
                 if let HandshakeError::Mismatch(mismatch) = error {
-                    // Another version deserves to hear why; a stranger will not understand.
+                    // Another version of this program can read why; a stranger cannot.
                     let _ = refuse(&mut link, mismatch);
                 }
                 eprintln!(
@@ -83,7 +102,21 @@ fn absent(who: &str, patience: Duration) -> Failure {
     )
 }
 
-/// What a failed set-up of a connection means.
+/// Waits for both parties of a session, in any order.
+pub fn hear_parties(
+    listener: &TcpListener,
+    patience: Duration,
+    end: impl Fn(TcpStream) -> io::Result<TcpEnd>,
+) -> Result<([TcpLink; 2], [Hello; 2]), Failure> {
+    let end = |stream| Capture::new(end(stream)?, &None);
+    // Until the handshake tells, either may be P0.
+    let remote = Remote::Party(Role::P0);
+    let (one, first) = hear(listener, "the first party", remote, patience, end)?;
+    let (two, second) = hear(listener, "the second party", remote, patience, end)?;
+    Ok(([one, two], [first, second]))
+}
+
+/// The failure of a connection that breaks while it is set up.
 pub fn broken(error: io::Error) -> Failure {
     Failure::new(format!("a connection broke: {error}"), "check the network")
 }

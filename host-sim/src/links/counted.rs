@@ -1,28 +1,28 @@
-//! A link whose bytes are counted.
+//! A link that counts its bytes.
 
 use std::cell::Cell;
 
 use embedded_io::{ErrorType, Read, Write};
 
-/// Bytes that have passed a transport.
+/// Bytes that went over a transport.
 #[derive(Debug, Default)]
-pub struct Passed {
+pub struct ByteCounts {
     /// Written to it.
     pub sent: Cell<u64>,
     /// Read from it.
     pub received: Cell<u64>,
 }
 
-/// A transport that counts what passes.
+/// A transport that counts its bytes.
 pub struct Counted<'a, T> {
     inner: T,
-    passed: &'a Passed,
+    counts: &'a ByteCounts,
 }
 
 impl<'a, T> Counted<'a, T> {
-    /// Counts what passes `inner` in `passed`.
-    pub fn new(inner: T, passed: &'a Passed) -> Self {
-        Counted { inner, passed }
+    /// Counts the bytes of `inner` in `counts`.
+    pub fn new(inner: T, counts: &'a ByteCounts) -> Self {
+        Counted { inner, counts }
     }
 }
 
@@ -33,7 +33,7 @@ impl<T: ErrorType> ErrorType for Counted<'_, T> {
 impl<T: Read> Read for Counted<'_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, T::Error> {
         let count = self.inner.read(bytes)?;
-        self.passed.received.update(|sum| sum + count as u64);
+        self.counts.received.update(|sum| sum + count as u64);
         Ok(count)
     }
 }
@@ -41,7 +41,7 @@ impl<T: Read> Read for Counted<'_, T> {
 impl<T: Write> Write for Counted<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, T::Error> {
         let count = self.inner.write(bytes)?;
-        self.passed.sent.update(|sum| sum + count as u64);
+        self.counts.sent.update(|sum| sum + count as u64);
         Ok(count)
     }
 

@@ -1,4 +1,4 @@
-//! Where a device is plugged in: a serial port, a pseudo-terminal in its place, or a network.
+//! Addresses of devices: a serial port, a pseudo-terminal, a TCP port, or the FIFOs of an emulator.
 
 use std::{
     fmt,
@@ -14,14 +14,14 @@ use std::{
 use super::{serial::SerialLine, tcp};
 use crate::error::Failure;
 
-/// Where a device is plugged in.
+/// The address of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceAddress {
     /// A serial port.
     Serial {
         /// The device file.
         path: String,
-        /// Bits a second. A pseudo-terminal does not mind.
+        /// Bits a second. A pseudo-terminal ignores it.
         baud: u32,
     },
     /// A TCP port of the device, as host:port.
@@ -36,8 +36,8 @@ pub const FIFOS: [&str; 2] = ["to-device", "from-device"];
 /// The usual speed of USB serial converters.
 const USUAL_BAUD: u32 = 115_200;
 
-/// How long a read waits before it looks whether the line is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long a read waits before it checks whether the line is still in use.
+const READ_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl fmt::Display for DeviceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,7 @@ impl fmt::Display for DeviceAddress {
 }
 
 impl DeviceAddress {
-    /// Reads `serial:PATH`, `serial:PATH?baud=N`, `pty:PATH`, `tcp:HOST:PORT` or `fifo:DIR`; none for anything else.
+    /// Reads `serial:PATH`, `serial:PATH?baud=N`, `pty:PATH`, `tcp:HOST:PORT` or `fifo:DIR`. Anything else is no device: `None`.
     pub fn parse(text: &str) -> Result<Option<Self>, Failure> {
         if let Some(address) = text.strip_prefix("tcp:") {
             return Ok(Some(DeviceAddress::Tcp(address.to_owned())));
@@ -85,7 +85,7 @@ impl DeviceAddress {
         }))
     }
 
-    /// Opens the line. A network is given until `deadline` to let it connect.
+    /// Opens the line. A TCP connection or FIFO must be there by `deadline`.
     pub fn open(&self, deadline: Instant) -> Result<SerialLine, Failure> {
         match self {
             DeviceAddress::Serial { path, baud } => open_serial(path, *baud),
@@ -114,10 +114,10 @@ impl DeviceAddress {
     }
 }
 
-/// Opens both FIFOs, in the order in which the device does: each opens when it has two ends.
+/// Opens both FIFOs in the order in which the device opens them, since each opens only when it has two ends.
 fn open_fifos(folder: &Path, wait: Duration) -> io::Result<SerialLine> {
     let [incoming, outgoing] = FIFOS.map(|name| folder.join(name));
-    // Without these no emulator has ever been there, and opening would make files.
+    // Without them there was no emulator, and opening would create plain files.
     incoming.metadata()?;
     let (done, opened) = channel();
     thread::spawn(move || {
@@ -139,7 +139,7 @@ fn open_serial(path: &str, baud: u32) -> Result<SerialLine, Failure> {
         )
     };
     let port = serialport::new(path, baud)
-        .timeout(LOOK)
+        .timeout(READ_TIMEOUT)
         .open()
         .map_err(|error| cannot(error.to_string()))?;
     let reader = port
@@ -150,9 +150,9 @@ fn open_serial(path: &str, baud: u32) -> Result<SerialLine, Failure> {
 
 fn open_tcp(address: &str, wait: Duration) -> io::Result<SerialLine> {
     let writer = tcp::connect(address, wait)?;
-    // Somebody waits for every frame.
+    // The device waits for every frame.
     writer.set_nodelay(true)?;
-    writer.set_read_timeout(Some(LOOK))?;
+    writer.set_read_timeout(Some(READ_TIMEOUT))?;
     let reader: TcpStream = writer.try_clone()?;
     Ok(SerialLine::new(reader, writer))
 }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plugs_are_read() {
+    fn addresses_are_read() {
         let address =
             |text: &str| DeviceAddress::parse(text).map_err(|failure| failure.to_string());
         let serial = |path: &str, baud| {

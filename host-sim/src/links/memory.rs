@@ -22,12 +22,12 @@ pub struct MemoryEnd {
     wait_time: WaitTime,
 }
 
-/// The ends of a link that takes any number of bytes while nobody reads: between the parties.
+/// The ends of a link that takes any number of bytes while nobody reads. For links between the parties.
 pub fn duplex(shape: TrafficShape) -> [MemoryEnd; 2] {
     join(Outbox::free(shape), Outbox::free(shape))
 }
 
-/// The ends of a link whose first end waits when the second does not read: from the dealer.
+/// The ends of a link whose first end waits when the second does not read. For links from the dealer.
 pub fn bounded(shape: TrafficShape) -> [MemoryEnd; 2] {
     join(Outbox::bounded(shape), Outbox::free(shape))
 }

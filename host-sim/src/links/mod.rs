@@ -1,4 +1,4 @@
-//! Transports between roles on hosts.
+//! Transports between roles: memory, TCP, serial lines; what shapes, counts and records their bytes.
 
 pub mod capture;
 pub mod connect;

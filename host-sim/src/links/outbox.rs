@@ -1,4 +1,4 @@
-//! Bytes on their way out: gathered in chunks and handed to another thread.
+//! The sending half of a link: it gathers bytes in chunks and hands them to another thread.
 
 use std::{
     io,
@@ -10,9 +10,9 @@ use super::{
     wait_time::WaitTime,
 };
 
-/// Bytes that are gathered before they are handed over.
+/// Bytes of a chunk.
 pub const CHUNK: usize = 1 << 16;
-/// Chunks of a bounded outbox that may be under way.
+/// The most unread chunks of a bounded outbox.
 const CHUNKS: usize = 64;
 
 enum Exit {
@@ -28,13 +28,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Takes any number of bytes while nobody reads: between the parties.
+    /// Takes any number of bytes while nobody reads. For links between the parties.
     pub fn free(shape: TrafficShape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = channel();
         (Outbox::new(Exit::Free(sender), shape), chunks)
     }
 
-    /// Waits once a few megabytes are unread: from the dealer, which runs ahead in constant memory.
+    /// Waits once a few megabytes are unread. For the dealer, which runs ahead in constant memory.
     pub fn bounded(shape: TrafficShape) -> (Self, Receiver<Parcel>) {
         let (sender, chunks) = sync_channel(CHUNKS);
         (Outbox::new(Exit::Bounded(sender), shape), chunks)
@@ -48,7 +48,7 @@ impl Outbox {
         }
     }
 
-    /// Adds bytes, which leave when there are enough of them.
+    /// Adds bytes. They leave when they fill a chunk.
     pub fn put(&mut self, bytes: &[u8], wait_time: &WaitTime) -> io::Result<usize> {
         self.gathered.extend_from_slice(bytes);
         if self.gathered.len() >= CHUNK {
@@ -57,7 +57,7 @@ impl Outbox {
         Ok(bytes.len())
     }
 
-    /// Lets all gathered bytes leave.
+    /// Sends all gathered bytes.
     pub fn hand_over(&mut self, wait_time: &WaitTime) -> io::Result<()> {
         if self.gathered.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A TCP connection that is read ahead into a queue, for one who passes its bytes on and must not wait for them.
+//! A TCP connection that a thread reads ahead into a queue, for a relay that must not wait for bytes.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -10,12 +10,12 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
-/// The most bytes that are taken off the connection at a time.
+/// The most bytes of one read.
 const CHUNK: usize = 1 << 14;
-/// Chunks that wait in the queue. When it is full nothing more is read, so that the other end waits.
+/// Length of the queue in chunks. When it is full the thread reads no more, so the other end waits.
 const CHUNKS: usize = 4;
 
-/// A connection whose incoming bytes are queued by a thread.
+/// A connection with a thread that queues its incoming bytes.
 pub struct ReadAhead {
     stream: TcpStream,
     chunks: Receiver<Vec<u8>>,
@@ -26,8 +26,8 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Begins to read from `stream`. Reads from the queue, and writes, give up after `patience`. If the thread that
-    /// calls this parks, it is woken when something comes or the connection ends.
+    /// Starts to read from `stream`. Reads from the queue, and writes, give up after `patience`. If the calling thread
+    /// parks, it is woken when bytes arrive or the connection ends.
     pub fn new(stream: TcpStream, patience: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(patience))?;
@@ -66,7 +66,7 @@ impl ReadAhead {
         self.chunk.len() - self.next
     }
 
-    /// Whether the connection has ended and everything that came has been read.
+    /// Whether the connection has ended and all its bytes have been read.
     pub fn is_over(&self) -> bool {
         self.closed && self.next == self.chunk.len()
     }
@@ -87,7 +87,7 @@ impl ReadAhead {
 
 impl Drop for ReadAhead {
     fn drop(&mut self) {
-        // It ends the thread that reads.
+        // This ends the reading thread.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }

@@ -1,4 +1,4 @@
-//! A device's line: a serial port, or whatever else bytes can be read from and written to.
+//! A device's line: a serial port, or anything else with a reader and a writer.
 
 use std::{
     collections::VecDeque,
@@ -15,29 +15,29 @@ use std::{
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use ringlet_core::net::serial::mux::Clock;
 
-/// What the reading thread leaves for the port.
+/// What the reading thread leaves for the mux.
 #[derive(Default)]
 struct Inbox {
     bytes: VecDeque<u8>,
     failed: Option<io::ErrorKind>,
 }
 
-/// A line whose ends are threads: one reads, one writes.
+/// A line with a thread that reads and a thread that writes.
 pub struct SerialLine {
     inbox: Arc<(Mutex<Inbox>, Condvar)>,
     outbox: Sender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
 }
 
-/// Bytes that may wait for the writing thread.
+/// The most bytes that wait for the writing thread.
 const MAX_UNSENT: usize = 4096;
 
-/// How long a line that is given up waits until what was written to it has left.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a dropped line waits until its written bytes have left.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl SerialLine {
-    /// A line over something that is read and something that is written. Reads may time out. If the thread that
-    /// calls this parks, it is woken when something comes or the line fails.
+    /// A line over a reader, whose reads may time out, and a writer. If the calling thread parks, it is woken when bytes
+    /// arrive or the line fails.
     pub fn new(
         mut reader: impl io::Read + Send + 'static,
         mut writer: impl io::Write + Send + 'static,
@@ -49,7 +49,7 @@ impl SerialLine {
             let mut bytes = [0; 4096];
             loop {
                 let read = reader.read(&mut bytes);
-                // The line is gone when nobody but this thread holds the inbox.
+                // The line is dropped when only this thread holds the inbox.
                 if Arc::strong_count(&filled) == 1 {
                     return;
                 }
@@ -59,7 +59,7 @@ impl SerialLine {
                 match read {
                     Ok(0) => inbox.failed = Some(io::ErrorKind::BrokenPipe),
                     Ok(count) => inbox.bytes.extend(&bytes[..count]),
-                    // A socket that timed out says that it would block.
+                    // A socket reports a timeout as WouldBlock.
                     Err(error)
                         if matches!(
                             error.kind(),
@@ -99,7 +99,7 @@ impl SerialLine {
         }
     }
 
-    /// A clock that wakes when something comes.
+    /// A clock that wakes when bytes arrive.
     pub fn clock(&self) -> LineClock {
         LineClock {
             start: Instant::now(),
@@ -153,18 +153,21 @@ impl Write for SerialLine {
 }
 
 impl Drop for SerialLine {
-    /// The last words of a session are acknowledgements: where the process ended before they had left, the
-    /// device would wait for them.
+    /// Lets the last acknowledgements of a session leave. If the process ended before that, the device would wait for
+    /// them.
     fn drop(&mut self) {
         let start = Instant::now();
         let failed = || (self.inbox.0.lock()).map_or(true, |inbox| inbox.failed.is_some());
-        while self.unsent.load(Ordering::Acquire) > 0 && !failed() && start.elapsed() < FAREWELL {
+        while self.unsent.load(Ordering::Acquire) > 0
+            && !failed()
+            && start.elapsed() < DRAIN_TIMEOUT
+        {
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// Time for a port on a [`SerialLine`].
+/// The clock of a mux on a [`SerialLine`].
 pub struct LineClock {
     start: Instant,
     inbox: Arc<(Mutex<Inbox>, Condvar)>,

@@ -1,4 +1,4 @@
-//! Links over TCP. A thread of its own writes, so that sending never waits for the other end to read.
+//! Links over TCP. A separate thread writes, so that sending never waits for the other end to read.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -31,12 +31,12 @@ pub struct TcpEnd {
 }
 
 impl TcpEnd {
-    /// An end that takes any number of bytes while the other does not read: between the parties.
+    /// An end that takes any number of bytes while the other does not read. For links between the parties.
     pub fn free(stream: TcpStream, shape: TrafficShape) -> io::Result<Self> {
         TcpEnd::new(stream, Outbox::free(shape))
     }
 
-    /// An end that waits once a few megabytes are unread: for the dealer.
+    /// An end that waits once a few megabytes are unread. For the dealer.
     pub fn bounded(stream: TcpStream, shape: TrafficShape) -> io::Result<Self> {
         TcpEnd::new(stream, Outbox::bounded(shape))
     }
@@ -64,12 +64,12 @@ impl TcpEnd {
         })
     }
 
-    /// A handle on how long it waits for the other, for when the end itself is in use.
+    /// A handle that sets the timeout while the end itself is in use.
     pub fn patience(&self) -> io::Result<Patience> {
         self.stream.try_clone().map(Patience)
     }
 
-    /// Gives up on a read after `limit`, and on sending after as long in which the other end took nothing.
+    /// Gives up on a read after `limit`, and on sending when the other end takes nothing for as long.
     pub fn set_patience(&self, limit: Duration) -> io::Result<()> {
         set_patience(&self.stream, limit)
     }
@@ -80,7 +80,7 @@ impl TcpEnd {
     }
 }
 
-/// How long an end waits for the other.
+/// Sets how long an end waits for the other.
 pub struct Patience(TcpStream);
 
 impl Patience {
@@ -97,7 +97,7 @@ fn set_patience(stream: &TcpStream, limit: Duration) -> io::Result<()> {
 
 impl Drop for TcpEnd {
     fn drop(&mut self) {
-        // What was sent still leaves; then the other end sees the link closed.
+        // Sent bytes still leave. Then the other end sees the link closed.
         if let Some(mut outbox) = self.outbox.take() {
             let _ = outbox.hand_over(&self.wait_time);
         }
@@ -134,7 +134,7 @@ impl Read for TcpEnd {
             self.filled = loop {
                 match self.wait_time.time(|| self.stream.read(&mut self.taken)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // What a read timeout is called depends on the system.
+                    // Systems name a read timeout differently.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
@@ -149,11 +149,10 @@ impl Read for TcpEnd {
     }
 }
 
-/// Connects to `address`, trying again for as long as `patience` lasts: the roles of a run may be
-/// started in any order.
+/// Connects to `address`. Tries again for as long as `patience` lasts, so that roles can start in any order.
 pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     let start = Instant::now();
-    // A name may stand for several addresses, and the other role listen at one of them.
+    // A name may have several addresses, and the other role may listen at only one of them.
     let attempt = || {
         let mut failed = io::ErrorKind::NotFound.into();
         for address in address.to_socket_addrs()? {
@@ -173,7 +172,7 @@ pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     }
 }
 
-/// Waits for one connection, for as long as `patience` lasts.
+/// Waits for one connection for as long as `patience` lasts.
 pub fn accept(listener: &TcpListener, patience: Duration) -> io::Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let start = Instant::now();
@@ -201,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_whose_other_end_takes_nothing_is_let_go_of() {
+    fn an_end_whose_other_end_takes_nothing_can_be_dropped() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let stream = connect(&address, Duration::from_secs(5)).expect("a listener");
@@ -209,7 +208,7 @@ mod tests {
         let mut end = TcpEnd::free(stream, TrafficShape::default()).expect("an end");
         end.set_patience(Duration::from_millis(100))
             .expect("a limit");
-        // More than any system keeps for one that does not read.
+        // More than any system buffers for an end that does not read.
         for _ in 0..512 {
             end.write_all(&[0; CHUNK]).expect("room for any number");
         }
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn every_address_of_a_name_is_tried() {
-        // On most machines the name stands for ::1 too, and comes first.
+        // On most machines the name also has the address ::1, and it comes first.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let reached = connect(&format!("localhost:{port}"), Duration::from_secs(5));

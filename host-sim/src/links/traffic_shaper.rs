@@ -1,4 +1,4 @@
-//! Slower links than the machine has: delay and rate, kept in user space.
+//! Makes links slower than the machine: delay and rate, enforced in user space.
 
 use std::{
     thread,
@@ -9,12 +9,12 @@ use ringlet_core::net::serial::frame::{MAX_FRAME, MAX_PAYLOAD};
 
 use crate::error::Failure;
 
-/// What a link is made to be like.
+/// Delay and rate of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TrafficShape {
     /// Time from one end to the other.
     pub delay: Duration,
-    /// Bytes a second each way; none for as many as there are.
+    /// Bytes a second each way; none for no limit.
     pub rate: Option<f64>,
 }
 
@@ -30,8 +30,8 @@ impl TrafficShape {
         rate: Some(40e6),
     };
 
-    /// Links that devices have, by name. Serial lines carry a byte in ten bits and 240 bytes in a frame of up to
-    /// 251; USB is a full-speed CDC port, polled each millisecond; Ethernet leaves what TCP's heads do.
+    /// Usual links of devices, by name. Serial lines carry a byte in ten bits and 240 bytes in a frame of up to
+    /// 251; USB is a full-speed CDC port, polled each millisecond; Ethernet loses some of its rate to TCP headers.
     pub const OF_DEVICES: [(&'static str, TrafficShape); 4] = [
         ("serial, 115200 baud", TrafficShape::serial(115_200.0, 1)),
         ("serial, 2 Mbaud", TrafficShape::serial(2e6, 1)),
@@ -73,7 +73,7 @@ impl TrafficShape {
         })
     }
 
-    /// Seconds that a link of this shape takes for `rounds` exchanges of `bytes` bytes in all each way.
+    /// Seconds for `rounds` exchanges with `bytes` bytes in total each way.
     pub fn seconds(self, rounds: u64, bytes: u64) -> f64 {
         let sending = self.rate.map_or(0.0, |rate| bytes as f64 / rate);
         rounds as f64 * self.delay.as_secs_f64() + sending
@@ -84,7 +84,7 @@ impl TrafficShape {
     }
 }
 
-/// Bytes under way, and when they arrive.
+/// Bytes on their way, and when they arrive.
 pub struct Parcel {
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -103,21 +103,21 @@ impl Parcel {
     }
 }
 
-/// Sends parcels over a shaped link, one after the other.
+/// Times parcels on a shaped link, one after the other.
 #[derive(Default)]
 pub struct TrafficShaper {
     shape: TrafficShape,
-    /// When the last parcel has left.
+    /// When the last parcel leaves.
     free: Option<Instant>,
 }
 
 impl TrafficShaper {
-    /// Parcels over a link of this shape.
+    /// A shaper for a link of this shape.
     pub fn new(shape: TrafficShape) -> Self {
         TrafficShaper { shape, free: None }
     }
 
-    /// Wraps bytes that leave now, or as soon as those before them have left.
+    /// Wraps bytes that leave now, or as soon as earlier ones have left.
     pub fn parcel(&mut self, bytes: Vec<u8>) -> Parcel {
         if self.shape.is_plain() {
             return Parcel { bytes, due: None };

@@ -1,4 +1,4 @@
-//! How long a role waits for its links.
+//! How long a role waits on its links.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time spent waiting on a link, readable from elsewhere.
+/// Time spent waiting on a link. Clones share the same counter.
 #[derive(Clone, Debug, Default)]
 pub struct WaitTime(Arc<AtomicU64>);
 

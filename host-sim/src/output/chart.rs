@@ -6,12 +6,12 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use crate::{error::Failure, output::report::bytes};
+use crate::{error::Failure, output::amounts::bytes};
 
 /// A bar, made of parts on top of each other.
 #[derive(Clone, Debug)]
 pub struct Bar<'a> {
-    /// What stands below it.
+    /// The label below it.
     pub name: &'a str,
     /// Bytes of each part, from the bottom up.
     pub parts: Vec<u64>,
@@ -26,13 +26,13 @@ impl Bar<'_> {
 /// Bars that share their axes.
 #[derive(Clone, Debug)]
 pub struct Panel<'a> {
-    /// What stands above the bars.
+    /// The title above the bars.
     pub title: &'a str,
     /// The bars, from the left.
     pub bars: Vec<Bar<'a>>,
 }
 
-/// Pixels of the chart and of what stands around the bars.
+/// Pixels of the chart and of the space around the bars.
 const HEIGHT: u32 = 600;
 const BAR_WIDTH: u32 = 110;
 const AXIS_WIDTH: u32 = 100;
@@ -42,8 +42,8 @@ const TITLE_HEIGHT: u32 = 56;
 /// Height of a line of the legend.
 const LEGEND_LINE: i32 = 22;
 
-/// Draws panels side by side. `parts` names the parts of the bars, whose last one is grey; `amount`
-/// says what the bytes are.
+/// Draws panels side by side. `parts` names the parts of the bars, of which the last is grey; `amount` labels the axis of
+/// bytes.
 pub fn draw(
     title: &str,
     amount: &str,
@@ -107,7 +107,7 @@ fn bars(
     };
     // Room for the figures on top.
     let top = 1.1 * tallest / unit;
-    // A range of segments has its end in it.
+    // A range of segments includes its end.
     let last = panel.bars.len().saturating_sub(1);
     let mut chart = ChartBuilder::on(area)
         .caption(panel.title, text(17, &BLACK, HPos::Center, VPos::Top))
@@ -121,7 +121,7 @@ fn bars(
     };
     chart
         .configure_mesh()
-        // Lines would run through the figures on the bars, which say more.
+        // Lines would run through the figures on the bars.
         .disable_mesh()
         .x_labels(panel.bars.len())
         .x_label_formatter(&|place| name(place).to_owned())
@@ -150,7 +150,7 @@ fn bars(
     Ok(())
 }
 
-/// Draws the legend, in the order in which parts lie on each other.
+/// Draws the legend, in the order of the parts in a bar.
 fn explain(area: &DrawingArea<SVGBackend<'_>, Shift>, parts: &[&str]) -> Drawn {
     let style = text(15, &BLACK, HPos::Left, VPos::Center);
     for (row, (part, name)) in parts.iter().enumerate().rev().enumerate() {
@@ -169,14 +169,13 @@ fn text(size: i32, colour: &RGBColor, horizontal: HPos, vertical: VPos) -> TextS
         .pos(Pos::new(horizontal, vertical))
 }
 
-/// The colour of a part: a hue for each pair of parts, a map and what follows it, the first of them
-/// dark; grey for the last one.
+/// The colour of a part: one hue for a linear map and the activation after it, dark for the map; grey for the last part.
 fn colour(part: usize, parts: usize) -> HSLColor {
     if part + 1 == parts {
         return HSLColor(0.0, 0.0, 0.45);
     }
     let pairs = parts.div_ceil(2).max(1);
-    // From blue on, leaving out a last step that would come round to it again.
+    // Starts at blue, and stops before it comes round to blue again.
     let hue = (0.58 + (part / 2) as f64 / pairs as f64) % 1.0;
     let lightness = if part.is_multiple_of(2) { 0.38 } else { 0.66 };
     HSLColor(hue, 0.6, lightness)
@@ -212,7 +211,7 @@ mod tests {
             .filter(|line| line.starts_with("<rect"))
             .map(|line| ["x", "y", "width", "height"].map(|name| field(line, name)))
             .collect();
-        // The ground, five parts of some size, three entries of the legend.
+        // The background, five parts of some size, three entries of the legend.
         assert_eq!(rects.len(), 1 + 5 + 3);
         let [width, height] = [rects[0][2], rects[0][3]];
         for [x, y, w, h] in &rects {

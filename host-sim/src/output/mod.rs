@@ -1,7 +1,9 @@
-//! What the user sees and keeps: progress, tables, charts, metrics.
+//! What the user sees and keeps: progress, metrics, tables, plans, charts.
 
+pub mod amounts;
 pub mod chart;
+pub mod classes;
 pub mod comparison;
-pub mod console;
-pub mod report;
-pub mod securenn;
+pub mod plan;
+pub mod progress;
+pub mod tables;

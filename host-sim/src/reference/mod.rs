@@ -1,3 +1,3 @@
-//! What the private run is held against.
+//! The plaintext reference of a private run.
 
 pub mod twin;

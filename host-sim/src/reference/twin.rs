@@ -1,5 +1,5 @@
-//! The plaintext twin: the same network in floats, from the same first weights, on the same batches.
-//! Beside a training run it computes in float32; its gradients are checked in float64.
+//! The plaintext twin: the same network in floats, from the same initial weights, on the same batches. It runs in
+//! float32; tests check its gradients in float64.
 
 use ringlet_core::{
     kernel::Windows,
@@ -16,11 +16,11 @@ use crate::data::{
 
 /// What a forward pass leaves for the backward pass.
 struct Trace<T> {
-    /// What enters each stage's map, pooled.
+    /// The inputs of each stage's linear map, after pooling.
     inputs: Vec<Vec<T>>,
-    /// What leaves each stage's map, or its max pooling.
+    /// The outputs of each stage's linear map, or of its max pooling.
     outputs: Vec<Vec<T>>,
-    /// Where in the map's output each maximum stood, for stages with max pooling.
+    /// The index of each maximum in the map's output, for stages with max pooling.
     winners: Vec<Vec<usize>>,
 }
 
@@ -60,7 +60,7 @@ impl<'a, T: Real> Twin<'a, T> {
         &self.parameters
     }
 
-    /// The parameters, to be moved by hand.
+    /// The parameters, for tests that change them.
     pub fn parameters_mut(&mut self) -> &mut [Parameters<T>] {
         &mut self.parameters
     }
@@ -121,12 +121,23 @@ impl<'a, T: Real> Twin<'a, T> {
         loss / T::from_f64(batch.into())
     }
 
-    /// One step of gradient descent on the images `x`. The gradient is the sum over them, divided by
-    /// the session's `batch` size also when the last batch is shorter.
+    /// One step of gradient descent on the images `x`. The gradient is the sum over them divided by the session's
+    /// `batch` size, even if the last batch is shorter.
     pub fn step(&mut self, x: Vec<T>, labels: &[u8], batch: u32) {
         for (index, gradient) in self.gradients(x, labels, batch).iter().enumerate() {
             self.update(index, gradient);
         }
+    }
+
+    /// One step on the batch of `iteration`, which has `samples` of the session's `images`.
+    pub fn iterate(&mut self, session: &Session, images: &Images, iteration: u32, samples: u32) {
+        let mut indices = vec![0; samples as usize];
+        let batch = session.batch(iteration);
+        session.batch_samples(batch, 0, &mut indices);
+        let chosen = indices.iter().map(|&index| index as usize);
+        let x = chosen.clone().flat_map(|i| floats(images.image(i)));
+        let labels: Vec<u8> = chosen.clone().map(|i| images.labels[i]).collect();
+        self.step(x.collect(), &labels, session.batch);
     }
 
     /// The gradient of [`Twin::loss`] by every parameter.
@@ -149,7 +160,7 @@ impl<'a, T: Real> Twin<'a, T> {
         for (index, stage) in self.network.stages.iter().enumerate().rev() {
             let linear = &stage.linear;
             for (g, &y) in gradient.iter_mut().zip(&trace.outputs[index]) {
-                *g = activate_back(stage, y, *g);
+                *g = activate_backward(stage, y, *g);
             }
             if stage.max_pool.is_some() {
                 let pooled = gradient;
@@ -208,7 +219,7 @@ impl<'a, T: Real> Twin<'a, T> {
         }
     }
 
-    /// Share of `images` whose class the network finds.
+    /// Share of `images` that the network classifies right.
     pub fn accuracy(&self, images: &Images) -> f64 {
         const ROWS: usize = 100;
         let classes = self.network.classes;
@@ -233,7 +244,7 @@ pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
     pixels.iter().map(|&p| T::from_f64(f64::from(p) / 255.0))
 }
 
-/// Where the largest value of each window stands, image by image.
+/// The index of the largest value of each window, image by image.
 fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
     let (len, out) = (windows.input_len(), windows.output_len());
     let places: Vec<usize> = (0..len).collect();
@@ -252,7 +263,7 @@ fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
     winners
 }
 
-/// What follows a stage's map, of one value.
+/// The activation of a stage at one value.
 fn activate<T: Real>(stage: &Stage, y: T) -> T {
     match stage.activation {
         None => y,
@@ -261,8 +272,8 @@ fn activate<T: Real>(stage: &Stage, y: T) -> T {
     }
 }
 
-/// The gradient by a value, from that by what [`activate`] makes of it.
-fn activate_back<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
+/// The gradient by the input of [`activate`], from the gradient by its output.
+fn activate_backward<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
     match stage.activation {
         None => gradient,
         Some(Activation::Relu) => positive(y, gradient),
@@ -280,7 +291,7 @@ fn evaluate<T: Real>(terms: &[i64], x: T) -> T {
     })
 }
 
-/// `value` where `sign` is not negative, else zero.
+/// `value` if `sign` is not negative, else zero.
 fn positive<T: Real>(sign: T, value: T) -> T {
     if sign >= T::default() {
         value
@@ -305,7 +316,7 @@ fn softmax<T: Real>(logits: &mut [T]) {
     }
 }
 
-/// ReLU(z) over the sum of all, or zeros.
+/// ReLU(z) divided by the sum of ReLU over all logits; zeros if that sum is zero.
 fn normalise<T: Real>(logits: &mut [T]) {
     let mut sum = T::default();
     for value in logits.iter_mut() {

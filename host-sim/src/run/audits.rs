@@ -1,4 +1,4 @@
-//! What audits of the range contract tell: for the user, and for the metrics.
+//! Results of range audits, for the user and for the metrics.
 
 use ringlet_core::{
     network::Network,
@@ -6,14 +6,14 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-/// What an audited iteration found, as `--metrics` writes it.
+/// The result of an audited iteration, as `--metrics` writes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditRecord {
     /// "audit".
     pub kind: &'static str,
     /// From 1.
     pub iteration: u32,
-    /// The lines of the plan.
+    /// The cost rows of the plan.
     pub layers: Vec<OutsideRecord>,
 }
 
@@ -22,9 +22,9 @@ pub struct AuditRecord {
 pub struct OutsideRecord {
     /// The layer's name in the plan.
     pub name: String,
-    /// On the way forward.
+    /// In the forward pass.
     pub outside_forward: u32,
-    /// On the way back, the update included.
+    /// In the backward pass, the update included.
     pub outside_backward: u32,
 }
 
@@ -37,11 +37,11 @@ impl AuditRecord {
         (session, network): (&Session, &Network),
         counts: &[[u32; 2]],
     ) -> Self {
-        let lines = cost_row_names(session, network).into_iter().zip(counts);
+        let rows = cost_row_names(session, network).into_iter().zip(counts);
         AuditRecord {
             kind: "audit",
             iteration: iteration + 1,
-            layers: lines
+            layers: rows
                 .map(
                     |(name, &[outside_forward, outside_backward])| OutsideRecord {
                         name: name.to_string(),
@@ -53,24 +53,25 @@ impl AuditRecord {
         }
     }
 
-    /// A warning for each layer and way on which values left the contract.
+    /// A warning for each layer and pass in which values left the contract.
     pub fn warnings(&self) -> Vec<String> {
-        let ways = self.layers.iter().flat_map(|layer| {
+        let passes = self.layers.iter().flat_map(|layer| {
             [
                 (&layer.name, "forward", layer.outside_forward),
                 (&layer.name, "backward", layer.outside_backward),
             ]
         });
-        ways.filter(|&(_, _, outside)| outside > 0)
-            .map(|(name, way, outside)| {
-                let place = format!("{name} {way} in iteration {}", self.iteration);
+        passes
+            .filter(|&(_, _, outside)| outside > 0)
+            .map(|(name, pass, outside)| {
+                let place = format!("{name} {pass} in iteration {}", self.iteration);
                 outside_warning(outside.into(), &place)
             })
             .collect()
     }
 }
 
-/// The warning that `outside` values at `place` left the range contract.
+/// The warning that `outside` values at a layer left the range contract.
 pub fn outside_warning(outside: u64, place: &str) -> String {
     format!(
         "warning: {outside} values outside the range contract at {place}, so the result is not to \
@@ -78,22 +79,22 @@ pub fn outside_warning(outside: u64, place: &str) -> String {
     )
 }
 
-/// Audits so far.
+/// Counts of the audits so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditSums {
     audits: u32,
-    /// Those that found values outside.
+    /// Audits that found values out of range.
     alarms: u32,
 }
 
 impl AuditSums {
-    /// Counts one more.
+    /// Counts one more audit.
     pub fn add(&mut self, record: &AuditRecord) {
         self.audits += 1;
         self.alarms += u32::from(!record.warnings().is_empty());
     }
 
-    /// What is to be said at the end, if there were audits.
+    /// The line for the end of the run, if there were audits.
     pub fn line(self) -> Option<String> {
         let AuditSums { audits, alarms } = self;
         match (audits, alarms) {

@@ -1,9 +1,8 @@
-//! What the dealer makes ahead of time, in files: a key for P0, a key and corrections for P1.
+//! Files that the dealer makes ahead of time: a key for P0, a key and corrections for P1.
 //!
-//! A file is `magic, state, role, identity, session, length, body, checksum`: the body is the role's
-//! key and, for P1, the corrections in the order in which they are used. It serves one run: using
-//! correlated randomness twice would reveal what it masks, so the state is set before anything is
-//! sent.
+//! A file is `magic, state, role, identity, session, length, body, checksum`. The body is the role's key and, for P1,
+//! the corrections in the order of their use. A file is for one run: to use correlated randomness twice would reveal
+//! what it masks, so the state is set before anything is sent.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -25,7 +24,7 @@ use ringlet_core::{
 use crate::error::Failure;
 
 const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
-/// Where the state stands.
+/// Offset of the state.
 const STATE: u64 = 8;
 const FRESH: u8 = 0;
 const USED: u8 = 1;
@@ -52,7 +51,7 @@ fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
     )
 }
 
-/// A file being written. It appears under its name when it is whole.
+/// A file that is being written. It gets its name when it is whole.
 pub struct DealtWriter {
     file: BufWriter<File>,
     checksum: Hasher,
@@ -82,7 +81,7 @@ impl DealtWriter {
         let description = postcard::to_stdvec(session).map_err(|e| failed(&path, e))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
-        // The file holds a key: no other user may read it.
+        // The file holds a key, so no other user may read it.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&partial).map_err(|e| failed(&path, e))?;
@@ -120,7 +119,7 @@ impl DealtWriter {
         self.put(bytes)
     }
 
-    /// Ends the file and gives it its name. Returns its size.
+    /// Completes the file and gives it its name. Returns its size.
     pub fn finish(mut self) -> Result<u64, Failure> {
         let path = self.path.clone();
         if self.left != 0 {
@@ -140,7 +139,7 @@ impl DealtWriter {
 
 impl Drop for DealtWriter {
     fn drop(&mut self) {
-        // Gone already when the file was finished.
+        // If the file was finished, this one is gone already.
         let _ = fs::remove_file(&self.partial);
     }
 }
@@ -178,8 +177,8 @@ pub struct DealtFile {
 }
 
 impl DealtFile {
-    /// Opens the file of `role` in `dir` and checks all of it: that it is whole, unused, the role's
-    /// own, and made for this session.
+    /// Opens the file of `role` in `dir` and checks all of it: that it is whole and unused, and made for this role and
+    /// session.
     pub fn open(dir: &Path, role: Role, session: &Session) -> Result<Self, Failure> {
         let path = path(dir, role);
         let name = path.display();
@@ -195,7 +194,7 @@ impl DealtFile {
             .write(true)
             .open(&path)
             .map_err(|error| refused(&format!("cannot be opened: {error}"), "check --dealt"))?;
-        // Until the file is closed; where there are no locks, the mark of a used one has to do.
+        // The lock holds until the file is closed. On systems without locks only the mark of a used file protects it.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(refused(
                 "is in use by another run",
@@ -259,7 +258,7 @@ impl DealtFile {
         })
     }
 
-    /// Marks the file as used, for good, before anything that it masks is sent.
+    /// Marks the file as used, for good. Call it before anything that it masks is sent.
     pub fn consume(&mut self) -> Result<(), Failure> {
         let place = self
             .file
@@ -278,7 +277,7 @@ impl DealtFile {
     }
 }
 
-/// Reads the whole file and compares the checksum, which stands for a fresh state.
+/// Reads the whole file and compares the checksum, which is that of a fresh file.
 fn check(file: &mut BufReader<File>, size: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut checksum = Hasher::new();

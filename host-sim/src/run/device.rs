@@ -1,6 +1,5 @@
-//! What a host does for a device that is plugged into it: begins a session, tells the device its part, and finds out
-//! what became of it. `ringlet party --peer serial:...` or `tcp:...` is P1 beside a device that is P0. The device has
-//! one line, so this process passes on what the device and the dealer say to each other: a greeting and a key.
+//! What a host does for a device that is connected to it: it starts a session, gives the device its role, and finds out
+//! why a device failed. The device has one line, so the host also relays the handshake of the device and the dealer.
 
 use std::{
     cell::RefCell,
@@ -25,6 +24,7 @@ use ringlet_core::{
 };
 
 use crate::{
+    console,
     error::Failure,
     links::{
         capture::Capture,
@@ -32,27 +32,25 @@ use crate::{
         device_address::DeviceAddress,
         serial::{LineClock, SerialLine},
     },
-    output::console,
 };
 
-/// A device's port, shared by its channels.
+/// The mux of a device's line, shared by its channels.
 pub type DeviceMux = RefCell<Mux<SerialLine, LineClock>>;
 
 /// One channel to a device.
 pub type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
 
-/// Milliseconds after which frames are sent again.
+/// Milliseconds after which a frame is sent again.
 const RESEND: u32 = 500;
 
-/// Milliseconds that a device which has started anew may take to say why.
-const PATIENCE_WITH_CRASHED: u32 = 5000;
+/// Milliseconds in which a restarted device must report its crash.
+const CRASH_REPORT_TIMEOUT: u32 = 5000;
 
 /// Pause between attempts to reach a device over a network.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens the line and begins a session on it. The device may take `wait` to be there; later it counts as
-/// gone after a silence of `idle`.
-pub fn plug_in(
+/// Opens the line of a device. The device must answer within `wait`; later it counts as gone after a silence of `idle`.
+pub fn open_device(
     address: &DeviceAddress,
     wait: Duration,
     idle: Duration,
@@ -74,15 +72,15 @@ pub fn plug_in(
             resend: RESEND,
             silence: milliseconds(left.max(PAUSE)),
         };
-        let mut port = Mux::new(line, clock, patience);
-        let error = match port.start(u16::from_le_bytes(number)) {
+        let mut mux = Mux::new(line, clock, patience);
+        let error = match mux.start(u16::from_le_bytes(number)) {
             Ok(()) => {
-                port.set_silence(milliseconds(idle));
-                return Ok(RefCell::new(port));
+                mux.set_silence(milliseconds(idle));
+                return Ok(RefCell::new(mux));
             }
             Err(error) => error,
         };
-        // A network may take a connection before the device is there to hold it.
+        // A network may accept a connection before the device is there.
         let early = matches!((address, error), (DeviceAddress::Tcp(_), MuxError::Line(_)));
         if !early || Instant::now() >= deadline {
             return Err(Failure::new(
@@ -94,56 +92,56 @@ pub fn plug_in(
     }
 }
 
-/// Makes everyone known to everyone, once the device has been told the session: the device to the dealer over the
-/// first of the links, this party to the dealer over the second, and both parties to each other. Returns the link to
-/// the device, whose bytes are `kept`, and this party's key.
+/// Completes the handshakes after the device has got its session: of the device with the dealer over the link `relay`, of
+/// this party with the dealer over the link `dealer`, and of both parties with each other. Returns the link to the
+/// device, which writes the device's bytes to the file `kept`, and this party's key.
 pub fn introduce<'a, T: Read + Write, D: Read + Write>(
-    port: &'a DeviceMux,
+    mux: &'a DeviceMux,
     session: &Session,
     kept: Option<File>,
     (relay, dealer): (&mut Link<T>, &mut Link<D>),
 ) -> Result<(Link<Capture<DeviceChannel<'a>>>, Key), Failure> {
-    let mut to_dealer = Link::new(Channel::new(port, channel::DEALER), Remote::Peer, 0);
+    let mut to_dealer = Link::new(Channel::new(mux, channel::DEALER), Remote::Peer, 0);
     pass_on(&mut to_dealer, relay)?;
     let hello = Hello::new(Role::P1, session);
     hello.announce(dealer)?;
     pass_sealed_key_on(relay, &mut to_dealer)?;
-    await_ready(port)?;
-    let peer = Channel::new(port, channel::PEER);
+    await_ready(mux)?;
+    let peer = Channel::new(mux, channel::PEER);
     let peer = Capture::new(peer, &kept).map_err(broken)?;
     let mut peer = Link::new(peer, Remote::Peer, 0);
     hello.meet_peer(&mut peer)?;
     Ok((peer, receive_key(dealer)?))
 }
 
-/// Tells a device the session and its role in it, which are those of `hello`. Fails if it will not run it.
-pub fn start_session(port: &DeviceMux, hello: &Hello, nonce: u64) -> Result<(), Failure> {
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+/// Gives a device the session and role of `hello`. Fails if the device refuses them.
+pub fn start_session(mux: &DeviceMux, hello: &Hello, nonce: u64) -> Result<(), Failure> {
+    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
     wake(&mut control)?;
     assign(&mut control, hello, nonce)?;
-    await_ready(port)
+    await_ready(mux)
 }
 
-/// Waits until a device says that it is ready: first to run the session, then with its key.
-pub fn await_ready(port: &DeviceMux) -> Result<(), Failure> {
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+/// Waits until a device reports that it is ready: first for the session, then with its key.
+pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
+    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
     match hear(&mut control)? {
         Status::Ready => Ok(()),
         refusal => {
-            let hint = match refusal {
-                Status::NoSecret => "program 32 random bytes, as the README says",
+            let remedy = match refusal {
+                Status::NoSecret => "program 32 random bytes, as docs/src/devices.md says",
                 Status::Seal => "give the dealer the key of this very device",
                 Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
                 Status::Samples { .. } => "correct --samples, or program other samples",
-                Status::Task => "let a host predict in its place",
+                Status::Task => "let a host predict instead",
                 _ => "choose other options",
             };
-            Err(Failure::new(refusal.to_string(), hint))
+            Err(Failure::new(refusal.to_string(), remedy))
         }
     }
 }
 
-/// Hears what a device says first, and passes on if it has crashed before.
+/// Receives the first message of a device, and tells the user if the device has crashed before.
 fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
     let awake = Awake::hear(control)?;
     if awake.version != VERSION {
@@ -157,27 +155,27 @@ fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
     }
 }
 
-/// Hears what the session took of the device, and waits until the device has everything.
-pub fn end_session(port: &DeviceMux) -> Result<Taken, Failure> {
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+/// Receives the memory use of the device, and waits until the device has received everything.
+pub fn end_session(mux: &DeviceMux) -> Result<Taken, Failure> {
+    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
     let taken = Taken::hear(&mut control)?;
-    // The device has everything only when the line says so.
-    port.borrow_mut().finish().map_err(|error| {
+    // The device has everything only when it has acknowledged it.
+    mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
     })?;
     Ok(taken)
 }
 
-/// Finds out what became of a device in the middle of a session.
-pub fn crash_report(port: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
-    let error = port.borrow().failure();
+/// Explains the `failure` of a session if the device failed.
+pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
+    let error = mux.borrow().failure();
     match error {
         Some(MuxError::Line(_)) => Failure::new(
             format!("the device at {address} is gone: it was unplugged or switched off"),
             "plug it in and start again; the run begins anew",
         ),
         Some(MuxError::Reset) => {
-            let why = last_words(port).map_or_else(
+            let why = last_crash(mux).map_or_else(
                 || "it was reset, or unplugged and plugged in again".to_owned(),
                 |crash| crash.to_string(),
             );
@@ -194,12 +192,12 @@ pub fn crash_report(port: &DeviceMux, address: &DeviceAddress, failure: Failure)
     }
 }
 
-/// The crash that a device remembers, asked in a session of its own.
-fn last_words(port: &DeviceMux) -> Option<Crash> {
+/// The crash that a restarted device remembers.
+fn last_crash(mux: &DeviceMux) -> Option<Crash> {
     let mut number = [0; 2];
     getrandom::fill(&mut number).ok()?;
-    port.borrow_mut().set_silence(PATIENCE_WITH_CRASHED);
-    port.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
-    let mut control = Link::new(Channel::new(port, channel::CONTROL), Remote::Peer, 0);
+    mux.borrow_mut().set_silence(CRASH_REPORT_TIMEOUT);
+    mux.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
+    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
     Awake::hear(&mut control).ok()?.crash
 }

@@ -1,14 +1,15 @@
-//! What a role tells whoever started it.
+//! Events that a role reports to its starter.
 
 use ringlet_core::cost::Traffic;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 
-/// A stage's parameters, weights then biases, in Z_2^2L: one party's shares, or their sums.
+/// A stage's parameters, weights then biases, in the ring of the master weights: one party's shares, or sums of both
+/// parties' shares.
 pub type StageValues = Vec<u128>;
 
-/// What a party tells whoever started it.
+/// An event that a role reports to its starter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The address at which the role waits for others.
@@ -21,13 +22,12 @@ pub enum Event {
         samples: u32,
         /// Seconds that it took.
         seconds: f64,
-        /// What was sent and opened.
+        /// Bytes sent, values opened, rounds.
         traffic: Box<Traffic>,
-        /// If its ranges were audited: how many values were outside, for each line of the plan, forward and
-        /// backward.
+        /// If it was audited: the number of values out of range, for each cost row, forward and backward.
         audit: Option<Vec<[u32; 2]>>,
     },
-    /// A party's shares of the model before epoch `epoch`: to a simulation alone, which may see both.
+    /// A party's shares of the model before epoch `epoch`. Only a simulation gets them, since it may see both.
     Shares {
         /// Whole epochs done.
         epoch: u32,
@@ -38,9 +38,9 @@ pub enum Event {
     Done,
     /// The role failed.
     Failed {
-        /// What to tell the user.
+        /// The message for the user.
         message: String,
-        /// Whether it only follows from another role's failure.
+        /// Whether it is only a consequence of another role's failure.
         consequence: bool,
     },
 }

@@ -1,43 +1,35 @@
-//! Private inference, one role at a time, from its connected links to its end: the images of one party, the model of the
-//! other, and the classes for the images' owner alone.
+//! Private inference, from the links of a party to its end: the images of one party, the model of the other, and the
+//! classes for the owner of the images only.
 
-use std::time::Instant;
+use std::{sync::Mutex, time::Instant};
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
+    Role,
     cost::Traffic,
     data::Data,
     dealt::{self, Classifier, Plan},
     net::Link,
-    network::Network,
     num::{Ring, Word},
     prg::Key,
     securenn::{self, party_words},
-    session::{Batch, RunError, Session},
+    session::{Batch, Protocol, RunError, Session},
     share::NoObserver,
 };
 
-use crate::{
-    data::parameters::Parameters,
-    error::Failure,
-    run::{
-        event::{Event, StageValues},
-        roles::PartySetup,
-    },
+use super::{
+    dispatch::{InRing, in_ring},
+    event::{Event, StageValues},
+    party::PartySetup,
+    simulation::{ConnectedParty, Emit, Simulation},
 };
+use crate::error::Failure;
 
-/// Numbers of images among their owner's, and their classes.
+/// Numbers of images, as their owner counts them, and their classes.
 pub type Classes = Vec<(u32, u8)>;
 
-/// What the model's owner loads.
-pub fn encode(session: &Session, network: &Network, parameters: &[Parameters]) -> Vec<StageValues> {
-    let stages = network.stages.iter().zip(parameters);
-    stages
-        .map(|(stage, parameters)| parameters.encode(stage, session))
-        .collect()
-}
-
-/// Runs a party to the end, with the model if it is the model's owner. Returns the classes if it is the images' owner.
+/// Classifies to the end. The owner of the model passes it as `model`, the other party an empty one. Returns the classes
+/// to the owner of the images.
 pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     setup: PartySetup<'_>,
     model: &[StageValues],
@@ -60,8 +52,8 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     })
 }
 
-/// The same with an assistant; `pair` is the key that both parties share.
-pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
+/// The same by SecureNN; `pair` is the key that only the parties have.
+pub fn run_securenn_party<P: Read + Write, A: Read + Write>(
     setup: PartySetup<'_>,
     (pair, model): (Key, &[StageValues]),
     (peer, assistant): (Link<P>, Link<A>),
@@ -82,7 +74,7 @@ pub fn run_assisted_party<P: Read + Write, A: Read + Write>(
     })
 }
 
-/// Classifies batch after batch by `step`, and tells of each.
+/// Classifies batch after batch by `step`, and reports each.
 fn every_batch(
     session: &Session,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
@@ -101,4 +93,82 @@ fn every_batch(
         })?;
     }
     Ok(classes)
+}
+
+/// Runs inference by `model` with all roles as threads; `take` gets the parties' events. Returns the classes in the order
+/// of the images.
+pub fn simulate(
+    simulation: &Simulation<'_>,
+    model: &[StageValues],
+    take: impl FnMut(Role, Event) -> Result<(), Failure>,
+) -> Result<Classes, Failure> {
+    let kept = Mutex::new(Classes::new());
+    let inference = Inference {
+        simulation,
+        model,
+        kept: &kept,
+        take,
+    };
+    match simulation.session.protocol {
+        Protocol::Dealt { .. } => in_ring(simulation.session, inference)?,
+        Protocol::SecureNn { .. } => inference.run_securenn()?,
+    }
+    let mut classes = kept.into_inner().map_err(|_| interrupted())?;
+    classes.sort_unstable();
+    Ok(classes)
+}
+
+/// An inference with all roles as threads.
+struct Inference<'a, F> {
+    simulation: &'a Simulation<'a>,
+    model: &'a [StageValues],
+    kept: &'a Mutex<Classes>,
+    take: F,
+}
+
+impl<F: FnMut(Role, Event) -> Result<(), Failure>> Inference<'_, F> {
+    fn run_securenn(self) -> Result<(), Failure> {
+        let party = |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+            let model = model_of(&party.setup, self.model);
+            let links = (party.peer, party.helper);
+            let classes =
+                run_securenn_party(party.setup, (pair, model), links, &mut party.data, emit)?;
+            keep(self.kept, classes)
+        };
+        self.simulation.with_assistant(party, self.take).map(drop)
+    }
+}
+
+impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
+    type Output = ();
+
+    fn run<R: Ring>(self) -> Result<(), Failure> {
+        let party = |mut party: ConnectedParty<'_>, emit: Emit<'_>| {
+            let model = model_of(&party.setup, self.model);
+            let links = (party.peer, party.helper);
+            let classes = run_party::<R, _, _>(party.setup, model, links, &mut party.data, emit)?;
+            keep(self.kept, classes)
+        };
+        let parties = (party, party);
+        self.simulation
+            .with_dealer::<R>(parties, self.take)
+            .map(drop)
+    }
+}
+
+/// The model for its owner, nothing for the other party.
+fn model_of<'m>(setup: &PartySetup<'_>, model: &'m [StageValues]) -> &'m [StageValues] {
+    match setup.session.asking() == setup.role {
+        true => &[],
+        false => model,
+    }
+}
+
+fn keep(kept: &Mutex<Classes>, classes: Classes) -> Result<(), Failure> {
+    kept.lock().map_err(|_| interrupted())?.extend(classes);
+    Ok(())
+}
+
+fn interrupted() -> Failure {
+    Failure::new("a party was interrupted", "report this")
 }

@@ -1,4 +1,4 @@
-//! The range contract, checked where both parties' shares can be seen: in a simulation.
+//! Checks of the range contract in a simulation, which sees the shares of both parties.
 
 use std::sync::{
     Arc, Mutex,
@@ -11,28 +11,28 @@ use ringlet_core::{
     share::{Observer, Share},
 };
 
-/// What was met at one place of the network.
+/// Values of one cost row in one pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Met {
+pub struct RowRange {
     /// Values outside the range contract.
     pub outside: u64,
-    /// The largest magnitude, as a part of what the contract allows.
+    /// The largest magnitude, as a fraction of the limit.
     pub largest: f64,
 }
 
-/// Counts for each line of the plan, forward and backward.
-pub type Ranges = [[Met; 2]; MAX_COST_ROWS];
+/// The values of each cost row, forward and backward.
+pub type Ranges = [[RowRange; 2]; MAX_COST_ROWS];
 
-/// Takes one party's shares to where they are added up.
+/// Observer of P0: sends its shares to the observer of P1.
 pub struct Sending<R>(Sender<Vec<R>>);
 
-/// Adds up both parties' shares and counts.
+/// Observer of P1: adds the shares of both parties and checks the sums.
 pub struct Counting<R> {
     other: Receiver<Vec<R>>,
     ranges: Arc<Mutex<Ranges>>,
 }
 
-/// The watches of P0 and P1, and the counts that they fill.
+/// The observers of P0 and P1, and the counts that they fill.
 pub fn observers<R: Ring>() -> (Sending<R>, Counting<R>, Arc<Mutex<Ranges>>) {
     let (sender, other) = channel();
     let ranges = Arc::new(Mutex::new(Ranges::default()));
@@ -46,13 +46,13 @@ pub fn observers<R: Ring>() -> (Sending<R>, Counting<R>, Arc<Mutex<Ranges>>) {
 impl<R: Ring> Observer<R> for Sending<R> {
     fn narrow(&mut self, _: usize, _: bool, _: u32, shares: &[Share<R>]) {
         let shares = shares.iter().map(|share| share.reveal()).collect();
-        // The other thread is gone only when the run has failed already.
+        // The other thread has ended only if the run has failed already.
         let _ = self.0.send(shares);
     }
 }
 
 impl<R: Ring> Observer<R> for Counting<R> {
-    fn narrow(&mut self, line: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+    fn narrow(&mut self, row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
         let Ok(other) = self.other.recv() else {
             return;
         };
@@ -66,9 +66,9 @@ impl<R: Ring> Observer<R> for Counting<R> {
             largest = largest.max(magnitude);
         }
         if let Ok(mut ranges) = self.ranges.lock() {
-            let met = &mut ranges[line][usize::from(backward)];
-            met.outside += outside;
-            met.largest = met.largest.max(largest as f64 / limit as f64);
+            let range = &mut ranges[row][usize::from(backward)];
+            range.outside += outside;
+            range.largest = range.largest.max(largest as f64 / limit as f64);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets: from the operating system, or from a seed where a simulation is to be reproduced.
+//! Secrets: from the operating system, or from a seed in simulations that must be reproducible.
 
 use ringlet_core::{
     Role,
@@ -10,9 +10,9 @@ use crate::error::Failure;
 /// Where the secrets of a run come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Secrets {
-    /// The operating system: for every run that protects data.
+    /// The operating system. For every run that protects data.
     System,
-    /// A seed: for simulations alone, whose secrets anyone can compute.
+    /// A seed. For simulations only: anyone can compute these secrets.
     Seed(u64),
 }
 
@@ -50,50 +50,49 @@ impl Secrets {
         Ok([self.key(0)?, self.key(1)?])
     }
 
-    /// The secret from which a party draws its part of the first weights.
+    /// The secret from which a party draws its part of the initial weights.
     pub fn initial_weights(self, role: Role) -> Result<Key, Failure> {
         self.key(2 + role.index() as u32)
     }
 
-    /// The name of a dealt session.
+    /// The identity of a dealt session.
     pub fn identity(self) -> Result<[u8; 16], Failure> {
         let mut identity = [0; 16];
         identity.copy_from_slice(&self.key(4)?.reveal()[..16]);
         Ok(identity)
     }
 
-    /// What a device draws a session's secret from, beside its own: new for each session.
+    /// The nonce with which a device derives the secret of a session from its root secret. New for each session.
     pub fn nonce(self) -> Result<u64, Failure> {
         let mut nonce = [0; 8];
         nonce.copy_from_slice(&self.key(5)?.reveal()[..8]);
         Ok(u64::from_le_bytes(nonce))
     }
 
-    /// A secret for a device of its own, where none has been written yet.
+    /// A root secret for a new device.
     pub fn device_root(self) -> Result<Key, Failure> {
         self.key(6)
     }
 
-    /// What a dealer seals the key of the device in this role with, beside the key that they share: new for
-    /// each session.
+    /// The nonce with which a dealer seals the key of the device in this role. New for each session.
     pub fn seal(self, role: Role) -> Result<u64, Failure> {
         let mut nonce = [0; 8];
         nonce.copy_from_slice(&self.key(7 + role.index() as u32)?.reveal()[..8]);
         Ok(u64::from_le_bytes(nonce))
     }
 
-    /// The key that the assistant shares with nobody.
-    pub fn assistant_own(self) -> Result<Key, Failure> {
+    /// The key of the assistant that nobody else has.
+    pub fn assistant_key(self) -> Result<Key, Failure> {
         self.key(9)
     }
 
-    /// A party's part of the key that the assistant does not have.
+    /// A party's part of the key that both parties share without the assistant.
     pub fn pair_part(self, role: Role) -> Result<Key, Failure> {
         self.key(10 + role.index() as u32)
     }
 
     /// The seed of the public order of samples.
-    pub fn order(self) -> Result<u64, Failure> {
+    pub fn shuffle_seed(self) -> Result<u64, Failure> {
         match self {
             Secrets::Seed(seed) => Ok(seed),
             Secrets::System => {

@@ -1,4 +1,4 @@
-//! The roles of a session with an assistant, from their connected links to their end.
+//! The roles of SecureNN in training, from their links to their end.
 
 use std::time::Instant;
 
@@ -13,27 +13,25 @@ use ringlet_core::{
     share::Share,
 };
 
-use crate::{
-    error::Failure,
-    run::{
-        event::{Event, StageValues},
-        roles::PartySetup,
-    },
+use super::{
+    event::{Event, StageValues},
+    party::PartySetup,
 };
+use crate::error::Failure;
 
-/// Makes the key that the assistant does not have: both parties send a part of it to each other.
-pub fn share_pair_key<P: Read + Write>(own: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
-    peer.send(own.reveal())?;
+/// Makes the key that only the parties have. Each sends its part to the other.
+pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
+    peer.send(part.reveal())?;
     peer.flush()?;
     let mut key = [0; Key::LEN];
     peer.receive(&mut key)?;
-    for (byte, own) in key.iter_mut().zip(own.reveal()) {
-        *byte ^= own;
+    for (byte, part) in key.iter_mut().zip(part.reveal()) {
+        *byte ^= part;
     }
     Ok(Key::new(key))
 }
 
-/// Runs a party to the end; `pair` is the key that both parties share. Returns the revealed parameters if this party
+/// Trains to the end; `pair` is the key that only the parties have. Returns the revealed parameters if this party
 /// receives them.
 pub fn run_party<P: Read + Write, A: Read + Write>(
     setup: PartySetup<'_>,
@@ -92,7 +90,7 @@ fn shares(party: &Trainer<'_>, network: &Network) -> Vec<StageValues> {
         .collect()
 }
 
-/// Helps both parties through a whole session; `own` is a key of nobody else.
+/// Runs the assistant through a whole session; nobody else has the key `own`.
 pub fn run_assistant<F: Read + Write, S: Read + Write>(
     session: &Session,
     (own, shared): (Key, [Key; 2]),

@@ -1,7 +1,7 @@
 //! A session with all its roles as threads of this process.
 
 use std::{
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Sender, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -16,52 +16,33 @@ use ringlet_core::{
         Protocol, Session,
         handshake::{Hello, Seal, receive_hello},
     },
-    share::Observer,
+    share::{NoObserver, Observer},
 };
 
-use crate::links::connect::UNBOUNDED;
+use super::{
+    actors::{Actor, ActorEvent, Helper, follow, report_end},
+    dealer::run_dealer,
+    dispatch::{InRing, in_ring},
+    event::Event,
+    handshakes::{greet, meet_parties},
+    party::{PartySetup, run_party},
+    ranges::{Ranges, observers},
+    role_time::RoleTime,
+    secrets::Secrets,
+    securenn,
+};
 use crate::{
     data::{Images, OwnImages},
     error::Failure,
     links::{
+        connect::UNBOUNDED,
         memory::{self, MemoryEnd},
         traffic_shaper::TrafficShape,
         wait_time::WaitTime,
     },
-    output::report::Spent,
-    run::{
-        event::Event,
-        roles::{Helper, PartySetup, greet, meet_parties, run_dealer, run_party},
-        secrets::Secrets,
-        securenn,
-    },
 };
 
-/// A role of a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
-    /// A computing party.
-    Party(Role),
-    /// The dealer.
-    Dealer,
-    /// The assistant, in the dealer's place.
-    Assistant,
-}
-
-impl std::fmt::Display for Actor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Actor::Party(role) => write!(f, "party {role}"),
-            Actor::Dealer => f.write_str("the dealer"),
-            Actor::Assistant => f.write_str("the assistant"),
-        }
-    }
-}
-
-/// What a role tells.
-pub type Told = (Actor, Event);
-
-/// What a simulation runs.
+/// A session to run as threads.
 pub struct Simulation<'a> {
     /// The agreed parameters.
     pub session: &'a Session,
@@ -69,176 +50,170 @@ pub struct Simulation<'a> {
     pub network: &'a Network,
     /// All images, P0's first.
     pub images: &'a Images,
-    /// What the links are like.
+    /// Delay and rate of the links.
     pub shape: TrafficShape,
-    /// Where keys and first weights come from.
+    /// The source of keys and initial weights.
     pub secrets: Secrets,
 }
 
-/// A party that has met the others, and what it needs.
-pub struct Seat<'s> {
-    /// Beside its links.
+/// A party after its handshakes.
+pub struct ConnectedParty<'s> {
+    /// What it needs beside links and data.
     pub setup: PartySetup<'s>,
-    /// To the peer.
+    /// The link to the peer.
     pub peer: Link<MemoryEnd>,
-    /// To the dealer or the assistant.
+    /// The link to the dealer or the assistant.
     pub helper: Link<MemoryEnd>,
     /// Its own images.
     pub data: OwnImages,
 }
 
-/// Where a party tells what it does.
+/// Takes the events of a party.
 pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
 
-/// Trains with a dealer.
-fn train<R: Ring>(
-    mut seat: Seat<'_>,
-    observer: &mut impl Observer<R>,
-    emit: Emit<'_>,
-) -> Result<(), Failure> {
-    let (peer, dealer) = (seat.peer, seat.helper);
-    run_party::<R, _, _>(seat.setup, peer, dealer, &mut seat.data, observer, emit).map(drop)
-}
-
 impl Simulation<'_> {
-    /// Runs all roles to their end, with a watch on either party; `take` gets what the parties tell.
-    /// Returns where the roles' time went.
-    pub fn run<R: Ring>(
+    /// Trains; `take` gets the parties' events. Returns where the roles' time went.
+    pub fn train(
         &self,
-        (mut watch_p0, mut watch_p1): (impl Observer<R> + Send, impl Observer<R> + Send),
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<Spent>, Failure> {
-        self.with_dealer::<R>(
-            move |seat, emit| train(seat, &mut watch_p0, emit),
-            move |seat, emit| train(seat, &mut watch_p1, emit),
-            take,
-        )
+    ) -> Result<Vec<RoleTime>, Failure> {
+        match self.session.protocol {
+            Protocol::SecureNn { .. } => self.train_by_securenn(take),
+            Protocol::Dealt { .. } => in_ring(self.session, Training(self, take)),
+        }
     }
 
-    /// The same with an assistant in the dealer's place.
-    pub fn run_assisted(
+    /// The same, and checks the range contract of the protocols with a dealer. The contract does not exist in SecureNN.
+    pub fn train_with_range_checks(
         &self,
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<Spent>, Failure> {
-        let train = |mut seat: Seat<'_>, pair, emit: Emit<'_>| {
-            let links = (seat.peer, seat.helper);
-            securenn::run_party(seat.setup, pair, links, &mut seat.data, emit).map(drop)
+    ) -> Result<(Vec<RoleTime>, Option<Ranges>), Failure> {
+        match self.session.protocol {
+            Protocol::SecureNn { .. } => Ok((self.train_by_securenn(take)?, None)),
+            Protocol::Dealt { .. } => {
+                let (times, ranges) = in_ring(self.session, CheckedTraining(self, take))?;
+                Ok((times, Some(ranges)))
+            }
+        }
+    }
+
+    fn train_by_securenn(
+        &self,
+        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    ) -> Result<Vec<RoleTime>, Failure> {
+        let train = |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+            let links = (party.peer, party.helper);
+            securenn::run_party(party.setup, pair, links, &mut party.data, emit).map(drop)
         };
         self.with_assistant(train, take)
     }
 
-    /// Runs both parties beside a dealer.
+    /// Runs P0 and P1 with a dealer.
     pub fn with_dealer<R: Ring>(
         &self,
-        p0: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-        p1: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+        parties: (
+            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+        ),
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<Spent>, Failure> {
+    ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
-        let helpers = [memory::bounded(self.shape), memory::bounded(self.shape)];
-        let deal = move |ends| deal::<R>(keys, [None, None], ends);
-        self.play((Actor::Dealer, deal), helpers, (p0, p1), take)
+        let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
+        let deal = move |ends| serve_dealer::<R>(keys, [None, None], ends);
+        self.run((Helper::Dealer, deal), links, parties, take)
     }
 
-    /// Runs both parties beside an assistant; each gets the key that both share.
+    /// Runs both parties with an assistant. Each gets the key that only the parties have.
     pub fn with_assistant(
         &self,
-        party: impl Fn(Seat<'_>, Key, Emit<'_>) -> Result<(), Failure> + Sync,
+        party: impl Fn(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Sync,
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<Spent>, Failure> {
+    ) -> Result<Vec<RoleTime>, Failure> {
         let (secrets, party) = (self.secrets, &party);
-        let keys = (secrets.assistant_own()?, secrets.dealer_keys()?);
-        let helpers = [memory::duplex(self.shape), memory::duplex(self.shape)];
-        let run = move |mut seat: Seat<'_>, emit: Emit<'_>| {
-            let part = secrets.pair_part(seat.setup.role)?;
-            let pair = securenn::share_pair_key(&part, &mut seat.peer)?;
-            party(seat, pair, emit)
+        let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
+        let links = [memory::duplex(self.shape), memory::duplex(self.shape)];
+        let run = move |mut connected: ConnectedParty<'_>, emit: Emit<'_>| {
+            let part = secrets.pair_part(connected.setup.role)?;
+            let pair = securenn::share_pair_key(&part, &mut connected.peer)?;
+            party(connected, pair, emit)
         };
-        let assist = move |ends| assist(keys, ends);
-        self.play((Actor::Assistant, assist), helpers, (run, run), take)
+        let assist = move |ends| serve_assistant(keys, ends);
+        self.run((Helper::Assistant, assist), links, (run, run), take)
     }
 
-    /// Runs all roles in threads of their own; `helpers` are the links of the dealer or assistant.
-    fn play(
+    /// Runs each role in a thread; `links` are those of the dealer or assistant.
+    fn run(
         &self,
         (helper, help): (
-            Actor,
+            Helper,
             impl FnOnce([MemoryEnd; 2]) -> Result<(), Failure> + Send,
         ),
-        helpers: [[MemoryEnd; 2]; 2],
+        links: [[MemoryEnd; 2]; 2],
         (p0, p1): (
-            impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-            impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
+            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
         ),
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<Spent>, Failure> {
+    ) -> Result<Vec<RoleTime>, Failure> {
         let [end_p0, end_p1] = memory::duplex(self.shape);
-        let [[to_p0, helped_p0], [to_p1, helped_p1]] = helpers;
-        let (tell, told) = channel();
-        let start = Instant::now();
+        let [[to_p0, helper_p0], [to_p1, helper_p1]] = links;
         let waits = [
-            ("p0", [end_p0.wait_time(), helped_p0.wait_time()]),
-            ("p1", [end_p1.wait_time(), helped_p1.wait_time()]),
-            match helper {
-                Actor::Assistant => ("assistant", [to_p0.wait_time(), to_p1.wait_time()]),
-                _ => ("dealer", [WaitTime::default(), to_p1.wait_time()]),
-            },
+            ("p0", [end_p0.wait_time(), helper_p0.wait_time()]),
+            ("p1", [end_p1.wait_time(), helper_p1.wait_time()]),
         ];
-        let outcome = thread::scope(|scope| {
-            let helper_tell = tell.clone();
-            scope.spawn(move || tell_end(&helper_tell, helper, || help([to_p0, to_p1])));
-            let tell_p0 = tell.clone();
-            scope.spawn(move || self.compute(Role::P0, [end_p0, helped_p0], p0, &tell_p0));
-            scope.spawn(move || self.compute(Role::P1, [end_p1, helped_p1], p1, &tell));
-            follow(told, take)
-        });
-        outcome?;
+        let helper_waits = [to_p0.wait_time(), to_p1.wait_time()];
+        let (events, reported) = channel();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let of_helper = events.clone();
+            let actor = Actor::Helper(helper);
+            scope.spawn(move || report_end(&of_helper, actor, || help([to_p0, to_p1])));
+            let of_p0 = events.clone();
+            scope.spawn(move || self.run_party(Role::P0, [end_p0, helper_p0], p0, &of_p0));
+            scope.spawn(move || self.run_party(Role::P1, [end_p1, helper_p1], p1, &events));
+            follow(reported, take)
+        })?;
         let total = start.elapsed();
-        Ok(waits
+        let mut times: Vec<RoleTime> = waits
             .into_iter()
-            .map(|(name, [peer, dealer])| match helper {
-                // The assistant's peers are both parties.
-                Actor::Assistant if name == "assistant" => Spent {
-                    name,
-                    total,
-                    peer: peer.total() + dealer.total(),
-                    dealer: Duration::ZERO,
-                },
-                _ => Spent {
-                    name,
-                    total,
-                    peer: peer.total(),
-                    dealer: dealer.total(),
-                },
+            .map(|(name, [peer, helper])| RoleTime {
+                name,
+                total,
+                peer: peer.total(),
+                helper: helper.total(),
             })
-            .collect())
+            .collect();
+        times.push(helper_time(helper, total, helper_waits));
+        Ok(times)
     }
 
-    /// Seats a party, runs it, and tells how it ended.
-    fn compute(
+    /// Connects a party, runs it, and reports how it ended.
+    fn run_party(
         &self,
         role: Role,
         ends: [MemoryEnd; 2],
-        party: impl FnOnce(Seat<'_>, Emit<'_>) -> Result<(), Failure>,
-        tell: &Sender<Told>,
+        party: impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure>,
+        events: &Sender<ActorEvent>,
     ) {
         let actor = Actor::Party(role);
-        tell_end(tell, actor, || {
-            let seat = self.seat(role, ends)?;
+        report_end(events, actor, || {
+            let connected = self.connect(role, ends)?;
             let mut emit = |event| {
-                tell.send((actor, event))
+                events
+                    .send((actor, event))
                     .map_err(|_| Failure::new("the simulation has stopped", ""))
             };
-            party(seat, &mut emit)
+            party(connected, &mut emit)
         });
     }
 
-    /// Has a party meet the others.
-    fn seat(&self, role: Role, [peer, helper]: [MemoryEnd; 2]) -> Result<Seat<'_>, Failure> {
-        let remote = match self.session.protocol {
-            Protocol::SecureNn { .. } => Remote::Assistant,
-            Protocol::Dealt { .. } => Remote::Dealer,
-        };
+    /// Completes the handshakes of a party.
+    fn connect(
+        &self,
+        role: Role,
+        [peer, helper]: [MemoryEnd; 2],
+    ) -> Result<ConnectedParty<'_>, Failure> {
+        let remote = Helper::of(self.session.protocol).remote();
         let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
         let mut helper = Link::new(helper, remote, UNBOUNDED);
         let split = self.session.samples[0] as usize;
@@ -246,7 +221,7 @@ impl Simulation<'_> {
             Role::P0 => 0..split,
             Role::P1 => split..self.images.len(),
         };
-        Ok(Seat {
+        Ok(ConnectedParty {
             setup: PartySetup {
                 session: self.session,
                 network: self.network,
@@ -262,48 +237,67 @@ impl Simulation<'_> {
     }
 }
 
-/// Hands what the parties tell to `take` until all roles are done; returns the failure to tell the
-/// user, if any.
-pub fn follow(
-    told: Receiver<Told>,
-    mut take: impl FnMut(Role, Event) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut failures: Vec<(Actor, Failure)> = Vec::new();
-    for (actor, event) in told {
-        match (actor, event) {
-            (
-                _,
-                Event::Failed {
-                    message,
-                    consequence,
-                },
-            ) => {
-                failures.push((actor, Failure::told(message, consequence)));
-            }
-            (Actor::Party(role), event) => take(role, event)?,
-            (Actor::Dealer | Actor::Assistant, _) => {}
-        }
-    }
-    // The cause before what follows from it.
-    failures.sort_by_key(|(_, failure)| failure.is_consequence());
-    match failures.into_iter().next() {
-        Some((actor, failure)) => Err(failure.of(&actor.to_string())),
-        None => Ok(()),
-    }
-}
-
-/// Runs `role` and tells how it ended.
-fn tell_end(tell: &Sender<Told>, actor: Actor, role: impl FnOnce() -> Result<(), Failure>) {
-    let event = match role() {
-        Ok(()) => Event::Done,
-        Err(failure) => Event::from(&failure),
+/// Where the time of a helper went. The dealer waits for P1 only; both parties are the assistant's peers.
+fn helper_time(helper: Helper, total: Duration, [p0, p1]: [WaitTime; 2]) -> RoleTime {
+    let (peer, own) = match helper {
+        Helper::Dealer => (Duration::ZERO, p1.total()),
+        Helper::Assistant => (p0.total() + p1.total(), Duration::ZERO),
     };
-    // Nobody listens only when the run has failed already.
-    let _ = tell.send((actor, event));
+    RoleTime {
+        name: helper.name(),
+        total,
+        peer,
+        helper: own,
+    }
 }
 
-/// The dealer's role, with an end of a link to either party.
-pub fn deal<R: Ring>(
+/// Training with a dealer.
+struct Training<'a, F>(&'a Simulation<'a>, F);
+
+impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Training<'_, F> {
+    type Output = Vec<RoleTime>;
+
+    fn run<R: Ring>(self) -> Result<Vec<RoleTime>, Failure> {
+        let Training(simulation, take) = self;
+        let train =
+            |party: ConnectedParty<'_>, emit: Emit<'_>| train::<R>(party, &mut NoObserver, emit);
+        simulation.with_dealer::<R>((train, train), take)
+    }
+}
+
+/// Training with a dealer, and with checks of the range contract.
+struct CheckedTraining<'a, F>(&'a Simulation<'a>, F);
+
+impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for CheckedTraining<'_, F> {
+    type Output = (Vec<RoleTime>, Ranges);
+
+    fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
+        let CheckedTraining(simulation, take) = self;
+        let (mut observer_p0, mut observer_p1, ranges) = observers::<R>();
+        let p0 =
+            move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p0, emit);
+        let p1 =
+            move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p1, emit);
+        let times = simulation.with_dealer::<R>((p0, p1), take)?;
+        let ranges = ranges
+            .lock()
+            .map_err(|_| Failure::new("the range check was interrupted", "report this"))?;
+        Ok((times, *ranges))
+    }
+}
+
+/// Trains a party with a dealer.
+fn train<R: Ring>(
+    mut party: ConnectedParty<'_>,
+    observer: &mut impl Observer<R>,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let (peer, dealer) = (party.peer, party.helper);
+    run_party::<R, _, _>(party.setup, peer, dealer, &mut party.data, observer, emit).map(drop)
+}
+
+/// Runs the dealer, with an end of a link to either party.
+pub fn serve_dealer<R: Ring>(
     keys: [Key; 2],
     seals: [Option<Seal>; 2],
     ends: [MemoryEnd; 2],
@@ -317,8 +311,8 @@ pub fn deal<R: Ring>(
     outcome.map(drop)
 }
 
-/// The assistant's role, with an end of a link to either party.
-fn assist(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
+/// Runs the assistant, with an end of a link to either party.
+fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
     let [first, second] = &mut links;
     let heard = [receive_hello(first)?, receive_hello(second)?];

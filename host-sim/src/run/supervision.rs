@@ -1,11 +1,11 @@
-//! How the processes of a simulation tell their starter what happens: events on standard output, each
-//! with its length before it.
+//! How the processes of a simulation report to their starter: events on standard output, each after its length.
 
 use std::io::{self, Read, Write};
 
-use crate::{error::Failure, run::event::Event};
+use super::event::Event;
+use crate::error::Failure;
 
-/// No event is longer: the shares of the largest model fit.
+/// The most bytes of an event. The shares of the largest model fit.
 const MAX_EVENT: u32 = 1 << 30;
 
 /// Sends one event.

@@ -1,120 +1,140 @@
-//! What a party brings: its own images, or the model.
+//! The inputs of a party: its own images, or its model.
 
-use ringlet_core::{Role, model::Model, session::Session};
+use std::path::Path;
 
-use super::samples;
+use ringlet_core::{Role, session::Task};
+
+use super::args::PartyArgs;
 use crate::{
     config::{
-        args::{PartyArgs, Samples},
-        settings,
+        args::SampleCounts,
+        protocol::Protocol,
+        session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     data::{Images, Part, load, load_to_classify, model_file, parameters::Parameters},
     error::Failure,
 };
 
-/// What a party brings to a session.
-pub(super) struct Own {
-    /// Its images.
+/// A party's session and inputs.
+pub struct Inputs {
+    /// The session and its network.
+    pub checked: CheckedSession,
+    /// The images of this party.
     pub images: Images,
-    /// The numbers of both parties' images.
-    pub samples: [u32; 2],
-    /// The model that is trained or asked.
-    pub model: Model,
-    /// Its parameters, at the party that owns them.
+    /// The parameters of the model, at their owner in inference.
     pub parameters: Vec<Parameters>,
 }
 
-impl Own {
-    /// What `role` brings, as the arguments say.
-    pub fn new(args: &PartyArgs, role: Role) -> Result<Self, Failure> {
-        if !args.infer {
-            let (images, samples) = own_images(args, role)?;
-            let model = settings::model(args.session.model.as_deref(), Some(images.shape))?;
-            settings::check_shape(&model, &images)?;
-            return Ok(Own {
-                images,
-                samples,
-                model,
-                parameters: Vec::new(),
-            });
+impl Inputs {
+    /// Reads the files that the arguments name, and makes the session.
+    pub fn new(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+        match (args.infer, &args.model_file) {
+            (false, _) => Inputs::of_trainer(args, protocol),
+            (true, None) => Inputs::of_image_owner(args, protocol),
+            (true, Some(path)) => Inputs::of_model_owner(args, protocol, path),
         }
-        if let Some(path) = &args.model_file {
-            let (model, _, parameters) = model_file::load(path)?;
-            let none = Images {
-                shape: model.input.map(usize::from),
-                pixels: Vec::new(),
-                labels: Vec::new(),
-            };
-            let Some(Samples(samples)) = args.samples else {
-                return Err(Failure::new(
-                    "the model's owner does not know how many images there are",
-                    "give both parties the same --samples, such as 100,0",
-                ));
-            };
-            return Ok(Own {
-                images: none,
-                samples,
-                model,
-                parameters,
-            });
-        }
+    }
+
+    fn of_trainer(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+        let all = load(args.session.data.as_deref(), Part::Train)?;
+        let samples = Samples::given_or_split(args.samples, all.len());
+        let checked = make_session(args, protocol, ModelSource::Images(&[&all]), samples)?;
+        let samples = checked.session.samples;
+        // If the numbers are given, the files of each party hold only its own images.
+        let first = match (args.samples, args.role()) {
+            (None, Role::P1) => samples[0] as usize,
+            _ => 0,
+        };
+        let count = samples[args.role().index()] as usize;
+        Ok(Inputs {
+            images: slice(args.role(), &all, first, count)?,
+            checked,
+            parameters: Vec::new(),
+        })
+    }
+
+    fn of_image_owner(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+        let role = args.role();
         let (all, _) = load_to_classify(args.session.data.as_deref())?;
         let mut samples = [0; 2];
         samples[role.index()] = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let samples = args.samples.map_or(samples, |Samples(samples)| samples);
-        let count = samples[role.index()] as usize;
-        if count > all.len() {
-            return Err(too_few(role, count, all.len()));
+        let samples = args
+            .samples
+            .map_or(samples, |SampleCounts(samples)| samples);
+        let model = ModelSource::Images(&[&all]);
+        let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
+        if checked.session.model_owner() == Some(role) {
+            return Err(Failure::new(
+                format!("{role} is to classify by its model and has none"),
+                "give --model-file, or correct --samples",
+            ));
         }
-        let model = settings::model(args.session.model.as_deref(), Some(all.shape))?;
-        settings::check_shape(&model, &all)?;
-        Ok(Own {
-            images: all.slice(0..count),
-            samples,
-            model,
+        Ok(Inputs {
+            images: slice(role, &all, 0, samples[role.index()] as usize)?,
+            checked,
             parameters: Vec::new(),
+        })
+    }
+
+    fn of_model_owner(args: &PartyArgs, protocol: &Protocol, path: &Path) -> Result<Self, Failure> {
+        let role = args.role();
+        let (model, _, parameters) = model_file::load(path)?;
+        let Some(SampleCounts(samples)) = args.samples else {
+            return Err(Failure::new(
+                "the model's owner does not know how many images there are",
+                "give both parties the same --samples, such as 100,0",
+            ));
+        };
+        let none = Images {
+            shape: model.input.map(usize::from),
+            pixels: Vec::new(),
+            labels: Vec::new(),
+        };
+        let model = ModelSource::Trained(&model, None);
+        let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
+        if checked.session.model_owner() != Some(role) {
+            return Err(Failure::new(
+                format!("the images are {role}'s own, so the model is the other party's"),
+                "leave out --model-file, or correct --samples",
+            ));
+        }
+        Ok(Inputs {
+            images: none,
+            checked,
+            parameters,
         })
     }
 }
 
-/// Whether the model's owner brings a model to an inference, and the images' owner none.
-pub(super) fn brings_its_part(
+fn make_session(
     args: &PartyArgs,
-    role: Role,
-    session: &Session,
-) -> Result<(), Failure> {
-    match (session.model_owner() == Some(role), &args.model_file) {
-        (true, None) => Err(Failure::new(
-            format!("{role} is to classify by its model and has none"),
-            "give --model-file, or correct --samples",
-        )),
-        (false, Some(_)) => Err(Failure::new(
-            format!("the images are {role}'s own, so the model is the other party's"),
-            "leave out --model-file, or correct --samples",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn too_few(role: Role, count: usize, there: usize) -> Failure {
-    Failure::new(
-        format!("{role} is to own {count} images, but there are {there}"),
-        "correct --samples, or give other --data",
-    )
-}
-
-/// The images of `role` alone, and the numbers of both parties' images.
-fn own_images(args: &PartyArgs, role: Role) -> Result<(Images, [u32; 2]), Failure> {
-    let all = load(args.session.data.as_deref(), Part::Train)?;
-    let samples = samples(args.samples, all.len(), args.session.share_of_p0)?;
-    // Given numbers mean that each party's files hold its own images alone.
-    let first = match (args.samples, role) {
-        (None, Role::P1) => samples[0] as usize,
-        _ => 0,
+    protocol: &Protocol,
+    model: ModelSource<'_>,
+    samples: Samples,
+) -> Result<CheckedSession, Failure> {
+    let setting = Setting {
+        model,
+        samples,
+        // The order is public; the parties only have to agree on it.
+        shuffle_seed: args.session.seed.unwrap_or(0),
+        receiver: args.reveal_to.map(Role::from),
+        task: match args.infer {
+            true => Task::Infer,
+            false => Task::Train,
+        },
     };
-    let count = samples[role.index()] as usize;
-    if first + count > all.len() {
-        return Err(too_few(role, first + count, all.len()));
+    session(&args.session, protocol, setting)
+}
+
+/// The images of `role`: `count` from `first` on.
+fn slice(role: Role, all: &Images, first: usize, count: usize) -> Result<Images, Failure> {
+    let end = first + count;
+    if end > all.len() {
+        let there = all.len();
+        return Err(Failure::new(
+            format!("{role} is to own {end} images, but there are {there}"),
+            "correct --samples, or give other --data",
+        ));
     }
-    Ok((all.slice(first..first + count), samples))
+    Ok(all.slice(first..end))
 }

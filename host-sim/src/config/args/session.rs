@@ -1,9 +1,12 @@
-//! What the roles of a run must agree on.
+//! Options on which all roles of a run must agree.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ringlet_core::model::{Loss, TripleScheme};
+use ringlet_core::{
+    model::{Loss, TripleScheme},
+    session::{Protocol, Session},
+};
 
 use crate::config::activation::Activation;
 
@@ -12,18 +15,28 @@ use crate::config::activation::Activation;
 pub enum ProtocolName {
     /// Exact ReLU.
     Exact,
-    /// Polynomials in the place of ReLU, as SPDZ-style protocols have them, in a ring of 64 bits.
+    /// Polynomials instead of ReLU, as in SPDZ-style protocols, in a ring of 64 bits.
     Spdz,
-    /// Exact ReLU by SecureNN, whose assistant is there during the run, in a ring of 64 bits.
+    /// Exact ReLU by SecureNN, with an assistant during the run, in a ring of 64 bits.
     Securenn,
 }
 
-/// What training makes smaller.
+impl std::fmt::Display for ProtocolName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ProtocolName::Exact => "exact",
+            ProtocolName::Spdz => "spdz",
+            ProtocolName::Securenn => "securenn",
+        })
+    }
+}
+
+/// The loss that training minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LossName {
     /// Softmax with cross entropy.
     Softmax,
-    /// ReLU(z) over the sum of ReLU(z) in the place of softmax, as published.
+    /// ReLU(z) over the sum of ReLU(z) instead of softmax, as published.
     Normalised,
 }
 
@@ -36,10 +49,10 @@ impl From<LossName> for Loss {
     }
 }
 
-/// What masks are made for, and so what is opened.
+/// The operations that triples are made for. They decide what is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TriplesName {
-    /// Matrix products alone; both operands of every product are opened for it.
+    /// Matrix products only; every product opens both its operands.
     Baseline,
     /// Convolutions, pooling and squares, each tensor opened once: the published optimum.
     Seed,
@@ -66,7 +79,7 @@ pub enum RingName {
     U64,
 }
 
-/// What the roles of a run must agree on.
+/// Options on which all roles of a run must agree.
 #[derive(Clone, Debug, Args)]
 pub struct SessionArgs {
     /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape
@@ -77,7 +90,7 @@ pub struct SessionArgs {
     /// when left out.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Part of the training images that P0 owns; P1 owns the rest.
+    /// Part of the training images that P0 owns. P1 owns the rest.
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub share_of_p0: f64,
     /// Passes over the training images.
@@ -86,22 +99,21 @@ pub struct SessionArgs {
     /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: u32,
-    /// Images worked on at a time within a batch; fewer take less memory and more rounds. The whole
+    /// Images processed at a time within a batch; fewer take less memory and more rounds. The whole
     /// batch when left out.
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
     /// How activations are computed.
     #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
     pub protocol: ProtocolName,
-    /// What masks are made for under --protocol spdz, fused when left out, and under --protocol securenn, baseline
-    /// when left out.
+    /// What triples are made for. Under --protocol spdz fused when left out, under --protocol securenn baseline.
     #[arg(long, value_enum)]
     pub triples: Option<TriplesName>,
-    /// What stands in for ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares fit on
-    /// an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
+    /// The polynomial that replaces ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares
+    /// fit on an interval), pond-relu or pond-sigmoid; relu:3:-1:1 when left out.
     #[arg(long, value_name = "POLYNOMIAL")]
     pub activation: Option<Activation>,
-    /// What training makes smaller under --protocol securenn: softmax when left out, as everywhere else.
+    /// The loss under --protocol securenn: softmax when left out, as in every other protocol.
     #[arg(long, value_enum)]
     pub loss: Option<LossName>,
     /// Learning rate; powers of two are exact.
@@ -119,8 +131,8 @@ pub struct SessionArgs {
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
-    /// Every so many iterations, from the first on, let both parties learn how many values left the range contract
-    /// at each layer, and nothing else. Never when left out.
+    /// Every N iterations, from the first on, both parties learn how many values left the range contract at each
+    /// layer, and nothing else. Never when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit: Option<u32>,
     /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
@@ -129,8 +141,49 @@ pub struct SessionArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
-    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests; in
-    /// `party` it seeds the public order of images alone, and both parties must give the same.
+    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests. In
+    /// `party` it seeds only the public order of images, and both parties must give the same.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
+}
+
+impl SessionArgs {
+    /// The options that give another process of this machine the same `session`, with this `momentum`.
+    pub fn to_options(&self, session: &Session, momentum: f64) -> Vec<String> {
+        let mut options: Vec<String> = Vec::new();
+        let mut option = |name: &str, value: String| {
+            options.extend([name.to_owned(), value]);
+        };
+        let model = self.model.clone();
+        option("--model", model.unwrap_or(session.model.name.to_string()));
+        option("--share-of-p0", self.share_of_p0.to_string());
+        option("--epochs", session.epochs.to_string());
+        option("--batch", session.batch.to_string());
+        option("--micro-batch", session.micro_batch.to_string());
+        option("--lr", self.lr.to_string());
+        option("--momentum", momentum.to_string());
+        option("--protocol", self.protocol.to_string());
+        if self.protocol != ProtocolName::Exact {
+            option("--triples", session.protocol.triples().to_string());
+        }
+        if let Protocol::SecureNn { loss, .. } = session.protocol {
+            option("--loss", loss.to_string());
+        }
+        if let Some(activation) = &self.activation {
+            option("--activation", activation.to_string());
+        }
+        option("--ring", format!("u{}", session.format.ring));
+        option("--fraction-bits", session.format.fraction.to_string());
+        option("--seed", session.shuffle_seed.to_string());
+        if let Some(data) = &self.data {
+            option("--data", data.display().to_string());
+        }
+        if session.audit > 0 {
+            option("--audit", session.audit.to_string());
+        }
+        if session.limit > 0 {
+            option("--limit", session.limit.to_string());
+        }
+        options
+    }
 }

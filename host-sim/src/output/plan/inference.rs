@@ -1,13 +1,13 @@
-//! `ringlet plan --infer`: what it costs to classify one batch by the other party's model, whatever the protocol.
+//! The plan of inference: the cost of a batch, by either kind of protocol.
 
 use ringlet_core::{
     Role, cost::Cost, dealt::Plan, network::Network, num::Ring, securenn, session::Session,
 };
 use serde::Serialize;
 
-use crate::output::report::bytes;
+use crate::output::amounts::bytes;
 
-/// The plan of a session of inference. What a protocol does not have is left out.
+/// The plan of inference. Fields that a protocol does not have are left out.
 #[derive(Serialize)]
 pub struct InferencePlan<'a> {
     model: &'a str,
@@ -17,14 +17,14 @@ pub struct InferencePlan<'a> {
     asking: String,
     #[serde(flatten)]
     batch_cost: Sent,
-    /// What opening the model takes, once in a session: bytes that both parties send.
+    /// Bytes that both parties send to open the model, once in a session.
     setup_bytes: u64,
     #[serde(flatten)]
     dealt: Option<Dealt>,
     layers: Vec<Layer>,
 }
 
-/// What passes for one batch, or for one layer of it.
+/// Traffic of a batch, or of one layer of it.
 #[derive(Clone, Copy, Default, Serialize)]
 struct Sent {
     rounds: u64,
@@ -32,13 +32,13 @@ struct Sent {
     online_bytes_p0: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     online_bytes_p1: Option<u64>,
-    /// What the roles that are there during the run send: both parties, and an assistant if there is one.
+    /// Bytes that the roles of the run send: both parties, and an assistant if there is one.
     all_parties_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     dealer_bytes_p1: Option<u64>,
 }
 
-/// What a dealer and its parties take.
+/// Memory and setup of the protocols with a dealer.
 #[derive(Serialize)]
 struct Dealt {
     dealer_bytes_p0_session: u64,
@@ -64,7 +64,7 @@ struct Gate {
 }
 
 impl Sent {
-    /// What the same step costs both parties.
+    /// The cost of a step for both parties.
     fn of_both([p0, p1]: [Cost; 2]) -> Self {
         Sent {
             rounds: p0.rounds,
@@ -75,7 +75,7 @@ impl Sent {
         }
     }
 
-    /// What a step costs all three roles.
+    /// The cost of a step for all three roles.
     fn of_all(cost: securenn::Cost) -> Self {
         Sent {
             rounds: cost.rounds,
@@ -107,14 +107,13 @@ impl Sent {
     }
 }
 
-/// The plan of exact ReLU and of polynomials, with a dealer.
+/// The plan of the protocols with a dealer.
 pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
     let plan = Plan::new(session, network);
     let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch));
-    let total =
-        |lines: &[ringlet_core::dealt::CostRow]| lines.iter().map(|line| line.forward).sum();
-    let lines = p0.iter().zip(&p1).enumerate();
-    let layers = lines.map(|(index, (p0, p1))| Layer {
+    let total = |rows: &[ringlet_core::dealt::CostRow]| rows.iter().map(|row| row.forward).sum();
+    let rows = p0.iter().zip(&p1).enumerate();
+    let layers = rows.map(|(index, (p0, p1))| Layer {
         name: p0.name.to_string(),
         cost: Sent::of_both([p0.forward, p1.forward]),
         gates: gates::<R>(&plan, session.batch, index),
@@ -133,14 +132,14 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
     }
 }
 
-/// The plan of SecureNN's protocols, with an assistant. Each product opens its weights anew.
-pub fn assisted<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
-    let lines = securenn::plan::cost_rows(session, network, session.batch);
+/// The plan of SecureNN. Every product opens its weights anew.
+pub fn securenn<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
+    let rows = securenn::plan::cost_rows(session, network, session.batch);
     let none = securenn::Cost::default();
-    let total = lines.iter().fold(none, |sum, line| sum + line.forward);
-    let layers = lines.iter().map(|line| Layer {
-        name: line.name.to_string(),
-        cost: Sent::of_all(line.forward),
+    let total = rows.iter().fold(none, |sum, row| sum + row.forward);
+    let layers = rows.iter().map(|row| Layer {
+        name: row.name.to_string(),
+        cost: Sent::of_all(row.forward),
         gates: Vec::new(),
     });
     InferencePlan {
@@ -163,12 +162,12 @@ fn empty<'a>(session: &'a Session, network: &Network, batch_cost: Sent) -> Infer
     }
 }
 
-/// The gates of a line.
-fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, line: usize) -> Vec<Gate> {
+/// The gates of a cost row.
+fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, row: usize) -> Vec<Gate> {
     let of = |role| {
         let mut costs = Vec::new();
         plan.inference_gates::<R>(role, batch, |gate| {
-            if gate.cost_row != line {
+            if gate.cost_row != row {
                 return;
             }
             let known = costs.iter_mut().find(|(name, _)| *name == gate.gate);
@@ -189,11 +188,11 @@ fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, line: usize) -> Vec<Gate> {
 }
 
 impl InferencePlan<'_> {
-    /// As a table.
+    /// The plan as a table.
     pub fn table(&self, session: &Session) -> String {
         let mut table = format!(
             "{} with batches of {} in the ring of {} bits, {} fraction bits: {} parameters of {}\n\
-             {} asks, and alone learns the classes\n\n{:<16}{:>9}",
+             {} asks, and only it learns the classes\n\n{:<16}{:>9}",
             self.model,
             self.batch,
             session.format.ring,

@@ -1,4 +1,4 @@
-//! Standard output that may be closed or full.
+//! Standard output; a closed or full one is an error, not a panic.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|error| {
             Failure::new(
                 format!("the output cannot be written: {error}"),
-                "give it a place that takes all of it",
+                "direct it to something that takes all of it",
             )
         })
 }

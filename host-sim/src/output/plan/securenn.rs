@@ -1,50 +1,17 @@
-//! What the user sees of a session with an assistant.
+//! The plan of training by SecureNN, as JSON and as a table.
 
 use ringlet_core::{
-    cost::Traffic,
     network::Network,
     securenn::{Cost, assistant_words, party_words, plan},
     session::Session,
 };
 use serde::Serialize;
 
-use crate::output::report::bytes;
+use crate::output::amounts::bytes;
 
-/// The table at the end of a run: bytes that all roles sent in an iteration, by layer.
-pub fn layer_table(session: &Session, network: &Network, sums: &Traffic) -> String {
-    let iterations = u64::from(session.iterations());
-    let mut table = format!(
-        "sent by all three roles in an iteration (mean over {iterations})\n{:<16}{:>12}{:>12}\n",
-        "", "forward", "backward"
-    );
-    let mut total = [0; 2];
-    let mut row = |name: &str, own: [u64; 2]| {
-        let [forward, backward] = own.map(bytes);
-        table += &format!("{name:<16}{forward:>12}{backward:>12}\n");
-    };
-    for (planned, line) in plan::cost_rows(session, network, 1)
-        .iter()
-        .zip(&sums.cost_rows)
-    {
-        let own = line.map(|cost| (cost.online_bytes + cost.dealer_bytes) / iterations);
-        total = [total[0] + own[0], total[1] + own[1]];
-        row(&planned.name, own);
-    }
-    row("total", total);
-    table
-}
-
-/// What is to be said of the steps down, which nobody can check.
-pub fn truncation_line(session: &Session) -> String {
-    format!(
-        "steps down are local, as published: that of a product x fails with probability |x| / 2^{}, and nobody notices",
-        64 - 2 * session.format.fraction
-    )
-}
-
-/// The plan of training as JSON: what all three roles send in one iteration, and what it takes of their memory.
+/// The plan of training: what all three roles send in one iteration, and the memory that they need.
 #[derive(Serialize)]
-pub struct TrainingPlan<'a> {
+pub struct SecureNnPlan<'a> {
     model: &'a str,
     batch: u32,
     micro_batch: u32,
@@ -56,7 +23,7 @@ pub struct TrainingPlan<'a> {
     layers: Vec<Layer>,
 }
 
-/// A layer's part of it.
+/// The plan of a layer.
 #[derive(Serialize)]
 struct Layer {
     name: String,
@@ -64,7 +31,7 @@ struct Layer {
     backward: Sent,
 }
 
-/// Bytes of all roles, and messages one after another.
+/// Bytes that all roles send, and rounds.
 #[derive(Clone, Copy, Default, Serialize)]
 struct Sent {
     all_parties_bytes: u64,
@@ -80,12 +47,12 @@ impl From<Cost> for Sent {
     }
 }
 
-impl<'a> TrainingPlan<'a> {
+impl<'a> SecureNnPlan<'a> {
     /// The plan of one iteration over a whole batch.
     pub fn new(session: &'a Session, network: &Network) -> Self {
-        let lines = plan::cost_rows(session, network, session.batch);
-        let total: Cost = lines.iter().map(|line| line.forward + line.backward).sum();
-        TrainingPlan {
+        let rows = plan::cost_rows(session, network, session.batch);
+        let total: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
+        SecureNnPlan {
             model: &session.model.name,
             batch: session.batch,
             micro_batch: session.micro_batch,
@@ -94,18 +61,18 @@ impl<'a> TrainingPlan<'a> {
             rounds: total.rounds,
             arena_bytes_party: 8 * party_words(session, network),
             arena_bytes_assistant: 8 * assistant_words(session, network),
-            layers: lines
+            layers: rows
                 .iter()
-                .map(|line| Layer {
-                    name: line.name.to_string(),
-                    forward: line.forward.into(),
-                    backward: line.backward.into(),
+                .map(|row| Layer {
+                    name: row.name.to_string(),
+                    forward: row.forward.into(),
+                    backward: row.backward.into(),
                 })
                 .collect(),
         }
     }
 
-    /// The same as a table.
+    /// The plan as a table.
     pub fn table(&self) -> String {
         let mut table = format!(
             "{} with batches of {} by SecureNN's protocols: {} parameters\n\n\

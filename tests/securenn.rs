@@ -1,4 +1,4 @@
-//! Sessions with an assistant, from the command line: threads and processes, and what is refused.
+//! SecureNN from the command line: threads, processes, and refused options.
 
 use std::process::Child;
 
@@ -6,9 +6,9 @@ use ringlet_tests::{address, complaint, end, failure, start, success};
 
 const SECURENN: [&str; 2] = ["--protocol", "securenn"];
 
-fn party(role: &str, way: [&str; 2], helper: [&str; 2], more: &[&str]) -> Child {
+fn party(role: &str, peer: [&str; 2], helper: [&str; 2], more: &[&str]) -> Child {
     let mut arguments = vec!["party", "--role", role, "--limit", "2", "--wait", "20"];
-    arguments.extend(way);
+    arguments.extend(peer);
     arguments.extend(helper);
     arguments.extend(more);
     start(&arguments)
@@ -57,7 +57,7 @@ fn what_is_counted_is_what_the_plan_says() {
         let train = ["train", "--limit", "2", "--metrics", metrics];
         success(&[&train, &shared[..]].concat());
         let lines = std::fs::read_to_string(metrics).expect("metrics");
-        // The first iteration has the keys beside.
+        // The first iteration also counts the keys.
         let second = lines.lines().nth(1).expect("a second iteration");
         let second: serde_json::Value = serde_json::from_str(second).expect("JSON");
         let counted: u64 = [

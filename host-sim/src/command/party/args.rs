@@ -1,0 +1,170 @@
+//! Options of `party`, and the other roles that they name.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ringlet_core::Role;
+
+use crate::{
+    config::{
+        args::{OutputArgs, ProcessArgs, RoleName, SampleCounts, SessionArgs, seconds},
+        protocol::Protocol,
+    },
+    data::file::check_writable,
+    error::Failure,
+    links::device_address::DeviceAddress,
+    run::lone_party::{DealerPlace, Meeting, Others},
+};
+
+/// Options of `party`.
+#[derive(Clone, Debug, Args)]
+pub struct PartyArgs {
+    /// Which party this is.
+    #[arg(long, value_enum)]
+    pub role: RoleName,
+    /// Wait for the peer at this address (host:port).
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with = "peer",
+        required_unless_present = "peer"
+    )]
+    pub listen: Option<String>,
+    /// Reach the peer at this address (host:port), or a device that is P0 at serial:PATH,
+    /// serial:PATH?baud=N, pty:PATH, tcp:HOST:PORT or fifo:DIR (an emulator's).
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Option<String>,
+    /// Reach the dealer at this address (host:port).
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "dealt")]
+    pub dealer: Option<String>,
+    /// Reach the assistant at this address (host:port), under --protocol securenn.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]
+    pub assistant: Option<String>,
+    /// Use the files of `ringlet deal` in this directory instead of a dealer.
+    #[arg(long, value_name = "DIR")]
+    pub dealt: Option<PathBuf>,
+    /// Numbers of training images that P0 and P1 own, when each party's --data holds only its own.
+    #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
+    pub samples: Option<SampleCounts>,
+    /// Reveal the trained model to this party at the end.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub reveal_to: Option<RoleName>,
+    /// Classify instead of training. One party gives --data (a file of images, or a directory of which the held-out
+    /// images are used), and only it learns the classes. The other gives --model-file.
+    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "audit", "share_of_p0"])]
+    pub infer: bool,
+    /// The model, at the party that owns it: a file that --save has written.
+    #[arg(long, value_name = "FILE", requires = "infer", conflicts_with_all = ["data", "model"])]
+    pub model_file: Option<PathBuf>,
+    /// Write the classes to this file, as CSV.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "infer",
+        conflicts_with = "model_file"
+    )]
+    pub out: Option<PathBuf>,
+    /// Write everything that the peer sends to this file, as an eavesdropper would see it.
+    #[arg(long, value_name = "FILE")]
+    pub transcript: Option<PathBuf>,
+    /// Give up when another role has been silent for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
+    /// The session.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// The files that are written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Options of the process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl PartyArgs {
+    /// Which party this is.
+    pub fn role(&self) -> Role {
+        self.role.into()
+    }
+
+    /// Checks the files to write, and that the party will have something to write into them.
+    pub fn check_files(&self) -> Result<(), Failure> {
+        let role = self.role();
+        let receives = self.reveal_to.map(Role::from) == Some(role);
+        if let Some(path) = &self.output.save {
+            if !receives {
+                return Err(Failure::new(
+                    format!("--save needs the model, which {role} does not receive"),
+                    format!("start both parties with --reveal-to {role}"),
+                ));
+            }
+            check_writable(path)?;
+        }
+        if receives && self.output.save.is_none() && !self.process.supervised {
+            return Err(Failure::new(
+                format!("{role} receives the model but has nowhere to put it"),
+                "give a file with --save",
+            ));
+        }
+        self.out.as_deref().map_or(Ok(()), check_writable)
+    }
+
+    /// The protocol, and the other roles of the session. Refuses roles that the protocol does not have.
+    pub fn others(&self) -> Result<(Protocol, Others), Failure> {
+        let protocol = Protocol::new(&self.session)?;
+        let securenn = matches!(protocol, Protocol::SecureNn { .. });
+        if self.assistant.is_some() && !securenn {
+            return Err(Failure::new(
+                "--assistant belongs to --protocol securenn",
+                "add that --protocol, or give --dealer or --dealt",
+            ));
+        }
+        let meeting = match (&self.listen, &self.peer) {
+            (Some(address), _) => Meeting::Listen(address.clone()),
+            (None, Some(address)) => match DeviceAddress::parse(address)? {
+                Some(device) => {
+                    let protocol = Protocol::with_device(&self.session)?;
+                    return Ok((protocol, self.with_device(device)?));
+                }
+                None => Meeting::Connect(address.clone()),
+            },
+            (None, None) => {
+                return Err(Failure::new(
+                    "the peer has no address",
+                    "give --listen or --peer",
+                ));
+            }
+        };
+        let others = match (securenn, &self.assistant, &self.dealt, &self.dealer) {
+            (true, Some(address), ..) => Others::SecureNn(meeting, address.clone()),
+            (true, None, ..) => {
+                return Err(Failure::new(
+                    "SecureNN's parties need an assistant",
+                    "start `ringlet assistant`, and give its address with --assistant",
+                ));
+            }
+            (false, _, Some(dir), _) => Others::Dealt(meeting, DealerPlace::Directory(dir.clone())),
+            (false, _, None, Some(address)) => {
+                Others::Dealt(meeting, DealerPlace::Address(address.clone()))
+            }
+            (false, _, None, None) => {
+                return Err(Failure::new(
+                    "there is no dealer",
+                    "give --dealer or --dealt",
+                ));
+            }
+        };
+        Ok((protocol, others))
+    }
+
+    fn with_device(&self, device: DeviceAddress) -> Result<Others, Failure> {
+        match (&self.dealer, self.role()) {
+            (Some(dealer), Role::P1) => Ok(Others::Device(device, dealer.clone())),
+            (_, Role::P0) => Err(Failure::new("the device is P0", "give --role p1")),
+            (None, Role::P1) => Err(Failure::new(
+                "the device gets its key from a dealer",
+                "give --dealer",
+            )),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Where the reports of a party go: to its supervisor, or to the terminal and to files.
+
+use std::{io, time::Instant};
+
+use ringlet_core::{
+    Role,
+    cost::Traffic,
+    network::Network,
+    session::{Session, Task},
+};
+
+use super::args::PartyArgs;
+use crate::{
+    console,
+    data::{file::write_whole, model_file::save, parameters::decode_model},
+    error::Failure,
+    links::wait_time::WaitTime,
+    output::{amounts::bytes, classes::classes_table, progress::Progress, tables::time_table},
+    run::{
+        actors::Helper,
+        event::Event,
+        lone_party::{Made, Reporter},
+        role_time::RoleTime,
+        supervision,
+    },
+};
+
+/// Sends all events to the supervisor.
+pub struct Supervised;
+
+impl Reporter for Supervised {
+    fn listening(&mut self, address: String) -> Result<(), Failure> {
+        self.event(Event::Listening(address))
+    }
+
+    fn connected(&mut self, _: [WaitTime; 2]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        supervision::send(io::stdout(), &event)
+    }
+
+    fn finished(&mut self, _: Made) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Shows the progress of a party, and writes its files.
+pub struct Terminal<'a> {
+    args: &'a PartyArgs,
+    session: &'a Session,
+    network: &'a Network,
+    run: Option<Run>,
+}
+
+/// A run after its handshakes.
+struct Run {
+    start: Instant,
+    progress: Progress,
+    sums: Traffic,
+    wait_times: [WaitTime; 2],
+}
+
+impl<'a> Terminal<'a> {
+    /// A reporter for a party that has not connected yet.
+    pub fn new(args: &'a PartyArgs, session: &'a Session, network: &'a Network) -> Self {
+        Terminal {
+            args,
+            session,
+            network,
+            run: None,
+        }
+    }
+
+    /// Writes the result to the files that the user names.
+    fn keep(&self, made: Made) -> Result<(), Failure> {
+        let (args, role, session) = (self.args, self.args.role(), self.session);
+        match made {
+            Made::Model(Some(values)) => {
+                let Some(path) = &args.output.save else {
+                    return Ok(());
+                };
+                let parameters = decode_model(self.network, session, &values);
+                save(path, &session.model, self.network, &parameters)?;
+                console::line(&format!("{role}: the model is in {}", path.display()))
+            }
+            Made::Classes(classes) if session.asking() == role => {
+                let table = classes_table(classes, 0);
+                match &args.out {
+                    None => console::print(&table),
+                    Some(path) => {
+                        write_whole(path, table.as_bytes())?;
+                        console::line(&format!("{role}: the classes are in {}", path.display()))
+                    }
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Reporter for Terminal<'_> {
+    fn listening(&mut self, address: String) -> Result<(), Failure> {
+        let role = self.args.role();
+        let peer = role.other();
+        console::line(&format!("{role}: waiting for party {peer} at {address}"))
+    }
+
+    fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure> {
+        let start = Instant::now();
+        let session = self.session;
+        if session.task == Task::Train && session.receiver.is_none() {
+            console::line(
+                "nobody will learn the model; to reveal it, give both parties --reveal-to",
+            )?;
+        }
+        let metrics = self.args.output.metrics.as_deref();
+        self.run = Some(Run {
+            start,
+            progress: Progress::new(session.iterations(), metrics)?,
+            sums: Traffic::default(),
+            wait_times,
+        });
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        let Some(run) = &mut self.run else {
+            return Ok(());
+        };
+        if let Event::Iteration { traffic, .. } = &event {
+            run.sums.add(traffic);
+        }
+        let parameters = (self.session, self.network);
+        run.progress
+            .party_event(self.args.role(), parameters, run.start, event)
+    }
+
+    fn finished(&mut self, made: Made) -> Result<(), Failure> {
+        let Some(run) = self.run.take() else {
+            return Ok(());
+        };
+        let role = self.args.role();
+        run.progress.finish();
+        if let Some(line) = run.progress.audits() {
+            console::line(&format!("{role}: {line}"))?;
+        }
+        self.keep(made)?;
+        let total = run.sums.total();
+        let (others, what) = match Helper::of(self.session.protocol) {
+            Helper::Dealer => ("the peer", "of corrections"),
+            Helper::Assistant => ("the others", "from the assistant"),
+        };
+        console::line(&format!(
+            "{role}: done; sent {} to {others} in {} rounds, received {} {what}",
+            bytes(total.online_bytes),
+            total.rounds,
+            bytes(total.dealer_bytes),
+        ))?;
+        let [peer, helper] = run.wait_times;
+        let time = RoleTime {
+            name: if role == Role::P0 { "p0" } else { "p1" },
+            total: run.start.elapsed(),
+            peer: peer.total(),
+            helper: helper.total(),
+        };
+        console::print(&time_table(self.session, &[time]))
+    }
+}

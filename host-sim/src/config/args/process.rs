@@ -1,0 +1,27 @@
+//! Options of every role that runs in a process of its own.
+
+use clap::Args;
+
+use super::links::LinkArgs;
+
+/// Options of every role that runs in a process of its own.
+#[derive(Clone, Debug, Args)]
+pub struct ProcessArgs {
+    /// Seconds to wait for the other roles.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub wait: u64,
+    /// Delay and rate of the links.
+    #[command(flatten)]
+    pub shape: LinkArgs,
+    /// Send events to the simulator that started this process; a party sends its shares too.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+    /// Derive this role's secrets from a seed: for simulations only.
+    #[arg(long, hide = true)]
+    pub secret_seed: Option<u64>,
+}
+
+/// Parses a number of seconds, up to a day.
+pub fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=86_400)
+}

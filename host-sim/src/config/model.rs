@@ -1,0 +1,71 @@
+//! The model that a user names: a built-in one, a JSON description or a trained model.
+
+use std::{fs, path::Path};
+
+use ringlet_core::model::{BUILT_IN, Model};
+
+use super::activation;
+use crate::{
+    data::{Images, model_file},
+    error::Failure,
+};
+
+/// The model called `name`, or the built-in model for images of `shape`.
+pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Failure> {
+    let Some(name) = name else {
+        return match shape {
+            Some([28, 28, 1]) => model(Some("convnet2"), shape),
+            Some([8, 8, 1]) | None => model(Some("digits8"), shape),
+            Some([h, w, c]) => Err(Failure::new(
+                format!("no built-in model takes images of {h}x{w}x{c}"),
+                "describe one in a JSON file and name it with --model",
+            )),
+        };
+    };
+    if let Some(model) = Model::built_in(name) {
+        return Ok(model);
+    }
+    let path = Path::new(name);
+    if !path.is_file() {
+        return Err(Failure::new(
+            format!("{name} is neither a built-in model nor a file"),
+            format!("choose one of {} or give a JSON file", BUILT_IN.join(", ")),
+        ));
+    }
+    if path.extension().is_some_and(|end| end == "safetensors") {
+        return model_file::describe(path);
+    }
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(
+            format!("{name} cannot be read: {error}"),
+            "check the file and its permissions",
+        )
+    })?;
+    let malformed = |error: serde_json::Error| {
+        Failure::new(
+            format!("{name} is not a model description: {error}"),
+            "see docs/src/models.md for an example",
+        )
+    };
+    let mut description = serde_json::from_str(&text).map_err(malformed)?;
+    activation::resolve(&mut description)?;
+    serde_json::from_value(description).map_err(malformed)
+}
+
+/// Refuses images of another shape than the model takes.
+pub fn check_shape(model: &Model, images: &Images) -> Result<(), Failure> {
+    let wanted = model.input.map(usize::from);
+    if wanted == images.shape {
+        return Ok(());
+    }
+    let text = |shape: [usize; 3]| format!("{}x{}x{}", shape[0], shape[1], shape[2]);
+    Err(Failure::new(
+        format!(
+            "model {} takes images of {}, but the data's are {}",
+            model.name,
+            text(wanted),
+            text(images.shape)
+        ),
+        "give a model and --data that fit together",
+    ))
+}

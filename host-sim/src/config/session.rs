@@ -1,0 +1,249 @@
+//! The session that a command runs, made from its arguments and checked in one place.
+
+use ringlet_core::{
+    Role, dealt,
+    model::{Loss, Model, TripleScheme},
+    network::Network,
+    securenn,
+    session::{self, RATE_FRACTION, Session, Task},
+};
+
+use super::{
+    activation::Activation,
+    args::{parties::SampleCounts, session::SessionArgs},
+    model::{check_shape, model},
+    protocol::Protocol,
+};
+use crate::{data::Images, error::Failure};
+
+/// A session whose parameters fit together, and its network.
+#[derive(Clone, Debug)]
+pub struct CheckedSession {
+    /// The session.
+    pub session: Session,
+    /// The network that its model describes.
+    pub network: Network,
+}
+
+impl CheckedSession {
+    /// Checks a session.
+    pub fn new(session: Session) -> Result<Self, Failure> {
+        let network = match session.protocol {
+            session::Protocol::SecureNn { .. } => securenn::check(&session)?,
+            session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
+                dealt::check::<u32>(&session)?
+            }
+            session::Protocol::Dealt { .. } => dealt::check::<u64>(&session)?,
+        };
+        Ok(CheckedSession { session, network })
+    }
+}
+
+/// Where the model of a session comes from.
+pub enum ModelSource<'a> {
+    /// `--model`, or the built-in model for these images. All of them must fit it.
+    Images(&'a [&'a Images]),
+    /// `--model`, or the built-in model for images of this shape, which the command does not use.
+    Shape(Option<[usize; 3]>),
+    /// A file with a trained model. The images, if there are any here, must fit it.
+    Trained(&'a Model, Option<&'a Images>),
+}
+
+impl ModelSource<'_> {
+    fn model(self, name: Option<&str>) -> Result<Model, Failure> {
+        match self {
+            ModelSource::Shape(shape) => model(name, shape),
+            ModelSource::Images(images) => {
+                let model = model(name, images.first().map(|images| images.shape))?;
+                images
+                    .iter()
+                    .try_for_each(|images| check_shape(&model, images))?;
+                Ok(model)
+            }
+            ModelSource::Trained(model, images) => {
+                images.map_or(Ok(()), |images| check_shape(model, images))?;
+                Ok(model.clone())
+            }
+        }
+    }
+}
+
+/// The numbers of samples of both parties.
+#[derive(Clone, Copy, Debug)]
+pub enum Samples {
+    /// These.
+    Counts([u32; 2]),
+    /// So many images, split by `--share-of-p0`.
+    Split(usize),
+}
+
+impl Samples {
+    /// As given, or a split of `total`.
+    pub fn given_or_split(given: Option<SampleCounts>, total: usize) -> Self {
+        given.map_or(Samples::Split(total), |SampleCounts(counts)| {
+            Samples::Counts(counts)
+        })
+    }
+
+    fn counts(self, share_of_p0: f64) -> Result<[u32; 2], Failure> {
+        let total = match self {
+            Samples::Counts(counts) => return Ok(counts),
+            Samples::Split(total) => total,
+        };
+        if !(0.0..=1.0).contains(&share_of_p0) {
+            return Err(Failure::new(
+                format!("the share of P0 is {share_of_p0}"),
+                "give a part between 0 and 1 with --share-of-p0",
+            ));
+        }
+        let total = u32::try_from(total)
+            .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))?;
+        let first = (f64::from(total) * share_of_p0).round() as u32;
+        Ok([first, total - first])
+    }
+}
+
+/// What a command knows of its session beside the arguments.
+pub struct Setting<'a> {
+    /// Where the model comes from.
+    pub model: ModelSource<'a>,
+    /// The numbers of samples of both parties.
+    pub samples: Samples,
+    /// Seed of the public order of samples.
+    pub shuffle_seed: u64,
+    /// The party that learns the trained model, if any.
+    pub receiver: Option<Role>,
+    /// Training or inference.
+    pub task: Task,
+}
+
+/// Makes the session of a command, and checks it.
+pub fn session(
+    args: &SessionArgs,
+    protocol: &Protocol,
+    setting: Setting<'_>,
+) -> Result<CheckedSession, Failure> {
+    let model = protocol.adapt(setting.model.model(args.model.as_deref())?)?;
+    let samples = setting.samples.counts(args.share_of_p0)?;
+    let momentum = momentum(args, protocol);
+    if args.limit == Some(0) {
+        return Err(Failure::new(
+            "--limit 0 leaves nothing to do",
+            "give at least one iteration",
+        ));
+    }
+    let session = Session {
+        model,
+        format: protocol.format(args.ring, args.fraction_bits, momentum)?,
+        task: setting.task,
+        protocol: protocol.core(),
+        samples,
+        batch: args.batch,
+        micro_batch: args.micro_batch.unwrap_or(args.batch),
+        epochs: args.epochs,
+        limit: args.limit.unwrap_or(0),
+        learning_rate: units(args.lr, "--lr", "above 0 and up to 255")?,
+        momentum: units(momentum, "--momentum", "from 0 to below 1")?,
+        shuffle_seed: setting.shuffle_seed,
+        receiver: setting.receiver,
+        audit: args.audit.unwrap_or(0),
+    };
+    CheckedSession::new(match setting.task {
+        Task::Train => session,
+        Task::Infer => inference(session)?,
+    })
+}
+
+/// The momentum that the arguments give, or the usual one of their protocol.
+pub fn momentum(args: &SessionArgs, protocol: &Protocol) -> f64 {
+    args.momentum.unwrap_or(protocol.usual_momentum())
+}
+
+/// A rate in the session's units.
+fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
+    let scaled = (rate * f64::from(1u32 << RATE_FRACTION)).round();
+    if rate.is_finite() && (0.0..=f64::from(u32::MAX)).contains(&scaled) {
+        Ok(scaled as u32)
+    } else {
+        Err(Failure::new(
+            format!("{option} {rate} is out of range"),
+            format!("give a number {range}"),
+        ))
+    }
+}
+
+/// Inference runs once over the samples of one party, and has neither loss nor audits.
+fn inference(session: Session) -> Result<Session, Failure> {
+    if !session.samples.contains(&0) {
+        return Err(Failure::new(
+            "inference is on images of one party, by the model of the other",
+            "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
+        ));
+    }
+    if session.audit != 0 {
+        return Err(Failure::new(
+            "inference has no range audit",
+            "leave out --audit",
+        ));
+    }
+    let batch = session.batch.min(session.total_samples()).max(1);
+    let protocol = match session.protocol {
+        // The same loss for all parties, since none is used.
+        session::Protocol::SecureNn { triples, .. } => session::Protocol::SecureNn {
+            triples,
+            loss: Loss::Softmax,
+        },
+        dealt => dealt,
+    };
+    Ok(Session {
+        batch,
+        micro_batch: session.micro_batch.min(batch),
+        epochs: 1,
+        receiver: None,
+        protocol,
+        ..session
+    })
+}
+
+/// One iteration over a batch of P0's samples by exact ReLU: what comparisons count. Costs do not depend on the
+/// learning rate, so it is 1, which every ring can represent.
+pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
+    let protocol = Protocol::Exact;
+    let momentum = protocol.usual_momentum();
+    Ok(Session {
+        model,
+        format: protocol.format(None, None, momentum)?,
+        task: Task::Train,
+        protocol: protocol.core(),
+        samples: [batch, 0],
+        batch,
+        micro_batch: batch,
+        epochs: 1,
+        limit: 0,
+        learning_rate: units(1.0, "--lr", "")?,
+        momentum: units(momentum, "--momentum", "")?,
+        shuffle_seed: 0,
+        receiver: None,
+        audit: 0,
+    })
+}
+
+/// The same training with SPDZ triples and polynomials, as "Image recognition without disclosing your data" (2018)
+/// has it: without momentum, so that an update opens nothing.
+pub fn with_polynomials(
+    session: &Session,
+    triples: TripleScheme,
+    activation: &Activation,
+) -> Result<Session, Failure> {
+    let protocol = Protocol::Spdz {
+        triples,
+        activation: activation.clone(),
+    };
+    Ok(Session {
+        model: protocol.adapt(session.model.clone())?,
+        format: protocol.format(None, None, 0.0)?,
+        protocol: protocol.core(),
+        momentum: 0,
+        ..session.clone()
+    })
+}

@@ -1,0 +1,110 @@
+//! Labelled images, and the core's view of the images that a party owns.
+
+use ringlet_core::data::{Data, DataError};
+
+use crate::error::Failure;
+
+/// Labelled images of one shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Rows, columns and channels.
+    pub shape: [usize; 3],
+    /// Pixels, image by image.
+    pub pixels: Vec<u8>,
+    /// One class for each image.
+    pub labels: Vec<u8>,
+}
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The training images.
+    Train,
+    /// The held-out images.
+    Test,
+}
+
+impl Images {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Number of images, as a session counts them.
+    pub fn count(&self) -> Result<u32, Failure> {
+        u32::try_from(self.len())
+            .map_err(|_| Failure::new("there are more images than can be numbered", "use fewer"))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Pixels of one image.
+    pub fn image_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The pixels of image `index`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        &self.pixels[index * self.image_len()..][..self.image_len()]
+    }
+
+    /// Images `range` alone.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Images {
+        let len = self.image_len();
+        Images {
+            shape: self.shape,
+            pixels: self.pixels[range.start * len..range.end * len].to_vec(),
+            labels: self.labels[range].to_vec(),
+        }
+    }
+
+    /// Refuses labels that are not a class; the error names the first.
+    pub fn check_labels(&self, classes: usize) -> Result<(), Failure> {
+        match self.labels.iter().position(|&l| usize::from(l) >= classes) {
+            None => Ok(()),
+            Some(sample) => Err(Failure::new(
+                format!(
+                    "image {sample} has label {}, but the model has {classes} classes",
+                    self.labels[sample]
+                ),
+                "use a model with more classes or other data",
+            )),
+        }
+    }
+}
+
+/// The images that a party owns.
+pub struct OwnImages {
+    images: Images,
+    classes: usize,
+}
+
+impl OwnImages {
+    /// The core reads these `images`. Labels must lie below `classes`.
+    pub fn new(images: Images, classes: usize) -> Self {
+        OwnImages { images, classes }
+    }
+}
+
+impl Data for OwnImages {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        if sample as usize >= self.images.len() || out.len() != self.images.image_len() {
+            return Err(DataError::Missing(sample));
+        }
+        out.copy_from_slice(self.images.image(sample as usize));
+        Ok(())
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        match self.images.labels.get(sample as usize) {
+            None => Err(DataError::Missing(sample)),
+            Some(&label) if usize::from(label) >= self.classes => {
+                Err(DataError::Label { sample, label })
+            }
+            Some(&label) => Ok(label),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Amounts in words: bytes, counts, and the work of a session.
+
+use ringlet_core::session::{Session, Task};
+
+/// A number of bytes, in the unit that suits it.
+pub fn bytes(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        c if c >= 1e9 => format!("{:.2} GB", c / 1e9),
+        c if c >= 1e6 => format!("{:.2} MB", c / 1e6),
+        c if c >= 1e3 => format!("{:.2} kB", c / 1e3),
+        c => format!("{c} B"),
+    }
+}
+
+/// A number of things.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The work of a session: its iterations or batches.
+pub fn work(session: &Session) -> String {
+    let step = match session.task {
+        Task::Train => "iteration",
+        Task::Infer => "batch",
+    };
+    let steps = match (session.task, session.iterations()) {
+        (Task::Infer, count) if count != 1 => format!("{count} batches"),
+        (_, count) => counted(count.into(), step),
+    };
+    format!("{steps} of {}", counted(session.batch.into(), "image"))
+}

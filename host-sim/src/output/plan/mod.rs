@@ -1,0 +1,100 @@
+//! The plan of a session: what a run will cost.
+
+mod device;
+mod inference;
+mod securenn;
+mod training;
+
+use ringlet_core::{
+    network::Network,
+    num::Ring,
+    session::{Protocol, Session, Task},
+};
+use serde::Serialize;
+
+use crate::{
+    error::Failure,
+    run::dispatch::{InRing, in_ring},
+};
+
+use inference::InferencePlan;
+use securenn::SecureNnPlan;
+use training::{cost_rows, plan_json, plan_table};
+
+/// How a plan is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Costs as a table.
+    Table,
+    /// Costs as JSON.
+    Json,
+}
+
+/// The plan of a session.
+pub fn costs(session: &Session, network: &Network, form: Form) -> Result<String, Failure> {
+    match session.protocol {
+        Protocol::Dealt { .. } => in_ring(session, Costs(session, network, form)),
+        Protocol::SecureNn { .. } if session.task == Task::Infer => {
+            inference_text(&inference::securenn(session, network), session, form)
+        }
+        Protocol::SecureNn { .. } => {
+            let plan = SecureNnPlan::new(session, network);
+            match form {
+                Form::Json => json(&plan),
+                Form::Table => Ok(plan.table()),
+            }
+        }
+    }
+}
+
+/// The boards that can be P0, and the time of an iteration on their links.
+pub fn devices(session: &Session, network: &Network) -> Result<String, Failure> {
+    in_ring(session, Devices(session, network))
+}
+
+/// The plan of a session with a dealer.
+struct Costs<'a>(&'a Session, &'a Network, Form);
+
+impl InRing for Costs<'_> {
+    type Output = String;
+
+    fn run<R: Ring>(self) -> Result<String, Failure> {
+        let Costs(session, network, form) = self;
+        if session.task == Task::Infer {
+            return inference_text(&inference::dealt::<R>(session, network), session, form);
+        }
+        let rows = cost_rows::<R>(session, network);
+        match form {
+            Form::Table => Ok(plan_table::<R>(session, network, &rows)),
+            Form::Json => json(&plan_json::<R>(session, network, &rows)),
+        }
+    }
+}
+
+/// The plan of a session with a device.
+struct Devices<'a>(&'a Session, &'a Network);
+
+impl InRing for Devices<'_> {
+    type Output = String;
+
+    fn run<R: Ring>(self) -> Result<String, Failure> {
+        Ok(device::tables::<R>(self.0, self.1))
+    }
+}
+
+fn inference_text(
+    plan: &InferencePlan<'_>,
+    session: &Session,
+    form: Form,
+) -> Result<String, Failure> {
+    match form {
+        Form::Json => json(plan),
+        Form::Table => Ok(plan.table(session)),
+    }
+}
+
+fn json(plan: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(plan)
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::new(format!("the plan cannot be written: {error}"), ""))
+}

@@ -1,0 +1,215 @@
+//! The plan of training with a dealer, as JSON and as a table.
+
+use ringlet_core::{
+    Role,
+    cost::Cost,
+    dealt::{CostRow, Plan},
+    network::Network,
+    num::Ring,
+    session::Session,
+};
+use serde::Serialize;
+
+use crate::output::amounts::bytes;
+
+/// A cost row as JSON.
+#[derive(Serialize)]
+struct RowJson<'a> {
+    name: &'a str,
+    forward: CostJson,
+    backward: CostJson,
+    gates: Vec<GateJson>,
+}
+
+/// A gate's cost as JSON.
+#[derive(Serialize)]
+struct GateJson {
+    gate: &'static str,
+    direction: &'static str,
+    #[serde(flatten)]
+    cost: CostJson,
+}
+
+#[derive(Serialize)]
+struct CostJson {
+    opened_values: u64,
+    online_bytes: u64,
+    dealer_bytes_p1: u64,
+    rounds: u64,
+}
+
+impl From<Cost> for CostJson {
+    fn from(cost: Cost) -> Self {
+        CostJson {
+            opened_values: cost.opened_values,
+            online_bytes: cost.online_bytes,
+            dealer_bytes_p1: cost.dealer_bytes,
+            rounds: cost.rounds,
+        }
+    }
+}
+
+/// The plan of training as JSON.
+#[derive(Serialize)]
+pub struct TrainingPlan<'a> {
+    model: &'a str,
+    batch: u32,
+    micro_batch: u32,
+    parameters: usize,
+    opened_values: u64,
+    online_bytes: u64,
+    rounds: u64,
+    dealer_bytes_p0_session: u64,
+    dealer_bytes_p1: u64,
+    opened_values_later_epochs: u64,
+    online_bytes_later_epochs: u64,
+    arena_bytes_p0: usize,
+    arena_bytes_p1: usize,
+    arena_bytes_dealer: usize,
+    /// What an audit adds to an iteration; null where there are none.
+    audit: Option<CostJson>,
+    layers: Vec<RowJson<'a>>,
+}
+
+/// The cost rows of an iteration of the first epoch, whose images belong to one party. The first row includes the opening
+/// of the data.
+pub fn cost_rows<R: Ring>(session: &Session, network: &Network) -> Vec<CostRow> {
+    let plan = Plan::new(session, network);
+    let mut rows: Vec<CostRow> = plan.cost_rows::<R>(session.batch).into_iter().collect();
+    rows[0].forward += plan.data::<R>(session.batch, session.batch);
+    rows
+}
+
+/// The plan of training as JSON.
+pub fn plan_json<'a, R: Ring>(
+    session: &'a Session,
+    network: &Network,
+    rows: &'a [CostRow],
+) -> TrainingPlan<'a> {
+    let plan = Plan::new(session, network);
+    let later = plan.iteration::<R>(session.batch);
+    let first: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
+    TrainingPlan {
+        model: &session.model.name,
+        batch: session.batch,
+        micro_batch: session.micro_batch,
+        parameters: network.parameters(),
+        opened_values: first.opened_values,
+        online_bytes: first.online_bytes,
+        rounds: first.rounds,
+        dealer_bytes_p0_session: Plan::DEALER_BYTES_P0,
+        dealer_bytes_p1: first.dealer_bytes,
+        opened_values_later_epochs: later.opened_values,
+        online_bytes_later_epochs: later.online_bytes,
+        arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
+        arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
+        arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+        audit: session
+            .has_audits()
+            .then(|| plan.audit::<R>(session.batch).into()),
+        layers: rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| RowJson {
+                name: &row.name,
+                forward: row.forward.into(),
+                backward: row.backward.into(),
+                gates: gate_costs::<R>(&plan, session.batch, index),
+            })
+            .collect(),
+    }
+}
+
+/// The gates of a cost row. The data is opened in the first one.
+fn gate_costs<R: Ring>(plan: &Plan<'_>, batch: u32, row: usize) -> Vec<GateJson> {
+    let mut gates = Vec::new();
+    let mut push = |gate, backward, cost: Cost| {
+        gates.push(GateJson {
+            gate,
+            direction: if backward { "backward" } else { "forward" },
+            cost: cost.into(),
+        });
+    };
+    if row == 0 {
+        push("data", false, plan.data::<R>(batch, batch));
+    }
+    plan.gates::<R>(batch, |gate| {
+        if gate.cost_row == row {
+            push(gate.gate, gate.backward, gate.cost);
+        }
+    });
+    gates
+}
+
+/// The plan of training as a table.
+pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow]) -> String {
+    let plan = plan_json::<R>(session, network, rows);
+    let mut table = format!(
+        "{} with batches of {} in the ring of {} bits, {} fraction bits: {} parameters\n\n{:<14}{:>10}{:>14}{:>12}{:>14}\n",
+        plan.model,
+        plan.batch,
+        session.format.ring,
+        session.format.fraction,
+        plan.parameters,
+        "one iteration",
+        "",
+        "opened values",
+        "sent",
+        "dealer to p1"
+    );
+    for row in rows {
+        for (pass, cost) in [("forward", row.forward), ("backward", row.backward)] {
+            if cost == Cost::ZERO {
+                continue;
+            }
+            let name = if pass == "forward" {
+                row.name.as_str()
+            } else {
+                ""
+            };
+            table += &format!(
+                "{name:<14}{pass:>10}{:>14}{:>12}{:>14}\n",
+                cost.opened_values,
+                bytes(cost.online_bytes),
+                bytes(cost.dealer_bytes)
+            );
+        }
+    }
+    table += &format!(
+        "{:<14}{:>10}{:>14}{:>12}{:>14}\n\n",
+        "total",
+        "",
+        plan.opened_values,
+        bytes(plan.online_bytes),
+        bytes(plan.dealer_bytes_p1)
+    );
+    for (row, range) in Plan::new(session, network).polynomial_ranges() {
+        let limit = 1u64 << range;
+        table += &format!("{} takes values within +-{limit}.\n", rows[row].name);
+    }
+    table += &format!("{} rounds. ", plan.rounds);
+    if session.protocol.triples().keep_data() {
+        let later = bytes(plan.online_bytes_later_epochs);
+        table += &format!("Later epochs open no data again: {later} sent.\n");
+    } else {
+        table += "Every epoch opens the data again.\n";
+    }
+    if let Some(audit) = &plan.audit {
+        table += &format!(
+            "An audited iteration, one in {}, adds {} sent, {} of corrections and {} rounds.\n",
+            session.audit,
+            bytes(audit.online_bytes),
+            bytes(audit.dealer_bytes_p1),
+            audit.rounds
+        );
+    }
+    table += &format!(
+        "Dealer to p0: {} bytes in the whole session.\n\
+         Memory: p0 {}, p1 {}, dealer {}.\n",
+        plan.dealer_bytes_p0_session,
+        bytes(plan.arena_bytes_p0 as u64),
+        bytes(plan.arena_bytes_p1 as u64),
+        bytes(plan.arena_bytes_dealer as u64)
+    );
+    table
+}

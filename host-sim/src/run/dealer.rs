@@ -1,0 +1,78 @@
+//! The dealer's role, from its link to P1 to its end.
+
+use embedded_io::{Read, Write};
+use ringlet_core::{
+    dealt::{Dealer, DealerContext, Plan},
+    net::Link,
+    network::Network,
+    num::Ring,
+    prg::Key,
+    session::{RunError, Session},
+};
+
+use super::dispatch::{InRing, in_ring};
+use crate::error::Failure;
+
+/// Deals a whole session to P1 in ring `R`. Returns the link.
+pub fn run_dealer<R: Ring, T: Read + Write>(
+    session: &Session,
+    keys: [Key; 2],
+    link: Link<T>,
+    mut progress: impl FnMut(u32, u64),
+) -> Result<Link<T>, Failure> {
+    let network = ringlet_core::dealt::check::<R>(session)?;
+    let mut memory = vec![0; Plan::new(session, &network).dealer_arena_words::<R>()];
+    let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
+    let mut cx = DealerContext::new(keys, link);
+    for iteration in 0..session.iterations() {
+        dealer.iterate(&mut cx, iteration)?;
+        progress(iteration, cx.sent());
+    }
+    Ok(cx.into_link())
+}
+
+/// Deals a whole session to P1 in its ring. `progress` gets the iteration and the bytes sent so far. Returns the link.
+pub fn deal<T: Read + Write>(
+    session: &Session,
+    keys: [Key; 2],
+    link: Link<T>,
+    progress: impl FnMut(u32, u64),
+) -> Result<Link<T>, Failure> {
+    struct Deal<'a, T, F> {
+        session: &'a Session,
+        keys: [Key; 2],
+        link: Link<T>,
+        progress: F,
+    }
+
+    impl<T: Read + Write, F: FnMut(u32, u64)> InRing for Deal<'_, T, F> {
+        type Output = Link<T>;
+
+        fn run<R: Ring>(self) -> Result<Link<T>, Failure> {
+            run_dealer::<R, T>(self.session, self.keys, self.link, self.progress)
+        }
+    }
+
+    let deal = Deal {
+        session,
+        keys,
+        link,
+        progress,
+    };
+    in_ring(session, deal)
+}
+
+/// Bytes of corrections that the dealer sends to P1 in a whole session.
+pub fn corrections(session: &Session, network: &Network) -> Result<u64, Failure> {
+    struct Corrections<'a>(Plan<'a>);
+
+    impl InRing for Corrections<'_> {
+        type Output = u64;
+
+        fn run<R: Ring>(self) -> Result<u64, Failure> {
+            Ok(self.0.corrections::<R>())
+        }
+    }
+
+    in_ring(session, Corrections(Plan::new(session, network)))
+}

@@ -1,0 +1,96 @@
+//! The records of `--metrics`.
+
+use ringlet_core::{
+    Role,
+    cost::Traffic,
+    network::Network,
+    prg::Key,
+    session::{Session, cost_row_names},
+};
+use serde::Serialize;
+
+/// One iteration, as `--metrics` writes it. Counts are of that iteration only; what a lone party
+/// cannot see of the others is null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct IterationRecord {
+    /// "iteration".
+    pub kind: &'static str,
+    /// From 1.
+    pub iteration: u32,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Bytes that P0 sent to P1, and to the assistant if there is one.
+    pub online_bytes_p0: Option<u64>,
+    /// Bytes that P1 sent to P0, and to the assistant if there is one.
+    pub online_bytes_p1: Option<u64>,
+    /// Bytes that the dealer sent to P0: its key, in the first iteration; or what the assistant sent to it.
+    pub dealer_bytes_p0: Option<u64>,
+    /// Bytes of corrections that the dealer sent to P1, or of what the assistant sent to it.
+    pub dealer_bytes_p1: Option<u64>,
+    /// Rounds: times that a party waited for the other.
+    pub rounds: u64,
+    /// Values that were opened.
+    pub opened_values: u64,
+    /// The opened values, layer by layer.
+    pub layers: Vec<LayerRecord>,
+}
+
+/// Values that one layer opened in an iteration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerRecord {
+    /// The layer's name in the plan.
+    pub name: String,
+    /// Values opened in the forward pass.
+    pub opened_values_forward: u64,
+    /// Values opened in the backward pass, the update included.
+    pub opened_values_backward: u64,
+}
+
+/// One epoch, as `--metrics` writes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpochRecord {
+    /// "epoch".
+    pub kind: &'static str,
+    /// From 1.
+    pub epoch: u32,
+    /// Share of held-out images that the revealed model classifies right; null if nothing is revealed.
+    pub accuracy: Option<f64>,
+    /// The same for the plaintext twin.
+    pub twin_accuracy: Option<f64>,
+    /// Seconds since the run began.
+    pub seconds: f64,
+}
+
+/// The record of an iteration from the view of one party.
+pub fn party_record(
+    role: Role,
+    iteration: u32,
+    seconds: f64,
+    (session, network): (&Session, &Network),
+    traffic: &Traffic,
+) -> IterationRecord {
+    let cost = traffic.total();
+    let layers = cost_row_names(session, network)
+        .into_iter()
+        .zip(&traffic.cost_rows);
+    let own = |of: Role, bytes: u64| (of == role).then_some(bytes);
+    let key = if iteration == 0 { Key::LEN as u64 } else { 0 };
+    IterationRecord {
+        kind: "iteration",
+        iteration: iteration + 1,
+        seconds,
+        online_bytes_p0: own(Role::P0, cost.online_bytes),
+        online_bytes_p1: own(Role::P1, cost.online_bytes),
+        dealer_bytes_p0: own(Role::P0, key + cost.dealer_bytes),
+        dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
+        rounds: cost.rounds,
+        opened_values: cost.opened_values,
+        layers: layers
+            .map(|(name, [forward, backward])| LayerRecord {
+                name: name.to_string(),
+                opened_values_forward: forward.opened_values,
+                opened_values_backward: backward.opened_values,
+            })
+            .collect(),
+    }
+}

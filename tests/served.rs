@@ -10,7 +10,7 @@ use std::{
 use ringlet::links::serial::SerialLine;
 use ringlet_core::{
     data::sample_image::SampleImage,
-    net::serial::mux::{Mux, Patience},
+    net::serial::mux::{Mux, Timeouts},
     prg::Key,
 };
 use ringlet_device::{Device, Stopped, serve};
@@ -37,11 +37,11 @@ impl Served {
             let reader = line.try_clone_native().expect("the same line");
             let line = SerialLine::new(reader, line);
             let clock = line.clock();
-            let patience = Patience {
+            let timeouts = Timeouts {
                 resend: 100,
                 silence: 20_000,
             };
-            let mux = RefCell::new(Mux::new(line, clock, patience));
+            let mux = RefCell::new(Mux::new(line, clock, timeouts));
             let device = Device {
                 memory: &mut vec![0; arena],
                 store: SampleImage::new(&image),

@@ -1,7 +1,7 @@
 //! Control messages between a device and its host.
 //!
-//! In a session the device sends [`Awake`]. The host answers with the session to run ([`assign`]). The device answers
-//! with a [`Status`]: once when it knows the session, once more when it has its key. At the end it sends [`Taken`].
+//! In a session the device sends [`DeviceHello`]. The host answers with the session to run ([`assign`]). The device answers
+//! with a [`Status`]: once when it knows the session, once more when it has its key. At the end it sends [`MemoryUsed`].
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
@@ -46,29 +46,29 @@ impl core::fmt::Display for Crash {
 
 /// A device's first message in each session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Awake {
+pub struct DeviceHello {
     /// [`VERSION`] of the device.
     pub version: u16,
     /// The crash that ended the session before, if one did.
     pub crash: Option<Crash>,
 }
 
-impl Awake {
+impl DeviceHello {
     /// The message of a device of this version.
     pub fn new(crash: Option<Crash>) -> Self {
-        Awake {
+        DeviceHello {
             version: VERSION,
             crash,
         }
     }
 
     /// Sends the message to the host. Fails if the link does.
-    pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
         send(link, self)
     }
 
     /// Receives the message at the host. Fails if the link does, or if it carries anything else.
-    pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
         receive(link)
     }
 }
@@ -77,7 +77,7 @@ impl Awake {
 /// `nonce` must be new for each session: the device derives the session's secret from it and from its device secret.
 ///
 /// Fails if the link does, or if the session's description is longer than a message.
-pub fn assign<T: Read + Write>(
+pub fn send_session<T: Read + Write>(
     link: &mut Link<T>,
     hello: &Hello,
     nonce: u64,
@@ -87,7 +87,9 @@ pub fn assign<T: Read + Write>(
 }
 
 /// Receives the session to run and its nonce: the device's side of [`assign`]. Fails as [`receive_hello`] does.
-pub fn receive_task<T: Read + Write>(link: &mut Link<T>) -> Result<(Hello, u64), HandshakeError> {
+pub fn receive_session<T: Read + Write>(
+    link: &mut Link<T>,
+) -> Result<(Hello, u64), HandshakeError> {
     let hello = receive_hello(link)?;
     Ok((hello, receive(link)?))
 }
@@ -115,7 +117,7 @@ pub enum Status {
         stored: u32,
     },
     /// The device's samples have this shape (rows, columns, channels), which is not the model's input.
-    TrafficShape([u16; 3]),
+    Shape([u16; 3]),
     /// The device cannot read its sample image.
     NoSamples(SampleImageError),
     /// The session has another ring than the firmware. Holds the bits of the firmware's ring.
@@ -156,7 +158,7 @@ impl core::fmt::Display for Status {
                 f,
                 "the session counts on {asked} samples of the device, which holds {stored}"
             ),
-            Status::TrafficShape([h, w, c]) => write!(
+            Status::Shape([h, w, c]) => write!(
                 f,
                 "the device holds images of {h}x{w}x{c}, which the model does not take"
             ),
@@ -170,34 +172,36 @@ impl core::fmt::Display for Status {
     }
 }
 
-/// Sends a status to the host. Fails if the link does.
-pub fn tell<T: Read + Write>(link: &mut Link<T>, status: &Status) -> Result<(), MessageError> {
-    send(link, status)
-}
+impl Status {
+    /// Sends a status to the host. Fails if the link does.
+    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+        send(link, self)
+    }
 
-/// Receives a device's status at the host. Fails if the link does, or if it carries anything else.
-pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Status, MessageError> {
-    receive(link)
+    /// Receives a device's status at the host. Fails if the link does, or if it carries anything else.
+    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+        receive(link)
+    }
 }
 
 /// The memory that a session took of a device, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Taken {
+pub struct MemoryUsed {
     /// Bytes that the device gave the party: its arena and the peer's opened samples.
     pub memory: u32,
     /// The most stack in use since the device started; 0 if the device does not measure it.
     pub stack: u32,
 }
 
-impl Taken {
+impl MemoryUsed {
     /// Sends the message to the host, at the end of a session. Fails if the link does.
-    pub fn tell<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
         send(link, self)
     }
 
     /// Receives the message at the host. Fails if the link does, or if it carries anything else.
-    pub fn hear<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
         receive(link)
     }
 }

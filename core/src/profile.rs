@@ -1,6 +1,6 @@
 //! Instruction profile of a party: counts by kind of work and cost row.
 //!
-//! Guards mark sections of code by kind of work. With the feature `count`, a program that runs one party
+//! Guards mark sections of code by kind of work. With the feature `profile`, a program that runs one party
 //! provides an instruction counter and reads the sums (see the module `counted`). Without the feature a guard
 //! compiles to nothing.
 
@@ -18,7 +18,7 @@ pub enum Section {
     /// The link without its transport.
     Link,
     /// Work of the surrounding program, such as a simulated transport.
-    Outside,
+    Program,
 }
 
 impl Section {
@@ -29,16 +29,16 @@ impl Section {
         (Section::Prg, "prg"),
         (Section::Packing, "packing"),
         (Section::Link, "link"),
-        (Section::Outside, "outside"),
+        (Section::Program, "outside"),
     ];
 }
 
-#[cfg(feature = "count")]
+#[cfg(feature = "profile")]
 pub use counted::*;
-#[cfg(not(feature = "count"))]
+#[cfg(not(feature = "profile"))]
 pub use uncounted::*;
 
-#[cfg(not(feature = "count"))]
+#[cfg(not(feature = "profile"))]
 mod uncounted {
     use super::Section;
 
@@ -65,7 +65,7 @@ mod uncounted {
 ///
 /// It returns the number of instructions so far (or of any other event) modulo 2^32. Instructions spent in
 /// this module are not counted.
-#[cfg(feature = "count")]
+#[cfg(feature = "profile")]
 pub mod counted {
     use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 

@@ -93,7 +93,7 @@ impl Bilinear {
         let (weights, block) = (self.0.weight_len(), self.block(rows));
         let (input, output) = (self.0.input_len(), self.0.output_len());
         if role == Role::P0 && rows == 1 {
-            return self.0.least_scratch_len();
+            return self.0.min_scratch_len();
         }
         let products = match role {
             Role::P0 => weights,

@@ -76,7 +76,7 @@ impl Conv {
 
     /// The fewest elements of scratch with which each product of one sample runs: the rows of the box image
     /// that an output row reads, and a panel of transposed weights.
-    pub fn least_scratch_len(&self) -> usize {
+    pub fn min_scratch_len(&self) -> usize {
         self.kernel * self.boxed()[1] * self.inputs + self.outputs * self.panel()
     }
 
@@ -285,7 +285,7 @@ impl Conv {
     }
 
     /// As [`Conv::input_gradient`] for one sample, with `w` in its usual order. It transposes a panel of the
-    /// weights at a time, so `scratch` needs only [`Conv::least_scratch_len`] elements.
+    /// weights at a time, so `scratch` needs only [`Conv::min_scratch_len`] elements.
     pub fn input_gradient_of_one<T: Scalar>(
         &self,
         dy: &[T],
@@ -429,7 +429,7 @@ mod tests {
             let mut wt = vec![0; w.len()];
             conv.transpose(&w, &mut wt);
             let mut scratch = vec![99; conv.scratch_len()];
-            let mut least = vec![99; conv.least_scratch_len()];
+            let mut least = vec![99; conv.min_scratch_len()];
             let (mut y, mut dw, mut dx) = (
                 numbers(dy.len(), 11),
                 numbers(w.len(), 13),

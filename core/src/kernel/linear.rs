@@ -57,10 +57,10 @@ impl Linear {
     }
 
     /// The fewest elements of scratch with which the products of one sample run.
-    pub fn least_scratch_len(&self) -> usize {
+    pub fn min_scratch_len(&self) -> usize {
         match self {
             Linear::Dense(_) => 0,
-            Linear::Conv(conv) => conv.least_scratch_len(),
+            Linear::Conv(conv) => conv.min_scratch_len(),
         }
     }
 

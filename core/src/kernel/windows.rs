@@ -41,7 +41,7 @@ impl Windows {
     }
 
     /// Positions in a window: the number of planes.
-    pub fn places(self) -> usize {
+    pub fn positions(self) -> usize {
         self.window[0] * self.window[1]
     }
 
@@ -55,7 +55,7 @@ impl Windows {
     fn each(self, mut visit: impl FnMut(usize, usize)) {
         let _section = profile::section(Section::Kernels);
         let [rows, columns] = self.output();
-        for position in 0..self.places() {
+        for position in 0..self.positions() {
             for y in 0..rows {
                 for x in 0..columns {
                     let [down, across] = self.place(position);
@@ -146,7 +146,7 @@ mod tests {
             window: [1, 3],
             stride: 1,
         };
-        assert_eq!((windows.output(), windows.places()), ([2, 3], 3));
+        assert_eq!((windows.output(), windows.positions()), ([2, 3], 3));
         let image: [u32; 10] = core::array::from_fn(|i| i as u32);
         let mut planes = [0; 18];
         windows.gather(&image, &mut planes);

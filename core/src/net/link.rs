@@ -100,7 +100,7 @@ impl<T: Read + Write> Link<T> {
     }
 
     /// The same link with another `remote`, once the role at the other end is known.
-    pub fn renamed(self, remote: Remote) -> Self {
+    pub fn with_remote(self, remote: Remote) -> Self {
         Link { remote, ..self }
     }
 

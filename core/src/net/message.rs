@@ -61,7 +61,7 @@ pub(crate) fn send<T: Read + Write>(
 }
 
 /// Receives one message and sends it on without decoding its body.
-pub fn pass_on<A: Read + Write, B: Read + Write>(
+pub fn forward<A: Read + Write, B: Read + Write>(
     from: &mut Link<A>,
     to: &mut Link<B>,
 ) -> Result<(), MessageError> {

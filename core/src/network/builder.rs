@@ -156,7 +156,7 @@ impl<'n> Builder<'n> {
             return Err(ModelError::Polynomial(position));
         }
         let number = self.next_number(POLYNOMIAL);
-        let available = Polynomials::of_this_build().ok_or(ModelError::LeftOut(position))?;
+        let available = Polynomials::of_this_build().ok_or(ModelError::NotInThisBuild(position))?;
         let activation = Activation::Polynomial(polynomial, available);
         self.add_activation(position, activation, number)
     }
@@ -261,7 +261,7 @@ impl<'n> Builder<'n> {
             window: [window; 2],
             stride,
         };
-        check_len(position, &[windows.places(), windows.output_len()])?;
+        check_len(position, &[windows.positions(), windows.output_len()])?;
         stage.max_pool = Some(windows);
         let mut names = name(position.kind, number);
         if stage.activation.is_some() {

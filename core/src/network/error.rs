@@ -22,7 +22,7 @@ pub enum ModelError {
     /// A tensor of the layer has more than [`MAX_LEN`] values.
     TooManyValues(LayerPosition),
     /// The layer is a polynomial, and this build evaluates none (feature `polynomials`).
-    LeftOut(LayerPosition),
+    NotInThisBuild(LayerPosition),
     /// The polynomial's degree or a coefficient is out of range.
     Polynomial(LayerPosition),
     /// The layer may not follow the one before it; the text says what it must follow.
@@ -74,7 +74,7 @@ impl core::fmt::Display for ModelError {
                 f,
                 "{position}: its degree must be 2 to {MAX_DEGREE}, with no coefficient past it and none above 2^11"
             ),
-            ModelError::LeftOut(position) => {
+            ModelError::NotInThisBuild(position) => {
                 write!(f, "{position}: this program was built without polynomials")
             }
             ModelError::Misplaced(position, rule) => write!(f, "{position}: {rule}"),

@@ -168,7 +168,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
             return Ok(());
         };
         let (at, len) = (self.at(stage, Use::MaxPool), self.leaving_len(stage));
-        let places = windows.places();
+        let places = windows.positions();
         let mut scratch = ScratchSplitter(self.assistant.scratch).word_scratch(len);
         MaxPool { bits: BITS, places }.assist(self.cx, at, len, &mut scratch)
     }
@@ -205,7 +205,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
         let len = self.leaving_len(stage);
         let [one_hot_at, at] =
             [Use::OneHot, Use::MaxPoolBackward].map(|which| self.at(stage, which));
-        let places = one_hot_len(windows.places());
+        let places = one_hot_len(windows.positions());
         if let Some(gate) = OneHot::new(BITS, places) {
             let mut splitter = ScratchSplitter(self.assistant.scratch);
             let planes = splitter.take(places * len);
@@ -217,7 +217,7 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
                 &mut splitter.word_scratch(len),
             )?;
         }
-        Product { bits: BITS }.assist(self.cx, at, windows.places() * len)
+        Product { bits: BITS }.assist(self.cx, at, windows.positions() * len)
     }
 }
 

@@ -160,10 +160,10 @@ fn stage_scratch(stage: &Stage, rows: usize) -> usize {
     let maps = products(stage, rows).map(|[masked, _, scratch]| masked + scratch);
     let len = rows * stage.leaving_len();
     let pool = stage.max_pool.map_or(0, |windows| {
-        let places = windows.places();
+        let places = windows.positions();
         // Forward: one image, all planes, the steps. Backward: the one-hot bits, the gradients, and one image; and
         // their product, or before it the one-hot gate.
-        let forward = windows.places() * windows.output_len() + len * (places + 2 + SCRATCH);
+        let forward = windows.positions() * windows.output_len() + len * (places + 2 + SCRATCH);
         let backward = len * (one_hot_len(places) + places + (3 * places).max(SCRATCH_WORDS));
         forward.max(backward + places * windows.output_len())
     });
@@ -193,7 +193,7 @@ impl AssistantLengths {
             let maps = products(stage, rows).map(|lens| lens.iter().sum::<usize>());
             let len = rows * stage.leaving_len();
             let pool = stage.max_pool.map_or(0, |windows| {
-                len * (one_hot_len(windows.places()) + SCRATCH_WORDS)
+                len * (one_hot_len(windows.positions()) + SCRATCH_WORDS)
             });
             maps.max().unwrap_or(0).max(len * SCRATCH_WORDS).max(pool)
         };

@@ -98,7 +98,7 @@ fn add_micro_batches(
 fn activation(stage: &Stage, rows: usize) -> Cost {
     let len = rows * stage.leaving_len();
     let pool = stage.max_pool.map(|windows| {
-        let places = windows.places();
+        let places = windows.positions();
         MaxPool { bits: BITS, places }.cost(len)
     });
     let relu = stage.activation == Some(Activation::Relu);
@@ -111,7 +111,7 @@ fn activation_backward(stage: &Stage, rows: usize) -> Cost {
     let len = rows * stage.leaving_len();
     let product = |len| Product { bits: BITS }.cost(len);
     let pool = stage.max_pool.and_then(|windows| {
-        let places = windows.places();
+        let places = windows.positions();
         let bits = OneHot::new(BITS, one_hot_len(places))?;
         Some(bits.cost(len) + product(places * len))
     });

@@ -90,7 +90,7 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
                 }
                 Task::Infer => {
                     let mut party = Classifier::new(session, &network, role, &mut memory).unwrap();
-                    if session.asking() != role {
+                    if session.samples_owner() != role {
                         for (stage, values) in model.iter().enumerate() {
                             party.load_parameters(stage, values.iter().copied());
                         }
@@ -146,7 +146,7 @@ fn check_costs(session: &Session, ran: &RunResult<PartyResult, ()>) {
         })
         .sum::<u64>();
     for role in Role::BOTH {
-        let learned = session.task == Task::Train || session.asking() == role;
+        let learned = session.task == Task::Train || session.samples_owner() == role;
         let waits = planned.rounds - if learned { 0 } else { answers };
         assert_eq!(counted[role.index()].rounds, waits, "{role}");
     }
@@ -228,7 +228,7 @@ fn only_the_samples_owner_learns_the_classes() {
         };
         let network = check(&session);
         let ran = run_session(&session, &[brightest(9)]);
-        let asking = session.asking();
+        let asking = session.samples_owner();
         assert!(ran.outputs[asking.other().index()].classes.is_empty());
         let mut learned = ran.outputs[asking.index()].classes.clone();
         learned.sort_unstable();

@@ -166,7 +166,7 @@ impl Session {
     }
 
     /// In inference, the party whose samples are classified and that learns the classes.
-    pub fn asking(&self) -> Role {
+    pub fn samples_owner(&self) -> Role {
         match self.samples {
             [0, _] => Role::P1,
             _ => Role::P0,
@@ -177,7 +177,7 @@ impl Session {
     pub fn model_owner(&self) -> Option<Role> {
         match self.task {
             Task::Train => None,
-            Task::Infer => Some(self.asking().other()),
+            Task::Infer => Some(self.samples_owner().other()),
         }
     }
 
@@ -253,7 +253,7 @@ impl Session {
     }
 
     /// A sample's number among those of its owner, from 0.
-    pub fn own_number(&self, sample: u32) -> u32 {
+    pub fn local_index(&self, sample: u32) -> u32 {
         match self.owner(sample) {
             Role::P0 => sample,
             Role::P1 => sample - self.samples[0],

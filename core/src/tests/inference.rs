@@ -156,7 +156,7 @@ fn logits(session: &Session, network: &Network, master: &Master, sample: u32) ->
         stage.linear.forward(1, &x, weights, &mut y, &mut scratch);
         if let Some(windows) = stage.max_pool {
             let len = windows.output_len();
-            let mut planes = vec![0.0; windows.places() * len];
+            let mut planes = vec![0.0; windows.positions() * len];
             windows.gather(&y, &mut planes);
             y = (0..len)
                 .map(|at| {
@@ -208,7 +208,7 @@ fn only_the_samples_owner_learns_the_classes() {
             let network = check(&session);
             let master = master(&session, &network);
             let outcome = infer(&session, &master, DEFAULT_RUN);
-            let asking = session.asking();
+            let asking = session.samples_owner();
             assert!(outcome.classes[asking.other().index()].is_empty());
             let mut learned = outcome.classes[asking.index()].clone();
             learned.sort_unstable();
@@ -260,7 +260,7 @@ fn traffic_matches_the_plan_and_the_model_is_opened_once() {
             }
             assert_eq!(outcome.sent[role.index()], all.online_bytes);
         }
-        let asking = session.asking();
+        let asking = session.samples_owner();
         assert_eq!(plan.model_opening(asking).online_bytes, 0);
         assert!(plan.model_opening(asking.other()).online_bytes > 0);
     }
@@ -342,7 +342,7 @@ fn a_party_refuses_the_other_task_and_wrong_parameters() {
         let mut party = Classifier::<u32>::new(&infer, &network, role, &mut memory).unwrap();
         let needed = network.stages[0].parameters();
         let mut load = |stage, count| party.load_parameters(stage, vec![0; count]);
-        if role == infer.asking() {
+        if role == infer.samples_owner() {
             assert_eq!(load(0, needed), Err(RunError::NotModelOwner));
             continue;
         }

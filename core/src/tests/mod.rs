@@ -172,7 +172,7 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
             party
                 .iterate(&mut cx, iteration, &mut data, &mut observer)
                 .unwrap();
-            audited.push(party.audited().map(<[_]>::to_vec));
+            audited.push(party.audit_counts().map(<[_]>::to_vec));
             seen.push(observer);
             traffic.push(cx.take_traffic());
         }

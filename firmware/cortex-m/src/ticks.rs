@@ -38,7 +38,7 @@ impl Clock for Ticks {
         MILLISECONDS.load(Ordering::Relaxed)
     }
 
-    fn idle(&mut self) {
+    fn wait(&mut self) {
         // The interrupt of the next received byte or of the next millisecond wakes the core.
         cortex_m::asm::wfi();
     }

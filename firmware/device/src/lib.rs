@@ -20,10 +20,10 @@ use ringlet_core::{
         sample_image::{SampleImage, SampleImageError},
     },
     dealt::{PartyContext, Plan, Trainer},
-    device::{Awake, Status, Taken, channel, receive_task, tell},
+    device::{DeviceHello, MemoryUsed, Status, channel, receive_session},
     net::{
         Link, MessageError, Remote,
-        serial::mux::{MuxError, Patience},
+        serial::mux::{MuxError, Timeouts},
     },
     network::{Activation, ModelError, Network, Stage},
     prg::{
@@ -45,7 +45,7 @@ use stack::Stack;
 pub type Ring = u32;
 
 /// How long a device's port waits for its host.
-pub const PATIENCE: Patience = Patience {
+pub const TIMEOUTS: Timeouts = Timeouts {
     resend: 500,
     silence: 300_000,
 };
@@ -139,9 +139,9 @@ pub fn serve<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped>
 fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     carrier.accept()?;
     let mut control = Link::new(carrier.channel(channel::CONTROL), Remote::Peer, 0);
-    Awake::new(crash_report::take()).tell(&mut control)?;
+    DeviceHello::new(crash_report::take()).send(&mut control)?;
     // The session and the network are borrowed from here on: copies of them would take much of a device's stack.
-    let mut heard = receive_task(&mut control);
+    let mut heard = receive_session(&mut control);
     let (hello, nonce) = match &mut heard {
         Ok((hello, nonce)) => (hello, *nonce),
         Err(error) => return Err((*error).into()),
@@ -166,17 +166,17 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     } = requirements;
     #[cfg(feature = "defmt")]
     log_network(session, network);
-    tell(&mut control, &Status::Ready)?;
+    Status::Ready.send(&mut control)?;
 
     let mut peer = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
     let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
-    hello.announce(&mut dealer)?;
+    hello.send(&mut dealer)?;
     let key = match receive_sealed_key(&mut dealer, &dealer_key(device.root)) {
         Err(HandshakeError::OtherDevice) => return refuse(carrier, &mut control, Status::Seal),
         outcome => outcome?,
     };
-    tell(&mut control, &Status::Ready)?;
-    hello.meet_peer(&mut peer)?;
+    Status::Ready.send(&mut control)?;
+    hello.exchange_with_peer(&mut peer)?;
     let secret = session_secret(device.root, nonce);
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
@@ -189,7 +189,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     }
     // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
     party.reveal(&mut cx, |_, _| {})?;
-    let taken = Taken {
+    let taken = MemoryUsed {
         memory: clamp(8 * words + size_of::<Ring>() * opened),
         stack: clamp(device.stack.map_or(0, Stack::used)),
     };
@@ -200,9 +200,9 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
 fn end_session<C: Carrier>(
     carrier: &C,
     control: &mut Link<C::Channel<'_>>,
-    taken: Taken,
+    taken: MemoryUsed,
 ) -> Result<(), Stopped> {
-    taken.tell(control)?;
+    taken.send(control)?;
     Ok(carrier.finish()?)
 }
 
@@ -212,7 +212,7 @@ fn refuse<C: Carrier>(
     control: &mut Link<C::Channel<'_>>,
     status: Status,
 ) -> Result<(), Stopped> {
-    tell(control, &status)?;
+    status.send(control)?;
     carrier.finish()?;
     Err(Stopped::Refused(status))
 }
@@ -284,7 +284,7 @@ fn check_session<'n, 'a>(
         return Err(Status::Ring(Ring::BITS));
     }
     let network = network.as_ref().map_err(|error| match error {
-        SessionError::Model(ModelError::LeftOut(_)) => Status::Polynomials,
+        SessionError::Model(ModelError::NotInThisBuild(_)) => Status::Polynomials,
         _ => Status::Unsound,
     })?;
     let plan = Plan::new(session, network);
@@ -323,7 +323,7 @@ fn check_session<'n, 'a>(
             });
         }
         if session.model.input != store.shape() {
-            return Err(Status::TrafficShape(store.shape()));
+            return Err(Status::Shape(store.shape()));
         }
     }
     Ok(Requirements {

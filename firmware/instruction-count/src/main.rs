@@ -35,7 +35,7 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     let network = ringlet_core::dealt::check::<Ring>(&session).map_err(|_| "the session")?;
     let sent = train(&session, &network, arena, profile::reset)?;
     // A change of section counts the instructions since the last change.
-    core::mem::drop(profile::section(Section::Outside));
+    core::mem::drop(profile::section(Section::Program));
 
     for (line, layer) in cost_row_names(&session, &network).iter().enumerate() {
         for (backward, way) in [(false, "forward"), (true, "backward")] {

@@ -85,7 +85,7 @@ impl ErrorType for Scripted<'_> {
 
 impl Read for Scripted<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let _section = section(Section::Outside);
+        let _section = section(Section::Program);
         for byte in &mut *bytes {
             // Marsaglia's xorshift, 32 bits.
             self.state ^= self.state << 13;
@@ -99,7 +99,7 @@ impl Read for Scripted<'_> {
 
 impl Write for Scripted<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let _section = section(Section::Outside);
+        let _section = section(Section::Program);
         for &byte in bytes {
             let digest = (self.sent.get() ^ u32::from(byte)).wrapping_mul(0x0100_0193);
             self.sent.set(digest);
@@ -117,7 +117,7 @@ struct ComputedSamples;
 
 impl Data for ComputedSamples {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        let _section = section(Section::Outside);
+        let _section = section(Section::Program);
         for (at, pixel) in out.iter_mut().enumerate() {
             *pixel = (at as u32).wrapping_add(sample).wrapping_mul(37) as u8;
         }

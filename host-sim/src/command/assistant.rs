@@ -64,7 +64,7 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let second = second.renamed(Remote::Party(Role::P1));
+    let second = second.with_remote(Remote::Party(Role::P1));
     let idle = Duration::from_secs(args.idle);
     for link in [&first, &second] {
         let end = link.transport().inner();

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     net::{Link, Remote},
-    session::{Task, handshake::Dealt},
+    session::{Task, handshake::DealtId},
 };
 
 use crate::{
@@ -68,7 +68,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     let corrections = corrections(&session, &network)?;
     let secrets = Secrets::new(args.secret_seed);
     let keys = secrets.dealer_keys()?;
-    let identity = Dealt(secrets.identity()?);
+    let identity = DealtId(secrets.identity()?);
     fs::create_dir_all(&args.out).map_err(|error| {
         Failure::new(
             format!("{} cannot be made: {error}", args.out.display()),

@@ -83,7 +83,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let to_p1 = to_p1.renamed(Remote::Party(Role::P1));
+    let to_p1 = to_p1.with_remote(Remote::Party(Role::P1));
     let to_p1 = deal(&session, keys, to_p1, |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));

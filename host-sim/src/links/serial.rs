@@ -178,7 +178,7 @@ impl Clock for LineClock {
         self.start.elapsed().as_millis() as u32
     }
 
-    fn idle(&mut self) {
+    fn wait(&mut self) {
         let (inbox, changed) = &*self.inbox;
         if let Ok(inbox) = inbox.lock()
             && inbox.bytes.is_empty()

@@ -248,7 +248,7 @@ pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
 fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
     let (len, out) = (windows.input_len(), windows.output_len());
     let places: Vec<usize> = (0..len).collect();
-    let mut planes = vec![0; windows.places() * out];
+    let mut planes = vec![0; windows.positions() * out];
     windows.gather(&places, &mut planes);
     let mut winners = Vec::new();
     for (row, image) in images.chunks_exact(len).enumerate() {

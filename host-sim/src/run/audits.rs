@@ -29,9 +29,9 @@ pub struct OutsideRecord {
 }
 
 impl AuditRecord {
-    /// The record of `iteration`, from 0, with the counts of [`Trainer::audited`].
+    /// The record of `iteration`, from 0, with the counts of [`Trainer::audit_counts`].
     ///
-    /// [`Trainer::audited`]: ringlet_core::dealt::Trainer::audited
+    /// [`Trainer::audit_counts`]: ringlet_core::dealt::Trainer::audit_counts
     pub fn new(
         iteration: u32,
         (session, network): (&Session, &Network),

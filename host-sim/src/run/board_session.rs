@@ -8,7 +8,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    device::Taken,
+    device::MemoryUsed,
     net::{Link, Remote},
     network::Network,
     prg::{
@@ -68,7 +68,7 @@ pub struct Outcome<'a> {
     /// The plaintext twin.
     pub twin: Twin<'a>,
     /// What the session took of the board's memory.
-    pub taken: Taken,
+    pub taken: MemoryUsed,
     /// Rounds of the session.
     pub rounds: u64,
     /// Time of the session.

@@ -17,7 +17,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session,
-        handshake::{Dealt, Hello, Mismatch},
+        handshake::{DealtId, Hello, Mismatch},
     },
 };
 
@@ -65,7 +65,7 @@ impl DealtWriter {
     pub fn create(
         dir: &Path,
         role: Role,
-        identity: Dealt,
+        identity: DealtId,
         session: &Session,
         key: &Key,
         corrections: u64,
@@ -172,7 +172,7 @@ pub struct DealtFile {
     /// The role's key.
     pub key: Key,
     /// Which dealt session it belongs to.
-    pub identity: Dealt,
+    pub identity: DealtId,
     path: PathBuf,
 }
 
@@ -253,7 +253,7 @@ impl DealtFile {
             left: body - Key::LEN as u64,
             file,
             key: Key::new(key),
-            identity: Dealt(identity),
+            identity: DealtId(identity),
             path,
         })
     }

@@ -10,16 +10,16 @@ use std::{
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    device::{Awake, Crash, Status, Taken, assign, channel, hear},
+    device::{Crash, DeviceHello, MemoryUsed, Status, channel, send_session},
     net::{
         Link, Remote,
-        message::pass_on,
-        serial::mux::{Channel, Mux, MuxError, Patience},
+        message::forward,
+        serial::mux::{Channel, Mux, MuxError, Timeouts},
     },
     prg::Key,
     session::{
         Session,
-        handshake::{HandshakeError, Hello, Mismatch, VERSION, pass_sealed_key_on, receive_key},
+        handshake::{HandshakeError, Hello, Mismatch, VERSION, forward_sealed_key, receive_key},
     },
 };
 
@@ -68,11 +68,11 @@ pub fn open_device(
         let line = address.open(deadline)?;
         let clock = line.clock();
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = Patience {
+        let timeouts = Timeouts {
             resend: RESEND,
             silence: milliseconds(left.max(PAUSE)),
         };
-        let mut mux = Mux::new(line, clock, patience);
+        let mut mux = Mux::new(line, clock, timeouts);
         let error = match mux.start(u16::from_le_bytes(number)) {
             Ok(()) => {
                 mux.set_silence(milliseconds(idle));
@@ -102,15 +102,15 @@ pub fn introduce<'a, T: Read + Write, D: Read + Write>(
     (relay, dealer): (&mut Link<T>, &mut Link<D>),
 ) -> Result<(Link<Capture<DeviceChannel<'a>>>, Key), Failure> {
     let mut to_dealer = Link::new(Channel::new(mux, channel::DEALER), Remote::Peer, 0);
-    pass_on(&mut to_dealer, relay)?;
+    forward(&mut to_dealer, relay)?;
     let hello = Hello::new(Role::P1, session);
-    hello.announce(dealer)?;
-    pass_sealed_key_on(relay, &mut to_dealer)?;
+    hello.send(dealer)?;
+    forward_sealed_key(relay, &mut to_dealer)?;
     await_ready(mux)?;
     let peer = Channel::new(mux, channel::PEER);
     let peer = Capture::new(peer, &kept).map_err(broken)?;
     let mut peer = Link::new(peer, Remote::Peer, 0);
-    hello.meet_peer(&mut peer)?;
+    hello.exchange_with_peer(&mut peer)?;
     Ok((peer, receive_key(dealer)?))
 }
 
@@ -118,14 +118,14 @@ pub fn introduce<'a, T: Read + Write, D: Read + Write>(
 pub fn start_session(mux: &DeviceMux, hello: &Hello, nonce: u64) -> Result<(), Failure> {
     let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
     wake(&mut control)?;
-    assign(&mut control, hello, nonce)?;
+    send_session(&mut control, hello, nonce)?;
     await_ready(mux)
 }
 
 /// Waits until a device reports that it is ready: first for the session, then with its key.
 pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
     let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    match hear(&mut control)? {
+    match Status::receive(&mut control)? {
         Status::Ready => Ok(()),
         refusal => {
             let remedy = match refusal {
@@ -143,7 +143,7 @@ pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
 
 /// Receives the first message of a device, and tells the user if the device has crashed before.
 fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
-    let awake = Awake::hear(control)?;
+    let awake = DeviceHello::receive(control)?;
     if awake.version != VERSION {
         return Err(HandshakeError::from(Mismatch::Version(awake.version)).into());
     }
@@ -156,9 +156,9 @@ fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
 }
 
 /// Receives the memory use of the device, and waits until the device has received everything.
-pub fn end_session(mux: &DeviceMux) -> Result<Taken, Failure> {
+pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
     let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    let taken = Taken::hear(&mut control)?;
+    let taken = MemoryUsed::receive(&mut control)?;
     // The device has everything only when it has acknowledged it.
     mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
@@ -199,5 +199,5 @@ fn last_crash(mux: &DeviceMux) -> Option<Crash> {
     mux.borrow_mut().set_silence(CRASH_REPORT_TIMEOUT);
     mux.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
     let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    Awake::hear(&mut control).ok()?.crash
+    DeviceHello::receive(&mut control).ok()?.crash
 }

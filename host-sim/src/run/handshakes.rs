@@ -23,8 +23,8 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     dealer: &mut Link<D>,
 ) -> Result<Key, Failure> {
     // The dealer first, so that it too learns of a mismatch of the parties.
-    hello.announce(dealer)?;
-    hello.meet_peer(peer)?;
+    hello.send(dealer)?;
+    hello.exchange_with_peer(peer)?;
     Ok(receive_key(dealer)?)
 }
 

@@ -158,7 +158,7 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
 
 /// The model for its owner, nothing for the other party.
 fn model_of<'m>(setup: &PartySetup<'_>, model: &'m [StageValues]) -> &'m [StageValues] {
-    match setup.session.asking() == setup.role {
+    match setup.session.samples_owner() == setup.role {
         true => &[],
         false => model,
     }

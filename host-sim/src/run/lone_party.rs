@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    device::Taken,
+    device::MemoryUsed,
     net::{Link, Remote},
     network::Network,
     num::Ring,
@@ -120,7 +120,7 @@ impl LoneParty<'_> {
         &self,
         others: &Others,
         reporter: &mut impl Reporter,
-    ) -> Result<Option<Taken>, Failure> {
+    ) -> Result<Option<MemoryUsed>, Failure> {
         match others {
             Others::Dealt(peer, dealer) => self.run_dealt(peer, dealer, reporter).map(|()| None),
             Others::SecureNn(peer, assistant) => {
@@ -143,7 +143,7 @@ impl LoneParty<'_> {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
                 let file = DealtFile::open(dir, self.role, self.session)?;
-                hello = hello.holding(file.identity);
+                hello = hello.with_dealt_file(file.identity);
                 DealerSource::File(file)
             }
             DealerPlace::Address(address) => {
@@ -155,7 +155,7 @@ impl LoneParty<'_> {
         let mut dealer = Link::new(source, Remote::Dealer, UNBOUNDED);
         // The dealer first, so that it too learns of a mismatch of the parties.
         if let DealerSource::Tcp(_) = dealer.transport() {
-            hello.announce(&mut dealer)?;
+            hello.send(&mut dealer)?;
         }
         let peer = self.meet(meeting, &hello, reporter)?;
         let end = peer.transport().inner();
@@ -189,7 +189,7 @@ impl LoneParty<'_> {
         let mut assistant = Link::new(end, Remote::Assistant, UNBOUNDED);
         let hello = Hello::new(self.role, self.session);
         // The assistant first, so that it too learns of a mismatch of the parties.
-        hello.announce(&mut assistant)?;
+        hello.send(&mut assistant)?;
         let mut peer = self.meet(meeting, &hello, reporter)?;
         let end = assistant.transport();
         let wait_times = [peer.transport().inner().wait_time(), end.wait_time()];
@@ -222,7 +222,7 @@ impl LoneParty<'_> {
         device: &DeviceAddress,
         dealer: &str,
         reporter: &mut impl Reporter,
-    ) -> Result<Taken, Failure> {
+    ) -> Result<MemoryUsed, Failure> {
         let link = || {
             let stream = reach(dealer, "the dealer", "--dealer", self.wait)?;
             let end = TcpEnd::free(stream, self.shape).map_err(broken)?;
@@ -264,7 +264,7 @@ impl LoneParty<'_> {
                 reporter.listening(listener.local_addr().map_err(broken)?.to_string())?;
                 let end = |stream| Capture::new(TcpEnd::free(stream, self.shape)?, &kept);
                 let (mut link, heard) = hear(&listener, &who, Remote::Peer, self.wait, end)?;
-                hello.answer_peer(&mut link, &heard)?;
+                hello.reply_to_peer(&mut link, &heard)?;
                 Ok(link)
             }
             Meeting::Connect(address) => {
@@ -273,7 +273,7 @@ impl LoneParty<'_> {
                 end.set_patience(self.wait).map_err(broken)?;
                 let end = Capture::new(end, &kept).map_err(broken)?;
                 let mut link = Link::new(end, Remote::Peer, UNBOUNDED);
-                hello.meet_peer(&mut link)?;
+                hello.exchange_with_peer(&mut link)?;
                 Ok(link)
             }
         }

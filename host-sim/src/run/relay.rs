@@ -10,15 +10,15 @@ use std::{
 use embedded_io::{Error as _, Read, Write};
 use ringlet_core::{
     Role,
-    device::{Taken, channel},
+    device::{MemoryUsed, channel},
     net::{
         Link, LinkError, Remote,
-        message::pass_on,
+        message::forward,
         serial::{frame::MAX_PAYLOAD, mux::Channel},
     },
     session::{
         Session,
-        handshake::{Hello, pass_sealed_key_on},
+        handshake::{Hello, forward_sealed_key},
     },
 };
 
@@ -59,7 +59,7 @@ pub struct DeviceTotals {
     /// Bytes of corrections that it received.
     pub dealt: u64,
     /// What the session took of its memory.
-    pub taken: Taken,
+    pub taken: MemoryUsed,
 }
 
 impl<'a> Relay<'a> {
@@ -84,11 +84,11 @@ impl<'a> Relay<'a> {
             .map(|mux| Link::new(Channel::new(mux, channel::DEALER), Remote::Peer, 0));
         // The dealer answers only when it has heard both.
         for (device, dealer) in devices.iter_mut().zip(&mut dealers) {
-            pass_on(device, dealer)?;
+            forward(device, dealer)?;
         }
         for (device, dealer) in devices.iter_mut().zip(&mut dealers) {
             // A refusal of the dealer ends here, for the user of this process.
-            pass_sealed_key_on(dealer, device)?;
+            forward_sealed_key(dealer, device)?;
         }
         for (role, mux) in Role::BOTH.into_iter().zip(self.muxes) {
             await_ready(mux).map_err(|failure| failure.of(&role.to_string()))?;
@@ -164,12 +164,12 @@ impl<'a> Side<'a> {
 
     /// Whether the device has reported its memory use, which it does last.
     fn is_done(&self) -> bool {
-        self.mux.borrow().waiting(channel::CONTROL) > 0
+        self.mux.borrow().readable(channel::CONTROL) > 0
     }
 
     /// Reads the device's line. True if anything came.
-    fn turn(&mut self) -> Result<bool, Failure> {
-        let turned = self.mux.borrow_mut().turn();
+    fn poll(&mut self) -> Result<bool, Failure> {
+        let turned = self.mux.borrow_mut().poll();
         match turned {
             Ok(came) => Ok(came),
             // A device that is done may go.
@@ -181,22 +181,22 @@ impl<'a> Side<'a> {
     /// Relays between the device and the dealer, as far as there is room. Returns the number of bytes.
     fn pass_dealt(&mut self) -> Result<usize, Failure> {
         let mut device = Channel::new(self.mux, channel::DEALER);
-        let room = self.mux.borrow_mut().room(channel::DEALER);
+        let room = self.mux.borrow_mut().writable(channel::DEALER);
         let waiting = self.dealer.waiting();
         let dealt = pass(&mut self.dealer, waiting, &mut device, room)?;
         self.dealt += dealt as u64;
         if self.dealer.is_over() && self.dealt < self.to_be_dealt {
             return Err(LinkError::Closed(Remote::Dealer).into());
         }
-        let waiting = self.mux.borrow().waiting(channel::DEALER);
+        let waiting = self.mux.borrow().readable(channel::DEALER);
         // The dealer gets only handshakes, which its connection takes at once.
         Ok(dealt + pass(&mut device, waiting, &mut self.dealer, MAX_PAYLOAD)?)
     }
 
     /// Relays from this device to the `other`, as far as there is room. Returns the number of bytes.
     fn pass_to(&mut self, other: &mut Side<'_>) -> Result<usize, Failure> {
-        let waiting = self.mux.borrow().waiting(channel::PEER);
-        let room = other.mux.borrow_mut().room(channel::PEER);
+        let waiting = self.mux.borrow().readable(channel::PEER);
+        let room = other.mux.borrow_mut().writable(channel::PEER);
         let count = pass(&mut self.peer, waiting, &mut other.peer, room)?;
         self.sent += count as u64;
         Ok(count)
@@ -234,7 +234,7 @@ fn pass_all(
         let mut came = false;
         let mut moved = 0;
         for side in sides.iter_mut() {
-            came |= side.turn()?;
+            came |= side.poll()?;
             moved += side.pass_dealt()?;
         }
         let [p0, p1] = sides;

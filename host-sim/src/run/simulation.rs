@@ -318,6 +318,6 @@ fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Fa
     let heard = [receive_hello(first)?, receive_hello(second)?];
     let met = meet_parties(Helper::Assistant, links, heard, &keys.1, &[None, None])?;
     let (session, [first, second]) = met;
-    let second = second.renamed(Remote::Party(Role::P1));
+    let second = second.with_remote(Remote::Party(Role::P1));
     securenn::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)
 }

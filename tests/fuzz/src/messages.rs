@@ -65,9 +65,9 @@ pub fn check(input: &[u8]) {
 
 fn hear(bytes: &[u8]) {
     allocation::none_in(|| {
-        let _ = device::hear(&mut link(bytes));
+        let _ = device::Status::receive(&mut link(bytes));
         let _ = handshake::receive_key(&mut link(bytes));
-        let _ = message::pass_on(&mut link(bytes), &mut link(&[]));
+        let _ = message::forward(&mut link(bytes), &mut link(&[]));
         if let Ok(heard) = handshake::receive_hello(&mut link(bytes)) {
             assert_eq!(heard.compare(&heard), Ok(()));
             let role = heard.role.other();
@@ -75,7 +75,7 @@ fn hear(bytes: &[u8]) {
                 role,
                 ..heard.clone()
             };
-            assert_eq!(own.answer_peer(&mut link(&[]), &heard), Ok(()));
+            assert_eq!(own.reply_to_peer(&mut link(&[]), &heard), Ok(()));
             session::<u32>(&heard.session);
             session::<u64>(&heard.session);
             assisted(&heard.session);
@@ -102,15 +102,15 @@ fn session<R: Ring>(session: &Session) {
                 plan.audit::<R>(batch.len);
             }
             Task::Infer => {
-                let lines = plan.inference::<R>(session.asking(), batch.len);
+                let lines = plan.inference::<R>(session.samples_owner(), batch.len);
                 assert!(lines.iter().any(|line| line.forward.online_bytes > 0));
-                plan.model_opening(session.asking().other());
+                plan.model_opening(session.samples_owner().other());
             }
         }
         let mut samples = [0; 1];
         if batch.len < 1000 {
             session.batch_samples(batch, batch.len - 1, &mut samples);
-            assert!(session.own_number(samples[0]) < session.total_samples());
+            assert!(session.local_index(samples[0]) < session.total_samples());
         }
         assert!(session.shuffle().sample(batch.epoch, batch.first) < session.total_samples());
     }

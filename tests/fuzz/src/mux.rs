@@ -1,11 +1,11 @@
-//! Any bytes as the line of a whole port.
+//! Any bytes as the line of a whole mux.
 
 use std::{cell::RefCell, convert::Infallible};
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use ringlet_core::net::serial::{
     frame::Decoder,
-    mux::{CHANNELS, Channel, Clock, Mux, MuxError, Patience},
+    mux::{CHANNELS, Channel, Clock, Mux, MuxError, Timeouts},
 };
 
 use super::{allocation, script};
@@ -82,21 +82,21 @@ impl Clock for Moving {
         self.now
     }
 
-    fn idle(&mut self) {
+    fn wait(&mut self) {
         self.now = self.now.wrapping_add(self.step);
     }
 }
 
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: Timeouts = Timeouts {
     resend: 50,
     silence: 1000,
 };
 
-/// The most uses of a port in one run.
+/// The most uses of a mux in one run.
 const USES: usize = 200;
 
 /// The first two bytes are the clock's step and the line's room; then comes the number of uses of the
-/// port, one byte each, and the pieces of the line after them.
+/// mux, one byte each, and the pieces of the line after them.
 pub fn check(input: &[u8]) {
     let [step, room, uses, rest @ ..] = input else {
         return;
@@ -118,23 +118,23 @@ pub fn check(input: &[u8]) {
         step: (*step).into(),
     };
     let result: Result<Infallible, MuxError> = allocation::none_in(|| {
-        let port = RefCell::new(Mux::new(line, clock, PATIENCE));
-        run(&port, uses)
+        let mux = RefCell::new(Mux::new(line, clock, TIMEOUTS));
+        run(&mux, uses)
     });
     let Err(error) = result;
     assert_eq!(error, MuxError::Line(ErrorKind::BrokenPipe));
 }
 
 /// Accepts sessions and uses their channels until the line is cut.
-fn run(port: &RefCell<Mux<Line<'_>, Moving>>, uses: &[u8]) -> Result<Infallible, MuxError> {
+fn run(mux: &RefCell<Mux<Line<'_>, Moving>>, uses: &[u8]) -> Result<Infallible, MuxError> {
     let mut uses = uses.iter().take(USES);
     loop {
-        port.borrow_mut().accept()?;
-        assert_ne!(port.borrow().session(), 0);
+        mux.borrow_mut().accept()?;
+        assert_ne!(mux.borrow().session(), 0);
         loop {
             let result = match uses.next() {
-                Some(&what) => act(port, what),
-                None => port.borrow_mut().finish(),
+                Some(&what) => act(mux, what),
+                None => mux.borrow_mut().finish(),
             };
             match result {
                 Ok(()) => {}
@@ -145,9 +145,9 @@ fn run(port: &RefCell<Mux<Line<'_>, Moving>>, uses: &[u8]) -> Result<Infallible,
     }
 }
 
-fn act(port: &RefCell<Mux<Line<'_>, Moving>>, what: u8) -> Result<(), MuxError> {
-    // One more than there are channels: the port takes the last.
-    let mut channel = Channel::new(port, usize::from(what) % (CHANNELS + 1));
+fn act(mux: &RefCell<Mux<Line<'_>, Moving>>, what: u8) -> Result<(), MuxError> {
+    // One more than there are channels: the mux takes the last.
+    let mut channel = Channel::new(mux, usize::from(what) % (CHANNELS + 1));
     let len = usize::from(what >> 3) * 10;
     let mut bytes = [what; 310];
     match what >> 2 & 1 {

@@ -6,10 +6,10 @@ use ringlet_core::net::serial::frame::{Head, Kind, MAX_FRAME, encode};
 const KINDS: [Kind; 6] = [
     Kind::Data,
     Kind::Ack,
-    Kind::Again,
+    Kind::Resend,
     Kind::Start,
     Kind::Started,
-    Kind::Unknown,
+    Kind::UnknownSession,
 ];
 
 /// Bytes of a frame's description in an input: kind, channel, session, sequence.

@@ -146,9 +146,9 @@ impl<R: Ring> Party<'_, R> {
         let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * network.classes]);
         let argmax = self.gates.argmax::<R>();
         let shares = argmax.run(cx, at, micro.rows, logits, self.scratch)?;
-        let classes = Argmax::answer(cx, session.asking(), shares)?;
+        let classes = Argmax::answer(cx, session.samples_owner(), shares)?;
         for (&sample, class) in self.samples.iter().zip(classes) {
-            sink(session.own_number(sample), class.to_u64() as u8);
+            sink(session.local_index(sample), class.to_u64() as u8);
         }
         Ok(())
     }

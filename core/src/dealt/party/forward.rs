@@ -43,7 +43,7 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
-            let number = self.session.own_number(sample);
+            let number = self.session.local_index(sample);
             let operand = &mut self.stages[0].operand[row * len..][..len];
             if self.session.owner(sample) == self.role {
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
@@ -138,7 +138,7 @@ impl<R: Ring> Party<'_, R> {
         let len = self.network.stages[0].linear.input_len();
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if self.session.owner(sample) != self.role {
-                let number = self.session.own_number(sample) as usize;
+                let number = self.session.local_index(sample) as usize;
                 let operand = &self.stages[0].operand[row * len..][..len];
                 Public::peel_slice_mut(&mut self.opened_data[number * len..][..len])
                     .copy_from_slice(operand);
@@ -352,7 +352,7 @@ impl<R: Ring> Party<'_, R> {
             if self.session.owner(sample) != self.role {
                 continue;
             }
-            let number = self.session.own_number(sample);
+            let number = self.session.local_index(sample);
             let label = data.label(number)?;
             let row = &mut self.current[row * classes..][..classes];
             // The label is secret, so the loop writes every class.

@@ -88,7 +88,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// differences of max pooling, keep their bounds if the counted values do.
     ///
     /// [`cost_row_names`]: crate::session::cost_row_names
-    pub fn audited(&self) -> Option<&[[u32; 2]]> {
+    pub fn audit_counts(&self) -> Option<&[[u32; 2]]> {
         self.0.audit.counts()
     }
 

@@ -56,7 +56,7 @@ impl Plan<'_> {
                 }
             }
             let argmax = self.gates.argmax::<R>();
-            let answer = argmax.answer_cost(rows, role, self.session.asking());
+            let answer = argmax.answer_cost(rows, role, self.session.samples_owner());
             for (gate, cost) in [("argmax", argmax.cost(rows)), ("answer", answer)] {
                 visit(GateCost {
                     cost_row: activation_row(last),
@@ -78,7 +78,7 @@ impl Plan<'_> {
         let stage = &self.network.stages[0];
         if self.session.protocol.triples().keep_data() {
             let values = rows * stage.linear.input_len();
-            self.owned_opening(values, self.session.asking() == role)
+            self.owned_opening(values, self.session.samples_owner() == role)
         } else {
             Cost::opening(rows * stage.operand_len(), self.session.format.ring)
         }

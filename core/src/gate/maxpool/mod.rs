@@ -75,7 +75,7 @@ impl MaxPool {
 
     /// The levels, in the order of the forward pass.
     fn levels(self) -> impl DoubleEndedIterator<Item = Level> {
-        let (mut planes, mut before) = (self.windows.places(), 0);
+        let (mut planes, mut before) = (self.windows.positions(), 0);
         let level = |number| {
             let level = Level {
                 number,
@@ -106,7 +106,8 @@ impl MaxPool {
         for (index, out) in out[..rows * columns * channels].iter_mut().enumerate() {
             let (channel, window) = (index % channels, index / channels);
             let [top, left] = [window / columns, window % columns].map(|number| number * stride);
-            let offsets = (0..self.windows.places()).map(|position| self.windows.place(position));
+            let offsets =
+                (0..self.windows.positions()).map(|position| self.windows.place(position));
             let values =
                 offsets.map(|[y, x]| image[((top + y) * width + left + x) * channels + channel]);
             *out = values.max().unwrap_or(0);
@@ -138,14 +139,14 @@ impl MaxPool {
 
     /// Number of P1's shares of the hiding bits of `rows` images.
     pub fn hide_len(self, rows: usize) -> usize {
-        rows * (self.windows.places() - 1) * self.windows.output_len()
+        rows * (self.windows.positions() - 1) * self.windows.output_len()
     }
 
     /// Scratch that a party needs for `rows` images, in words of `W`.
     pub fn scratch_len<W: Word>(self, rows: usize) -> usize {
-        let pairs = self.windows.places() / 2 * self.windows.output_len();
+        let pairs = self.windows.positions() / 2 * self.windows.output_len();
         let bytes = self.relu.scratch_len(rows, pairs);
-        let planes = self.windows.places() * self.windows.output_len();
+        let planes = self.windows.positions() * self.windows.output_len();
         rows * (planes + pairs) + (rows * pairs).max(bytes.div_ceil(size_of::<W>()))
     }
 
@@ -211,10 +212,10 @@ impl MaxPool {
         scratch: &mut [W],
     ) -> Result<(), LinkError> {
         let (image_len, out_len) = (self.windows.input_len(), self.windows.output_len());
-        let all = self.windows.places() * out_len;
+        let all = self.windows.positions() * out_len;
         let values = Share::peel_slice_mut(values);
         let (planes, scratch) = scratch.split_at_mut(rows * all);
-        let pairs = rows * (self.windows.places() / 2 * out_len);
+        let pairs = rows * (self.windows.positions() / 2 * out_len);
         let (differences, scratch) = scratch.split_at_mut(pairs);
         let bits = self.relu.from;
         for row in 0..rows {
@@ -269,10 +270,10 @@ impl MaxPool {
         scratch: &mut [W],
     ) -> Result<(), LinkError> {
         let (image_len, out_len) = (self.windows.input_len(), self.windows.output_len());
-        let all = self.windows.places() * out_len;
+        let all = self.windows.positions() * out_len;
         let values = Share::peel_slice_mut(values);
         let (planes, scratch) = scratch.split_at_mut(rows * all);
-        let pairs = rows * (self.windows.places() / 2 * out_len);
+        let pairs = rows * (self.windows.positions() / 2 * out_len);
         let (gradients, rest) = scratch.split_at_mut(pairs);
         for (row, gradient) in values.chunks_exact(out_len).take(rows).enumerate() {
             planes[row * all..][..out_len].copy_from_slice(gradient);

@@ -87,7 +87,7 @@ fn check_both_passes<W: Ring>(
             "{windows:?}"
         );
         // The gradient goes to a window's largest value; among equal ones, to any.
-        let mut planes = vec![0i64; windows.places() * out_len];
+        let mut planes = vec![0i64; windows.positions() * out_len];
         windows.gather(image, &mut planes);
         let (mut certain, mut tied) = (vec![0i128; image_len], vec![false; image_len]);
         let (mut total, mut want_total) = (0, 0);
@@ -97,7 +97,7 @@ fn check_both_passes<W: Ring>(
         for (out, &largest) in want.iter().enumerate() {
             let dy = i128::from(gradient[row * out_len + out]);
             want_total += dy;
-            let candidates = (0..windows.places()).map(|position| position * out_len + out);
+            let candidates = (0..windows.positions()).map(|position| position * out_len + out);
             let winners: Vec<usize> = candidates
                 .filter(|&at| planes[at] == largest)
                 .map(|at| origins[at] as usize)

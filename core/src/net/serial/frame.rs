@@ -31,23 +31,23 @@ pub enum Kind {
     /// Acknowledges all data frames of the channel before this sequence number.
     Ack,
     /// As [`Kind::Ack`], and asks to send the frames from this sequence number on again.
-    Again,
+    Resend,
     /// Starts a new session.
     Start,
     /// Confirms [`Kind::Start`].
     Started,
     /// Answers a frame of a session that this end does not know because it was reset.
-    Unknown,
+    UnknownSession,
 }
 
 impl Kind {
     const ALL: [Kind; 6] = [
         Kind::Data,
         Kind::Ack,
-        Kind::Again,
+        Kind::Resend,
         Kind::Start,
         Kind::Started,
-        Kind::Unknown,
+        Kind::UnknownSession,
     ];
 }
 

@@ -138,7 +138,7 @@ pub const MAX_PLACES: usize = 64;
 
 /// Whether a stage's max pooling has windows of more than [`MAX_PLACES`] positions.
 pub fn is_too_large(stage: &Stage) -> bool {
-    let places = stage.max_pool.map_or(0, |windows| windows.places());
+    let places = stage.max_pool.map_or(0, |windows| windows.positions());
     places > MAX_PLACES
 }
 

@@ -171,7 +171,7 @@ impl Party<'_> {
             return Ok(());
         };
         cx.set_cost_row(activation_row(index), true);
-        let (places, out) = (windows.places(), windows.output_len());
+        let (places, out) = (windows.positions(), windows.output_len());
         let len = micro.rows * out;
         let bits_len = one_hot_len(places);
         let Some(gate) = OneHot::new(BITS, bits_len) else {

@@ -54,7 +54,7 @@ impl Party<'_> {
             }
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
             let pixels = &mut bytes[..stage.entering_len()];
-            data.pixels(self.session.own_number(sample), pixels)?;
+            data.pixels(self.session.local_index(sample), pixels)?;
             read_pixels(stage, self.session.format.fraction, pixels, operand);
         }
         Ok(micro)
@@ -152,7 +152,7 @@ impl Party<'_> {
             return Ok(());
         };
         cx.set_cost_row(activation_row(index), false);
-        let (places, out) = (windows.places(), windows.output_len());
+        let (places, out) = (windows.positions(), windows.output_len());
         let len = micro.rows * out;
         let mut splitter = ScratchSplitter(self.scratch);
         let planes = splitter.take(places * len);

@@ -102,7 +102,7 @@ impl Party<'_> {
             if self.session.owner(sample) != self.role {
                 continue;
             }
-            let label = data.label(self.session.own_number(sample))?;
+            let label = data.label(self.session.local_index(sample))?;
             // The label is secret, so the loop writes every class.
             for (class, value) in row.iter_mut().enumerate() {
                 let hit = u64::from(class == usize::from(label));
@@ -146,12 +146,12 @@ impl Party<'_> {
             &mut steps,
             &mut splitter.gate_scratch(rows),
         )?;
-        if self.session.asking() != self.role {
+        if self.session.samples_owner() != self.role {
             return Ok(cx.send_bytes(class)?);
         }
         cx.receive_bytes(class)?;
         for (&sample, &class) in self.samples.iter().zip(class.iter()) {
-            sink(self.session.own_number(sample), class as u8);
+            sink(self.session.local_index(sample), class as u8);
         }
         Ok(())
     }

@@ -34,12 +34,12 @@ pub struct Hello {
     /// The session that the sender runs.
     pub session: Session,
     /// The identity of the sender's dealt file, if it has one in place of a dealer.
-    pub dealt: Option<Dealt>,
+    pub dealt: Option<DealtId>,
 }
 
 /// Identity of a session dealt ahead of time. Both parties' dealt files carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dealt(pub [u8; 16]);
+pub struct DealtId(pub [u8; 16]);
 
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
@@ -242,7 +242,7 @@ impl Hello {
     }
 
     /// The same hello with a dealt file of this identity.
-    pub fn holding(self, dealt: Dealt) -> Self {
+    pub fn with_dealt_file(self, dealt: DealtId) -> Self {
         Hello {
             dealt: Some(dealt),
             ..self
@@ -253,7 +253,10 @@ impl Hello {
     ///
     /// Fails if the link does, or if version, role or session do not match.
     #[inline(never)]
-    pub fn meet_peer<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HandshakeError> {
+    pub fn exchange_with_peer<T: Read + Write>(
+        &self,
+        link: &mut Link<T>,
+    ) -> Result<(), HandshakeError> {
         send(link, self)?;
         match &receive_hello(link) {
             Ok(heard) => Ok(self.check_peer(heard)?),
@@ -261,8 +264,8 @@ impl Hello {
         }
     }
 
-    /// As [`Hello::meet_peer`], for a caller that has already received the peer's hello.
-    pub fn answer_peer<T: Read + Write>(
+    /// As [`Hello::exchange_with_peer`], for a caller that has already received the peer's hello.
+    pub fn reply_to_peer<T: Read + Write>(
         &self,
         link: &mut Link<T>,
         heard: &Hello,
@@ -280,7 +283,7 @@ impl Hello {
 
     /// Sends this hello to the dealer or the assistant, which answers when it has both. Fails if the link does.
     #[inline(never)]
-    pub fn announce<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HandshakeError> {
+    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), HandshakeError> {
         Ok(send(link, self)?)
     }
 
@@ -379,7 +382,7 @@ pub fn receive_sealed_key<T: Read + Write>(
 }
 
 /// Forwards the dealer's answer to a device. Refuses a session key that is not sealed, because the line could read it.
-pub fn pass_sealed_key_on<A: Read + Write, B: Read + Write>(
+pub fn forward_sealed_key<A: Read + Write, B: Read + Write>(
     dealer: &mut Link<A>,
     device: &mut Link<B>,
 ) -> Result<(), HandshakeError> {

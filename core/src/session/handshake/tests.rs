@@ -50,7 +50,7 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.announce(link).unwrap(), 38);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 38);
     let body = [
         7, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
@@ -113,7 +113,7 @@ fn only_the_device_with_the_device_key_reads_a_sealed_key() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.announce(link).unwrap(), 38);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 38);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -191,7 +191,7 @@ fn every_parameter_is_compared() {
     for (change, parameter) in changes {
         assert_eq!(other(change), Err(Mismatch::Differs(parameter)));
     }
-    let dealt = Hello::new(Role::P1, &session()).holding(Dealt([1; 16]));
+    let dealt = Hello::new(Role::P1, &session()).with_dealt_file(DealtId([1; 16]));
     assert_eq!(
         own.compare(&dealt),
         Err(Mismatch::Differs(Parameter::Dealt))
@@ -203,7 +203,7 @@ fn matching_parties_complete_the_handshake() {
     let [one, other] = duplex(4096);
     let meet = |role, end| {
         let hello = Hello::new(role, &session());
-        hello.meet_peer(&mut Link::new(end, Remote::Peer, 0))
+        hello.exchange_with_peer(&mut Link::new(end, Remote::Peer, 0))
     };
     thread::scope(|scope| {
         let p0 = scope.spawn(|| meet(Role::P0, one));

@@ -15,7 +15,7 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use ringlet_core::{net::serial::mux::Mux, prg::Key};
 use ringlet_cortex_m::Ticks;
-use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
+use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware.
 const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
@@ -42,6 +42,6 @@ fn main() -> ! {
 
     // SAFETY: the board's memory, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
-    serve_all(&port, ARENA_WORDS, &programmed, &stack)
+    let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
+    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
 }

@@ -74,7 +74,7 @@ impl Clock for Timer {
         milliseconds() as u32
     }
 
-    fn idle(&mut self) {
+    fn wait(&mut self) {
         let wake = ticks() + TICKS;
         // SAFETY: the timer's and the controller's registers, which nothing else uses at this time. While its halves
         // are written, the time to wake up at never lies in the past.

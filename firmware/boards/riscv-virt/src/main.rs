@@ -18,7 +18,7 @@ mod uart;
 use core::{cell::RefCell, panic::PanicInfo};
 
 use ringlet_core::{device::Crash, net::serial::mux::Mux, prg::Key};
-use ringlet_device::{PATIENCE, crash_report, programmed::Programmed, serve_all, stack::Stack};
+use ringlet_device::{TIMEOUTS, crash_report, programmed::Programmed, serve_all, stack::Stack};
 use riscv_rt::entry;
 
 /// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. A real chip has it in flash.
@@ -54,8 +54,8 @@ fn main() -> ! {
 
     // SAFETY: nothing writes this memory while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Mux::new(line, machine::Timer, PATIENCE));
-    serve_all(&port, arena, &programmed, &stack)
+    let mux = RefCell::new(Mux::new(line, machine::Timer, TIMEOUTS));
+    serve_all(&mux, arena, &programmed, &stack)
 }
 
 #[panic_handler]

@@ -14,7 +14,7 @@ use cortex_m_rt::entry;
 use defmt_rtt as _;
 use ringlet_core::{net::serial::mux::Mux, prg::Key};
 use ringlet_cortex_m::Ticks;
-use ringlet_device::{PATIENCE, programmed::Programmed, serve_all, stack::Stack};
+use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
@@ -37,6 +37,6 @@ fn main() -> ! {
 
     // SAFETY: flash, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Mux::new(line, ticks, PATIENCE));
-    serve_all(&port, ARENA_WORDS, &programmed, &stack)
+    let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
+    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
 }

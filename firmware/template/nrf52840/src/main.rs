@@ -22,7 +22,7 @@ use embassy_nrf::{
 use ringlet_core::{net::serial::mux::Mux, prg::Key};
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{
-    PATIENCE, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
+    TIMEOUTS, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
 };
 
 /// (1) Flash: the address of the samples' image and the bytes that it may take. It is programmed apart from the
@@ -73,6 +73,6 @@ fn main() -> ! {
 
     // SAFETY: flash, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
-    let port = RefCell::new(Mux::new(line, clock, PATIENCE));
-    serve_all(&port, ARENA_WORDS, &programmed, &stack)
+    let mux = RefCell::new(Mux::new(line, clock, TIMEOUTS));
+    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
 }

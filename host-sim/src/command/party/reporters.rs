@@ -85,7 +85,7 @@ impl<'a> Terminal<'a> {
                 save(path, &session.model, self.network, &parameters)?;
                 console::line(&format!("{role}: the model is in {}", path.display()))
             }
-            Made::Classes(classes) if session.asking() == role => {
+            Made::Classes(classes) if session.samples_owner() == role => {
                 let table = classes_table(classes, 0);
                 match &args.out {
                     None => console::print(&table),

@@ -41,12 +41,12 @@ pub trait Clock {
     /// Milliseconds since an arbitrary moment, modulo 2^32.
     fn milliseconds(&mut self) -> u32;
     /// Called when the line has nothing to do. May sleep for a short time, or return at once.
-    fn idle(&mut self) {}
+    fn wait(&mut self) {}
 }
 
 /// Timeouts of a multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// Time without an acknowledgement after which frames are sent again, in milliseconds.
     pub resend: u32,
     /// Time without any frame from the other end after which the session fails, in milliseconds.
@@ -130,7 +130,7 @@ impl ChannelState {
 pub struct Mux<T, C> {
     line: T,
     clock: C,
-    patience: Patience,
+    timeouts: Timeouts,
     session: u16,
     decoder: Decoder,
     undecoded: Deque<u8, LINE_BUFFER>,
@@ -149,12 +149,12 @@ pub struct Mux<T, C> {
 impl<T: Line, C: Clock> Mux<T, C> {
     /// A multiplexer on `line`, without a session.
     #[inline(never)]
-    pub fn new(line: T, mut clock: C, patience: Patience) -> Self {
+    pub fn new(line: T, mut clock: C, timeouts: Timeouts) -> Self {
         let heard_at = clock.milliseconds();
         Mux {
             line,
             clock,
-            patience,
+            timeouts,
             session: 0,
             decoder: Decoder::default(),
             undecoded: Deque::new(),
@@ -177,7 +177,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         let mut sent_at = None;
         loop {
             let now = self.clock.milliseconds();
-            if sent_at.is_none_or(|at: u32| now.wrapping_sub(at) >= self.patience.resend) {
+            if sent_at.is_none_or(|at: u32| now.wrapping_sub(at) >= self.timeouts.resend) {
                 self.send_frame(Kind::Start, 0, 0, &[])?;
                 sent_at = Some(now);
             }
@@ -203,7 +203,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
 
     /// Changes the silence timeout, in milliseconds.
     pub fn set_silence(&mut self, milliseconds: u32) {
-        self.patience.silence = milliseconds;
+        self.timeouts.silence = milliseconds;
     }
 
     /// The session's number, or 0 without a session.
@@ -218,7 +218,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     /// # Errors
     /// [`MuxError::Silent`] when the other end sends nothing before the silence timeout while frames to it are
     /// unacknowledged; other errors when the line fails or the other end was reset.
-    pub fn turn(&mut self) -> Result<bool, MuxError> {
+    pub fn poll(&mut self) -> Result<bool, MuxError> {
         if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
             self.asked_at = self.clock.milliseconds();
         }
@@ -230,13 +230,13 @@ impl<T: Line, C: Clock> Mux<T, C> {
     }
 
     /// Number of bytes that can be read from a channel without waiting.
-    pub fn waiting(&self, channel: usize) -> usize {
+    pub fn readable(&self, channel: usize) -> usize {
         self.channels[channel.min(CHANNELS - 1)].received.len()
     }
 
     /// Number of bytes that can be written to a channel and flushed without waiting: at most [`MAX_PAYLOAD`], and 0
     /// while the line accepts nothing.
-    pub fn room(&mut self, channel: usize) -> usize {
+    pub fn writable(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
         // A failed line has no room. The next call of `turn` returns its error.
         if state.unacknowledged.is_full() || !self.line.write_ready().unwrap_or(false) {
@@ -301,10 +301,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
                 rest = rest.get(count..).unwrap_or(&[]);
             } else if !self.read_line()? {
                 // Nobody reads at the other end.
-                if self.clock.milliseconds().wrapping_sub(start) >= self.patience.silence {
+                if self.clock.milliseconds().wrapping_sub(start) >= self.timeouts.silence {
                     return self.fail(MuxError::Silent);
                 }
-                self.clock.idle();
+                self.clock.wait();
             }
         }
         self.line.flush().map_err(error)
@@ -356,7 +356,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     fn pump(&mut self) -> Result<Option<Kind>, MuxError> {
         let taken = self.step()?;
         if taken.is_none() {
-            self.clock.idle();
+            self.clock.wait();
         }
         Ok(taken)
     }
@@ -385,7 +385,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in 0..CHANNELS {
             let state = &self.channels[channel];
             let wait_time = now.wrapping_sub(state.sent_at);
-            let late = !state.unacknowledged.is_empty() && wait_time >= self.patience.resend;
+            let late = !state.unacknowledged.is_empty() && wait_time >= self.timeouts.resend;
             // If the line accepts nothing now, sending would wait.
             let error = |error: T::Error| MuxError::Line(error.kind());
             if late && self.line.write_ready().map_err(error)? {
@@ -399,7 +399,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     /// Sends an acknowledgement after a time of silence. A live end does not answer it, but an end that was reset
     /// answers that it does not know the session.
     fn probe(&mut self, now: u32) -> Result<(), MuxError> {
-        let pause = self.patience.resend.saturating_mul(PROBE);
+        let pause = self.timeouts.resend.saturating_mul(PROBE);
         let quiet = |since: u32| now.wrapping_sub(since) >= pause;
         if self.session == 0 || !quiet(self.heard_at) || !quiet(self.probed_at) {
             return Ok(());
@@ -441,7 +441,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             let probes = head.kind == Kind::Ack && head.session != self.finished;
             if (head.kind == Kind::Data || probes) && self.session == 0 {
                 let current = core::mem::replace(&mut self.session, head.session);
-                let sent = self.send_frame(Kind::Unknown, 0, 0, &[]);
+                let sent = self.send_frame(Kind::UnknownSession, 0, 0, &[]);
                 self.session = current;
                 return sent;
             }
@@ -453,10 +453,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
             return Ok(());
         }
         match head.kind {
-            Kind::Unknown => self.fail(MuxError::Reset),
-            Kind::Ack | Kind::Again => {
+            Kind::UnknownSession => self.fail(MuxError::Reset),
+            Kind::Ack | Kind::Resend => {
                 self.acknowledge(channel, head.sequence);
-                if head.kind == Kind::Again {
+                if head.kind == Kind::Resend {
                     self.send_again(channel)?;
                 }
                 Ok(())
@@ -504,7 +504,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             if state.refused {
                 return Ok(());
             }
-            kind = Kind::Again;
+            kind = Kind::Resend;
         }
         let expected = state.expected;
         self.send_frame(kind, channel, expected, &[])
@@ -514,7 +514,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     fn check_silence(&mut self) -> Result<(), MuxError> {
         let now = self.clock.milliseconds();
         let since = |then: u32| now.wrapping_sub(then);
-        if since(self.heard_at).min(since(self.asked_at)) >= self.patience.silence {
+        if since(self.heard_at).min(since(self.asked_at)) >= self.timeouts.silence {
             return self.fail(MuxError::Silent);
         }
         Ok(())
@@ -586,7 +586,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
         if state.refused && room {
             state.refused = false;
             let expected = state.expected;
-            self.send_frame(Kind::Again, channel, expected, &[])?;
+            self.send_frame(Kind::Resend, channel, expected, &[])?;
         }
         Ok(count)
     }
@@ -601,7 +601,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             self.push_pending(channel)?;
             self.wait_until(|state| state.unacknowledged.is_empty(), channel)?;
         }
-        let linger = self.patience.resend.saturating_mul(3);
+        let linger = self.timeouts.resend.saturating_mul(3);
         let mut heard = self.clock.milliseconds();
         while self.clock.milliseconds().wrapping_sub(heard) < linger {
             if self.pump()?.is_some() {

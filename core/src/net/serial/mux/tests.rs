@@ -134,18 +134,18 @@ impl Clock for Real {
         self.0.elapsed().as_millis() as u32
     }
 
-    fn idle(&mut self) {
+    fn wait(&mut self) {
         thread::sleep(Duration::from_micros(50));
     }
 }
 
-const PATIENCE: Patience = Patience {
+const TIMEOUTS: Timeouts = Timeouts {
     resend: 15,
     silence: 5000,
 };
 
-fn new_mux(end: End, patience: Patience) -> Mux<End, Real> {
-    Mux::new(end, Real(Instant::now()), patience)
+fn new_mux(end: End, timeouts: Timeouts) -> Mux<End, Real> {
+    Mux::new(end, Real(Instant::now()), timeouts)
 }
 
 /// Both parties open `count` values over one channel while another channel carries bytes. Returns the bytes that
@@ -157,7 +157,7 @@ fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8
         .collect();
     let shares = values.share::<u32>(&secrets, 20);
     let party = |role: crate::Role, end: End, mut share: Vec<u32>| {
-        let mut mux = new_mux(end, PATIENCE);
+        let mut mux = new_mux(end, TIMEOUTS);
         match role {
             crate::Role::P0 => mux.start(0x5A5A).unwrap(),
             crate::Role::P1 => mux.accept().unwrap(),
@@ -262,7 +262,7 @@ fn repeated_frames_are_identical() {
 #[test]
 fn a_missing_end_gives_a_timeout() {
     let [one, _gone] = line(1 << 16, NONE, 3);
-    let impatient = Patience {
+    let impatient = Timeouts {
         resend: 5,
         silence: 40,
     };
@@ -277,14 +277,14 @@ fn outcome_after_a_reset(
     let [one, two] = line(1 << 16, NONE, seed);
     thread::scope(|scope| {
         let host = scope.spawn(|| {
-            let mut mux = new_mux(one, PATIENCE);
+            let mut mux = new_mux(one, TIMEOUTS);
             mux.start(8).unwrap();
             host(&mut mux)
         });
-        let mut device = new_mux(two, PATIENCE);
+        let mut device = new_mux(two, TIMEOUTS);
         device.accept().unwrap();
         let Mux { line, .. } = device;
-        let mut after_reset = new_mux(line, PATIENCE);
+        let mut after_reset = new_mux(line, TIMEOUTS);
         while !host.is_finished() {
             let _ = after_reset.pump();
         }
@@ -309,13 +309,13 @@ fn a_reset_of_one_end_is_an_error_at_the_other() {
     let [one, two] = line(1 << 16, NONE, 5);
     let outcome = thread::scope(|scope| {
         let device = scope.spawn(|| {
-            let mut mux = new_mux(two, PATIENCE);
+            let mut mux = new_mux(two, TIMEOUTS);
             mux.accept().unwrap();
             let outcome = mux.read(0, &mut [0]);
             mux.accept().unwrap();
             outcome
         });
-        let mut host = new_mux(one, PATIENCE);
+        let mut host = new_mux(one, TIMEOUTS);
         host.start(8).unwrap();
         host.start(9).unwrap();
         device.join().unwrap()
@@ -324,11 +324,11 @@ fn a_reset_of_one_end_is_an_error_at_the_other() {
 }
 
 #[test]
-fn turn_reports_a_reset_while_no_frame_is_unacknowledged() {
+fn poll_reports_a_reset_while_no_frame_is_unacknowledged() {
     let outcome = outcome_after_a_reset(11, |mux| {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
-            mux.turn()?;
+            mux.poll()?;
         }
         Ok(0)
     });
@@ -338,14 +338,14 @@ fn turn_reports_a_reset_while_no_frame_is_unacknowledged() {
 #[test]
 fn a_blocked_line_gives_a_timeout() {
     let [one, two] = line(64, NONE, 12);
-    let patience = Patience {
+    let timeouts = Timeouts {
         resend: 15,
         silence: 200,
     };
-    let mut mux = new_mux(one, patience);
+    let mut mux = new_mux(one, timeouts);
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
-            let mut other = new_mux(two, PATIENCE);
+            let mut other = new_mux(two, TIMEOUTS);
             other.accept().unwrap();
             // Then reads nothing, and keeps the line open.
             thread::sleep(Duration::from_millis(1500));
@@ -360,7 +360,7 @@ fn a_blocked_line_gives_a_timeout() {
 fn late_frames_of_a_finished_session_are_ignored() {
     let [mut one, two] = line(1 << 16, NONE, 9);
     one.write_all(&frames(&[(Kind::Start, 1)])).unwrap();
-    let mut mux = new_mux(two, PATIENCE);
+    let mut mux = new_mux(two, TIMEOUTS);
     mux.accept().unwrap();
     mux.finish().unwrap();
     one.write_all(&frames(&[(Kind::Ack, 1), (Kind::Start, 2)]))
@@ -373,7 +373,7 @@ fn late_frames_of_a_finished_session_are_ignored() {
         .unwrap();
     mux.reset(0);
     mux.step().unwrap();
-    let all = [&answers[..], &[(Kind::Unknown, 2)]].concat();
+    let all = [&answers[..], &[(Kind::UnknownSession, 2)]].concat();
     assert_eq!(mux.line.sent, frames(&all));
 }
 
@@ -400,7 +400,7 @@ fn accept_takes_the_last_of_several_sessions() {
     // The other end started two sessions while nobody listened, and repeats the second start.
     let bytes = frames(&[(Kind::Start, 1), (Kind::Start, 2), (Kind::Start, 2)]);
     one.write_all(&bytes).unwrap();
-    let mut mux = new_mux(two, PATIENCE);
+    let mut mux = new_mux(two, TIMEOUTS);
     assert_eq!(mux.accept(), Ok(()));
     assert_eq!(mux.session(), 2);
 }
@@ -408,11 +408,11 @@ fn accept_takes_the_last_of_several_sessions() {
 #[test]
 fn frames_with_session_zero_are_ignored() {
     let [mut one, two] = line(1 << 16, NONE, 7);
-    let kinds = [Kind::Unknown, Kind::Data, Kind::Start, Kind::Started];
+    let kinds = [Kind::UnknownSession, Kind::Data, Kind::Start, Kind::Started];
     one.write_all(&frames(&kinds.map(|kind| (kind, 0))))
         .unwrap();
     one.write_all(&frames(&[(Kind::Start, 3)])).unwrap();
-    let mut mux = new_mux(two, PATIENCE);
+    let mut mux = new_mux(two, TIMEOUTS);
     assert_eq!(mux.accept(), Ok(()));
     assert_eq!(mux.session(), 3);
     // The only answer is the one to the start.
@@ -420,9 +420,9 @@ fn frames_with_session_zero_are_ignored() {
 }
 
 /// Calls `turn` of both multiplexers.
-fn turn_both(muxes: &mut [Mux<End, Real>; 2]) {
+fn poll_both(muxes: &mut [Mux<End, Real>; 2]) {
     for mux in muxes {
-        mux.turn().unwrap();
+        mux.poll().unwrap();
     }
 }
 
@@ -431,11 +431,11 @@ fn connected(seed: u64) -> [Mux<End, Real>; 2] {
     let [one, two] = line(4096, NONE, seed);
     thread::scope(|scope| {
         let accepted = scope.spawn(|| {
-            let mut mux = new_mux(two, PATIENCE);
+            let mut mux = new_mux(two, TIMEOUTS);
             mux.accept().unwrap();
             mux
         });
-        let mut started = new_mux(one, PATIENCE);
+        let mut started = new_mux(one, TIMEOUTS);
         started.start(21).unwrap();
         [started, accepted.join().unwrap()]
     })
@@ -459,11 +459,11 @@ fn one_thread_drives_two_multiplexers_without_loss() {
         let (mut written, mut read) = ([[0; 2]; 2], [[0; 2]; 2]);
         let totals = [2000, 3000];
         while read != [[totals[0]; 2], [totals[1]; 2]] {
-            turn_both(&mut muxes);
+            poll_both(&mut muxes);
             for (channel, end) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 let mux = &mut muxes[end];
                 let at = &mut written[channel][end];
-                let count = mux.room(channel).min(totals[channel] - *at);
+                let count = mux.writable(channel).min(totals[channel] - *at);
                 let bytes: Vec<u8> = (*at..*at + count)
                     .map(|at| byte(channel, end, at))
                     .collect();
@@ -474,7 +474,7 @@ fn one_thread_drives_two_multiplexers_without_loss() {
                 if channel == 0 && read[1] != [totals[1]; 2] {
                     continue;
                 }
-                let mut bytes = vec![0; mux.waiting(channel)];
+                let mut bytes = vec![0; mux.readable(channel)];
                 let count = mux.read(channel, &mut bytes).unwrap();
                 assert_eq!(count, bytes.len());
                 for value in bytes {
@@ -487,7 +487,7 @@ fn one_thread_drives_two_multiplexers_without_loss() {
 }
 
 #[test]
-fn turn_does_not_wait() {
+fn poll_does_not_wait() {
     let [mut one, gone] = connected(40);
     drop(gone);
     one.set_silence(60);
@@ -495,20 +495,20 @@ fn turn_does_not_wait() {
     let mut outcome = Ok(false);
     // While no frame is unacknowledged, the other end may be silent.
     while start.elapsed() < Duration::from_millis(90) {
-        assert_eq!(one.turn(), Ok(false));
+        assert_eq!(one.poll(), Ok(false));
     }
-    assert_eq!(one.room(2), MAX_PAYLOAD);
+    assert_eq!(one.writable(2), MAX_PAYLOAD);
     one.write(2, &[1; 20]).unwrap();
-    assert_eq!(one.room(2), MAX_PAYLOAD - 20);
+    assert_eq!(one.writable(2), MAX_PAYLOAD - 20);
     one.push_pending(2).unwrap();
     // With an unacknowledged frame, silence is an error. The line is full, so no frame can be repeated.
     one.line.capacity = one.line.outgoing.lock().unwrap().len();
-    assert_eq!(one.room(0), 0);
+    assert_eq!(one.writable(0), 0);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) && outcome.is_ok() {
-        outcome = one.turn();
+        outcome = one.poll();
     }
     assert_eq!(outcome, Err(MuxError::Silent));
     assert_eq!(one.failure(), Some(MuxError::Silent));
-    assert_eq!(one.waiting(2), 0);
+    assert_eq!(one.readable(2), 0);
 }

@@ -17,6 +17,20 @@ const CORE: [&str; 15] = [
     "session", "device", "dealt", "securenn",
 ];
 
+/// The host's top level, likewise.
+const HOST: [&str; 10] = [
+    "error",
+    "console",
+    "data",
+    "links",
+    "reference",
+    "config",
+    "board",
+    "run",
+    "output",
+    "command",
+];
+
 /// A path of names, from the crate's root.
 type Names = Vec<String>;
 
@@ -297,4 +311,9 @@ fn check(source: &str, order: &[&str]) {
 #[test]
 fn the_core_knows_only_what_is_below() {
     check("core/src", &CORE);
+}
+
+#[test]
+fn the_host_knows_only_what_is_below() {
+    check("host-sim/src", &HOST);
 }

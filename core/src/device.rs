@@ -1,6 +1,6 @@
 //! Control messages between a device and its host.
 //!
-//! In a session the device sends [`DeviceHello`]. The host answers with the session to run ([`assign`]). The device answers
+//! In a session the device sends [`DeviceHello`]. The host answers with the session to run ([`send_session`]). The device answers
 //! with a [`Status`]: once when it knows the session, once more when it has its key. At the end it sends [`MemoryUsed`].
 
 use embedded_io::{Read, Write};
@@ -86,7 +86,7 @@ pub fn send_session<T: Read + Write>(
     send(link, &nonce)
 }
 
-/// Receives the session to run and its nonce: the device's side of [`assign`]. Fails as [`receive_hello`] does.
+/// Receives the session to run and its nonce: the device's side of [`send_session`]. Fails as [`receive_hello`] does.
 pub fn receive_session<T: Read + Write>(
     link: &mut Link<T>,
 ) -> Result<(Hello, u64), HandshakeError> {

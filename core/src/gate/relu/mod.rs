@@ -1,6 +1,6 @@
 //! Exact ReLU by lookup: x in Z_2^n -> max(x, 0) in Z_2^L, and the hidden sign for the backward pass.
 //!
-//! The sign of x is bit n-2 of e xor bit n-2 of the mask a xor a borrow, the comparison [e < a] of the low n-2 bits.
+//! The sign of x is bit n-2 of e xor bit n-2 of the mask a xor a borrow, the comparison `[e < a]` of the low n-2 bits.
 //! The dealer knows a, and e is public, so the comparison is by lookup. The low bits are split into chunks. For each
 //! chunk a_j of the mask the dealer shares the unary table `T[v] = [v < a_j]`, and `[v = a_j]` is
 //! `T[v-1] xor T[v]`. One multi-input AND combines the chunks. Bits are processed as planes of 64 lanes.

@@ -78,7 +78,7 @@ fn hear(bytes: &[u8]) {
             assert_eq!(own.reply_to_peer(&mut link(&[]), &heard), Ok(()));
             session::<u32>(&heard.session);
             session::<u64>(&heard.session);
-            assisted(&heard.session);
+            securenn_session(&heard.session);
         }
     });
 }
@@ -130,7 +130,7 @@ fn session<R: Ring>(session: &Session) {
 }
 
 /// The same for a session with an assistant.
-fn assisted(session: &Session) {
+fn securenn_session(session: &Session) {
     let Ok(network) = ringlet_core::securenn::check(session) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! Links between roles: byte streams with counters, and the opening of masked values between the parties.
 
-use embedded_io::{Error as _, ErrorKind, Read, ReadExactError, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadExactError, Write};
 
 use crate::{
     Role,
@@ -38,6 +38,7 @@ impl core::fmt::Display for Remote {
 }
 
 /// Why sending or receiving failed.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkError {
@@ -47,6 +48,24 @@ pub enum LinkError {
     Silent(Remote),
     /// The transport failed. Check the cable, the address or the network.
     Failed(Remote, ErrorKind),
+    /// What came was altered, repeated, left out or put in another place on its way, or more came than belongs to the
+    /// session. Nothing of it may be used.
+    Tampered(Remote),
+    /// The other end could not prove its identity, or has heard another handshake. Check the roster.
+    Unauthentic(Remote),
+}
+
+impl LinkError {
+    /// The role at the other end of the link.
+    pub fn remote(self) -> Remote {
+        match self {
+            LinkError::Closed(remote)
+            | LinkError::Silent(remote)
+            | LinkError::Failed(remote, _)
+            | LinkError::Tampered(remote)
+            | LinkError::Unauthentic(remote) => remote,
+        }
+    }
 }
 
 impl core::fmt::Display for LinkError {
@@ -55,11 +74,31 @@ impl core::fmt::Display for LinkError {
             LinkError::Closed(remote) => write!(f, "{remote} closed the link before the end"),
             LinkError::Silent(remote) => write!(f, "{remote} has been silent for too long"),
             LinkError::Failed(remote, kind) => write!(f, "the link to {remote} failed ({kind:?})"),
+            LinkError::Tampered(remote) => {
+                write!(f, "what {remote} sent was altered on its way")
+            }
+            LinkError::Unauthentic(remote) => {
+                write!(
+                    f,
+                    "{remote} could not prove its identity, or the handshake was altered"
+                )
+            }
         }
     }
 }
 
 impl core::error::Error for LinkError {}
+
+/// A transport whose ends can confirm to each other that a session is over.
+pub trait Finish: ErrorType {
+    /// Tells the other end that this one has received everything and will send no more, and waits until the other has
+    /// said the same. The end that `waits` goes on only after the other has confirmed that it heard so; at most one end
+    /// waits. If that end succeeds, the other has succeeded too.
+    ///
+    /// # Errors
+    /// When the ends disagree on the bytes that were sent, when bytes are left over, or when the transport fails.
+    fn finish(&mut self, waits: bool) -> Result<(), Self::Error>;
+}
 
 /// A connected link: carries bytes in order in both directions, and counts them.
 pub struct Link<T> {
@@ -102,6 +141,11 @@ impl<T: Read + Write> Link<T> {
     /// The same link with another `remote`, once the role at the other end is known.
     pub fn with_remote(self, remote: Remote) -> Self {
         Link { remote, ..self }
+    }
+
+    /// The role at the other end.
+    pub fn remote(&self) -> Remote {
+        self.remote
     }
 
     /// Bytes sent so far.
@@ -196,6 +240,14 @@ impl<T: Read + Write> Link<T> {
     }
 }
 
+impl<T: Read + Write + Finish> Link<T> {
+    /// Confirms to the other end that the session is over, and waits until it does the same; see [`Finish::finish`].
+    pub fn finish(&mut self, waits: bool) -> Result<(), LinkError> {
+        let remote = self.remote;
+        self.io.finish(waits).map_err(|e| failure(remote, e.kind()))
+    }
+}
+
 /// Maps an error of the transport to a [`LinkError`].
 fn failure(remote: Remote, kind: ErrorKind) -> LinkError {
     match kind {
@@ -204,6 +256,7 @@ fn failure(remote: Remote, kind: ErrorKind) -> LinkError {
         | ErrorKind::ConnectionAborted
         | ErrorKind::NotConnected => LinkError::Closed(remote),
         ErrorKind::TimedOut => LinkError::Silent(remote),
+        ErrorKind::InvalidData => LinkError::Tampered(remote),
         kind => LinkError::Failed(remote, kind),
     }
 }

@@ -9,14 +9,14 @@ use super::{
 pub const HANDSHAKE_BYTES: u64 = MESSAGE_LEN as u64;
 
 /// Bytes that one end adds to what it sends in a session of `bytes` bytes in `messages` messages, over a link with
-/// frames of at most `frame` bytes. A message is what is written between two flushes. `confirms` says whether this end
+/// buffers of `buffer_len` bytes ([`Suite::buffer_len`](super::Suite::buffer_len)). A message is what is written between two flushes. `confirms` says whether this end
 /// confirms the end of the session to the other, as [`Finish::finish`](crate::net::Finish::finish) does.
-pub fn frame_bytes(bytes: u64, messages: u64, frame: usize, confirms: bool) -> u64 {
-    let frames = messages + bytes / (frame as u64 - 1) + 1 + u64::from(confirms);
+pub fn frame_bytes(bytes: u64, messages: u64, buffer_len: usize, confirms: bool) -> u64 {
+    let frames = messages + bytes / (buffer_len as u64 - 1) + 1 + u64::from(confirms);
     frames * FRAME_OVERHEAD as u64 + END_LEN as u64
 }
 
 /// Bytes that one end sends over a secure link in a session, handshake and frames included; see [`frame_bytes`].
-pub fn wire_bytes(bytes: u64, messages: u64, frame: usize, confirms: bool) -> u64 {
-    HANDSHAKE_BYTES + bytes + frame_bytes(bytes, messages, frame, confirms)
+pub fn wire_bytes(bytes: u64, messages: u64, buffer_len: usize, confirms: bool) -> u64 {
+    HANDSHAKE_BYTES + bytes + frame_bytes(bytes, messages, buffer_len, confirms)
 }

@@ -9,6 +9,8 @@ use clatter::{
     traits::Hash,
 };
 use embedded_io::{Read, Write};
+use postcard::{ser_flavors::Flavor, serialize_with_flavor};
+use serde::Serialize;
 use zeroize::ZeroizeOnDrop;
 
 use super::{
@@ -37,8 +39,35 @@ impl Prologue {
 
     /// Adds a message. Messages cannot run into each other: their lengths are added too.
     pub fn add(&mut self, message: &[u8]) {
-        self.0.input(&(message.len() as u64).to_le_bytes());
         self.0.input(message);
+        self.0.input(&(message.len() as u64).to_le_bytes());
+    }
+
+    /// Adds a message of the postcard format.
+    pub fn add_message(&mut self, message: &impl Serialize) {
+        struct Hashed<'a>(&'a mut Blake2s, u64);
+
+        impl Flavor for Hashed<'_> {
+            type Output = u64;
+
+            fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+                self.try_extend(&[byte])
+            }
+
+            fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+                self.0.input(bytes);
+                self.1 += bytes.len() as u64;
+                Ok(())
+            }
+
+            fn finalize(self) -> postcard::Result<u64> {
+                Ok(self.1)
+            }
+        }
+
+        // The length comes last: the message is not stored. Messages with an error in them hash differently.
+        let len = serialize_with_flavor(message, Hashed(&mut self.0, 0)).unwrap_or(u64::MAX);
+        self.0.input(&len.to_le_bytes());
     }
 
     /// The hash of all messages.

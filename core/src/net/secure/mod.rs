@@ -11,12 +11,14 @@ mod aead;
 mod cost;
 mod handshake;
 mod identity;
+mod suite;
 mod transport;
 
 pub use aead::{Aead, ChaChaPoly, Forged, TAG_LEN};
 pub use cost::{HANDSHAKE_BYTES, frame_bytes, wire_bytes};
 pub use handshake::{Keys, Prologue, accept, connect};
 pub use identity::{Identity, PublicIdentity};
+pub use suite::Suite;
 pub use transport::{SecureError, SecureTransport};
 
 #[cfg(test)]

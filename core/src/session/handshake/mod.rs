@@ -1,12 +1,21 @@
 //! The handshake: before any secret is sent, the roles check that they run the same session.
 //!
-//! The parties exchange [`Hello`] messages. Each party also sends its [`Hello`] to the dealer or the assistant, which
-//! compares both and answers with the party's session key or with a refusal.
+//! A role that connects sends its [`Greeting`] with its [`Hello`]; the role that listens compares sessions, and welcomes or
+//! refuses it. The dealer or the assistant welcomes both parties, and then answers each with its session key. Over links
+//! within one process the parties exchange plain [`Hello`] messages instead.
+
+mod actor;
+mod checkpoints;
+mod greeting;
 
 use core::mem::discriminant;
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
+
+pub use actor::Actor;
+pub use checkpoints::{CheckpointId, Checkpoints};
+pub use greeting::{Ends, Greeting, Welcome, greet, receive_greeting, refuse_greeting};
 
 use crate::{
     Role,
@@ -22,7 +31,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +44,8 @@ pub struct Hello {
     pub session: Session,
     /// The identity of the sender's dealt file, if it has one in place of a dealer.
     pub dealt: Option<DealtId>,
+    /// The checkpoints from which the sender could go on.
+    pub checkpoints: Checkpoints,
 }
 
 /// Identity of a session dealt ahead of time. Both parties' dealt files carry it.
@@ -44,8 +55,8 @@ pub struct DealtId(pub [u8; 16]);
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's session key.
-    Key([u8; Key::LEN]),
+    /// The party's session key, and the iteration that comes first.
+    Key([u8; Key::LEN], u32),
     /// The sessions do not match.
     Refused(Mismatch),
     /// A device's session key, encrypted with the device key.
@@ -127,6 +138,10 @@ pub enum Mismatch {
     Dealer,
     /// The session needs a dealer, and an assistant answers.
     Assistant,
+    /// Another role than the wanted one listens here: this one.
+    Actor(Actor),
+    /// The identity is not the one that the roster gives this role.
+    Identity,
 }
 
 impl core::fmt::Display for Mismatch {
@@ -142,6 +157,10 @@ impl core::fmt::Display for Mismatch {
             Mismatch::Dealer => f.write_str("the parties want an assistant, and there is a dealer"),
             Mismatch::Assistant => {
                 f.write_str("the parties want a dealer, and there is an assistant")
+            }
+            Mismatch::Actor(actor) => write!(f, "{actor} listens there, not the wanted role"),
+            Mismatch::Identity => {
+                f.write_str("the identity is not the one that the roster gives the role")
             }
         }
     }
@@ -161,6 +180,8 @@ impl Mismatch {
             Mismatch::Assistant => {
                 "start `ringlet dealer` in the assistant's place, or give --protocol securenn"
             }
+            Mismatch::Actor(_) => "correct the address",
+            Mismatch::Identity => "give all roles the same roster, and each its own identity",
         }
     }
 }
@@ -238,6 +259,7 @@ impl Hello {
             role,
             session: session.clone(),
             dealt: None,
+            checkpoints: Checkpoints::default(),
         }
     }
 
@@ -353,11 +375,12 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
     Ok(hello)
 }
 
-/// Receives the answer of the dealer or the assistant: this party's session key. Fails if it refuses.
+/// Receives the answer of the dealer or the assistant: this party's session key, and the iteration that comes first.
+/// Fails if it refuses.
 #[inline(never)]
-pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HandshakeError> {
+pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<(Key, u32), HandshakeError> {
     match receive(link)? {
-        Answer::Key(key) => Ok(Key::new(key)),
+        Answer::Key(key, first) => Ok((Key::new(key), first)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Sealed { .. } => Err(HandshakeError::Sealed),
     }
@@ -377,7 +400,7 @@ pub fn receive_sealed_key<T: Read + Write>(
         } if received != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
         Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
-        Answer::Key(_) => Err(HandshakeError::Unsealed),
+        Answer::Key(..) => Err(HandshakeError::Unsealed),
     }
 }
 
@@ -388,7 +411,7 @@ pub fn forward_sealed_key<A: Read + Write, B: Read + Write>(
 ) -> Result<(), HandshakeError> {
     let answer = receive(dealer)?;
     match answer {
-        Answer::Key(_) => return Err(HandshakeError::Unsealed),
+        Answer::Key(..) => return Err(HandshakeError::Unsealed),
         Answer::Refused(_) | Answer::Sealed { .. } => send(device, &answer)?,
     }
     match answer {
@@ -419,9 +442,13 @@ pub fn send_sealed_key<T: Read + Write>(
     Ok(send(link, &answer)?)
 }
 
-/// Sends a party its session key. Fails if the link does.
-pub fn send_key<T: Read + Write>(link: &mut Link<T>, key: &Key) -> Result<(), HandshakeError> {
-    Ok(send(link, &Answer::Key(*key.reveal()))?)
+/// Sends a party its session key, and the iteration that comes first. Fails if the link does.
+pub fn send_key<T: Read + Write>(
+    link: &mut Link<T>,
+    key: &Key,
+    first: u32,
+) -> Result<(), HandshakeError> {
+    Ok(send(link, &Answer::Key(*key.reveal(), first))?)
 }
 
 /// Sends a party the reason why its session does not run. Fails if the link does.

@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     gate::harness::duplex,
     model::{Layer, Model, loss::Loss, triple_scheme::TripleScheme},
-    net::link::Remote,
+    net::{
+        link::Remote,
+        secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
+    },
     num::fixed_point::Format,
     session::{Protocol, Task},
 };
@@ -50,9 +53,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 38);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 39);
     let body = [
-        7, 0, // version, role
+        8, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         0, 2, 0, // train, fused triples, not SecureNN
@@ -63,6 +66,7 @@ fn hello_format_is_stable() {
         1, 1, // receiver: p1
         0, // no audit
         0, // no dealt file
+        0, // no checkpoints
     ];
     assert_eq!(bytes[..4], *b"RNGL");
     assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
@@ -71,9 +75,10 @@ fn hello_format_is_stable() {
 
 #[test]
 fn answer_formats_are_stable() {
-    let key = bytes_of(|link| send_key(link, &Key::new([7; 32])).unwrap(), 39);
-    assert_eq!(key[..7], *b"RNGL\x21\0\0");
-    assert_eq!(key[7..], [7; 32]);
+    let key = bytes_of(|link| send_key(link, &Key::new([7; 32]), 300).unwrap(), 41);
+    assert_eq!(key[..7], *b"RNGL\x23\0\0");
+    assert_eq!(key[7..39], [7; 32]);
+    assert_eq!(key[39..], [0xAC, 0x02]); // 300 as a varint
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
     assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x08");
@@ -113,7 +118,7 @@ fn only_the_device_with_the_device_key_reads_a_sealed_key() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 38);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 39);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -210,4 +215,116 @@ fn matching_parties_complete_the_handshake() {
         assert_eq!(meet(Role::P1, other), Ok(()));
         assert_eq!(p0.join().unwrap(), Ok(()));
     });
+}
+
+#[test]
+fn greeting_formats_are_stable() {
+    let hello = Hello {
+        checkpoints: Checkpoints(
+            [CheckpointId {
+                iteration: 300,
+                run: [6; 16],
+            }]
+            .into_iter()
+            .collect(),
+        ),
+        ..Hello::new(Role::P0, &session())
+    };
+    let greeting = Greeting {
+        hello: hello.clone(),
+        to: Actor::Party(Role::P1),
+        identity: PublicIdentity([5; 32]),
+        suite: Suite::Device,
+    };
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 39 + 18 + 34 + 1);
+    assert_eq!(bytes[38..41], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[41..57], [6; 16]);
+    // To party p1.
+    assert_eq!(bytes[57..59], [0, 1]);
+    assert_eq!(bytes[59..91], [5; 32]);
+    // With a device.
+    assert_eq!(bytes[91..], [1]);
+    // What is sent in a greeting is what is received.
+    let [one, other] = duplex(4096);
+    let mut one = Link::new(one, Remote::Peer, 0);
+    send(&mut one, &greeting).unwrap();
+    let mut other = Link::new(other, Remote::Peer, 0);
+    assert_eq!(receive_greeting(&mut other), Ok(greeting));
+    let refusal = bytes_of(|link| refuse_greeting(link, Mismatch::Identity).unwrap(), 8);
+    assert_eq!(refusal, *b"RNGL\x02\0\x01\x07");
+}
+
+#[test]
+fn a_greeting_binds_roles_sessions_and_checkpoints() {
+    let (dealer, party) = (identity(1), identity(2));
+    let hello = Hello::new(Role::P0, &session());
+    // What somebody in the middle changes in the greeting before the dealer hears it.
+    type Change = fn(&mut Greeting);
+    let changes: [(Change, bool); 6] = [
+        (|_| {}, true),
+        (|greeting| greeting.hello.role = Role::P1, false),
+        (|greeting| greeting.hello.session.batch = 4, false),
+        (
+            |greeting| greeting.hello.dealt = Some(DealtId([1; 16])),
+            false,
+        ),
+        (|greeting| greeting.to = Actor::Assistant, false),
+        (|greeting| greeting.suite = Suite::Host, false),
+    ];
+    for (change, good) in changes {
+        let [one, other] = duplex(4096);
+        thread::scope(|scope| {
+            let greeted = scope.spawn(|| {
+                let ends = Ends {
+                    own: &party,
+                    remote: dealer.public(),
+                    ephemeral: Key::new([8; 32]),
+                    suite: Suite::Device,
+                };
+                let mut link = Link::new(one, Remote::Dealer, 0);
+                greet::<ChaChaPoly, _>(&mut link, &hello, Actor::Dealer, ends)
+                    .map(|welcome| welcome.keys.hash)
+            });
+            let mut link = Link::new(other, Remote::Party(Role::P0), 0);
+            let mut greeting = receive_greeting(&mut link).unwrap();
+            change(&mut greeting);
+            let ends = Ends {
+                own: &dealer,
+                remote: party.public(),
+                ephemeral: Key::new([9; 32]),
+                suite: Suite::Device,
+            };
+            let heard = greeting
+                .welcome::<ChaChaPoly, _>(&mut link, &Checkpoints::default(), ends)
+                .map(|keys| keys.hash);
+            drop(link);
+            match good {
+                true => assert_eq!(greeted.join().unwrap(), heard),
+                false => {
+                    let unauthentic = LinkError::Unauthentic(Remote::Party(Role::P0));
+                    assert_eq!(heard, Err(unauthentic.into()));
+                    assert!(greeted.join().unwrap().is_err());
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_greeting_for_another_role_or_of_another_identity_does_not_fit() {
+    let greeting = Greeting {
+        hello: Hello::new(Role::P0, &session()),
+        to: Actor::Dealer,
+        identity: PublicIdentity([5; 32]),
+        suite: Suite::Device,
+    };
+    let check = |own, identity| greeting.check(own, PublicIdentity([identity; 32]));
+    assert_eq!(check(Actor::Dealer, 5), Ok(()));
+    let other = Actor::Party(Role::P0);
+    assert_eq!(check(other, 5), Err(Mismatch::Actor(other)));
+    assert_eq!(check(Actor::Dealer, 6), Err(Mismatch::Identity));
+}
+
+fn identity(byte: u8) -> Identity {
+    Identity::new(Key::new([byte; 32]))
 }

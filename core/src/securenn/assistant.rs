@@ -12,7 +12,7 @@ use crate::{
         walk::{self, Steps},
     },
     num::arena::{Arena, ArenaTooSmall},
-    session::{Session, Task},
+    session::{Progress, RunError, Session, Task},
 };
 
 use super::{
@@ -35,6 +35,8 @@ const BITS: u32 = u64::BITS;
 pub struct Assistant<'a> {
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
     scratch: &'a mut [u64],
     tables: Tables<'a>,
 }
@@ -52,18 +54,22 @@ impl<'a> Assistant<'a> {
         Ok(Assistant {
             session,
             network,
+            progress: Progress::Next(0),
             scratch: arena.take(lengths.scratch),
             tables: softmax(session, network).tables(arena.take(lengths.tables)),
         })
     }
 
-    /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once. Fails if a link
-    /// does.
+    /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once.
+    ///
+    /// Fails if a link does. After that neither the assistant nor `cx` takes another iteration ([`RunError::Spent`]). An
+    /// iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<F: Read + Write, S: Read + Write>(
         &mut self,
         cx: &mut AssistantContext<F, S>,
         iteration: u32,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), RunError> {
+        Progress::begin([&mut self.progress, cx.progress()], iteration)?;
         let batch = self.session.batch(iteration);
         let (stages, task) = (self.network.stages.len(), self.session.task);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
@@ -86,7 +92,9 @@ impl<'a> Assistant<'a> {
                 }
             }
         }
-        cx.flush()
+        cx.flush()?;
+        Progress::end([&mut self.progress, cx.progress()], iteration);
+        Ok(())
     }
 }
 

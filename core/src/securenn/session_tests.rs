@@ -107,7 +107,10 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
         |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];
             let mut assistant = Assistant::new(session, &network, &mut memory).unwrap();
-            (0..rows).try_for_each(|iteration| assistant.iterate(cx, iteration))
+            for iteration in 0..rows {
+                assistant.iterate(cx, iteration).unwrap();
+            }
+            Ok(())
         },
     )
 }

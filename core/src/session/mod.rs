@@ -3,6 +3,7 @@
 mod cost_row_names;
 mod error;
 pub mod handshake;
+mod progress;
 mod protocol;
 mod run_error;
 mod shuffle;
@@ -20,6 +21,7 @@ pub use shuffle::Shuffle;
 
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
+pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use run_error::RunError;
 

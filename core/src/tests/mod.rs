@@ -6,6 +6,7 @@ extern crate std;
 
 mod audits;
 mod costs;
+mod order;
 
 use std::{thread, vec, vec::Vec};
 

@@ -30,7 +30,7 @@ use crate::{
         ring::{Ring, Word},
     },
     prg::{Key, Prg},
-    session::{RunError, Session},
+    session::{Progress, RunError, Session},
     share::{Public, Share},
 };
 
@@ -62,6 +62,8 @@ struct Party<'a, R: Ring> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
     gates: GateSet,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
     /// The logits or the last gradient; the two buffers swap roles from step to step.
@@ -128,6 +130,7 @@ impl<'a, R: Ring> Party<'a, R> {
             role,
             session,
             network,
+            progress: Progress::Next(0),
             gates,
             stages,
             current: arena.take(lengths.gradients[0]),

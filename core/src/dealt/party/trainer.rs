@@ -9,7 +9,7 @@ use crate::{
     network::Network,
     num::ring::Ring,
     prg::Key,
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task},
     share::{Share, observer::Observer},
 };
 
@@ -54,7 +54,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
 
     /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
-    /// Fails if a link does or if a sample is missing.
+    /// Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another iteration
+    /// ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
@@ -63,6 +64,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         observer: &mut impl Observer<R>,
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         for micro in MicroBatch::all(batch, party.session.micro_batch) {
@@ -75,6 +77,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         party.update(cx, batch, observer)?;
         let audits = Audits::new(party.session, party.network, 0);
         party.audit.open(cx, audits)?;
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 
@@ -107,12 +110,14 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link does,
+    /// and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, D: Read + Write>(
-        &self,
+        &mut self,
         cx: &mut PartyContext<P, D>,
         sink: impl FnMut(usize, R::Wide),
     ) -> Result<(), RunError> {
+        Progress::close([&mut self.0.progress, cx.progress()])?;
         self.0.reveal(cx, sink)
     }
 }

@@ -5,11 +5,10 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     data::Data,
-    net::link::LinkError,
     network::Network,
     prg::Key,
     securenn::{context::PartyContext, gates::Computing, scale::Rate},
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task},
     share::Share,
 };
 
@@ -46,7 +45,8 @@ impl<'a> Trainer<'a> {
 
     /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
-    /// Fails if a link does or if a sample is missing.
+    /// Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another iteration
+    /// ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -54,6 +54,7 @@ impl<'a> Trainer<'a> {
         data: &mut impl Data,
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         let momentum = Rate::momentum(party.session.momentum);
         if iteration == 0 {
@@ -73,6 +74,7 @@ impl<'a> Trainer<'a> {
         }
         cx.flush()?;
         party.update();
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 
@@ -89,12 +91,14 @@ impl<'a> Trainer<'a> {
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link does,
+    /// and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, A: Read + Write>(
-        &self,
+        &mut self,
         cx: &mut PartyContext<P, A>,
         sink: impl FnMut(usize, u64),
-    ) -> Result<(), LinkError> {
-        self.0.reveal(cx, sink)
+    ) -> Result<(), RunError> {
+        Progress::close([&mut self.0.progress, cx.progress()])?;
+        Ok(self.0.reveal(cx, sink)?)
     }
 }

@@ -158,6 +158,15 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
+    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The dealer has
+    /// no state of its own; give it a new context with new keys.
+    ///
+    /// Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] if the session ends before.
+    pub fn start_at(&mut self, iteration: u32) -> Result<(), RunError> {
+        self.progress = Progress::start_at(self.session, iteration)?;
+        Ok(())
+    }
+
     /// Sends the corrections of one iteration of training or inference. Iterations run in order from 0, each once.
     /// Fails if the link does. After that neither the dealer nor `cx` takes another iteration ([`RunError::Spent`]). An
     /// iteration out of order is refused with [`RunError::Iteration`].

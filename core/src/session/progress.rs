@@ -4,7 +4,7 @@
 //! So every role and every protocol context, which holds the keys, keeps a [`Progress`]. That of a role guards its
 //! state, that of a context its masks.
 
-use super::RunError;
+use super::{RunError, Session, Task};
 
 /// The iteration that a role or its session keys take next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,22 @@ impl Progress {
             }),
             Progress::Spent => Err(RunError::Spent),
             _ => Ok(()),
+        }
+    }
+
+    /// The progress of a role whose shares are those between the iterations `start - 1` and `start` of a training
+    /// session. Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] beyond the session's end.
+    pub fn start_at(session: &Session, start: u32) -> Result<Self, RunError> {
+        let expected = session.iterations();
+        if session.task != Task::Train {
+            return Err(RunError::Task);
+        }
+        match start <= expected {
+            true => Ok(Progress::Next(start)),
+            false => Err(RunError::Iteration {
+                expected,
+                given: start,
+            }),
         }
     }
 

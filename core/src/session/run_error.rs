@@ -37,6 +37,13 @@ pub enum RunError {
         /// The iteration that the caller gave.
         given: u32,
     },
+    /// The caller gives another number of bytes than a state has.
+    State {
+        /// Bytes of the state.
+        needed: usize,
+        /// Bytes that the caller gave.
+        given: usize,
+    },
     /// An earlier iteration failed, or the model has been revealed: these session keys and this role's shares take no
     /// iteration any more. Begin a new run with new keys.
     Spent,
@@ -63,6 +70,9 @@ impl core::fmt::Display for RunError {
             }
             RunError::Iteration { expected, given } => {
                 write!(f, "iteration {expected} comes next and was given as {given}")
+            }
+            RunError::State { needed, given } => {
+                write!(f, "a state has {needed} bytes and was given {given}")
             }
             RunError::Spent => f.write_str(
                 "this run has failed or is over, and its masks must not serve again: begin a new run with new keys",

@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// Fraction bits as published.
-const FRACTION: u32 = 13;
+pub(super) const FRACTION: u32 = 13;
 
-fn session(input: [u16; 3], layers: &[Layer]) -> Session {
+pub(super) fn session(input: [u16; 3], layers: &[Layer]) -> Session {
     Session {
         format: Format::new::<u64>(FRACTION).unwrap(),
         protocol: Protocol::SecureNn {
@@ -42,7 +42,7 @@ fn check(session: &Session) -> Network {
 }
 
 /// The samples of one party.
-fn samples_of(session: &Session, network: &Network, role: Role) -> SyntheticData {
+pub(super) fn samples_of(session: &Session, network: &Network, role: Role) -> SyntheticData {
     SyntheticData {
         first: match role {
             Role::P0 => 0,

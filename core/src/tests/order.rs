@@ -272,3 +272,47 @@ fn an_assistant_takes_each_iteration_once_and_in_order() {
         });
     }
 }
+
+#[test]
+fn dealer_and_assistant_start_at_an_iteration_of_a_training_session() {
+    let late = RunError::Iteration {
+        expected: 8,
+        given: 9,
+    };
+    let zeros = Zeros::default();
+    let check = |start_at: &mut dyn FnMut(u32) -> Result<(), RunError>, trains: bool| {
+        let outcomes = [3, 8, 9].map(start_at);
+        match trains {
+            true => assert_eq!(outcomes, [Ok(()), Ok(()), Err(late.clone())]),
+            false => assert!(outcomes.iter().all(|o| *o == Err(RunError::Task))),
+        }
+    };
+    for session in sessions(Protocol::DEALT) {
+        let network = crate::dealt::check::<u64>(&session).unwrap();
+        let mut memory = vec![0; Plan::new(&session, &network).dealer_arena_words::<u64>()];
+        let mut dealer = Dealer::<u64>::new(&session, &network, &mut memory).unwrap();
+        let trains = session.task == Task::Train;
+        check(&mut |start| dealer.start_at(start), trains);
+        if trains {
+            // A start over needs new keys.
+            let mut cx = DealerContext::new(keys(), zeros.link());
+            dealer.start_at(3).unwrap();
+            assert_eq!(dealer.iterate(&mut cx, 3), Ok(()));
+            let sent = cx.sent();
+            dealer.start_at(3).unwrap();
+            let again = RunError::Iteration {
+                expected: 4,
+                given: 3,
+            };
+            assert_eq!(dealer.iterate(&mut cx, 3), Err(again));
+            assert_eq!(cx.sent(), sent);
+        }
+    }
+    for session in sessions(SECURENN) {
+        let network = securenn::check(&session).unwrap();
+        let mut memory = vec![0; securenn::assistant_words(&session, &network)];
+        let mut assistant = securenn::Assistant::new(&session, &network, &mut memory).unwrap();
+        let trains = session.task == Task::Train;
+        check(&mut |start| assistant.start_at(start), trains);
+    }
+}

@@ -164,7 +164,7 @@ fn words(outcome: &Outcome, keys: u64) -> KeyedWords {
 
 #[test]
 fn no_word_of_a_stream_serves_two_values_across_a_resume() {
-    for mut session in sessions().into_iter().step_by(3) {
+    for mut session in sessions().into_iter().step_by(11) {
         session.audit = 1;
         let attempt = |keys| RunOptions {
             keys,

@@ -34,7 +34,7 @@ use crate::{
     session::{Batch, Progress, RunError, Session, Task},
 };
 
-/// The dealer's protocol context: both parties' PRG keys and the link to P1.
+/// The dealer's protocol context: both parties' PRG keys and the link to P1. It wipes its keys when it is dropped.
 pub struct DealerContext<T> {
     prgs: [Prg; 2],
     link: Link<T>,
@@ -158,8 +158,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
-    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The dealer has
-    /// no state of its own; give it a new context with new keys.
+    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The dealer
+    /// has no state of its own; give it a new context with new keys.
     ///
     /// Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] if the session ends before.
     pub fn start_at(&mut self, iteration: u32) -> Result<(), RunError> {

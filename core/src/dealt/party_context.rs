@@ -13,7 +13,7 @@ use crate::{
     session::Progress,
 };
 
-/// A party's protocol context: PRG key, links, traffic counters.
+/// A party's protocol context: PRG key, links, traffic counters. It wipes its key when it is dropped.
 pub struct PartyContext<P, D> {
     role: Role,
     prg: Prg,

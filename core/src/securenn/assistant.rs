@@ -60,8 +60,8 @@ impl<'a> Assistant<'a> {
         })
     }
 
-    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The assistant has
-    /// no state of its own; give it a new context with new keys.
+    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The
+    /// assistant has no state of its own; give it a new context with new keys.
     ///
     /// Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] if the session ends before.
     pub fn start_at(&mut self, iteration: u32) -> Result<(), RunError> {
@@ -71,8 +71,8 @@ impl<'a> Assistant<'a> {
 
     /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once.
     ///
-    /// Fails if a link does. After that neither the assistant nor `cx` takes another iteration ([`RunError::Spent`]). An
-    /// iteration out of order is refused with [`RunError::Iteration`].
+    /// Fails if a link does. After that neither the assistant nor `cx` takes another iteration ([`RunError::Spent`]).
+    /// An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<F: Read + Write, S: Read + Write>(
         &mut self,
         cx: &mut AssistantContext<F, S>,

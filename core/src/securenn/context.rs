@@ -17,7 +17,7 @@ use crate::{
 use super::gates::{Assisting, Computing};
 
 /// A computing party's protocol context: PRG keys, links, traffic counters. Bytes to both other roles count as online
-/// bytes, bytes from the assistant as dealer bytes.
+/// bytes, bytes from the assistant as dealer bytes. It wipes its keys when it is dropped.
 ///
 /// The gates of the dealt protocols also run on it, with the assistant as dealer.
 pub struct PartyContext<P, A> {
@@ -188,7 +188,7 @@ impl<P: Read + Write, A: Read + Write> Online for PartyContext<P, A> {
     }
 }
 
-/// The assistant's protocol context: PRG keys and links.
+/// The assistant's protocol context: PRG keys and links. It wipes its keys when it is dropped.
 pub struct AssistantContext<F, S> {
     own: Prg,
     shared: [Prg; 2],

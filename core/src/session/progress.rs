@@ -66,7 +66,8 @@ impl Progress {
         }
     }
 
-    /// Ends the run of a role and of its keys. Fails with [`RunError::Spent`] if an iteration failed or the run is over.
+    /// Ends the run of a role and of its keys. Fails with [`RunError::Spent`] if an iteration failed or the run is
+    /// over.
     pub fn close(both: [&mut Progress; 2]) -> Result<(), RunError> {
         if both.iter().any(|progress| **progress == Progress::Spent) {
             return Err(RunError::Spent);

@@ -113,10 +113,9 @@ impl<'a, R: Ring> Trainer<'a, R> {
     }
 
     /// Passes this party's state to `write`, word by word: with the number of the next iteration, it is all that the
-    /// party needs to go on under new keys. The words are,
-    /// stage by stage, the shares of [`Trainer::parameters`], each in little-endian order at [`Format::wide`] bits; then in
-    /// a session with momentum the shares of momentum times the velocities, likewise at the ring's width. Keep it as secret
-    /// as the party's samples.
+    /// party needs to go on under new keys. The words are, stage by stage, the shares of [`Trainer::parameters`], each
+    /// in little-endian order at [`Format::wide`] bits; then in a session with momentum the shares of momentum times
+    /// the velocities, likewise at the ring's width. Keep it as secret as the party's samples.
     ///
     /// Fails with [`RunError::Spent`] if an iteration failed or the model has been revealed, and if `write` fails.
     ///
@@ -131,8 +130,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
         }
     }
 
-    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it has
-    /// another length.
+    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it
+    /// has another length.
     pub fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
         state::to_slice(self.state_len(), out, |write| self.write_state(write))
     }
@@ -142,8 +141,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// protocol contexts with new keys. If samples keep their masks, the run opens them
     /// again: see [`Plan::opens_samples`](crate::dealt::Plan::opens_samples).
     ///
-    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the party
-    /// takes no iteration until a state has been read to its end.
+    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the
+    /// party takes no iteration until a state has been read to its end.
     pub fn read_state<E: From<RunError>>(
         &mut self,
         iteration: u32,
@@ -170,8 +169,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link does,
-    /// and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link
+    /// does, and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,

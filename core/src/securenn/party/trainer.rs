@@ -94,10 +94,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Passes this party's state to `write`, word by word: with the number of the next iteration, it is all that the
-    /// party needs to go on under new keys. The words are,
-    /// stage by stage, the shares of [`Trainer::parameters`], then in a session with momentum those of the velocities, each
-    /// of 64 bits in little-endian order. Keep it as secret
-    /// as the party's samples.
+    /// party needs to go on under new keys. The words are, stage by stage, the shares of [`Trainer::parameters`], then
+    /// in a session with momentum those of the velocities, each of 64 bits in little-endian order. Keep it as secret as
+    /// the party's samples.
     ///
     /// Fails with [`RunError::Spent`] if an iteration failed or the model has been revealed, and if `write` fails.
     pub fn write_state<E: From<RunError>>(
@@ -110,8 +109,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it has
-    /// another length.
+    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it
+    /// has another length.
     pub fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
         state::to_slice(self.state_len(), out, |write| self.write_state(write))
     }
@@ -120,8 +119,8 @@ impl<'a> Trainer<'a> {
     /// the bytes that [`Trainer::write_state`] wrote, in their order. All roles go back to the same iteration, in new
     /// protocol contexts with new keys.
     ///
-    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the party
-    /// takes no iteration until a state has been read to its end.
+    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the
+    /// party takes no iteration until a state has been read to its end.
     pub fn read_state<E: From<RunError>>(
         &mut self,
         iteration: u32,
@@ -146,8 +145,8 @@ impl<'a> Trainer<'a> {
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link does,
-    /// and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link
+    /// does, and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,

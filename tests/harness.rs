@@ -53,12 +53,13 @@ pub fn mnist() -> Option<PathBuf> {
     found
 }
 
-/// The `ringlet` program, in the profile of this test.
+/// The `ringlet` program, in the profile of this test. Unlike a release build it has --secret-seed.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--quiet", "--locked", "--package", "ringlet"]);
+        cargo.args(["--features", "seeded-secrets"]);
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         if !cfg!(debug_assertions) {
             cargo.arg("--release");

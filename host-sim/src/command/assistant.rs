@@ -37,7 +37,7 @@ pub struct AssistantArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
-    let secrets = Secrets::new(args.process.secret_seed);
+    let secrets = Secrets::new(args.process.secrets.seed());
     let (own, keys) = (secrets.assistant_key()?, secrets.dealer_keys()?);
     let shape = args.process.shape.shape()?;
     let patience = Duration::from_secs(args.process.wait);

@@ -12,7 +12,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{RoleName, SampleCounts, SessionArgs},
+        args::{RoleName, SampleCounts, SecretArgs, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -43,9 +43,9 @@ pub struct DealArgs {
     /// The session, with the options that both parties will give.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// Derive the keys from a seed: for tests only.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    /// Where the keys come from.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// Deals a session into files.
@@ -66,7 +66,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     };
     let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
     let corrections = corrections(&session, &network)?;
-    let secrets = Secrets::new(args.secret_seed);
+    let secrets = Secrets::new(args.secrets.seed());
     let keys = secrets.dealer_keys()?;
     let identity = DealtId(secrets.identity()?);
     fs::create_dir_all(&args.out).map_err(|error| {

@@ -41,7 +41,7 @@ pub struct DealerArgs {
 
 /// How the keys of parties that are devices are sealed.
 fn seals(args: &DealerArgs) -> Result<[Option<Seal>; 2], Failure> {
-    let secrets = Secrets::new(args.process.secret_seed);
+    let secrets = Secrets::new(args.process.secrets.seed());
     let mut seals = [None, None];
     let files = [&args.p0_key, &args.p1_key];
     for (role, (seal, file)) in Role::BOTH.into_iter().zip(seals.iter_mut().zip(files)) {
@@ -57,7 +57,7 @@ fn seals(args: &DealerArgs) -> Result<[Option<Seal>; 2], Failure> {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
-    let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
+    let keys = Secrets::new(args.process.secrets.seed()).dealer_keys()?;
     let seals = seals(args)?;
     let shape = args.process.shape.shape()?;
     let patience = Duration::from_secs(args.process.wait);

@@ -4,10 +4,12 @@ pub mod links;
 pub mod output;
 pub mod parties;
 pub mod process;
+pub mod secrets;
 pub mod session;
 
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};
 pub use process::{ProcessArgs, seconds};
+pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::links::LinkArgs;
+use super::{links::LinkArgs, secrets::SecretArgs};
 
 /// Options of every role that runs in a process of its own.
 #[derive(Clone, Debug, Args)]
@@ -16,9 +16,9 @@ pub struct ProcessArgs {
     /// Send events to the simulator that started this process; a party sends its shares too.
     #[arg(long, hide = true)]
     pub supervised: bool,
-    /// Derive this role's secrets from a seed: for simulations only.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    /// Where this role's secrets come from.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// Parses a number of seconds, up to a day.

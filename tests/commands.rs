@@ -354,7 +354,7 @@ fn the_model_is_saved_whole() {
 }
 
 #[test]
-fn output_that_goes_nowhere_is_an_error_and_no_panic() {
+fn output_that_nobody_reads_ends_the_program_without_a_word() {
     use std::{
         io::Read,
         process::{Command, Stdio},
@@ -373,9 +373,25 @@ fn output_that_goes_nowhere_is_an_error_and_no_panic() {
         .expect("a pipe")
         .read_to_string(&mut err)
         .expect("text");
-    assert!(!child.wait().expect("an end").success());
+    // As a shell reports the end of a program by SIGPIPE.
+    assert_eq!(child.wait().expect("an end").code(), Some(141));
+    assert_eq!(err, "");
+}
+
+/// `/dev/full` is a disk without space.
+#[test]
+#[cfg(target_os = "linux")]
+fn output_to_a_full_disk_is_an_error_that_says_so() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let output = std::process::Command::new(ringlet_tests::program())
+        .args(["plan"])
+        .stdout(full.expect("a device"))
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    let err = ringlet_tests::text(&output.stderr);
     assert!(
-        err.starts_with("error: the output cannot be written"),
+        err.starts_with("error: the output cannot be written: the disk is full"),
         "{err}"
     );
 }

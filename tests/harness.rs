@@ -291,10 +291,7 @@ fn record_in<R: Ring>(
     let [dealer0, party0] = memory::bounded(TrafficShape::default()).map(Recorded::new);
     let [dealer1, party1] = memory::bounded(TrafficShape::default()).map(Recorded::new);
     let split = session.samples[0] as usize;
-    let own = [
-        images.slice(0..split),
-        images.slice(split..split + session.samples[1] as usize),
-    ];
+    let own = [0..split, split..split + session.samples[1] as usize];
     let (tell, told) = channel();
     let ahead = usize::MAX / 4;
     let network = &network;
@@ -328,7 +325,7 @@ fn record_in<R: Ring>(
                         .expect("a handshake"),
                     simulated: true,
                 };
-                let mut data = OwnImages::new(own, network.classes);
+                let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {
                     tell.send((role, event)).expect("a listener");
                     Ok(())

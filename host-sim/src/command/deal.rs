@@ -89,11 +89,13 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         bytes(corrections)
     ))?;
     let bar = ProgressBar::new(session.iterations().into());
+    let fault = p1.fault();
     let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    let link = deal(&session, keys.clone(), link, |iteration, _| {
+    let dealt = deal(&session, keys.clone(), link, |iteration, _| {
         bar.set_position(u64::from(iteration) + 1);
-    })?;
+    });
     bar.finish_and_clear();
+    let link = dealt.map_err(|failure| fault.take().unwrap_or(failure))?;
     // P0's file appears last, so a pair is there only when both are whole.
     let p1 = link.into_inner().finish()?;
     let p0 = p0.finish()?;

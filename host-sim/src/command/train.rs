@@ -126,7 +126,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         None => console::line(&unchecked_line(&session))?,
         Some(ranges) => match range_lines(&session, &network, &ranges) {
             Ok(line) => console::line(&line)?,
-            Err(warnings) => warnings.iter().for_each(|warning| eprintln!("{warning}")),
+            Err(warnings) => warnings.iter().for_each(|warning| console::note(warning)),
         },
     }
     Ok(())

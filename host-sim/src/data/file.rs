@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -33,37 +33,27 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
     // To learn whether a file can be made there, make one.
     let probe = partial(path);
     fs::File::create_new(&probe)
-        .map_err(|error| refused(&error.to_string(), "check the directory"))?;
-    fs::remove_file(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|error| Failure::unwritten(path.display(), &error))
 }
 
 /// Writes a file that appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    appear(path, |partial| {
-        fs::write(partial, bytes).map_err(|error| error.to_string())
-    })
+    appear(path, |partial| fs::write(partial, bytes))
 }
 
 /// `write` makes the file under a temporary name; it gets its own name when it is whole.
 pub(super) fn appear(
     path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), String>,
+    write: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let partial = partial(path);
     write(&partial)
-        .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))
+        .and_then(|()| fs::rename(&partial, path))
         .map_err(|error| {
             let _ = fs::remove_file(&partial);
-            failed(path, &error)
+            Failure::unwritten(path.display(), &error)
         })
-}
-
-/// The error for a file that cannot be written.
-pub(super) fn failed(path: &Path, error: &str) -> Failure {
-    Failure::new(
-        format!("{} cannot be written: {error}", path.display()),
-        "check the directory and the space left",
-    )
 }
 
 /// The temporary name of a file until it is whole.
@@ -72,4 +62,24 @@ fn partial(path: &Path) -> PathBuf {
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     PathBuf::from(partial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_on_a_full_disk_leaves_no_part_of_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("table.csv");
+        let made = appear(&path, |partial| {
+            std::os::unix::fs::symlink("/dev/full", partial)?;
+            fs::write(partial, b"0,1")
+        });
+        let line = made.map_err(|failure| failure.to_string());
+        let wanted = format!("{} cannot be written: the disk is full", path.display());
+        assert!(line.is_err_and(|line| line.starts_with(&wanted)));
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+    }
 }

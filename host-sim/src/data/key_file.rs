@@ -4,7 +4,6 @@ use std::{fs::OpenOptions, io::Write, path::Path};
 
 use ringlet_core::prg::Key;
 
-use super::file::failed;
 use crate::error::Failure;
 
 /// Refuses a file that exists: a secret that is overwritten is lost to the device that has it.
@@ -27,7 +26,7 @@ pub fn write_new(path: &Path, key: &Key) -> Result<(), Failure> {
     let written = options
         .open(path)
         .and_then(|mut file| file.write_all(key.reveal()));
-    written.map_err(|error| failed(path, &error.to_string()))
+    written.map_err(|error| Failure::unwritten(path.display(), &error))
 }
 
 /// Reads the key that a device and its dealer share.

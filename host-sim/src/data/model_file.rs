@@ -1,6 +1,6 @@
 //! Trained models in files.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, io, path::Path};
 
 use ringlet_core::{
     kernel::Linear,
@@ -8,15 +8,12 @@ use ringlet_core::{
     network::{Network, Stage},
 };
 use safetensors::{
-    SafeTensors,
+    SafeTensorError, SafeTensors,
     tensor::{Dtype, TensorView, serialize_to_file},
 };
 
 use crate::{
-    data::{
-        file::{appear, failed},
-        parameters::Parameters,
-    },
+    data::{file::appear, parameters::Parameters},
     error::Failure,
 };
 
@@ -61,13 +58,20 @@ pub fn save(
             TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
         })
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(path, &error.to_string()))?;
-    let description =
-        serde_json::to_string(model).map_err(|error| failed(path, &error.to_string()))?;
+        .map_err(unfit)?;
+    let description = serde_json::to_string(model).map_err(unfit)?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
     appear(path, |partial| {
-        serialize_to_file(views, Some(metadata), partial).map_err(|error| error.to_string())
+        serialize_to_file(views, Some(metadata), partial).map_err(|error| match error {
+            SafeTensorError::IoError(error) => error,
+            error => io::Error::other(error),
+        })
     })
+}
+
+/// The failure to bring a model into the form of a file.
+fn unfit(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the model cannot be saved: {error}"), "")
 }
 
 /// The key of the model's description in a file's metadata.

@@ -118,5 +118,8 @@ pub fn hear_parties(
 
 /// The failure of a connection that breaks while it is set up.
 pub fn broken(error: io::Error) -> Failure {
-    Failure::new(format!("a connection broke: {error}"), "check the network")
+    // What this machine refuses is no fault of the network.
+    error.downcast().unwrap_or_else(|error| {
+        Failure::new(format!("a connection broke: {error}"), "check the network")
+    })
 }

@@ -10,6 +10,8 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use crate::resources::spawn;
+
 /// The most bytes of one read.
 const CHUNK: usize = 1 << 14;
 /// Length of the queue in chunks. When it is full the thread reads no more, so the other end waits.
@@ -34,7 +36,7 @@ impl ReadAhead {
         let mut source = stream.try_clone()?;
         let owner = thread::current();
         let (queue, chunks) = sync_channel(CHUNKS);
-        thread::spawn(move || {
+        let read = move || {
             loop {
                 let mut chunk = vec![0; CHUNK];
                 match source.read(&mut chunk) {
@@ -49,7 +51,8 @@ impl ReadAhead {
             }
             drop(queue);
             owner.unpark();
-        });
+        };
+        spawn(read).map_err(io::Error::other)?;
         Ok(ReadAhead {
             stream,
             chunks,

@@ -15,6 +15,7 @@ use super::{
     traffic_shaper::{Parcel, TrafficShape},
     wait_time::WaitTime,
 };
+use crate::resources::spawn;
 
 /// Pause between attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
@@ -44,7 +45,7 @@ impl TcpEnd {
     fn new(stream: TcpStream, (outbox, parcels): (Outbox, Receiver<Parcel>)) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut sink = stream.try_clone()?;
-        let writer = thread::spawn(move || {
+        let write = move || {
             for parcel in parcels {
                 parcel.wait();
                 if sink.write_all(&parcel.bytes).is_err() {
@@ -52,7 +53,8 @@ impl TcpEnd {
                 }
             }
             let _ = sink.shutdown(std::net::Shutdown::Write);
-        });
+        };
+        let writer = spawn(write).map_err(io::Error::other)?;
         Ok(TcpEnd {
             stream,
             outbox: Some(outbox),

@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{LineWriter, Write},
-    path::Path,
+    io::{self, LineWriter, Write},
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -30,7 +30,7 @@ use crate::{
 /// Progress and metrics of a run.
 pub struct Progress {
     bar: ProgressBar,
-    metrics: Option<LineWriter<File>>,
+    metrics: Option<(PathBuf, LineWriter<File>)>,
     online_bytes: u64,
     rounds: u64,
     audits: AuditSums,
@@ -42,12 +42,9 @@ impl Progress {
         let metrics = metrics
             .map(|path| {
                 check_writable(path)?;
-                File::create(path).map(LineWriter::new).map_err(|error| {
-                    Failure::new(
-                        format!("{} cannot be written: {error}", path.display()),
-                        "give another file with --metrics",
-                    )
-                })
+                let file = File::create(path)
+                    .map_err(|error| Failure::unwritten(path.display(), &error))?;
+                Ok::<_, Failure>((path.to_owned(), LineWriter::new(file)))
             })
             .transpose()?;
         let bar = ProgressBar::new(iterations.into());
@@ -65,18 +62,13 @@ impl Progress {
     }
 
     fn write(&mut self, record: &impl Serialize) -> Result<(), Failure> {
-        let Some(metrics) = &mut self.metrics else {
+        let Some((path, metrics)) = &mut self.metrics else {
             return Ok(());
         };
         serde_json::to_string(record)
-            .map_err(|error| error.to_string())
-            .and_then(|line| writeln!(metrics, "{line}").map_err(|error| error.to_string()))
-            .map_err(|error| {
-                Failure::new(
-                    format!("the metrics cannot be written: {error}"),
-                    "check the space left",
-                )
-            })
+            .map_err(io::Error::from)
+            .and_then(|line| writeln!(metrics, "{line}"))
+            .map_err(|error| Failure::unwritten(path.display(), &error))
     }
 
     /// An iteration is done.
@@ -98,7 +90,7 @@ impl Progress {
         self.audits.add(record);
         self.bar.suspend(|| {
             for warning in record.warnings() {
-                eprintln!("{warning}");
+                console::note(&warning);
             }
         });
         self.write(record)

@@ -5,9 +5,11 @@
 //! what it masks, so the state is set before anything is sent.
 
 use std::{
+    cell::Cell,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write as _},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use crc32fast::Hasher;
@@ -44,11 +46,8 @@ pub fn path(dir: &Path, role: Role) -> PathBuf {
     })
 }
 
-fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        format!("{} cannot be written: {error}", path.display()),
-        "check the directory and the space left",
-    )
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::unwritten(path.display(), error)
 }
 
 /// A file that is being written. It gets its name when it is whole.
@@ -58,6 +57,7 @@ pub struct DealtWriter {
     partial: PathBuf,
     path: PathBuf,
     left: u64,
+    fault: Rc<Cell<Option<Failure>>>,
 }
 
 impl DealtWriter {
@@ -78,19 +78,21 @@ impl DealtWriter {
             ));
         }
         let partial = path.with_extension("partial");
-        let description = postcard::to_stdvec(session).map_err(|e| failed(&path, e))?;
+        let description =
+            postcard::to_stdvec(session).map_err(|e| failed(&path, &io::Error::other(e)))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         // The file holds a key, so no other user may read it.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&partial).map_err(|e| failed(&path, e))?;
+        let file = options.open(&partial).map_err(|e| failed(&path, &e))?;
         let mut writer = DealtWriter {
             file: BufWriter::with_capacity(1 << 20, file),
             checksum: Hasher::new(),
             partial,
             path,
             left: Key::LEN as u64 + corrections,
+            fault: Rc::default(),
         };
         let mut head = MAGIC.to_vec();
         head.push(FRESH);
@@ -99,11 +101,16 @@ impl DealtWriter {
         head.extend((description.len() as u16).to_le_bytes());
         head.extend(description);
         head.extend(writer.left.to_le_bytes());
-        writer.put(&head).map_err(|e| failed(&writer.path, e))?;
+        writer.put(&head).map_err(|e| failed(&writer.path, &e))?;
         writer
             .body(key.reveal())
-            .map_err(|e| failed(&writer.path, e))?;
+            .map_err(|e| failed(&writer.path, &e))?;
         Ok(writer)
+    }
+
+    /// Where the reason lies if a write fails: the link over this file tells only the kind of an error.
+    pub fn fault(&self) -> Rc<Cell<Option<Failure>>> {
+        self.fault.clone()
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -123,7 +130,7 @@ impl DealtWriter {
     pub fn finish(mut self) -> Result<u64, Failure> {
         let path = self.path.clone();
         if self.left != 0 {
-            return Err(failed(&path, "corrections are missing"));
+            return Err(failed(&path, &io::Error::other("corrections are missing")));
         }
         let checksum = self.checksum.clone().finalize().to_le_bytes();
         let finish = |writer: &mut Self| -> io::Result<u64> {
@@ -133,7 +140,7 @@ impl DealtWriter {
             fs::rename(&writer.partial, &writer.path)?;
             Ok(fs::metadata(&writer.path)?.len())
         };
-        finish(&mut self).map_err(|e| failed(&path, e))
+        finish(&mut self).map_err(|e| failed(&path, &e))
     }
 }
 
@@ -150,8 +157,11 @@ impl ErrorType for DealtWriter {
 
 impl Write for DealtWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.body(bytes)?;
-        Ok(bytes.len())
+        let written = self.body(bytes);
+        if let Err(error) = &written {
+            self.fault.set(Some(failed(&self.path, error)));
+        }
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -263,16 +273,16 @@ impl DealtFile {
         let place = self
             .file
             .stream_position()
-            .map_err(|e| failed(&self.path, e))?;
+            .map_err(|e| failed(&self.path, &e))?;
         let mark = |file: &mut File| -> io::Result<()> {
             file.seek(SeekFrom::Start(STATE))?;
             file.write_all(&[USED])?;
             file.sync_all()
         };
-        mark(self.file.get_mut()).map_err(|e| failed(&self.path, e))?;
+        mark(self.file.get_mut()).map_err(|e| failed(&self.path, &e))?;
         self.file
             .seek(SeekFrom::Start(place))
-            .map_err(|e| failed(&self.path, e))?;
+            .map_err(|e| failed(&self.path, &e))?;
         Ok(())
     }
 }

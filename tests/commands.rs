@@ -354,49 +354,6 @@ fn the_model_is_saved_whole() {
 }
 
 #[test]
-fn output_that_nobody_reads_ends_the_program_without_a_word() {
-    use std::{
-        io::Read,
-        process::{Command, Stdio},
-    };
-    let mut child = Command::new(ringlet_tests::program())
-        .args(["train", "--limit", "200", "--epochs", "60"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    drop(child.stdout.take());
-    let mut err = String::new();
-    child
-        .stderr
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut err)
-        .expect("text");
-    // As a shell reports the end of a program by SIGPIPE.
-    assert_eq!(child.wait().expect("an end").code(), Some(141));
-    assert_eq!(err, "");
-}
-
-/// `/dev/full` is a disk without space.
-#[test]
-#[cfg(target_os = "linux")]
-fn output_to_a_full_disk_is_an_error_that_says_so() {
-    let full = fs::OpenOptions::new().write(true).open("/dev/full");
-    let output = std::process::Command::new(ringlet_tests::program())
-        .args(["plan"])
-        .stdout(full.expect("a device"))
-        .output()
-        .expect("the program starts");
-    assert_eq!(output.status.code(), Some(1));
-    let err = ringlet_tests::text(&output.stderr);
-    assert!(
-        err.starts_with("error: the output cannot be written: the disk is full"),
-        "{err}"
-    );
-}
-
-#[test]
 fn a_devices_secret_is_for_its_owner_and_never_written_over() {
     let dir = tempfile::tempdir().expect("a directory");
     let [secret, key] = ["secret", "key"].map(|name| dir.path().join(name));

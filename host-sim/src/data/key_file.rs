@@ -3,6 +3,7 @@
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 use ringlet_core::prg::Key;
+use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
@@ -38,9 +39,15 @@ pub fn read(path: &Path) -> Result<Key, Failure> {
         )
     };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let count = bytes.len();
-    let bytes = bytes.try_into();
-    bytes
-        .map(Key::new)
-        .map_err(|_| wrong(format!("it has {count} bytes instead of {}", Key::LEN)))
+    let bytes = Zeroizing::new(bytes);
+    Key::filled(|key| match bytes.len() {
+        Key::LEN => {
+            key.copy_from_slice(&bytes);
+            Ok(())
+        }
+        count => Err(wrong(format!(
+            "it has {count} bytes instead of {}",
+            Key::LEN
+        ))),
+    })
 }

@@ -148,3 +148,22 @@ fn damaged(path: &Path, what: &str) -> Failure {
         "give a file that --save has written",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_called_full() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("model");
+        let partial = format!("model.partial-{}", std::process::id());
+        std::os::unix::fs::symlink("/dev/full", dir.path().join(partial)).expect("a link");
+        let model = Model::built_in("digits8").expect("a model");
+        let network = Network::new(&model).expect("a network");
+        let saved = save(&path, &model, &network, &[]).map_err(|failure| failure.to_string());
+        let wanted = format!("{} cannot be written: the disk is full", path.display());
+        assert!(saved.is_err_and(|line| line.starts_with(&wanted)));
+    }
+}

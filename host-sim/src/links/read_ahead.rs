@@ -10,6 +10,7 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use super::chunk::Chunk;
 use crate::resources::spawn;
 
 /// The most bytes of one read.
@@ -20,8 +21,8 @@ const CHUNKS: usize = 4;
 /// A connection with a thread that queues its incoming bytes.
 pub struct ReadAhead {
     stream: TcpStream,
-    chunks: Receiver<Vec<u8>>,
-    chunk: Vec<u8>,
+    chunks: Receiver<Chunk>,
+    chunk: Chunk,
     next: usize,
     closed: bool,
     patience: Duration,
@@ -38,11 +39,11 @@ impl ReadAhead {
         let (queue, chunks) = sync_channel(CHUNKS);
         let read = move || {
             loop {
-                let mut chunk = vec![0; CHUNK];
-                match source.read(&mut chunk) {
+                let mut chunk = Chunk::new(CHUNK);
+                match chunk.refill(|room| source.read(room)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) | Ok(0) => break,
-                    Ok(count) => chunk.truncate(count),
+                    Ok(_) => {}
                 }
                 if queue.send(chunk).is_err() {
                     break;
@@ -56,7 +57,7 @@ impl ReadAhead {
         Ok(ReadAhead {
             stream,
             chunks,
-            chunk: Vec::new(),
+            chunk: Chunk::empty(),
             next: 0,
             closed: false,
             patience,

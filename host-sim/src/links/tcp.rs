@@ -11,6 +11,7 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 
 use super::{
+    chunk::Chunk,
     outbox::{CHUNK, Outbox},
     traffic_shaper::{Parcel, TrafficShape},
     wait_time::WaitTime,
@@ -25,9 +26,8 @@ pub struct TcpEnd {
     stream: TcpStream,
     outbox: Option<Outbox>,
     writer: Option<JoinHandle<()>>,
-    taken: Box<[u8]>,
+    taken: Chunk,
     next: usize,
-    filled: usize,
     wait_time: WaitTime,
 }
 
@@ -59,9 +59,8 @@ impl TcpEnd {
             stream,
             outbox: Some(outbox),
             writer: Some(writer),
-            taken: vec![0; CHUNK].into(),
+            taken: Chunk::new(CHUNK),
             next: 0,
-            filled: 0,
             wait_time: WaitTime::default(),
         })
     }
@@ -131,20 +130,22 @@ impl Write for TcpEnd {
 
 impl Read for TcpEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.next == self.filled {
+        if self.next == self.taken.len() {
             self.next = 0;
-            self.filled = loop {
-                match self.wait_time.time(|| self.stream.read(&mut self.taken)) {
+            loop {
+                let read = |room: &mut [u8]| self.wait_time.time(|| self.stream.read(room));
+                match self.taken.refill(read) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // Systems name a read timeout differently.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
-                    other => break other?,
+                    Err(error) => return Err(error),
+                    Ok(_) => break,
                 }
-            };
+            }
         }
-        let count = bytes.len().min(self.filled - self.next);
+        let count = bytes.len().min(self.taken.len() - self.next);
         bytes[..count].copy_from_slice(&self.taken[self.next..self.next + count]);
         self.next += count;
         Ok(count)

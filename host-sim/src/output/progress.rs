@@ -163,3 +163,28 @@ impl Progress {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn metrics_on_a_full_disk_are_named() {
+        let full = File::options().write(true).open("/dev/full");
+        let mut progress = Progress::new(1, None).expect("no file");
+        progress.metrics = Some(("metrics".into(), LineWriter::new(full.expect("a device"))));
+        let record = EpochRecord {
+            kind: "epoch",
+            epoch: 1,
+            accuracy: None,
+            twin_accuracy: None,
+            seconds: 0.0,
+        };
+        let line = progress
+            .write(&record)
+            .map_err(|failure| failure.to_string());
+        let wanted = "metrics cannot be written: the disk is full";
+        assert!(line.is_err_and(|line| line.starts_with(wanted)));
+    }
+}

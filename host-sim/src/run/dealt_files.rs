@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write as _},
+    io::{self, Read as _, Seek, SeekFrom, Write as _},
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -23,6 +23,8 @@ use ringlet_core::{
     },
 };
 
+use zeroize::Zeroizing;
+
 use crate::error::Failure;
 
 const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
@@ -30,6 +32,8 @@ const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
 const STATE: u64 = 8;
 const FRESH: u8 = 0;
 const USED: u8 = 1;
+/// Bytes that are read or written at a time.
+const BLOCK: usize = 1 << 20;
 /// The longest description of a session.
 const MAX_SESSION: usize = 4096;
 
@@ -52,7 +56,9 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
 
 /// A file that is being written. It gets its name when it is whole.
 pub struct DealtWriter {
-    file: BufWriter<File>,
+    file: File,
+    /// What is not in the file yet: a key or corrections, so it is wiped when it is dropped.
+    block: Zeroizing<Vec<u8>>,
     checksum: Hasher,
     partial: PathBuf,
     path: PathBuf,
@@ -87,7 +93,8 @@ impl DealtWriter {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&partial).map_err(|e| failed(&path, &e))?;
         let mut writer = DealtWriter {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file,
+            block: Zeroizing::new(Vec::with_capacity(BLOCK)),
             checksum: Hasher::new(),
             partial,
             path,
@@ -113,9 +120,25 @@ impl DealtWriter {
         self.fault.clone()
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.checksum.update(bytes);
-        self.file.write_all(bytes)
+        while !bytes.is_empty() {
+            // The block never grows: its old memory would not be wiped.
+            let room = BLOCK - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            if self.block.len() == BLOCK {
+                self.write_block()?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.block)?;
+        self.block.clear();
+        Ok(())
     }
 
     fn body(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -134,9 +157,9 @@ impl DealtWriter {
         }
         let checksum = self.checksum.clone().finalize().to_le_bytes();
         let finish = |writer: &mut Self| -> io::Result<u64> {
+            writer.write_block()?;
             writer.file.write_all(&checksum)?;
-            writer.file.flush()?;
-            writer.file.get_ref().sync_all()?;
+            writer.file.sync_all()?;
             fs::rename(&writer.partial, &writer.path)?;
             Ok(fs::metadata(&writer.path)?.len())
         };
@@ -177,7 +200,11 @@ impl Read for DealtWriter {
 
 /// A checked file that has not been used.
 pub struct DealtFile {
-    file: BufReader<File>,
+    file: File,
+    /// What has been read ahead: corrections, so it is wiped when it is dropped.
+    block: Zeroizing<Vec<u8>>,
+    /// Where in the block the next byte is.
+    next: usize,
     left: u64,
     /// The role's key.
     pub key: Key,
@@ -212,7 +239,7 @@ impl DealtFile {
             ));
         }
         let size = file.metadata().map_err(damaged)?.len();
-        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut file = file;
         let mut head = [0; 28];
         file.read_exact(&mut head).map_err(damaged)?;
         if head[..8] != MAGIC {
@@ -255,14 +282,15 @@ impl DealtFile {
         }
         file.seek(SeekFrom::Start(head_len(described)))
             .map_err(damaged)?;
-        let mut key = [0; Key::LEN];
-        file.read_exact(&mut key).map_err(damaged)?;
+        let key = Key::filled(|key| file.read_exact(key)).map_err(damaged)?;
         let mut identity = [0; 16];
         identity.copy_from_slice(&head[10..26]);
         Ok(DealtFile {
             left: body - Key::LEN as u64,
             file,
-            key: Key::new(key),
+            block: Zeroizing::new(Vec::with_capacity(BLOCK)),
+            next: 0,
+            key,
             identity: DealtId(identity),
             path,
         })
@@ -279,7 +307,7 @@ impl DealtFile {
             file.write_all(&[USED])?;
             file.sync_all()
         };
-        mark(self.file.get_mut()).map_err(|e| failed(&self.path, &e))?;
+        mark(&mut self.file).map_err(|e| failed(&self.path, &e))?;
         self.file
             .seek(SeekFrom::Start(place))
             .map_err(|e| failed(&self.path, &e))?;
@@ -288,11 +316,11 @@ impl DealtFile {
 }
 
 /// Reads the whole file and compares the checksum, which is that of a fresh file.
-fn check(file: &mut BufReader<File>, size: u64) -> io::Result<()> {
+fn check(file: &mut File, size: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut checksum = Hasher::new();
     let mut left = size - 4;
-    let mut block = vec![0; 1 << 20];
+    let mut block = Zeroizing::new(vec![0; BLOCK]);
     let mut first = true;
     while left > 0 {
         let count = left.min(block.len() as u64) as usize;
@@ -319,8 +347,15 @@ impl ErrorType for DealtFile {
 
 impl Read for DealtFile {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let most = self.left.min(bytes.len() as u64) as usize;
-        let count = io::Read::read(&mut self.file, &mut bytes[..most])?;
+        if self.next == self.block.len() {
+            self.next = 0;
+            // No more than there is room for, so that the block never grows.
+            self.block.resize(self.left.min(BLOCK as u64) as usize, 0);
+            self.file.read_exact(&mut self.block)?;
+        }
+        let count = bytes.len().min(self.block.len() - self.next);
+        bytes[..count].copy_from_slice(&self.block[self.next..self.next + count]);
+        self.next += count;
         self.left -= count as u64;
         Ok(count)
     }

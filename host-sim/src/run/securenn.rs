@@ -23,12 +23,13 @@ use crate::{error::Failure, resources::filled};
 pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
     peer.send(part.reveal())?;
     peer.flush()?;
-    let mut key = [0; Key::LEN];
-    peer.receive(&mut key)?;
-    for (byte, part) in key.iter_mut().zip(part.reveal()) {
-        *byte ^= part;
-    }
-    Ok(Key::new(key))
+    Key::filled(|key| {
+        peer.receive(key)?;
+        for (byte, part) in key.iter_mut().zip(part.reveal()) {
+            *byte ^= part;
+        }
+        Ok(())
+    })
 }
 
 /// Trains to the end; `pair` is the key that only the parties have. Returns the revealed parameters if this party

@@ -3,6 +3,8 @@
 //! The parties exchange [`Hello`] messages. Each party also sends its [`Hello`] to the dealer or the assistant, which
 //! compares both and answers with the party's session key or with a refusal.
 
+mod key_bytes;
+
 use core::mem::discriminant;
 
 use embedded_io::{Read, Write};
@@ -16,7 +18,7 @@ use crate::{
     },
     prg::{
         Key,
-        device_key::{TAG_LEN, seal, tag},
+        device_key::{TAG_LEN, seal, tag, unseal},
     },
     session::Session,
 };
@@ -44,8 +46,8 @@ pub struct DealtId(pub [u8; 16]);
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's session key.
-    Key([u8; Key::LEN]),
+    /// The party's session key, wiped when dropped.
+    Key(#[serde(with = "key_bytes")] Key),
     /// The sessions do not match.
     Refused(Mismatch),
     /// A device's session key, encrypted with the device key.
@@ -357,7 +359,7 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
 #[inline(never)]
 pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Key, HandshakeError> {
     match receive(link)? {
-        Answer::Key(key) => Ok(Key::new(key)),
+        Answer::Key(key) => Ok(key),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Sealed { .. } => Err(HandshakeError::Sealed),
     }
@@ -375,7 +377,7 @@ pub fn receive_sealed_key<T: Read + Write>(
             tag: received,
             ..
         } if received != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
-        Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
+        Answer::Sealed { nonce, key, .. } => Ok(unseal(shared, nonce, &key)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Key(_) => Err(HandshakeError::Unsealed),
     }
@@ -387,7 +389,7 @@ pub fn forward_sealed_key<A: Read + Write, B: Read + Write>(
     device: &mut Link<B>,
 ) -> Result<(), HandshakeError> {
     let answer = receive(dealer)?;
-    match answer {
+    match &answer {
         Answer::Key(_) => return Err(HandshakeError::Unsealed),
         Answer::Refused(_) | Answer::Sealed { .. } => send(device, &answer)?,
     }
@@ -421,7 +423,7 @@ pub fn send_sealed_key<T: Read + Write>(
 
 /// Sends a party its session key. Fails if the link does.
 pub fn send_key<T: Read + Write>(link: &mut Link<T>, key: &Key) -> Result<(), HandshakeError> {
-    Ok(send(link, &Answer::Key(*key.reveal()))?)
+    Ok(send(link, &Answer::Key(key.clone()))?)
 }
 
 /// Sends a party the reason why its session does not run. Fails if the link does.

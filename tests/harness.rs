@@ -53,12 +53,13 @@ pub fn mnist() -> Option<PathBuf> {
     found
 }
 
-/// The `ringlet` program, in the profile of this test.
+/// The `ringlet` program, in the profile of this test. Unlike a release build it has --secret-seed.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--quiet", "--locked", "--package", "ringlet"]);
+        cargo.args(["--features", "seeded-secrets"]);
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
@@ -303,10 +304,7 @@ fn record_in<R: Ring>(
     let [dealer0, party0] = memory::bounded(TrafficShape::default()).map(Recorded::new);
     let [dealer1, party1] = memory::bounded(TrafficShape::default()).map(Recorded::new);
     let split = session.samples[0] as usize;
-    let own = [
-        images.slice(0..split),
-        images.slice(split..split + session.samples[1] as usize),
-    ];
+    let own = [0..split, split..split + session.samples[1] as usize];
     let (tell, told) = channel();
     let ahead = usize::MAX / 4;
     let network = &network;
@@ -340,7 +338,7 @@ fn record_in<R: Ring>(
                         .expect("a handshake"),
                     simulated: true,
                 };
-                let mut data = OwnImages::new(own, network.classes);
+                let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {
                     tell.send((role, event)).expect("a listener");
                     Ok(())

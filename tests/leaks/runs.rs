@@ -213,7 +213,8 @@ fn securenn_run(session: &Session, watched: Watched, runs: [usize; 2]) -> Vec<Vi
                     let done = trainer.iterate(cx, iteration, data);
                     done.expect("a party that runs");
                 }
-                trainer.reveal(cx, |_, _| {})
+                trainer.reveal(cx, |_, _| {}).expect("a party that runs");
+                Ok(())
             }
             Task::Infer => {
                 let classifier = securenn::Classifier::new(session, network, role, &mut memory);
@@ -237,7 +238,10 @@ fn securenn_run(session: &Session, watched: Watched, runs: [usize; 2]) -> Vec<Vi
         let mut memory = vec![0; securenn::assistant_words(session, network)];
         let assistant = securenn::Assistant::new(session, network, &mut memory);
         let mut assistant = assistant.expect("an assistant");
-        (0..session.iterations()).try_for_each(|iteration| assistant.iterate(cx, iteration))
+        for iteration in 0..session.iterations() {
+            assistant.iterate(cx, iteration).expect("an assistant");
+        }
+        Ok(())
     };
     with_assistant(watched, runs, &party, &assist)
 }

@@ -3,6 +3,8 @@
 //! Messages between a device and its dealer pass through the peer, or through the hub between two devices. So
 //! the dealer encrypts ("seals") a device's session key with a key that only the device and the dealer hold.
 
+use core::convert::Infallible;
+
 use crate::prg::{Address, Key, Prg};
 
 /// Gate numbers of the derivation streams, one per purpose. The root and the device key are different keys,
@@ -22,15 +24,18 @@ pub fn is_programmed(root: &Key) -> bool {
 
 /// Derives the 32-byte key number `nonce` from `key`, for the purpose `gate`.
 fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
-    let mut bytes = [0; Key::LEN];
     let address = Address {
         iteration: nonce as u32,
         gate,
         wire: 0,
     };
     // The nonce's low half selects the stream; its high half is the offset in the stream, in whole keys.
-    Prg::new(key.clone()).fill(address, (nonce >> 32) * Key::LEN as u64, &mut bytes);
-    Key::new(bytes)
+    let first = (nonce >> 32) * Key::LEN as u64;
+    let Ok(derived) = Key::filled(|bytes| {
+        Prg::new(key.clone()).fill(address, first, bytes);
+        Ok::<_, Infallible>(())
+    });
+    derived
 }
 
 /// The secret of one session, from which a device draws its part of the initial weights. `nonce` is drawn by
@@ -44,8 +49,17 @@ pub fn dealer_key(root: &Key) -> Key {
     derive(root, DEALER, 0)
 }
 
-/// Encrypts or decrypts a session key: exclusive or with a one-time pad derived from the device key `shared`
-/// and `nonce`. Use each nonce for one session key only.
+/// Decrypts a session key that [`seal`] has encrypted.
+pub fn unseal(shared: &Key, nonce: u64, sealed: &[u8; Key::LEN]) -> Key {
+    let mut key = derive(shared, SESSION, nonce);
+    for (byte, sealed) in key.0.iter_mut().zip(sealed) {
+        *byte ^= sealed;
+    }
+    key
+}
+
+/// Encrypts a session key: exclusive or with a one-time pad derived from the device key `shared` and `nonce`. Use each
+/// nonce for one session key only.
 pub fn seal(shared: &Key, nonce: u64, key: &[u8; Key::LEN]) -> [u8; Key::LEN] {
     let pad = derive(shared, SESSION, nonce);
     core::array::from_fn(|byte| key[byte] ^ pad.reveal()[byte])
@@ -88,9 +102,9 @@ mod tests {
         let key = [9; 32];
         let sealed = seal(&shared, 7 << 33, &key);
         assert_ne!(sealed, key);
-        assert_eq!(seal(&shared, 7 << 33, &sealed), key);
-        assert_ne!(seal(&shared, 7 << 34, &sealed), key);
-        assert_ne!(seal(&dealer_key(&other), 7 << 33, &sealed), key);
+        assert_eq!(*unseal(&shared, 7 << 33, &sealed).reveal(), key);
+        assert_ne!(*unseal(&shared, 7 << 34, &sealed).reveal(), key);
+        assert_ne!(*unseal(&dealer_key(&other), 7 << 33, &sealed).reveal(), key);
     }
 
     #[test]

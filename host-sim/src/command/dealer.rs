@@ -49,7 +49,7 @@ pub struct DealerArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
-    let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
+    let keys = Secrets::new(args.process.secrets.seed()).dealer_keys()?;
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;

@@ -16,7 +16,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{SampleCounts, SessionArgs, seconds},
+        args::{SampleCounts, SecretArgs, SessionArgs, seconds},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -67,9 +67,9 @@ pub struct HubArgs {
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// Derive the nonces for the secrets of the devices from a seed: for tests only.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    /// Where the nonces for the secrets of the devices come from.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// Relays between two devices until they have trained.
@@ -120,7 +120,7 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
     let relay = Relay {
         session: &session,
         muxes: [&p0, &p1],
-        secrets: Secrets::new(args.secret_seed),
+        secrets: Secrets::new(args.secrets.seed()),
         corrections,
         idle,
     };

@@ -3,8 +3,8 @@
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 use ringlet_core::prg::Key;
+use zeroize::Zeroizing;
 
-use super::file::failed;
 use crate::error::Failure;
 
 /// Refuses a file that exists: a secret that is overwritten is lost to the device that has it.
@@ -37,7 +37,7 @@ fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Failure> {
     let written = options
         .open(path)
         .and_then(|mut file| file.write_all(secret));
-    written.map_err(|error| failed(path, &error.to_string()))
+    written.map_err(|error| Failure::unwritten(path.display(), &error))
 }
 
 /// Reads the key that a device and its dealer share.
@@ -49,9 +49,15 @@ pub fn read(path: &Path) -> Result<Key, Failure> {
         )
     };
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let count = bytes.len();
-    let bytes = bytes.try_into();
-    bytes
-        .map(Key::new)
-        .map_err(|_| wrong(format!("it has {count} bytes instead of {}", Key::LEN)))
+    let bytes = Zeroizing::new(bytes);
+    Key::filled(|key| match bytes.len() {
+        Key::LEN => {
+            key.copy_from_slice(&bytes);
+            Ok(())
+        }
+        count => Err(wrong(format!(
+            "it has {count} bytes instead of {}",
+            Key::LEN
+        ))),
+    })
 }

@@ -43,6 +43,7 @@ use crate::{
         traffic_shaper::TrafficShape,
     },
     reference::twin::Twin,
+    resources::spawn_scoped,
 };
 
 /// The ring of devices.
@@ -115,11 +116,12 @@ impl<'a> BoardSession<'a> {
         let [to_p0, dealer_p0] = memory::bounded(TrafficShape::default());
         let [to_p1, dealer_p1] = memory::bounded(TrafficShape::default());
         let (party, dealer) = thread::scope(|scope| {
-            let dealer = scope.spawn(move || serve_dealer::<Ring>(keys, seals, [to_p0, to_p1]));
+            let work = move || serve_dealer::<Ring>(keys, seals, [to_p0, to_p1]);
+            let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
             let party = self.party(mux, [dealer_p0, dealer_p1], counts, emit);
-            (party, dealer.join())
-        });
+            Ok::<_, Failure>((party, dealer.join()))
+        })?;
         match (party, dealer) {
             (Err(failure), Ok(Err(cause))) if failure.is_consequence() => {
                 Err(cause.of("the dealer"))
@@ -165,7 +167,7 @@ impl<'a> BoardSession<'a> {
             key,
             simulated: false,
         };
-        let mut none = OwnImages::new(self.images.slice(0..0), network.classes);
+        let mut none = OwnImages::new(self.images, 0..0, network.classes);
         let values =
             run_party::<Ring, _, _>(setup, peer, dealer, &mut none, &mut NoObserver, follow)?;
         let taken = end_session(mux)?;

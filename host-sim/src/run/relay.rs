@@ -21,6 +21,7 @@ use ringlet_core::{
         handshake::{Hello, forward_sealed_key},
     },
 };
+use zeroize::Zeroizing;
 
 use super::{
     device::{DeviceChannel, DeviceMux, await_ready, end_session, start_session},
@@ -210,7 +211,7 @@ fn pass(
     to: &mut impl Write,
     room: usize,
 ) -> Result<usize, Failure> {
-    let mut piece = [0; MAX_PAYLOAD];
+    let mut piece = Zeroizing::new([0; MAX_PAYLOAD]);
     let count = waiting.min(room).min(MAX_PAYLOAD);
     if count == 0 {
         return Ok(0);

@@ -8,6 +8,8 @@ mod actor;
 mod checkpoints;
 mod greeting;
 
+mod key_bytes;
+
 use core::mem::discriminant;
 
 use embedded_io::{Read, Write};
@@ -25,7 +27,7 @@ use crate::{
     },
     prg::{
         Key,
-        device_key::{TAG_LEN, seal, tag},
+        device_key::{TAG_LEN, seal, tag, unseal},
     },
     session::Session,
 };
@@ -55,8 +57,8 @@ pub struct DealtId(pub [u8; 16]);
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's session key, and the iteration that comes first.
-    Key([u8; Key::LEN], u32),
+    /// The party's session key, wiped when dropped, and the iteration that comes first.
+    Key(#[serde(with = "key_bytes")] Key, u32),
     /// The sessions do not match.
     Refused(Mismatch),
     /// A device's session key, encrypted with the device key.
@@ -381,7 +383,7 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
 #[inline(never)]
 pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<(Key, u32), HandshakeError> {
     match receive(link)? {
-        Answer::Key(key, first) => Ok((Key::new(key), first)),
+        Answer::Key(key, first) => Ok((key, first)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Sealed { .. } => Err(HandshakeError::Sealed),
     }
@@ -399,7 +401,7 @@ pub fn receive_sealed_key<T: Read + Write>(
             tag: received,
             ..
         } if received != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
-        Answer::Sealed { nonce, key, .. } => Ok(Key::new(seal(shared, nonce, &key))),
+        Answer::Sealed { nonce, key, .. } => Ok(unseal(shared, nonce, &key)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
         Answer::Key(..) => Err(HandshakeError::Unsealed),
     }
@@ -411,7 +413,7 @@ pub fn forward_sealed_key<A: Read + Write, B: Read + Write>(
     device: &mut Link<B>,
 ) -> Result<(), HandshakeError> {
     let answer = receive(dealer)?;
-    match answer {
+    match &answer {
         Answer::Key(..) => return Err(HandshakeError::Unsealed),
         Answer::Refused(_) | Answer::Sealed { .. } => send(device, &answer)?,
     }
@@ -449,7 +451,7 @@ pub fn send_key<T: Read + Write>(
     key: &Key,
     first: u32,
 ) -> Result<(), HandshakeError> {
-    Ok(send(link, &Answer::Key(*key.reveal(), first))?)
+    Ok(send(link, &Answer::Key(key.clone(), first))?)
 }
 
 /// Sends a party the reason why its session does not run. Fails if the link does.

@@ -15,6 +15,7 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet::{
     data::{Images, OwnImages},
     links::{
+        any_end::AnyEnd,
         memory::{self, MemoryEnd},
         traffic_shaper::TrafficShape,
     },
@@ -311,7 +312,8 @@ fn record_in<R: Ring>(
     let [first, second] = thread::scope(|scope| {
         let links = [dealer0.0, dealer1.0];
         scope.spawn(move || {
-            let links = links.map(|end| Link::new(end, Remote::Party(Role::P1), ahead));
+            let links =
+                links.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P1), ahead));
             let mut links = links;
             let heard = links
                 .each_mut()
@@ -319,7 +321,7 @@ fn record_in<R: Ring>(
             let (session, [_p0, p1]) =
                 meet_parties(Helper::Dealer, links, heard, &keys, &[None, None])
                     .expect("equal sessions");
-            run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
+            run_dealer::<R, _>(&session, keys, p1, 0, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
         let mut parties = Vec::new();
@@ -327,8 +329,8 @@ fn record_in<R: Ring>(
         for (((role, (peer, dealer)), own), secret) in roles {
             let tell = tell.clone();
             parties.push(scope.spawn(move || {
-                let mut peer = Link::new(peer, Remote::Peer, ahead);
-                let mut dealer = Link::new(dealer, Remote::Dealer, ahead);
+                let mut peer = Link::new(AnyEnd::new(peer), Remote::Peer, ahead);
+                let mut dealer = Link::new(AnyEnd::new(dealer), Remote::Dealer, ahead);
                 let setup = PartySetup {
                     session,
                     network,
@@ -337,6 +339,7 @@ fn record_in<R: Ring>(
                     key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
                         .expect("a handshake"),
                     simulated: true,
+                    durable: None,
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {
@@ -345,7 +348,7 @@ fn record_in<R: Ring>(
                 };
                 let mut observer = Keeping::default();
                 let revealed =
-                    run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut observer, emit)
+                    run_party::<R>(setup, (peer, dealer), &mut data, &mut observer, emit)
                         .expect("a party that runs");
                 (revealed, observer.0)
             }));

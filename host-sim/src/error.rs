@@ -18,6 +18,7 @@ pub struct Failure {
     remedy: String,
     consequence: bool,
     output_closed: bool,
+    broken_link: bool,
 }
 
 impl Failure {
@@ -28,6 +29,7 @@ impl Failure {
             remedy: remedy.into(),
             consequence: false,
             output_closed: false,
+            broken_link: false,
         }
     }
 
@@ -76,6 +78,20 @@ impl Failure {
         }
     }
 
+    /// The same failure, with a further remedy.
+    pub fn with_remedy(self, remedy: String) -> Self {
+        let remedy = match self.remedy.is_empty() {
+            true => remedy,
+            false => format!("{}; {remedy}", self.remedy),
+        };
+        Failure { remedy, ..self }
+    }
+
+    /// Whether a link broke, so that the roles could meet again and go on from a checkpoint.
+    pub fn is_broken_link(&self) -> bool {
+        self.broken_link
+    }
+
     /// Whether this is only a consequence of another role's failure.
     pub fn is_consequence(&self) -> bool {
         self.consequence
@@ -111,6 +127,7 @@ impl From<LinkError> for Failure {
         };
         Failure {
             consequence: matches!(error, LinkError::Closed(_)),
+            broken_link: !matches!(error, LinkError::Unauthentic(_)),
             ..Failure::new(error.to_string(), remedy)
         }
     }

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     net::{Link, Remote},
+    prg::Key,
     session::handshake::{Actor, send_key},
 };
 
@@ -15,6 +16,7 @@ use crate::{
     console,
     error::Failure,
     links::{
+        any_end::AnyEnd,
         connect::{UNBOUNDED, broken},
         tcp::TcpEnd,
     },
@@ -49,8 +51,6 @@ pub struct AssistantArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
-    let secrets = Secrets::new(args.process.secrets.seed());
-    let (own, keys) = (secrets.assistant_key()?, secrets.dealer_keys()?);
     let membership = args
         .identity
         .membership(Actor::Assistant, args.process.supervised)?;
@@ -66,18 +66,51 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("assistant: waiting for both parties at {address}"))?;
     }
-    let Parties { hellos, mut ends } =
-        meet_parties(Helper::Assistant, &listener, &endpoint, TcpEnd::free)?;
+    let mut attempt = 0;
+    loop {
+        let parties = meet_parties(Helper::Assistant, &listener, &endpoint, TcpEnd::free)?;
+        let durable = parties.are_durable();
+        // A run that goes on has new keys, so no mask serves twice.
+        let secrets = Secrets::new(args.process.secrets.seed()).attempt(attempt);
+        let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
+        match serve(args, parties, keys) {
+            Err(failure) if durable && failure.is_broken_link() => {
+                if !quiet {
+                    console::note(&format!(
+                        "assistant: {failure}; waiting for both parties again"
+                    ));
+                }
+            }
+            Err(failure) => return Err(failure),
+            Ok(()) => break,
+        }
+        attempt += 1;
+    }
+    if !quiet {
+        console::line("assistant: done")?;
+    }
+    Ok(())
+}
+
+/// Assists two parties from the checkpoint that they have in common, or from the beginning.
+fn serve(
+    args: &AssistantArgs,
+    parties: Parties,
+    (own, keys): (Key, [Key; 2]),
+) -> Result<(), Failure> {
+    let quiet = args.process.supervised;
+    let start = parties.first();
+    let Parties { hellos, mut ends } = parties;
     let session = &hellos[0].session;
     let idle = Duration::from_secs(args.idle);
     for end in &ends {
         end.tcp().set_patience(idle).map_err(broken)?;
     }
     let [p0, p1] = &mut ends;
-    let mut first = Link::new(p0, Remote::Party(Role::P0), UNBOUNDED);
-    let mut second = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut first, &keys[0], 0)?;
-    send_key(&mut second, &keys[1], 0)?;
+    let mut first = Link::new(AnyEnd::new(&mut *p0), Remote::Party(Role::P0), UNBOUNDED);
+    let mut second = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
+    send_key(&mut first, &keys[0], start)?;
+    send_key(&mut second, &keys[1], start)?;
     if !quiet {
         console::line(&format!(
             "assistant: serving model {}, {}",
@@ -89,16 +122,14 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let links = run_assistant(session, (own, keys), (first, second), |iteration, sent| {
+    let progress = |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
-    })?;
-    let (mut first, mut second) = links;
-    first.finish(true)?;
-    second.finish(true)?;
+    };
+    let served = run_assistant(session, (own, keys), (first, second), start, progress);
     bar.finish_and_clear();
-    if !quiet {
-        console::line("assistant: done")?;
-    }
+    drop(served?);
+    Link::new(p0, Remote::Party(Role::P0), UNBOUNDED).finish(true)?;
+    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
     Ok(())
 }

@@ -158,6 +158,7 @@ fn measure(
         images,
         shape,
         secrets: Secrets::Seed(SEED),
+        checkpoints: None,
     };
     // An iteration takes as long as the slower party.
     let mut times = vec![0f64; session.iterations() as usize];

@@ -91,7 +91,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     let bar = ProgressBar::new(session.iterations().into());
     let fault = p1.fault();
     let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    let dealt = deal(&session, keys.clone(), link, |iteration, _| {
+    let dealt = deal(&session, keys.clone(), link, 0, |iteration, _| {
         bar.set_position(u64::from(iteration) + 1);
     });
     bar.finish_and_clear();

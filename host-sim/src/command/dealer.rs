@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     net::{Link, Remote},
+    prg::Key,
     session::handshake::{Actor, send_key},
 };
 
@@ -15,6 +16,7 @@ use crate::{
     console,
     error::Failure,
     links::{
+        any_end::AnyEnd,
         connect::{UNBOUNDED, broken},
         tcp::TcpEnd,
     },
@@ -49,7 +51,6 @@ pub struct DealerArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
-    let keys = Secrets::new(args.process.secrets.seed()).dealer_keys()?;
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;
@@ -65,18 +66,48 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let Parties { hellos, mut ends } =
-        meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
+    let mut attempt = 0;
+    loop {
+        let parties = meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
+        let durable = parties.are_durable();
+        // A run that goes on has new keys, so no mask serves twice.
+        let keys = Secrets::new(args.process.secrets.seed())
+            .attempt(attempt)
+            .dealer_keys()?;
+        match serve(args, parties, keys) {
+            Err(failure) if durable && failure.is_broken_link() => {
+                if !quiet {
+                    console::note(&format!(
+                        "dealer: {failure}; waiting for both parties again"
+                    ));
+                }
+            }
+            Err(failure) => return Err(failure),
+            Ok(()) => break,
+        }
+        attempt += 1;
+    }
+    if !quiet {
+        console::line("dealer: done")?;
+    }
+    Ok(())
+}
+
+/// Deals to two parties from the checkpoint that they have in common, or from the beginning.
+fn serve(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Failure> {
+    let quiet = args.process.supervised;
+    let first = parties.first();
+    let Parties { hellos, mut ends } = parties;
     let session = &hellos[0].session;
     let idle = Duration::from_secs(args.idle);
     for end in &ends {
         end.tcp().set_patience(idle).map_err(broken)?;
     }
     let [p0, p1] = &mut ends;
-    let mut to_p0 = Link::new(p0, Remote::Party(Role::P0), UNBOUNDED);
-    let mut to_p1 = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut to_p0, &keys[0], 0)?;
-    send_key(&mut to_p1, &keys[1], 0)?;
+    let mut to_p0 = Link::new(AnyEnd::new(&mut *p0), Remote::Party(Role::P0), UNBOUNDED);
+    let mut to_p1 = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
+    send_key(&mut to_p0, &keys[0], first)?;
+    send_key(&mut to_p1, &keys[1], first)?;
     if !quiet {
         console::line(&format!(
             "dealer: serving model {}, {}",
@@ -88,15 +119,13 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let mut to_p1 = deal(session, keys, to_p1, |iteration, sent| {
+    let dealt = deal(session, keys, to_p1, first, |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
-    })?;
-    to_p1.finish(true)?;
-    to_p0.finish(true)?;
+    });
     bar.finish_and_clear();
-    if !quiet {
-        console::line("dealer: done")?;
-    }
+    drop((dealt?, to_p0));
+    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
+    Link::new(p0, Remote::Party(Role::P0), UNBOUNDED).finish(true)?;
     Ok(())
 }

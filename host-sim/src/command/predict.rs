@@ -176,6 +176,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         images: &images,
         shape: args.shape.shape()?,
         secrets,
+        checkpoints: None,
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let bar = ProgressBar::new(session.iterations().into());

@@ -10,7 +10,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{LinkArgs, OutputArgs, SessionArgs, seeded},
+        args::{CheckpointArgs, LinkArgs, OutputArgs, SessionArgs, seeded},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
@@ -24,6 +24,7 @@ use crate::{
     },
     run::{
         actors::Helper,
+        checkpoints::{CheckpointPlan, Simulated, stop_with_a_checkpoint},
         collect::{Collector, Record},
         event::Event,
         processes,
@@ -57,8 +58,11 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub shape: LinkArgs,
     /// Train a plaintext float32 network too, from the same weights on the same batches.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     pub twin: bool,
+    /// The parties' checkpoints.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
 }
 
 /// Trains.
@@ -71,7 +75,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let setting = Setting {
         model: ModelSource::Images(&[&train, &test]),
         samples: Samples::Split(train.len()),
-        shuffle_seed: secrets.shuffle_seed()?,
+        shuffle_seed: shuffle_seed(args, secrets)?,
         receiver: None,
         task: Task::Train,
     };
@@ -81,6 +85,13 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(path) = &args.output.save {
         check_writable(path)?;
     }
+    let checkpoints = match CheckpointPlan::new(&args.checkpoints) {
+        Some(plan) => {
+            stop_with_a_checkpoint()?;
+            Some(Simulated::new(&plan, &session)?)
+        }
+        None => None,
+    };
     let mut progress = Progress::new(session.iterations(), args.output.metrics.as_deref())?;
     progress.say(&format!(
         "training {} on {} of p0 and {} of p1, {}",
@@ -99,12 +110,14 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 images: &train,
                 shape: args.shape.shape()?,
                 secrets,
+                checkpoints,
             };
             simulation.train_with_range_checks(take)
         }
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);
-            let options = args.session.to_options(&session, momentum);
+            let mut options = args.session.to_options(&session, momentum);
+            options.extend(args.checkpoints.to_options());
             processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
         }
     };
@@ -130,6 +143,14 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         },
     }
     Ok(())
+}
+
+/// The seed of the samples' order. A run that can go on has to have the same one again.
+fn shuffle_seed(args: &TrainArgs, secrets: Secrets) -> Result<u64, Failure> {
+    match args.checkpoints.dir() {
+        Some(_) => Ok(args.session.seed.unwrap_or(0)),
+        None => secrets.shuffle_seed(),
+    }
 }
 
 /// Options for the process of every role.

@@ -1,7 +1,8 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -53,6 +54,17 @@ impl Staged {
     /// Writes the file under its temporary name.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
         Staged::new(path, |partial| fs::write(partial, bytes))
+    }
+
+    /// As [`Staged::write`], to a file that no other user may read.
+    pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+        Staged::new(path, |partial| {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(partial)?.write_all(bytes)
+        })
     }
 
     /// `write` makes the file under the temporary name that it is given. The file is on the disk when this returns.

@@ -1,5 +1,6 @@
 //! Images, trained models, keys and flash images: what roles read from files and write to them.
 
+pub mod checkpoint_file;
 pub mod dataset;
 pub mod file;
 pub mod flash_image;

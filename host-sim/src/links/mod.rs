@@ -1,5 +1,6 @@
 //! Transports between roles: memory, TCP, serial lines; what shapes, counts and records their bytes.
 
+pub mod any_end;
 pub mod capture;
 pub mod chunk;
 pub mod connect;

@@ -37,6 +37,7 @@ use crate::{
     },
     error::Failure,
     links::{
+        any_end::AnyEnd,
         connect::UNBOUNDED,
         counted::{ByteCounts, Counted},
         memory::{self, MemoryEnd},
@@ -116,7 +117,7 @@ impl<'a> BoardSession<'a> {
         let [to_p0, dealer_p0] = memory::bounded(TrafficShape::default());
         let [to_p1, dealer_p1] = memory::bounded(TrafficShape::default());
         let (party, dealer) = thread::scope(|scope| {
-            let work = move || serve_dealer::<Ring>(keys, seals, [to_p0, to_p1]);
+            let work = move || serve_dealer::<Ring>(keys, seals, [to_p0, to_p1], 0);
             let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
             let party = self.party(mux, [dealer_p0, dealer_p1], counts, emit);
@@ -143,7 +144,8 @@ impl<'a> BoardSession<'a> {
         start_session(mux, &Hello::new(Role::P0, session), self.nonce)?;
         let (peer, key) = introduce(mux, session, None, (&mut relay, &mut dealer))?;
         let peer = Counted::new(peer.into_inner(), counts);
-        let peer = Link::new(peer, Remote::Peer, 0);
+        let peer = Link::new(AnyEnd::new(peer), Remote::Peer, 0);
+        let dealer = Link::new(AnyEnd::new(dealer.into_inner()), Remote::Dealer, UNBOUNDED);
         let mut twin = Twin::new(network, session, self.initial_model()?);
         let mut rounds = 0;
         let follow = |event| {
@@ -166,10 +168,10 @@ impl<'a> BoardSession<'a> {
             secret: self.weights[1].clone(),
             key,
             simulated: false,
+            durable: None,
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);
-        let values =
-            run_party::<Ring, _, _>(setup, peer, dealer, &mut none, &mut NoObserver, follow)?;
+        let values = run_party::<Ring>(setup, (peer, dealer), &mut none, &mut NoObserver, follow)?;
         let taken = end_session(mux)?;
         Ok(Outcome {
             model: decode_model(network, session, &values.unwrap_or_default()),

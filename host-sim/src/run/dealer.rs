@@ -13,11 +13,12 @@ use ringlet_core::{
 use super::dispatch::{InRing, in_ring};
 use crate::{error::Failure, resources::filled};
 
-/// Deals a whole session to P1 in ring `R`. Returns the link.
+/// Deals a session to P1 in ring `R`, from the iteration `first` on. Returns the link.
 pub fn run_dealer<R: Ring, T: Read + Write>(
     session: &Session,
     keys: [Key; 2],
     link: Link<T>,
+    first: u32,
     mut progress: impl FnMut(u32, u64),
 ) -> Result<Link<T>, Failure> {
     let network = ringlet_core::dealt::check::<R>(session)?;
@@ -28,24 +29,29 @@ pub fn run_dealer<R: Ring, T: Read + Write>(
     )?;
     let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
     let mut cx = DealerContext::new(keys, link);
-    for iteration in 0..session.iterations() {
+    if first > 0 {
+        dealer.start_at(first)?;
+    }
+    for iteration in first..session.iterations() {
         dealer.iterate(&mut cx, iteration)?;
         progress(iteration, cx.sent());
     }
     Ok(cx.into_link())
 }
 
-/// Deals a whole session to P1 in its ring. `progress` gets the iteration and the bytes sent so far. Returns the link.
+/// Deals a session to P1 in its ring, from the iteration `first` on. `progress` gets the iteration and the bytes sent so far. Returns the link.
 pub fn deal<T: Read + Write>(
     session: &Session,
     keys: [Key; 2],
     link: Link<T>,
+    first: u32,
     progress: impl FnMut(u32, u64),
 ) -> Result<Link<T>, Failure> {
     struct Deal<'a, T, F> {
         session: &'a Session,
         keys: [Key; 2],
         link: Link<T>,
+        first: u32,
         progress: F,
     }
 
@@ -53,7 +59,13 @@ pub fn deal<T: Read + Write>(
         type Output = Link<T>;
 
         fn run<R: Ring>(self) -> Result<Link<T>, Failure> {
-            run_dealer::<R, T>(self.session, self.keys, self.link, self.progress)
+            run_dealer::<R, T>(
+                self.session,
+                self.keys,
+                self.link,
+                self.first,
+                self.progress,
+            )
         }
     }
 
@@ -61,6 +73,7 @@ pub fn deal<T: Read + Write>(
         session,
         keys,
         link,
+        first,
         progress,
     };
     in_ring(session, deal)

@@ -3,13 +3,11 @@
 
 use std::{sync::Mutex, time::Instant};
 
-use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     cost::Traffic,
     data::Data,
     dealt::{self, Classifier, Plan},
-    net::Link,
     num::{Ring, Word},
     prg::Key,
     securenn::{self, party_words},
@@ -20,7 +18,7 @@ use ringlet_core::{
 use super::{
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
-    party::PartySetup,
+    party::{PartyLinks, PartySetup},
     simulation::{ConnectedParty, Emit, Simulation},
 };
 use crate::{error::Failure, resources::filled};
@@ -30,10 +28,10 @@ pub type Classes = Vec<(u32, u8)>;
 
 /// Classifies to the end. The owner of the model passes it as `model`, the other party an empty one. Returns the classes
 /// to the owner of the images.
-pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
+pub fn run_party<R: Ring>(
     setup: PartySetup<'_>,
     model: &[StageValues],
-    (peer, dealer): (Link<P>, Link<D>),
+    (peer, dealer): PartyLinks<'_>,
     data: &mut impl Data,
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
@@ -57,10 +55,10 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
 }
 
 /// The same by SecureNN; `pair` is the key that only the parties have.
-pub fn run_securenn_party<P: Read + Write, A: Read + Write>(
+pub fn run_securenn_party(
     setup: PartySetup<'_>,
     (pair, model): (Key, &[StageValues]),
-    (peer, assistant): (Link<P>, Link<A>),
+    (peer, assistant): PartyLinks<'_>,
     data: &mut impl Data,
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
@@ -150,7 +148,7 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
         let party = |mut party: ConnectedParty<'_>, emit: Emit<'_>| {
             let model = model_of(&party.setup, self.model);
             let links = (party.peer, party.helper);
-            let classes = run_party::<R, _, _>(party.setup, model, links, &mut party.data, emit)?;
+            let classes = run_party::<R>(party.setup, model, links, &mut party.data, emit)?;
             keep(self.kept, classes)
         };
         let parties = (party, party);

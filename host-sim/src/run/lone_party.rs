@@ -1,6 +1,10 @@
 //! A computing party in a process of its own, from the addresses of the other roles to its end.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
@@ -12,12 +16,13 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session, Task,
-        handshake::{Actor, Hello, receive_key},
+        handshake::{Actor, Checkpoints, Hello, receive_key},
     },
     share::NoObserver,
 };
 
 use super::{
+    checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
     device::{crash_report, end_session, introduce, open_device, start_session},
@@ -25,7 +30,7 @@ use super::{
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
     meeting::await_peer,
-    party::{PartySetup, run_party},
+    party::{PartyLinks, PartySetup, run_party},
     secrets::Secrets,
     securenn,
 };
@@ -34,6 +39,7 @@ use crate::{
     data::{Images, OwnImages},
     error::Failure,
     links::{
+        any_end::AnyEnd,
         capture::{Capture, transcript},
         connect::{Endpoint, UNBOUNDED, broken, reach_dealer},
         device_address::DeviceAddress,
@@ -56,6 +62,16 @@ enum Place<'m> {
     Listen(TcpListener),
     Connect(&'m str),
 }
+
+/// A peer after the handshake with it.
+struct Met {
+    end: Capture<SecureEnd>,
+    checkpoints: Checkpoints,
+    hash: [u8; 32],
+}
+
+/// Pause before the roles meet again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a party's correlated randomness is.
 pub enum DealerPlace {
@@ -118,6 +134,8 @@ pub struct LoneParty<'a> {
     pub endpoint: Endpoint,
     /// How long another role may be silent during the run.
     pub idle: Duration,
+    /// Where its checkpoints are, if it keeps any.
+    pub checkpoints: Option<CheckpointPlan>,
     /// The file for everything that the peer sends, if there is to be one.
     pub transcript: Option<PathBuf>,
 }
@@ -146,8 +164,89 @@ impl LoneParty<'_> {
         dealer: &DealerPlace,
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
-        let mut hello = Hello::new(self.role, self.session);
         let place = self.place(meeting, reporter)?;
+        self.go_on(reporter, |keeper, reporter| {
+            self.attempt_dealt(&place, dealer, keeper, reporter)
+        })
+    }
+
+    fn run_securenn(
+        &self,
+        meeting: &Meeting,
+        assistant: &str,
+        reporter: &mut impl Reporter,
+    ) -> Result<(), Failure> {
+        let place = self.place(meeting, reporter)?;
+        self.go_on(reporter, |keeper, reporter| {
+            self.attempt_securenn(&place, assistant, keeper, reporter)
+        })
+    }
+
+    /// Attempts the run, and attempts it again from a checkpoint each time a link breaks, until no attempt gets any
+    /// further for as long as the party waits for others.
+    fn go_on<U: Reporter>(
+        &self,
+        reporter: &mut U,
+        mut attempt: impl FnMut(Option<&mut Keeper>, &mut U) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(plan) = &self.checkpoints else {
+            return attempt(None, reporter);
+        };
+        stop_with_a_checkpoint()?;
+        let own = self.endpoint.credentials.own();
+        let mut keeper = Keeper::open(plan, self.role, self.session, own)?;
+        let (mut moved_at, mut furthest) = (Instant::now(), None);
+        loop {
+            let failure = match attempt(Some(&mut keeper), reporter) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if keeper.furthest() > furthest {
+                (moved_at, furthest) = (Instant::now(), keeper.furthest());
+            }
+            if !failure.is_broken_link() || moved_at.elapsed() >= self.endpoint.wait {
+                return Err(failure.with_remedy(keeper.remedy()));
+            }
+            if !self.endpoint.quiet {
+                console::note(&format!(
+                    "{}: {failure}; meeting the others again",
+                    self.role
+                ));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// This party's hello, with its checkpoints.
+    fn hello(&self, keeper: &Option<&mut Keeper>) -> Hello {
+        let mut hello = Hello::new(self.role, self.session);
+        if let Some(keeper) = keeper {
+            hello.checkpoints = keeper.checkpoints();
+        }
+        hello
+    }
+
+    /// Goes back to the checkpoint that this party and its peer have in common. Returns the iteration that comes first.
+    fn agree(
+        &self,
+        keeper: &mut Option<&mut Keeper>,
+        hello: &Hello,
+        peer: &Met,
+    ) -> Result<u32, Failure> {
+        let Some(keeper) = keeper else { return Ok(0) };
+        let mut run = [0; 16];
+        run.copy_from_slice(&peer.hash[..16]);
+        keeper.begin(hello.checkpoints.common(&peer.checkpoints), run)
+    }
+
+    fn attempt_dealt(
+        &self,
+        place: &Place<'_>,
+        dealer: &DealerPlace,
+        mut keeper: Option<&mut Keeper>,
+        reporter: &mut impl Reporter,
+    ) -> Result<(), Failure> {
+        let mut hello = self.hello(&keeper);
         let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
@@ -164,51 +263,54 @@ impl LoneParty<'_> {
                 DealerSource::Link(reached.end)
             }
         };
-        let mut peer = self.meet(&place, &hello)?;
-        let wait_times = [peer.inner().wait_time(), source.wait_time()];
+        let mut peer = self.meet(place, &hello)?;
+        let first = self.agree(&mut keeper, &hello, &peer)?;
+        let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
         let key = match &mut source {
             DealerSource::File(file) => {
                 file.consume()?;
                 file.key.clone()
             }
-            DealerSource::Link(end) => self.await_key(end, Remote::Dealer)?,
+            DealerSource::Link(end) => self.await_key(end, Remote::Dealer, first)?,
         };
-        self.set_idle(&peer)?;
+        self.set_idle(&peer.end)?;
         let links = (
-            Link::new(&mut peer, Remote::Peer, UNBOUNDED),
-            Link::new(&mut source, Remote::Dealer, UNBOUNDED),
+            Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
+            Link::new(AnyEnd::new(&mut source), Remote::Dealer, UNBOUNDED),
         );
-        let made = self.compute(links, key, wait_times, reporter)?;
-        self.end(made, (peer, source), Remote::Dealer, reporter)
+        let mut setup = self.setup(key)?;
+        setup.durable = keeper.map(|keeper| (keeper, first));
+        let made = self.compute(links, setup, wait_times, reporter)?;
+        self.end(made, (peer.end, source), Remote::Dealer, reporter)
     }
 
-    fn run_securenn(
+    fn attempt_securenn(
         &self,
-        meeting: &Meeting,
+        place: &Place<'_>,
         assistant: &str,
+        mut keeper: Option<&mut Keeper>,
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
-        let hello = Hello::new(self.role, self.session);
-        let place = self.place(meeting, reporter)?;
+        let hello = self.hello(&keeper);
         // The assistant first, so that it too learns of a mismatch of the parties.
         let to = (Actor::Assistant, "--assistant");
         let reached =
             self.endpoint
                 .reach(assistant, to, &hello, Remote::Assistant, TcpEnd::free)?;
         let mut assistant = reached.end;
-        let mut peer = self.meet(&place, &hello)?;
-        let wait_times = [peer.inner().wait_time(), assistant.wait_time()];
-        let key = self.await_key(&mut assistant, Remote::Assistant)?;
-        self.set_idle(&peer)?;
-        let mut link = Link::new(&mut peer, Remote::Peer, UNBOUNDED);
+        let mut peer = self.meet(place, &hello)?;
+        let first = self.agree(&mut keeper, &hello, &peer)?;
+        let wait_times = [peer.end.inner().wait_time(), assistant.wait_time()];
+        let key = self.await_key(&mut assistant, Remote::Assistant, first)?;
+        self.set_idle(&peer.end)?;
+        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
-        let setup = self.setup(key)?;
+        let mut setup = self.setup(key)?;
+        setup.durable = keeper.map(|keeper| (keeper, first));
         reporter.connected(wait_times)?;
         let mut data = self.data();
-        let links = (
-            link,
-            Link::new(&mut assistant, Remote::Assistant, UNBOUNDED),
-        );
+        let helper = AnyEnd::new(&mut assistant);
+        let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
         let emit = |event| reporter.event(event);
         let made = match self.session.task {
             Task::Train => {
@@ -219,17 +321,23 @@ impl LoneParty<'_> {
                 run_securenn_party(setup, keys, links, &mut data, emit).map(Made::Classes)
             }
         };
-        self.end(made?, (peer, assistant), Remote::Assistant, reporter)
+        self.end(made?, (peer.end, assistant), Remote::Assistant, reporter)
     }
 
     /// Waits for the key from the dealer or the assistant, which answers only when both parties are there.
-    fn await_key(&self, end: &mut SecureEnd, remote: Remote) -> Result<Key, Failure> {
+    fn await_key(&self, end: &mut SecureEnd, remote: Remote, first: u32) -> Result<Key, Failure> {
         let wait = 2 * self.endpoint.wait;
         end.tcp().set_patience(wait).map_err(broken)?;
         let what = format!("{remote}, which waits for both parties");
         let notices = self.endpoint.notices(what);
         let mut link = Link::new(&mut *end, remote, UNBOUNDED);
-        let (key, _) = notices.during(|| receive_key(&mut link))?;
+        let (key, theirs) = notices.during(|| receive_key(&mut link))?;
+        if theirs != first {
+            return Err(Failure::new(
+                format!("{remote} begins at iteration {theirs}, and the parties at {first}"),
+                "start all roles again",
+            ));
+        }
         end.tcp().set_patience(self.idle).map_err(broken)?;
         Ok(key)
     }
@@ -280,7 +388,11 @@ impl LoneParty<'_> {
                 let end = dealer.transport();
                 end.set_patience(self.idle).map_err(broken)?;
                 let wait_times = [WaitTime::default(), end.wait_time()];
-                let made = self.compute((peer, dealer), key, wait_times, reporter)?;
+                let links = (
+                    Link::new(AnyEnd::new(peer.into_inner()), Remote::Peer, 0),
+                    Link::new(AnyEnd::new(dealer.into_inner()), Remote::Dealer, UNBOUNDED),
+                );
+                let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
                 reporter.made(made)?;
                 let taken = end_session(&mux)?;
                 reporter.finished()?;
@@ -307,7 +419,7 @@ impl LoneParty<'_> {
     }
 
     /// Meets the peer and completes the handshake with it.
-    fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Capture<SecureEnd>, Failure> {
+    fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Met, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
         let reached = match place {
             Place::Listen(listener) => await_peer(listener, &self.endpoint, hello)?,
@@ -317,18 +429,21 @@ impl LoneParty<'_> {
                     .reach(address, to, hello, Remote::Peer, TcpEnd::free)?
             }
         };
-        Capture::new(reached.end, &kept).map_err(broken)
+        Ok(Met {
+            end: Capture::new(reached.end, &kept).map_err(broken)?,
+            checkpoints: reached.checkpoints,
+            hash: reached.hash,
+        })
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
-    fn compute<P: Read + Write, D: Read + Write>(
+    fn compute(
         &self,
-        links: (Link<P>, Link<D>),
-        key: Key,
+        links: PartyLinks<'_>,
+        setup: PartySetup<'_>,
         wait_times: [WaitTime; 2],
         reporter: &mut impl Reporter,
     ) -> Result<Made, Failure> {
-        let setup = self.setup(key)?;
         reporter.connected(wait_times)?;
         let computation = Computation {
             party: self,
@@ -347,6 +462,7 @@ impl LoneParty<'_> {
             secret: self.secrets.initial_weights(self.role)?,
             key,
             simulated: self.simulated,
+            durable: None,
         })
     }
 
@@ -356,14 +472,14 @@ impl LoneParty<'_> {
 }
 
 /// What a party with a dealer does after the handshakes.
-struct Computation<'a, P, D, U> {
+struct Computation<'a, 'l, U> {
     party: &'a LoneParty<'a>,
     setup: PartySetup<'a>,
-    links: (Link<P>, Link<D>),
+    links: PartyLinks<'l>,
     reporter: &'a mut U,
 }
 
-impl<P: Read + Write, D: Read + Write, U: Reporter> InRing for Computation<'_, P, D, U> {
+impl<U: Reporter> InRing for Computation<'_, '_, U> {
     type Output = Made;
 
     fn run<R: Ring>(self) -> Result<Made, Failure> {
@@ -372,12 +488,10 @@ impl<P: Read + Write, D: Read + Write, U: Reporter> InRing for Computation<'_, P
         let emit = |event| self.reporter.event(event);
         match setup.session.task {
             Task::Train => {
-                let (peer, dealer) = self.links;
-                run_party::<R, _, _>(setup, peer, dealer, &mut data, &mut NoObserver, emit)
-                    .map(Made::Model)
+                run_party::<R>(setup, self.links, &mut data, &mut NoObserver, emit).map(Made::Model)
             }
             Task::Infer => {
-                inference::run_party::<R, _, _>(setup, &party.model, self.links, &mut data, emit)
+                inference::run_party::<R>(setup, &party.model, self.links, &mut data, emit)
                     .map(Made::Classes)
             }
         }

@@ -27,6 +27,20 @@ pub struct Parties {
     pub ends: [SecureEnd; 2],
 }
 
+impl Parties {
+    /// Whether both go on from a checkpoint when a link breaks.
+    pub fn are_durable(&self) -> bool {
+        self.hellos.iter().all(|hello| hello.checkpoints.durable)
+    }
+
+    /// The iteration that comes first: that of the latest checkpoint that both have.
+    pub fn first(&self) -> u32 {
+        let [p0, p1] = &self.hellos;
+        let common = p0.checkpoints.common(&p1.checkpoints);
+        common.map_or(0, |id| id.iteration)
+    }
+}
+
 /// A party that waits for the other one.
 struct Waiting {
     hello: Hello,

@@ -3,6 +3,7 @@
 pub mod actors;
 pub mod audits;
 pub mod board_session;
+pub mod checkpoints;
 pub mod collect;
 pub mod dealer;
 pub mod dealer_source;

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     data::Data,
@@ -11,12 +10,15 @@ use ringlet_core::{
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::Session,
+    session::{RunError, Session},
     share::{Observer, Share},
 };
 
-use super::event::{Event, StageValues};
-use crate::{error::Failure, resources::filled};
+use super::{
+    checkpoints::{Keeper, Stateful},
+    event::{Event, StageValues},
+};
+use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
 
 /// What a party needs beside its links and data.
 pub struct PartySetup<'a> {
@@ -32,13 +34,65 @@ pub struct PartySetup<'a> {
     pub key: Key,
     /// Whether to report its shares to the starter: only in a simulation.
     pub simulated: bool,
+    /// What keeps its checkpoints, and the iteration that comes first, if it keeps any.
+    pub durable: Option<(&'a mut Keeper, u32)>,
+}
+
+/// A party's links to its peer and to its helper.
+pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
+
+impl<R: Ring> Stateful for Trainer<'_, R> {
+    fn state_len(&self) -> usize {
+        Trainer::state_len(self)
+    }
+
+    fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
+        Trainer::save_state(self, out)
+    }
+
+    fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError> {
+        Trainer::restore(self, iteration, state)
+    }
+}
+
+/// Gives a party the state with which it begins. Returns the iteration that comes first.
+pub fn begin(
+    durable: &mut Option<(&mut Keeper, u32)>,
+    party: &mut impl Stateful,
+) -> Result<u32, Failure> {
+    match durable {
+        Some((keeper, first)) => keeper.restore(party).map(|()| *first),
+        None => Ok(0),
+    }
+}
+
+/// Notes the state of a party before an iteration, and ends the run if the user wants it to stop.
+pub fn before(
+    durable: &mut Option<(&mut Keeper, u32)>,
+    iteration: u32,
+    party: &impl Stateful,
+) -> Result<(), Failure> {
+    match durable {
+        Some((keeper, _)) => {
+            keeper.before(iteration, party)?;
+            keeper.stop()
+        }
+        None => Ok(()),
+    }
+}
+
+/// The failure of an iteration, after which the state before it is kept.
+pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, error: RunError) -> Failure {
+    match durable {
+        Some((keeper, _)) => keeper.broke(error.into()),
+        None => error.into(),
+    }
 }
 
 /// Trains to the end. Returns the revealed parameters if this party receives them.
-pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
+pub fn run_party<R: Ring>(
     setup: PartySetup<'_>,
-    peer: Link<P>,
-    dealer: Link<D>,
+    (peer, dealer): PartyLinks<'_>,
     data: &mut impl Data,
     observer: &mut impl Observer<R>,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
@@ -47,6 +101,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         session,
         network,
         role,
+        mut durable,
         ..
     } = setup;
     let (mut memory, mut opened_data) = buffers::<R>(session, network, role)?;
@@ -63,12 +118,16 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         epoch,
         stages: shares(party, network),
     };
-    if setup.simulated {
+    let first = begin(&mut durable, &mut party)?;
+    if setup.simulated && first == 0 {
         emit(shares(&party, 0))?;
     }
-    for iteration in 0..session.iterations() {
+    for iteration in first..session.iterations() {
+        before(&mut durable, iteration, &party)?;
         let start = Instant::now();
-        let batch = party.iterate(&mut cx, iteration, data, observer)?;
+        let batch = party
+            .iterate(&mut cx, iteration, data, observer)
+            .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
@@ -81,6 +140,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
             emit(shares(&party, batch.epoch + 1))?;
         }
     }
+    before(&mut durable, session.iterations(), &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.to_u128());

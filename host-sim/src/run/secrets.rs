@@ -22,6 +22,14 @@ impl Secrets {
         seed.map_or(Secrets::System, Secrets::Seed)
     }
 
+    /// The secrets of a further attempt at a run. Those of the operating system are new in any case.
+    pub fn attempt(self, attempt: u64) -> Self {
+        match self {
+            Secrets::System => Secrets::System,
+            Secrets::Seed(seed) => Secrets::Seed(seed.wrapping_add(attempt << 32)),
+        }
+    }
+
     fn key(self, purpose: u32) -> Result<Key, Failure> {
         Key::filled(|bytes| match self {
             Secrets::System => getrandom::fill(bytes).map_err(|error| {

@@ -14,8 +14,9 @@ use ringlet_core::{
 };
 
 use super::{
+    checkpoints::Stateful,
     event::{Event, StageValues},
-    party::PartySetup,
+    party::{PartyLinks, PartySetup, before, begin, broke},
 };
 use crate::{error::Failure, resources::filled};
 
@@ -34,10 +35,10 @@ pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result
 
 /// Trains to the end; `pair` is the key that only the parties have. Returns the revealed parameters if this party
 /// receives them.
-pub fn run_party<P: Read + Write, A: Read + Write>(
+pub fn run_party(
     setup: PartySetup<'_>,
     pair: Key,
-    (peer, assistant): (Link<P>, Link<A>),
+    (peer, assistant): PartyLinks<'_>,
     data: &mut impl Data,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
@@ -45,20 +46,25 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
         session,
         network,
         role,
+        mut durable,
         ..
     } = setup;
     let mut memory = filled(0, party_words(session, network), "the shares")?;
     let mut party = Trainer::new(session, network, role, &setup.secret, &mut memory)?;
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
-    if setup.simulated {
+    let start = begin(&mut durable, &mut party)?;
+    if setup.simulated && start == 0 {
         emit(Event::Shares {
             epoch: 0,
             stages: shares(&party, network),
         })?;
     }
-    for iteration in 0..session.iterations() {
+    for iteration in start..session.iterations() {
+        before(&mut durable, iteration, &party)?;
         let start = Instant::now();
-        let batch = party.iterate(&mut cx, iteration, data)?;
+        let batch = party
+            .iterate(&mut cx, iteration, data)
+            .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
@@ -74,11 +80,26 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
             })?;
         }
     }
+    before(&mut durable, session.iterations(), &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.into());
     })?;
     Ok((session.receiver == Some(role)).then_some(revealed))
+}
+
+impl Stateful for Trainer<'_> {
+    fn state_len(&self) -> usize {
+        Trainer::state_len(self)
+    }
+
+    fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
+        Trainer::save_state(self, out)
+    }
+
+    fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError> {
+        Trainer::restore(self, iteration, state)
+    }
 }
 
 /// A party's shares of the model as it stands.
@@ -96,13 +117,17 @@ pub fn run_assistant<F: Read + Write, S: Read + Write>(
     session: &Session,
     (own, shared): (Key, [Key; 2]),
     (first, second): (Link<F>, Link<S>),
+    start: u32,
     mut progress: impl FnMut(u32, u64),
 ) -> Result<(Link<F>, Link<S>), Failure> {
     let network = ringlet_core::securenn::check(session)?;
     let mut memory = filled(0, assistant_words(session, &network), "the shares")?;
     let mut assistant = Assistant::new(session, &network, &mut memory).map_err(RunError::from)?;
     let mut cx = AssistantContext::new(own, shared, first, second);
-    for iteration in 0..session.iterations() {
+    if start > 0 {
+        assistant.start_at(start)?;
+    }
+    for iteration in start..session.iterations() {
         assistant.iterate(&mut cx, iteration)?;
         progress(iteration, cx.sent());
     }

@@ -21,6 +21,7 @@ use ringlet_core::{
 
 use super::{
     actors::{Actor, ActorEvent, Helper, follow, report_end},
+    checkpoints::Simulated,
     dealer::run_dealer,
     dispatch::{InRing, in_ring},
     event::Event,
@@ -35,6 +36,7 @@ use crate::{
     data::{Images, OwnImages},
     error::Failure,
     links::{
+        any_end::AnyEnd,
         connect::UNBOUNDED,
         memory::{self, MemoryEnd},
         traffic_shaper::TrafficShape,
@@ -55,6 +57,8 @@ pub struct Simulation<'a> {
     pub shape: TrafficShape,
     /// The source of keys and initial weights.
     pub secrets: Secrets,
+    /// Where the parties' checkpoints are, if they keep any.
+    pub checkpoints: Option<Simulated>,
 }
 
 /// A party after its handshakes.
@@ -62,9 +66,9 @@ pub struct ConnectedParty<'s> {
     /// What it needs beside links and data.
     pub setup: PartySetup<'s>,
     /// The link to the peer.
-    pub peer: Link<MemoryEnd>,
+    pub peer: Link<AnyEnd<'static>>,
     /// The link to the dealer or the assistant.
-    pub helper: Link<MemoryEnd>,
+    pub helper: Link<AnyEnd<'static>>,
     /// Its own images.
     pub data: OwnImages<'s>,
 }
@@ -120,7 +124,8 @@ impl Simulation<'_> {
     ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
-        let deal = move |ends| serve_dealer::<R>(keys, [None, None], ends);
+        let first = self.first();
+        let deal = move |ends| serve_dealer::<R>(keys, [None, None], ends, first);
         self.run((Helper::Dealer, deal), links, parties, take)
     }
 
@@ -138,7 +143,8 @@ impl Simulation<'_> {
             let pair = securenn::share_pair_key(&part, &mut connected.peer)?;
             party(connected, pair, emit)
         };
-        let assist = move |ends| serve_assistant(keys, ends);
+        let first = self.first();
+        let assist = move |ends| serve_assistant(keys, ends, first);
         self.run((Helper::Assistant, assist), links, (run, run), take)
     }
 
@@ -201,7 +207,12 @@ impl Simulation<'_> {
     ) {
         let actor = Actor::Party(role);
         report_end(events, actor, || {
-            let connected = self.connect(role, ends)?;
+            let checkpoints = self.checkpoints.as_ref();
+            let mut keeper = checkpoints
+                .map(|simulated| simulated.keeper(role, self.session))
+                .transpose()?;
+            let mut connected = self.connect(role, ends)?;
+            connected.setup.durable = keeper.as_mut().map(|keeper| (keeper, self.first()));
             let mut emit = |event| {
                 events
                     .send((actor, event))
@@ -211,6 +222,11 @@ impl Simulation<'_> {
         });
     }
 
+    /// The iteration that comes first.
+    fn first(&self) -> u32 {
+        self.checkpoints.as_ref().map_or(0, Simulated::first)
+    }
+
     /// Completes the handshakes of a party.
     fn connect(
         &self,
@@ -218,8 +234,8 @@ impl Simulation<'_> {
         [peer, helper]: [MemoryEnd; 2],
     ) -> Result<ConnectedParty<'_>, Failure> {
         let remote = Helper::of(self.session.protocol).remote();
-        let mut peer = Link::new(peer, Remote::Peer, UNBOUNDED);
-        let mut helper = Link::new(helper, remote, UNBOUNDED);
+        let mut peer = Link::new(AnyEnd::new(peer), Remote::Peer, UNBOUNDED);
+        let mut helper = Link::new(AnyEnd::new(helper), remote, UNBOUNDED);
         let split = self.session.samples[0] as usize;
         let own = match role {
             Role::P0 => 0..split,
@@ -233,6 +249,7 @@ impl Simulation<'_> {
                 secret: self.secrets.initial_weights(role)?,
                 key: greet(&Hello::new(role, self.session), &mut peer, &mut helper)?,
                 simulated: true,
+                durable: None,
             },
             peer,
             helper,
@@ -296,8 +313,8 @@ fn train<R: Ring>(
     observer: &mut impl Observer<R>,
     emit: Emit<'_>,
 ) -> Result<(), Failure> {
-    let (peer, dealer) = (party.peer, party.helper);
-    run_party::<R, _, _>(party.setup, peer, dealer, &mut party.data, observer, emit).map(drop)
+    let links = (party.peer, party.helper);
+    run_party::<R>(party.setup, links, &mut party.data, observer, emit).map(drop)
 }
 
 /// Runs the dealer, with an end of a link to either party.
@@ -305,23 +322,24 @@ pub fn serve_dealer<R: Ring>(
     keys: [Key; 2],
     seals: [Option<Seal>; 2],
     ends: [MemoryEnd; 2],
+    first: u32,
 ) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
+    let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
     let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys, &seals)?;
-    let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
+    let outcome = run_dealer::<R, _>(&session, keys, to_p1, first, |_, _| {});
     drop(to_p0);
     outcome.map(drop)
 }
 
 /// Runs the assistant, with an end of a link to either party.
-fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
+fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2], start: u32) -> Result<(), Failure> {
+    let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P0), UNBOUNDED));
     let [first, second] = &mut links;
     let heard = [receive_hello(first)?, receive_hello(second)?];
     let met = meet_parties(Helper::Assistant, links, heard, &keys.1, &[None, None])?;
     let (session, [first, second]) = met;
     let second = second.with_remote(Remote::Party(Role::P1));
-    securenn::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)
+    securenn::run_assistant(&session, keys, (first, second), start, |_, _| {}).map(drop)
 }

@@ -15,12 +15,21 @@ pub struct CheckpointId {
 
 /// The checkpoints that a party keeps: the last two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoints(pub Vec<CheckpointId, 2>);
+pub struct Checkpoints {
+    /// Their names.
+    pub kept: Vec<CheckpointId, 2>,
+    /// Whether the party goes on from a checkpoint when a link breaks, so that the others wait for it.
+    pub durable: bool,
+}
 
 impl Checkpoints {
     /// The latest checkpoint that both parties have, if there is one.
     pub fn common(&self, other: &Checkpoints) -> Option<CheckpointId> {
-        let both = self.0.iter().filter(|id| other.0.contains(id)).copied();
+        let both = self
+            .kept
+            .iter()
+            .filter(|id| other.kept.contains(id))
+            .copied();
         both.max_by_key(|id| id.iteration)
     }
 }
@@ -34,7 +43,10 @@ mod tests {
             iteration,
             run: [run; 16],
         });
-        Checkpoints(ids.collect())
+        Checkpoints {
+            kept: ids.collect(),
+            durable: true,
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 39);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 40);
     let body = [
         8, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
@@ -66,7 +66,7 @@ fn hello_format_is_stable() {
         1, 1, // receiver: p1
         0, // no audit
         0, // no dealt file
-        0, // no checkpoints
+        0, 0, // no checkpoints, not durable
     ];
     assert_eq!(bytes[..4], *b"RNGL");
     assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
@@ -118,7 +118,7 @@ fn only_the_device_with_the_device_key_reads_a_sealed_key() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 39);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 40);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -220,14 +220,15 @@ fn matching_parties_complete_the_handshake() {
 #[test]
 fn greeting_formats_are_stable() {
     let hello = Hello {
-        checkpoints: Checkpoints(
-            [CheckpointId {
+        checkpoints: Checkpoints {
+            kept: [CheckpointId {
                 iteration: 300,
                 run: [6; 16],
             }]
             .into_iter()
             .collect(),
-        ),
+            durable: true,
+        },
         ..Hello::new(Role::P0, &session())
     };
     let greeting = Greeting {
@@ -236,14 +237,15 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 39 + 18 + 34 + 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 40 + 18 + 34 + 1);
     assert_eq!(bytes[38..41], [1, 0xAC, 0x02]);
     assert_eq!(bytes[41..57], [6; 16]);
+    assert_eq!(bytes[57], 1);
     // To party p1.
-    assert_eq!(bytes[57..59], [0, 1]);
-    assert_eq!(bytes[59..91], [5; 32]);
+    assert_eq!(bytes[58..60], [0, 1]);
+    assert_eq!(bytes[60..92], [5; 32]);
     // With a device.
-    assert_eq!(bytes[91..], [1]);
+    assert_eq!(bytes[92..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -8,8 +8,8 @@ use ringlet_core::{Role, session::handshake::Actor};
 use crate::{
     config::{
         args::{
-            IdentityArgs, Membership, OutputArgs, ProcessArgs, RoleName, SampleCounts, SessionArgs,
-            seconds,
+            CheckpointArgs, IdentityArgs, Membership, OutputArgs, ProcessArgs, RoleName,
+            SampleCounts, SessionArgs, seconds,
         },
         protocol::Protocol,
     },
@@ -40,7 +40,7 @@ pub struct PartyArgs {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]
     pub assistant: Option<String>,
     /// Use the files of `ringlet deal` in this directory instead of a dealer.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["checkpoint", "resume"])]
     pub dealt: Option<PathBuf>,
     /// Numbers of training images that P0 and P1 own, when each party's --data holds only its own.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
@@ -50,7 +50,7 @@ pub struct PartyArgs {
     pub reveal_to: Option<RoleName>,
     /// Classify instead of training. One party gives --data (a file of images, or a directory of which the held-out
     /// images are used), and only it learns the classes. The other gives --model-file.
-    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "audit", "share_of_p0"])]
+    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "audit", "share_of_p0", "checkpoint", "resume"])]
     pub infer: bool,
     /// The model, at the party that owns it: a file that --save has written.
     #[arg(long, value_name = "FILE", requires = "infer", conflicts_with_all = ["data", "model"])]
@@ -69,6 +69,9 @@ pub struct PartyArgs {
     /// Give up when another role has been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
+    /// The party's checkpoints.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,

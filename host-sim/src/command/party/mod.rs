@@ -12,7 +12,7 @@ use crate::{
     data::parameters::encode_model,
     error::Failure,
     output::amounts::bytes,
-    run::{lone_party::LoneParty, secrets::Secrets},
+    run::{checkpoints::CheckpointPlan, lone_party::LoneParty, secrets::Secrets},
 };
 
 pub use args::PartyArgs;
@@ -35,6 +35,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         simulated: args.process.supervised,
         endpoint: args.endpoint()?,
         idle: Duration::from_secs(args.idle),
+        checkpoints: CheckpointPlan::new(&args.checkpoints),
         transcript: args.transcript.clone(),
     };
     let device = match args.process.supervised {

@@ -1,5 +1,6 @@
 //! Groups of options that several commands share.
 
+pub mod checkpoints;
 pub mod identity;
 pub mod links;
 pub mod output;
@@ -8,6 +9,7 @@ pub mod process;
 pub mod secrets;
 pub mod session;
 
+pub use checkpoints::CheckpointArgs;
 pub use identity::{IdentityArgs, Membership};
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;

@@ -1,0 +1,316 @@
+//! How a party keeps checkpoints, and how it goes on from one.
+//!
+//! A party writes a checkpoint before its first iteration, every so many iterations, when a link breaks, and when it is
+//! told to stop. It keeps the last two, so that both parties have one in common: no party is further ahead of the other
+//! than one iteration.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use ringlet_core::{
+    Role,
+    net::secure::Identity,
+    session::{
+        RunError, Session,
+        handshake::{Actor, CheckpointId, Checkpoints},
+    },
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::args::CheckpointArgs,
+    console,
+    data::checkpoint_file::{Checkpoint, list, path, read, write},
+    error::Failure,
+    links::{connect::ephemeral, credentials::Credentials},
+};
+
+/// The most checkpoints that a party keeps.
+const KEPT: usize = 2;
+
+/// Set when the user wants the program to stop.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// From now on an interrupt or a request to terminate lets the parties of this process finish their iteration, write a
+/// checkpoint and end. A second one ends the process at once.
+pub fn stop_with_a_checkpoint() -> Result<(), Failure> {
+    let handler = || {
+        if STOPPED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    match ctrlc::set_handler(handler) {
+        // Another run of this process has set it.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        Err(error) => Err(Failure::new(
+            format!("interrupts cannot be watched: {error}"),
+            "leave out --checkpoint",
+        )),
+    }
+}
+
+/// Where checkpoints are, and how many.
+#[derive(Clone, Debug)]
+pub struct CheckpointPlan {
+    /// Their directory.
+    pub dir: PathBuf,
+    /// Iterations from one to the next.
+    pub every: u32,
+    /// Whether a run may go on from those that are there.
+    pub resumes: bool,
+}
+
+impl CheckpointPlan {
+    /// The plan that the user's options give, if they want checkpoints.
+    pub fn new(args: &CheckpointArgs) -> Option<Self> {
+        let (dir, resumes) = args.dir()?;
+        Some(CheckpointPlan {
+            dir: dir.clone(),
+            every: args.every,
+            resumes,
+        })
+    }
+}
+
+/// Keeps the checkpoints of one party.
+pub struct Keeper {
+    plan: CheckpointPlan,
+    role: Role,
+    session: Session,
+    identity: Identity,
+    /// Checkpoints on the disk, the earliest first.
+    kept: Vec<CheckpointId>,
+    /// The run under way.
+    run: [u8; 16],
+    /// The state before the iteration under way.
+    current: Option<Checkpoint>,
+}
+
+/// A run of both parties in one process, at its beginning or at the checkpoint that both have in common.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    plan: CheckpointPlan,
+    common: Option<CheckpointId>,
+    run: [u8; 16],
+}
+
+impl Simulated {
+    /// Looks for the parties' checkpoints.
+    pub fn new(plan: &CheckpointPlan, session: &Session) -> Result<Self, Failure> {
+        let mut run = [0; 16];
+        run.copy_from_slice(&ephemeral()?.reveal()[..16]);
+        let keeper = |role| Keeper::open(plan, role, session, &simulated_identity(role));
+        let [p0, p1] = [keeper(Role::P0)?, keeper(Role::P1)?];
+        let common = p0.checkpoints().common(&p1.checkpoints());
+        Ok(Simulated {
+            plan: plan.clone(),
+            common,
+            run,
+        })
+    }
+
+    /// The iteration that comes first.
+    pub fn first(&self) -> u32 {
+        self.common.map_or(0, |id| id.iteration)
+    }
+
+    /// The keeper of a party.
+    pub fn keeper(&self, role: Role, session: &Session) -> Result<Keeper, Failure> {
+        let mut keeper = Keeper::open(&self.plan, role, session, &simulated_identity(role))?;
+        keeper.begin(self.common, self.run)?;
+        Ok(keeper)
+    }
+}
+
+fn simulated_identity(role: Role) -> Identity {
+    Credentials::known_to_all(Actor::Party(role)).own().clone()
+}
+
+/// A party whose state can be kept.
+pub trait Stateful {
+    /// Bytes of its state.
+    fn state_len(&self) -> usize;
+    /// Writes its state.
+    fn save_state(&self, out: &mut [u8]) -> Result<(), RunError>;
+    /// Takes back a state: iteration `iteration` comes next.
+    fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError>;
+}
+
+impl Keeper {
+    /// The keeper of a party's checkpoints. Makes their directory. Those that are there already must be of this session,
+    /// and may be there only if the run goes on from them.
+    pub fn open(
+        plan: &CheckpointPlan,
+        role: Role,
+        session: &Session,
+        identity: &Identity,
+    ) -> Result<Self, Failure> {
+        let dir = &plan.dir;
+        fs::create_dir_all(dir).map_err(|error| {
+            Failure::new(
+                format!("{} cannot be made: {error}", dir.display()),
+                "give another directory with --checkpoint",
+            )
+        })?;
+        let mut kept = Vec::new();
+        for (_, path) in list(dir, role)? {
+            kept.push(read(&path, role, session, identity)?.id);
+        }
+        if !kept.is_empty() && !plan.resumes {
+            return Err(Failure::new(
+                format!("{} holds checkpoints of {role} already", dir.display()),
+                "go on from them with --resume, or give another directory with --checkpoint",
+            ));
+        }
+        Ok(Keeper {
+            plan: plan.clone(),
+            role,
+            session: session.clone(),
+            identity: identity.clone(),
+            kept,
+            run: [0; 16],
+            current: None,
+        })
+    }
+
+    /// The iteration that has come furthest, if one has begun.
+    pub fn furthest(&self) -> Option<u32> {
+        self.current.as_ref().map(|last| last.id.iteration)
+    }
+
+    /// How to go on after a failure.
+    pub fn remedy(&self) -> String {
+        format!(
+            "then start all roles again, this one with --resume {}",
+            self.plan.dir.display()
+        )
+    }
+
+    /// The checkpoints from which this party can go on.
+    pub fn checkpoints(&self) -> Checkpoints {
+        let latest = self.kept.len().saturating_sub(KEPT);
+        Checkpoints {
+            kept: self.kept[latest..].iter().copied().collect(),
+            durable: true,
+        }
+    }
+
+    /// Begins the run `run` at the checkpoint that both parties have in common, or at the beginning if there is none.
+    /// Returns the iteration that comes first. Later checkpoints belong to a course that is given up, and are removed.
+    pub fn begin(&mut self, common: Option<CheckpointId>, run: [u8; 16]) -> Result<u32, Failure> {
+        self.run = run;
+        let first = common.map_or(0, |id| id.iteration);
+        if common.is_none() && self.kept.iter().any(|id| id.iteration > 0) {
+            return Err(Failure::new(
+                format!(
+                    "{} has checkpoints in {}, and none of them is one of the other party's",
+                    self.role,
+                    self.plan.dir.display()
+                ),
+                "give both parties the directories of one run, or empty ones",
+            ));
+        }
+        let (stay, go) = self
+            .kept
+            .iter()
+            .partition(|id| id.iteration < first || Some(**id) == common);
+        self.kept = stay;
+        let go: Vec<CheckpointId> = go;
+        for id in go {
+            let _ = fs::remove_file(self.file(id));
+        }
+        self.current = match common {
+            None => None,
+            Some(id) => Some(read(
+                &self.file(id),
+                self.role,
+                &self.session,
+                &self.identity,
+            )?),
+        };
+        Ok(first)
+    }
+
+    /// Gives a party the state with which the run begins.
+    pub fn restore(&self, party: &mut impl Stateful) -> Result<(), Failure> {
+        match &self.current {
+            Some(checkpoint) => Ok(party.restore(checkpoint.id.iteration, &checkpoint.state)?),
+            None => Ok(()),
+        }
+    }
+
+    fn file(&self, id: CheckpointId) -> PathBuf {
+        path(&self.plan.dir, self.role, id.iteration)
+    }
+
+    /// Notes the state before an iteration, and writes a checkpoint if it is time for one, or if the run is over.
+    pub fn before(&mut self, iteration: u32, party: &impl Stateful) -> Result<(), Failure> {
+        let mut state = match self.current.take() {
+            Some(last) => last.state,
+            None => Zeroizing::new(Vec::new()),
+        };
+        state.resize(party.state_len(), 0);
+        party.save_state(&mut state)?;
+        let id = CheckpointId {
+            iteration,
+            run: self.run,
+        };
+        self.current = Some(Checkpoint { id, state });
+        let over = iteration == self.session.iterations();
+        let due = iteration.is_multiple_of(self.plan.every) || over;
+        let restored = self.kept.iter().any(|kept| kept.iteration == iteration);
+        match due && !restored {
+            true => self.write(),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes the state before the iteration that has failed, or that does not begin any more.
+    pub fn write(&mut self) -> Result<(), Failure> {
+        let Some(checkpoint) = &self.current else {
+            return Ok(());
+        };
+        let id = checkpoint.id;
+        if self.kept.iter().any(|kept| kept.iteration == id.iteration) {
+            return Ok(());
+        }
+        write(
+            &self.plan.dir,
+            self.role,
+            &self.session,
+            checkpoint,
+            &self.identity,
+        )?;
+        self.kept.push(id);
+        while self.kept.len() > KEPT {
+            let oldest = self.kept.remove(0);
+            let _ = fs::remove_file(self.file(oldest));
+        }
+        Ok(())
+    }
+
+    /// After a failure: keeps the last state, so that little is lost. Returns the failure.
+    pub fn broke(&mut self, failure: Failure) -> Failure {
+        if let Err(error) = self.write() {
+            console::note(&format!("warning: {error}"));
+        }
+        failure
+    }
+
+    /// If the user wants the program to stop, writes a checkpoint and says how to go on. To be called before an iteration
+    /// whose state is noted.
+    pub fn stop(&mut self) -> Result<(), Failure> {
+        if !STOPPED.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.write()?;
+        let iteration = self.current.as_ref().map_or(0, |last| last.id.iteration);
+        Err(Failure::new(
+            format!("{} stopped after {iteration} iterations", self.role),
+            format!("go on with --resume {}", self.plan.dir.display()),
+        ))
+    }
+}

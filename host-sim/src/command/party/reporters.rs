@@ -122,6 +122,11 @@ impl Reporter for Terminal<'_> {
     }
 
     fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure> {
+        if let Some(run) = &mut self.run {
+            // The run goes on after a break.
+            run.wait_times = wait_times;
+            return Ok(());
+        }
         let start = Instant::now();
         let session = self.session;
         if session.task == Task::Train && session.receiver.is_none() {

@@ -1,0 +1,290 @@
+//! Runs that are cut off: roles are killed and started again, links are cut, a party is told to stop. Each run ends with
+//! the right number of iterations and a model that has learnt.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    process::Child,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use ringlet_core::prg::{Address, Key, Prg};
+use ringlet_tests::{address, complaint, end, failure, start, success};
+
+/// The roles of a run and how each is started.
+struct Roles {
+    dealer: Vec<String>,
+    p0: Vec<String>,
+    p1: Vec<String>,
+}
+
+const NAMES: [&str; 3] = ["dealer", "p0", "p1"];
+
+/// The arguments of a command, in their order.
+fn own(parts: &[&[&str]]) -> Vec<String> {
+    let parts = parts.iter().copied().flatten();
+    parts.map(|&argument| argument.to_owned()).collect()
+}
+
+impl Roles {
+    /// A run that keeps its checkpoints and its model in `dir`. `helper` is `dealer` or `assistant`; the parties reach it
+    /// at `to_helper`, and P1 reaches P0 at `to_p0`.
+    fn new(
+        dir: &Path,
+        helper: &str,
+        [d, p]: [&str; 2],
+        [to_helper, to_p0]: [&str; 2],
+        session: &[&str],
+    ) -> Self {
+        let [ck0, ck1, model] = ["ck0", "ck1", "model"].map(|name| dir.join(name));
+        let [ck0, ck1, model] = [&ck0, &ck1, &model].map(|path| path.to_str().expect("UTF-8"));
+        let option = format!("--{helper}");
+        let rest = ["--reveal-to", "p1", "--wait", "30"];
+        let party = |role, address: [&str; 2], more: &[&str]| {
+            let known = ["party", "--role", role, address[0], address[1]];
+            own(&[&known, &[&option, to_helper], &rest, session, more])
+        };
+        Roles {
+            dealer: own(&[&[helper, "--listen", d, "--wait", "30"]]),
+            p0: party("p0", ["--listen", p], &["--resume", ck0]),
+            p1: party("p1", ["--peer", to_p0], &["--resume", ck1, "--save", model]),
+        }
+    }
+
+    fn start(&self, role: usize) -> Child {
+        let arguments = [&self.dealer, &self.p0, &self.p1][role];
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        start(&arguments)
+    }
+}
+
+/// Checks that all roles end well, that the run has all of its iterations, and that the model has learnt.
+fn check(dir: &Path, children: [Child; 3], iterations: u32) {
+    for (name, child) in NAMES.into_iter().zip(children) {
+        let (well, out, err) = end(child);
+        assert!(well, "{name}: {out}{err}");
+        assert!(out.contains("done"), "{name}: {out}{err}");
+    }
+    for role in ["p0", "p1"] {
+        let last = format!("ck{}/{role}-{iterations:010}.checkpoint", &role[1..]);
+        assert!(dir.join(&last).exists(), "{last}");
+    }
+    let model = dir.join("model");
+    let said = success(&["predict", "--model-file", model.to_str().expect("UTF-8")]);
+    let share = said
+        .split('%')
+        .next()
+        .and_then(|head| head.split_whitespace().last());
+    let share: f64 = share.and_then(|share| share.parse().ok()).expect("a share");
+    assert!(share > 85.0, "{said}");
+}
+
+/// Numbers that look random, the same for the same seed.
+struct Seeded(Prg, u64);
+
+impl Seeded {
+    fn new(seed: u8) -> Self {
+        Seeded(Prg::new(Key::new([seed; Key::LEN])), 0)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        let mut word = [0u64];
+        let address = Address {
+            iteration: 0,
+            gate: 0,
+            wire: 0,
+        };
+        self.0.fill(address, self.1, &mut word);
+        self.1 += 1;
+        word[0] % limit
+    }
+}
+
+/// Kills `kills` roles at seeded moments, each of which is started again at once.
+fn kill_and_go_on(kills: u32, seed: u8, helper: &str, session: &[&str], iterations: u32) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (d, p) = (address(), address());
+    let roles = Roles::new(dir.path(), helper, [&d, &p], [&d, &p], session);
+    let mut children = [0, 1, 2].map(|role| roles.start(role));
+    let mut seeded = Seeded::new(seed);
+    for kill in 0..kills {
+        thread::sleep(Duration::from_millis(300 + seeded.below(900)));
+        let victim = seeded.below(3) as usize;
+        if let Ok(Some(_)) = children[victim].try_wait() {
+            let (well, out, err) = end(std::mem::replace(
+                &mut children[victim],
+                roles.start(victim),
+            ));
+            panic!(
+                "{} ended before kill {kill}: {well} {out}{err}",
+                NAMES[victim]
+            );
+        }
+        children[victim].kill().expect("to kill");
+        children[victim].wait().expect("its end");
+        children[victim] = roles.start(victim);
+    }
+    check(dir.path(), children, iterations);
+}
+
+const LONG: [&str; 6] = ["--epochs", "40", "--limit", "1800", "--every", "10"];
+
+#[test]
+fn killed_roles_go_on_from_the_last_common_checkpoint() {
+    let session = ["--epochs", "20", "--limit", "900", "--every", "10"];
+    kill_and_go_on(6, 1, "dealer", &session, 900);
+}
+
+#[test]
+fn killed_roles_of_securenn_go_on_too() {
+    let session = [
+        "--protocol",
+        "securenn",
+        "--limit",
+        "60",
+        "--epochs",
+        "2",
+        "--every",
+        "5",
+    ];
+    kill_and_go_on(3, 2, "assistant", &session, 60);
+}
+
+/// Sixty kills: `cargo test --release -p ringlet-tests --test durable -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn sixty_kills_change_nothing() {
+    for seed in 3..8 {
+        kill_and_go_on(12, seed, "dealer", &LONG, 1800);
+    }
+}
+
+/// A proxy to `target` that cuts all of its connections every `period`. Returns its address.
+fn cutting_proxy(target: &str, period: Duration, over: &Arc<AtomicBool>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address").to_string();
+    let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let (target, done, cut) = (target.to_owned(), over.clone(), open.clone());
+    thread::spawn(move || {
+        while !done.load(Ordering::Relaxed) {
+            thread::sleep(period);
+            for stream in cut.lock().expect("a lock").drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+    });
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // The role behind may not listen yet: then the connection ends, and comes again.
+            let (Ok(near), Ok(far)) = (stream, TcpStream::connect(&target)) else {
+                continue;
+            };
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let (from, to) = (from.try_clone(), to.try_clone());
+                let (mut from, mut to) = (from.expect("a handle"), to.expect("a handle"));
+                thread::spawn(move || {
+                    let mut bytes = [0; 1 << 14];
+                    while let Ok(count) = from.read(&mut bytes)
+                        && count > 0
+                        && to.write_all(&bytes[..count]).is_ok()
+                    {}
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+            open.lock().expect("a lock").extend([near, far]);
+        }
+    });
+    at
+}
+
+#[test]
+fn links_that_are_cut_all_the_time_are_dialled_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (d, p) = (address(), address());
+    let over = Arc::new(AtomicBool::new(false));
+    let to_dealer = cutting_proxy(&d, Duration::from_millis(1700), &over);
+    let to_p0 = cutting_proxy(&p, Duration::from_millis(2300), &over);
+    let session = ["--epochs", "20", "--limit", "600", "--every", "10"];
+    let roles = Roles::new(
+        dir.path(),
+        "dealer",
+        [&d, &p],
+        [&to_dealer, &to_p0],
+        &session,
+    );
+    let children = [0, 1, 2].map(|role| roles.start(role));
+    // The end of a session is a moment: with links that stay up from then on it is sure to be confirmed.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(9) {
+        thread::sleep(Duration::from_millis(100));
+    }
+    over.store(true, Ordering::Relaxed);
+    check(dir.path(), children, 600);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_party_that_is_told_to_stop_says_how_to_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (d, p) = (address(), address());
+    let roles = Roles::new(dir.path(), "dealer", [&d, &p], [&d, &p], &LONG);
+    let [dealer, p0, p1] = [0, 1, 2].map(|role| roles.start(role));
+    let first = dir.path().join("ck1/p1-0000000010.checkpoint");
+    ringlet_tests::wait_until("a checkpoint", Duration::from_secs(60), || first.exists());
+    let id = p0.id().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-TERM", &id])
+        .status();
+    assert!(told.expect("kill runs").success());
+    let line = complaint(p0);
+    assert!(
+        line.contains("p0 stopped after") && line.contains("--resume"),
+        "{line}"
+    );
+    check(dir.path(), [dealer, roles.start(1), p1], 1800);
+}
+
+#[test]
+fn checkpoints_of_another_session_or_run_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_str().expect("UTF-8");
+    let train = ["train", "--limit", "6", "--seed", "1"];
+    success(&[&train[..], &["--checkpoint", path, "--every", "2"]].concat());
+    let line = failure(&[&train[..], &["--checkpoint", path]].concat());
+    assert!(
+        line.contains("already") && line.contains("--resume"),
+        "{line}"
+    );
+    let line = failure(&[&train[..], &["--resume", path, "--batch", "16"]].concat());
+    assert!(line.contains("batch sizes"), "{line}");
+    // The party's file is damaged.
+    let file = dir.path().join("p0-0000000006.checkpoint");
+    let mut bytes = std::fs::read(&file).expect("a checkpoint");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).expect("the checkpoint");
+    let line = failure(&[&train[..], &["--resume", path]].concat());
+    assert!(line.contains("damaged"), "{line}");
+}
+
+#[test]
+fn a_simulation_goes_on_from_its_checkpoints() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [ck, model] = ["ck", "model"].map(|name| dir.path().join(name));
+    let [ck, model] = [&ck, &model].map(|path| path.to_str().expect("UTF-8"));
+    // A run that was cut off leaves the checkpoints of its iterations: here a run of the same session is stopped by a
+    // full disk in the place of its metrics.
+    let train = ["train", "--epochs", "4", "--seed", "1", "--every", "20"];
+    let cut = [&train[..], &["--checkpoint", ck, "--metrics", "/dev/full"]].concat();
+    let line = failure(&cut);
+    assert!(line.contains("cannot be written"), "{line}");
+    success(&[&train[..], &["--resume", ck, "--save", model]].concat());
+    let said = success(&["predict", "--model-file", model]);
+    assert!(said.contains("% of them right"), "{said}");
+}

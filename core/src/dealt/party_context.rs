@@ -76,6 +76,11 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
         [self.peer.sent(), self.peer.received()]
     }
 
+    /// Ends the session and returns the links to the peer and to the dealer, whose ends are still to be confirmed.
+    pub fn into_links(self) -> (Link<P>, Link<D>) {
+        (self.peer, self.dealer)
+    }
+
     /// The link to the peer.
     pub(crate) fn peer(&mut self) -> &mut Link<P> {
         &mut self.peer

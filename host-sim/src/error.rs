@@ -68,6 +68,13 @@ impl From<LinkError> for Failure {
             LinkError::Closed(_) => "look there for the reason, then start all roles again",
             LinkError::Silent(_) => "see whether it still runs there, then start all roles again",
             LinkError::Failed(..) => "check the network, then start all roles again",
+            LinkError::Tampered(_) => {
+                "something damages the link or somebody alters it; nothing of this run may be used"
+            }
+            LinkError::Unauthentic(_) => {
+                "give all roles the same roster, and each its own identity"
+            }
+            _ => "start all roles again",
         };
         Failure {
             consequence: matches!(error, LinkError::Closed(_)),

@@ -100,6 +100,12 @@ pub trait Finish: ErrorType {
     fn finish(&mut self, waits: bool) -> Result<(), Self::Error>;
 }
 
+impl<T: Finish + ?Sized> Finish for &mut T {
+    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
+        T::finish(self, waits)
+    }
+}
+
 /// A connected link: carries bytes in order in both directions, and counts them.
 pub struct Link<T> {
     io: T,

@@ -25,7 +25,7 @@ use crate::{
     error::Failure,
     links::{
         capture::transcript,
-        connect::{broken, reach},
+        connect::{broken, reach_dealer},
         device_address::DeviceAddress,
         read_ahead::ReadAhead,
     },
@@ -144,7 +144,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let wait = Duration::from_secs(args.wait);
     let dealer = || {
-        let stream = reach(&args.dealer, "the dealer", "--dealer", wait)?;
+        let stream = reach_dealer(&args.dealer, wait)?;
         let end = ReadAhead::new(stream, 2 * wait).map_err(broken)?;
         Ok::<_, Failure>(Link::new(end, Remote::Dealer, 0))
     };

@@ -6,6 +6,7 @@ pub mod data;
 pub mod deal;
 pub mod dealer;
 pub mod hub;
+pub mod init;
 pub mod party;
 pub mod plan;
 pub mod predict;
@@ -28,6 +29,7 @@ use data::DataCommand;
 use deal::DealArgs;
 use dealer::DealerArgs;
 use hub::HubArgs;
+use init::InitArgs;
 use party::PartyArgs;
 use plan::PlanArgs;
 use predict::PredictArgs;
@@ -59,6 +61,8 @@ pub enum Command {
     Dealer(DealerArgs),
     /// Run the assistant of --protocol securenn, for two parties elsewhere.
     Assistant(AssistantArgs),
+    /// Make the identities of a deployment's roles, and their roster.
+    Init(InitArgs),
     /// Let two devices train with each other: relay between them and the dealer.
     Hub(Box<HubArgs>),
     /// Do the dealer's work ahead of time, into files for both parties.
@@ -83,6 +87,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Party(args)) => tell(args.process.supervised, party::run(&args)),
         Some(Command::Dealer(args)) => tell(args.process.supervised, dealer::run(&args)),
         Some(Command::Assistant(args)) => tell(args.process.supervised, assistant::run(&args)),
+        Some(Command::Init(args)) => init::run(&args),
         Some(Command::Hub(args)) => hub::run(&args),
         Some(Command::Deal(args)) => deal::run(&args),
         Some(Command::Data(command)) => data::run(&command),

@@ -4,4 +4,5 @@ pub mod activation;
 pub mod args;
 pub mod model;
 pub mod protocol;
+pub mod roster;
 pub mod session;

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -39,23 +39,64 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
 
 /// Writes a file that appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    appear(path, |partial| {
-        fs::write(partial, bytes).map_err(|error| error.to_string())
-    })
+    Staged::write(path, bytes)?.appear()
 }
 
-/// `write` makes the file under a temporary name; it gets its own name when it is whole.
-pub(super) fn appear(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), String>,
-) -> Result<(), Failure> {
-    let partial = partial(path);
-    write(&partial)
-        .and_then(|()| fs::rename(&partial, path).map_err(|error| error.to_string()))
-        .map_err(|error| {
-            let _ = fs::remove_file(&partial);
-            failed(path, &error)
+/// A whole file under a temporary name. It is removed if it does not [`appear`](Staged::appear).
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    partial: Option<PathBuf>,
+}
+
+impl Staged {
+    /// Writes the file under its temporary name.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
+        Staged::new(path, |partial| {
+            fs::write(partial, bytes).map_err(|error| error.to_string())
         })
+    }
+
+    /// `write` makes the file under the temporary name that it is given. The file is on the disk when this returns.
+    pub(super) fn new(
+        path: &Path,
+        write: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<Self, Failure> {
+        let staged = Staged {
+            path: path.to_owned(),
+            partial: Some(partial(path)),
+        };
+        let partial = partial(path);
+        write(&partial)
+            .and_then(|()| sync(&partial).map_err(|error| error.to_string()))
+            .map_err(|error| failed(path, &error))?;
+        Ok(staged)
+    }
+
+    /// Gives the file its own name.
+    pub fn appear(mut self) -> Result<(), Failure> {
+        let Some(partial) = self.partial.take() else {
+            return Ok(());
+        };
+        fs::rename(&partial, &self.path).map_err(|error| {
+            let _ = fs::remove_file(&partial);
+            failed(&self.path, &error.to_string())
+        })
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(partial) = &self.partial {
+            // It may not even have been made.
+            let _ = fs::remove_file(partial);
+        }
+    }
+}
+
+/// Waits until a file is on the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
 /// The error for a file that cannot be written.

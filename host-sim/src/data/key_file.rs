@@ -20,13 +20,23 @@ pub fn check_new(path: &Path) -> Result<(), Failure> {
 
 /// Writes a key to a new file that no other user may read.
 pub fn write_new(path: &Path, key: &Key) -> Result<(), Failure> {
+    write_secret(path, key.reveal())
+}
+
+/// Writes a secret text to a new file that no other user may read.
+pub fn write_new_text(path: &Path, text: &str) -> Result<(), Failure> {
+    check_new(path)?;
+    write_secret(path, text.as_bytes())
+}
+
+fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options
         .open(path)
-        .and_then(|mut file| file.write_all(key.reveal()));
+        .and_then(|mut file| file.write_all(secret));
     written.map_err(|error| failed(path, &error.to_string()))
 }
 

@@ -3,6 +3,7 @@
 pub mod dataset;
 pub mod file;
 pub mod flash_image;
+pub mod identity_file;
 pub mod idx;
 pub mod images;
 pub mod key_file;

@@ -14,7 +14,7 @@ use safetensors::{
 
 use crate::{
     data::{
-        file::{appear, failed},
+        file::{Staged, failed},
         parameters::Parameters,
     },
     error::Failure,
@@ -42,6 +42,16 @@ pub fn save(
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<(), Failure> {
+    stage(path, model, network, parameters)?.appear()
+}
+
+/// As [`save`], but the file has still to [`appear`](Staged::appear).
+pub fn stage(
+    path: &Path,
+    model: &Model,
+    network: &Network,
+    parameters: &[Parameters],
+) -> Result<Staged, Failure> {
     let bytes =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let mut tensors = Vec::new();
@@ -65,7 +75,7 @@ pub fn save(
     let description =
         serde_json::to_string(model).map_err(|error| failed(path, &error.to_string()))?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
-    appear(path, |partial| {
+    Staged::new(path, |partial| {
         serialize_to_file(views, Some(metadata), partial).map_err(|error| error.to_string())
     })
 }

@@ -8,6 +8,8 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use ringlet_core::net::Finish;
+
 use crate::{data::file::check_writable, error::Failure};
 
 /// A transport that writes its incoming bytes to a file, if there is one.
@@ -75,5 +77,11 @@ impl<T: Write> Write for Capture<T> {
 
     fn flush(&mut self) -> Result<(), T::Error> {
         self.inner.flush()
+    }
+}
+
+impl<T: Finish> Finish for Capture<T> {
+    fn finish(&mut self, waits: bool) -> Result<(), T::Error> {
+        self.inner.finish(waits)
     }
 }

@@ -149,7 +149,7 @@ fn open_serial(path: &str, baud: u32) -> Result<SerialLine, Failure> {
 }
 
 fn open_tcp(address: &str, wait: Duration) -> io::Result<SerialLine> {
-    let writer = tcp::connect(address, wait)?;
+    let writer = tcp::connect(address, wait, |_| true, || ())?;
     // The device waits for every frame.
     writer.set_nodelay(true)?;
     writer.set_read_timeout(Some(READ_TIMEOUT))?;

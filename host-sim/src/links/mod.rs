@@ -3,10 +3,13 @@
 pub mod capture;
 pub mod connect;
 pub mod counted;
+pub mod credentials;
 pub mod device_address;
 pub mod memory;
 pub mod outbox;
 pub mod read_ahead;
+pub mod reception;
+pub mod secure;
 pub mod serial;
 pub mod tcp;
 pub mod traffic_shaper;

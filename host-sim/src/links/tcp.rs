@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{TcpListener, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     sync::mpsc::Receiver,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -28,6 +28,7 @@ pub struct TcpEnd {
     next: usize,
     filled: usize,
     wait_time: WaitTime,
+    deadline: Option<Instant>,
 }
 
 impl TcpEnd {
@@ -61,7 +62,13 @@ impl TcpEnd {
             next: 0,
             filled: 0,
             wait_time: WaitTime::default(),
+            deadline: None,
         })
+    }
+
+    /// All that is read from now on has to come before `deadline`, however many reads it takes; none lifts the limit.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
     }
 
     /// A handle that sets the timeout while the end itself is in use.
@@ -132,6 +139,13 @@ impl Read for TcpEnd {
         if self.next == self.filled {
             self.next = 0;
             self.filled = loop {
+                if let Some(deadline) = self.deadline {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.stream.set_read_timeout(Some(left))?;
+                }
                 match self.wait_time.time(|| self.stream.read(&mut self.taken)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // Systems name a read timeout differently.
@@ -149,14 +163,25 @@ impl Read for TcpEnd {
     }
 }
 
-/// Connects to `address`. Tries again for as long as `patience` lasts, so that roles can start in any order.
-pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
+/// Connects to `address`. Tries again for as long as `patience` lasts, so that roles can start in any order; `waits` is
+/// called after each attempt that fails. Only addresses that `allowed` allows are tried.
+pub fn connect(
+    address: &str,
+    patience: Duration,
+    allowed: impl Fn(&SocketAddr) -> bool,
+    mut waits: impl FnMut(),
+) -> io::Result<TcpStream> {
     let start = Instant::now();
     // A name may have several addresses, and the other role may listen at only one of them.
     let attempt = || {
         let mut failed = io::ErrorKind::NotFound.into();
         for address in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience.max(RETRY)) {
+            if !allowed(&address) {
+                failed = io::ErrorKind::PermissionDenied.into();
+                continue;
+            }
+            let left = patience.saturating_sub(start.elapsed());
+            match TcpStream::connect_timeout(&address, left.max(RETRY)) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failed = error,
             }
@@ -166,30 +191,26 @@ pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     loop {
         match attempt() {
             Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
             Err(error) if start.elapsed() >= patience => return Err(error),
-            Err(_) => thread::sleep(RETRY),
+            Err(_) => {
+                waits();
+                thread::sleep(RETRY);
+            }
         }
     }
 }
 
-/// Waits for one connection for as long as `patience` lasts.
-pub fn accept(listener: &TcpListener, patience: Duration) -> io::Result<TcpStream> {
+/// Accepts a connection if one waits.
+pub fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
     listener.set_nonblocking(true)?;
-    let start = Instant::now();
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if start.elapsed() >= patience {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                thread::sleep(RETRY / 5);
-            }
-            Err(error) => return Err(error),
+    match listener.accept() {
+        Ok((stream, _)) => {
+            stream.set_nonblocking(false)?;
+            Ok(Some(stream))
         }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -203,7 +224,8 @@ mod tests {
     fn an_end_whose_other_end_takes_nothing_can_be_dropped() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let stream = connect(&address, Duration::from_secs(5)).expect("a listener");
+        let stream =
+            connect(&address, Duration::from_secs(5), |_| true, || ()).expect("a listener");
         let (_deaf, _) = listener.accept().expect("a connection");
         let mut end = TcpEnd::free(stream, TrafficShape::default()).expect("an end");
         end.set_patience(Duration::from_millis(100))
@@ -226,7 +248,8 @@ mod tests {
         // On most machines the name also has the address ::1, and it comes first.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let reached = connect(&format!("localhost:{port}"), Duration::from_secs(5));
+        let address = format!("localhost:{port}");
+        let reached = connect(&address, Duration::from_secs(5), |_| true, || ());
         assert!(reached.is_ok(), "{reached:?}");
     }
 }

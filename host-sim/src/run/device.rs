@@ -111,7 +111,8 @@ pub fn introduce<'a, T: Read + Write, D: Read + Write>(
     let peer = Capture::new(peer, &kept).map_err(broken)?;
     let mut peer = Link::new(peer, Remote::Peer, 0);
     hello.exchange_with_peer(&mut peer)?;
-    Ok((peer, receive_key(dealer)?))
+    let (key, _) = receive_key(dealer)?;
+    Ok((peer, key))
 }
 
 /// Gives a device the session and role of `hello`. Fails if the device refuses them.

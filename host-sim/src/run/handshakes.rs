@@ -1,4 +1,4 @@
-//! Handshakes before a run: a party with its peer and helper, a helper with both parties.
+//! Handshakes before a run over links within this process: a party with its peer and helper, a helper with both parties.
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
@@ -25,7 +25,8 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     // The dealer first, so that it too learns of a mismatch of the parties.
     hello.send(dealer)?;
     hello.exchange_with_peer(peer)?;
-    Ok(receive_key(dealer)?)
+    let (key, _) = receive_key(dealer)?;
+    Ok(key)
 }
 
 /// Compares the first messages of both parties, refuses them if they do not fit together or want another `helper` than
@@ -57,7 +58,7 @@ pub fn meet_parties<T: Read + Write>(
     for ((link, key), seal) in links.iter_mut().zip(keys).zip(seals) {
         match seal {
             Some(seal) => send_sealed_key(link, key, seal)?,
-            None => send_key(link, key)?,
+            None => send_key(link, key, 0)?,
         }
     }
     let [hello, _] = heard;

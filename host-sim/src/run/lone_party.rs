@@ -1,18 +1,18 @@
 //! A computing party in a process of its own, from the addresses of the other roles to its end.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     device::MemoryUsed,
-    net::{Link, Remote},
+    net::{Finish, Link, Remote},
     network::Network,
     num::Ring,
     prg::Key,
     session::{
         Session, Task,
-        handshake::{Hello, receive_key},
+        handshake::{Actor, Hello, receive_key},
     },
     share::NoObserver,
 };
@@ -24,6 +24,7 @@ use super::{
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
+    meeting::await_peer,
     party::{PartySetup, run_party},
     secrets::Secrets,
     securenn,
@@ -34,10 +35,10 @@ use crate::{
     error::Failure,
     links::{
         capture::{Capture, transcript},
-        connect::{TcpLink, UNBOUNDED, broken, hear, listen, reach},
+        connect::{Endpoint, UNBOUNDED, broken, reach_dealer},
         device_address::DeviceAddress,
+        secure::SecureEnd,
         tcp::TcpEnd,
-        traffic_shaper::TrafficShape,
         wait_time::WaitTime,
     },
 };
@@ -48,6 +49,12 @@ pub enum Meeting {
     Listen(String),
     /// This party connects to the peer's address.
     Connect(String),
+}
+
+/// How a party and its peer meet, once the party listens.
+enum Place<'m> {
+    Listen(TcpListener),
+    Connect(&'m str),
 }
 
 /// Where a party's correlated randomness is.
@@ -84,8 +91,11 @@ pub trait Reporter {
     fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure>;
     /// Something happened.
     fn event(&mut self, event: Event) -> Result<(), Failure>;
-    /// The party is done.
-    fn finished(&mut self, made: Made) -> Result<(), Failure>;
+    /// The party has its result, which counts only when the other roles have confirmed the end of the session. Whatever
+    /// can fail when the result is kept should fail here.
+    fn made(&mut self, made: Made) -> Result<(), Failure>;
+    /// All roles are done, and the result counts.
+    fn finished(&mut self) -> Result<(), Failure>;
 }
 
 /// A computing party in a process of its own.
@@ -104,12 +114,10 @@ pub struct LoneParty<'a> {
     pub secrets: Secrets,
     /// Whether to report its shares: only in a simulation.
     pub simulated: bool,
-    /// How long to wait for the other roles before the run.
-    pub wait: Duration,
+    /// The party as the other roles meet it.
+    pub endpoint: Endpoint,
     /// How long another role may be silent during the run.
     pub idle: Duration,
-    /// Delay and rate of the links.
-    pub shape: TrafficShape,
     /// The file for everything that the peer sends, if there is to be one.
     pub transcript: Option<PathBuf>,
 }
@@ -139,7 +147,8 @@ impl LoneParty<'_> {
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
         let mut hello = Hello::new(self.role, self.session);
-        let source = match dealer {
+        let place = self.place(meeting, reporter)?;
+        let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
                 let file = DealtFile::open(dir, self.role, self.session)?;
@@ -147,35 +156,30 @@ impl LoneParty<'_> {
                 DealerSource::File(file)
             }
             DealerPlace::Address(address) => {
-                let stream = reach(address, "the dealer", "--dealer", self.wait)?;
-                DealerSource::Tcp(TcpEnd::free(stream, self.shape).map_err(broken)?)
+                // The dealer first, so that it too learns of a mismatch of the parties.
+                let to = (Actor::Dealer, "--dealer");
+                let reached =
+                    self.endpoint
+                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
+                DealerSource::Link(reached.end)
             }
         };
-        let dealer_wait = source.wait_time();
-        let mut dealer = Link::new(source, Remote::Dealer, UNBOUNDED);
-        // The dealer first, so that it too learns of a mismatch of the parties.
-        if let DealerSource::Tcp(_) = dealer.transport() {
-            hello.send(&mut dealer)?;
-        }
-        let peer = self.meet(meeting, &hello, reporter)?;
-        let end = peer.transport().inner();
-        let wait_times = [end.wait_time(), dealer_wait];
-        end.set_patience(self.idle).map_err(broken)?;
-        let key = match dealer.transport_mut() {
+        let mut peer = self.meet(&place, &hello)?;
+        let wait_times = [peer.inner().wait_time(), source.wait_time()];
+        let key = match &mut source {
             DealerSource::File(file) => {
                 file.consume()?;
                 file.key.clone()
             }
-            DealerSource::Tcp(end) => {
-                // The dealer answers only when both parties are there.
-                end.set_patience(2 * self.wait).map_err(broken)?;
-                let handle = end.patience().map_err(broken)?;
-                let key = receive_key(&mut dealer)?;
-                handle.set(self.idle).map_err(broken)?;
-                key
-            }
+            DealerSource::Link(end) => self.await_key(end, Remote::Dealer)?,
         };
-        self.compute((peer, dealer), key, wait_times, reporter)
+        self.set_idle(&peer)?;
+        let links = (
+            Link::new(&mut peer, Remote::Peer, UNBOUNDED),
+            Link::new(&mut source, Remote::Dealer, UNBOUNDED),
+        );
+        let made = self.compute(links, key, wait_times, reporter)?;
+        self.end(made, (peer, source), Remote::Dealer, reporter)
     }
 
     fn run_securenn(
@@ -184,26 +188,27 @@ impl LoneParty<'_> {
         assistant: &str,
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
-        let stream = reach(assistant, "the assistant", "--assistant", self.wait)?;
-        let end = TcpEnd::free(stream, self.shape).map_err(broken)?;
-        let mut assistant = Link::new(end, Remote::Assistant, UNBOUNDED);
         let hello = Hello::new(self.role, self.session);
+        let place = self.place(meeting, reporter)?;
         // The assistant first, so that it too learns of a mismatch of the parties.
-        hello.send(&mut assistant)?;
-        let mut peer = self.meet(meeting, &hello, reporter)?;
-        let end = assistant.transport();
-        let wait_times = [peer.transport().inner().wait_time(), end.wait_time()];
-        // The assistant answers only when both parties are there.
-        end.set_patience(2 * self.wait).map_err(broken)?;
-        let key = receive_key(&mut assistant)?;
-        let end = assistant.transport();
-        end.set_patience(self.idle).map_err(broken)?;
-        let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut peer)?;
-        let end = peer.transport().inner();
-        end.set_patience(self.idle).map_err(broken)?;
+        let to = (Actor::Assistant, "--assistant");
+        let reached =
+            self.endpoint
+                .reach(assistant, to, &hello, Remote::Assistant, TcpEnd::free)?;
+        let mut assistant = reached.end;
+        let mut peer = self.meet(&place, &hello)?;
+        let wait_times = [peer.inner().wait_time(), assistant.wait_time()];
+        let key = self.await_key(&mut assistant, Remote::Assistant)?;
+        self.set_idle(&peer)?;
+        let mut link = Link::new(&mut peer, Remote::Peer, UNBOUNDED);
+        let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
         let setup = self.setup(key)?;
         reporter.connected(wait_times)?;
-        let (mut data, links) = (self.data(), (peer, assistant));
+        let mut data = self.data();
+        let links = (
+            link,
+            Link::new(&mut assistant, Remote::Assistant, UNBOUNDED),
+        );
         let emit = |event| reporter.event(event);
         let made = match self.session.task {
             Task::Train => {
@@ -214,7 +219,40 @@ impl LoneParty<'_> {
                 run_securenn_party(setup, keys, links, &mut data, emit).map(Made::Classes)
             }
         };
-        reporter.finished(made?)
+        self.end(made?, (peer, assistant), Remote::Assistant, reporter)
+    }
+
+    /// Waits for the key from the dealer or the assistant, which answers only when both parties are there.
+    fn await_key(&self, end: &mut SecureEnd, remote: Remote) -> Result<Key, Failure> {
+        let wait = 2 * self.endpoint.wait;
+        end.tcp().set_patience(wait).map_err(broken)?;
+        let what = format!("{remote}, which waits for both parties");
+        let notices = self.endpoint.notices(what);
+        let mut link = Link::new(&mut *end, remote, UNBOUNDED);
+        let (key, _) = notices.during(|| receive_key(&mut link))?;
+        end.tcp().set_patience(self.idle).map_err(broken)?;
+        Ok(key)
+    }
+
+    /// Gives up when the peer has been silent for too long during the run.
+    fn set_idle(&self, peer: &Capture<SecureEnd>) -> Result<(), Failure> {
+        let end = peer.inner().tcp();
+        end.set_patience(self.idle).map_err(broken)
+    }
+
+    /// Ends a session: what was made is kept, and becomes a result only when the helper and then the peer have
+    /// confirmed that they have done their part.
+    fn end<P: Read + Write + Finish, D: Read + Write + Finish>(
+        &self,
+        made: Made,
+        (peer, helper): (P, D),
+        remote: Remote,
+        reporter: &mut impl Reporter,
+    ) -> Result<(), Failure> {
+        reporter.made(made)?;
+        Link::new(helper, remote, UNBOUNDED).finish(false)?;
+        Link::new(peer, Remote::Peer, UNBOUNDED).finish(self.role == Role::P0)?;
+        reporter.finished()
     }
 
     fn run_with_device(
@@ -224,12 +262,12 @@ impl LoneParty<'_> {
         reporter: &mut impl Reporter,
     ) -> Result<MemoryUsed, Failure> {
         let link = || {
-            let stream = reach(dealer, "the dealer", "--dealer", self.wait)?;
-            let end = TcpEnd::free(stream, self.shape).map_err(broken)?;
-            end.set_patience(2 * self.wait).map_err(broken)?;
+            let stream = reach_dealer(dealer, self.endpoint.wait)?;
+            let end = TcpEnd::free(stream, self.endpoint.shape).map_err(broken)?;
+            end.set_patience(2 * self.endpoint.wait).map_err(broken)?;
             Ok::<_, Failure>(Link::new(end, Remote::Dealer, UNBOUNDED))
         };
-        let mux = open_device(device, self.wait, self.idle)?;
+        let mux = open_device(device, self.endpoint.wait, self.idle)?;
         console::line(&format!("{}: the device at {device} answers", self.role))?;
         let nonce = self.secrets.nonce()?;
         let kept = transcript(self.transcript.as_deref())?;
@@ -242,41 +280,44 @@ impl LoneParty<'_> {
                 let end = dealer.transport();
                 end.set_patience(self.idle).map_err(broken)?;
                 let wait_times = [WaitTime::default(), end.wait_time()];
-                self.compute((peer, dealer), key, wait_times, reporter)?;
-                end_session(&mux)
+                let made = self.compute((peer, dealer), key, wait_times, reporter)?;
+                reporter.made(made)?;
+                let taken = end_session(&mux)?;
+                reporter.finished()?;
+                Ok(taken)
             },
         );
         outcome.map_err(|failure| crash_report(&mux, device, failure))
     }
 
-    /// Meets the peer and completes the handshake with it.
-    fn meet(
+    /// Listens for the peer, if it is to come.
+    fn place<'m>(
         &self,
-        meeting: &Meeting,
-        hello: &Hello,
+        meeting: &'m Meeting,
         reporter: &mut impl Reporter,
-    ) -> Result<TcpLink, Failure> {
-        let who = format!("party {}", self.role.other());
-        let kept = transcript(self.transcript.as_deref())?;
+    ) -> Result<Place<'m>, Failure> {
         match meeting {
+            Meeting::Connect(address) => Ok(Place::Connect(address)),
             Meeting::Listen(address) => {
-                let listener = listen(address)?;
+                let listener = self.endpoint.listen(address)?;
                 reporter.listening(listener.local_addr().map_err(broken)?.to_string())?;
-                let end = |stream| Capture::new(TcpEnd::free(stream, self.shape)?, &kept);
-                let (mut link, heard) = hear(&listener, &who, Remote::Peer, self.wait, end)?;
-                hello.reply_to_peer(&mut link, &heard)?;
-                Ok(link)
-            }
-            Meeting::Connect(address) => {
-                let stream = reach(address, &who, "--peer", self.wait)?;
-                let end = TcpEnd::free(stream, self.shape).map_err(broken)?;
-                end.set_patience(self.wait).map_err(broken)?;
-                let end = Capture::new(end, &kept).map_err(broken)?;
-                let mut link = Link::new(end, Remote::Peer, UNBOUNDED);
-                hello.exchange_with_peer(&mut link)?;
-                Ok(link)
+                Ok(Place::Listen(listener))
             }
         }
+    }
+
+    /// Meets the peer and completes the handshake with it.
+    fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Capture<SecureEnd>, Failure> {
+        let kept = transcript(self.transcript.as_deref())?;
+        let reached = match place {
+            Place::Listen(listener) => await_peer(listener, &self.endpoint, hello)?,
+            Place::Connect(address) => {
+                let to = (Actor::Party(self.role.other()), "--peer");
+                self.endpoint
+                    .reach(address, to, hello, Remote::Peer, TcpEnd::free)?
+            }
+        };
+        Capture::new(reached.end, &kept).map_err(broken)
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
@@ -286,7 +327,7 @@ impl LoneParty<'_> {
         key: Key,
         wait_times: [WaitTime; 2],
         reporter: &mut impl Reporter,
-    ) -> Result<(), Failure> {
+    ) -> Result<Made, Failure> {
         let setup = self.setup(key)?;
         reporter.connected(wait_times)?;
         let computation = Computation {
@@ -295,8 +336,7 @@ impl LoneParty<'_> {
             links,
             reporter: &mut *reporter,
         };
-        let made = in_ring(self.session, computation)?;
-        reporter.finished(made)
+        in_ring(self.session, computation)
     }
 
     fn setup(&self, key: Key) -> Result<PartySetup<'_>, Failure> {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod handshakes;
 pub mod inference;
 pub mod lone_party;
+pub mod meeting;
 pub mod party;
 pub mod processes;
 pub mod ranges;

@@ -81,6 +81,11 @@ impl Secrets {
         Ok(u64::from_le_bytes(nonce))
     }
 
+    /// The secret of a new identity.
+    pub fn identity_secret(self) -> Result<Key, Failure> {
+        self.key(12)
+    }
+
     /// The key of the assistant that nobody else has.
     pub fn assistant_key(self) -> Result<Key, Failure> {
         self.key(9)

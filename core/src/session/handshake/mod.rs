@@ -271,7 +271,8 @@ impl Hello {
         Ok(self.check_peer(heard)?)
     }
 
-    fn check_peer(&self, heard: &Hello) -> Result<(), Mismatch> {
+    /// Checks that the party with the hello `heard` can be this one's peer.
+    pub fn check_peer(&self, heard: &Hello) -> Result<(), Mismatch> {
         if heard.role == self.role {
             return Err(Mismatch::Role(self.role));
         }

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ringlet_core::Role;
+use ringlet_core::{Role, session::handshake::Actor};
 
 use crate::{
     config::{
-        args::{OutputArgs, ProcessArgs, RoleName, SampleCounts, SessionArgs, seconds},
+        args::{
+            IdentityArgs, Membership, OutputArgs, ProcessArgs, RoleName, SampleCounts, SessionArgs,
+            seconds,
+        },
         protocol::Protocol,
     },
     data::file::check_writable,
     error::Failure,
-    links::device_address::DeviceAddress,
+    links::{connect::Endpoint, device_address::DeviceAddress},
     run::lone_party::{DealerPlace, Meeting, Others},
 };
 
@@ -22,13 +25,9 @@ pub struct PartyArgs {
     /// Which party this is.
     #[arg(long, value_enum)]
     pub role: RoleName,
-    /// Wait for the peer at this address (host:port).
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        conflicts_with = "peer",
-        required_unless_present = "peer"
-    )]
+    /// Wait for the peer at this address (host:port). With a roster, P0 waits at the roster's address when this and
+    /// --peer are left out, and P1 reaches it there.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "peer")]
     pub listen: Option<String>,
     /// Reach the peer at this address (host:port), or a device that is P0 at serial:PATH,
     /// serial:PATH?baud=N, pty:PATH, tcp:HOST:PORT or fifo:DIR (an emulator's).
@@ -64,7 +63,7 @@ pub struct PartyArgs {
         conflicts_with = "model_file"
     )]
     pub out: Option<PathBuf>,
-    /// Write everything that the peer sends to this file, as an eavesdropper would see it.
+    /// Write everything that the peer sends to this file, as this party receives it.
     #[arg(long, value_name = "FILE")]
     pub transcript: Option<PathBuf>,
     /// Give up when another role has been silent for so many seconds during the run.
@@ -76,6 +75,9 @@ pub struct PartyArgs {
     /// The files that are written.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// The identities of the roles.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Options of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -85,6 +87,18 @@ impl PartyArgs {
     /// Which party this is.
     pub fn role(&self) -> Role {
         self.role.into()
+    }
+
+    fn membership(&self) -> Result<Membership, Failure> {
+        let own = Actor::Party(self.role());
+        self.identity.membership(own, self.process.supervised)
+    }
+
+    /// The party as the other roles meet it.
+    pub fn endpoint(&self) -> Result<Endpoint, Failure> {
+        let own = Actor::Party(self.role());
+        let credentials = self.membership()?.credentials;
+        self.process.endpoint(own, credentials)
     }
 
     /// Checks the files to write, and that the party will have something to write into them.
@@ -119,6 +133,8 @@ impl PartyArgs {
                 "add that --protocol, or give --dealer or --dealt",
             ));
         }
+        let membership = self.membership()?;
+        let of_roster = |actor, option| membership.address(None, actor, option);
         let meeting = match (&self.listen, &self.peer) {
             (Some(address), _) => Meeting::Listen(address.clone()),
             (None, Some(address)) => match DeviceAddress::parse(address)? {
@@ -129,29 +145,37 @@ impl PartyArgs {
                 None => Meeting::Connect(address.clone()),
             },
             (None, None) => {
-                return Err(Failure::new(
-                    "the peer has no address",
-                    "give --listen or --peer",
-                ));
+                let p0 = of_roster(Actor::Party(Role::P0), "--listen or --peer")?;
+                match self.role() {
+                    Role::P0 => Meeting::Listen(p0),
+                    Role::P1 => Meeting::Connect(p0),
+                }
             }
         };
         let others = match (securenn, &self.assistant, &self.dealt, &self.dealer) {
             (true, Some(address), ..) => Others::SecureNn(meeting, address.clone()),
             (true, None, ..) => {
-                return Err(Failure::new(
-                    "SecureNN's parties need an assistant",
-                    "start `ringlet assistant`, and give its address with --assistant",
-                ));
+                let address = of_roster(Actor::Assistant, "--assistant");
+                let address = address.map_err(|_| {
+                    Failure::new(
+                        "SecureNN's parties need an assistant",
+                        "start `ringlet assistant`, and give its address with --assistant or in the roster",
+                    )
+                })?;
+                Others::SecureNn(meeting, address)
             }
             (false, _, Some(dir), _) => Others::Dealt(meeting, DealerPlace::Directory(dir.clone())),
             (false, _, None, Some(address)) => {
                 Others::Dealt(meeting, DealerPlace::Address(address.clone()))
             }
             (false, _, None, None) => {
-                return Err(Failure::new(
-                    "there is no dealer",
-                    "give --dealer or --dealt",
-                ));
+                let address = of_roster(Actor::Dealer, "--dealer").map_err(|_| {
+                    Failure::new(
+                        "there is no dealer",
+                        "give --dealer, --dealt, or the dealer's address in the roster",
+                    )
+                })?;
+                Others::Dealt(meeting, DealerPlace::Address(address))
             }
         };
         Ok((protocol, others))

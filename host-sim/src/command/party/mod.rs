@@ -33,9 +33,8 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         model: encode_model(network, session, &inputs.parameters),
         secrets: Secrets::new(args.process.secret_seed),
         simulated: args.process.supervised,
-        wait: Duration::from_secs(args.process.wait),
+        endpoint: args.endpoint()?,
         idle: Duration::from_secs(args.idle),
-        shape: args.process.shape.shape()?,
         transcript: args.transcript.clone(),
     };
     let device = match args.process.supervised {

@@ -12,7 +12,7 @@ use ringlet_core::{
 use super::args::PartyArgs;
 use crate::{
     console,
-    data::{file::write_whole, model_file::save, parameters::decode_model},
+    data::{file::Staged, model_file::stage, parameters::decode_model},
     error::Failure,
     links::wait_time::WaitTime,
     output::{amounts::bytes, classes::classes_table, progress::Progress, tables::time_table},
@@ -41,7 +41,11 @@ impl Reporter for Supervised {
         supervision::send(io::stdout(), &event)
     }
 
-    fn finished(&mut self, _: Made) -> Result<(), Failure> {
+    fn made(&mut self, _: Made) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn finished(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -52,6 +56,15 @@ pub struct Terminal<'a> {
     session: &'a Session,
     network: &'a Network,
     run: Option<Run>,
+    kept: Option<Kept>,
+}
+
+/// A result that does not count yet.
+enum Kept {
+    /// A file that appears once the result counts, and what to say of it.
+    File(Staged, String),
+    /// A table for the terminal.
+    Table(String),
 }
 
 /// A run after its handshakes.
@@ -70,32 +83,33 @@ impl<'a> Terminal<'a> {
             session,
             network,
             run: None,
+            kept: None,
         }
     }
 
-    /// Writes the result to the files that the user names.
-    fn keep(&self, made: Made) -> Result<(), Failure> {
+    /// Writes the result to the file that the user names. It appears when the result counts.
+    fn keep(&self, made: Made) -> Result<Option<Kept>, Failure> {
         let (args, role, session) = (self.args, self.args.role(), self.session);
         match made {
             Made::Model(Some(values)) => {
                 let Some(path) = &args.output.save else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 let parameters = decode_model(self.network, session, &values);
-                save(path, &session.model, self.network, &parameters)?;
-                console::line(&format!("{role}: the model is in {}", path.display()))
+                let file = stage(path, &session.model, self.network, &parameters)?;
+                let line = format!("{role}: the model is in {}", path.display());
+                Ok(Some(Kept::File(file, line)))
             }
             Made::Classes(classes) if session.samples_owner() == role => {
                 let table = classes_table(classes, 0);
-                match &args.out {
-                    None => console::print(&table),
-                    Some(path) => {
-                        write_whole(path, table.as_bytes())?;
-                        console::line(&format!("{role}: the classes are in {}", path.display()))
-                    }
-                }
+                let Some(path) = &args.out else {
+                    return Ok(Some(Kept::Table(table)));
+                };
+                let file = Staged::write(path, table.as_bytes())?;
+                let line = format!("{role}: the classes are in {}", path.display());
+                Ok(Some(Kept::File(file, line)))
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 }
@@ -137,7 +151,12 @@ impl Reporter for Terminal<'_> {
             .party_event(self.args.role(), parameters, run.start, event)
     }
 
-    fn finished(&mut self, made: Made) -> Result<(), Failure> {
+    fn made(&mut self, made: Made) -> Result<(), Failure> {
+        self.kept = self.keep(made)?;
+        Ok(())
+    }
+
+    fn finished(&mut self) -> Result<(), Failure> {
         let Some(run) = self.run.take() else {
             return Ok(());
         };
@@ -146,7 +165,14 @@ impl Reporter for Terminal<'_> {
         if let Some(line) = run.progress.audits() {
             console::line(&format!("{role}: {line}"))?;
         }
-        self.keep(made)?;
+        match self.kept.take() {
+            Some(Kept::File(file, line)) => {
+                file.appear()?;
+                console::line(&line)?;
+            }
+            Some(Kept::Table(table)) => console::print(&table)?,
+            None => {}
+        }
         let total = run.sums.total();
         let (others, what) = match Helper::of(self.session.protocol) {
             Helper::Dealer => ("the peer", "of corrections"),

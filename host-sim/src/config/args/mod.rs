@@ -1,11 +1,13 @@
 //! Groups of options that several commands share.
 
+pub mod identity;
 pub mod links;
 pub mod output;
 pub mod parties;
 pub mod process;
 pub mod session;
 
+pub use identity::{IdentityArgs, Membership};
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};

@@ -1,8 +1,15 @@
 //! Options of every role that runs in a process of its own.
 
+use std::{sync::Arc, time::Duration};
+
 use clap::Args;
+use ringlet_core::session::handshake::Actor;
 
 use super::links::LinkArgs;
+use crate::{
+    error::Failure,
+    links::{connect::Endpoint, credentials::Credentials},
+};
 
 /// Options of every role that runs in a process of its own.
 #[derive(Clone, Debug, Args)]
@@ -19,6 +26,19 @@ pub struct ProcessArgs {
     /// Derive this role's secrets from a seed: for simulations only.
     #[arg(long, hide = true)]
     pub secret_seed: Option<u64>,
+}
+
+impl ProcessArgs {
+    /// The role `own` as the other roles meet it.
+    pub fn endpoint(&self, own: Actor, credentials: Arc<Credentials>) -> Result<Endpoint, Failure> {
+        Ok(Endpoint {
+            own,
+            credentials,
+            shape: self.shape.shape()?,
+            wait: Duration::from_secs(self.wait),
+            quiet: self.supervised,
+        })
+    }
 }
 
 /// Parses a number of seconds, up to a day.

@@ -1,0 +1,147 @@
+//! How the roles of a session meet over TCP: a helper waits for both parties, a party for its peer.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use ringlet_core::session::handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch};
+
+use super::actors::Helper;
+use crate::{
+    error::Failure,
+    links::{
+        connect::{Endpoint, Reached},
+        reception::{Greeted, MakeEnd, Reception, is_alive},
+        secure::SecureEnd,
+        tcp::TcpEnd,
+    },
+};
+
+/// Both parties of a session, as a helper has met them.
+pub struct Parties {
+    /// What they have said, P0 first.
+    pub hellos: [Hello; 2],
+    /// The links to them.
+    pub ends: [SecureEnd; 2],
+}
+
+/// A party that waits for the other one.
+struct Waiting {
+    hello: Hello,
+    end: SecureEnd,
+    stream: TcpStream,
+}
+
+/// What is known of the parties that have come: for greetings that come later.
+type Come = Arc<Mutex<[Option<(Hello, TcpStream)>; 2]>>;
+
+fn locked(come: &Come) -> MutexGuard<'_, [Option<(Hello, TcpStream)>; 2]> {
+    come.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a party's session fits this helper and the parties that have come.
+fn judge(helper: Helper, come: &Come, heard: &Hello) -> Result<(), Mismatch> {
+    let wanted = Helper::of(heard.session.protocol);
+    match helper {
+        Helper::Dealer if wanted != helper => return Err(Mismatch::Dealer),
+        Helper::Assistant if wanted != helper => return Err(Mismatch::Assistant),
+        _ => {}
+    }
+    let mut come = locked(come);
+    for party in come.iter_mut() {
+        party.take_if(|(_, stream)| !is_alive(stream));
+    }
+    if come[heard.role.index()].is_some() {
+        return Err(Mismatch::Role(heard.role));
+    }
+    match &come[heard.role.other().index()] {
+        Some((other, _)) => heard.compare(other),
+        None => Ok(()),
+    }
+}
+
+/// Waits for both parties of a session, in any order. A party that does not fit is refused, and the waiting goes on.
+pub fn meet_parties(
+    helper: Helper,
+    listener: &TcpListener,
+    endpoint: &Endpoint,
+    make_end: MakeEnd,
+) -> Result<Parties, Failure> {
+    let come = Come::default();
+    let judged = come.clone();
+    let fits = move |greeting: &Greeting| {
+        judge(helper, &judged, &greeting.hello).map(|()| Checkpoints::default())
+    };
+    let reception = Reception::open(listener, endpoint, make_end, Arc::new(fits))?;
+    let deadline = Instant::now() + endpoint.wait;
+    let mut waiting: [Option<Waiting>; 2] = [None, None];
+    let missing = |waiting: &[Option<Waiting>; 2]| match waiting {
+        [None, None] => "both parties",
+        [None, _] => "party p0",
+        [_, None] => "party p1",
+        _ => "",
+    };
+    while waiting.iter().any(Option::is_none) {
+        let who = missing(&waiting);
+        let mut notices = endpoint.notices(who).said();
+        let Some(greeted) = reception.next(deadline, || notices.say()) else {
+            return Err(absent(who, endpoint));
+        };
+        let role = greeted.hello.role;
+        // Two may have been welcomed at the same time; the second one's link closes.
+        if judge(helper, &come, &greeted.hello).is_err() {
+            continue;
+        }
+        let Greeted {
+            hello, end, stream, ..
+        } = greeted;
+        if let Ok(handle) = stream.try_clone() {
+            locked(&come)[role.index()] = Some((hello.clone(), handle));
+            waiting[role.index()] = Some(Waiting { hello, end, stream });
+        }
+        for party in &mut waiting {
+            party.take_if(|party| !is_alive(&party.stream));
+        }
+    }
+    match waiting {
+        [Some(p0), Some(p1)] => Ok(Parties {
+            hellos: [p0.hello, p1.hello],
+            ends: [p0.end, p1.end],
+        }),
+        _ => Err(absent("both parties", endpoint)),
+    }
+}
+
+/// Waits for the peer of the party with this `hello`. A stranger is refused, and the waiting goes on.
+pub fn await_peer(
+    listener: &TcpListener,
+    endpoint: &Endpoint,
+    hello: &Hello,
+) -> Result<Reached, Failure> {
+    let own = hello.clone();
+    let fits = move |greeting: &Greeting| {
+        own.check_peer(&greeting.hello)?;
+        Ok(own.checkpoints.clone())
+    };
+    let reception = Reception::open(listener, endpoint, TcpEnd::free, Arc::new(fits))?;
+    let peer = Actor::Party(hello.role.other());
+    let mut notices = endpoint.notices(peer).said();
+    let deadline = Instant::now() + endpoint.wait;
+    let greeted = reception.next(deadline, || notices.say());
+    let greeted = greeted.ok_or_else(|| absent(&peer.to_string(), endpoint))?;
+    Ok(Reached {
+        end: greeted.end,
+        checkpoints: greeted.hello.checkpoints,
+        hash: greeted.hash,
+    })
+}
+
+/// Nobody came in time.
+fn absent(who: &str, endpoint: &Endpoint) -> Failure {
+    Failure::new(
+        format!("{who} did not come within {} s", endpoint.wait.as_secs()),
+        "start it, or wait longer with --wait",
+    )
+}

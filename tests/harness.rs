@@ -306,7 +306,7 @@ fn record_in<R: Ring>(
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) =
-                meet_parties(Helper::Dealer, links, heard, &keys, &[None, None])
+                meet_parties(Helper::Dealer, links, heard, &keys)
                     .expect("equal sessions");
             run_dealer::<R, _>(&session, keys, p1, |_, _| {}).expect("a dealer that runs");
         });

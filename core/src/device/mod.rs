@@ -2,8 +2,8 @@
 //!
 //! In a session the device sends [`DeviceHello`] and, if it can take part at all, [`Introduction`]. The host answers with the
 //! session to run and the other party's identity ([`send_session`]). The device answers with a [`Status`]: once when it
-//! knows the session, once more when it has its key and has met the other party. At the end it sends [`MemoryUsed`].
-//! A device that fails in between sends a [`Status`] with the reason, if the line still works.
+//! knows the session, once more when it has its key, and at the end. A device that fails in between sends a status with the
+//! reason, if the line still works.
 
 mod fresh;
 mod policy;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fresh::NotFresh;
 pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
-pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Record, RecordError};
+pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Peers, Record, RecordError};
 
 use crate::{
     data::sample_image::SampleImageError,
@@ -135,6 +135,8 @@ pub fn receive_session<T: Read + Write>(
 pub enum Status {
     /// The device will run the session. It sends this again when it has its key.
     Ready,
+    /// The session is over, and has taken this.
+    Done(MemoryUsed),
     /// The session's parameters do not fit together, so it runs nowhere.
     Unsound,
     /// The session takes more arena memory than the device has, in bytes.
@@ -200,6 +202,7 @@ impl core::fmt::Display for Status {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Status::Ready => f.write_str("the device is ready"),
+            Status::Done(_) => f.write_str("the device is done"),
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }
@@ -260,16 +263,4 @@ pub struct MemoryUsed {
     pub memory: u32,
     /// The most stack in use since the device started; 0 if the device does not measure it.
     pub stack: u32,
-}
-
-impl MemoryUsed {
-    /// Sends the message to the host, at the end of a session. Fails if the link does.
-    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
-        send(link, self)
-    }
-
-    /// Receives the message at the host. Fails if the link does, or if it carries anything else.
-    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
-        receive(link)
-    }
 }

@@ -38,6 +38,9 @@ pub struct Peer {
     pub identity: PublicIdentity,
 }
 
+/// The other parties that a device may meet.
+pub type Peers = Vec<Peer, MAX_PEERS>;
+
 /// What is programmed into a device apart from firmware and samples.
 #[derive(Clone)]
 pub struct Record {
@@ -46,7 +49,7 @@ pub struct Record {
     /// The dealer's public identity.
     pub dealer: PublicIdentity,
     /// The other parties that the device may meet.
-    pub peers: Vec<Peer, MAX_PEERS>,
+    pub peers: Peers,
     /// What the device agrees to.
     pub policy: Policy,
 }
@@ -84,7 +87,7 @@ impl core::error::Error for RecordError {}
 struct Body {
     root: [u8; Key::LEN],
     dealer: PublicIdentity,
-    peers: Vec<Peer, MAX_PEERS>,
+    peers: Peers,
     policy: Policy,
 }
 

@@ -305,7 +305,7 @@ fn end_session<C: Carrier>(
     control: &mut Link<C::Channel<'_>>,
     taken: MemoryUsed,
 ) -> Result<(), Stopped> {
-    taken.send(control)?;
+    Status::Done(taken).send(control)?;
     Ok(carrier.finish()?)
 }
 

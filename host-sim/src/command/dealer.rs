@@ -4,26 +4,22 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-    session::handshake::{Actor, send_key},
-};
+use ringlet_core::session::handshake::Actor;
 
 use crate::{
     config::args::{IdentityArgs, ProcessArgs, seconds},
     console,
     error::Failure,
     links::{
-        connect::{UNBOUNDED, broken},
+        connect::broken,
         tcp::TcpEnd,
     },
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
-        dealer::deal,
+        dealer::serve,
         event::Event,
-        meeting::{Parties, meet_parties},
+        meeting::meet_parties,
         secrets::Secrets,
         supervision,
     },
@@ -65,18 +61,8 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let Parties { hellos, mut ends } =
-        meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
-    let session = &hellos[0].session;
-    let idle = Duration::from_secs(args.idle);
-    for end in &ends {
-        end.tcp().set_patience(idle).map_err(broken)?;
-    }
-    let [p0, p1] = &mut ends;
-    let mut to_p0 = Link::new(p0, Remote::Party(Role::P0), UNBOUNDED);
-    let mut to_p1 = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut to_p0, &keys[0], 0)?;
-    send_key(&mut to_p1, &keys[1], 0)?;
+    let parties = meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
+    let session = &parties.hellos[0].session;
     if !quiet {
         console::line(&format!(
             "dealer: serving model {}, {}",
@@ -88,12 +74,11 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let mut to_p1 = deal(session, keys, to_p1, |iteration, sent| {
+    let idle = Duration::from_secs(args.idle);
+    serve(parties, keys, idle, |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     })?;
-    to_p1.finish(true)?;
-    to_p0.finish(true)?;
     bar.finish_and_clear();
     if !quiet {
         console::line("dealer: done")?;

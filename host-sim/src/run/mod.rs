@@ -2,9 +2,11 @@
 
 pub mod actors;
 pub mod audits;
+pub mod beside_device;
 pub mod board_session;
 pub mod collect;
 pub mod dealer;
+pub mod dealer_relay;
 pub mod dealer_source;
 pub mod dealt_files;
 pub mod device;

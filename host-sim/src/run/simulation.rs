@@ -14,7 +14,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Protocol, Session,
-        handshake::{Hello, Seal, receive_hello},
+        handshake::{Hello, receive_hello},
     },
     share::{NoObserver, Observer},
 };
@@ -119,7 +119,7 @@ impl Simulation<'_> {
     ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
-        let deal = move |ends| serve_dealer::<R>(keys, [None, None], ends);
+        let deal = move |ends| serve_dealer::<R>(keys, ends);
         self.run((Helper::Dealer, deal), links, parties, take)
     }
 
@@ -299,13 +299,12 @@ fn train<R: Ring>(
 /// Runs the dealer, with an end of a link to either party.
 pub fn serve_dealer<R: Ring>(
     keys: [Key; 2],
-    seals: [Option<Seal>; 2],
     ends: [MemoryEnd; 2],
 ) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys, &seals)?;
+    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, |_, _| {});
     drop(to_p0);
     outcome.map(drop)
@@ -316,7 +315,7 @@ fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2]) -> Result<(), Fa
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P0), UNBOUNDED));
     let [first, second] = &mut links;
     let heard = [receive_hello(first)?, receive_hello(second)?];
-    let met = meet_parties(Helper::Assistant, links, heard, &keys.1, &[None, None])?;
+    let met = meet_parties(Helper::Assistant, links, heard, &keys.1)?;
     let (session, [first, second]) = met;
     let second = second.with_remote(Remote::Party(Role::P1));
     securenn::run_assistant(&session, keys, (first, second), |_, _| {}).map(drop)

@@ -18,7 +18,7 @@ mod scripted;
 /// Models and batches that are counted, one iteration with micro-batch 1 each.
 const RUNS: [(&str, u32); 3] = [("digits8", 1), ("convnet2", 1), ("convnet2", 2)];
 /// Kinds of work.
-const SECTIONS: [&str; 5] = ["kernels", "prg", "packing", "gates", "link"];
+const SECTIONS: [&str; 6] = ["kernels", "prg", "packing", "gates", "link", "sealing"];
 /// The relative change of a cell that is allowed.
 const TOLERANCE: f64 = 0.05;
 /// Cells below this share of their run are not compared.

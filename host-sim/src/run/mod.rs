@@ -20,6 +20,7 @@ pub mod party;
 pub mod processes;
 pub mod ranges;
 pub mod records;
+pub mod rehearsal;
 pub mod relay;
 pub mod role_time;
 pub mod secrets;

@@ -18,9 +18,10 @@ const CORE: [&str; 15] = [
 ];
 
 /// The host's top level, likewise.
-const HOST: [&str; 10] = [
+const HOST: [&str; 11] = [
     "error",
     "console",
+    "resources",
     "data",
     "links",
     "reference",

@@ -354,33 +354,6 @@ fn the_model_is_saved_whole() {
 }
 
 #[test]
-fn output_that_goes_nowhere_is_an_error_and_no_panic() {
-    use std::{
-        io::Read,
-        process::{Command, Stdio},
-    };
-    let mut child = Command::new(ringlet_tests::program())
-        .args(["train", "--limit", "200", "--epochs", "60"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    drop(child.stdout.take());
-    let mut err = String::new();
-    child
-        .stderr
-        .take()
-        .expect("a pipe")
-        .read_to_string(&mut err)
-        .expect("text");
-    assert!(!child.wait().expect("an end").success());
-    assert!(
-        err.starts_with("error: the output cannot be written"),
-        "{err}"
-    );
-}
-
-#[test]
 fn a_devices_secret_is_for_its_owner_and_never_written_over() {
     let dir = tempfile::tempdir().expect("a directory");
     let [secret, key] = ["secret", "key"].map(|name| dir.path().join(name));

@@ -196,7 +196,10 @@ pub fn unsealed(
         let ends = ends(&own1, &own0, roots[1]);
         let keys = greeting.welcome::<ChaChaPoly, _>(&mut link, &Checkpoints::default(), ends);
         let sent = link.sent() as usize;
-        (p0.join().expect("no panic"), (sent, keys.expect("a handshake")))
+        (
+            p0.join().expect("no panic"),
+            (sent, keys.expect("a handshake")),
+        )
     });
     let open = |sent: &[u8], (head, keys): (usize, Keys)| {
         let opener = ChaChaPoly::new(&keys.send);

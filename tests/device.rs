@@ -61,7 +61,9 @@ fn start_party(
     samples: &str,
     more: &[&str],
 ) -> Child {
-    let party = ["party", "--role", "p1", "--peer", device, "--dealer", dealer];
+    let party = [
+        "party", "--role", "p1", "--peer", device, "--dealer", dealer,
+    ];
     let session = ["--idle", "60", "--model", "digits8", "--samples", samples];
     let reveal = ["--reveal-to", "p1"];
     start(&[&party[..], &session, &reveal, &deployment.p1(), more].concat())
@@ -292,13 +294,7 @@ fn a_dealers_answers_do_not_serve_a_device_twice() {
     let at = address();
     let dealer = start_dealer(&deployment, &at);
     let middle = Middle::before(&at, Attack::Listen);
-    let p1 = start_party(
-        &deployment,
-        &device.address,
-        &middle.address,
-        "50,0",
-        &save,
-    );
+    let p1 = start_party(&deployment, &device.address, &middle.address, "50,0", &save);
     for child in [p1, dealer] {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");

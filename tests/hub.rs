@@ -181,7 +181,12 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
     let images = pack_own(dir.path(), [900, 0]);
     // The opened samples take 900 times 64 words of 4 bytes.
     let [p0, p1] = serve_two(&images, 25_000);
-    let [hub, dealer] = start_hub(dir.path(), [&p0.address, &p1.address], [900, 0], &["--batch", "6"]);
+    let [hub, dealer] = start_hub(
+        dir.path(),
+        [&p0.address, &p1.address],
+        [900, 0],
+        &["--batch", "6"],
+    );
     let line = complaint(hub);
     assert!(line.contains("p1: the session takes"), "{line}");
     assert!(line.contains("the device has 200000"), "{line}");

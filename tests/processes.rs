@@ -94,9 +94,16 @@ fn roles_on_their_own_train_and_reveal_to_the_receiver_alone() {
     assert!(line.contains("--reveal-to p0"), "{line}");
 }
 
+/// A party that waits for its peer, and whose dealer waits for that peer too.
+fn half_a_session() -> ([Child; 2], [String; 2]) {
+    let (d, p) = (address(), address());
+    let children = [dealer(&d), party("p0", ["--listen", &p], &d, &[])];
+    (children, [d, p])
+}
+
 #[test]
-fn differing_sessions_are_refused_by_name_on_every_side() {
-    for (extra, what) in [
+fn differing_sessions_are_refused_by_name_and_the_others_wait_on() {
+    let cases = [
         (&["--batch", "16"][..], "batch sizes"),
         (&["--lr", "0.5"], "learning rates"),
         (&["--momentum", "0.5"], "momenta"),
@@ -108,32 +115,39 @@ fn differing_sessions_are_refused_by_name_on_every_side() {
         (&["--seed", "9"], "seeds"),
         (&["--limit", "2"], "limits"),
         (&["--audit", "2"], "audits"),
-    ] {
-        let (d, p) = (address(), address());
-        let children = [
-            dealer(&d),
-            party("p0", ["--listen", &p], &d, &[]),
-            party("p1", ["--peer", &p], &d, extra),
-        ];
-        let lines = children.map(complaint);
-        assert!(lines[1].contains(what), "{lines:?}");
-        assert!(lines[2].contains(what), "{lines:?}");
+    ];
+    let halves = cases.map(|_| half_a_session());
+    // Each P0 reaches its dealer.
+    std::thread::sleep(Duration::from_secs(2));
+    let strangers: Vec<Child> = cases
+        .iter()
+        .zip(&halves)
+        .map(|((extra, _), (_, [d, p]))| party("p1", ["--peer", p], d, extra))
+        .collect();
+    for ((stranger, (_, what)), ([dealer, p0], [d, p])) in
+        strangers.into_iter().zip(cases).zip(halves)
+    {
+        let line = complaint(stranger);
+        assert!(line.contains("refused") && line.contains(what), "{line}");
+        // The right party comes a moment later, and the session runs.
+        let p1 = party("p1", ["--peer", &p], &d, &[]);
+        for (name, child) in [("p1", p1), ("p0", p0), ("dealer", dealer)] {
+            let (well, out, err) = end(child);
+            assert!(well, "{what}, {name}: {out}{err}");
+            assert_eq!(name == "dealer", err.contains(what), "{name}: {err}");
+        }
     }
 }
 
 #[test]
 fn two_parties_of_one_role_are_refused() {
-    let (d, p) = (address(), address());
-    let children = [
-        dealer(&d),
-        party("p0", ["--listen", &p], &d, &[]),
-        party("p0", ["--peer", &p], &d, &[]),
-    ];
-    let [_, one, other] = children.map(complaint);
-    assert!(
-        one.contains("two parties p0") && other.contains("two parties p0"),
-        "{one}{other}"
-    );
+    let ([dealer, p0], [d, p]) = half_a_session();
+    std::thread::sleep(Duration::from_secs(1));
+    let line = complaint(party("p0", ["--peer", &p], &d, &[]));
+    assert!(line.contains("two parties p0"), "{line}");
+    let (_, _, err) = end(dealer);
+    assert!(err.contains("two parties p0"), "{err}");
+    complaint(p0);
 }
 
 #[test]
@@ -201,8 +215,9 @@ fn processes_whose_output_nobody_reads_end() {
     let mut line = String::new();
     output.read_line(&mut line).expect("a line");
     drop(output);
-    let line = complaint(child);
-    assert!(line.contains("the output cannot be written"), "{line}");
+    let (well, _, err) = end(child);
+    assert!(!well);
+    assert_eq!(err, "");
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Served {
         let record = record.to_vec();
         let outcome = thread::spawn(move || {
             let reader = line.try_clone_native().expect("the same line");
-            let line = SerialLine::new(reader, line);
+            let line = SerialLine::new(reader, line).expect("threads");
             let clock = line.clock();
             let timeouts = Timeouts {
                 resend: 100,

@@ -1,4 +1,5 @@
-//! Standard output; a closed or full one is an error, not a panic.
+//! Standard output and the notes beside it. A full output is an error, a closed one ends the program, and neither is a
+//! panic.
 
 use std::io::{self, Write};
 
@@ -9,15 +10,18 @@ pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| {
-            Failure::new(
-                format!("the output cannot be written: {error}"),
-                "direct it to something that takes all of it",
-            )
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::output_closed(),
+            _ => Failure::unwritten("the output", &error),
         })
 }
 
 /// Prints a line.
 pub fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
+}
+
+/// Prints a line on standard error. If nobody reads that, nothing is left to tell.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

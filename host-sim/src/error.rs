@@ -1,5 +1,7 @@
 //! Errors of one line, with their cause and remedy.
 
+use std::io;
+
 use ringlet_core::{
     net::{LinkError, MessageError},
     num::FormatError,
@@ -15,6 +17,7 @@ pub struct Failure {
     cause: String,
     remedy: String,
     consequence: bool,
+    output_closed: bool,
 }
 
 impl Failure {
@@ -24,7 +27,37 @@ impl Failure {
             cause: cause.into(),
             remedy: remedy.into(),
             consequence: false,
+            output_closed: false,
         }
+    }
+
+    /// The failure to write `what`, such as a file.
+    pub fn unwritten(what: impl std::fmt::Display, error: &io::Error) -> Self {
+        let (why, remedy) = match error.kind() {
+            io::ErrorKind::StorageFull => (
+                "the disk is full".to_owned(),
+                "free space on it, or write to another",
+            ),
+            io::ErrorKind::QuotaExceeded => (
+                "the quota of the disk is used up".to_owned(),
+                "free space on it, or write to another",
+            ),
+            _ => (error.to_string(), "check the directory and the disk"),
+        };
+        Failure::new(format!("{what} cannot be written: {why}"), remedy)
+    }
+
+    /// Nobody reads the standard output any more. This ends the program without a message.
+    pub fn output_closed() -> Self {
+        Failure {
+            output_closed: true,
+            ..Failure::new("nobody reads the output any more", "")
+        }
+    }
+
+    /// Whether the program ends only because nobody reads its output any more.
+    pub fn is_output_closed(&self) -> bool {
+        self.output_closed
     }
 
     /// A failure that another role reported.
@@ -152,5 +185,20 @@ impl From<RunError> for Failure {
             RunError::Link(error) => error.into(),
             error => Failure::new(error.to_string(), ""),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_full() {
+        let error = io::Error::from(io::ErrorKind::StorageFull);
+        let line = Failure::unwritten("model.safetensors", &error).to_string();
+        assert!(
+            line.starts_with("model.safetensors cannot be written: the disk is full: "),
+            "{line}"
+        );
     }
 }

@@ -3,7 +3,8 @@
 //! Each module uses only modules above it in this list:
 //!
 //! - [`error`]: failures with their remedies.
-//! - [`console`]: standard output.
+//! - [`console`]: standard output, and the notes beside it.
+//! - [`resources`]: memory and threads, which a machine may refuse.
 //! - [`data`]: images, trained models, keys and flash images in files.
 //! - [`links`]: transports between roles.
 //! - [`reference`](mod@reference): the plaintext twin.
@@ -22,4 +23,5 @@ pub mod error;
 pub mod links;
 pub mod output;
 pub mod reference;
+pub mod resources;
 pub mod run;

@@ -3,13 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ringlet::command::{self, Cli};
+use ringlet::{
+    command::{self, Cli},
+    console,
+};
+
+/// What a shell reports of a program that ended by SIGPIPE: 128 and the signal's number.
+const OUTPUT_CLOSED: u8 = 141;
 
 fn main() -> ExitCode {
     match command::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_output_closed() => ExitCode::from(OUTPUT_CLOSED),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            console::note(&format!("error: {failure}"));
             ExitCode::FAILURE
         }
     }

@@ -31,13 +31,15 @@ use crate::{
         ring::Ring,
     },
     prg::{Key, Prg},
-    session::{Batch, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task},
 };
 
-/// The dealer's protocol context: both parties' PRG keys and the link to P1.
+/// The dealer's protocol context: both parties' PRG keys and the link to P1. It wipes its keys when it is dropped.
 pub struct DealerContext<T> {
     prgs: [Prg; 2],
     link: Link<T>,
+    /// The next iteration that may use the keys' masks.
+    progress: Progress,
 }
 
 impl<T: Read + Write> DealerContext<T> {
@@ -46,6 +48,7 @@ impl<T: Read + Write> DealerContext<T> {
         DealerContext {
             prgs: keys.map(Prg::new),
             link,
+            progress: Progress::Any,
         }
     }
 
@@ -110,6 +113,8 @@ impl<'a, R: Ring> WeightMasks<'a, R> {
 pub struct Dealer<'a, R: Ring> {
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
     gates: GateSet,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
     tables: Tables<'a>,
@@ -144,6 +149,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         Ok(Dealer {
             session,
             network,
+            progress: Progress::Next(0),
             gates,
             stages,
             tables: gates.softmax.tables(tables),
@@ -152,13 +158,24 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
+    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The dealer
+    /// has no state of its own; give it a new context with new keys.
+    ///
+    /// Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] if the session ends before.
+    pub fn start_at(&mut self, iteration: u32) -> Result<(), RunError> {
+        self.progress = Progress::start_at(self.session, iteration)?;
+        Ok(())
+    }
+
     /// Sends the corrections of one iteration of training or inference. Iterations run in order from 0, each once.
-    /// Fails if the link does.
+    /// Fails if the link does. After that neither the dealer nor `cx` takes another iteration ([`RunError::Spent`]). An
+    /// iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<T: Read + Write>(
         &mut self,
         cx: &mut DealerContext<T>,
         iteration: u32,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), RunError> {
+        Progress::begin([&mut self.progress, &mut cx.progress], iteration)?;
         let batch = self.session.batch(iteration);
         let train = self.session.task == Task::Train;
         // In inference the weights keep their masks for the whole session.
@@ -185,7 +202,9 @@ impl<'a, R: Ring> Dealer<'a, R> {
         if train {
             self.update(cx, batch)?;
         }
-        cx.link.flush()
+        cx.link.flush()?;
+        Progress::end([&mut self.progress, &mut cx.progress], iteration);
+        Ok(())
     }
 
     /// Draws the masks of all weights, and resets the sums for the gradients by the weights.

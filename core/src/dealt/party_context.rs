@@ -10,9 +10,10 @@ use crate::{
     num::ring::Word,
     prg::{Key, Prg},
     profile,
+    session::Progress,
 };
 
-/// A party's protocol context: PRG key, links, traffic counters.
+/// A party's protocol context: PRG key, links, traffic counters. It wipes its key when it is dropped.
 pub struct PartyContext<P, D> {
     role: Role,
     prg: Prg,
@@ -21,6 +22,8 @@ pub struct PartyContext<P, D> {
     traffic: Traffic,
     cost_row: usize,
     backward: bool,
+    /// The next iteration that may use the key's masks.
+    progress: Progress,
 }
 
 impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
@@ -35,6 +38,7 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
             traffic: Traffic::default(),
             cost_row: 0,
             backward: false,
+            progress: Progress::Any,
         }
     }
 
@@ -79,6 +83,11 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
     /// Ends the session and returns the links to the peer and to the dealer, whose ends are still to be confirmed.
     pub fn into_links(self) -> (Link<P>, Link<D>) {
         (self.peer, self.dealer)
+    }
+
+    /// The next iteration that may use the key's masks.
+    pub(crate) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 
     /// The link to the peer.

@@ -24,9 +24,7 @@ impl core::fmt::Display for NotFresh {
                 "the device's firmware has neither a hardware generator nor a counter of sessions"
             }
             NotFresh::Generator => "the device's hardware generator fails",
-            NotFresh::Storage => {
-                "the device's counter of sessions cannot be read or written"
-            }
+            NotFresh::Storage => "the device's counter of sessions cannot be read or written",
             NotFresh::Damaged => "the device's counter of sessions is damaged",
         })
     }

@@ -209,7 +209,9 @@ impl core::fmt::Display for Status {
             Status::Task => f.write_str("the device trains; it does not predict"),
             Status::NoSecret(error) => write!(f, "the device has no secret of its own: {error}"),
             Status::NotFresh(error) => error.fmt(f),
-            Status::Policy(breach) => write!(f, "the device's policy forbids the session: {breach}"),
+            Status::Policy(breach) => {
+                write!(f, "the device's policy forbids the session: {breach}")
+            }
             Status::Mismatch(actor, mismatch) => {
                 write!(f, "the device and {actor} do not fit together: {mismatch}")
             }

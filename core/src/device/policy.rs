@@ -3,12 +3,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    model::Model,
-    net::secure::Prologue,
-    session::Session,
-    share::Role,
-};
+use crate::{model::Model, net::secure::Prologue, session::Session, share::Role};
 
 /// The most models of a policy.
 pub const MAX_MODELS: usize = 4;
@@ -102,9 +97,9 @@ impl core::fmt::Display for Breach {
             Breach::Sessions(most) => {
                 write!(f, "there are {most} sessions at most, which it has begun")
             }
-            Breach::Uncounted => {
-                f.write_str("the number of sessions is limited, and the device has no counter of them")
-            }
+            Breach::Uncounted => f.write_str(
+                "the number of sessions is limited, and the device has no counter of them",
+            ),
             Breach::Model => f.write_str("it does not name this model"),
             Breach::Peer => f.write_str("it does not name this other party"),
         }

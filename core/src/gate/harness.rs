@@ -34,6 +34,8 @@ struct Pipe {
 struct Held {
     bytes: VecDeque<u8>,
     closed: bool,
+    /// All bytes that were sent, if they are recorded.
+    sent: Option<Vec<u8>>,
 }
 
 impl Pipe {
@@ -51,6 +53,25 @@ pub(crate) struct End {
     incoming: Pipe,
 }
 
+/// A record of what an end of a link sends.
+pub(crate) struct Sent(Pipe);
+
+impl End {
+    /// Starts to record what this end sends.
+    pub(crate) fn record(&self) -> Sent {
+        self.outgoing.state.0.lock().unwrap().sent = Some(Vec::new());
+        Sent(self.outgoing.clone())
+    }
+}
+
+impl Sent {
+    /// What the end has sent.
+    pub(crate) fn take(self) -> Vec<u8> {
+        let mut held = self.0.state.0.lock().unwrap();
+        held.sent.take().expect("a recording")
+    }
+}
+
 impl ErrorType for End {
     type Error = Infallible;
 }
@@ -65,6 +86,9 @@ impl Write for End {
         assert!(!held.closed, "the other end is gone");
         let count = bytes.len().min(self.outgoing.capacity - held.bytes.len());
         held.bytes.extend(&bytes[..count]);
+        if let Some(sent) = &mut held.sent {
+            sent.extend(&bytes[..count]);
+        }
         changed.notify_all();
         Ok(count)
     }

@@ -3,6 +3,8 @@
 //! A device draws nothing else. For each session it has a fresh value: 16 bytes that no other session of the device
 //! had or will have, which need not be secret. Secrets of the session derive from the root, the fresh value and their purpose.
 
+use core::convert::Infallible;
+
 use crate::prg::{Address, Key, Prg};
 
 /// Length of a fresh value, in bytes.
@@ -22,22 +24,29 @@ pub fn is_programmed(root: &Key) -> bool {
 
 /// Derives the 32-byte key number `number` from `key`, for the purpose `gate`.
 fn derive(key: &Key, gate: u32, number: u64) -> Key {
-    let mut bytes = [0; Key::LEN];
     let address = Address {
         iteration: number as u32,
         gate,
         wire: 0,
     };
     // The number's low half selects the stream; its high half is the offset in the stream, in whole keys.
-    Prg::new(key.clone()).fill(address, (number >> 32) * Key::LEN as u64, &mut bytes);
-    Key::new(bytes)
+    let first = (number >> 32) * Key::LEN as u64;
+    let Ok(derived) = Key::filled(|bytes| {
+        Prg::new(key.clone()).fill(address, first, bytes);
+        Ok::<_, Infallible>(())
+    });
+    derived
 }
 
 /// Derives the key of one session for the purpose `gate`: half of the fresh value first, then the other.
 #[inline(never)]
 fn derive_fresh(root: &Key, gate: u32, fresh: &[u8; FRESH_LEN]) -> Key {
     let fresh = u128::from_le_bytes(*fresh);
-    derive(&derive(root, gate, fresh as u64), gate, (fresh >> 64) as u64)
+    derive(
+        &derive(root, gate, fresh as u64),
+        gate,
+        (fresh >> 64) as u64,
+    )
 }
 
 /// The secret half of the device's identity, which stays the same in all sessions.

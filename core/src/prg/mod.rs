@@ -29,6 +29,15 @@ impl Key {
         Key(bytes)
     }
 
+    /// A key that `fill` writes in place, so that no copy of it is left elsewhere. The bytes are 0 before.
+    ///
+    /// Fails as `fill` does.
+    pub fn filled<E>(fill: impl FnOnce(&mut [u8; Key::LEN]) -> Result<(), E>) -> Result<Self, E> {
+        let mut key = Key([0; Key::LEN]);
+        fill(&mut key.0)?;
+        Ok(key)
+    }
+
     /// The key's bytes, to send to the role that shares the key, or to derive other keys.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0

@@ -12,7 +12,7 @@ use crate::{
         walk::{self, Steps},
     },
     num::arena::{Arena, ArenaTooSmall},
-    session::{Session, Task},
+    session::{Progress, RunError, Session, Task},
 };
 
 use super::{
@@ -35,6 +35,8 @@ const BITS: u32 = u64::BITS;
 pub struct Assistant<'a> {
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
     scratch: &'a mut [u64],
     tables: Tables<'a>,
 }
@@ -52,18 +54,31 @@ impl<'a> Assistant<'a> {
         Ok(Assistant {
             session,
             network,
+            progress: Progress::Next(0),
             scratch: arena.take(lengths.scratch),
             tables: softmax(session, network).tables(arena.take(lengths.tables)),
         })
     }
 
-    /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once. Fails if a link
-    /// does.
+    /// Makes iteration `iteration` of a training session the next one, for parties that took back a state. The
+    /// assistant has no state of its own; give it a new context with new keys.
+    ///
+    /// Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] if the session ends before.
+    pub fn start_at(&mut self, iteration: u32) -> Result<(), RunError> {
+        self.progress = Progress::start_at(self.session, iteration)?;
+        Ok(())
+    }
+
+    /// Takes part in one iteration of training or inference. Iterations run in order from 0, each once.
+    ///
+    /// Fails if a link does. After that neither the assistant nor `cx` takes another iteration ([`RunError::Spent`]).
+    /// An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<F: Read + Write, S: Read + Write>(
         &mut self,
         cx: &mut AssistantContext<F, S>,
         iteration: u32,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), RunError> {
+        Progress::begin([&mut self.progress, cx.progress()], iteration)?;
         let batch = self.session.batch(iteration);
         let (stages, task) = (self.network.stages.len(), self.session.task);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
@@ -86,7 +101,9 @@ impl<'a> Assistant<'a> {
                 }
             }
         }
-        cx.flush()
+        cx.flush()?;
+        Progress::end([&mut self.progress, cx.progress()], iteration);
+        Ok(())
     }
 }
 

@@ -10,13 +10,14 @@ use crate::{
     net::link::{Link, LinkError, Segment},
     num::ring::Word,
     prg::{Key, Prg},
+    session::Progress,
     share::Masked,
 };
 
 use super::gates::{Assisting, Computing};
 
 /// A computing party's protocol context: PRG keys, links, traffic counters. Bytes to both other roles count as online
-/// bytes, bytes from the assistant as dealer bytes.
+/// bytes, bytes from the assistant as dealer bytes. It wipes its keys when it is dropped.
 ///
 /// The gates of the dealt protocols also run on it, with the assistant as dealer.
 pub struct PartyContext<P, A> {
@@ -32,6 +33,8 @@ pub struct PartyContext<P, A> {
     backward: bool,
     /// Whether the party has sent something to the assistant since it last received from it.
     awaits_answer: bool,
+    /// The next iteration that may use the keys' masks.
+    progress: Progress,
 }
 
 impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
@@ -48,6 +51,7 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
             cost_row: 0,
             backward: false,
             awaits_answer: false,
+            progress: Progress::Any,
         }
     }
 
@@ -65,6 +69,11 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
     /// The counters of the current cost row and direction.
     fn count(&mut self) -> &mut Cost {
         &mut self.traffic.cost_rows[self.cost_row][usize::from(self.backward)]
+    }
+
+    /// The next iteration that may use the keys' masks.
+    pub(crate) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 
     /// The link to the peer.
@@ -179,12 +188,14 @@ impl<P: Read + Write, A: Read + Write> Online for PartyContext<P, A> {
     }
 }
 
-/// The assistant's protocol context: PRG keys and links.
+/// The assistant's protocol context: PRG keys and links. It wipes its keys when it is dropped.
 pub struct AssistantContext<F, S> {
     own: Prg,
     shared: [Prg; 2],
     first: Link<F>,
     second: Link<S>,
+    /// The next iteration that may use the keys' masks.
+    progress: Progress,
 }
 
 impl<F: Read + Write, S: Read + Write> AssistantContext<F, S> {
@@ -196,7 +207,13 @@ impl<F: Read + Write, S: Read + Write> AssistantContext<F, S> {
             shared: shared.map(Prg::new),
             first,
             second,
+            progress: Progress::Any,
         }
+    }
+
+    /// The next iteration that may use the keys' masks.
+    pub(crate) fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
     }
 
     /// Bytes sent to both parties so far.

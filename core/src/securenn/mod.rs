@@ -32,6 +32,8 @@ pub mod gates;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
+mod resume_tests;
+#[cfg(test)]
 mod session_tests;
 
 pub use assistant::Assistant;

@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// Fraction bits as published.
-const FRACTION: u32 = 13;
+pub(super) const FRACTION: u32 = 13;
 
-fn session(input: [u16; 3], layers: &[Layer]) -> Session {
+pub(super) fn session(input: [u16; 3], layers: &[Layer]) -> Session {
     Session {
         format: Format::new::<u64>(FRACTION).unwrap(),
         protocol: Protocol::SecureNn {
@@ -42,7 +42,7 @@ fn check(session: &Session) -> Network {
 }
 
 /// The samples of one party.
-fn samples_of(session: &Session, network: &Network, role: Role) -> SyntheticData {
+pub(super) fn samples_of(session: &Session, network: &Network, role: Role) -> SyntheticData {
     SyntheticData {
         first: match role {
             Role::P0 => 0,
@@ -107,7 +107,10 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
         |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];
             let mut assistant = Assistant::new(session, &network, &mut memory).unwrap();
-            (0..rows).try_for_each(|iteration| assistant.iterate(cx, iteration))
+            for iteration in 0..rows {
+                assistant.iterate(cx, iteration).unwrap();
+            }
+            Ok(())
         },
     )
 }

@@ -3,9 +3,11 @@
 mod cost_row_names;
 mod error;
 pub mod handshake;
+mod progress;
 mod protocol;
 mod run_error;
 mod shuffle;
+pub(crate) mod state;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,7 @@ pub use shuffle::Shuffle;
 
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
+pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use run_error::RunError;
 
@@ -163,6 +166,17 @@ impl Session {
     /// Whether an iteration is audited: the first, and each [`Session::audit`] iterations after it.
     pub fn is_audited(&self, iteration: u32) -> bool {
         self.has_audits() && iteration.is_multiple_of(self.audit)
+    }
+
+    /// Whether samples that keep their masks are opened in an iteration of a run that begins at iteration `start`, 0 or
+    /// that of a checkpoint.
+    ///
+    /// They are, up to the end of the first epoch that the run works through from its first iteration on. If it begins
+    /// within an epoch, it opens the rest of that epoch and the whole of the next one: a sample that comes in both is
+    /// sent twice, masked to the same value.
+    pub(crate) fn opens_samples(&self, start: u32, iteration: u32) -> bool {
+        let whole_epoch = start.div_ceil(self.iterations_per_epoch());
+        self.protocol.triples().keep_data() && self.batch(iteration).epoch <= whole_epoch
     }
 
     /// In inference, the party whose samples are classified and that learns the classes.

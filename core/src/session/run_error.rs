@@ -30,6 +30,23 @@ pub enum RunError {
         /// Parameters that the caller gave, or one more than `needed` if there are more.
         given: usize,
     },
+    /// The caller asks for an iteration out of order. Nothing was sent; the expected iteration can still run.
+    Iteration {
+        /// The iteration that comes next.
+        expected: u32,
+        /// The iteration that the caller gave.
+        given: u32,
+    },
+    /// The caller gives another number of bytes than a state has.
+    State {
+        /// Bytes of the state.
+        needed: usize,
+        /// Bytes that the caller gave.
+        given: usize,
+    },
+    /// An earlier iteration failed, or the model has been revealed: these session keys and this role's shares take no
+    /// iteration any more. Begin a new run with new keys.
+    Spent,
 }
 
 impl core::fmt::Display for RunError {
@@ -51,6 +68,15 @@ impl core::fmt::Display for RunError {
             RunError::Parameters { needed, given } => {
                 write!(f, "a stage has {needed} parameters and was given {given}")
             }
+            RunError::Iteration { expected, given } => {
+                write!(f, "iteration {expected} comes next and was given as {given}")
+            }
+            RunError::State { needed, given } => {
+                write!(f, "a state has {needed} bytes and was given {given}")
+            }
+            RunError::Spent => f.write_str(
+                "this run has failed or is over, and its masks must not serve again: begin a new run with new keys",
+            ),
         }
     }
 }

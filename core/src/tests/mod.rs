@@ -6,8 +6,10 @@ extern crate std;
 
 mod audits;
 mod costs;
+mod order;
+mod resume;
 
-use std::{thread, vec, vec::Vec};
+use std::{ops::Range, thread, vec, vec::Vec};
 
 use bytemuck::TransparentWrapper;
 
@@ -17,7 +19,7 @@ use crate::{
     data::{Data, DataError},
     dealt::{Dealer, DealerContext, PartyContext, Plan, Trainer},
     gate::{
-        harness::{End, duplex, key},
+        harness::{End, Sent, duplex, key},
         polynomial_tests::polynomial,
         reuse::{self, Used},
     },
@@ -59,6 +61,10 @@ pub(crate) struct Outcome {
     traffic: [Vec<Traffic>; 2],
     /// Stream positions that P0 used for masks, and that the dealer dealt.
     used: [Used; 2],
+    /// The bytes that P0 sent to P1, if stream positions are recorded.
+    sent: Vec<u8>,
+    /// Each party's state at the end.
+    states: [Vec<u8>; 2],
     /// For each party and iteration, the counts of the audit.
     audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
     /// For each party and iteration, the shares that the observer saw, in sessions with audits.
@@ -119,8 +125,24 @@ impl Outcome {
     }
 }
 
+/// A part of a session.
+struct Part<'a> {
+    iterations: Range<u32>,
+    /// Each party's state before the first of them, if they do not begin at 0.
+    states: Option<&'a [Vec<u8>; 2]>,
+}
+
 /// Runs a session with both parties and the dealer.
 pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
+    let whole = Part {
+        iterations: 0..session.iterations(),
+        states: None,
+    };
+    run_part::<R>(session, options, whole)
+}
+
+/// Runs a part of a session with both parties and the dealer.
+fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> Outcome {
     let RunOptions {
         capacity, ahead, ..
     } = options;
@@ -142,6 +164,9 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
     let [cx, dealt] = duplex(capacity);
     let [_unused, key_only] = duplex(1);
     let keys = Role::BOTH.map(|role| key(options.keys, role));
+    let sent = options.records_streams.then(|| end_p0.record());
+    let start = part.iterations.start;
+    let iterations = || part.iterations.clone();
     let party = |role: Role, peer: End, dealer: End| {
         start_recording();
         let mut memory = vec![0; plan.arena_words::<R>(role)];
@@ -149,6 +174,9 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
         let secret = key(options.weights, role);
         let mut party =
             Trainer::<R>::new(session, &network, role, &secret, &mut memory, &mut opened).unwrap();
+        if let Some(states) = part.states {
+            party.restore(start, &states[role.index()]).unwrap();
+        }
         let mut cx = PartyContext::new(
             role,
             keys[role.index()].clone(),
@@ -164,7 +192,7 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
             classes: network.classes as u8,
         };
         let (mut traffic, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
-        for iteration in 0..session.iterations() {
+        for iteration in iterations() {
             let mut observer = Recorder {
                 records: session.has_audits(),
                 ..Recorder::default()
@@ -184,7 +212,9 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
                     .collect()
             })
             .collect();
-        (shares, traffic, used_streams(), audited, seen)
+        let mut state = vec![0; party.state_len()];
+        party.save_state(&mut state).unwrap();
+        (shares, traffic, used_streams(), (audited, seen), state)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -193,19 +223,24 @@ pub(crate) fn run<R: Ring>(session: &Session, options: RunOptions) -> Outcome {
             let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
             let link = Link::new(cx, Remote::Party(Role::P1), ahead);
             let mut cx = DealerContext::new(keys.clone(), link);
-            for iteration in 0..session.iterations() {
+            if start > 0 {
+                dealer.start_at(start).unwrap();
+            }
+            for iteration in iterations() {
                 dealer.iterate(&mut cx, iteration).unwrap();
             }
             (used_streams(), cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (shares1, traffic1, _, audited1, seen1) = party(Role::P1, end_p1, dealt);
-        let (shares0, traffic0, used, audited0, seen0) = p0.join().unwrap();
+        let (shares1, traffic1, _, (audited1, seen1), state1) = party(Role::P1, end_p1, dealt);
+        let (shares0, traffic0, used, (audited0, seen0), state0) = p0.join().unwrap();
         let (dealt, _cx) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
             traffic: [traffic0, traffic1],
             used: [used, dealt],
+            sent: sent.map_or(Vec::new(), Sent::take),
+            states: [state0, state1],
             audited: [audited0, audited1],
             seen: [seen0, seen1],
         }
@@ -334,6 +369,15 @@ fn polynomial_sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
     sessions
 }
 
+/// Runs a part of a session in its own ring.
+fn run_part_in_its_ring(session: &Session, options: RunOptions, part: Part<'_>) -> Outcome {
+    if session.format.ring == 32 {
+        run_part::<u32>(session, options, part)
+    } else {
+        run_part::<u64>(session, options, part)
+    }
+}
+
 /// Runs a session in its own ring.
 fn run_in_its_ring(session: &Session, options: RunOptions) -> Outcome {
     if session.format.ring == 32 {
@@ -417,10 +461,6 @@ fn no_stream_position_is_used_twice() {
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {
             session.audit = 1;
-            // With kept masks, later epochs mask the samples again, as before, without opening them.
-            if session.protocol.triples().keep_data() {
-                session.epochs = 1;
-            }
             let options = RunOptions {
                 records_streams: true,
                 ..DEFAULT_RUN

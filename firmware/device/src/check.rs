@@ -2,10 +2,7 @@
 
 use ringlet_core::{
     Role,
-    data::{
-        Data, DataError,
-        sample_image::SampleImage,
-    },
+    data::{Data, DataError, sample_image::SampleImage},
     dealt::Plan,
     device::{Breach, Record, RecordError, Status},
     net::secure::PublicIdentity,

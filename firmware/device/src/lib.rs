@@ -180,8 +180,15 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
 
     let mut buffers = Buffers::new();
     let meeting = Meeting { fresh, peer };
-    let trained = meet(carrier, &mut control, hello, &device, &meeting, &mut buffers)
-        .and_then(|met| train(hello, device, requirements, met));
+    let trained = meet(
+        carrier,
+        &mut control,
+        hello,
+        &device,
+        &meeting,
+        &mut buffers,
+    )
+    .and_then(|met| train(hello, device, requirements, met));
     match trained {
         Ok(taken) => end_session(carrier, &mut control, taken),
         Err(stopped) => tell(carrier, &mut control, role, stopped),

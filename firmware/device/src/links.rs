@@ -64,10 +64,7 @@ pub fn secure<'b, T: Read + Write>(
 
 /// What the device tells of itself. `#[inline(never)]`, as all that follows: the key's curve takes much stack.
 #[inline(never)]
-pub fn introduction(
-    record: &[u8],
-    fresh: Result<[u8; FRESH_LEN], NotFresh>,
-) -> Introduction {
+pub fn introduction(record: &[u8], fresh: Result<[u8; FRESH_LEN], NotFresh>) -> Introduction {
     let identity = Record::decode(record).map(|record| own(&record).public());
     Introduction { identity, fresh }
 }

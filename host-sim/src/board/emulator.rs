@@ -15,7 +15,10 @@ use tempfile::TempDir;
 
 use super::boards::{Board, Line};
 use crate::{
-    data::{Images, flash_image::{flash_image, record_image}},
+    data::{
+        Images,
+        flash_image::{flash_image, record_image},
+    },
     error::Failure,
     links::device_address::{DeviceAddress, FIFOS},
 };

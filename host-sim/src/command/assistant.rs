@@ -49,7 +49,7 @@ pub struct AssistantArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
-    let secrets = Secrets::new(args.process.secret_seed);
+    let secrets = Secrets::new(args.process.secrets.seed());
     let (own, keys) = (secrets.assistant_key()?, secrets.dealer_keys()?);
     let membership = args
         .identity

@@ -33,6 +33,7 @@ use crate::{
         rows::rows,
         table::{csv, notes, table},
     },
+    resources::reserved,
     run::{event::Event, secrets::Secrets, simulation::Simulation},
 };
 
@@ -94,7 +95,11 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
     ))?;
     write_whole(&csv_path, &csv)?;
     write_whole(&svg_path, svg.as_bytes())?;
-    eprintln!("written: {} and {}", csv_path.display(), svg_path.display());
+    console::note(&format!(
+        "written: {} and {}",
+        csv_path.display(),
+        svg_path.display()
+    ));
     Ok(())
 }
 
@@ -192,13 +197,18 @@ fn images(args: &CompareArgs, model: &Model, iterations: u32) -> Result<Images, 
     if given.shape != shape || given.check_labels(classes).is_err() {
         return Ok(random_images(shape, count, classes));
     }
-    let chosen = || (0..count).map(|image| image % given.len());
+    let (mut pixels, mut labels) = (
+        reserved(count * given.image_len(), "the images")?,
+        reserved(count, "the labels")?,
+    );
+    for image in (0..count).map(|image| image % given.len()) {
+        pixels.extend_from_slice(given.image(image));
+        labels.push(given.labels[image]);
+    }
     Ok(Images {
         shape,
-        pixels: chosen()
-            .flat_map(|image| given.image(image).iter().copied())
-            .collect(),
-        labels: chosen().map(|image| given.labels[image]).collect(),
+        pixels,
+        labels,
     })
 }
 

@@ -12,7 +12,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{RoleName, SampleCounts, SessionArgs},
+        args::{RoleName, SampleCounts, SecretArgs, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -43,9 +43,9 @@ pub struct DealArgs {
     /// The session, with the options that both parties will give.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// Derive the keys from a seed: for tests only.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    /// Where the keys come from.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// Deals a session into files.
@@ -66,7 +66,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     };
     let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
     let corrections = corrections(&session, &network)?;
-    let secrets = Secrets::new(args.secret_seed);
+    let secrets = Secrets::new(args.secrets.seed());
     let keys = secrets.dealer_keys()?;
     let identity = DealtId(secrets.identity()?);
     fs::create_dir_all(&args.out).map_err(|error| {
@@ -89,11 +89,13 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         bytes(corrections)
     ))?;
     let bar = ProgressBar::new(session.iterations().into());
+    let fault = p1.fault();
     let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    let link = deal(&session, keys.clone(), link, |iteration, _| {
+    let dealt = deal(&session, keys.clone(), link, |iteration, _| {
         bar.set_position(u64::from(iteration) + 1);
-    })?;
+    });
     bar.finish_and_clear();
+    let link = dealt.map_err(|failure| fault.take().unwrap_or(failure))?;
     // P0's file appears last, so a pair is there only when both are whole.
     let p1 = link.into_inner().finish()?;
     let p0 = p0.finish()?;

@@ -10,17 +10,10 @@ use crate::{
     config::args::{IdentityArgs, ProcessArgs, seconds},
     console,
     error::Failure,
-    links::{
-        connect::broken,
-        tcp::TcpEnd,
-    },
+    links::{connect::broken, tcp::TcpEnd},
     output::amounts::{bytes, work},
     run::{
-        actors::Helper,
-        dealer::serve,
-        event::Event,
-        meeting::meet_parties,
-        secrets::Secrets,
+        actors::Helper, dealer::serve, event::Event, meeting::meet_parties, secrets::Secrets,
         supervision,
     },
 };
@@ -45,7 +38,7 @@ pub struct DealerArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
-    let keys = Secrets::new(args.process.secret_seed).dealer_keys()?;
+    let keys = Secrets::new(args.process.secrets.seed()).dealer_keys()?;
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;

@@ -19,11 +19,7 @@ use crate::{
     console,
     data::{Part, load},
     error::Failure,
-    links::{
-        capture::transcript,
-        connect::reach_dealer,
-        device_address::DeviceAddress,
-    },
+    links::{capture::transcript, connect::reach_dealer, device_address::DeviceAddress},
     output::amounts::bytes,
     run::{
         dealer::corrections,

@@ -109,3 +109,56 @@ fn tell(supervised: bool, outcome: Result<(), Failure>) -> Result<(), Failure> {
         outcome => outcome,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The commands that have an option.
+    fn commands_with(option: &str) -> Vec<String> {
+        let program = Cli::command();
+        let with = program.get_subcommands().filter(|command| {
+            command
+                .get_arguments()
+                .any(|argument| argument.get_long() == Some(option))
+        });
+        with.map(|command| command.get_name().to_owned()).collect()
+    }
+
+    #[test]
+    #[cfg(not(feature = "seeded-secrets"))]
+    fn no_command_lets_the_user_choose_secrets() {
+        assert_eq!(commands_with("secret-seed"), [""; 0]);
+        for command in [
+            &["deal", "--out", "files"][..],
+            &["dealer", "--listen", "localhost:1"],
+            &["assistant", "--listen", "localhost:1"],
+            &["party", "--role", "p0", "--listen", "localhost:1"],
+            &["hub", "--p0", "a", "--p1", "b", "--dealer", "c"],
+        ] {
+            let arguments = [&["ringlet"], command].concat();
+            assert!(Cli::try_parse_from(&arguments).is_ok(), "{arguments:?}");
+            let arguments = [&arguments[..], &["--secret-seed", "7"]].concat();
+            let refused = Cli::try_parse_from(&arguments).map(drop);
+            let kind = refused.map_err(|error| error.kind());
+            assert_eq!(kind, Err(clap::error::ErrorKind::UnknownArgument));
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "seeded-secrets"))]
+    fn processes_get_no_seed_for_their_keys() {
+        let arguments = ["ringlet", "train", "--link", "tcp", "--seed", "7"];
+        let refused = run(Cli::parse_from(arguments)).map_err(|failure| failure.to_string());
+        assert!(refused.is_err_and(|line| line.contains("--link memory")));
+    }
+
+    #[test]
+    #[cfg(feature = "seeded-secrets")]
+    fn roles_and_deal_take_a_seed_in_test_builds() {
+        let taking = ["party", "dealer", "assistant", "hub", "deal"];
+        assert_eq!(commands_with("secret-seed"), taking);
+    }
+}

@@ -186,7 +186,8 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         board.name, board.about
     ))?;
     // The emulator is dropped after the mux, so the line lives as long as the mux.
-    let (mut emulated, address) = board.start_with_images(&firmware, &train, &board_session.record())?;
+    let (mut emulated, address) =
+        board.start_with_images(&firmware, &train, &board_session.record())?;
     let mux = open_device(&address, WAIT, IDLE)?;
     console::line(&format!(
         "the board answers at {address}: it is p0 and owns {} digits; p1 and the dealer run here",

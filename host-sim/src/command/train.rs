@@ -10,7 +10,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{LinkArgs, OutputArgs, SessionArgs},
+        args::{LinkArgs, OutputArgs, SessionArgs, seeded},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
@@ -64,6 +64,7 @@ pub struct TrainArgs {
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let protocol = Protocol::new(&args.session)?;
+    let common = common_options(args)?;
     let train = load(args.session.data.as_deref(), Part::Train)?;
     let test = load(args.session.data.as_deref(), Part::Test)?;
     let secrets = Secrets::new(args.session.seed);
@@ -104,8 +105,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);
             let options = args.session.to_options(&session, momentum);
-            processes::train(session.protocol, &common_options(args), &options, take)
-                .map(|()| (Vec::new(), None))
+            processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
         }
     };
     progress.finish();
@@ -126,19 +126,25 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         None => console::line(&unchecked_line(&session))?,
         Some(ranges) => match range_lines(&session, &network, &ranges) {
             Ok(line) => console::line(&line)?,
-            Err(warnings) => warnings.iter().for_each(|warning| eprintln!("{warning}")),
+            Err(warnings) => warnings.iter().for_each(|warning| console::note(warning)),
         },
     }
     Ok(())
 }
 
 /// Options for the process of every role.
-fn common_options(args: &TrainArgs) -> Vec<String> {
+fn common_options(args: &TrainArgs) -> Result<Vec<String>, Failure> {
     let mut options = args.shape.to_options();
-    if let Some(seed) = args.session.seed {
-        options.extend(["--secret-seed".to_owned(), seed.to_string()]);
+    if let (LinkName::Tcp, Some(seed)) = (args.link, args.session.seed) {
+        // A process of its own can be a real role, so only test builds let anyone choose its secrets.
+        options.extend(seeded(seed).ok_or_else(|| {
+            Failure::new(
+                "the roles of --link tcp draw their keys from the operating system, not from --seed",
+                "leave out --seed, or use --link memory",
+            )
+        })?);
     }
-    options
+    Ok(options)
 }
 
 /// Why no ranges were checked.

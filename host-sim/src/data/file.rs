@@ -33,8 +33,8 @@ pub fn check_writable(path: &Path) -> Result<(), Failure> {
     // To learn whether a file can be made there, make one.
     let probe = partial(path);
     fs::File::create_new(&probe)
-        .map_err(|error| refused(&error.to_string(), "check the directory"))?;
-    fs::remove_file(&probe).map_err(|error| refused(&error.to_string(), "check the directory"))
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|error| Failure::unwritten(path.display(), &error))
 }
 
 /// Writes a file that appears whole or not at all.
@@ -52,15 +52,13 @@ pub struct Staged {
 impl Staged {
     /// Writes the file under its temporary name.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, Failure> {
-        Staged::new(path, |partial| {
-            fs::write(partial, bytes).map_err(|error| error.to_string())
-        })
+        Staged::new(path, |partial| fs::write(partial, bytes))
     }
 
     /// `write` makes the file under the temporary name that it is given. The file is on the disk when this returns.
     pub(super) fn new(
         path: &Path,
-        write: impl FnOnce(&Path) -> Result<(), String>,
+        write: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<Self, Failure> {
         let staged = Staged {
             path: path.to_owned(),
@@ -68,8 +66,8 @@ impl Staged {
         };
         let partial = partial(path);
         write(&partial)
-            .and_then(|()| sync(&partial).map_err(|error| error.to_string()))
-            .map_err(|error| failed(path, &error))?;
+            .and_then(|()| sync(&partial))
+            .map_err(|error| Failure::unwritten(path.display(), &error))?;
         Ok(staged)
     }
 
@@ -80,7 +78,7 @@ impl Staged {
         };
         fs::rename(&partial, &self.path).map_err(|error| {
             let _ = fs::remove_file(&partial);
-            failed(&self.path, &error.to_string())
+            Failure::unwritten(self.path.display(), &error)
         })
     }
 }
@@ -99,18 +97,30 @@ fn sync(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
-/// The error for a file that cannot be written.
-pub(super) fn failed(path: &Path, error: &str) -> Failure {
-    Failure::new(
-        format!("{} cannot be written: {error}", path.display()),
-        "check the directory and the space left",
-    )
-}
-
 /// The temporary name of a file until it is whole.
 fn partial(path: &Path) -> PathBuf {
     // The process id keeps it apart from files of the user and of other runs.
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     PathBuf::from(partial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_on_a_full_disk_leaves_no_part_of_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("table.csv");
+        let made = Staged::new(&path, |partial| {
+            std::os::unix::fs::symlink("/dev/full", partial)?;
+            fs::write(partial, b"0,1")
+        });
+        let line = made.map_err(|failure| failure.to_string());
+        let wanted = format!("{} cannot be written: the disk is full", path.display());
+        assert!(line.is_err_and(|line| line.starts_with(&wanted)));
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+    }
 }

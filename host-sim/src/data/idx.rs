@@ -1,15 +1,15 @@
 //! The IDX format of the MNIST files, plain or gzipped.
 
 use std::{
-    fs,
-    io::Read,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
 use flate2::read::GzDecoder;
 
 use super::images::{Images, Part};
-use crate::error::Failure;
+use crate::{error::Failure, resources::filled};
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
@@ -33,33 +33,19 @@ pub fn load(dir: &Path, part: Part) -> Result<Images, Failure> {
     }
     let images = find(dir, &format!("{}-images-idx3-ubyte", stem(part)))?;
     let labels = find(dir, &format!("{}-labels-idx1-ubyte", stem(part)))?;
-    let read = |path: &Path| {
-        let bytes = fs::read(path).map_err(|error| {
-            Failure::new(
-                format!("{} cannot be read: {error}", path.display()),
-                "check the file and its permissions",
-            )
-        })?;
-        unpack(&path.display().to_string(), bytes)
-    };
     parse(
-        (&images.display().to_string(), &read(&images)?),
-        (&labels.display().to_string(), &read(&labels)?),
+        (&images.display().to_string(), read(&images)?),
+        (&labels.display().to_string(), read(&labels)?),
     )
 }
 
 /// Loads the images of one file. It has no labels, so all images get class 0.
 pub fn unlabelled(path: &Path) -> Result<Images, Failure> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| {
-        Failure::new(
-            format!("{name} cannot be read: {error}"),
-            "check the file and its permissions",
-        )
-    })?;
-    let bytes = unpack(&name, bytes)?;
-    let ([count, height, width], pixels) = header::<3>((&name, &bytes), IMAGES, "images")?;
-    whole(&name, [count, height, width], pixels, vec![0; count])
+    let bytes = read(path)?;
+    let sizes = header::<3>((&name, &bytes), IMAGES, "images")?;
+    let labels = filled(0, sizes[0], "the labels")?;
+    whole(&name, sizes, body::<3>(bytes), labels)
 }
 
 /// The digits that are built into the program.
@@ -75,10 +61,7 @@ pub fn built_in(part: Part) -> Result<Images, Failure> {
         ),
     };
     let name = "the built-in digits";
-    parse(
-        (name, &unpack(name, images.to_vec())?),
-        (name, &unpack(name, labels.to_vec())?),
-    )
+    parse((name, unpack(name, images)?), (name, unpack(name, labels)?))
 }
 
 fn find(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
@@ -100,29 +83,55 @@ fn find(dir: &Path, name: &str) -> Result<PathBuf, Failure> {
         })
 }
 
-fn unpack(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    if !bytes.starts_with(&[0x1F, 0x8B]) {
-        return Ok(bytes);
-    }
+/// Reads a file, unpacked.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| {
+        Failure::new(
+            format!("{name} cannot be read: {error}"),
+            "check the file and its permissions",
+        )
+    })?;
+    unpack(&name, BufReader::new(file))
+}
+
+/// The bytes of a file, which may be gzipped.
+fn unpack(name: &str, mut file: impl BufRead) -> Result<Vec<u8>, Failure> {
     let mut plain = Vec::new();
-    GzDecoder::new(bytes.as_slice())
-        .take(MAX_BYTES)
-        .read_to_end(&mut plain)
-        .map_err(|error| {
-            Failure::new(
+    let unpacked = file
+        .fill_buf()
+        .map(|start| start.starts_with(&[0x1F, 0x8B]));
+    unpacked
+        .and_then(|gzipped| match gzipped {
+            true => GzDecoder::new(file).take(MAX_BYTES).read_to_end(&mut plain),
+            false => file.take(MAX_BYTES).read_to_end(&mut plain),
+        })
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => Failure::new(
+                format!("the machine gives no memory for the images of {name}"),
+                "give --data with fewer images, or use a machine with more memory",
+            ),
+            _ => Failure::new(
                 format!("{name} is damaged: {error}"),
                 "fetch the file again",
-            )
+            ),
         })?;
     Ok(plain)
 }
 
+/// What follows a header of `N` numbers.
+fn body<const N: usize>(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.drain(..4 * (N + 1));
+    bytes.shrink_to_fit();
+    bytes
+}
+
 /// Reads a header of `N` numbers and checks that exactly as many bytes follow as they say.
-fn header<'a, const N: usize>(
-    (name, bytes): (&str, &'a [u8]),
+fn header<const N: usize>(
+    (name, bytes): (&str, &[u8]),
     magic: u32,
     what: &str,
-) -> Result<([usize; N], &'a [u8]), Failure> {
+) -> Result<[usize; N], Failure> {
     let number = |index: usize| {
         let bytes = bytes.get(4 * index..4 * index + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
@@ -145,7 +154,7 @@ fn header<'a, const N: usize>(
         .iter()
         .try_fold(1usize, |product, &size| product.checked_mul(size));
     match wanted {
-        Some(wanted) if wanted == body.len() => Ok((sizes, body)),
+        Some(wanted) if wanted == body.len() => Ok(sizes),
         Some(wanted) if wanted > body.len() => Err(broken(&format!(
             "is cut short: {} bytes of {what} instead of {wanted}",
             body.len()
@@ -155,9 +164,10 @@ fn header<'a, const N: usize>(
 }
 
 /// Parses a pair of IDX files, each with its name for error messages.
-pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Failure> {
-    let ([count, height, width], pixels) = header::<3>(images, IMAGES, "images")?;
-    let ([label_count], classes) = header::<1>(labels, LABELS, "labels")?;
+pub fn parse(images: (&str, Vec<u8>), labels: (&str, Vec<u8>)) -> Result<Images, Failure> {
+    let sizes = header::<3>((images.0, &images.1), IMAGES, "images")?;
+    let [label_count] = header::<1>((labels.0, &labels.1), LABELS, "labels")?;
+    let [count, ..] = sizes;
     if count != label_count {
         return Err(Failure::new(
             format!(
@@ -167,11 +177,16 @@ pub fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<Images, Fai
             "use files that belong together",
         ));
     }
-    whole(images.0, [count, height, width], pixels, classes.to_vec())
+    whole(images.0, sizes, body::<3>(images.1), body::<1>(labels.1))
 }
 
 /// Images with their labels. Refuses a set without images.
-fn whole(name: &str, sizes: [usize; 3], pixels: &[u8], labels: Vec<u8>) -> Result<Images, Failure> {
+fn whole(
+    name: &str,
+    sizes: [usize; 3],
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+) -> Result<Images, Failure> {
     let [_, height, width] = sizes;
     if sizes.contains(&0) {
         return Err(Failure::new(
@@ -181,7 +196,7 @@ fn whole(name: &str, sizes: [usize; 3], pixels: &[u8], labels: Vec<u8>) -> Resul
     }
     Ok(Images {
         shape: [height, width, 1],
-        pixels: pixels.to_vec(),
+        pixels,
         labels,
     })
 }
@@ -207,7 +222,7 @@ mod tests {
     #[test]
     fn reads_what_is_there() {
         let (images, labels) = files(3, &[4, 5, 6]);
-        let images = parse(("i", &images), ("l", &labels)).unwrap();
+        let images = parse(("i", images), ("l", labels)).unwrap();
         assert_eq!(images.shape, [2, 3, 1]);
         assert_eq!(images.image(1), [6, 7, 8, 9, 10, 11]);
         assert_eq!(images.labels, [4, 5, 6]);
@@ -217,17 +232,19 @@ mod tests {
     fn every_truncation_is_refused_by_name() {
         let (images, labels) = files(3, &[4, 5, 6]);
         for end in 0..images.len() {
-            let error = parse(("i.idx", &images[..end]), ("l.idx", &labels)).unwrap_err();
+            let error =
+                parse(("i.idx", images[..end].to_vec()), ("l.idx", labels.clone())).unwrap_err();
             assert!(error.to_string().contains("i.idx"), "{error}");
         }
         for end in 0..labels.len() {
-            let error = parse(("i.idx", &images), ("l.idx", &labels[..end])).unwrap_err();
+            let error =
+                parse(("i.idx", images.clone()), ("l.idx", labels[..end].to_vec())).unwrap_err();
             assert!(error.to_string().contains("l.idx"), "{error}");
         }
         let (_, fewer) = files(3, &[4, 5]);
-        assert!(parse(("i", &images), ("l", &fewer)).is_err());
+        assert!(parse(("i", images), ("l", fewer)).is_err());
         let (none, no_labels) = files(0, &[]);
-        assert!(parse(("i", &none), ("l", &no_labels)).is_err());
+        assert!(parse(("i", none), ("l", no_labels)).is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Labelled images, and the core's view of the images that a party owns.
 
+use std::ops::Range;
+
 use ringlet_core::data::{Data, DataError};
 
 use crate::error::Failure;
@@ -51,14 +53,15 @@ impl Images {
         &self.pixels[index * self.image_len()..][..self.image_len()]
     }
 
-    /// Images `range` alone.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Images {
+    /// Images `range` alone, in the memory of all.
+    pub fn slice(mut self, range: Range<usize>) -> Images {
         let len = self.image_len();
-        Images {
-            shape: self.shape,
-            pixels: self.pixels[range.start * len..range.end * len].to_vec(),
-            labels: self.labels[range].to_vec(),
-        }
+        self.pixels.truncate(range.end * len);
+        self.pixels.drain(..range.start * len);
+        self.pixels.shrink_to_fit();
+        self.labels.truncate(range.end);
+        self.labels.drain(..range.start);
+        self
     }
 
     /// Refuses labels that are not a class; the error names the first.
@@ -77,29 +80,44 @@ impl Images {
 }
 
 /// The images that a party owns.
-pub struct OwnImages {
-    images: Images,
+pub struct OwnImages<'a> {
+    images: &'a Images,
+    own: Range<usize>,
     classes: usize,
 }
 
-impl OwnImages {
-    /// The core reads these `images`. Labels must lie below `classes`.
-    pub fn new(images: Images, classes: usize) -> Self {
-        OwnImages { images, classes }
+impl<'a> OwnImages<'a> {
+    /// The core reads the images `own` of these. Labels must lie below `classes`.
+    pub fn new(images: &'a Images, own: Range<usize>, classes: usize) -> Self {
+        OwnImages {
+            images,
+            own,
+            classes,
+        }
+    }
+
+    /// The index of an own sample among all images.
+    fn index(&self, sample: u32) -> Result<usize, DataError> {
+        let index = self.own.start.checked_add(sample as usize);
+        index
+            .filter(|index| self.own.contains(index) && *index < self.images.len())
+            .ok_or(DataError::Missing(sample))
     }
 }
 
-impl Data for OwnImages {
+impl Data for OwnImages<'_> {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        if sample as usize >= self.images.len() || out.len() != self.images.image_len() {
+        let index = self.index(sample)?;
+        if out.len() != self.images.image_len() {
             return Err(DataError::Missing(sample));
         }
-        out.copy_from_slice(self.images.image(sample as usize));
+        out.copy_from_slice(self.images.image(index));
         Ok(())
     }
 
     fn label(&mut self, sample: u32) -> Result<u8, DataError> {
-        match self.images.labels.get(sample as usize) {
+        let index = self.index(sample)?;
+        match self.images.labels.get(index) {
             None => Err(DataError::Missing(sample)),
             Some(&label) if usize::from(label) >= self.classes => {
                 Err(DataError::Label { sample, label })

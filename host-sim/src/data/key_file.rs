@@ -2,7 +2,6 @@
 
 use std::{fs::OpenOptions, io::Write, path::Path};
 
-use super::file::failed;
 use crate::error::Failure;
 
 /// Refuses a file that exists: a secret that is overwritten is lost to the device that has it.
@@ -36,5 +35,5 @@ fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Failure> {
     let written = options
         .open(path)
         .and_then(|mut file| file.write_all(secret));
-    written.map_err(|error| failed(path, &error.to_string()))
+    written.map_err(|error| Failure::unwritten(path.display(), &error))
 }

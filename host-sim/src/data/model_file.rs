@@ -1,6 +1,6 @@
 //! Trained models in files.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, io, path::Path};
 
 use ringlet_core::{
     kernel::Linear,
@@ -8,15 +8,12 @@ use ringlet_core::{
     network::{Network, Stage},
 };
 use safetensors::{
-    SafeTensors,
+    SafeTensorError, SafeTensors,
     tensor::{Dtype, TensorView, serialize_to_file},
 };
 
 use crate::{
-    data::{
-        file::{Staged, failed},
-        parameters::Parameters,
-    },
+    data::{file::Staged, parameters::Parameters},
     error::Failure,
 };
 
@@ -71,13 +68,20 @@ pub fn stage(
             TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name, view))
         })
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failed(path, &error.to_string()))?;
-    let description =
-        serde_json::to_string(model).map_err(|error| failed(path, &error.to_string()))?;
+        .map_err(unfit)?;
+    let description = serde_json::to_string(model).map_err(unfit)?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
     Staged::new(path, |partial| {
-        serialize_to_file(views, Some(metadata), partial).map_err(|error| error.to_string())
+        serialize_to_file(views, Some(metadata), partial).map_err(|error| match error {
+            SafeTensorError::IoError(error) => error,
+            error => io::Error::other(error),
+        })
     })
+}
+
+/// The failure to bring a model into the form of a file.
+fn unfit(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the model cannot be saved: {error}"), "")
 }
 
 /// The key of the model's description in a file's metadata.
@@ -153,4 +157,23 @@ fn damaged(path: &Path, what: &str) -> Failure {
         format!("{} is not a model of this program: {what}", path.display()),
         "give a file that --save has written",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_called_full() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("model");
+        let partial = format!("model.partial-{}", std::process::id());
+        std::os::unix::fs::symlink("/dev/full", dir.path().join(partial)).expect("a link");
+        let model = Model::built_in("digits8").expect("a model");
+        let network = Network::new(&model).expect("a network");
+        let saved = save(&path, &model, &network, &[]).map_err(|failure| failure.to_string());
+        let wanted = format!("{} cannot be written: the disk is full", path.display());
+        assert!(saved.is_err_and(|line| line.starts_with(&wanted)));
+    }
 }

@@ -10,7 +10,7 @@ use embedded_io::{ErrorType, Read, Write};
 
 use ringlet_core::net::Finish;
 
-use crate::{data::file::check_writable, error::Failure};
+use crate::{console, data::file::check_writable, error::Failure};
 
 /// A transport that writes its incoming bytes to a file, if there is one.
 pub struct Capture<T> {
@@ -44,12 +44,9 @@ pub fn transcript(path: Option<&Path>) -> Result<Option<File>, Failure> {
         return Ok(None);
     };
     check_writable(path)?;
-    File::create(path).map(Some).map_err(|error| {
-        Failure::new(
-            format!("{} cannot be written: {error}", path.display()),
-            "choose another file for --transcript",
-        )
-    })
+    File::create(path)
+        .map(Some)
+        .map_err(|error| Failure::unwritten(path.display(), &error))
 }
 
 impl<T: ErrorType> ErrorType for Capture<T> {
@@ -64,7 +61,8 @@ impl<T: Read> Read for Capture<T> {
         {
             // A transcript with holes is worse than a short one. The run goes on.
             self.file = None;
-            eprintln!("warning: the transcript ends here: {error}");
+            let why = Failure::unwritten("the transcript", &error);
+            console::note(&format!("warning: from here on {why}"));
         }
         Ok(count)
     }

@@ -231,5 +231,8 @@ fn insecure(address: &str) -> Failure {
 
 /// The failure of a connection that breaks while it is set up.
 pub fn broken(error: io::Error) -> Failure {
-    Failure::new(format!("a connection broke: {error}"), "check the network")
+    // What this machine refuses is no fault of the network.
+    error.downcast().unwrap_or_else(|error| {
+        Failure::new(format!("a connection broke: {error}"), "check the network")
+    })
 }

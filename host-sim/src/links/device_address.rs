@@ -7,12 +7,11 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     sync::mpsc::channel,
-    thread,
     time::{Duration, Instant},
 };
 
 use super::{serial::SerialLine, tcp};
-use crate::error::Failure;
+use crate::{error::Failure, resources::spawn};
 
 /// The address of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +119,14 @@ fn open_fifos(folder: &Path, wait: Duration) -> io::Result<SerialLine> {
     // Without them there was no emulator, and opening would create plain files.
     incoming.metadata()?;
     let (done, opened) = channel();
-    thread::spawn(move || {
+    let open = move || {
         let writer = OpenOptions::new().write(true).open(incoming);
         let both = writer.and_then(|writer| Ok((File::open(outgoing)?, writer)));
         let _ = done.send(both);
-    });
+    };
+    spawn(open).map_err(io::Error::other)?;
     match opened.recv_timeout(wait) {
-        Ok(both) => both.map(|(reader, writer)| SerialLine::new(reader, writer)),
+        Ok(both) => both.and_then(|(reader, writer)| SerialLine::new(reader, writer)),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
@@ -145,7 +145,7 @@ fn open_serial(path: &str, baud: u32) -> Result<SerialLine, Failure> {
     let reader = port
         .try_clone()
         .map_err(|error| cannot(error.to_string()))?;
-    Ok(SerialLine::new(reader, port))
+    SerialLine::new(reader, port).map_err(|error| cannot(error.to_string()))
 }
 
 fn open_tcp(address: &str, wait: Duration) -> io::Result<SerialLine> {
@@ -154,7 +154,7 @@ fn open_tcp(address: &str, wait: Duration) -> io::Result<SerialLine> {
     writer.set_nodelay(true)?;
     writer.set_read_timeout(Some(READ_TIMEOUT))?;
     let reader: TcpStream = writer.try_clone()?;
-    Ok(SerialLine::new(reader, writer))
+    SerialLine::new(reader, writer)
 }
 
 #[cfg(test)]

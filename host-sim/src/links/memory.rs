@@ -8,6 +8,7 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 
 use super::{
+    chunk::Chunk,
     outbox::Outbox,
     traffic_shaper::{Parcel, TrafficShape},
     wait_time::WaitTime,
@@ -17,7 +18,7 @@ use super::{
 pub struct MemoryEnd {
     outbox: Outbox,
     incoming: Receiver<Parcel>,
-    taken: Vec<u8>,
+    taken: Chunk,
     next: usize,
     wait_time: WaitTime,
 }
@@ -47,7 +48,7 @@ impl MemoryEnd {
         MemoryEnd {
             outbox,
             incoming,
-            taken: Vec::new(),
+            taken: Chunk::empty(),
             next: 0,
             wait_time: WaitTime::default(),
         }

@@ -1,6 +1,7 @@
 //! Transports between roles: memory, TCP, serial lines; what shapes, counts and records their bytes.
 
 pub mod capture;
+pub mod chunk;
 pub mod connect;
 pub mod counted;
 pub mod credentials;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    chunk::Chunk,
     traffic_shaper::{Parcel, TrafficShape, TrafficShaper},
     wait_time::WaitTime,
 };
@@ -23,7 +24,7 @@ enum Exit {
 /// The sending half of a link.
 pub struct Outbox {
     exit: Exit,
-    gathered: Vec<u8>,
+    gathered: Chunk,
     shaper: TrafficShaper,
 }
 
@@ -43,18 +44,18 @@ impl Outbox {
     fn new(exit: Exit, shape: TrafficShape) -> Self {
         Outbox {
             exit,
-            gathered: Vec::new(),
+            gathered: Chunk::new(CHUNK),
             shaper: TrafficShaper::new(shape),
         }
     }
 
-    /// Adds bytes. They leave when they fill a chunk.
+    /// Adds bytes, as many as the chunk has room for, and returns their number. They leave when they fill it.
     pub fn put(&mut self, bytes: &[u8], wait_time: &WaitTime) -> io::Result<usize> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() >= CHUNK {
+        let count = self.gathered.add(bytes);
+        if self.gathered.is_full() {
             self.hand_over(wait_time)?;
         }
-        Ok(bytes.len())
+        Ok(count)
     }
 
     /// Sends all gathered bytes.
@@ -62,7 +63,7 @@ impl Outbox {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(CHUNK));
+        let chunk = std::mem::replace(&mut self.gathered, Chunk::new(CHUNK));
         let parcel = self.shaper.parcel(chunk);
         let sent = match &self.exit {
             Exit::Free(sender) => sender.send(parcel).is_ok(),

@@ -10,6 +10,9 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 
+use super::chunk::Chunk;
+use crate::resources::spawn;
+
 /// The most bytes of one read.
 const CHUNK: usize = 1 << 14;
 /// Length of the queue in chunks. When it is full the thread reads no more, so the other end waits.
@@ -18,8 +21,8 @@ const CHUNKS: usize = 4;
 /// A connection with a thread that queues its incoming bytes.
 pub struct ReadAhead {
     stream: TcpStream,
-    chunks: Receiver<Vec<u8>>,
-    chunk: Vec<u8>,
+    chunks: Receiver<Chunk>,
+    chunk: Chunk,
     next: usize,
     closed: bool,
     patience: Duration,
@@ -34,13 +37,13 @@ impl ReadAhead {
         let mut source = stream.try_clone()?;
         let owner = thread::current();
         let (queue, chunks) = sync_channel(CHUNKS);
-        thread::spawn(move || {
+        let read = move || {
             loop {
-                let mut chunk = vec![0; CHUNK];
-                match source.read(&mut chunk) {
+                let mut chunk = Chunk::new(CHUNK);
+                match chunk.refill(|room| source.read(room)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) | Ok(0) => break,
-                    Ok(count) => chunk.truncate(count),
+                    Ok(_) => {}
                 }
                 if queue.send(chunk).is_err() {
                     break;
@@ -49,11 +52,12 @@ impl ReadAhead {
             }
             drop(queue);
             owner.unpark();
-        });
+        };
+        spawn(read).map_err(io::Error::other)?;
         Ok(ReadAhead {
             stream,
             chunks,
-            chunk: Vec::new(),
+            chunk: Chunk::empty(),
             next: 0,
             closed: false,
             patience,

@@ -15,6 +15,8 @@ use std::{
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use ringlet_core::net::serial::mux::Clock;
 
+use crate::resources::spawn;
+
 /// What the reading thread leaves for the mux.
 #[derive(Default)]
 struct Inbox {
@@ -41,11 +43,11 @@ impl SerialLine {
     pub fn new(
         mut reader: impl io::Read + Send + 'static,
         mut writer: impl io::Write + Send + 'static,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let inbox: Arc<(Mutex<Inbox>, Condvar)> = Arc::default();
         let filled = inbox.clone();
         let owner = thread::current();
-        thread::spawn(move || {
+        let read = move || {
             let mut bytes = [0; 4096];
             loop {
                 let read = reader.read(&mut bytes);
@@ -78,11 +80,12 @@ impl SerialLine {
                     return;
                 }
             }
-        });
+        };
+        spawn(read).map_err(io::Error::other)?;
         let (outbox, parcels) = channel::<Vec<u8>>();
         let unsent = Arc::new(AtomicUsize::new(0));
         let (left, told) = (unsent.clone(), inbox.clone());
-        thread::spawn(move || {
+        let write = move || {
             for parcel in parcels {
                 let sent = writer.write_all(&parcel).and_then(|()| writer.flush());
                 left.fetch_sub(parcel.len(), Ordering::Release);
@@ -91,12 +94,13 @@ impl SerialLine {
                     return;
                 }
             }
-        });
-        SerialLine {
+        };
+        spawn(write).map_err(io::Error::other)?;
+        Ok(SerialLine {
             inbox,
             outbox,
             unsent,
-        }
+        })
     }
 
     /// A clock that wakes when bytes arrive.

@@ -11,10 +11,12 @@ use std::{
 use embedded_io::{ErrorType, Read, Write};
 
 use super::{
+    chunk::Chunk,
     outbox::{CHUNK, Outbox},
     traffic_shaper::{Parcel, TrafficShape},
     wait_time::WaitTime,
 };
+use crate::resources::spawn;
 
 /// Pause between attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
@@ -24,9 +26,8 @@ pub struct TcpEnd {
     stream: TcpStream,
     outbox: Option<Outbox>,
     writer: Option<JoinHandle<()>>,
-    taken: Box<[u8]>,
+    taken: Chunk,
     next: usize,
-    filled: usize,
     wait_time: WaitTime,
     deadline: Option<Instant>,
 }
@@ -45,7 +46,7 @@ impl TcpEnd {
     fn new(stream: TcpStream, (outbox, parcels): (Outbox, Receiver<Parcel>)) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut sink = stream.try_clone()?;
-        let writer = thread::spawn(move || {
+        let write = move || {
             for parcel in parcels {
                 parcel.wait();
                 if sink.write_all(&parcel.bytes).is_err() {
@@ -53,14 +54,14 @@ impl TcpEnd {
                 }
             }
             let _ = sink.shutdown(std::net::Shutdown::Write);
-        });
+        };
+        let writer = spawn(write).map_err(io::Error::other)?;
         Ok(TcpEnd {
             stream,
             outbox: Some(outbox),
             writer: Some(writer),
-            taken: vec![0; CHUNK].into(),
+            taken: Chunk::new(CHUNK),
             next: 0,
-            filled: 0,
             wait_time: WaitTime::default(),
             deadline: None,
         })
@@ -136,9 +137,9 @@ impl Write for TcpEnd {
 
 impl Read for TcpEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.next == self.filled {
+        if self.next == self.taken.len() {
             self.next = 0;
-            self.filled = loop {
+            loop {
                 if let Some(deadline) = self.deadline {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -146,17 +147,19 @@ impl Read for TcpEnd {
                     }
                     self.stream.set_read_timeout(Some(left))?;
                 }
-                match self.wait_time.time(|| self.stream.read(&mut self.taken)) {
+                let read = |room: &mut [u8]| self.wait_time.time(|| self.stream.read(room));
+                match self.taken.refill(read) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // Systems name a read timeout differently.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
-                    other => break other?,
+                    Err(error) => return Err(error),
+                    Ok(_) => break,
                 }
-            };
+            }
         }
-        let count = bytes.len().min(self.filled - self.next);
+        let count = bytes.len().min(self.taken.len() - self.next);
         bytes[..count].copy_from_slice(&self.taken[self.next..self.next + count]);
         self.next += count;
         Ok(count)

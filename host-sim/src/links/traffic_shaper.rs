@@ -7,6 +7,7 @@ use std::{
 
 use ringlet_core::net::serial::frame::{MAX_FRAME, MAX_PAYLOAD};
 
+use super::chunk::Chunk;
 use crate::error::Failure;
 
 /// Delay and rate of a link.
@@ -87,7 +88,7 @@ impl TrafficShape {
 /// Bytes on their way, and when they arrive.
 pub struct Parcel {
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Chunk,
     due: Option<Instant>,
 }
 
@@ -118,7 +119,7 @@ impl TrafficShaper {
     }
 
     /// Wraps bytes that leave now, or as soon as earlier ones have left.
-    pub fn parcel(&mut self, bytes: Vec<u8>) -> Parcel {
+    pub fn parcel(&mut self, bytes: Chunk) -> Parcel {
         if self.shape.is_plain() {
             return Parcel { bytes, due: None };
         }

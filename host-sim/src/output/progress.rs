@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{LineWriter, Write},
-    path::Path,
+    io::{self, LineWriter, Write},
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -30,7 +30,7 @@ use crate::{
 /// Progress and metrics of a run.
 pub struct Progress {
     bar: ProgressBar,
-    metrics: Option<LineWriter<File>>,
+    metrics: Option<(PathBuf, LineWriter<File>)>,
     online_bytes: u64,
     rounds: u64,
     audits: AuditSums,
@@ -42,12 +42,9 @@ impl Progress {
         let metrics = metrics
             .map(|path| {
                 check_writable(path)?;
-                File::create(path).map(LineWriter::new).map_err(|error| {
-                    Failure::new(
-                        format!("{} cannot be written: {error}", path.display()),
-                        "give another file with --metrics",
-                    )
-                })
+                let file = File::create(path)
+                    .map_err(|error| Failure::unwritten(path.display(), &error))?;
+                Ok::<_, Failure>((path.to_owned(), LineWriter::new(file)))
             })
             .transpose()?;
         let bar = ProgressBar::new(iterations.into());
@@ -65,18 +62,13 @@ impl Progress {
     }
 
     fn write(&mut self, record: &impl Serialize) -> Result<(), Failure> {
-        let Some(metrics) = &mut self.metrics else {
+        let Some((path, metrics)) = &mut self.metrics else {
             return Ok(());
         };
         serde_json::to_string(record)
-            .map_err(|error| error.to_string())
-            .and_then(|line| writeln!(metrics, "{line}").map_err(|error| error.to_string()))
-            .map_err(|error| {
-                Failure::new(
-                    format!("the metrics cannot be written: {error}"),
-                    "check the space left",
-                )
-            })
+            .map_err(io::Error::from)
+            .and_then(|line| writeln!(metrics, "{line}"))
+            .map_err(|error| Failure::unwritten(path.display(), &error))
     }
 
     /// An iteration is done.
@@ -98,7 +90,7 @@ impl Progress {
         self.audits.add(record);
         self.bar.suspend(|| {
             for warning in record.warnings() {
-                eprintln!("{warning}");
+                console::note(&warning);
             }
         });
         self.write(record)
@@ -169,5 +161,30 @@ impl Progress {
             })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn metrics_on_a_full_disk_are_named() {
+        let full = File::options().write(true).open("/dev/full");
+        let mut progress = Progress::new(1, None).expect("no file");
+        progress.metrics = Some(("metrics".into(), LineWriter::new(full.expect("a device"))));
+        let record = EpochRecord {
+            kind: "epoch",
+            epoch: 1,
+            accuracy: None,
+            twin_accuracy: None,
+            seconds: 0.0,
+        };
+        let line = progress
+            .write(&record)
+            .map_err(|failure| failure.to_string());
+        let wanted = "metrics cannot be written: the disk is full";
+        assert!(line.is_err_and(|line| line.starts_with(wanted)));
     }
 }

@@ -39,6 +39,7 @@ use crate::{
         secure::{ChaChaPoly, SecureEnd},
         tcp::TcpEnd,
     },
+    resources::spawn_scoped,
 };
 
 /// A secure link to a device, over the transport `T` of its channel.
@@ -87,7 +88,10 @@ impl<'a> BesideDevice<'a> {
     ) -> Result<Self, Failure> {
         let device = endpoint.identity_of(Actor::Party(Role::P0))?;
         let introduction = wake(mux)?;
-        if introduction.identity.is_ok_and(|identity| identity != device) {
+        if introduction
+            .identity
+            .is_ok_and(|identity| identity != device)
+        {
             return Err(Failure::new(
                 "the device has not the identity that the roster gives p0",
                 "put the identity into the roster that `ringlet data secret` printed for this device, or connect that device",
@@ -96,9 +100,9 @@ impl<'a> BesideDevice<'a> {
         let own = endpoint.credentials.own().public();
         start_session(mux, &Hello::new(Role::P0, session), own)?;
         // A device without a fresh value has refused.
-        let fresh = introduction.fresh.map_err(|error| {
-            Failure::new(error.to_string(), "update the device's firmware")
-        })?;
+        let fresh = introduction
+            .fresh
+            .map_err(|error| Failure::new(error.to_string(), "update the device's firmware"))?;
         Ok(BesideDevice {
             mux,
             session,
@@ -228,11 +232,11 @@ fn relay_during<O: Send>(
     let (tell, told) = queue();
     let owner = thread::current();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        spawn_scoped(scope, move || {
             // Nobody listens any more if the relay has failed.
             let _ = tell.send(task());
             owner.unpark();
-        });
+        })?;
         let mut relay_all = || {
             let (mut outcome, mut moved_at) = (None, Instant::now());
             loop {

@@ -45,6 +45,7 @@ use crate::{
         traffic_shaper::TrafficShape,
     },
     reference::twin::Twin,
+    resources::spawn_scoped,
 };
 
 /// How long the roles of this process may take to meet: a board is slow, and its dealer waits for it.
@@ -152,14 +153,15 @@ impl<'a> BoardSession<'a> {
         let listener = dealer.listen("127.0.0.1:0")?;
         let address = listener.local_addr().map_err(broken)?.to_string();
         let (party, dealer) = thread::scope(|scope| {
-            let dealer = scope.spawn(move || {
+            let work = move || {
                 let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
                 serve(parties, keys, idle, |_, _| ())
-            });
+            };
+            let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
             let party = self.party(mux, &address, counts, idle, emit);
-            (party, dealer.join())
-        });
+            Ok::<_, Failure>((party, dealer.join()))
+        })?;
         match (party, dealer) {
             (Err(failure), Ok(Err(cause))) if failure.is_consequence() => {
                 Err(cause.of("the dealer"))
@@ -214,7 +216,7 @@ impl<'a> BoardSession<'a> {
             key,
             simulated: false,
         };
-        let mut none = OwnImages::new(self.images.slice(0..0), network.classes);
+        let mut none = OwnImages::new(self.images, 0..0, network.classes);
         let links = (
             Link::new(&mut peer, Remote::Peer, 0),
             Link::new(&mut dealer, Remote::Dealer, UNBOUNDED),

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     error::Failure,
     links::connect::{UNBOUNDED, broken},
+    resources::filled,
 };
 
 /// Deals a whole session to P1 in ring `R`. Returns the link.
@@ -30,7 +31,11 @@ pub fn run_dealer<R: Ring, T: Read + Write>(
     mut progress: impl FnMut(u32, u64),
 ) -> Result<Link<T>, Failure> {
     let network = ringlet_core::dealt::check::<R>(session)?;
-    let mut memory = vec![0; Plan::new(session, &network).dealer_arena_words::<R>()];
+    let mut memory = filled(
+        0,
+        Plan::new(session, &network).dealer_arena_words::<R>(),
+        "the masks",
+    )?;
     let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
     let mut cx = DealerContext::new(keys, link);
     for iteration in 0..session.iterations() {

@@ -1,9 +1,6 @@
 //! The relay between a device and its dealer. Both speak a secure link, so what passes here is sealed end to end.
 
-use std::{
-    net::TcpStream,
-    time::Duration,
-};
+use std::{net::TcpStream, time::Duration};
 
 use embedded_io::{Error as _, Read, Write};
 use ringlet_core::{
@@ -14,6 +11,7 @@ use ringlet_core::{
         serial::{frame::MAX_PAYLOAD, mux::Channel},
     },
 };
+use zeroize::Zeroizing;
 
 use super::device::DeviceMux;
 use crate::{
@@ -39,11 +37,7 @@ pub struct DealerRelay<'a> {
 impl<'a> DealerRelay<'a> {
     /// A relay over the connection `stream` to the dealer, which gives up a write after `patience`. If the calling thread
     /// parks, it is woken when bytes arrive.
-    pub fn new(
-        mux: &'a DeviceMux,
-        stream: TcpStream,
-        patience: Duration,
-    ) -> Result<Self, Failure> {
+    pub fn new(mux: &'a DeviceMux, stream: TcpStream, patience: Duration) -> Result<Self, Failure> {
         Ok(DealerRelay {
             mux,
             dealer: ReadAhead::new(stream, patience).map_err(broken)?,
@@ -67,7 +61,8 @@ impl<'a> DealerRelay<'a> {
     pub fn is_done(&self) -> bool {
         // After its greeting a device sends the dealer nothing but the end of the session.
         let end = frame_bytes(0, 0, MAX_PAYLOAD, true);
-        self.greeted.is_some_and(|then| self.to_dealer - then >= end)
+        self.greeted
+            .is_some_and(|then| self.to_dealer - then >= end)
     }
 
     /// Passes on what has come, both ways, as far as there is room. Returns the number of bytes.
@@ -95,7 +90,7 @@ pub fn pass(
     to: &mut impl Write,
     room: usize,
 ) -> Result<usize, Failure> {
-    let mut piece = [0; MAX_PAYLOAD];
+    let mut piece = Zeroizing::new([0; MAX_PAYLOAD]);
     let count = waiting.min(room).min(MAX_PAYLOAD);
     if count == 0 {
         return Ok(0);

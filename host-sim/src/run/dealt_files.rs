@@ -5,9 +5,11 @@
 //! what it masks, so the state is set before anything is sent.
 
 use std::{
+    cell::Cell,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write as _},
+    io::{self, Read as _, Seek, SeekFrom, Write as _},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use crc32fast::Hasher;
@@ -21,6 +23,8 @@ use ringlet_core::{
     },
 };
 
+use zeroize::Zeroizing;
+
 use crate::error::Failure;
 
 const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
@@ -28,6 +32,8 @@ const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
 const STATE: u64 = 8;
 const FRESH: u8 = 0;
 const USED: u8 = 1;
+/// Bytes that are read or written at a time.
+const BLOCK: usize = 1 << 20;
 /// The longest description of a session.
 const MAX_SESSION: usize = 4096;
 
@@ -44,20 +50,20 @@ pub fn path(dir: &Path, role: Role) -> PathBuf {
     })
 }
 
-fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        format!("{} cannot be written: {error}", path.display()),
-        "check the directory and the space left",
-    )
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::unwritten(path.display(), error)
 }
 
 /// A file that is being written. It gets its name when it is whole.
 pub struct DealtWriter {
-    file: BufWriter<File>,
+    file: File,
+    /// What is not in the file yet: a key or corrections, so it is wiped when it is dropped.
+    block: Zeroizing<Vec<u8>>,
     checksum: Hasher,
     partial: PathBuf,
     path: PathBuf,
     left: u64,
+    fault: Rc<Cell<Option<Failure>>>,
 }
 
 impl DealtWriter {
@@ -78,19 +84,22 @@ impl DealtWriter {
             ));
         }
         let partial = path.with_extension("partial");
-        let description = postcard::to_stdvec(session).map_err(|e| failed(&path, e))?;
+        let description =
+            postcard::to_stdvec(session).map_err(|e| failed(&path, &io::Error::other(e)))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         // The file holds a key, so no other user may read it.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&partial).map_err(|e| failed(&path, e))?;
+        let file = options.open(&partial).map_err(|e| failed(&path, &e))?;
         let mut writer = DealtWriter {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file,
+            block: Zeroizing::new(Vec::with_capacity(BLOCK)),
             checksum: Hasher::new(),
             partial,
             path,
             left: Key::LEN as u64 + corrections,
+            fault: Rc::default(),
         };
         let mut head = MAGIC.to_vec();
         head.push(FRESH);
@@ -99,16 +108,37 @@ impl DealtWriter {
         head.extend((description.len() as u16).to_le_bytes());
         head.extend(description);
         head.extend(writer.left.to_le_bytes());
-        writer.put(&head).map_err(|e| failed(&writer.path, e))?;
+        writer.put(&head).map_err(|e| failed(&writer.path, &e))?;
         writer
             .body(key.reveal())
-            .map_err(|e| failed(&writer.path, e))?;
+            .map_err(|e| failed(&writer.path, &e))?;
         Ok(writer)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Where the reason lies if a write fails: the link over this file tells only the kind of an error.
+    pub fn fault(&self) -> Rc<Cell<Option<Failure>>> {
+        self.fault.clone()
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.checksum.update(bytes);
-        self.file.write_all(bytes)
+        while !bytes.is_empty() {
+            // The block never grows: its old memory would not be wiped.
+            let room = BLOCK - self.block.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.block.extend_from_slice(now);
+            if self.block.len() == BLOCK {
+                self.write_block()?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.block)?;
+        self.block.clear();
+        Ok(())
     }
 
     fn body(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -123,17 +153,17 @@ impl DealtWriter {
     pub fn finish(mut self) -> Result<u64, Failure> {
         let path = self.path.clone();
         if self.left != 0 {
-            return Err(failed(&path, "corrections are missing"));
+            return Err(failed(&path, &io::Error::other("corrections are missing")));
         }
         let checksum = self.checksum.clone().finalize().to_le_bytes();
         let finish = |writer: &mut Self| -> io::Result<u64> {
+            writer.write_block()?;
             writer.file.write_all(&checksum)?;
-            writer.file.flush()?;
-            writer.file.get_ref().sync_all()?;
+            writer.file.sync_all()?;
             fs::rename(&writer.partial, &writer.path)?;
             Ok(fs::metadata(&writer.path)?.len())
         };
-        finish(&mut self).map_err(|e| failed(&path, e))
+        finish(&mut self).map_err(|e| failed(&path, &e))
     }
 }
 
@@ -150,8 +180,11 @@ impl ErrorType for DealtWriter {
 
 impl Write for DealtWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.body(bytes)?;
-        Ok(bytes.len())
+        let written = self.body(bytes);
+        if let Err(error) = &written {
+            self.fault.set(Some(failed(&self.path, error)));
+        }
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -167,7 +200,11 @@ impl Read for DealtWriter {
 
 /// A checked file that has not been used.
 pub struct DealtFile {
-    file: BufReader<File>,
+    file: File,
+    /// What has been read ahead: corrections, so it is wiped when it is dropped.
+    block: Zeroizing<Vec<u8>>,
+    /// Where in the block the next byte is.
+    next: usize,
     left: u64,
     /// The role's key.
     pub key: Key,
@@ -202,7 +239,7 @@ impl DealtFile {
             ));
         }
         let size = file.metadata().map_err(damaged)?.len();
-        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut file = file;
         let mut head = [0; 28];
         file.read_exact(&mut head).map_err(damaged)?;
         if head[..8] != MAGIC {
@@ -245,14 +282,15 @@ impl DealtFile {
         }
         file.seek(SeekFrom::Start(head_len(described)))
             .map_err(damaged)?;
-        let mut key = [0; Key::LEN];
-        file.read_exact(&mut key).map_err(damaged)?;
+        let key = Key::filled(|key| file.read_exact(key)).map_err(damaged)?;
         let mut identity = [0; 16];
         identity.copy_from_slice(&head[10..26]);
         Ok(DealtFile {
             left: body - Key::LEN as u64,
             file,
-            key: Key::new(key),
+            block: Zeroizing::new(Vec::with_capacity(BLOCK)),
+            next: 0,
+            key,
             identity: DealtId(identity),
             path,
         })
@@ -263,26 +301,26 @@ impl DealtFile {
         let place = self
             .file
             .stream_position()
-            .map_err(|e| failed(&self.path, e))?;
+            .map_err(|e| failed(&self.path, &e))?;
         let mark = |file: &mut File| -> io::Result<()> {
             file.seek(SeekFrom::Start(STATE))?;
             file.write_all(&[USED])?;
             file.sync_all()
         };
-        mark(self.file.get_mut()).map_err(|e| failed(&self.path, e))?;
+        mark(&mut self.file).map_err(|e| failed(&self.path, &e))?;
         self.file
             .seek(SeekFrom::Start(place))
-            .map_err(|e| failed(&self.path, e))?;
+            .map_err(|e| failed(&self.path, &e))?;
         Ok(())
     }
 }
 
 /// Reads the whole file and compares the checksum, which is that of a fresh file.
-fn check(file: &mut BufReader<File>, size: u64) -> io::Result<()> {
+fn check(file: &mut File, size: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut checksum = Hasher::new();
     let mut left = size - 4;
-    let mut block = vec![0; 1 << 20];
+    let mut block = Zeroizing::new(vec![0; BLOCK]);
     let mut first = true;
     while left > 0 {
         let count = left.min(block.len() as u64) as usize;
@@ -309,8 +347,15 @@ impl ErrorType for DealtFile {
 
 impl Read for DealtFile {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let most = self.left.min(bytes.len() as u64) as usize;
-        let count = io::Read::read(&mut self.file, &mut bytes[..most])?;
+        if self.next == self.block.len() {
+            self.next = 0;
+            // No more than there is room for, so that the block never grows.
+            self.block.resize(self.left.min(BLOCK as u64) as usize, 0);
+            self.file.read_exact(&mut self.block)?;
+        }
+        let count = bytes.len().min(self.block.len() - self.next);
+        bytes[..count].copy_from_slice(&self.block[self.next..self.next + count]);
+        self.next += count;
         self.left -= count as u64;
         Ok(count)
     }

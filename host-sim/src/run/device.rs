@@ -103,11 +103,7 @@ pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
 
 /// Gives a device that is awake the session and role of `hello`, and the public identity of the other party. Fails if the
 /// device refuses them.
-pub fn start_session(
-    mux: &DeviceMux,
-    hello: &Hello,
-    peer: PublicIdentity,
-) -> Result<(), Failure> {
+pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Result<(), Failure> {
     send_session(&mut control(mux), hello, peer)?;
     await_ready(mux)
 }

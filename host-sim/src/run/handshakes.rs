@@ -7,9 +7,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session,
-        handshake::{
-            HandshakeError, Hello, Mismatch, receive_key, refuse, send_key,
-        },
+        handshake::{HandshakeError, Hello, Mismatch, receive_key, refuse, send_key},
     },
 };
 

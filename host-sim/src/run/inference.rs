@@ -23,7 +23,7 @@ use super::{
     party::PartySetup,
     simulation::{ConnectedParty, Emit, Simulation},
 };
-use crate::error::Failure;
+use crate::{error::Failure, resources::filled};
 
 /// Numbers of images, as their owner counts them, and their classes.
 pub type Classes = Vec<(u32, u8)>;
@@ -38,7 +38,11 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
-    let mut memory = vec![0; Plan::new(session, network).arena_words::<R>(role)];
+    let mut memory = filled(
+        0,
+        Plan::new(session, network).arena_words::<R>(role),
+        "the shares",
+    )?;
     let mut party = Classifier::<R>::new(session, network, role, &mut memory)?;
     for (stage, values) in model.iter().enumerate() {
         let values = values.iter().map(|&value| R::Wide::from_u128(value));
@@ -61,7 +65,7 @@ pub fn run_securenn_party<P: Read + Write, A: Read + Write>(
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
-    let mut memory = vec![0; party_words(session, network)];
+    let mut memory = filled(0, party_words(session, network), "the shares")?;
     let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
     for (stage, values) in model.iter().enumerate() {
         party.load_parameters(stage, values.iter().map(|&value| value as u64));

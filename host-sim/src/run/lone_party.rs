@@ -357,8 +357,8 @@ impl LoneParty<'_> {
         })
     }
 
-    fn data(&self) -> OwnImages {
-        OwnImages::new(self.images.clone(), self.network.classes)
+    fn data(&self) -> OwnImages<'_> {
+        OwnImages::new(&self.images, 0..self.images.len(), self.network.classes)
     }
 }
 

@@ -16,7 +16,7 @@ use ringlet_core::{
 };
 
 use super::event::{Event, StageValues};
-use crate::error::Failure;
+use crate::{error::Failure, resources::filled};
 
 /// What a party needs beside its links and data.
 pub struct PartySetup<'a> {
@@ -49,7 +49,7 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
         role,
         ..
     } = setup;
-    let (mut memory, mut opened_data) = buffers::<R>(session, network, role);
+    let (mut memory, mut opened_data) = buffers::<R>(session, network, role)?;
     let mut party = Trainer::<R>::new(
         session,
         network,
@@ -89,10 +89,15 @@ pub fn run_party<R: Ring, P: Read + Write, D: Read + Write>(
 }
 
 /// A party's arena, and its buffer for the other party's opened samples.
-fn buffers<R: Ring>(session: &Session, network: &Network, role: Role) -> (Vec<u64>, Vec<R>) {
+fn buffers<R: Ring>(
+    session: &Session,
+    network: &Network,
+    role: Role,
+) -> Result<(Vec<u64>, Vec<R>), Failure> {
     let plan = Plan::new(session, network);
-    let arena = vec![0; plan.arena_words::<R>(role)];
-    (arena, vec![R::ZERO; plan.opened_data_words(role)])
+    let arena = filled(0, plan.arena_words::<R>(role), "the shares")?;
+    let opened = filled(R::ZERO, plan.opened_data_words(role), "the opened samples")?;
+    Ok((arena, opened))
 }
 
 /// A party's shares of the model as it stands.
@@ -112,7 +117,7 @@ pub fn initial_shares<R: Ring>(
     role: Role,
     secret: &Key,
 ) -> Result<Vec<StageValues>, Failure> {
-    let (mut memory, mut opened_data) = buffers::<R>(session, network, role);
+    let (mut memory, mut opened_data) = buffers::<R>(session, network, role)?;
     let party = Trainer::<R>::new(
         session,
         network,

@@ -4,7 +4,6 @@ use std::{
     io,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, Sender, channel},
-    thread,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use super::{
     event::Event,
     supervision,
 };
-use crate::error::Failure;
+use crate::{error::Failure, resources::spawn};
 
 /// Trains by `protocol` with all roles as processes; `take` gets the parties' events. Every role gets the options
 /// `common`, the parties also those of the `session`.
@@ -88,7 +87,8 @@ impl Processes {
             .map_err(cannot)?;
         let (listening, address) = channel();
         let (events, output) = (events.clone(), child.stdout.take());
-        thread::spawn(move || {
+        self.0.push((actor, child));
+        spawn(move || {
             let Some(mut output) = output else { return };
             while let Ok(Some(event)) = supervision::receive(&mut output) {
                 match event {
@@ -101,8 +101,7 @@ impl Processes {
                     }
                 }
             }
-        });
-        self.0.push((actor, child));
+        })?;
         Ok(address)
     }
 

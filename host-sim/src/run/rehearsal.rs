@@ -31,9 +31,8 @@ pub struct Sent {
 impl Sent {
     /// The bytes in the frames of a device's secure link.
     pub fn framed(self) -> u64 {
-        let frames = |bytes, messages| {
-            frame_bytes(bytes, messages, Suite::Device.buffer_len(), false)
-        };
+        let frames =
+            |bytes, messages| frame_bytes(bytes, messages, Suite::Device.buffer_len(), false);
         self.bytes + frames(self.bytes, self.messages) - frames(0, 0)
     }
 
@@ -51,8 +50,7 @@ pub fn sent<R: Ring>(session: &Session, network: &Network, role: Role) -> Result
     let mut arena = vec![0; plan.arena_words::<R>(role)];
     let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
     let key = || Key::new([1; Key::LEN]);
-    let mut party =
-        Trainer::<R>::new(session, network, role, &key(), &mut arena, &mut opened)?;
+    let mut party = Trainer::<R>::new(session, network, role, &key(), &mut arena, &mut opened)?;
     let peer = Link::new(Nobody::default(), Remote::Peer, 0);
     let dealer = Link::new(Nobody::default(), Remote::Dealer, 0);
     let mut cx = PartyContext::new(role, key(), peer, dealer);

@@ -24,14 +24,13 @@ impl Secrets {
     }
 
     fn key(self, purpose: u32) -> Result<Key, Failure> {
-        let mut bytes = [0; Key::LEN];
-        match self {
-            Secrets::System => getrandom::fill(&mut bytes).map_err(|error| {
+        Key::filled(|bytes| match self {
+            Secrets::System => getrandom::fill(bytes).map_err(|error| {
                 Failure::new(
                     format!("the operating system gives no random numbers: {error}"),
                     "check that its random device is there",
                 )
-            })?,
+            }),
             Secrets::Seed(seed) => {
                 let mut root = [0; Key::LEN];
                 root[..8].copy_from_slice(&seed.to_le_bytes());
@@ -40,10 +39,10 @@ impl Secrets {
                     gate: purpose,
                     wire: 0,
                 };
-                Prg::new(Key::new(root)).fill(address, 0, &mut bytes);
+                Prg::new(Key::new(root)).fill(address, 0, bytes);
+                Ok(())
             }
-        }
-        Ok(Key::new(bytes))
+        })
     }
 
     /// The keys that the dealer shares with P0 and with P1.

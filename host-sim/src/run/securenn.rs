@@ -17,18 +17,19 @@ use super::{
     event::{Event, StageValues},
     party::PartySetup,
 };
-use crate::error::Failure;
+use crate::{error::Failure, resources::filled};
 
 /// Makes the key that only the parties have. Each sends its part to the other.
 pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
     peer.send(part.reveal())?;
     peer.flush()?;
-    let mut key = [0; Key::LEN];
-    peer.receive(&mut key)?;
-    for (byte, part) in key.iter_mut().zip(part.reveal()) {
-        *byte ^= part;
-    }
-    Ok(Key::new(key))
+    Key::filled(|key| {
+        peer.receive(key)?;
+        for (byte, part) in key.iter_mut().zip(part.reveal()) {
+            *byte ^= part;
+        }
+        Ok(())
+    })
 }
 
 /// Trains to the end; `pair` is the key that only the parties have. Returns the revealed parameters if this party
@@ -46,7 +47,7 @@ pub fn run_party<P: Read + Write, A: Read + Write>(
         role,
         ..
     } = setup;
-    let mut memory = vec![0; party_words(session, network)];
+    let mut memory = filled(0, party_words(session, network), "the shares")?;
     let mut party = Trainer::new(session, network, role, &setup.secret, &mut memory)?;
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
     if setup.simulated {
@@ -98,7 +99,7 @@ pub fn run_assistant<F: Read + Write, S: Read + Write>(
     mut progress: impl FnMut(u32, u64),
 ) -> Result<(Link<F>, Link<S>), Failure> {
     let network = ringlet_core::securenn::check(session)?;
-    let mut memory = vec![0; assistant_words(session, &network)];
+    let mut memory = filled(0, assistant_words(session, &network), "the shares")?;
     let mut assistant = Assistant::new(session, &network, &mut memory).map_err(RunError::from)?;
     let mut cx = AssistantContext::new(own, shared, first, second);
     for iteration in 0..session.iterations() {

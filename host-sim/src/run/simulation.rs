@@ -40,6 +40,7 @@ use crate::{
         traffic_shaper::TrafficShape,
         wait_time::WaitTime,
     },
+    resources::spawn_scoped,
 };
 
 /// A session to run as threads.
@@ -65,7 +66,7 @@ pub struct ConnectedParty<'s> {
     /// The link to the dealer or the assistant.
     pub helper: Link<MemoryEnd>,
     /// Its own images.
-    pub data: OwnImages,
+    pub data: OwnImages<'s>,
 }
 
 /// Takes the events of a party.
@@ -167,10 +168,13 @@ impl Simulation<'_> {
         thread::scope(|scope| {
             let of_helper = events.clone();
             let actor = Actor::Helper(helper);
-            scope.spawn(move || report_end(&of_helper, actor, || help([to_p0, to_p1])));
+            let work = move || report_end(&of_helper, actor, || help([to_p0, to_p1]));
+            spawn_scoped(scope, work)?;
             let of_p0 = events.clone();
-            scope.spawn(move || self.run_party(Role::P0, [end_p0, helper_p0], p0, &of_p0));
-            scope.spawn(move || self.run_party(Role::P1, [end_p1, helper_p1], p1, &events));
+            let work = move || self.run_party(Role::P0, [end_p0, helper_p0], p0, &of_p0);
+            spawn_scoped(scope, work)?;
+            let work = move || self.run_party(Role::P1, [end_p1, helper_p1], p1, &events);
+            spawn_scoped(scope, work)?;
             follow(reported, take)
         })?;
         let total = start.elapsed();
@@ -232,7 +236,7 @@ impl Simulation<'_> {
             },
             peer,
             helper,
-            data: OwnImages::new(self.images.slice(own), self.network.classes),
+            data: OwnImages::new(self.images, own, self.network.classes),
         })
     }
 }
@@ -297,10 +301,7 @@ fn train<R: Ring>(
 }
 
 /// Runs the dealer, with an end of a link to either party.
-pub fn serve_dealer<R: Ring>(
-    keys: [Key; 2],
-    ends: [MemoryEnd; 2],
-) -> Result<(), Failure> {
+pub fn serve_dealer<R: Ring>(keys: [Key; 2], ends: [MemoryEnd; 2]) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(end, Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];

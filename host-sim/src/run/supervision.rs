@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use super::event::Event;
-use crate::error::Failure;
+use crate::{error::Failure, resources::filled};
 
 /// The most bytes of an event. The shares of the largest model fit.
 const MAX_EVENT: u32 = 1 << 30;
@@ -29,7 +29,7 @@ pub fn receive(mut input: impl Read) -> io::Result<Option<Event>> {
     if len > MAX_EVENT {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut body = vec![0; len as usize];
+    let mut body = filled(0, len as usize, "an event").map_err(io::Error::other)?;
     input.read_exact(&mut body)?;
     postcard::from_bytes(&body)
         .map(Some)

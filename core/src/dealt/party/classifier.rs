@@ -16,7 +16,7 @@ use crate::{
     model::cost_rows::activation_row,
     network::Network,
     num::ring::{Ring, Word},
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task},
     share::{Share, observer::Observer},
 };
 
@@ -111,7 +111,8 @@ impl<'a, R: Ring> Classifier<'a, R> {
     /// Classifies the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
     /// At the samples' owner `sink` gets each sample's number among its own, and its class. At the other party it is
-    /// not called. Fails if a link does or if a sample is missing.
+    /// not called. Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another
+    /// iteration ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     #[inline(never)]
     pub fn classify<P: Read + Write, D: Read + Write>(
         &mut self,
@@ -122,11 +123,13 @@ impl<'a, R: Ring> Classifier<'a, R> {
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         for micro in MicroBatch::all(batch, party.session.micro_batch) {
             party.forward(cx, micro, data, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 }

@@ -26,7 +26,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word},
     },
-    session::{Session, Task},
+    session::Task,
     share::{Held, Masked, Public, Share, observer::Observer, truncate},
 };
 
@@ -42,6 +42,8 @@ impl<R: Ring> Party<'_, R> {
     fn load_samples(&mut self, micro: MicroBatch, data: &mut impl Data) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
+        let keep = self.session.protocol.triples().keep_data();
+        let opens = self.opens_samples(micro);
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             let number = self.session.local_index(sample);
             let operand = &mut self.stages[0].operand[row * len..][..len];
@@ -50,7 +52,7 @@ impl<R: Ring> Party<'_, R> {
                 let pixels = &mut bytes[..stage.entering_len()];
                 data.pixels(number, pixels)?;
                 read_pixels(stage, self.session.format.fraction, pixels, operand);
-            } else if micro.batch.epoch > 0 && self.session.protocol.triples().keep_data() {
+            } else if keep && !opens {
                 let kept = &self.opened_data[number as usize * len..][..len];
                 operand.copy_from_slice(Public::peel_slice(kept));
             } else {
@@ -60,9 +62,15 @@ impl<R: Ring> Party<'_, R> {
         Ok(())
     }
 
+    /// Whether the party opens the micro-batch's samples, which keep their masks.
+    fn opens_samples(&self, micro: MicroBatch) -> bool {
+        let iteration = micro.batch.iteration;
+        self.session.opens_samples(self.start, iteration)
+    }
+
     /// Opens the weights and the micro-batch's samples in one round, as far as they are not yet open: weights with the
     /// first micro-batch of an iteration, in inference of the session; samples that keep their masks in the first
-    /// epoch, others always. In inference only the weights' owner sends them.
+    /// whole epoch and before, others always. In inference only the weights' owner sends them.
     #[inline(never)]
     fn open_weights_and_data<P: Read + Write, D: Read + Write>(
         &mut self,
@@ -72,6 +80,7 @@ impl<R: Ring> Party<'_, R> {
         cx.set_cost_row(map_row(0), false);
         let (network, session, role) = (self.network, self.session, self.role);
         let bits = session.format.ring;
+        let opens_samples = self.opens_samples(micro);
         let tensors = micro.tensors(session, network, self.samples);
         let mut segments: Vec<Segment<'_, R>, { MAX_STAGES + 2 }> = Vec::new();
         let mut data: &mut [R] = &mut [];
@@ -95,7 +104,7 @@ impl<R: Ring> Party<'_, R> {
         }
         let weights = segments.len();
         if session.protocol.triples().keep_data() {
-            push_owned_data(cx, session, tensors, micro, data, &mut segments);
+            push_owned_data(cx, tensors, data, opens_samples, &mut segments);
         } else {
             let mask = tensors.operand(0, Product::Forward);
             let masked = mask_operand(cx, mask, &network.stages[0], micro.rows, data);
@@ -127,8 +136,7 @@ impl<R: Ring> Party<'_, R> {
         let mask = tensors.operand(0, Product::Forward);
         let operand = &mut *self.stages[0].operand;
         hold_operand(cx, mask, &network.stages[0], micro.rows, operand);
-        let keep = session.protocol.triples().keep_data();
-        if keep && micro.batch.epoch == 0 && session.task == Task::Train {
+        if self.opens_samples(micro) && session.task == Task::Train {
             self.store_opened_data(micro);
         }
     }
@@ -365,18 +373,17 @@ impl<R: Ring> Party<'_, R> {
     }
 }
 
-/// Masks this party's own samples, and in the first epoch adds both parties' samples to the segments to open. Later
-/// epochs mask the party's own samples again, to the same values, and send nothing.
+/// Masks this party's own samples, and if `opens` adds both parties' samples to the segments to open. Later epochs mask
+/// the party's own samples again, to the same values, and send nothing.
 fn push_owned_data<'d, R: Ring, O: Online>(
     cx: &O,
-    session: &Session,
     tensors: Tensors<'_>,
-    micro: MicroBatch,
     data: &'d mut [R],
+    opens: bool,
     segments: &mut Vec<Segment<'d, R>, { MAX_STAGES + 2 }>,
 ) {
-    let len = data.len() / micro.rows.max(1);
-    let samples = tensors.samples;
+    let (samples, session) = (tensors.samples, tensors.session);
+    let len = data.len() / samples.len().max(1);
     let owned_by_p0 = samples.partition_point(|&s| session.owner(s) == Role::P0);
     let (first, second) = data.split_at_mut(owned_by_p0 * len);
     let (first_samples, second_samples) = samples.split_at(owned_by_p0);
@@ -392,7 +399,7 @@ fn push_owned_data<'d, R: Ring, O: Online>(
         } else {
             Masked::wrap_slice_mut(piece)
         };
-        if micro.batch.epoch == 0 && !samples.is_empty() {
+        if opens && !samples.is_empty() {
             let _ = segments.push(Segment::owned(piece, session.format.ring, own));
         }
     }

@@ -3,6 +3,7 @@
 mod backward;
 mod classifier;
 mod forward;
+mod state;
 mod steps;
 mod trainer;
 mod update;
@@ -30,7 +31,7 @@ use crate::{
         ring::{Ring, Word},
     },
     prg::{Key, Prg},
-    session::{RunError, Session},
+    session::{Progress, RunError, Session},
     share::{Public, Share},
 };
 
@@ -62,6 +63,10 @@ struct Party<'a, R: Ring> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
+    /// The first iteration under these keys.
+    start: u32,
     gates: GateSet,
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
     /// The logits or the last gradient; the two buffers swap roles from step to step.
@@ -73,7 +78,7 @@ struct Party<'a, R: Ring> {
     scratch: &'a mut [u64],
     /// Numbers of the micro-batch's samples.
     samples: &'a mut [u32],
-    /// Openings of the peer's samples, kept from the first epoch on.
+    /// Openings of the peer's samples, kept from the first whole epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
 }
@@ -128,6 +133,8 @@ impl<'a, R: Ring> Party<'a, R> {
             role,
             session,
             network,
+            progress: Progress::Next(0),
+            start: 0,
             gates,
             stages,
             current: arena.take(lengths.gradients[0]),

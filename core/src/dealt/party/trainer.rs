@@ -9,7 +9,7 @@ use crate::{
     network::Network,
     num::ring::Ring,
     prg::Key,
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -54,7 +54,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
 
     /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
-    /// Fails if a link does or if a sample is missing.
+    /// Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another iteration
+    /// ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
@@ -63,6 +64,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         observer: &mut impl Observer<R>,
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         for micro in MicroBatch::all(batch, party.session.micro_batch) {
@@ -75,6 +77,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         party.update(cx, batch, observer)?;
         let audits = Audits::new(party.session, party.network, 0);
         party.audit.open(cx, audits)?;
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 
@@ -104,15 +107,76 @@ impl<'a, R: Ring> Trainer<'a, R> {
         self.0.parameters(stage)
     }
 
+    /// Bytes of this party's state, see [`Trainer::write_state`].
+    pub fn state_len(&self) -> usize {
+        self.0.state_len()
+    }
+
+    /// Passes this party's state to `write`, word by word: with the number of the next iteration, it is all that the
+    /// party needs to go on under new keys. The words are, stage by stage, the shares of [`Trainer::parameters`], each
+    /// in little-endian order at [`Format::wide`] bits; then in a session with momentum the shares of momentum times
+    /// the velocities, likewise at the ring's width. Keep it as secret as the party's samples.
+    ///
+    /// Fails with [`RunError::Spent`] if an iteration failed or the model has been revealed, and if `write` fails.
+    ///
+    /// [`Format::wide`]: crate::num::fixed_point::Format::wide
+    pub fn write_state<E: From<RunError>>(
+        &self,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.0.progress {
+            Progress::Spent => Err(RunError::Spent.into()),
+            _ => self.0.write_state(write),
+        }
+    }
+
+    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it
+    /// has another length.
+    pub fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
+        state::to_slice(self.state_len(), out, |write| self.write_state(write))
+    }
+
+    /// Takes back a state that this party had before iteration `iteration`, which comes next. `read` fills slices with
+    /// the bytes that [`Trainer::write_state`] wrote, in their order. All roles go back to the same iteration, in new
+    /// protocol contexts with new keys. If samples keep their masks, the run opens them
+    /// again: see [`Plan::opens_samples`](crate::dealt::Plan::opens_samples).
+    ///
+    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the
+    /// party takes no iteration until a state has been read to its end.
+    pub fn read_state<E: From<RunError>>(
+        &mut self,
+        iteration: u32,
+        read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let party = &mut self.0;
+        let progress = Progress::start_at(party.session, iteration)?;
+        party.progress = Progress::Spent;
+        party.read_state(read)?;
+        party.progress = progress;
+        party.start = iteration;
+        party.audit.begin(false);
+        Ok(())
+    }
+
+    /// As [`Trainer::read_state`], from a slice. Fails with [`RunError::State`] if it does not have
+    /// [`Trainer::state_len`] bytes; then the party is as before.
+    pub fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError> {
+        state::from_slice(self.state_len(), state, |read| {
+            self.read_state(iteration, read)
+        })
+    }
+
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link
+    /// does, and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, D: Read + Write>(
-        &self,
+        &mut self,
         cx: &mut PartyContext<P, D>,
         sink: impl FnMut(usize, R::Wide),
     ) -> Result<(), RunError> {
+        Progress::close([&mut self.0.progress, cx.progress()])?;
         self.0.reveal(cx, sink)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     network::{Activation, Name, Network, Stage},
     num::ring::Ring,
     prg::Key,
-    session::{Session, Task, cost_row_names},
+    session::{Batch, Session, Task, cost_row_names},
 };
 
 /// The costs of one cost row in one iteration.
@@ -68,10 +68,36 @@ impl<'a> Plan<'a> {
     /// Bytes of P1's key, which the dealer sends once in a session, before the corrections.
     pub const KEY_BYTES_P1: u64 = Key::LEN as u64;
 
-    /// Bytes that the owner of `rows` samples sends to open them in the first epoch, if samples keep their masks.
+    /// Bytes that the owner of `rows` samples sends to open them once, if samples keep their masks.
     pub fn data_bytes(&self, rows: u32) -> u64 {
         let values = rows as usize * self.network.stages[0].linear.input_len();
         Cost::opening(values, self.session.format.ring).online_bytes
+    }
+
+    /// Whether samples keep their masks and are opened in an iteration of a run that begins at iteration `start`: 0, or
+    /// that of the state that the parties took back. [`Plan::data`] gives the cost.
+    ///
+    /// They are opened up to the end of the first epoch that the run works through from its first iteration on. So a
+    /// run that begins within an epoch opens the rest of it and the whole of the next one.
+    pub fn opens_samples(&self, start: u32, iteration: u32) -> bool {
+        self.session.opens_samples(start, iteration)
+    }
+
+    /// Bytes that `role` sends to open its samples in a training run that begins at iteration `start`, if samples keep
+    /// their masks.
+    pub fn run_data_bytes(&self, role: Role, start: u32) -> u64 {
+        let session = self.session;
+        let shuffle = session.shuffle();
+        let opening = (start..session.iterations()).take_while(|&i| self.opens_samples(start, i));
+        let bytes = opening.map(|iteration| {
+            let Batch {
+                epoch, first, len, ..
+            } = session.batch(iteration);
+            let samples = (first..first + len).map(|position| shuffle.sample(epoch, position));
+            let own = samples.filter(|&sample| session.owner(sample) == role);
+            self.data_bytes(own.count() as u32)
+        });
+        bytes.sum()
     }
 
     /// Calls `visit` for each gate of a training iteration over `len` samples, without audits and without the opening
@@ -342,6 +368,11 @@ impl<'a> Plan<'a> {
 
     /// Bytes of corrections that the dealer sends to P1 in a training session, audits included.
     pub fn corrections<R: Ring>(&self) -> u64 {
+        self.run_corrections::<R>(0)
+    }
+
+    /// As [`Plan::corrections`], in a run that begins at iteration `start`.
+    pub fn run_corrections<R: Ring>(&self, start: u32) -> u64 {
         let session = self.session;
         let iteration_bytes = |iteration| {
             let len = session.batch(iteration).len;
@@ -351,11 +382,10 @@ impl<'a> Plan<'a> {
             };
             (self.iteration::<R>(len) + audit).dealer_bytes
         };
-        (0..session.iterations()).map(iteration_bytes).sum()
+        (start..session.iterations()).map(iteration_bytes).sum()
     }
 
-    /// The cost that the opening of samples adds to an iteration of the first epoch, if samples keep their masks. The
-    /// iteration has `len` samples, of which the party owns `rows`.
+    /// The cost that the opening of samples adds to an iteration in which [`Plan::opens_samples`]. The iteration has `len` samples, of which the party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
         if !self.session.protocol.triples().keep_data() {
             return Cost::ZERO;

@@ -7,7 +7,7 @@ use crate::{
     data::Data,
     network::Network,
     securenn::{context::PartyContext, gates::Computing},
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task},
 };
 
 use super::Party;
@@ -51,7 +51,8 @@ impl<'a> Classifier<'a> {
     /// Classifies the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
     /// At the samples' owner `sink` gets each sample's number among its own, and its class. At the other party it is
-    /// not called. Fails if a link does or if a sample is missing.
+    /// not called. Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another
+    /// iteration ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     pub fn classify<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -60,6 +61,7 @@ impl<'a> Classifier<'a> {
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         if iteration == 0 {
             party.blind_weights(cx.pair());
@@ -70,6 +72,7 @@ impl<'a> Classifier<'a> {
             party.find_classes(cx, micro, &mut sink)?;
         }
         cx.flush()?;
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 }

@@ -8,6 +8,7 @@ mod backward;
 mod classifier;
 mod forward;
 mod loss;
+mod state;
 mod steps;
 mod trainer;
 
@@ -25,7 +26,7 @@ use crate::{
     network::{MAX_STAGES, Network, weight_init},
     num::arena::Arena,
     prg::{Key, Prg},
-    session::{RunError, Session},
+    session::{Progress, RunError, Session},
     share::Share,
 };
 
@@ -56,6 +57,8 @@ struct Party<'a> {
     role: Role,
     session: &'a Session,
     network: &'a Network,
+    /// The next iteration.
+    progress: Progress,
     stages: Vec<StageMemory<'a>, MAX_STAGES>,
     /// The values or gradients that the last step made; the two buffers swap roles from step to step.
     current: &'a mut [u64],
@@ -107,6 +110,7 @@ impl<'a> Party<'a> {
             role,
             session,
             network,
+            progress: Progress::Next(0),
             stages,
             current: arena.take(lengths.values),
             next: arena.take(lengths.values),

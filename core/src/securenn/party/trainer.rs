@@ -5,11 +5,10 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     data::Data,
-    net::link::LinkError,
     network::Network,
     prg::Key,
     securenn::{context::PartyContext, gates::Computing, scale::Rate},
-    session::{Batch, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task, state},
     share::Share,
 };
 
@@ -46,7 +45,8 @@ impl<'a> Trainer<'a> {
 
     /// Trains on the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.
     ///
-    /// Fails if a link does or if a sample is missing.
+    /// Fails if a link does or if a sample is missing. After that neither the party nor `cx` takes another iteration
+    /// ([`RunError::Spent`]). An iteration out of order is refused with [`RunError::Iteration`].
     pub fn iterate<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -54,6 +54,7 @@ impl<'a> Trainer<'a> {
         data: &mut impl Data,
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         let momentum = Rate::momentum(party.session.momentum);
         if iteration == 0 {
@@ -73,6 +74,7 @@ impl<'a> Trainer<'a> {
         }
         cx.flush()?;
         party.update();
+        Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }
 
@@ -86,15 +88,71 @@ impl<'a> Trainer<'a> {
         self.0.parameters(stage)
     }
 
+    /// Bytes of this party's state, see [`Trainer::write_state`].
+    pub fn state_len(&self) -> usize {
+        self.0.state_len()
+    }
+
+    /// Passes this party's state to `write`, word by word: with the number of the next iteration, it is all that the
+    /// party needs to go on under new keys. The words are, stage by stage, the shares of [`Trainer::parameters`], then
+    /// in a session with momentum those of the velocities, each of 64 bits in little-endian order. Keep it as secret as
+    /// the party's samples.
+    ///
+    /// Fails with [`RunError::Spent`] if an iteration failed or the model has been revealed, and if `write` fails.
+    pub fn write_state<E: From<RunError>>(
+        &self,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.0.progress {
+            Progress::Spent => Err(RunError::Spent.into()),
+            _ => self.0.write_state(write),
+        }
+    }
+
+    /// As [`Trainer::write_state`], to a slice of [`Trainer::state_len`] bytes. Fails with [`RunError::State`] if it
+    /// has another length.
+    pub fn save_state(&self, out: &mut [u8]) -> Result<(), RunError> {
+        state::to_slice(self.state_len(), out, |write| self.write_state(write))
+    }
+
+    /// Takes back a state that this party had before iteration `iteration`, which comes next. `read` fills slices with
+    /// the bytes that [`Trainer::write_state`] wrote, in their order. All roles go back to the same iteration, in new
+    /// protocol contexts with new keys.
+    ///
+    /// Fails with [`RunError::Iteration`] if the session ends before that iteration, and if `read` fails; then the
+    /// party takes no iteration until a state has been read to its end.
+    pub fn read_state<E: From<RunError>>(
+        &mut self,
+        iteration: u32,
+        read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let party = &mut self.0;
+        let progress = Progress::start_at(party.session, iteration)?;
+        party.progress = Progress::Spent;
+        party.read_state(read)?;
+        party.progress = progress;
+        Ok(())
+    }
+
+    /// As [`Trainer::read_state`], from a slice. Fails with [`RunError::State`] if it does not have
+    /// [`Trainer::state_len`] bytes; then the party is as before.
+    pub fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError> {
+        state::from_slice(self.state_len(), state, |read| {
+            self.read_state(iteration, read)
+        })
+    }
+
     /// Reveals the trained parameters to the session's receiver, if it has one: the other party sends its shares.
     ///
     /// At the receiver `sink` gets each stage's number and parameter, in the order, ring and scale of
-    /// [`Trainer::parameters`]. At the sender it is not called. Fails if the link does.
+    /// [`Trainer::parameters`]. At the sender it is not called. It ends the run, so it works once. Fails if the link
+    /// does, and with [`RunError::Spent`] if an iteration failed or the model has been revealed.
     pub fn reveal<P: Read + Write, A: Read + Write>(
-        &self,
+        &mut self,
         cx: &mut PartyContext<P, A>,
         sink: impl FnMut(usize, u64),
-    ) -> Result<(), LinkError> {
-        self.0.reveal(cx, sink)
+    ) -> Result<(), RunError> {
+        Progress::close([&mut self.0.progress, cx.progress()])?;
+        Ok(self.0.reveal(cx, sink)?)
     }
 }

@@ -8,6 +8,8 @@ mod actor;
 mod checkpoints;
 mod greeting;
 
+mod key_bytes;
+
 use core::mem::discriminant;
 
 use embedded_io::{Read, Write};
@@ -52,8 +54,8 @@ pub struct DealtId(pub [u8; 16]);
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's session key, and the iteration that comes first.
-    Key([u8; Key::LEN], u32),
+    /// The party's session key, wiped when dropped, and the iteration that comes first.
+    Key(#[serde(with = "key_bytes")] Key, u32),
     /// The sessions do not match.
     Refused(Mismatch),
 }
@@ -356,7 +358,7 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
 #[inline(never)]
 pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<(Key, u32), HandshakeError> {
     match receive(link)? {
-        Answer::Key(key, first) => Ok((Key::new(key), first)),
+        Answer::Key(key, first) => Ok((key, first)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
     }
 }
@@ -367,7 +369,7 @@ pub fn send_key<T: Read + Write>(
     key: &Key,
     first: u32,
 ) -> Result<(), HandshakeError> {
-    Ok(send(link, &Answer::Key(*key.reveal(), first))?)
+    Ok(send(link, &Answer::Key(key.clone(), first))?)
 }
 
 /// Sends a party the reason why its session does not run. Fails if the link does.

@@ -17,9 +17,7 @@ use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
 #[cfg(feature = "emulated")]
 use ringlet_device::fresh::{Counter, CounterFiles, Either};
-use ringlet_device::{
-    TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack,
-};
+use ringlet_device::{TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);

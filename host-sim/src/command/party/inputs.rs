@@ -47,7 +47,7 @@ impl Inputs {
         };
         let count = samples[args.role().index()] as usize;
         Ok(Inputs {
-            images: slice(args.role(), &all, first, count)?,
+            images: slice(args.role(), all, first, count)?,
             checked,
             parameters: Vec::new(),
         })
@@ -70,7 +70,7 @@ impl Inputs {
             ));
         }
         Ok(Inputs {
-            images: slice(role, &all, 0, samples[role.index()] as usize)?,
+            images: slice(role, all, 0, samples[role.index()] as usize)?,
             checked,
             parameters: Vec::new(),
         })
@@ -127,7 +127,7 @@ fn make_session(
 }
 
 /// The images of `role`: `count` from `first` on.
-fn slice(role: Role, all: &Images, first: usize, count: usize) -> Result<Images, Failure> {
+fn slice(role: Role, all: Images, first: usize, count: usize) -> Result<Images, Failure> {
     let end = first + count;
     if end > all.len() {
         let there = all.len();

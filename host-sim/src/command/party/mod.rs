@@ -31,7 +31,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         role: args.role(),
         images: inputs.images,
         model: encode_model(network, session, &inputs.parameters),
-        secrets: Secrets::new(args.process.secret_seed),
+        secrets: Secrets::new(args.process.secrets.seed()),
         simulated: args.process.supervised,
         endpoint: args.endpoint()?,
         idle: Duration::from_secs(args.idle),

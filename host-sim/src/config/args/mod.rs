@@ -5,6 +5,7 @@ pub mod links;
 pub mod output;
 pub mod parties;
 pub mod process;
+pub mod secrets;
 pub mod session;
 
 pub use identity::{IdentityArgs, Membership};
@@ -12,4 +13,5 @@ pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};
 pub use process::{ProcessArgs, seconds};
+pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clap::Args;
 use ringlet_core::session::handshake::Actor;
 
-use super::links::LinkArgs;
+use super::{links::LinkArgs, secrets::SecretArgs};
 use crate::{
     error::Failure,
     links::{connect::Endpoint, credentials::Credentials},
@@ -23,9 +23,9 @@ pub struct ProcessArgs {
     /// Send events to the simulator that started this process; a party sends its shares too.
     #[arg(long, hide = true)]
     pub supervised: bool,
-    /// Derive this role's secrets from a seed: for simulations only.
-    #[arg(long, hide = true)]
-    pub secret_seed: Option<u64>,
+    /// Where this role's secrets come from.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 impl ProcessArgs {

@@ -141,8 +141,8 @@ pub struct SessionArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
-    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests. In
-    /// `party` it seeds only the public order of images, and both parties must give the same.
+    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests, and not for
+    /// `--link tcp`. In `party` it seeds only the public order of images, and both parties must give the same.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
 }

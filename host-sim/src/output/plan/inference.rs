@@ -5,7 +5,8 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use crate::output::amounts::bytes;
+use super::process::{DEALER_LINK, helper_bytes, party_bytes};
+use crate::output::amounts::{bytes, counted};
 
 /// The plan of inference. Fields that a protocol does not have are left out.
 #[derive(Serialize)]
@@ -38,13 +39,16 @@ struct Sent {
     dealer_bytes_p1: Option<u64>,
 }
 
-/// Memory and setup of the protocols with a dealer.
+/// Memory, of buffers alone and of whole processes, and setup of the protocols with a dealer.
 #[derive(Serialize)]
 struct Dealt {
     dealer_bytes_p0_session: u64,
     arena_bytes_p0: usize,
     arena_bytes_p1: usize,
     arena_bytes_dealer: usize,
+    process_bytes_p0: u64,
+    process_bytes_p1: u64,
+    process_bytes_dealer: u64,
 }
 
 #[derive(Serialize)]
@@ -119,6 +123,14 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
         gates: gates::<R>(&plan, session.batch, index),
     });
     let setup = Role::BOTH.map(|role| plan.model_opening(role).online_bytes);
+    let process_of = |role: Role| {
+        let mut message = setup[role.index()];
+        plan.inference_gates::<R>(role, session.micro_batch, |gate| {
+            message = message.max(gate.cost.online_bytes);
+        });
+        let buffers = 8 * plan.arena_words::<R>(role) as u64;
+        party_bytes(session, network, role, (buffers, message))
+    };
     InferencePlan {
         layers: layers.collect(),
         setup_bytes: setup.iter().sum(),
@@ -127,6 +139,12 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
             arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
             arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
             arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+            process_bytes_p0: process_of(Role::P0),
+            process_bytes_p1: process_of(Role::P1),
+            process_bytes_dealer: helper_bytes(
+                8 * plan.dealer_arena_words::<R>() as u64,
+                DEALER_LINK,
+            ),
         }),
         ..empty(session, network, Sent::of_both([total(&p0), total(&p1)]))
     }
@@ -215,13 +233,21 @@ impl InferencePlan<'_> {
             table += &format!(
                 "The model is opened once in a session, with the first batch: {} sent by {}.\n\
                  Dealer to p0: {} bytes in the whole session.\n\
-                 Memory: p0 {}, p1 {}, dealer {}.\n",
+                 Buffers: p0 {}, p1 {}, dealer {}.\n\
+                 Memory of a process, with program, {} and links: p0 {}, p1 {}, dealer {}.\n",
                 bytes(self.setup_bytes),
                 session.samples_owner().other(),
                 dealt.dealer_bytes_p0_session,
                 bytes(dealt.arena_bytes_p0 as u64),
                 bytes(dealt.arena_bytes_p1 as u64),
-                bytes(dealt.arena_bytes_dealer as u64)
+                bytes(dealt.arena_bytes_dealer as u64),
+                counted(
+                    session.samples.iter().map(|&own| u64::from(own)).sum(),
+                    "image"
+                ),
+                bytes(dealt.process_bytes_p0),
+                bytes(dealt.process_bytes_p1),
+                bytes(dealt.process_bytes_dealer)
             );
         }
         table

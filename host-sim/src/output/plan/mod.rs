@@ -2,6 +2,7 @@
 
 mod device;
 mod inference;
+mod process;
 mod securenn;
 mod training;
 

@@ -1,12 +1,14 @@
 //! The plan of training by SecureNN, as JSON and as a table.
 
 use ringlet_core::{
+    Role,
     network::Network,
     securenn::{Cost, assistant_words, party_words, plan},
     session::Session,
 };
 use serde::Serialize;
 
+use super::process::{helper_bytes, party_bytes};
 use crate::output::amounts::bytes;
 
 /// The plan of training: what all three roles send in one iteration, and the memory that they need.
@@ -20,6 +22,9 @@ pub struct SecureNnPlan<'a> {
     rounds: u64,
     arena_bytes_party: usize,
     arena_bytes_assistant: usize,
+    process_bytes_p0: u64,
+    process_bytes_p1: u64,
+    process_bytes_assistant: u64,
     layers: Vec<Layer>,
 }
 
@@ -51,6 +56,16 @@ impl<'a> SecureNnPlan<'a> {
     /// The plan of one iteration over a whole batch.
     pub fn new(session: &'a Session, network: &Network) -> Self {
         let rows = plan::cost_rows(session, network, session.batch);
+        // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
+        let message = plan::cost_rows(session, network, session.micro_batch)
+            .iter()
+            .flat_map(|row| [row.forward, row.backward])
+            .map(|pass| pass.bytes / pass.rounds.max(1))
+            .max()
+            .unwrap_or(0);
+        let buffers = 8 * party_words(session, network) as u64;
+        let memory = (buffers, message);
+        let process_of = |role| party_bytes(session, network, role, memory);
         let total: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
         SecureNnPlan {
             model: &session.model.name,
@@ -61,6 +76,12 @@ impl<'a> SecureNnPlan<'a> {
             rounds: total.rounds,
             arena_bytes_party: 8 * party_words(session, network),
             arena_bytes_assistant: 8 * assistant_words(session, network),
+            process_bytes_p0: process_of(Role::P0),
+            process_bytes_p1: process_of(Role::P1),
+            process_bytes_assistant: helper_bytes(
+                8 * assistant_words(session, network) as u64,
+                message,
+            ),
             layers: rows
                 .iter()
                 .map(|row| Layer {
@@ -94,11 +115,16 @@ impl<'a> SecureNnPlan<'a> {
         }
         let [forward, backward] = total.map(bytes);
         table += &format!(
-            "{:<16}{forward:>12}{backward:>12}{:>9}\n\nMemory: a party {}, the assistant {}.\n",
+            "{:<16}{forward:>12}{backward:>12}{:>9}\n\n\
+             Buffers: a party {}, the assistant {}.\n\
+             Memory of a process, with program, images and links: p0 {}, p1 {}, the assistant {}.\n",
             "total",
             self.rounds,
             bytes(self.arena_bytes_party as u64),
-            bytes(self.arena_bytes_assistant as u64)
+            bytes(self.arena_bytes_assistant as u64),
+            bytes(self.process_bytes_p0),
+            bytes(self.process_bytes_p1),
+            bytes(self.process_bytes_assistant)
         );
         table
     }

@@ -10,7 +10,8 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use crate::output::amounts::bytes;
+use super::process::{DEALER_LINK, helper_bytes, party_bytes};
+use crate::output::amounts::{bytes, counted};
 
 /// A cost row as JSON.
 #[derive(Serialize)]
@@ -66,6 +67,9 @@ pub struct TrainingPlan<'a> {
     arena_bytes_p0: usize,
     arena_bytes_p1: usize,
     arena_bytes_dealer: usize,
+    process_bytes_p0: u64,
+    process_bytes_p1: u64,
+    process_bytes_dealer: u64,
     /// What an audit adds to an iteration; null where there are none.
     audit: Option<CostJson>,
     layers: Vec<RowJson<'a>>,
@@ -89,6 +93,15 @@ pub fn plan_json<'a, R: Ring>(
     let plan = Plan::new(session, network);
     let later = plan.iteration::<R>(session.batch);
     let first: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
+    let mut message = plan.data::<R>(session.batch, session.batch).online_bytes;
+    plan.gates::<R>(session.micro_batch, |gate| {
+        message = message.max(gate.cost.online_bytes);
+    });
+    let process_of = |role| {
+        let opened = plan.opened_data_words(role) * size_of::<R>();
+        let buffers = 8 * plan.arena_words::<R>(role) + opened;
+        party_bytes(session, network, role, (buffers as u64, message))
+    };
     TrainingPlan {
         model: &session.model.name,
         batch: session.batch,
@@ -104,6 +117,9 @@ pub fn plan_json<'a, R: Ring>(
         arena_bytes_p0: 8 * plan.arena_words::<R>(Role::P0),
         arena_bytes_p1: 8 * plan.arena_words::<R>(Role::P1),
         arena_bytes_dealer: 8 * plan.dealer_arena_words::<R>(),
+        process_bytes_p0: process_of(Role::P0),
+        process_bytes_p1: process_of(Role::P1),
+        process_bytes_dealer: helper_bytes(8 * plan.dealer_arena_words::<R>() as u64, DEALER_LINK),
         audit: session
             .has_audits()
             .then(|| plan.audit::<R>(session.batch).into()),
@@ -205,11 +221,19 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
     }
     table += &format!(
         "Dealer to p0: {} bytes in the whole session.\n\
-         Memory: p0 {}, p1 {}, dealer {}.\n",
+         Buffers: p0 {}, p1 {}, dealer {}.\n\
+         Memory of a process, with program, {} and links: p0 {}, p1 {}, dealer {}.\n",
         plan.dealer_bytes_p0_session,
         bytes(plan.arena_bytes_p0 as u64),
         bytes(plan.arena_bytes_p1 as u64),
-        bytes(plan.arena_bytes_dealer as u64)
+        bytes(plan.arena_bytes_dealer as u64),
+        counted(
+            session.samples.iter().map(|&own| u64::from(own)).sum(),
+            "image"
+        ),
+        bytes(plan.process_bytes_p0),
+        bytes(plan.process_bytes_p1),
+        bytes(plan.process_bytes_dealer)
     );
     table
 }

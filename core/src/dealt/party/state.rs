@@ -1,0 +1,78 @@
+//! The state of a party between two iterations: what the next iteration needs and what neither the session nor the
+//! keys give.
+//!
+//! That is, stage by stage: this party's shares of the master weights and biases, in the order of
+//! [`Trainer::parameters`], each a little-endian word of [`Format::wide`] bits; and in a session with momentum, in the
+//! same order, its shares of momentum times the velocities, each a little-endian word of the ring. Without momentum
+//! these are zero. Openings of samples are no part of the state: they belong to the keys, and new keys open the samples
+//! again.
+//!
+//! [`Trainer::parameters`]: super::Trainer::parameters
+//! [`Format::wide`]: crate::num::fixed_point::Format::wide
+
+use bytemuck::TransparentWrapper;
+
+use crate::{
+    num::ring::Ring,
+    session::state::{read_word, write_word},
+    share::Share,
+};
+
+use super::Party;
+
+impl<R: Ring> Party<'_, R> {
+    /// Whether velocities outlast an iteration.
+    fn keeps_velocities(&self) -> bool {
+        self.session.momentum_units() > 0
+    }
+
+    /// Bytes of the state.
+    pub(super) fn state_len(&self) -> usize {
+        let mut bits = self.session.format.wide();
+        if self.keeps_velocities() {
+            bits += R::BITS;
+        }
+        let parameters = self.stages.iter().map(|memory| memory.weights.len());
+        parameters.sum::<usize>() * (bits as usize / 8)
+    }
+
+    /// Passes the state to `write`, word by word.
+    pub(super) fn write_state<E>(
+        &self,
+        mut write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let format = self.session.format;
+        for (stage, memory) in self.stages.iter().enumerate() {
+            for share in self.parameters(stage) {
+                write_word(format.wide(), Share::peel(share), &mut write)?;
+            }
+            if self.keeps_velocities() {
+                for &share in Share::peel_slice(&*memory.velocity) {
+                    write_word(R::BITS, share, &mut write)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the state back from `read`, word by word.
+    pub(super) fn read_state<E>(
+        &mut self,
+        mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (format, keeps_velocities) = (self.session.format, self.keeps_velocities());
+        for memory in &mut self.stages {
+            for parameter in 0..memory.weights.len() {
+                let share = read_word(format.wide(), &mut read)?;
+                memory.set_master_share(format, parameter, share);
+            }
+            for share in Share::peel_slice_mut(&mut *memory.velocity) {
+                *share = match keeps_velocities {
+                    true => read_word(R::BITS, &mut read)?,
+                    false => R::ZERO,
+                };
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The order of a run's iterations: each once, in order, and none after one that failed.
+//!
+//! A second try of an iteration under the same session keys would open new values under masks that have already served.
+//! So every role and every protocol context, which holds the keys, keeps a [`Progress`]. That of a role guards its
+//! state, that of a context its masks.
+
+use super::{RunError, Session, Task};
+
+/// The iteration that a role or its session keys take next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Any iteration may come first: the keys have made no mask yet.
+    Any,
+    /// Only this iteration.
+    Next(u32),
+    /// None: an iteration has begun and not ended, or the run is over.
+    Spent,
+}
+
+impl Progress {
+    /// Whether this iteration may begin.
+    fn check(self, iteration: u32) -> Result<(), RunError> {
+        match self {
+            Progress::Next(expected) if expected != iteration => Err(RunError::Iteration {
+                expected,
+                given: iteration,
+            }),
+            Progress::Spent => Err(RunError::Spent),
+            _ => Ok(()),
+        }
+    }
+
+    /// The progress of a role whose shares are those between the iterations `start - 1` and `start` of a training
+    /// session. Fails with [`RunError::Task`] in inference, and with [`RunError::Iteration`] beyond the session's end.
+    pub fn start_at(session: &Session, start: u32) -> Result<Self, RunError> {
+        let expected = session.iterations();
+        if session.task != Task::Train {
+            return Err(RunError::Task);
+        }
+        match start <= expected {
+            true => Ok(Progress::Next(start)),
+            false => Err(RunError::Iteration {
+                expected,
+                given: start,
+            }),
+        }
+    }
+
+    /// Begins an iteration of a role and of its keys. Until [`Progress::end`] both take no other. Fails with
+    /// [`RunError::Iteration`] or [`RunError::Spent`], and changes nothing then, if it is not the next one.
+    #[inline(never)]
+    pub fn begin(both: [&mut Progress; 2], iteration: u32) -> Result<(), RunError> {
+        both[0].check(iteration)?;
+        both[1].check(iteration)?;
+        for progress in both {
+            *progress = Progress::Spent;
+        }
+        Ok(())
+    }
+
+    /// Ends an iteration that succeeded.
+    pub fn end(both: [&mut Progress; 2], iteration: u32) {
+        let next = iteration.checked_add(1);
+        for progress in both {
+            *progress = next.map_or(Progress::Spent, Progress::Next);
+        }
+    }
+
+    /// Ends the run of a role and of its keys. Fails with [`RunError::Spent`] if an iteration failed or the run is
+    /// over.
+    pub fn close(both: [&mut Progress; 2]) -> Result<(), RunError> {
+        if both.iter().any(|progress| **progress == Progress::Spent) {
+            return Err(RunError::Spent);
+        }
+        for progress in both {
+            *progress = Progress::Spent;
+        }
+        Ok(())
+    }
+}

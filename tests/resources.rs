@@ -1,0 +1,193 @@
+//! What the program takes of a machine, and how it ends when the machine refuses: memory, threads, disks, readers.
+
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use ringlet_tests::{address, failure, program, start, success, text};
+use serde_json::Value;
+
+/// Images of the data set that [`images`] writes.
+const IMAGES: u32 = 20_000;
+
+/// Writes IDX files of MNIST's shape. Their content does not matter here.
+fn images(dir: &Path) {
+    for part in ["train", "t10k"] {
+        let mut images = Vec::new();
+        for number in [0x0803, IMAGES, 28, 28] {
+            images.extend(number.to_be_bytes());
+        }
+        images.extend((0..IMAGES as usize * 784).map(|pixel| (pixel * 31 % 251) as u8));
+        let mut labels = Vec::new();
+        for number in [0x0801, IMAGES] {
+            labels.extend(number.to_be_bytes());
+        }
+        labels.extend((0..IMAGES).map(|image| (image % 10) as u8));
+        fs::write(dir.join(format!("{part}-images-idx3-ubyte")), images).expect("a file");
+        fs::write(dir.join(format!("{part}-labels-idx1-ubyte")), labels).expect("a file");
+    }
+}
+
+/// Runs the program in an address space of so many kilobytes.
+fn within(kilobytes: u64, arguments: &[&str]) -> Output {
+    Command::new("sh")
+        .args([
+            "-c",
+            &format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\""),
+        ])
+        .arg(program())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell")
+}
+
+/// The one line of a run that failed.
+fn line(output: &Output) -> String {
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert_eq!(err.trim_end().lines().count(), 1, "{err}");
+    assert!(err.starts_with("error: "), "{err}");
+    err
+}
+
+#[test]
+fn memory_that_the_machine_refuses_ends_the_program_with_one_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    images(dir.path());
+    let data = ["--data", dir.path().to_str().expect("UTF-8")];
+    let session = ["--model", "convnet2", "--batch", "4096", "--limit", "1"];
+    let train = [&["train"], &data[..], &session].concat();
+    for protocol in ["exact", "spdz", "securenn"] {
+        let train = [&train[..], &["--protocol", protocol]].concat();
+        let line = line(&within(400_000, &train));
+        assert!(
+            line.contains("no memory for the shares"),
+            "{protocol}: {line}"
+        );
+    }
+    // Not even the images fit.
+    let line_of_data = line(&within(25_000, &train));
+    assert!(
+        line_of_data.contains("no memory for the images"),
+        "{line_of_data}"
+    );
+}
+
+#[test]
+fn threads_that_the_machine_refuses_end_the_program_with_one_line() {
+    // No machine has room for such a stack.
+    for link in ["memory", "tcp"] {
+        let output = Command::new(program())
+            .args(["train", "--limit", "1", "--link", link])
+            .env("RUST_MIN_STACK", (1u64 << 47).to_string())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        let line = line(&output);
+        assert!(line.contains("starts no more threads"), "{link}: {line}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_program_quietly() {
+    let pipe = r#""$0" plan --model convnet2; echo "$?" >&2"#;
+    let output = Command::new("sh")
+        .args(["-c", &format!("({pipe}) | true")])
+        .arg(program())
+        .output()
+        .expect("a shell");
+    let err = text(&output.stderr);
+    // The plan may be written before its reader has gone.
+    assert!(["0\n", "141\n"].contains(&err.as_str()), "{err}");
+
+    let mut child = start(&["train", "--limit", "200", "--epochs", "60"]);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("its output");
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_is_left_on_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // Fewer corrections than are written at a time, and more.
+    for limit in ["1", "8"] {
+        let out = dir.path().join(limit);
+        fs::create_dir(&out).expect("a directory");
+        std::os::unix::fs::symlink("/dev/full", out.join("p1.partial")).expect("a link");
+        let out = out.to_str().expect("UTF-8");
+        let line = failure(&["deal", "--out", out, "--limit", limit]);
+        let wanted = format!("error: {out}/p1.dealt cannot be written: the disk is full");
+        assert!(line.starts_with(&wanted), "{line}");
+        assert_eq!(fs::read_dir(out).expect("a directory").count(), 0);
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let output = Command::new(program())
+        .arg("plan")
+        .stdout(full.expect("a device"))
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the program starts");
+    let line = line(&output);
+    assert!(
+        line.contains("the output cannot be written: the disk is full"),
+        "{line}"
+    );
+}
+
+/// The most memory that a process has taken so far, in bytes. None if it has ended.
+fn peak(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[test]
+fn a_process_takes_the_memory_that_the_plan_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    images(dir.path());
+    let data = dir.path().to_str().expect("UTF-8");
+    let session = [
+        "--data", data, "--model", "convnet2", "--batch", "128", "--limit", "2",
+    ];
+    let plan = success(&[&["plan", "--json"], &session[..]].concat());
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    let (d, p) = (address(), address());
+    let party = |role, meeting: [&str; 2]| {
+        let own = ["party", "--role", role, "--dealer", &d];
+        start(&[&own[..], &meeting, &session].concat())
+    };
+    let mut roles = [
+        ("dealer", start(&["dealer", "--listen", &d])),
+        ("p0", party("p0", ["--listen", &p])),
+        ("p1", party("p1", ["--peer", &p])),
+    ];
+    let mut peaks = [0; 3];
+    // The peak is in the past soon, so the last look before the end finds it.
+    while roles
+        .iter_mut()
+        .any(|(_, child)| matches!(child.try_wait(), Ok(None)))
+    {
+        for ((_, child), most) in roles.iter().zip(&mut peaks) {
+            *most = peak(child).unwrap_or(0).max(*most);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    for ((name, mut child), most) in roles.into_iter().zip(peaks) {
+        assert!(child.wait().expect("an end").success(), "{name}");
+        let planned = plan[format!("process_bytes_{name}")]
+            .as_u64()
+            .expect("bytes");
+        println!("{name}: {most} of {planned}");
+        assert!(most <= planned, "{name}: {most} of {planned}");
+        assert!(10 * most >= 7 * planned, "{name}: {most} of {planned}");
+    }
+}

@@ -62,7 +62,7 @@ const MPS2_AN386: Board = Board {
         party: 354_560,
         statics: 1_280,
         stack: [30_720, 36_864],
-        flash: [110_592, 262_144],
+        flash: [151_552, 262_144],
     },
 };
 
@@ -79,7 +79,7 @@ const RISCV_VIRT: Board = Board {
         party: 1_376_256,
         statics: 43_008,
         stack: [36_864, 131_072],
-        flash: [208_896, 262_144],
+        flash: [268_288, 393_216],
     },
 };
 
@@ -98,7 +98,7 @@ pub const BOARDS: [Board; 5] = [
             party: 60_928,
             statics: 2_304,
             stack: [30_720, 37_888],
-            flash: [114_688, 262_144],
+            flash: [155_648, 262_144],
         },
     },
     MPS2_AN386,
@@ -117,7 +117,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [181_248, 262_144],
+            flash: [239_616, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

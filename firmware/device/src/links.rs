@@ -21,25 +21,28 @@ use ringlet_core::{
 };
 
 /// Length of a frame's buffer.
-const FRAME: usize = Suite::Device.buffer_len();
+pub const FRAME: usize = Suite::Device.buffer_len();
 
 /// Length of the buffer for what goes to the dealer after the handshake: the end of the session.
 const TO_DEALER: usize = 32;
 
+/// Length of the buffer for what comes from the dealer, at P0: the session key and the end of the session.
+pub const KEY_FRAME: usize = 128;
+
 /// A secure link of a device.
 pub type SecureLink<'b, T> = Link<SecureTransport<T, ChaChaPoly, &'b mut [u8]>>;
 
-/// Memory for the frames of both links.
-pub struct Buffers {
+/// Memory for the frames of both links. Frames from the dealer take up to `DEALT` bytes.
+pub struct Buffers<const DEALT: usize> {
     peer: [[u8; FRAME]; 2],
-    dealer: ([u8; TO_DEALER], [u8; FRAME]),
+    dealer: ([u8; TO_DEALER], [u8; DEALT]),
 }
 
-impl Buffers {
+impl<const DEALT: usize> Buffers<DEALT> {
     pub const fn new() -> Self {
         Buffers {
             peer: [[0; FRAME]; 2],
-            dealer: ([0; TO_DEALER], [0; FRAME]),
+            dealer: ([0; TO_DEALER], [0; DEALT]),
         }
     }
 

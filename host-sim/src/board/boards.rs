@@ -61,7 +61,7 @@ const MPS2_AN386: Board = Board {
     budget: Budget {
         party: 354_560,
         statics: 1_280,
-        stack: [30_720, 36_864],
+        stack: [34_816, 36_864],
         flash: [151_552, 262_144],
     },
 };
@@ -78,7 +78,7 @@ const RISCV_VIRT: Board = Board {
     budget: Budget {
         party: 1_376_256,
         statics: 43_008,
-        stack: [36_864, 131_072],
+        stack: [43_008, 131_072],
         flash: [268_288, 393_216],
     },
 };
@@ -97,7 +97,7 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 60_928,
             statics: 2_304,
-            stack: [30_720, 37_888],
+            stack: [34_816, 37_888],
             flash: [155_648, 262_144],
         },
     },

@@ -168,7 +168,9 @@ fn training_costs_the_instructions_of_the_snapshot() {
     }
     assert!(changed.is_empty(), "{}\n{RENEW}", changed.join("\n"));
     let convnet2 = &got["cortex-m4, convnet2, batch 1"];
-    let sealing = convnet2.iter().filter(|(cell, _)| cell.ends_with("sealing"));
+    let sealing = convnet2
+        .iter()
+        .filter(|(cell, _)| cell.ends_with("sealing"));
     let sealing: f64 = sealing.map(|(_, count)| count).sum();
     let rest = convnet2.values().sum::<f64>() - sealing;
     assert!(rest <= MOST, "{rest} instructions are too many");

@@ -38,10 +38,7 @@ use ringlet_core::{
 use carrier::Carrier;
 use check::{Requirements, check_session, clamp};
 use fresh::Fresh;
-use links::{
-    Buffers, FRAME, KEY_FRAME, SecureLink, greet_dealer, introduction, meet_peer, secure,
-    weights_secret,
-};
+use links::{Buffers, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret};
 use programmed::Programmed;
 use stack::Stack;
 
@@ -181,13 +178,17 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     check::log_network(session, requirements.network);
     Status::Ready.send(&mut control)?;
 
+    let mut buffers = Buffers::new();
     let meeting = Meeting { fresh, peer };
-    // P0 gets only its key from the dealer.
-    let hold = match role {
-        Role::P0 => hold::<C, KEY_FRAME>,
-        Role::P1 => hold::<C, FRAME>,
-    };
-    let trained = hold(carrier, &mut control, hello, device, requirements, &meeting);
+    let trained = meet(
+        carrier,
+        &mut control,
+        hello,
+        &device,
+        &meeting,
+        &mut buffers,
+    )
+    .and_then(|met| train(hello, device, requirements, met));
     match trained {
         Ok(taken) => end_session(carrier, &mut control, taken),
         Err(stopped) => tell(carrier, &mut control, role, stopped),
@@ -204,21 +205,6 @@ struct Met<'b, T> {
     weights: Key,
 }
 
-/// Holds the links' memory, meets the other roles, and trains. Returns what the session took.
-#[inline(never)]
-fn hold<C: Carrier, const DEALT: usize>(
-    carrier: &C,
-    control: &mut Link<C::Channel<'_>>,
-    hello: &Hello,
-    device: Device<'_>,
-    requirements: Requirements<'_, '_>,
-    meeting: &Meeting,
-) -> Result<MemoryUsed, Stopped> {
-    let mut buffers = Buffers::<DEALT>::new();
-    let met = meet(carrier, control, hello, &device, meeting, buffers.split())?;
-    train(hello, device, requirements, met)
-}
-
 /// Completes the handshakes with the dealer and with the other party.
 #[inline(never)]
 fn meet<'b, C: Carrier>(
@@ -227,8 +213,9 @@ fn meet<'b, C: Carrier>(
     hello: &Hello,
     device: &Device<'_>,
     Meeting { fresh, peer }: &Meeting,
-    [for_peer, for_dealer]: [[&'b mut [u8]; 2]; 2],
+    buffers: &'b mut Buffers,
 ) -> Result<Met<'b, C::Channel<'b>>, Stopped> {
+    let [for_peer, for_dealer] = buffers.split();
     let mut link = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
     let keys = greet_dealer(&mut link, hello, device.record, fresh).map_err(at_dealer)?;
     let mut dealer = secure(link, &keys, for_dealer);

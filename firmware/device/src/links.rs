@@ -21,28 +21,25 @@ use ringlet_core::{
 };
 
 /// Length of a frame's buffer.
-pub const FRAME: usize = Suite::Device.buffer_len();
+const FRAME: usize = Suite::Device.buffer_len();
 
 /// Length of the buffer for what goes to the dealer after the handshake: the end of the session.
 const TO_DEALER: usize = 32;
 
-/// Length of the buffer for what comes from the dealer, at P0: the session key and the end of the session.
-pub const KEY_FRAME: usize = 128;
-
 /// A secure link of a device.
 pub type SecureLink<'b, T> = Link<SecureTransport<T, ChaChaPoly, &'b mut [u8]>>;
 
-/// Memory for the frames of both links. Frames from the dealer take up to `DEALT` bytes.
-pub struct Buffers<const DEALT: usize> {
+/// Memory for the frames of both links.
+pub struct Buffers {
     peer: [[u8; FRAME]; 2],
-    dealer: ([u8; TO_DEALER], [u8; DEALT]),
+    dealer: ([u8; TO_DEALER], [u8; FRAME]),
 }
 
-impl<const DEALT: usize> Buffers<DEALT> {
+impl Buffers {
     pub const fn new() -> Self {
         Buffers {
             peer: [[0; FRAME]; 2],
-            dealer: ([0; TO_DEALER], [0; DEALT]),
+            dealer: ([0; TO_DEALER], [0; FRAME]),
         }
     }
 

@@ -61,7 +61,7 @@ const MPS2_AN386: Board = Board {
     budget: Budget {
         party: 354_560,
         statics: 1_280,
-        stack: [34_816, 36_864],
+        stack: [35_584, 36_864],
         flash: [151_552, 262_144],
     },
 };
@@ -95,9 +95,9 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         polynomials: false,
         budget: Budget {
-            party: 60_928,
+            party: 60_320,
             statics: 2_304,
-            stack: [34_816, 37_888],
+            stack: [35_584, 37_888],
             flash: [155_648, 262_144],
         },
     },
@@ -117,7 +117,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [239_616, 393_216],
+            flash: [243_712, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

@@ -5,19 +5,31 @@ use std::{
     process::Child,
 };
 
-use ringlet_core::device::Status;
-use ringlet_device::Stopped;
+use ringlet_core::{
+    Role,
+    device::{Breach, MAX_RECORD_LEN, ModelId, NotFresh, Policy, RecordError, Status},
+    model::Model,
+    net::{LinkError, Remote},
+    session::handshake::{Actor, HandshakeError},
+};
+use ringlet_device::{
+    Stopped,
+    fresh::{Counter, NoSource, Random},
+};
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, failure, served::Served, start, stop, success,
+    address, complaint,
+    deployment::{Deployment, host, lax, record},
+    end, failure,
+    middle::{Attack, Middle},
+    served::{CounterMemory, Served},
+    start, stop, success,
 };
 
 /// The device's secret.
 const ROOT: [u8; 32] = [9; 32];
 
-/// Instead of an option: the dealer gets no key for the device.
-const UNSEALED: &str = "unsealed";
-/// Instead of an option: the dealer gets the key of another device.
-const FOREIGN: &str = "foreign";
+/// Words of memory that are enough.
+const ARENA: usize = 1 << 17;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -30,58 +42,43 @@ fn pack(dir: &Path, count: &str) -> PathBuf {
     out
 }
 
-/// Starts P1 with the device at an address as P0, and the dealer.
-fn party_beside_device(device: &str, samples: &str, more: &[&str]) -> [Child; 2] {
-    let at = address();
-    let shared = dealer_key_file(if more.contains(&FOREIGN) {
-        [8; 32]
-    } else {
-        ROOT
-    });
-    let mut dealer = vec!["dealer", "--listen", &at, "--wait", "30"];
-    if !more.contains(&UNSEALED) {
-        dealer.extend(["--p0-key", text(&shared)]);
-    }
-    let dealer = start(&dealer);
-    let mut arguments = vec![
-        "party",
-        "--role",
-        "p1",
-        "--peer",
-        device,
-        "--dealer",
-        &at,
-        "--idle",
-        "120",
-        "--model",
-        "digits8",
-        "--samples",
-        samples,
-        "--reveal-to",
-        "p1",
+/// The record of a device with the usual party.
+fn record_with(policy: Policy) -> Vec<u8> {
+    record(ROOT, (Role::P1, &host(Role::P1)), policy)
+}
+
+/// Starts the dealer.
+fn start_dealer(deployment: &Deployment, at: &str) -> Child {
+    let dealer = ["dealer", "--listen", at, "--wait", "20"];
+    start(&[&dealer[..], &deployment.dealer()].concat())
+}
+
+/// Starts P1 with the device at an address as P0.
+fn start_party(
+    deployment: &Deployment,
+    device: &str,
+    dealer: &str,
+    samples: &str,
+    more: &[&str],
+) -> Child {
+    let party = [
+        "party", "--role", "p1", "--peer", device, "--dealer", dealer,
     ];
-    let options = more
-        .iter()
-        .filter(|word| ![UNSEALED, FOREIGN].contains(word));
-    arguments.extend(options);
-    [start(&arguments), dealer]
+    let session = ["--idle", "60", "--model", "digits8", "--samples", samples];
+    let reveal = ["--reveal-to", "p1"];
+    start(&[&party[..], &session, &reveal, &deployment.p1(), more].concat())
 }
 
-/// Serves one session with the firmware's code. `client` gets the address. Returns how the session ended.
-fn device(image: &Path, arena: usize, client: impl FnOnce(&str)) -> Result<(), Stopped> {
-    device_of(image, ROOT, arena, client)
-}
-
-/// The same with another root secret of the device.
-fn device_of(
-    image: &Path,
-    root: [u8; 32],
-    arena: usize,
-    client: impl FnOnce(&str),
-) -> Result<(), Stopped> {
-    let served = Served::start(image, root, arena);
-    client(&served.address);
-    served.outcome()
+/// Starts P1 with the device at an address as P0, and the dealer.
+fn party_beside_device(
+    deployment: &Deployment,
+    device: &str,
+    samples: &str,
+    more: &[&str],
+) -> [Child; 2] {
+    let at = address();
+    let dealer = start_dealer(deployment, &at);
+    [start_party(deployment, device, &at, samples, more), dealer]
 }
 
 #[test]
@@ -89,97 +86,288 @@ fn the_firmwares_code_trains_with_a_host() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "200");
     let model = dir.path().join("model.safetensors");
-    let outcome = device(&image, 1 << 17, |address| {
-        let more = ["--batch", "20", "--limit", "12", "--save", text(&model)];
-        for child in party_beside_device(address, "200,0", &more) {
-            let (well, out, err) = end(child);
-            assert!(well, "{out}{err}");
-            assert!(out.contains("done"), "{out}");
-        }
-    });
-    assert_eq!(outcome, Ok(()));
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let device = Served::start(&image, &record_with(lax()), ARENA);
+    let more = ["--batch", "20", "--limit", "12", "--save", text(&model)];
+    for child in party_beside_device(&deployment, &device.address, "200,0", &more) {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+        assert!(out.contains("done"), "{out}");
+    }
+    assert_eq!(device.outcome(), Ok(()));
     assert!(std::fs::metadata(&model).expect("a model").len() > 1000);
+}
+
+/// A session that the device refuses with this reason.
+fn is_refused(device: Served, more: &[&str], reason: &str) -> Stopped {
+    let dir = tempfile::tempdir().expect("a directory");
+    let unwritten = dir.path().join("unwritten");
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let save = ["--save", text(&unwritten)];
+    let all = [more, &save].concat();
+    let samples = if more.contains(&"60") { "60,0" } else { "50,0" };
+    let more = all.iter().filter(|word| **word != "60");
+    let more: Vec<&str> = more.copied().collect();
+    let [p1, dealer] = party_beside_device(&deployment, &device.address, samples, &more);
+    let line = complaint(p1);
+    assert!(line.contains(reason), "{line}");
+    stop(dealer);
+    assert!(!unwritten.exists());
+    device.outcome().expect_err("a refusal")
 }
 
 #[test]
 fn a_device_refuses_what_it_cannot_run_with_both_figures() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "50");
-    let unwritten = dir.path().join("unwritten");
-    for (arena, samples, reason) in [
+    for (arena, more, reason) in [
         (
-            1 << 17,
-            "60,0",
+            ARENA,
+            "60",
             "counts on 60 samples of the device, which holds 50",
         ),
-        (100, "50,0", "bytes of memory and the device has 800"),
+        (100, "--epochs=1", "bytes of memory and the device has 800"),
     ] {
-        let outcome = device(&image, arena, |address| {
-            let [p1, dealer] = party_beside_device(
-                address,
-                samples,
-                &["--batch", "10", "--limit", "1", "--save", text(&unwritten)],
-            );
-            let line = complaint(p1);
-            assert!(line.contains(reason), "{line}");
-            stop(dealer);
-        });
-        assert!(matches!(outcome, Err(Stopped::Refused(_))), "{outcome:?}");
+        let device = Served::start(&image, &record_with(lax()), arena);
+        let outcome = is_refused(device, &["--batch", "10", "--limit", "1", more], reason);
+        assert!(matches!(outcome, Stopped::Refused(_)), "{outcome:?}");
     }
 }
 
 #[test]
-fn a_key_that_is_not_the_devices_and_a_secret_that_is_none_are_refused() {
+fn a_device_without_a_record_or_a_fresh_value_refuses() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "50");
-    let unwritten = dir.path().join("unwritten");
-    let options = ["--batch", "10", "--limit", "1", "--save", text(&unwritten)];
-    for (root, more, reason, status) in [
+    let options = ["--batch", "10", "--limit", "1"];
+    let mut damaged = record_with(lax());
+    damaged[20] ^= 1;
+    for (record, error, reason) in [
         (
-            ROOT,
-            FOREIGN,
-            "sealed the device's key for another device",
-            Status::Seal,
+            vec![0xFF; MAX_RECORD_LEN],
+            RecordError::Missing,
+            "has no secret of its own: none is programmed",
         ),
         (
-            [0xFF; 32],
-            UNSEALED,
-            "has no secret of its own",
-            Status::NoSecret,
+            damaged,
+            RecordError::Damaged,
+            "has no secret of its own: its record is damaged",
         ),
     ] {
-        let outcome = device_of(&image, root, 1 << 17, |address| {
-            let [p1, dealer] =
-                party_beside_device(address, "50,0", &[&options[..], &[more]].concat());
-            let line = complaint(p1);
-            assert!(line.contains(reason), "{line}");
-            stop(dealer);
-        });
-        assert_eq!(outcome, Err(Stopped::Refused(status)));
+        let device = Served::start(&image, &record, ARENA);
+        let outcome = is_refused(device, &options, reason);
+        assert_eq!(outcome, Stopped::Refused(Status::NoSecret(error)));
     }
+    let device = Served::with(&image, &record_with(lax()), ARENA, NoSource);
+    let outcome = is_refused(device, &options, "neither a hardware generator nor");
+    let status = Status::NotFresh(NotFresh::NoSource);
+    assert_eq!(outcome, Stopped::Refused(status));
+    let stuck = Random(|| Some(0));
+    let device = Served::with(&image, &record_with(lax()), ARENA, stuck);
+    let outcome = is_refused(device, &options, "hardware generator fails");
+    let status = Status::NotFresh(NotFresh::Generator);
+    assert_eq!(outcome, Stopped::Refused(status));
 }
 
 #[test]
-fn a_key_that_others_could_read_is_not_passed_on() {
+fn a_device_refuses_what_its_policy_forbids() {
     let dir = tempfile::tempdir().expect("a directory");
     let image = pack(dir.path(), "50");
-    let unwritten = dir.path().join("unwritten");
-    let outcome = device(&image, 1 << 17, |address| {
-        let more = [
-            "--batch",
-            "10",
-            "--limit",
-            "1",
-            "--save",
-            text(&unwritten),
-            UNSEALED,
-        ];
-        let [p1, dealer] = party_beside_device(address, "50,0", &more);
-        let line = complaint(p1);
-        assert!(line.contains("does not seal the device's key"), "{line}");
-        stop(dealer);
+    let ten = ["--batch", "10", "--limit", "1"];
+    let one = ["--batch", "1", "--limit", "1"];
+    let audited = ["--batch", "10", "--limit", "1", "--audit", "1"];
+    let convnet = Model::built_in("convnet2").expect("built in");
+    let reveal = Policy {
+        reveal_to: [false, true],
+        ..Policy::default()
+    };
+    let models = [ModelId::of(&convnet)].into_iter().collect();
+    let (role, least) = (Role::P1, 64);
+    for (policy, options, breach, reason) in [
+        (
+            Policy::default(),
+            &ten[..],
+            Breach::Receiver(role),
+            "no model may be revealed to p1",
+        ),
+        (
+            reveal.clone(),
+            &one,
+            Breach::Batch { asked: 1, least: 8 },
+            "a batch has 8 samples at least",
+        ),
+        (
+            reveal.clone(),
+            &audited,
+            Breach::AuditedBatch { asked: 10, least },
+            "64 samples at least in a session with audits",
+        ),
+        (
+            Policy { models, ..reveal },
+            &ten,
+            Breach::Model,
+            "does not name this model",
+        ),
+    ] {
+        let device = Served::start(&image, &record_with(policy), ARENA);
+        let outcome = is_refused(device, options, reason);
+        assert_eq!(outcome, Stopped::Refused(Status::Policy(breach)));
+    }
+    let stranger = record(ROOT, (Role::P1, &host(Role::P0)), lax());
+    let device = Served::start(&image, &stranger, ARENA);
+    let outcome = is_refused(device, &ten, "does not name this other party");
+    assert_eq!(outcome, Stopped::Refused(Status::Policy(Breach::Peer)));
+}
+
+#[test]
+fn a_device_counts_its_sessions_across_resets() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let model = dir.path().join("model.safetensors");
+    let few = record_with(Policy {
+        most_sessions: 1,
+        ..lax()
     });
-    assert!(outcome.is_err());
+    let options = ["--batch", "10", "--limit", "1"];
+    let counter = CounterMemory::default();
+    let device = Served::with(&image, &few, ARENA, Counter::new(counter.clone()));
+    let save = [&options[..], &["--save", text(&model)]].concat();
+    for child in party_beside_device(&deployment, &device.address, "50,0", &save) {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+    }
+    assert_eq!(device.outcome(), Ok(()));
+    let device = Served::with(&image, &few, ARENA, Counter::new(counter));
+    let outcome = is_refused(device, &options, "there are 1 sessions at most");
+    let status = Status::Policy(Breach::Sessions(1));
+    assert_eq!(outcome, Stopped::Refused(status));
+    let mut word = 0;
+    let uncounted = Random(move || {
+        word += 1;
+        Some(word)
+    });
+    let device = Served::with(&image, &few, ARENA, uncounted);
+    let outcome = is_refused(device, &options, "no counter of them");
+    assert_eq!(outcome, Stopped::Refused(Status::Policy(Breach::Uncounted)));
+}
+
+#[test]
+fn another_device_than_the_rosters_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let other = record([8; 32], (Role::P1, &host(Role::P1)), lax());
+    let device = Served::start(&image, &other, ARENA);
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let more = ["--batch", "10", "--limit", "1"];
+    let unwritten = dir.path().join("unwritten");
+    let more = [&more[..], &["--save", text(&unwritten)]].concat();
+    let [p1, dealer] = party_beside_device(&deployment, &device.address, "50,0", &more);
+    let line = complaint(p1);
+    assert!(line.contains("not the identity that the roster"), "{line}");
+    stop(dealer);
+}
+
+/// The device could not authenticate its dealer, and so met nobody else.
+const UNAUTHENTIC: Stopped = Stopped::Meeting(
+    Actor::Dealer,
+    HandshakeError::Link(LinkError::Unauthentic(Remote::Dealer)),
+);
+
+/// With a dealer's old answers, a device would use every mask again. With `fraction` 12 in one session and 11 in the
+/// other, each pixel could be read off the difference of what it sends.
+#[test]
+fn a_dealers_answers_do_not_serve_a_device_twice() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let model = dir.path().join("model.safetensors");
+    let options = ["--batch", "10", "--limit", "1", "--wait", "5"];
+    let save = [&options[..], &["--save", text(&model)]].concat();
+    let counter = CounterMemory::default();
+    let before = counter.copy();
+    let device = Served::with(
+        &image,
+        &record_with(lax()),
+        ARENA,
+        Counter::new(counter.clone()),
+    );
+    let at = address();
+    let dealer = start_dealer(&deployment, &at);
+    let middle = Middle::before(&at, Attack::Listen);
+    let p1 = start_party(&deployment, &device.address, &middle.address, "50,0", &save);
+    for child in [p1, dealer] {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+    }
+    assert_eq!(device.outcome(), Ok(()));
+    let [_, answers] = middle.said();
+    assert!(answers.len() > 100, "{}", answers.len());
+
+    // The session key, played back to a device that has been reset.
+    let replay = |counter, fraction, patience| {
+        let counter = Counter::new(counter);
+        let device = Served::with(&image, &record_with(lax()), ARENA, counter);
+        let at = address();
+        let dealer = start_dealer(&deployment, &at);
+        let middle = Middle::before(&at, Attack::Replay(answers.clone()));
+        let fraction = ["--fraction-bits", fraction, "--wait", patience];
+        let unwritten = dir.path().join("unwritten");
+        let more = ["--batch", "10", "--limit", "1", "--save", text(&unwritten)];
+        let p1 = start_party(
+            &deployment,
+            &device.address,
+            &middle.address,
+            "50,0",
+            &[&more[..], &fraction].concat(),
+        );
+        let line = complaint(p1);
+        stop(dealer);
+        (line, device.outcome())
+    };
+    for fraction in ["11", "12"] {
+        let (line, outcome) = replay(counter.clone(), fraction, "5");
+        assert!(line.contains("could not prove its identity"), "{line}");
+        assert_eq!(outcome, Err(UNAUTHENTIC));
+    }
+    // Only with its fresh value set back would a device take them, in the very same session.
+    let (_, outcome) = replay(before.copy(), "11", "5");
+    assert_eq!(outcome, Err(UNAUTHENTIC));
+    let (_, outcome) = replay(before, "12", "2");
+    assert_ne!(outcome, Err(UNAUTHENTIC));
+}
+
+#[test]
+fn a_changed_bit_between_a_device_and_its_dealer_ends_the_session_everywhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), "50");
+    let deployment = Deployment::new(dir.path(), ROOT);
+    // From the dealer: a welcome of 8 bytes, a handshake of 48, a frame with the key, the end of the session. From the
+    // device: a greeting of about 100 bytes, a handshake of 48. (Who has its own end confirmed and confirms the other one cannot
+    // know whether that arrives; the dealer would still see it.)
+    for attack in [
+        Attack::FlipDown(7),
+        Attack::FlipDown(20),
+        Attack::FlipDown(70),
+        Attack::FlipDown(125),
+        Attack::FlipUp(60),
+        Attack::FlipUp(130),
+    ] {
+        let device = Served::start(&image, &record_with(lax()), ARENA);
+        let at = address();
+        let dealer = ["dealer", "--listen", &at, "--wait", "4", "--idle", "4"];
+        let dealer = start(&[&dealer[..], &deployment.dealer()].concat());
+        let middle = Middle::before(&at, attack);
+        let unwritten = dir.path().join("unwritten");
+        let more = ["--batch", "10", "--limit", "1", "--wait", "4"];
+        let more = [&more[..], &["--save", text(&unwritten)]].concat();
+        let p1 = start_party(&deployment, &device.address, &middle.address, "50,0", &more);
+        let line = complaint(p1);
+        println!("{line}");
+        let (well, _, err) = end(dealer);
+        assert!(!well, "{err}");
+        device.outcome().expect_err("a broken session");
+        assert!(!unwritten.exists());
+    }
 }
 
 #[test]
@@ -189,6 +377,7 @@ fn addresses_that_hold_no_device_are_told() {
         "party",
         "--role",
         "p1",
+        "--insecure",
         "--dealer",
         "127.0.0.1:9",
         "--samples",

@@ -1,5 +1,7 @@
 //! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
 
+pub mod deployment;
+pub mod middle;
 pub mod served;
 
 use std::{
@@ -31,7 +33,7 @@ pub use ringlet_core::Role;
 use ringlet_core::{
     net::{Link, Remote},
     num::Ring,
-    prg::{Key, device_key::dealer_key},
+    prg::Key,
     session::{
         Session,
         handshake::{Hello, receive_hello},
@@ -134,18 +136,6 @@ pub fn address() -> String {
             return address;
         }
     }
-}
-
-/// A file with the key that a device with this root secret shares with its dealer.
-pub fn dealer_key_file(root: [u8; 32]) -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/keys");
-    std::fs::create_dir_all(&dir).expect("a directory");
-    let file = dir.join(format!("{}.key", root[0]));
-    // Written whole, since other tests may read it.
-    let fresh = tempfile::NamedTempFile::new_in(&dir).expect("a file");
-    std::fs::write(&fresh, dealer_key(&Key::new(root)).reveal()).expect("a file");
-    fresh.persist(&file).expect("a file");
-    file
 }
 
 /// The arguments of a command. A role that is given no identity does without one: all roles are on this machine.
@@ -319,8 +309,7 @@ fn record_in<R: Ring>(
                 .each_mut()
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) =
-                meet_parties(Helper::Dealer, links, heard, &keys, &[None, None])
-                    .expect("equal sessions");
+                meet_parties(Helper::Dealer, links, heard, &keys).expect("equal sessions");
             run_dealer::<R, _>(&session, keys, p1, 0, |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];

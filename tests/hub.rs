@@ -10,9 +10,10 @@ use std::{
 use ringlet::{
     board::{Board, Emulated},
     data::{Images, Part, load},
-    run::secrets::Secrets,
+    run::{rehearsal, secrets::Secrets},
 };
 use ringlet_core::{
+    Role,
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
@@ -20,11 +21,14 @@ use ringlet_core::{
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
-    address, complaint, dealer_key_file, end, failure, record_with, served::Served, start, stop,
-    success, wait_until,
+    address, complaint,
+    deployment::{Deployment, device, hello_len, lax, record, unsealed},
+    end, failure, record_with,
+    served::{Served, fresh},
+    start, stop, success, wait_until,
 };
 
-/// The secrets of the devices that are P0 and P1.
+/// The root secrets of the devices that are P0 and P1.
 const ROOTS: [[u8; 32]; 2] = [[5; 32], [6; 32]];
 /// Images in a batch, and iterations.
 const BATCH: u32 = 6;
@@ -49,13 +53,23 @@ fn pack_own(dir: &Path, samples: [u32; 2]) -> [PathBuf; 2] {
     [pack(dir, 0, p0), pack(dir, p0, p1.max(1))]
 }
 
+/// The record of the device in this role, which may meet the other one.
+fn own_record(role: Role) -> Vec<u8> {
+    let peer = device(ROOTS[role.other().index()]);
+    record(ROOTS[role.index()], (role.other(), &peer), lax())
+}
+
+/// Both devices on this machine.
+fn serve_two(images: &[PathBuf; 2], arena: usize) -> [Served; 2] {
+    Role::BOTH.map(|role| Served::start(&images[role.index()], &own_record(role), arena))
+}
+
 /// Starts the hub between the devices at these addresses, and the dealer.
-fn start_hub(addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
+fn start_hub(dir: &Path, addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{p0},{p1}"));
-    let seed = ["--secret-seed", "7"];
-    let keys = ROOTS.map(dealer_key_file);
-    let keys = ["--p0-key", name(&keys[0]), "--p1-key", name(&keys[1])];
-    let dealer = start(&[&["dealer", "--listen", &at], &keys[..], &seed[..]].concat());
+    let deployment = Deployment::with(dir, ROOTS.map(device));
+    let dealer = ["dealer", "--listen", &at, "--secret-seed", "7"];
+    let dealer = start(&[&dealer[..], &deployment.dealer()].concat());
     let mut hub = vec![
         "hub",
         "--p0",
@@ -66,7 +80,6 @@ fn start_hub(addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child;
         &at,
     ];
     hub.extend(["--model", "digits8", "--samples", &samples, "--idle", "100"]);
-    hub.extend(seed);
     hub.extend(more);
     [start(&hub), dealer]
 }
@@ -78,28 +91,50 @@ fn wait_for_bytes(kept: &Path) {
     });
 }
 
-/// Trains with two devices. With the same keys they send what hosts would send, byte for byte.
-fn send_what_hosts_would(dir: &Path, addresses: [&str; 2], samples: [u32; 2]) -> String {
+/// Trains with two devices in their session of this number. Under their seals they send, with the same keys, what hosts would
+/// send, byte for byte.
+fn send_what_hosts_would(
+    dir: &Path,
+    addresses: [&str; 2],
+    samples: [u32; 2],
+    number: u64,
+) -> String {
     let kept = dir.join("kept");
     let (batch, limit) = (BATCH.to_string(), LIMIT.to_string());
     let mut more = vec!["--batch", &batch, "--micro-batch", "3", "--limit", &limit];
     more.extend(["--seed", "3", "--transcript", name(&kept)]);
-    let [hub, dealer] = start_hub(addresses, samples, &more).map(end);
+    let [hub, dealer] = start_hub(dir, addresses, samples, &more).map(end);
     assert!(hub.0 && dealer.0, "{hub:?}{dealer:?}");
     let sent = ["p0.sent", "p1.sent"].map(|file| std::fs::read(kept.join(file)).expect("kept"));
-    let expected = hosts_send(samples);
-    for (role, (sent, expected)) in sent.iter().zip(&expected).enumerate() {
+    let session = session(samples);
+    is_as_long_as_planned(&session, &sent);
+    let sent = unsealed(&sent, ROOTS, &session, number);
+    let expected = hosts_send(&session, number);
+    for (role, (sent, expected)) in Role::BOTH.into_iter().zip(sent.iter().zip(&expected)) {
+        let expected = &expected[hello_len(role, &session)..];
         assert!(sent.len() > 20_000, "{}", sent.len());
         let differs = sent.iter().zip(expected).position(|(a, b)| a != b);
-        assert_eq!(differs, None, "P{role} of {} bytes", sent.len());
-        assert_eq!(sent.len(), expected.len(), "P{role}");
+        assert_eq!(differs, None, "{role} of {} bytes", sent.len());
+        assert_eq!(sent.len(), expected.len(), "{role}");
     }
     hub.1
 }
 
-/// The bytes that both parties send to each other in the same session on this machine.
-fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
-    let session = Session {
+/// What passes between the devices is as long as it can be known beforehand: the greeting or its answer, the handshake, the
+/// frames and the end.
+fn is_as_long_as_planned(session: &Session, sent: &[Vec<u8>; 2]) {
+    let network = ringlet_core::dealt::check::<u32>(session).expect("a session that runs");
+    // A greeting also names the wanted role, the identity and the suite. The answer is a welcome without checkpoints.
+    let greetings = [hello_len(Role::P0, session) + 2 + 32 + 1, 6 + 2];
+    for (role, greeting) in Role::BOTH.into_iter().zip(greetings) {
+        let planned = rehearsal::sent::<u32>(session, &network, role).expect("a rehearsal");
+        let planned = greeting as u64 + planned.sealed(role);
+        assert_eq!(sent[role.index()].len() as u64, planned, "{role}");
+    }
+}
+
+fn session(samples: [u32; 2]) -> Session {
+    Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         task: Task::Train,
@@ -114,14 +149,17 @@ fn hosts_send(samples: [u32; 2]) -> [Vec<u8>; 2] {
         shuffle_seed: 3,
         receiver: None,
         audit: 0,
-    };
+    }
+}
+
+/// The bytes that both parties send to each other in the same session on this machine.
+fn hosts_send(session: &Session, number: u64) -> [Vec<u8>; 2] {
     let secrets = Secrets::Seed(7);
-    let nonce = secrets.nonce().expect("a nonce");
-    let weights = [0, 1].map(|role| session_secret(&Key::new(ROOTS[role]), nonce + role as u64));
+    let weights = ROOTS.map(|root| session_secret(&Key::new(root), &fresh(number)));
     let images: Images = load(None, Part::Train).expect("built-in digits");
-    let images = images.slice(0..samples.iter().sum::<u32>() as usize);
+    let images = images.slice(0..session.total_samples() as usize);
     let keys = secrets.dealer_keys().expect("keys");
-    record_with(&session, &images, keys, weights).peer
+    record_with(session, &images, keys, weights).peer
 }
 
 #[test]
@@ -129,8 +167,8 @@ fn two_devices_send_what_hosts_would() {
     for samples in [[40, 0], [25, 30]] {
         let dir = tempfile::tempdir().expect("a directory");
         let images = pack_own(dir.path(), samples);
-        let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
-        let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
+        let [p0, p1] = serve_two(&images, 1 << 17);
+        let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples, 1);
         assert!(said.contains("done; 2 iterations"), "{said}");
         assert_eq!(said.matches("of its memory").count(), 2, "{said}");
         assert_eq!([p0.outcome(), p1.outcome()], [Ok(()), Ok(())]);
@@ -142,8 +180,13 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
     let dir = tempfile::tempdir().expect("a directory");
     let images = pack_own(dir.path(), [900, 0]);
     // The opened samples take 900 times 64 words of 4 bytes.
-    let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 25_000));
-    let [hub, dealer] = start_hub([&p0.address, &p1.address], [900, 0], &["--batch", "6"]);
+    let [p0, p1] = serve_two(&images, 25_000);
+    let [hub, dealer] = start_hub(
+        dir.path(),
+        [&p0.address, &p1.address],
+        [900, 0],
+        &["--batch", "6"],
+    );
     let line = complaint(hub);
     assert!(line.contains("p1: the session takes"), "{line}");
     assert!(line.contains("the device has 200000"), "{line}");
@@ -155,10 +198,10 @@ fn a_device_that_lacks_memory_for_the_others_samples_is_named_with_both_figures(
 fn a_dealer_that_is_gone_ends_the_hub() {
     let dir = tempfile::tempdir().expect("a directory");
     let images = pack_own(dir.path(), [400, 0]);
-    let [p0, p1] = [0, 1].map(|role| Served::start(&images[role], ROOTS[role], 1 << 17));
+    let [p0, p1] = serve_two(&images, 1 << 17);
     let kept = dir.path().join("kept");
     let more = ["--transcript", name(&kept)];
-    let [hub, dealer] = start_hub([&p0.address, &p1.address], [400, 0], &more);
+    let [hub, dealer] = start_hub(dir.path(), [&p0.address, &p1.address], [400, 0], &more);
     wait_for_bytes(&kept);
     stop(dealer);
     let line = complaint(hub);
@@ -196,23 +239,25 @@ fn wrong_addresses_are_refused() {
     assert!(line.contains("p0: /nowhere cannot be opened"), "{line}");
 }
 
-/// A board in QEMU with this image and secret.
-fn emulate(board: &str, dir: &Path, image: &Path, role: usize) -> Emulated {
+/// A board in QEMU with this image.
+fn emulate(board: &str, dir: &Path, image: &Path, role: Role) -> Emulated {
     let board = Board::named(board).expect("a board");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
     let firmware = board.firmware(&folder);
     let missing = || format!("{} is missing: tests/run builds it", firmware.display());
     assert!(firmware.is_file(), "{}", missing());
-    let secret = dir.join(format!("secret-{role}.bin"));
-    std::fs::write(&secret, ROOTS[role]).expect("a file");
-    let board = board.start(&firmware, image, &secret);
+    // Each board counts its sessions beside its record.
+    let own = tempfile::tempdir_in(dir).expect("a directory").keep();
+    let record = own.join("record.bin");
+    std::fs::write(&record, own_record(role)).expect("a file");
+    let board = board.start(&firmware, image, &record);
     board.expect("a board")
 }
 
 /// Two boards with samples of their own.
 fn emulate_two(boards: [&str; 2], dir: &Path, samples: [u32; 2]) -> [Emulated; 2] {
     let images = pack_own(dir, samples);
-    [0, 1].map(|role| emulate(boards[role], dir, &images[role], role))
+    Role::BOTH.map(|role| emulate(boards[role.index()], dir, &images[role.index()], role))
 }
 
 #[test]
@@ -220,9 +265,10 @@ fn two_riscv_boards_send_what_hosts_would() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = [30, 20];
     let [p0, p1] = emulate_two(["riscv-virt", "riscv-virt"], dir.path(), samples);
-    send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
+    let addresses = [p0.address.as_str(), &p1.address];
+    send_what_hosts_would(dir.path(), addresses, samples, 1);
     // The boards can do another session.
-    send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
+    send_what_hosts_would(dir.path(), addresses, samples, 2);
 }
 
 #[test]
@@ -230,7 +276,7 @@ fn a_cortex_m4_and_a_riscv_board_send_what_hosts_would() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = [40, 0];
     let [p0, p1] = emulate_two(["mps2-an386", "riscv-virt"], dir.path(), samples);
-    let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples);
+    let said = send_what_hosts_would(dir.path(), [&p0.address, &p1.address], samples, 1);
     println!("{said}");
 }
 
@@ -243,7 +289,7 @@ fn a_board_that_is_switched_off_is_named() {
         let kept = dir.path().join("kept");
         let more = ["--batch", "20", "--transcript", name(&kept)];
         let addresses = boards.each_ref().map(|board| board.address.as_str());
-        let [hub, dealer] = start_hub(addresses, samples, &more);
+        let [hub, dealer] = start_hub(dir.path(), addresses, samples, &more);
         wait_for_bytes(&kept);
         boards[gone].process().kill().expect("a process");
         let line = complaint(hub);

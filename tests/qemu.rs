@@ -17,7 +17,7 @@ use ringlet_core::{
     prg::device_key::session_secret,
     session::{Protocol, Session, Task},
 };
-use ringlet_tests::{failure, program, record_with, success, text};
+use ringlet_tests::{failure, program, record_with, served::fresh, success, text};
 
 /// Batch, micro-batch, iterations and digits.
 struct Sizes(u32, u32, u32, usize);
@@ -57,7 +57,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let secrets = Secrets::Seed(3);
     let root = secrets.device_root().expect("a secret");
     let weights = [
-        session_secret(&root, secrets.nonce().expect("a nonce")),
+        session_secret(&root, &fresh(1)),
         secrets.initial_weights(Role::P1).expect("a secret"),
     ];
     let keys = secrets.dealer_keys().expect("keys");

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     path::Path,
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -11,10 +12,48 @@ use ringlet::links::serial::SerialLine;
 use ringlet_core::{
     data::sample_image::SampleImage,
     net::serial::mux::{Mux, Timeouts},
-    prg::Key,
+    prg::device_key::FRESH_LEN,
 };
-use ringlet_device::{Device, Stopped, serve};
+use ringlet_device::{
+    Device, Stopped,
+    fresh::{Counter, Fresh, SLOT_LEN, Storage, StorageError},
+    serve,
+};
 use serialport::{SerialPort, TTYPort};
+
+/// The memory of a device's counter of sessions, which outlasts a reset. Blank at first, so the first fresh value is
+/// [`fresh`]`(1)`.
+#[derive(Clone)]
+pub struct CounterMemory(Arc<Mutex<[[u8; SLOT_LEN]; 2]>>);
+
+impl Default for CounterMemory {
+    fn default() -> Self {
+        CounterMemory(Arc::new(Mutex::new([[u8::MAX; SLOT_LEN]; 2])))
+    }
+}
+
+impl CounterMemory {
+    /// A copy as it is now, as an attacker might restore it.
+    pub fn copy(&self) -> Self {
+        CounterMemory(Arc::new(Mutex::new(*self.0.lock().expect("no panic"))))
+    }
+}
+
+impl Storage for CounterMemory {
+    fn read(&mut self, slot: usize) -> Result<[u8; SLOT_LEN], StorageError> {
+        Ok(self.0.lock().expect("no panic")[slot])
+    }
+
+    fn write(&mut self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), StorageError> {
+        self.0.lock().expect("no panic")[slot] = *bytes;
+        Ok(())
+    }
+}
+
+/// The fresh value of the session number `session` of a device that counts, from 1.
+pub fn fresh(session: u64) -> [u8; FRESH_LEN] {
+    u128::from(session).to_le_bytes()
+}
 
 /// A device that serves one session.
 pub struct Served {
@@ -26,13 +65,25 @@ pub struct Served {
 }
 
 impl Served {
-    /// A device with the flash image in a file, a root secret, and `arena` 64-bit words of memory.
-    pub fn start(image: &Path, root: [u8; 32], arena: usize) -> Self {
+    /// A new device with the flash image in a file, a record, and `arena` 64-bit words of memory.
+    pub fn start(image: &Path, record: &[u8], arena: usize) -> Self {
+        let counter = Counter::new(CounterMemory::default());
+        Self::with(image, record, arena, counter)
+    }
+
+    /// The same with another source of fresh values.
+    pub fn with(
+        image: &Path,
+        record: &[u8],
+        arena: usize,
+        mut fresh: impl Fresh + Send + 'static,
+    ) -> Self {
         let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
         line.set_timeout(Duration::from_millis(50))
             .expect("a timeout");
         let address = terminal.name().expect("a pseudo-terminal has a name");
         let image = std::fs::read(image).expect("an image");
+        let record = record.to_vec();
         let outcome = thread::spawn(move || {
             let reader = line.try_clone_native().expect("the same line");
             let line = SerialLine::new(reader, line).expect("threads");
@@ -45,7 +96,8 @@ impl Served {
             let device = Device {
                 memory: &mut vec![0; arena],
                 store: SampleImage::new(&image),
-                root: &Key::new(root),
+                record: &record,
+                fresh: &mut fresh,
                 stack: None,
             };
             serve(&mux, device)

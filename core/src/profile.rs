@@ -17,18 +17,21 @@ pub enum Section {
     Packing,
     /// The link without its transport.
     Link,
+    /// Sealing and opening of a secure link's frames, and its handshake.
+    Sealing,
     /// Work of the surrounding program, such as a simulated transport.
     Program,
 }
 
 impl Section {
     /// All sections with their names.
-    pub const ALL: [(Section, &'static str); 6] = [
+    pub const ALL: [(Section, &'static str); 7] = [
         (Section::Gates, "gates"),
         (Section::Kernels, "kernels"),
         (Section::Prg, "prg"),
         (Section::Packing, "packing"),
         (Section::Link, "link"),
+        (Section::Sealing, "sealing"),
         (Section::Program, "outside"),
     ];
 }

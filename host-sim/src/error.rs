@@ -143,13 +143,6 @@ impl From<HandshakeError> for Failure {
                 mismatch.remedy()
             }
             HandshakeError::TooLong => "use a model with fewer layers",
-            HandshakeError::Unsealed => {
-                "start the dealer with the key that it shares with the device: --p0-key or --p1-key"
-            }
-            HandshakeError::OtherDevice => "give the dealer the key file of this device",
-            HandshakeError::Sealed => {
-                "start the dealer without --p0-key and --p1-key for this party"
-            }
             _ => "",
         };
         Failure::new(error.to_string(), remedy)

@@ -231,6 +231,9 @@ fn functions(window: &[Column], runs: usize) -> Vec<Finding> {
     found
 }
 
+/// Decides whether a finding is explained; the second argument is that of [`Explained::is`].
+pub type Test = Box<dyn Fn(&Finding, bool) -> bool>;
+
 /// Findings that the protocol explains.
 pub struct Allowed {
     /// Why they tell nothing.
@@ -239,7 +242,7 @@ pub struct Allowed {
     pub counts: RangeInclusive<usize>,
     /// Whether a finding is one of them. The second argument is true if each of its bits is the same in runs with the
     /// same keys and other inputs.
-    pub is: Box<dyn Fn(&Finding, bool) -> bool>,
+    pub is: Test,
 }
 
 /// Runs with other inputs, which tell whether a bit depends on them.

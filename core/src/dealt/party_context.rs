@@ -80,6 +80,11 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
         [self.peer.sent(), self.peer.received()]
     }
 
+    /// Ends the session and returns the links to the peer and to the dealer, whose ends are still to be confirmed.
+    pub fn into_links(self) -> (Link<P>, Link<D>) {
+        (self.peer, self.dealer)
+    }
+
     /// The next iteration that may use the key's masks.
     pub(crate) fn progress(&mut self) -> &mut Progress {
         &mut self.progress

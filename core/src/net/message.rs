@@ -60,24 +60,6 @@ pub(crate) fn send<T: Read + Write>(
     Ok(link.flush()?)
 }
 
-/// Receives one message and sends it on without decoding its body.
-pub fn forward<A: Read + Write, B: Read + Write>(
-    from: &mut Link<A>,
-    to: &mut Link<B>,
-) -> Result<(), MessageError> {
-    let mut head = [0; 6];
-    from.receive(&mut head)?;
-    let len = usize::from(u16::from_le_bytes([head[4], head[5]]));
-    if head[..4] != MAGIC || len > MAX_BODY {
-        return Err(MessageError::Foreign);
-    }
-    let mut body = Body::new([0; MAX_BODY]);
-    from.receive(&mut body[..len])?;
-    to.send(&head)?;
-    to.send(&body[..len])?;
-    Ok(to.flush()?)
-}
-
 /// Receives a message of type `M`.
 pub(crate) fn receive<T: Read + Write, M: DeserializeOwned>(
     link: &mut Link<T>,

@@ -1,20 +1,20 @@
 //! Keys derived from a device's root secret: 32 bytes in its flash, programmed apart from the firmware.
 //!
-//! Messages between a device and its dealer pass through the peer, or through the hub between two devices. So
-//! the dealer encrypts ("seals") a device's session key with a key that only the device and the dealer hold.
+//! A device draws nothing else. For each session it has a fresh value: 16 bytes that no other session of the device
+//! had or will have, which need not be secret. Secrets of the session derive from the root, the fresh value and their purpose.
 
 use core::convert::Infallible;
 
 use crate::prg::{Address, Key, Prg};
 
-/// Gate numbers of the derivation streams, one per purpose. The root and the device key are different keys,
-/// so both may use `SESSION`.
-const SESSION: u32 = 0;
-const DEALER: u32 = 1;
-const TAG: u32 = 2;
+/// Length of a fresh value, in bytes.
+pub const FRESH_LEN: usize = 16;
 
-/// Length of a seal's tag, in bytes.
-pub const TAG_LEN: usize = 8;
+/// Gate numbers of the derivation streams, one per purpose.
+const WEIGHTS: u32 = 0;
+const IDENTITY: u32 = 1;
+const DEALER_HANDSHAKE: u32 = 2;
+const PEER_HANDSHAKE: u32 = 3;
 
 /// Whether a root has been programmed: blank memory is all ones or all zeros.
 pub fn is_programmed(root: &Key) -> bool {
@@ -22,15 +22,15 @@ pub fn is_programmed(root: &Key) -> bool {
     !(ones | zeros)
 }
 
-/// Derives the 32-byte key number `nonce` from `key`, for the purpose `gate`.
-fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
+/// Derives the 32-byte key number `number` from `key`, for the purpose `gate`.
+fn derive(key: &Key, gate: u32, number: u64) -> Key {
     let address = Address {
-        iteration: nonce as u32,
+        iteration: number as u32,
         gate,
         wire: 0,
     };
-    // The nonce's low half selects the stream; its high half is the offset in the stream, in whole keys.
-    let first = (nonce >> 32) * Key::LEN as u64;
+    // The number's low half selects the stream; its high half is the offset in the stream, in whole keys.
+    let first = (number >> 32) * Key::LEN as u64;
     let Ok(derived) = Key::filled(|bytes| {
         Prg::new(key.clone()).fill(address, first, bytes);
         Ok::<_, Infallible>(())
@@ -38,43 +38,43 @@ fn derive(key: &Key, gate: u32, nonce: u64) -> Key {
     derived
 }
 
-/// The secret of one session, from which a device draws its part of the initial weights. `nonce` is drawn by
-/// the host for this session.
-pub fn session_secret(root: &Key, nonce: u64) -> Key {
-    derive(root, SESSION, nonce)
+/// Derives the key of one session for the purpose `gate`: half of the fresh value first, then the other.
+#[inline(never)]
+fn derive_fresh(root: &Key, gate: u32, fresh: &[u8; FRESH_LEN]) -> Key {
+    let fresh = u128::from_le_bytes(*fresh);
+    derive(
+        &derive(root, gate, fresh as u64),
+        gate,
+        (fresh >> 64) as u64,
+    )
 }
 
-/// The device key, which a device with this root shares with its dealer permanently. It does not reveal the root.
-pub fn dealer_key(root: &Key) -> Key {
-    derive(root, DEALER, 0)
+/// The secret half of the device's identity, which stays the same in all sessions.
+pub fn identity_secret(root: &Key) -> Key {
+    derive(root, IDENTITY, 0)
 }
 
-/// Decrypts a session key that [`seal`] has encrypted.
-pub fn unseal(shared: &Key, nonce: u64, sealed: &[u8; Key::LEN]) -> Key {
-    let mut key = derive(shared, SESSION, nonce);
-    for (byte, sealed) in key.0.iter_mut().zip(sealed) {
-        *byte ^= sealed;
-    }
-    key
+/// The secret of one session, from which a device draws its part of the initial weights.
+pub fn session_secret(root: &Key, fresh: &[u8; FRESH_LEN]) -> Key {
+    derive_fresh(root, WEIGHTS, fresh)
 }
 
-/// Encrypts a session key: exclusive or with a one-time pad derived from the device key `shared` and `nonce`. Use each
-/// nonce for one session key only.
-pub fn seal(shared: &Key, nonce: u64, key: &[u8; Key::LEN]) -> [u8; Key::LEN] {
-    let pad = derive(shared, SESSION, nonce);
-    core::array::from_fn(|byte| key[byte] ^ pad.reveal()[byte])
+/// The secret of one session's handshake with the dealer: its ephemeral key.
+pub fn dealer_ephemeral(root: &Key, fresh: &[u8; FRESH_LEN]) -> Key {
+    derive_fresh(root, DEALER_HANDSHAKE, fresh)
 }
 
-/// A tag of the seal with this nonce. Only holders of the device key `shared` can compute it, so a device
-/// recognises a seal that was derived for it. It does not authenticate the sealed key.
-pub fn tag(shared: &Key, nonce: u64) -> [u8; TAG_LEN] {
-    let whole = derive(shared, TAG, nonce);
-    core::array::from_fn(|byte| whole.reveal()[byte])
+/// The secret of one session's handshake with the other party: its ephemeral key.
+pub fn peer_ephemeral(root: &Key, fresh: &[u8; FRESH_LEN]) -> Key {
+    derive_fresh(root, PEER_HANDSHAKE, fresh)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    extern crate std;
+    use std::vec::Vec;
 
     #[test]
     fn a_blank_root_is_not_programmed() {
@@ -86,39 +86,28 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_depends_on_key_and_nonce() {
-        let shared = Key::new([3; 32]);
-        assert_eq!(tag(&shared, 5), tag(&shared, 5));
-        assert_ne!(tag(&shared, 5), tag(&shared, 6));
-        assert_ne!(tag(&shared, 5), tag(&Key::new([4; 32]), 5));
-        let pad = seal(&shared, 5, &[0; 32]);
-        assert_ne!(pad[..TAG_LEN], tag(&shared, 5));
-    }
-
-    #[test]
-    fn only_the_same_key_and_nonce_unseal_a_key() {
-        let (root, other) = (Key::new([3; 32]), Key::new([4; 32]));
-        let shared = dealer_key(&root);
-        let key = [9; 32];
-        let sealed = seal(&shared, 7 << 33, &key);
-        assert_ne!(sealed, key);
-        assert_eq!(*unseal(&shared, 7 << 33, &sealed).reveal(), key);
-        assert_ne!(*unseal(&shared, 7 << 34, &sealed).reveal(), key);
-        assert_ne!(*unseal(&dealer_key(&other), 7 << 33, &sealed).reveal(), key);
-    }
-
-    #[test]
-    fn all_secrets_derived_from_a_root_differ() {
-        let root = Key::new([3; 32]);
-        let derived = [
-            *session_secret(&root, 0).reveal(),
-            *session_secret(&root, 1).reveal(),
-            *session_secret(&root, 1 << 32).reveal(),
-            *dealer_key(&root).reveal(),
-            *root.reveal(),
-        ];
+    fn all_secrets_derived_from_roots_and_fresh_values_differ() {
+        let mut derived = Vec::new();
+        for root in [3, 4].map(|byte| Key::new([byte; 32])) {
+            derived.extend([*root.reveal(), *identity_secret(&root).reveal()]);
+            // Each part of the fresh value counts.
+            for byte in [0, 4, 8, 12, 15] {
+                let mut fresh = [0; FRESH_LEN];
+                fresh[byte] = 1;
+                for purpose in [session_secret, dealer_ephemeral, peer_ephemeral] {
+                    derived.push(*purpose(&root, &fresh).reveal());
+                }
+            }
+        }
         for (index, one) in derived.iter().enumerate() {
             assert!(!derived[..index].contains(one));
         }
+    }
+
+    #[test]
+    fn the_same_fresh_value_gives_the_same_secret() {
+        let root = Key::new([3; 32]);
+        let secret = || *session_secret(&root, &[7; FRESH_LEN]).reveal();
+        assert_eq!(secret(), secret());
     }
 }

@@ -1,43 +1,44 @@
 //! A party on a device: what all boards share.
 //!
-//! A board brings a line to its host, a clock, memory, samples in flash and a device secret, and calls [`serve_all`],
-//! which runs one session after another.
+//! A board brings a line to its host, a clock, memory, samples and a record in flash, and a source of fresh values, and
+//! calls [`serve_all`], which runs one session after another. What passes between the device and the other roles is sealed
+//! end to end; the host relays it.
 
 #![no_std]
 
 pub mod carrier;
+mod check;
 pub mod crash_report;
+pub mod fresh;
 #[cfg(feature = "hal")]
 pub mod hal_line;
+mod links;
 pub mod programmed;
 pub mod serial;
 pub mod stack;
 
 use ringlet_core::{
     Role,
-    data::{
-        Data, DataError,
-        sample_image::{SampleImage, SampleImageError},
-    },
-    dealt::{PartyContext, Plan, Trainer},
+    data::sample_image::{SampleImage, SampleImageError},
+    dealt::{PartyContext, Trainer},
     device::{DeviceHello, MemoryUsed, Status, channel, receive_session},
     net::{
         Link, MessageError, Remote,
+        secure::PublicIdentity,
         serial::mux::{MuxError, Timeouts},
     },
-    network::{Activation, ModelError, Network, Stage},
-    prg::{
-        Key,
-        device_key::{dealer_key, is_programmed, session_secret},
-    },
+    prg::{Key, device_key::FRESH_LEN},
     session::{
-        RunError, Session, SessionError, Task,
-        handshake::{HandshakeError, receive_sealed_key},
+        RunError,
+        handshake::{Actor, Checkpoints, HandshakeError, Hello, Mismatch, receive_key},
     },
     share::NoObserver,
 };
 
 use carrier::Carrier;
+use check::{Requirements, check_session, clamp};
+use fresh::Fresh;
+use links::{Buffers, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret};
 use programmed::Programmed;
 use stack::Stack;
 
@@ -50,17 +51,16 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     silence: 300_000,
 };
 
-/// Bytes of stack that evaluating a polynomial takes, with a margin.
-const POLYNOMIAL_STACK: usize = 72 * 1024;
-
 /// What a board brings to a session.
 pub struct Device<'a> {
     /// The party's memory, in 64-bit words. `ringlet plan` says how large it has to be.
     pub memory: &'a mut [u64],
     /// The device's samples, or why they cannot be read.
     pub store: Result<SampleImage<'a>, SampleImageError>,
-    /// The device's root secret. Each session's secret is derived from it.
-    pub root: &'a Key,
+    /// The device's record, unchecked: its secret, the roles that it talks to, its policy.
+    pub record: &'a [u8],
+    /// The source of a fresh value for each session.
+    pub fresh: &'a mut dyn Fresh,
     /// The stack, if its use is measured.
     pub stack: Option<&'a Stack>,
 }
@@ -73,8 +73,10 @@ pub enum Stopped {
     Refused(Status),
     /// The line or the host failed.
     Mux(MuxError),
-    /// The handshake failed: the roles do not fit together, or one of them is gone.
+    /// The host does not speak this protocol, or another version.
     Hello(HandshakeError),
+    /// The handshake with this role failed: the roles do not fit together, or one of them is gone.
+    Meeting(Actor, HandshakeError),
     /// The training failed.
     Run(RunError),
 }
@@ -109,13 +111,15 @@ pub fn serve_all<C: Carrier>(
     carrier: &C,
     memory: &mut [u64],
     programmed: &Programmed,
+    fresh: &mut dyn Fresh,
     stack: &Stack,
 ) -> ! {
     loop {
         let device = Device {
             memory: &mut *memory,
             store: SampleImage::new(programmed.image),
-            root: &programmed.root,
+            record: programmed.record,
+            fresh: &mut *fresh,
             stack: Some(stack),
         };
         let _ = serve(carrier, device);
@@ -133,20 +137,29 @@ pub fn serve<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped>
     outcome
 }
 
-/// One session: the task, the handshakes, the training, and the report of what it took. The handshakes have no
-/// function of their own: one would take 300 bytes of flash.
+/// What a session of the device needs beside its description.
+struct Meeting {
+    fresh: [u8; FRESH_LEN],
+    /// The other party's public identity.
+    peer: PublicIdentity,
+}
+
+/// One session: the task, the handshakes, the training, and the report of what it took.
 #[inline(never)]
 fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     carrier.accept()?;
     let mut control = Link::new(carrier.channel(channel::CONTROL), Remote::Peer, 0);
     DeviceHello::new(crash_report::take()).send(&mut control)?;
+    let introduced = introduction(device.record, device.fresh.fresh());
+    introduced.send(&mut control)?;
     // The session and the network are borrowed from here on: copies of them would take much of a device's stack.
     let mut heard = receive_session(&mut control);
-    let (hello, nonce) = match &mut heard {
-        Ok((hello, nonce)) => (hello, *nonce),
+    let (hello, peer) = match &mut heard {
+        Ok((hello, peer)) => (hello, *peer),
         Err(error) => return Err((*error).into()),
     };
     hello.dealt = None;
+    hello.checkpoints = Checkpoints::default();
     let (role, session) = (hello.role, &hello.session);
     #[cfg(feature = "defmt")]
     defmt::info!(
@@ -155,32 +168,104 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         session.model.name.as_str()
     );
     let network = ringlet_core::dealt::check::<Ring>(session);
-    let requirements = match check_session(role, session, &network, &device) {
-        Ok(requirements) => requirements,
-        Err(status) => return refuse(carrier, &mut control, status),
+    let checked = check_session(role, session, &network, &device, introduced.identity, peer);
+    let (requirements, fresh) = match (checked, introduced.fresh) {
+        (Ok(requirements), Ok(fresh)) => (requirements, fresh),
+        (Err(status), _) => return refuse(carrier, &mut control, status),
+        (_, Err(error)) => return refuse(carrier, &mut control, Status::NotFresh(error)),
     };
+    #[cfg(feature = "defmt")]
+    check::log_network(session, requirements.network);
+    Status::Ready.send(&mut control)?;
+
+    let mut buffers = Buffers::new();
+    let meeting = Meeting { fresh, peer };
+    let trained = meet(
+        carrier,
+        &mut control,
+        hello,
+        &device,
+        &meeting,
+        &mut buffers,
+    )
+    .and_then(|met| train(hello, device, requirements, met));
+    match trained {
+        Ok(taken) => end_session(carrier, &mut control, taken),
+        Err(stopped) => tell(carrier, &mut control, role, stopped),
+    }
+}
+
+/// A device that has met the other roles.
+struct Met<'b, T> {
+    peer: SecureLink<'b, T>,
+    dealer: SecureLink<'b, T>,
+    /// The session key that the device shares with the dealer.
+    key: Key,
+    /// The secret of its part of the initial weights.
+    weights: Key,
+}
+
+/// Completes the handshakes with the dealer and with the other party.
+#[inline(never)]
+fn meet<'b, C: Carrier>(
+    carrier: &'b C,
+    control: &mut Link<C::Channel<'_>>,
+    hello: &Hello,
+    device: &Device<'_>,
+    Meeting { fresh, peer }: &Meeting,
+    buffers: &'b mut Buffers,
+) -> Result<Met<'b, C::Channel<'b>>, Stopped> {
+    let [for_peer, for_dealer] = buffers.split();
+    let mut link = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
+    let keys = greet_dealer(&mut link, hello, device.record, fresh).map_err(at_dealer)?;
+    let mut dealer = secure(link, &keys, for_dealer);
+    drop(keys);
+    let (key, first) = receive_key(&mut dealer).map_err(at_dealer)?;
+    if first != 0 {
+        // The device keeps no checkpoints.
+        return Err(at_dealer(Mismatch::Foreign.into()));
+    }
+    Status::Ready.send(control)?;
+    let mut link = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
+    let at_peer = |error| Stopped::Meeting(Actor::Party(hello.role.other()), error);
+    let keys = meet_peer(&mut link, hello, *peer, device.record, fresh).map_err(at_peer)?;
+    Ok(Met {
+        peer: secure(link, &keys, for_peer),
+        dealer,
+        key,
+        weights: weights_secret(device.record, fresh).map_err(at_peer)?,
+    })
+}
+
+fn at_dealer(error: HandshakeError) -> Stopped {
+    Stopped::Meeting(Actor::Dealer, error)
+}
+
+/// Trains, sends the shares of the model to whoever may learn it, and confirms the end to both other roles. Returns what
+/// the session took.
+#[inline(never)]
+fn train<T: embedded_io::Read + embedded_io::Write>(
+    hello: &Hello,
+    device: Device<'_>,
+    requirements: Requirements<'_, '_>,
+    met: Met<'_, T>,
+) -> Result<MemoryUsed, Stopped> {
+    let (role, session) = (hello.role, &hello.session);
     let Requirements {
         network,
         words: [words, opened],
         mut samples,
     } = requirements;
-    #[cfg(feature = "defmt")]
-    log_network(session, network);
-    Status::Ready.send(&mut control)?;
-
-    let mut peer = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
-    let mut dealer = Link::new(carrier.channel(channel::DEALER), Remote::Dealer, 0);
-    hello.send(&mut dealer)?;
-    let key = match receive_sealed_key(&mut dealer, &dealer_key(device.root)) {
-        Err(HandshakeError::OtherDevice) => return refuse(carrier, &mut control, Status::Seal),
-        outcome => outcome?,
-    };
-    Status::Ready.send(&mut control)?;
-    hello.exchange_with_peer(&mut peer)?;
-    let secret = session_secret(device.root, nonce);
+    let Met {
+        peer,
+        dealer,
+        key,
+        weights,
+    } = met;
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
-    let mut party = Trainer::<Ring>::new(session, network, role, &secret, arena, opened_data)?;
+    let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
+    drop(weights);
     let mut cx = PartyContext::new(role, key, peer, dealer);
     for iteration in 0..session.iterations() {
         party.iterate(&mut cx, iteration, &mut samples, &mut NoObserver)?;
@@ -189,11 +274,36 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     }
     // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
     party.reveal(&mut cx, |_, _| {})?;
-    let taken = MemoryUsed {
+    let (mut peer, mut dealer) = cx.into_links();
+    dealer.finish(false).map_err(RunError::from)?;
+    peer.finish(role == Role::P0).map_err(RunError::from)?;
+    Ok(MemoryUsed {
         memory: clamp(8 * words + size_of::<Ring>() * opened),
         stack: clamp(device.stack.map_or(0, Stack::used)),
+    })
+}
+
+/// Tells the host why a session ended early, if the line still works and the reason is one of another role.
+fn tell<C: Carrier>(
+    carrier: &C,
+    control: &mut Link<C::Channel<'_>>,
+    role: Role,
+    stopped: Stopped,
+) -> Result<(), Stopped> {
+    let (actor, error) = match &stopped {
+        Stopped::Meeting(actor, error) => (*actor, *error),
+        Stopped::Run(RunError::Link(error)) => match error.remote() {
+            Remote::Dealer => (Actor::Dealer, (*error).into()),
+            _ => (Actor::Party(role.other()), (*error).into()),
+        },
+        _ => return Err(stopped),
     };
-    end_session(carrier, &mut control, taken)
+    if let Some(status) = Status::of_failure(actor, error) {
+        // The host may be gone. The session is over in any case.
+        let _ = status.send(control);
+        let _ = carrier.finish();
+    }
+    Err(stopped)
 }
 
 /// Tells the host what the session took, and waits until it has everything.
@@ -202,7 +312,7 @@ fn end_session<C: Carrier>(
     control: &mut Link<C::Channel<'_>>,
     taken: MemoryUsed,
 ) -> Result<(), Stopped> {
-    taken.send(control)?;
+    Status::Done(taken).send(control)?;
     Ok(carrier.finish()?)
 }
 
@@ -218,20 +328,6 @@ fn refuse<C: Carrier>(
 }
 
 #[cfg(feature = "defmt")]
-fn log_network(session: &Session, network: &Network) {
-    let [rows, columns, channels] = session.model.input;
-    defmt::info!(
-        "images of {=u16}x{=u16}x{=u16} through {=usize} stages to {=usize} classes, {=u32} iterations",
-        rows,
-        columns,
-        channels,
-        network.stages.len(),
-        network.classes,
-        session.iterations()
-    );
-}
-
-#[cfg(feature = "defmt")]
 fn log_bytes(iteration: u32, [sent, received]: [u64; 2]) {
     defmt::info!(
         "iteration {=u32}: {=u64} bytes to the peer and {=u64} from it so far",
@@ -239,100 +335,4 @@ fn log_bytes(iteration: u32, [sent, received]: [u64; 2]) {
         sent,
         received
     );
-}
-
-/// What a session takes of a device that can run it.
-struct Requirements<'n, 'a> {
-    network: &'n Network,
-    /// 64-bit words of the arena, and words of the ring that hold the other party's opened samples.
-    words: [usize; 2],
-    samples: OwnSamples<'a>,
-}
-
-/// The samples that the device's own party contributes: those in its store, or none.
-struct OwnSamples<'a>(Option<SampleImage<'a>>);
-
-impl Data for OwnSamples<'_> {
-    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
-        store.pixels(sample, out)
-    }
-
-    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
-        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
-        store.label(sample)
-    }
-}
-
-/// Checks whether this device can run the session. Returns what the session takes, or the status that refuses it.
-/// `#[inline(never)]` so that its stack frame and that of the training do not add up.
-#[inline(never)]
-fn check_session<'n, 'a>(
-    role: Role,
-    session: &Session,
-    network: &'n Result<Network, SessionError>,
-    device: &Device<'a>,
-) -> Result<Requirements<'n, 'a>, Status> {
-    if session.task != Task::Train {
-        return Err(Status::Task);
-    }
-    // The dealer's key travels under one derived from the root. Anyone could open it if the root was never programmed.
-    if !is_programmed(device.root) {
-        return Err(Status::NoSecret);
-    }
-    if session.format.ring != Ring::BITS {
-        return Err(Status::Ring(Ring::BITS));
-    }
-    let network = network.as_ref().map_err(|error| match error {
-        SessionError::Model(ModelError::NotInThisBuild(_)) => Status::Polynomials,
-        _ => Status::Unsound,
-    })?;
-    let plan = Plan::new(session, network);
-    let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
-    // In words, not bytes: a session may ask for more bytes than this device can address.
-    let opened = words[1].div_ceil(size_of::<u64>() / size_of::<Ring>());
-    let needed = words[0].saturating_add(opened);
-    let given = device.memory.len();
-    if needed > given {
-        return Err(Status::Memory {
-            needed: clamp(needed.saturating_mul(size_of::<u64>())),
-            given: clamp(given.saturating_mul(size_of::<u64>())),
-        });
-    }
-    let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
-    if let Some(stack) = device.stack
-        && stack.size() < POLYNOMIAL_STACK
-        && network.stages.iter().any(polynomial)
-    {
-        return Err(Status::Stack {
-            needed: clamp(POLYNOMIAL_STACK),
-            given: clamp(stack.size()),
-        });
-    }
-    let own = session.samples[role.index()];
-    let store = match device.store {
-        _ if own == 0 => None,
-        Ok(store) => Some(store),
-        Err(error) => return Err(Status::NoSamples(error)),
-    };
-    if let Some(store) = &store {
-        if own != store.len() {
-            return Err(Status::Samples {
-                asked: own,
-                stored: store.len(),
-            });
-        }
-        if session.model.input != store.shape() {
-            return Err(Status::Shape(store.shape()));
-        }
-    }
-    Ok(Requirements {
-        network,
-        words,
-        samples: OwnSamples(store),
-    })
-}
-
-fn clamp(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

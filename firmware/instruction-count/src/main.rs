@@ -1,6 +1,6 @@
 //! Counts the instructions that P0 takes to train, by row of the plan and kind of work, in QEMU.
 //!
-//! P0 trains alone: it receives pseudo-random bytes instead of P1's, and what it sends is dropped. The protocol's
+//! P0 trains alone: it receives sealed pseudo-random bytes instead of P1's, and what it sends is dropped. The protocol's
 //! control flow depends on public values only, and P1 sends masked values only, so the counts are those of a run with
 //! a real peer. (Reading a table depends on an opened index, and may take a block of the stream more or less.) The
 //! framing of a line is not counted.
@@ -39,19 +39,20 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
 
     for (line, layer) in cost_row_names(&session, &network).iter().enumerate() {
         for (backward, way) in [(false, "forward"), (true, "backward")] {
-            let [gates, kernels, prg, packing, link] = [
+            let [gates, kernels, prg, packing, link, sealing] = [
                 Section::Gates,
                 Section::Kernels,
                 Section::Prg,
                 Section::Packing,
                 Section::Link,
+                Section::Sealing,
             ]
             .map(|section| profile::sum(line, backward, section));
-            if gates + kernels + prg + packing + link > 0 {
+            if gates + kernels + prg + packing + link + sealing > 0 {
                 println!(
                     "{{\"model\":\"{name}\",\"batch\":{batch},\"line\":\"{layer}\",\"way\":\"{way}\",\
                      \"kernels\":{kernels},\"prg\":{prg},\"packing\":{packing},\"gates\":{gates},\
-                     \"link\":{link}}}"
+                     \"link\":{link},\"sealing\":{sealing}}}"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! QEMU with a board: where samples and secret lie in memory, and where the board's line is.
+//! QEMU with a board: where samples and record lie in memory, and where the board's line is.
 
 use std::{
     fmt, fs,
@@ -10,12 +10,15 @@ use std::{
     time::Duration,
 };
 
-use ringlet_core::prg::Key;
+use ringlet_core::device::Record;
 use tempfile::TempDir;
 
 use super::boards::{Board, Line};
 use crate::{
-    data::{Images, flash_image::flash_image},
+    data::{
+        Images,
+        flash_image::{flash_image, record_image},
+    },
     error::Failure,
     links::device_address::{DeviceAddress, FIFOS},
 };
@@ -44,12 +47,12 @@ impl Drop for Emulated {
 }
 
 impl Board {
-    /// Starts QEMU with these images and this secret in the board's flash. Returns the address of its line too.
+    /// Starts QEMU with these images and this record in the board's flash. Returns the address of its line too.
     pub fn start_with_images(
         &self,
         firmware: &Path,
         images: &Images,
-        root: &Key,
+        record: &Record,
     ) -> Result<(Emulated, DeviceAddress), Failure> {
         let cannot = |error: std::io::Error| {
             Failure::new(
@@ -58,9 +61,9 @@ impl Board {
             )
         };
         let dir = tempfile::tempdir().map_err(cannot)?;
-        let (samples, secret) = (dir.path().join("samples"), dir.path().join("secret"));
+        let (samples, secret) = (dir.path().join("samples"), dir.path().join("record"));
         fs::write(&samples, flash_image(images)?).map_err(cannot)?;
-        fs::write(&secret, root.reveal()).map_err(cannot)?;
+        fs::write(&secret, &*record_image(record)).map_err(cannot)?;
         let mut emulated = self.start(firmware, &samples, &secret)?;
         // QEMU may read the files after it has started.
         emulated.files = Some(dir);
@@ -82,9 +85,10 @@ impl Board {
         }
     }
 
-    /// Starts QEMU with this firmware, image of samples and secret.
-    pub fn start(&self, firmware: &Path, image: &Path, secret: &Path) -> Result<Emulated, Failure> {
-        self.start_with(firmware, image, secret, &[])
+    /// Starts QEMU with this firmware, image of samples and record. The board counts its sessions in files beside the
+    /// record.
+    pub fn start(&self, firmware: &Path, image: &Path, record: &Path) -> Result<Emulated, Failure> {
+        self.start_with(firmware, image, record, &[])
     }
 
     /// The same with more arguments for QEMU.
@@ -92,7 +96,7 @@ impl Board {
         &self,
         firmware: &Path,
         image: &Path,
-        secret: &Path,
+        record: &Path,
         more: &[&str],
     ) -> Result<Emulated, Failure> {
         let [program, machine] = self.emulator;
@@ -103,7 +107,7 @@ impl Board {
             .arg("-kernel")
             .arg(absolute(firmware))
             .args(["-device", &loader(&absolute(image), self.samples)])
-            .args(["-device", &loader(&absolute(secret), self.secret)])
+            .args(["-device", &loader(&absolute(record), self.record)])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .stdout(Stdio::piped());
@@ -111,7 +115,10 @@ impl Board {
             command.args(["-bios", "none"]);
         }
         let mut host = None;
-        let folder = image.parent().unwrap_or(Path::new("."));
+        let folder = absolute(record.parent().unwrap_or(Path::new(".")));
+        command
+            .current_dir(&folder)
+            .args(["-semihosting-config", "enable=on,target=native"]);
         match self.line {
             Line::Serial => {
                 command.args(["-serial", "pty"]);
@@ -119,10 +126,7 @@ impl Board {
             Line::Fifos => {
                 let [incoming, outgoing] = FIFOS.map(|name| folder.join(name));
                 make_fifos(&[&incoming, &outgoing])?;
-                command
-                    .current_dir(folder)
-                    .args(["-serial", "null"])
-                    .args(["-semihosting-config", "enable=on,target=native"]);
+                command.args(["-serial", "null"]);
                 host = Some(format!("fifo:{}", folder.display()));
             }
             Line::Tcp(port) => {

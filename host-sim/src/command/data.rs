@@ -1,21 +1,20 @@
-//! `ringlet data`: flash images and secrets for devices.
+//! `ringlet data`: flash images of samples, and records with secrets, for devices.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use ringlet_core::prg::device_key::dealer_key;
 
+use super::device_record::{self, SecretArgs};
 use crate::{
     console,
     data::{
         Part,
         file::{check_writable, write_whole},
         flash_image::flash_image,
-        key_file, load,
+        load,
     },
     error::Failure,
     output::amounts::bytes,
-    run::secrets::Secrets,
 };
 
 /// Commands below `data`.
@@ -23,19 +22,9 @@ use crate::{
 pub enum DataCommand {
     /// Pack training images and their labels for the flash of a device.
     Pack(PackArgs),
-    /// Draw a device's root secret, and the key that the device shares with its dealer.
+    /// Draw a device's secret, and write it with the roles that the device knows and its policy. Print the device's public
+    /// identity, for the roster.
     Secret(SecretArgs),
-}
-
-/// Options of `data secret`.
-#[derive(Clone, Debug, Args)]
-pub struct SecretArgs {
-    /// The file for the device: 32 bytes, to program into its flash with its samples.
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// The file for the dealer: 32 bytes, for `ringlet dealer --p0-key`.
-    #[arg(long, value_name = "FILE")]
-    pub dealer_key: PathBuf,
 }
 
 /// Options of `data pack`.
@@ -59,23 +48,8 @@ pub struct PackArgs {
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Pack(args) => pack(args),
-        DataCommand::Secret(args) => secret(args),
+        DataCommand::Secret(args) => device_record::run(args),
     }
-}
-
-/// Draws the secret of a device.
-fn secret(args: &SecretArgs) -> Result<(), Failure> {
-    for path in [&args.out, &args.dealer_key] {
-        key_file::check_new(path)?;
-    }
-    let root = Secrets::System.device_root()?;
-    key_file::write_new(&args.out, &root)?;
-    key_file::write_new(&args.dealer_key, &dealer_key(&root))?;
-    console::line(&format!(
-        "{} is only for the device, {} only for its dealer",
-        args.out.display(),
-        args.dealer_key.display()
-    ))
 }
 
 /// Writes a flash image of samples.

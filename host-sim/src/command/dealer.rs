@@ -4,26 +4,17 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-    prg::Key,
-    session::handshake::{Actor, send_key},
-};
+use ringlet_core::{prg::Key, session::handshake::Actor};
 
 use crate::{
     config::args::{IdentityArgs, ProcessArgs, seconds},
     console,
     error::Failure,
-    links::{
-        any_end::AnyEnd,
-        connect::{UNBOUNDED, broken},
-        tcp::TcpEnd,
-    },
+    links::{connect::broken, tcp::TcpEnd},
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
-        dealer::deal,
+        dealer::serve,
         event::Event,
         meeting::{Parties, meet_parties},
         secrets::Secrets,
@@ -74,7 +65,7 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         let keys = Secrets::new(args.process.secrets.seed())
             .attempt(attempt)
             .dealer_keys()?;
-        match serve(args, parties, keys) {
+        match deal_to(args, parties, keys) {
             Err(failure) if durable && failure.is_broken_link() => {
                 if !quiet {
                     console::note(&format!(
@@ -94,20 +85,9 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
 }
 
 /// Deals to two parties from the checkpoint that they have in common, or from the beginning.
-fn serve(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Failure> {
+fn deal_to(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Failure> {
     let quiet = args.process.supervised;
-    let first = parties.first();
-    let Parties { hellos, mut ends } = parties;
-    let session = &hellos[0].session;
-    let idle = Duration::from_secs(args.idle);
-    for end in &ends {
-        end.tcp().set_patience(idle).map_err(broken)?;
-    }
-    let [p0, p1] = &mut ends;
-    let mut to_p0 = Link::new(AnyEnd::new(&mut *p0), Remote::Party(Role::P0), UNBOUNDED);
-    let mut to_p1 = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut to_p0, &keys[0], first)?;
-    send_key(&mut to_p1, &keys[1], first)?;
+    let session = &parties.hellos[0].session;
     if !quiet {
         console::line(&format!(
             "dealer: serving model {}, {}",
@@ -119,13 +99,11 @@ fn serve(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Fail
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let dealt = deal(session, keys, to_p1, first, |iteration, sent| {
+    let idle = Duration::from_secs(args.idle);
+    let dealt = serve(parties, keys, idle, |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     });
     bar.finish_and_clear();
-    drop((dealt?, to_p0));
-    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
-    Link::new(p0, Remote::Party(Role::P0), UNBOUNDED).finish(true)?;
-    Ok(())
+    dealt
 }

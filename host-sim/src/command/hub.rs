@@ -8,33 +8,23 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-    session::Task,
-};
+use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{SampleCounts, SecretArgs, SessionArgs, seconds},
+        args::{SampleCounts, SessionArgs, seconds},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
     data::{Part, load},
     error::Failure,
-    links::{
-        capture::transcript,
-        connect::{broken, reach_dealer},
-        device_address::DeviceAddress,
-        read_ahead::ReadAhead,
-    },
+    links::{capture::transcript, connect::reach_dealer, device_address::DeviceAddress},
     output::amounts::bytes,
     run::{
         dealer::corrections,
-        device::{crash_report, open_device},
+        device::{crash_report, has_reported, open_device},
         relay::Relay,
-        secrets::Secrets,
     },
 };
 
@@ -67,9 +57,6 @@ pub struct HubArgs {
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// Where the nonces for the secrets of the devices come from.
-    #[command(flatten)]
-    pub secrets: SecretArgs,
 }
 
 /// Relays between two devices until they have trained.
@@ -120,14 +107,12 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
     let relay = Relay {
         session: &session,
         muxes: [&p0, &p1],
-        secrets: Secrets::new(args.secrets.seed()),
-        corrections,
         idle,
     };
-    serve(&relay, args, &addresses, kept).map_err(|failure| {
+    serve(&relay, args, corrections, &addresses, kept).map_err(|failure| {
         // If a device is gone, other failures are its consequences.
         for ((role, mux), address) in Role::BOTH.into_iter().zip([&p0, &p1]).zip(&addresses) {
-            if mux.borrow().failure().is_some() {
+            if mux.borrow().failure().is_some() || has_reported(mux) {
                 return crash_report(mux, address, failure).of(&role.to_string());
             }
         }
@@ -139,19 +124,16 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
 fn serve(
     relay: &Relay<'_>,
     args: &HubArgs,
+    corrections: u64,
     addresses: &[DeviceAddress; 2],
     kept: [Option<File>; 2],
 ) -> Result<(), Failure> {
     let wait = Duration::from_secs(args.wait);
-    let dealer = || {
-        let stream = reach_dealer(&args.dealer, wait)?;
-        let end = ReadAhead::new(stream, 2 * wait).map_err(broken)?;
-        Ok::<_, Failure>(Link::new(end, Remote::Dealer, 0))
-    };
+    let dealer = || reach_dealer(&args.dealer, wait);
     relay.start()?;
-    let dealers = relay.greet_dealer([dealer()?, dealer()?])?;
+    let dealers = [dealer()?, dealer()?];
     let start = Instant::now();
-    let bar = ProgressBar::new(relay.corrections.max(1));
+    let bar = ProgressBar::new(corrections.max(1));
     let style = "[{elapsed_precise}] {wide_bar} {percent}%, {msg} between the devices";
     let style = ProgressStyle::with_template(style);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -164,7 +146,7 @@ fn serve(
     for (role, address) in Role::BOTH.into_iter().zip(addresses) {
         let device = totals.end(role)?;
         console::line(&format!(
-            "hub: {role} at {address} sent {} to the other device and received {} of corrections; it took {} of its memory and {} of stack",
+            "hub: {role} at {address} sent {} to the other device and received {} from the dealer; it took {} of its memory and {} of stack",
             bytes(device.sent),
             bytes(device.dealt),
             bytes(device.taken.memory.into()),

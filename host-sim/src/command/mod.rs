@@ -5,6 +5,7 @@ pub mod compare;
 pub mod data;
 pub mod deal;
 pub mod dealer;
+pub mod device_record;
 pub mod hub;
 pub mod init;
 pub mod party;

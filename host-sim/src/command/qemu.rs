@@ -178,7 +178,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         None => firmware::ready(board)?,
     };
     let root = secrets.device_root()?;
-    let board_session = BoardSession::new(&session, &network, &train, secrets, &root)?;
+    let board_session = BoardSession::new(&session, &network, &train, secrets, root)?;
 
     let [program, machine] = board.emulator;
     console::line(&format!(
@@ -186,7 +186,8 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         board.name, board.about
     ))?;
     // The emulator is dropped after the mux, so the line lives as long as the mux.
-    let (mut emulated, address) = board.start_with_images(&firmware, &train, &root)?;
+    let (mut emulated, address) =
+        board.start_with_images(&firmware, &train, &board_session.record())?;
     let mux = open_device(&address, WAIT, IDLE)?;
     console::line(&format!(
         "the board answers at {address}: it is p0 and owns {} digits; p1 and the dealer run here",
@@ -200,7 +201,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     ))?;
     let (start, counts) = (Instant::now(), ByteCounts::default());
     let mut progress = Progress::new(session.iterations(), None)?;
-    let outcome = board_session.train(&mux, &counts, |event| {
+    let outcome = board_session.train(&mux, &counts, IDLE, |event| {
         progress.party_event(Role::P1, (&session, &network), start, event)
     });
     progress.finish();

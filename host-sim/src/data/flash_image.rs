@@ -1,6 +1,10 @@
-//! Samples as the flash of a device holds them.
+//! Samples and records as the flash of a device holds them.
 
-use ringlet_core::data::sample_image::{check, head};
+use ringlet_core::{
+    data::sample_image::{check, head},
+    device::{MAX_RECORD_LEN, Record},
+};
+use zeroize::Zeroizing;
 
 use super::images::Images;
 use crate::error::Failure;
@@ -19,4 +23,11 @@ pub fn flash_image(images: &Images) -> Result<Vec<u8>, Failure> {
     let mut image = parts.concat();
     image.extend(sum);
     Ok(image)
+}
+
+/// The flash image of a device's record.
+pub fn record_image(record: &Record) -> Zeroizing<Vec<u8>> {
+    let mut image = Zeroizing::new([0; MAX_RECORD_LEN]);
+    let len = record.encode(&mut image);
+    Zeroizing::new(image[..len].to_vec())
 }

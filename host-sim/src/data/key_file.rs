@@ -1,9 +1,6 @@
-//! Files with one 32-byte key: a device's secret, and the key that the device shares with its dealer.
+//! Files with secrets: they are new, and no other user may read them.
 
 use std::{fs::OpenOptions, io::Write, path::Path};
-
-use ringlet_core::prg::Key;
-use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
@@ -18,9 +15,10 @@ pub fn check_new(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes a key to a new file that no other user may read.
-pub fn write_new(path: &Path, key: &Key) -> Result<(), Failure> {
-    write_secret(path, key.reveal())
+/// Writes secret bytes to a new file that no other user may read.
+pub fn write_new(path: &Path, secret: &[u8]) -> Result<(), Failure> {
+    check_new(path)?;
+    write_secret(path, secret)
 }
 
 /// Writes a secret text to a new file that no other user may read.
@@ -38,26 +36,4 @@ fn write_secret(path: &Path, secret: &[u8]) -> Result<(), Failure> {
         .open(path)
         .and_then(|mut file| file.write_all(secret));
     written.map_err(|error| Failure::unwritten(path.display(), &error))
-}
-
-/// Reads the key that a device and its dealer share.
-pub fn read(path: &Path) -> Result<Key, Failure> {
-    let wrong = |why: String| {
-        Failure::new(
-            format!("{} holds no key: {why}", path.display()),
-            "make one with `ringlet data secret`",
-        )
-    };
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let bytes = Zeroizing::new(bytes);
-    Key::filled(|key| match bytes.len() {
-        Key::LEN => {
-            key.copy_from_slice(&bytes);
-            Ok(())
-        }
-        count => Err(wrong(format!(
-            "it has {count} bytes instead of {}",
-            Key::LEN
-        ))),
-    })
 }

@@ -2,33 +2,34 @@
 //! board's secret, so it can also train the plaintext twin.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use ringlet_core::{
     Role,
-    device::MemoryUsed,
-    net::{Link, Remote},
+    device::{MemoryUsed, Peer, Peers, Policy, Record},
+    net::{Link, Remote, secure::Identity},
     network::Network,
     prg::{
         Key,
-        device_key::{dealer_key, session_secret},
+        device_key::{identity_secret, session_secret},
     },
-    session::{
-        Session,
-        handshake::{Hello, Seal},
-    },
+    session::{Session, handshake::Actor},
     share::NoObserver,
 };
 
 use super::{
+    actors::Helper,
+    beside_device::{BesideDevice, Met},
     collect::join,
-    device::{DeviceMux, end_session, introduce, start_session},
+    dealer::serve,
+    device::{DeviceMux, end_session},
     event::Event,
+    meeting::meet_parties,
     party::{PartySetup, initial_shares, run_party},
     secrets::Secrets,
-    simulation::serve_dealer,
 };
 use crate::{
     data::{
@@ -38,14 +39,18 @@ use crate::{
     error::Failure,
     links::{
         any_end::AnyEnd,
-        connect::UNBOUNDED,
+        connect::{Endpoint, UNBOUNDED, broken},
         counted::{ByteCounts, Counted},
-        memory::{self, MemoryEnd},
+        credentials::Credentials,
+        tcp::TcpEnd,
         traffic_shaper::TrafficShape,
     },
     reference::twin::Twin,
     resources::spawn_scoped,
 };
+
+/// How long the roles of this process may take to meet: a board is slow, and its dealer waits for it.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// The ring of devices.
 type Ring = u32;
@@ -56,11 +61,11 @@ pub struct BoardSession<'a> {
     network: &'a Network,
     images: &'a Images,
     secrets: Secrets,
-    nonce: u64,
-    /// The key that the board shares with the dealer.
-    shared: Key,
-    /// Secrets from which the board and P1 draw the initial weights.
-    weights: [Key; 2],
+    /// The identities of P1 and of the dealer.
+    p1: Identity,
+    dealer: Identity,
+    /// The board's root secret.
+    root: Key,
 }
 
 /// The result of a session with a board.
@@ -84,43 +89,78 @@ impl<'a> BoardSession<'a> {
         network: &'a Network,
         images: &'a Images,
         secrets: Secrets,
-        root: &Key,
+        root: Key,
     ) -> Result<Self, Failure> {
-        let nonce = secrets.nonce()?;
+        let identity = |actor| secrets.beside_board(actor).map(Identity::new);
         Ok(BoardSession {
             session,
             network,
             images,
             secrets,
-            nonce,
-            shared: dealer_key(root),
-            weights: [
-                session_secret(root, nonce),
-                secrets.initial_weights(Role::P1)?,
-            ],
+            p1: identity(Actor::Party(Role::P1))?,
+            dealer: identity(Actor::Dealer)?,
+            root,
         })
     }
 
+    /// The record for the board: it agrees to this session.
+    pub fn record(&self) -> Record {
+        let mut peers = Peers::new();
+        // There is room for four.
+        let _ = peers.push(Peer {
+            role: Role::P1,
+            identity: self.p1.public(),
+        });
+        Record {
+            root: self.root.clone(),
+            dealer: self.dealer.public(),
+            peers,
+            policy: Policy {
+                reveal_to: [false, true],
+                least_batch: 1,
+                ..Policy::default()
+            },
+        }
+    }
+
+    /// The role `own` as the others meet it.
+    fn endpoint(&self, own: Actor, identity: &Identity) -> Endpoint {
+        let board = Identity::new(identity_secret(&self.root));
+        let others = [
+            (Actor::Party(Role::P0), board.public()),
+            (Actor::Party(Role::P1), self.p1.public()),
+            (Actor::Dealer, self.dealer.public()),
+        ];
+        Endpoint {
+            own,
+            credentials: Arc::new(Credentials::new(identity.clone(), others)),
+            shape: TrafficShape::default(),
+            wait: WAIT,
+            quiet: true,
+        }
+    }
+
     /// Runs the dealer and P1 with the board at `mux`; `emit` gets P1's events, `counts` the bytes between the parties.
+    /// Either role may be silent for as long as `idle`.
     pub fn train(
         &self,
         mux: &DeviceMux,
         counts: &ByteCounts,
+        idle: Duration,
         emit: impl FnMut(Event) -> Result<(), Failure>,
     ) -> Result<Outcome<'a>, Failure> {
         let keys = self.secrets.dealer_keys()?;
-        let seal = Seal {
-            shared: self.shared.clone(),
-            nonce: self.secrets.seal(Role::P0)?,
-        };
-        let seals = [Some(seal), None];
-        let [to_p0, dealer_p0] = memory::bounded(TrafficShape::default());
-        let [to_p1, dealer_p1] = memory::bounded(TrafficShape::default());
+        let dealer = self.endpoint(Actor::Dealer, &self.dealer);
+        let listener = dealer.listen("127.0.0.1:0")?;
+        let address = listener.local_addr().map_err(broken)?.to_string();
         let (party, dealer) = thread::scope(|scope| {
-            let work = move || serve_dealer::<Ring>(keys, seals, [to_p0, to_p1], 0);
+            let work = move || {
+                let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
+                serve(parties, keys, idle, |_, _| ())
+            };
             let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
-            let party = self.party(mux, [dealer_p0, dealer_p1], counts, emit);
+            let party = self.party(mux, &address, counts, idle, emit);
             Ok::<_, Failure>((party, dealer.join()))
         })?;
         match (party, dealer) {
@@ -134,19 +174,26 @@ impl<'a> BoardSession<'a> {
     fn party(
         &self,
         mux: &DeviceMux,
-        ends: [MemoryEnd; 2],
+        dealer: &str,
         counts: &ByteCounts,
+        idle: Duration,
         mut emit: impl FnMut(Event) -> Result<(), Failure>,
     ) -> Result<Outcome<'a>, Failure> {
         let (session, network) = (self.session, self.network);
         let start = Instant::now();
-        let [mut relay, mut dealer] = ends.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
-        start_session(mux, &Hello::new(Role::P0, session), self.nonce)?;
-        let (peer, key) = introduce(mux, session, None, (&mut relay, &mut dealer))?;
-        let peer = Counted::new(peer.into_inner(), counts);
-        let peer = Link::new(AnyEnd::new(peer), Remote::Peer, 0);
-        let dealer = Link::new(AnyEnd::new(dealer.into_inner()), Remote::Dealer, UNBOUNDED);
-        let mut twin = Twin::new(network, session, self.initial_model()?);
+        let endpoint = self.endpoint(Actor::Party(Role::P1), &self.p1);
+        let board = BesideDevice::start(mux, session, &endpoint, idle)?;
+        let weights = [
+            session_secret(&self.root, &board.fresh()),
+            self.secrets.initial_weights(Role::P1)?,
+        ];
+        let Met {
+            mut peer,
+            mut dealer,
+            key,
+            ending,
+        } = board.meet(dealer, |channel| Counted::new(channel, counts))?;
+        let mut twin = Twin::new(network, session, self.initial_model(&weights)?);
         let mut rounds = 0;
         let follow = |event| {
             if let Event::Iteration {
@@ -161,17 +208,23 @@ impl<'a> BoardSession<'a> {
             }
             emit(event)
         };
+        let [_, secret] = weights;
         let setup = PartySetup {
             session,
             network,
             role: Role::P1,
-            secret: self.weights[1].clone(),
+            secret,
             key,
             simulated: false,
             durable: None,
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);
-        let values = run_party::<Ring>(setup, (peer, dealer), &mut none, &mut NoObserver, follow)?;
+        let links = (
+            Link::new(AnyEnd::new(&mut peer), Remote::Peer, 0),
+            Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, UNBOUNDED),
+        );
+        let values = run_party::<Ring>(setup, links, &mut none, &mut NoObserver, follow)?;
+        ending.finish(&mut dealer, &mut peer)?;
         let taken = end_session(mux)?;
         Ok(Outcome {
             model: decode_model(network, session, &values.unwrap_or_default()),
@@ -183,9 +236,9 @@ impl<'a> BoardSession<'a> {
     }
 
     /// The model that the initial weights of both parties add up to.
-    fn initial_model(&self) -> Result<Vec<Parameters>, Failure> {
+    fn initial_model(&self, weights: &[Key; 2]) -> Result<Vec<Parameters>, Failure> {
         let shares = |role: Role| {
-            let secret = &self.weights[role.index()];
+            let secret = &weights[role.index()];
             initial_shares::<Ring>(self.session, self.network, role, secret)
         };
         let (one, other) = (shares(Role::P0)?, shares(Role::P1)?);

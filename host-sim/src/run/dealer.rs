@@ -1,17 +1,30 @@
 //! The dealer's role, from its link to P1 to its end.
 
+use std::time::Duration;
+
 use embedded_io::{Read, Write};
 use ringlet_core::{
+    Role,
     dealt::{Dealer, DealerContext, Plan},
-    net::Link,
+    net::{Link, Remote},
     network::Network,
     num::Ring,
     prg::Key,
-    session::{RunError, Session},
+    session::{RunError, Session, handshake::send_key},
 };
 
-use super::dispatch::{InRing, in_ring};
-use crate::{error::Failure, resources::filled};
+use super::{
+    dispatch::{InRing, in_ring},
+    meeting::Parties,
+};
+use crate::{
+    error::Failure,
+    links::{
+        any_end::AnyEnd,
+        connect::{UNBOUNDED, broken},
+    },
+    resources::filled,
+};
 
 /// Deals a session to P1 in ring `R`, from the iteration `first` on. Returns the link.
 pub fn run_dealer<R: Ring, T: Read + Write>(
@@ -77,6 +90,29 @@ pub fn deal<T: Read + Write>(
         progress,
     };
     in_ring(session, deal)
+}
+
+/// Serves two parties that have come: sends the keys, deals from the checkpoint that they have in common, or from the beginning, and ends it with both. A party may be silent,
+/// or take nothing, for as long as `idle`.
+pub fn serve(
+    parties: Parties,
+    keys: [Key; 2],
+    idle: Duration,
+    progress: impl FnMut(u32, u64),
+) -> Result<(), Failure> {
+    let first = parties.first();
+    let Parties { hellos, mut ends } = parties;
+    for end in &ends {
+        end.tcp().set_patience(idle).map_err(broken)?;
+    }
+    let [p0, p1] = &mut ends;
+    let mut to_p0 = Link::new(p0, Remote::Party(Role::P0), UNBOUNDED);
+    let mut to_p1 = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
+    send_key(&mut to_p0, &keys[0], first)?;
+    send_key(&mut to_p1, &keys[1], first)?;
+    drop(deal(&hellos[0].session, keys, to_p1, first, progress)?);
+    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
+    Ok(to_p0.finish(true)?)
 }
 
 /// Bytes of corrections that the dealer sends to P1 in a whole session.

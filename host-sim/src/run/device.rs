@@ -1,34 +1,27 @@
-//! What a host does for a device that is connected to it: it starts a session, gives the device its role, and finds out
-//! why a device failed. The device has one line, so the host also relays the handshake of the device and the dealer.
+//! What a host does for a device that is connected to it: it starts and ends a session, and finds out why a device failed.
 
 use std::{
     cell::RefCell,
-    fs::File,
     time::{Duration, Instant},
 };
 
-use embedded_io::{Read, Write};
 use ringlet_core::{
-    Role,
-    device::{Crash, DeviceHello, MemoryUsed, Status, channel, send_session},
+    device::{
+        Breach, Crash, DeviceHello, Introduction, MemoryUsed, NotFresh, Status, channel,
+        send_session,
+    },
     net::{
         Link, Remote,
-        message::forward,
+        secure::PublicIdentity,
         serial::mux::{Channel, Mux, MuxError, Timeouts},
     },
-    prg::Key,
-    session::{
-        Session,
-        handshake::{HandshakeError, Hello, Mismatch, VERSION, forward_sealed_key, receive_key},
-    },
+    session::handshake::{HandshakeError, Hello, Mismatch, VERSION},
 };
 
 use crate::{
     console,
     error::Failure,
     links::{
-        capture::Capture,
-        connect::broken,
         device_address::DeviceAddress,
         serial::{LineClock, SerialLine},
     },
@@ -92,74 +85,84 @@ pub fn open_device(
     }
 }
 
-/// Completes the handshakes after the device has got its session: of the device with the dealer over the link `relay`, of
-/// this party with the dealer over the link `dealer`, and of both parties with each other. Returns the link to the
-/// device, which writes the device's bytes to the file `kept`, and this party's key.
-pub fn introduce<'a, T: Read + Write, D: Read + Write>(
-    mux: &'a DeviceMux,
-    session: &Session,
-    kept: Option<File>,
-    (relay, dealer): (&mut Link<T>, &mut Link<D>),
-) -> Result<(Link<Capture<DeviceChannel<'a>>>, Key), Failure> {
-    let mut to_dealer = Link::new(Channel::new(mux, channel::DEALER), Remote::Peer, 0);
-    forward(&mut to_dealer, relay)?;
-    let hello = Hello::new(Role::P1, session);
-    hello.send(dealer)?;
-    forward_sealed_key(relay, &mut to_dealer)?;
-    await_ready(mux)?;
-    let peer = Channel::new(mux, channel::PEER);
-    let peer = Capture::new(peer, &kept).map_err(broken)?;
-    let mut peer = Link::new(peer, Remote::Peer, 0);
-    hello.exchange_with_peer(&mut peer)?;
-    let (key, _) = receive_key(dealer)?;
-    Ok((peer, key))
+/// Receives the first messages of a device, and tells the user if the device has crashed before. Returns what the device
+/// tells of itself.
+pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
+    let mut control = control(mux);
+    let awake = DeviceHello::receive(&mut control)?;
+    if awake.version != VERSION {
+        return Err(HandshakeError::from(Mismatch::Version(awake.version)).into());
+    }
+    if let Some(crash) = awake.crash {
+        console::line(&format!(
+            "the device has started anew since its last session: {crash}"
+        ))?;
+    }
+    Ok(Introduction::receive(&mut control)?)
 }
 
-/// Gives a device the session and role of `hello`. Fails if the device refuses them.
-pub fn start_session(mux: &DeviceMux, hello: &Hello, nonce: u64) -> Result<(), Failure> {
-    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    wake(&mut control)?;
-    send_session(&mut control, hello, nonce)?;
+/// Gives a device that is awake the session and role of `hello`, and the public identity of the other party. Fails if the
+/// device refuses them.
+pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Result<(), Failure> {
+    send_session(&mut control(mux), hello, peer)?;
     await_ready(mux)
 }
 
 /// Waits until a device reports that it is ready: first for the session, then with its key.
 pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
-    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    match Status::receive(&mut control)? {
+    match Status::receive(&mut control(mux))? {
         Status::Ready => Ok(()),
-        refusal => {
-            let remedy = match refusal {
-                Status::NoSecret => "program 32 random bytes, as docs/src/devices.md says",
-                Status::Seal => "give the dealer the key of this very device",
-                Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
-                Status::Samples { .. } => "correct --samples, or program other samples",
-                Status::Task => "let a host predict instead",
-                _ => "choose other options",
-            };
-            Err(Failure::new(refusal.to_string(), remedy))
-        }
+        status => Err(refusal(status)),
     }
 }
 
-/// Receives the first message of a device, and tells the user if the device has crashed before.
-fn wake<T: Read + Write>(control: &mut Link<T>) -> Result<(), Failure> {
-    let awake = DeviceHello::receive(control)?;
-    if awake.version != VERSION {
-        return Err(HandshakeError::from(Mismatch::Version(awake.version)).into());
-    }
-    match awake.crash {
-        Some(crash) => console::line(&format!(
-            "the device has started anew since its last session: {crash}"
-        )),
-        None => Ok(()),
-    }
+/// Whether a device has reported something that was not received yet.
+pub fn has_reported(mux: &DeviceMux) -> bool {
+    mux.borrow().readable(channel::CONTROL) > 0
+}
+
+fn control(mux: &DeviceMux) -> Link<DeviceChannel<'_>> {
+    Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0)
+}
+
+/// The failure of a session that a device refuses, or has ended early.
+fn refusal(status: Status) -> Failure {
+    let remedy = match status {
+        Status::NoSecret(_) => "program a record from `ringlet data secret`",
+        Status::NotFresh(NotFresh::Damaged) => {
+            "erase it, and program a new record from `ringlet data secret`"
+        }
+        Status::NotFresh(_) => "see the chapter on devices for what a board needs",
+        Status::Policy(breach) => match breach {
+            Breach::Peer => {
+                "give `ringlet data secret` this party's public identity, and program the new record"
+            }
+            Breach::Sessions(_) | Breach::Uncounted => {
+                "program a new record, with another --most-sessions"
+            }
+            _ => "choose other options, or program a record with another policy",
+        },
+        Status::Mismatch(_, mismatch) => mismatch.remedy(),
+        Status::Unauthentic(_) => {
+            "check that the device's record names this very role, and that nobody alters or repeats what passes the line"
+        }
+        Status::Tampered(_) => {
+            "something damages the link or somebody alters it; nothing of this run may be used"
+        }
+        Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
+        Status::Samples { .. } => "correct --samples, or program other samples",
+        Status::Task => "let a host predict instead",
+        _ => "choose other options",
+    };
+    Failure::new(status.to_string(), remedy)
 }
 
 /// Receives the memory use of the device, and waits until the device has received everything.
 pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
-    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    let taken = MemoryUsed::receive(&mut control)?;
+    let taken = match Status::receive(&mut control(mux))? {
+        Status::Done(taken) => taken,
+        status => return Err(refusal(status)),
+    };
     // The device has everything only when it has acknowledged it.
     mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
@@ -167,8 +170,14 @@ pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
     Ok(taken)
 }
 
-/// Explains the `failure` of a session if the device failed.
+/// Explains the `failure` of a session if the device failed, or gave a reason.
 pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
+    // A device that has failed begins anew, so its reason comes before the end of the line's session.
+    if has_reported(mux)
+        && let Some(status) = last_status(mux)
+    {
+        return refusal(status);
+    }
     let error = mux.borrow().failure();
     match error {
         Some(MuxError::Line(_)) => Failure::new(
@@ -193,12 +202,17 @@ pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) 
     }
 }
 
+/// What a device has reported of its failure.
+fn last_status(mux: &DeviceMux) -> Option<Status> {
+    let status = Status::receive(&mut control(mux)).ok()?;
+    (!matches!(status, Status::Ready | Status::Done(_))).then_some(status)
+}
+
 /// The crash that a restarted device remembers.
 fn last_crash(mux: &DeviceMux) -> Option<Crash> {
     let mut number = [0; 2];
     getrandom::fill(&mut number).ok()?;
     mux.borrow_mut().set_silence(CRASH_REPORT_TIMEOUT);
     mux.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
-    let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
-    DeviceHello::receive(&mut control).ok()?.crash
+    DeviceHello::receive(&mut control(mux)).ok()?.crash
 }

@@ -7,9 +7,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session,
-        handshake::{
-            HandshakeError, Hello, Mismatch, Seal, receive_key, refuse, send_key, send_sealed_key,
-        },
+        handshake::{HandshakeError, Hello, Mismatch, receive_key, refuse, send_key},
     },
 };
 
@@ -30,13 +28,12 @@ pub fn greet<P: Read + Write, D: Read + Write>(
 }
 
 /// Compares the first messages of both parties, refuses them if they do not fit together or want another `helper` than
-/// this one, and sends the keys, those of devices sealed. Returns the session and the links in the order of the roles.
+/// this one, and sends the keys. Returns the session and the links in the order of the roles.
 pub fn meet_parties<T: Read + Write>(
     helper: Helper,
     mut links: [Link<T>; 2],
     heard: [Hello; 2],
     keys: &[Key; 2],
-    seals: &[Option<Seal>; 2],
 ) -> Result<(Session, [Link<T>; 2]), Failure> {
     let wanted = Helper::of(heard[0].session.protocol);
     let mismatch = match helper {
@@ -55,11 +52,8 @@ pub fn meet_parties<T: Read + Write>(
     if heard[0].role == Role::P1 {
         links.swap(0, 1);
     }
-    for ((link, key), seal) in links.iter_mut().zip(keys).zip(seals) {
-        match seal {
-            Some(seal) => send_sealed_key(link, key, seal)?,
-            None => send_key(link, key, 0)?,
-        }
+    for (link, key) in links.iter_mut().zip(keys) {
+        send_key(link, key, 0)?;
     }
     let [hello, _] = heard;
     Ok((hello.session, links))

@@ -22,10 +22,11 @@ use ringlet_core::{
 };
 
 use super::{
+    beside_device::{self, BesideDevice},
     checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
-    device::{crash_report, end_session, introduce, open_device, start_session},
+    device::{DeviceMux, crash_report, end_session, open_device},
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
@@ -41,7 +42,7 @@ use crate::{
     links::{
         any_end::AnyEnd,
         capture::{Capture, transcript},
-        connect::{Endpoint, UNBOUNDED, broken, reach_dealer},
+        connect::{Endpoint, UNBOUNDED, broken},
         device_address::DeviceAddress,
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -369,37 +370,39 @@ impl LoneParty<'_> {
         dealer: &str,
         reporter: &mut impl Reporter,
     ) -> Result<MemoryUsed, Failure> {
-        let link = || {
-            let stream = reach_dealer(dealer, self.endpoint.wait)?;
-            let end = TcpEnd::free(stream, self.endpoint.shape).map_err(broken)?;
-            end.set_patience(2 * self.endpoint.wait).map_err(broken)?;
-            Ok::<_, Failure>(Link::new(end, Remote::Dealer, UNBOUNDED))
-        };
         let mux = open_device(device, self.endpoint.wait, self.idle)?;
         console::line(&format!("{}: the device at {device} answers", self.role))?;
-        let nonce = self.secrets.nonce()?;
+        let outcome = self.train_beside(&mux, dealer, reporter);
+        outcome.map_err(|failure| crash_report(&mux, device, failure))
+    }
+
+    fn train_beside(
+        &self,
+        mux: &DeviceMux,
+        dealer: &str,
+        reporter: &mut impl Reporter,
+    ) -> Result<MemoryUsed, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
         // Before the dealer, which does not wait long: a device may be slow to answer.
-        start_session(&mux, &Hello::new(Role::P0, self.session), nonce)
-            .map_err(|failure| crash_report(&mux, device, failure))?;
-        let (mut relay, mut dealer) = (link()?, link()?);
-        let outcome = introduce(&mux, self.session, kept, (&mut relay, &mut dealer)).and_then(
-            |(peer, key)| {
-                let end = dealer.transport();
-                end.set_patience(self.idle).map_err(broken)?;
-                let wait_times = [WaitTime::default(), end.wait_time()];
-                let links = (
-                    Link::new(AnyEnd::new(peer.into_inner()), Remote::Peer, 0),
-                    Link::new(AnyEnd::new(dealer.into_inner()), Remote::Dealer, UNBOUNDED),
-                );
-                let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
-                reporter.made(made)?;
-                let taken = end_session(&mux)?;
-                reporter.finished()?;
-                Ok(taken)
-            },
+        let device = BesideDevice::start(mux, self.session, &self.endpoint, self.idle)?;
+        let beside_device::Met {
+            peer,
+            mut dealer,
+            key,
+            ending,
+        } = device.meet(dealer, |channel| channel)?;
+        let mut peer = Capture::new(peer, &kept).map_err(broken)?;
+        let wait_times = [WaitTime::default(), dealer.wait_time()];
+        let links = (
+            Link::new(AnyEnd::new(&mut peer), Remote::Peer, 0),
+            Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, UNBOUNDED),
         );
-        outcome.map_err(|failure| crash_report(&mux, device, failure))
+        let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
+        reporter.made(made)?;
+        ending.finish(&mut dealer, &mut peer)?;
+        let taken = end_session(mux)?;
+        reporter.finished()?;
+        Ok(taken)
     }
 
     /// Listens for the peer, if it is to come.

@@ -2,10 +2,12 @@
 
 pub mod actors;
 pub mod audits;
+pub mod beside_device;
 pub mod board_session;
 pub mod checkpoints;
 pub mod collect;
 pub mod dealer;
+pub mod dealer_relay;
 pub mod dealer_source;
 pub mod dealt_files;
 pub mod device;
@@ -19,6 +21,7 @@ pub mod party;
 pub mod processes;
 pub mod ranges;
 pub mod records;
+pub mod rehearsal;
 pub mod relay;
 pub mod role_time;
 pub mod secrets;

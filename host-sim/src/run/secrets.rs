@@ -3,6 +3,7 @@
 use ringlet_core::{
     Role,
     prg::{Address, Key, Prg},
+    session::handshake::Actor,
 };
 
 use crate::error::Failure;
@@ -69,28 +70,23 @@ impl Secrets {
         Ok(identity)
     }
 
-    /// The nonce with which a device derives the secret of a session from its root secret. New for each session.
-    pub fn nonce(self) -> Result<u64, Failure> {
-        let mut nonce = [0; 8];
-        nonce.copy_from_slice(&self.key(5)?.reveal()[..8]);
-        Ok(u64::from_le_bytes(nonce))
-    }
-
     /// A root secret for a new device.
     pub fn device_root(self) -> Result<Key, Failure> {
         self.key(6)
     }
 
-    /// The nonce with which a dealer seals the key of the device in this role. New for each session.
-    pub fn seal(self, role: Role) -> Result<u64, Failure> {
-        let mut nonce = [0; 8];
-        nonce.copy_from_slice(&self.key(7 + role.index() as u32)?.reveal()[..8]);
-        Ok(u64::from_le_bytes(nonce))
-    }
-
     /// The secret of a new identity.
     pub fn identity_secret(self) -> Result<Key, Failure> {
         self.key(12)
+    }
+
+    /// The secret of the identity that a role has in a session with an emulated board.
+    pub fn beside_board(self, actor: Actor) -> Result<Key, Failure> {
+        self.key(match actor {
+            Actor::Party(role) => 13 + role.index() as u32,
+            Actor::Dealer => 15,
+            Actor::Assistant => 16,
+        })
     }
 
     /// The key of the assistant that nobody else has.

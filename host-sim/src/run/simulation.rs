@@ -14,7 +14,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Protocol, Session,
-        handshake::{Hello, Seal, receive_hello},
+        handshake::{Hello, receive_hello},
     },
     share::{NoObserver, Observer},
 };
@@ -125,7 +125,7 @@ impl Simulation<'_> {
         let keys = self.secrets.dealer_keys()?;
         let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
         let first = self.first();
-        let deal = move |ends| serve_dealer::<R>(keys, [None, None], ends, first);
+        let deal = move |ends| serve_dealer::<R>(keys, ends, first);
         self.run((Helper::Dealer, deal), links, parties, take)
     }
 
@@ -320,14 +320,13 @@ fn train<R: Ring>(
 /// Runs the dealer, with an end of a link to either party.
 pub fn serve_dealer<R: Ring>(
     keys: [Key; 2],
-    seals: [Option<Seal>; 2],
     ends: [MemoryEnd; 2],
     first: u32,
 ) -> Result<(), Failure> {
     let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P1), UNBOUNDED));
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys, &seals)?;
+    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys)?;
     let outcome = run_dealer::<R, _>(&session, keys, to_p1, first, |_, _| {});
     drop(to_p0);
     outcome.map(drop)
@@ -338,7 +337,7 @@ fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2], start: u32) -> R
     let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P0), UNBOUNDED));
     let [first, second] = &mut links;
     let heard = [receive_hello(first)?, receive_hello(second)?];
-    let met = meet_parties(Helper::Assistant, links, heard, &keys.1, &[None, None])?;
+    let met = meet_parties(Helper::Assistant, links, heard, &keys.1)?;
     let (session, [first, second]) = met;
     let second = second.with_remote(Remote::Party(Role::P1));
     securenn::run_assistant(&session, keys, (first, second), start, |_, _| {}).map(drop)

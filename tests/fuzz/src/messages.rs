@@ -7,7 +7,7 @@ use ringlet_core::{
     Role,
     dealt::Plan,
     device,
-    net::{Link, Remote, message},
+    net::{Link, Remote},
     num::Ring,
     securenn,
     session::{
@@ -67,7 +67,9 @@ fn hear(bytes: &[u8]) {
     allocation::none_in(|| {
         let _ = device::Status::receive(&mut link(bytes));
         let _ = handshake::receive_key(&mut link(bytes));
-        let _ = message::forward(&mut link(bytes), &mut link(&[]));
+        let _ = device::DeviceHello::receive(&mut link(bytes));
+        let _ = device::Introduction::receive(&mut link(bytes));
+        let _ = device::Record::decode(bytes);
         if let Ok(heard) = handshake::receive_hello(&mut link(bytes)) {
             assert_eq!(heard.compare(&heard), Ok(()));
             let role = heard.role.other();

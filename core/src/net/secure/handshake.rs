@@ -20,6 +20,7 @@ use super::{
 use crate::{
     net::link::{Link, LinkError},
     prg::Key,
+    profile::{self, Section},
 };
 
 /// Length of each of the handshake's two messages: an ephemeral key and a tag.
@@ -136,6 +137,7 @@ pub fn connect<A: Aead, T: Read + Write>(
     prologue: Prologue,
     ephemeral: Key,
 ) -> Result<Keys, LinkError> {
+    let _section = profile::section(Section::Sealing);
     let failed = LinkError::Unauthentic(link.remote());
     let mut state = state::<A>(true, own, remote, prologue, ephemeral).ok_or(failed)?;
     write(&mut state, link)?;
@@ -155,6 +157,7 @@ pub fn accept<A: Aead, T: Read + Write>(
     prologue: Prologue,
     ephemeral: Key,
 ) -> Result<Keys, LinkError> {
+    let _section = profile::section(Section::Sealing);
     let failed = LinkError::Unauthentic(link.remote());
     let mut state = state::<A>(false, own, remote, prologue, ephemeral).ok_or(failed)?;
     read(&mut state, link)?;

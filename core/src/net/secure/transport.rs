@@ -16,7 +16,10 @@ use super::{
     aead::{Aead, TAG_LEN},
     handshake::Keys,
 };
-use crate::net::link::Finish;
+use crate::{
+    net::link::Finish,
+    profile::{self, Section},
+};
 
 /// Bytes that a frame adds to its payload.
 pub(super) const FRAME_OVERHEAD: usize = HEAD + 1 + TAG_LEN;
@@ -163,7 +166,10 @@ impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> SecureTransport<T, A, B> {
         let buffer = self.outgoing.0.as_mut();
         buffer[0] = kind;
         let frame = &mut buffer[..1 + self.pending];
-        let tag = self.sealer.seal(self.sent_frames, &[], frame);
+        let tag = {
+            let _section = profile::section(Section::Sealing);
+            self.sealer.seal(self.sent_frames, &[], frame)
+        };
         let head = (frame.len() as u16).to_le_bytes();
         let sent = self
             .io
@@ -205,7 +211,10 @@ impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> SecureTransport<T, A, B> {
             Err(ReadExactError::UnexpectedEof) => return self.fail(SecureError::Truncated),
             Err(ReadExactError::Other(error)) => return self.fail(SecureError::Transport(error)),
         };
-        let opened = self.opener.open(self.received_frames, &[], frame, &tag);
+        let opened = {
+            let _section = profile::section(Section::Sealing);
+            self.opener.open(self.received_frames, &[], frame, &tag)
+        };
         let (kind, payload) = (frame[0], frame.len() - 1);
         if opened.is_err() {
             frame.zeroize();

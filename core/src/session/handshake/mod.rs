@@ -25,10 +25,7 @@ use crate::{
         link::{Link, LinkError},
         message::{MessageError, receive, send},
     },
-    prg::{
-        Key,
-        device_key::{TAG_LEN, seal, tag, unseal},
-    },
+    prg::Key,
     session::Session,
 };
 
@@ -61,15 +58,6 @@ enum Answer {
     Key(#[serde(with = "key_bytes")] Key, u32),
     /// The sessions do not match.
     Refused(Mismatch),
-    /// A device's session key, encrypted with the device key.
-    Sealed {
-        /// Used for this seal only.
-        nonce: u64,
-        /// Lets the device check that the seal is for it.
-        tag: [u8; TAG_LEN],
-        /// The encrypted session key.
-        key: [u8; Key::LEN],
-    },
 }
 
 /// A public parameter on which the roles must agree.
@@ -201,12 +189,6 @@ pub enum HandshakeError {
     Refused(Mismatch),
     /// The hello is longer than a message may be. Remedy: use a model with fewer layers.
     TooLong,
-    /// The dealer sends a device's session key unencrypted. Remedy: give the dealer the device key.
-    Unsealed,
-    /// The dealer seals the session key, and this party is no device. Remedy: give the dealer no key for this role.
-    Sealed,
-    /// The dealer seals the session key for another device. Remedy: give the dealer this device's key.
-    OtherDevice,
 }
 
 impl core::fmt::Display for HandshakeError {
@@ -217,13 +199,6 @@ impl core::fmt::Display for HandshakeError {
             HandshakeError::Refused(mismatch) => write!(f, "refused: {mismatch}"),
             HandshakeError::TooLong => {
                 f.write_str("the model's description is too long to be sent")
-            }
-            HandshakeError::Unsealed => {
-                f.write_str("the dealer does not seal the device's key, so others could read it")
-            }
-            HandshakeError::Sealed => f.write_str("the dealer takes this party for a device"),
-            HandshakeError::OtherDevice => {
-                f.write_str("the dealer sealed the key for another device")
             }
         }
     }
@@ -385,64 +360,7 @@ pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<(Key, u32), Ha
     match receive(link)? {
         Answer::Key(key, first) => Ok((key, first)),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
-        Answer::Sealed { .. } => Err(HandshakeError::Sealed),
     }
-}
-
-/// As [`receive_key`], for a device: decrypts the session key with the device key `shared`.
-#[inline(never)]
-pub fn receive_sealed_key<T: Read + Write>(
-    link: &mut Link<T>,
-    shared: &Key,
-) -> Result<Key, HandshakeError> {
-    match receive(link)? {
-        Answer::Sealed {
-            nonce,
-            tag: received,
-            ..
-        } if received != tag(shared, nonce) => Err(HandshakeError::OtherDevice),
-        Answer::Sealed { nonce, key, .. } => Ok(unseal(shared, nonce, &key)),
-        Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
-        Answer::Key(..) => Err(HandshakeError::Unsealed),
-    }
-}
-
-/// Forwards the dealer's answer to a device. Refuses a session key that is not sealed, because the line could read it.
-pub fn forward_sealed_key<A: Read + Write, B: Read + Write>(
-    dealer: &mut Link<A>,
-    device: &mut Link<B>,
-) -> Result<(), HandshakeError> {
-    let answer = receive(dealer)?;
-    match &answer {
-        Answer::Key(..) => return Err(HandshakeError::Unsealed),
-        Answer::Refused(_) | Answer::Sealed { .. } => send(device, &answer)?,
-    }
-    match answer {
-        Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
-        _ => Ok(()),
-    }
-}
-
-/// The dealer's input for sealing a device's session key.
-pub struct Seal {
-    /// The device key, which the dealer shares with the device.
-    pub shared: Key,
-    /// A number used for one session only.
-    pub nonce: u64,
-}
-
-/// Sends a device its session key, sealed. Fails if the link does.
-pub fn send_sealed_key<T: Read + Write>(
-    link: &mut Link<T>,
-    key: &Key,
-    input: &Seal,
-) -> Result<(), HandshakeError> {
-    let answer = Answer::Sealed {
-        nonce: input.nonce,
-        tag: tag(&input.shared, input.nonce),
-        key: seal(&input.shared, input.nonce, key.reveal()),
-    };
-    Ok(send(link, &answer)?)
 }
 
 /// Sends a party its session key, and the iteration that comes first. Fails if the link does.

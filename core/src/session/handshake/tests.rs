@@ -82,36 +82,6 @@ fn answer_formats_are_stable() {
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
     assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x08");
-
-    let with = Seal {
-        shared: Key::new([3; 32]),
-        nonce: 5,
-    };
-    let sealed = bytes_of(
-        |link| send_sealed_key(link, &Key::new([7; 32]), &with).unwrap(),
-        48,
-    );
-    assert_eq!(sealed[..8], *b"RNGL\x2A\0\x02\x05");
-    assert_eq!(sealed[8..16], tag(&with.shared, 5));
-    assert_eq!(sealed[16..], seal(&with.shared, 5, &[7; 32]));
-}
-
-#[test]
-fn only_the_device_with_the_device_key_reads_a_sealed_key() {
-    let receive_with = |shared: u8| {
-        let [one, other] = duplex(4096);
-        let with = Seal {
-            shared: Key::new([3; 32]),
-            nonce: 5,
-        };
-        let mut one = Link::new(one, Remote::Peer, 0);
-        send_sealed_key(&mut one, &Key::new([7; 32]), &with).unwrap();
-        let mut other = Link::new(other, Remote::Dealer, 0);
-        let key = receive_sealed_key(&mut other, &Key::new([shared; 32]));
-        key.map(|key| *key.reveal())
-    };
-    assert_eq!(receive_with(3), Ok([7; 32]));
-    assert_eq!(receive_with(4), Err(HandshakeError::OtherDevice));
 }
 
 #[test]

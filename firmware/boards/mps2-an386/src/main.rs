@@ -13,14 +13,18 @@ use core::cell::RefCell;
 
 use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
-use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
+#[cfg(not(feature = "emulated"))]
+use ringlet_device::fresh::NoSource;
+#[cfg(feature = "emulated")]
+use ringlet_device::fresh::{Counter, CounterFiles};
 use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware.
 const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
-/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware.
-const SECRET: *const [u8; Key::LEN] = 0x001F_0000 as *const [u8; Key::LEN];
+/// The device's record, from `ringlet data secret`, programmed apart from the firmware.
+const RECORD: *const u8 = 0x001F_0000 as *const u8;
 /// 64-bit words of the arena: what convnet2 takes with a micro-batch of one.
 const ARENA: usize = 44_320;
 /// The core's frequency in Hz.
@@ -41,7 +45,12 @@ fn main() -> ! {
     let line = fifo::Fifos::start();
 
     // SAFETY: the board's memory, which nothing writes while the firmware runs.
-    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
+    #[cfg(feature = "emulated")]
+    let mut fresh = Counter::new(CounterFiles);
+    // The board itself has neither a generator nor memory that lasts.
+    #[cfg(not(feature = "emulated"))]
+    let mut fresh = NoSource;
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
 }

@@ -17,14 +17,20 @@ mod uart;
 
 use core::{cell::RefCell, panic::PanicInfo};
 
-use ringlet_core::{device::Crash, net::serial::mux::Mux, prg::Key};
-use ringlet_device::{TIMEOUTS, crash_report, programmed::Programmed, serve_all, stack::Stack};
+use ringlet_core::{device::Crash, net::serial::mux::Mux};
+use ringlet_device::{
+    TIMEOUTS, crash_report,
+    fresh::{Counter, CounterFiles},
+    programmed::Programmed,
+    serve_all,
+    stack::Stack,
+};
 use riscv_rt::entry;
 
 /// The samples' image, loaded apart from the firmware, behind the RAM of `memory.x`. A real chip has it in flash.
 const SAMPLES: (*const u8, usize) = (0x8020_0000 as *const u8, 0x001F_0000);
-/// The device secret: 32 random bytes that no other device has, loaded in the same way.
-const SECRET: *const [u8; Key::LEN] = 0x803F_0000 as *const [u8; Key::LEN];
+/// The device's record, from `ringlet data secret`, loaded in the same way.
+const RECORD: *const u8 = 0x803F_0000 as *const u8;
 /// 64-bit words of the arena.
 const ARENA: usize = 168 * 1024;
 
@@ -53,9 +59,11 @@ fn main() -> ! {
     };
 
     // SAFETY: nothing writes this memory while the firmware runs.
-    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
+    // The machine is QEMU's own, so sessions are counted in files, by semihosting.
+    let mut fresh = Counter::new(CounterFiles);
     let mux = RefCell::new(Mux::new(line, machine::Timer, TIMEOUTS));
-    serve_all(&mux, arena, &programmed, &stack)
+    serve_all(&mux, arena, &programmed, &mut fresh, &stack)
 }
 
 #[panic_handler]

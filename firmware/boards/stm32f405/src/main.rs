@@ -4,6 +4,7 @@
 #![no_main]
 
 mod clock;
+mod generator;
 mod usart;
 
 use core::cell::RefCell;
@@ -12,16 +13,18 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
-use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
-use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
+#[cfg(feature = "emulated")]
+use ringlet_device::fresh::{Counter, CounterFiles, Either};
+use ringlet_device::{TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
-/// The device secret: 32 random bytes that no other device has, programmed apart from the firmware: sector 11.
-const SECRET: *const [u8; Key::LEN] = 0x080E_0000 as *const [u8; Key::LEN];
-/// 64-bit words of the arena: 59.5 KB, so that the firmware takes less than 96 KB of RAM in all.
-const ARENA: usize = 7_616;
+/// The device's record, from `ringlet data secret`, programmed apart from the firmware: sector 11.
+const RECORD: *const u8 = 0x080E_0000 as *const u8;
+/// 64-bit words of the arena: 58.9 KB, so that the firmware takes less than 96 KB of RAM in all.
+const ARENA: usize = 7_540;
 
 #[entry]
 fn main() -> ! {
@@ -36,7 +39,12 @@ fn main() -> ! {
     let line = usart::start(core.NVIC, clocks);
 
     // SAFETY: flash, which nothing writes while the firmware runs.
-    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
+    let fresh = Random(generator::start());
+    // The emulator's generator reads 0.
+    #[cfg(feature = "emulated")]
+    let fresh = Either(fresh, Counter::new(CounterFiles));
+    let mut fresh = fresh;
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
 }

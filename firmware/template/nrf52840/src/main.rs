@@ -3,7 +3,7 @@
 //!
 //! It builds in CI; it has not been tried on hardware.
 //!
-//! For another board, change what is marked (1) to (4), the memory map in `memory.x`, the HAL in `Cargo.toml` and the
+//! For another board, change what is marked (1) to (5), the memory map in `memory.x`, the HAL in `Cargo.toml` and the
 //! target in `.cargo/config.toml`.
 
 #![no_std]
@@ -17,20 +17,21 @@ use embassy_nrf::{
     bind_interrupts,
     buffered_uarte::{BufferedUarte, InterruptHandler},
     peripherals::UARTE0,
+    rng::Rng,
     uarte::Config,
 };
-use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{
-    TIMEOUTS, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
+    TIMEOUTS, fresh::Random, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
 };
 
 /// (1) Flash: the address of the samples' image and the bytes that it may take. It is programmed apart from the
 /// firmware.
 const SAMPLES: (*const u8, usize) = (0x0008_0000 as *const u8, 0x0007_F000);
-/// (1) Flash: the device secret, 32 random bytes that no other device has. All randomness of the device comes from
-/// it, and a device without one refuses to run. It is programmed apart from the firmware, too.
-const SECRET: *const [u8; Key::LEN] = 0x000F_F000 as *const [u8; Key::LEN];
+/// (1) Flash: the device's record, from `ringlet data secret`: its secret, the roles that it knows, its policy. A device
+/// without one refuses to run. It is programmed apart from the firmware, too.
+const RECORD: *const u8 = 0x000F_F000 as *const u8;
 /// (2) Memory: 64-bit words of the arena, 60,928 bytes. `ringlet plan` says what a model takes: this holds digits8.
 const ARENA: usize = 7_616;
 /// (3) Clock: the core's frequency in Hz, by which SysTick counts milliseconds.
@@ -71,8 +72,12 @@ fn main() -> ! {
     );
     let line = HalLine::new(uart);
 
+    // (5) Fresh values: the chip's hardware generator, so that no key serves two sessions.
+    let mut generator = Rng::new_blocking(chip.RNG);
+    let mut fresh = Random(|| Some(generator.blocking_next_u32()));
+
     // SAFETY: flash, which nothing writes while the firmware runs.
-    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
     let mux = RefCell::new(Mux::new(line, clock, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
 }

@@ -3,7 +3,7 @@
 //!
 //! It builds in CI; it has not been tried on hardware.
 //!
-//! For another board, change what is marked (1) to (4), the memory map in `memory.x`, the HAL in `Cargo.toml` and the
+//! For another board, change what is marked (1) to (5), the memory map in `memory.x`, the HAL in `Cargo.toml` and the
 //! target in `.cargo/config.toml`.
 
 #![no_std]
@@ -15,27 +15,29 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use embassy_rp::{
     bind_interrupts, clocks,
-    peripherals::UART0,
+    peripherals::{TRNG, UART0},
+    trng::{self, Trng},
     uart::{BufferedInterruptHandler, BufferedUart, Config},
 };
-use ringlet_core::{net::serial::mux::Mux, prg::Key};
+use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{
-    TIMEOUTS, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
+    TIMEOUTS, fresh::Random, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
 };
 
 /// (1) Flash: the address of the samples' image and the bytes that it may take. It is programmed apart from the
 /// firmware.
 const SAMPLES: (*const u8, usize) = (0x1010_0000 as *const u8, 0x0020_0000);
-/// (1) Flash: the device secret, 32 random bytes that no other device has. All randomness of the device comes from
-/// it, and a device without one refuses to run. It is programmed apart from the firmware, too.
-const SECRET: *const [u8; Key::LEN] = 0x103F_F000 as *const [u8; Key::LEN];
+/// (1) Flash: the device's record, from `ringlet data secret`: its secret, the roles that it knows, its policy. A device
+/// without one refuses to run. It is programmed apart from the firmware, too.
+const RECORD: *const u8 = 0x103F_F000 as *const u8;
 /// (2) Memory: 64-bit words of the arena, 354,560 bytes. `ringlet plan` says what a model takes: this holds
 /// convnet2 with a micro-batch of one.
 const ARENA: usize = 44_320;
 
 bind_interrupts!(struct Interrupts {
     UART0_IRQ => BufferedInterruptHandler<UART0>;
+    TRNG_IRQ => trng::InterruptHandler<TRNG>;
 });
 
 #[entry]
@@ -59,8 +61,12 @@ fn main() -> ! {
     let uart = BufferedUart::new(uart, transmit, receive, Interrupts, SEND, RECEIVE, config);
     let line = HalLine::new(uart);
 
+    // (5) Fresh values: the chip's hardware generator, so that no key serves two sessions.
+    let mut generator = Trng::new(chip.TRNG, Interrupts, trng::Config::default());
+    let mut fresh = Random(|| Some(generator.blocking_next_u32()));
+
     // SAFETY: flash, which nothing writes while the firmware runs.
-    let programmed = unsafe { Programmed::read(SAMPLES, SECRET) };
+    let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
     let mux = RefCell::new(Mux::new(line, clock, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
 }

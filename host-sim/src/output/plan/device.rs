@@ -8,11 +8,14 @@ use ringlet_core::{
     session::Session,
 };
 
-use crate::{board::BOARDS, links::traffic_shaper::TrafficShape, output::amounts::bytes};
+use crate::{
+    board::BOARDS, error::Failure, links::traffic_shaper::TrafficShape, output::amounts::bytes,
+    run::rehearsal::sent,
+};
 
 /// Both tables.
-pub fn tables<R: Ring>(session: &Session, network: &Network) -> String {
-    device_table(session, network) + &link_table::<R>(session, network)
+pub fn tables<R: Ring>(session: &Session, network: &Network) -> Result<String, Failure> {
+    Ok(device_table(session, network) + &link_table::<R>(session, network)?)
 }
 
 /// The memory that P0 needs, and the boards that have it.
@@ -71,22 +74,30 @@ fn device_table(session: &Session, network: &Network) -> String {
 }
 
 /// The time that an iteration takes on each kind of link, without the device's own time.
-fn link_table<R: Ring>(session: &Session, network: &Network) -> String {
+fn link_table<R: Ring>(session: &Session, network: &Network) -> Result<String, Failure> {
     let plan = Plan::new(session, network);
     let cost = plan.iteration::<R>(session.batch) + plan.data::<R>(session.batch, session.batch);
+    let one = Session {
+        limit: 1,
+        receiver: None,
+        audit: 0,
+        ..session.clone()
+    };
+    let sealed = sent::<R>(&one, network, Role::P0)?.framed();
     let mut table = format!(
-        "\nAn iteration of {} samples sends {} each way in {} rounds\n\n{:<22} {:>11} {:>14}\n",
+        "\nAn iteration of {} samples sends {} each way in {} rounds, {} with its seals\n\n{:<22} {:>11} {:>14}\n",
         session.batch,
         bytes(cost.online_bytes),
         cost.rounds,
+        bytes(sealed),
         "link",
         "a second",
         "an iteration"
     );
     for (name, shape) in TrafficShape::OF_DEVICES {
         let rate = shape.rate.map_or(0, |rate| rate as u64);
-        let seconds = shape.seconds(cost.rounds, cost.online_bytes);
+        let seconds = shape.seconds(cost.rounds, sealed);
         table += &format!("{name:<22} {:>11} {seconds:>12.1} s\n", bytes(rate));
     }
-    table
+    Ok(table)
 }

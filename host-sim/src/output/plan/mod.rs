@@ -79,7 +79,7 @@ impl InRing for Devices<'_> {
     type Output = String;
 
     fn run<R: Ring>(self) -> Result<String, Failure> {
-        Ok(device::tables::<R>(self.0, self.1))
+        device::tables::<R>(self.0, self.1)
     }
 }
 

@@ -1,18 +1,30 @@
-//! Control messages between a device and its host.
+//! What a device and its host say to each other, and what is programmed into a device.
 //!
-//! In a session the device sends [`DeviceHello`]. The host answers with the session to run ([`send_session`]). The device answers
-//! with a [`Status`]: once when it knows the session, once more when it has its key. At the end it sends [`MemoryUsed`].
+//! In a session the device sends [`DeviceHello`] and, if it can take part at all, [`Introduction`]. The host answers with the
+//! session to run and the other party's identity ([`send_session`]). The device answers with a [`Status`]: once when it
+//! knows the session, once more when it has its key, and at the end. A device that fails in between sends a status with the
+//! reason, if the line still works.
+
+mod fresh;
+mod policy;
+mod record;
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
+pub use fresh::NotFresh;
+pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
+pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Peers, Record, RecordError};
+
 use crate::{
     data::sample_image::SampleImageError,
     net::{
-        link::Link,
+        link::{Link, LinkError},
         message::{MessageError, receive, send},
+        secure::PublicIdentity,
     },
-    session::handshake::{HandshakeError, Hello, VERSION, receive_hello},
+    prg::device_key::FRESH_LEN,
+    session::handshake::{Actor, HandshakeError, Hello, Mismatch, VERSION, receive_hello},
 };
 
 /// Channels of a device's line.
@@ -73,23 +85,46 @@ impl DeviceHello {
     }
 }
 
-/// Sends a device the session to run. The device sends `hello` to the other roles, so its role is the device's.
-/// `nonce` must be new for each session: the device derives the session's secret from it and from its device secret.
+/// A device's second message in each session: what the other roles need to know of it. All of it is public.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The device's public identity, or why it has none.
+    pub identity: Result<PublicIdentity, RecordError>,
+    /// The fresh value of this session, or why there is none. The session's secrets derive from it and from the root secret
+    /// (see [`device_key`](crate::prg::device_key)).
+    pub fresh: Result<[u8; FRESH_LEN], NotFresh>,
+}
+
+impl Introduction {
+    /// Sends the message to the host. Fails if the link does.
+    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
+        send(link, self)
+    }
+
+    /// Receives the message at the host. Fails if the link does, or if it carries anything else.
+    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+        receive(link)
+    }
+}
+
+/// Sends a device the session to run. The device sends `hello` to the other roles, so its role is the device's. `peer`
+/// is the public identity of the other party, which the device meets only if its policy names it.
 ///
 /// Fails if the link does, or if the session's description is longer than a message.
 pub fn send_session<T: Read + Write>(
     link: &mut Link<T>,
     hello: &Hello,
-    nonce: u64,
+    peer: PublicIdentity,
 ) -> Result<(), MessageError> {
     send(link, hello)?;
-    send(link, &nonce)
+    send(link, &peer)
 }
 
-/// Receives the session to run and its nonce: the device's side of [`send_session`]. Fails as [`receive_hello`] does.
+/// Receives the session to run and the other party's identity: the device's side of [`send_session`]. Fails as
+/// [`receive_hello`] does.
 pub fn receive_session<T: Read + Write>(
     link: &mut Link<T>,
-) -> Result<(Hello, u64), HandshakeError> {
+) -> Result<(Hello, PublicIdentity), HandshakeError> {
     let hello = receive_hello(link)?;
     Ok((hello, receive(link)?))
 }
@@ -100,6 +135,8 @@ pub fn receive_session<T: Read + Write>(
 pub enum Status {
     /// The device will run the session. It sends this again when it has its key.
     Ready,
+    /// The session is over, and has taken this.
+    Done(MemoryUsed),
     /// The session's parameters do not fit together, so it runs nowhere.
     Unsound,
     /// The session takes more arena memory than the device has, in bytes.
@@ -133,22 +170,58 @@ pub enum Status {
     Polynomials,
     /// The session is for inference, and the firmware only trains.
     Task,
-    /// No device secret is programmed.
-    NoSecret,
-    /// The dealer sealed the session key for another device.
-    Seal,
+    /// The device has no secret of its own that it can use.
+    NoSecret(RecordError),
+    /// The device has no fresh value for the session.
+    NotFresh(NotFresh),
+    /// The session breaks the device's policy.
+    Policy(Breach),
+    /// The device and this role do not fit together.
+    Mismatch(Actor, Mismatch),
+    /// This role could not prove its identity to the device.
+    Unauthentic(Actor),
+    /// What this role sent was altered, repeated or left out on its way to the device.
+    Tampered(Actor),
+}
+
+impl Status {
+    /// The status of a session that failed with `error` at the link to the role `other`. None if the line to the host has failed.
+    pub fn of_failure(other: Actor, error: HandshakeError) -> Option<Self> {
+        match error {
+            HandshakeError::Mismatch(mismatch) | HandshakeError::Refused(mismatch) => {
+                Some(Status::Mismatch(other, mismatch))
+            }
+            HandshakeError::Link(LinkError::Unauthentic(_)) => Some(Status::Unauthentic(other)),
+            HandshakeError::Link(LinkError::Tampered(_)) => Some(Status::Tampered(other)),
+            _ => None,
+        }
+    }
 }
 
 impl core::fmt::Display for Status {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Status::Ready => f.write_str("the device is ready"),
+            Status::Done(_) => f.write_str("the device is done"),
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }
             Status::Task => f.write_str("the device trains; it does not predict"),
-            Status::NoSecret => f.write_str("the device has no secret of its own"),
-            Status::Seal => f.write_str("the dealer sealed the device's key for another device"),
+            Status::NoSecret(error) => write!(f, "the device has no secret of its own: {error}"),
+            Status::NotFresh(error) => error.fmt(f),
+            Status::Policy(breach) => {
+                write!(f, "the device's policy forbids the session: {breach}")
+            }
+            Status::Mismatch(actor, mismatch) => {
+                write!(f, "the device and {actor} do not fit together: {mismatch}")
+            }
+            Status::Unauthentic(actor) => write!(
+                f,
+                "{actor} could not prove its identity to the device, or the handshake was altered or repeated"
+            ),
+            Status::Tampered(actor) => {
+                write!(f, "what {actor} sent to the device was altered on its way")
+            }
             Status::Unsound => f.write_str("the device finds that the session cannot run"),
             Status::Memory { needed, given } => write!(
                 f,
@@ -192,16 +265,4 @@ pub struct MemoryUsed {
     pub memory: u32,
     /// The most stack in use since the device started; 0 if the device does not measure it.
     pub stack: u32,
-}
-
-impl MemoryUsed {
-    /// Sends the message to the host, at the end of a session. Fails if the link does.
-    pub fn send<T: Read + Write>(&self, link: &mut Link<T>) -> Result<(), MessageError> {
-        send(link, self)
-    }
-
-    /// Receives the message at the host. Fails if the link does, or if it carries anything else.
-    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
-        receive(link)
-    }
 }

@@ -186,6 +186,7 @@ fn cutting_proxy(target: &str, period: Duration, over: &Arc<AtomicBool>) -> Stri
                 continue;
             };
             for (from, to) in [(&near, &far), (&far, &near)] {
+                to.set_nodelay(true).expect("a connection");
                 let (from, to) = (from.try_clone(), to.try_clone());
                 let (mut from, mut to) = (from.expect("a handle"), to.expect("a handle"));
                 thread::spawn(move || {

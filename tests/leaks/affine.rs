@@ -231,7 +231,7 @@ fn functions(window: &[Column], runs: usize) -> Vec<Finding> {
     found
 }
 
-/// Decides whether a finding is explained; the second argument is that of [`Explained::is`].
+/// Decides whether a finding is explained; the second argument is that of [`Allowed::is`].
 pub type Test = Box<dyn Fn(&Finding, bool) -> bool>;
 
 /// Findings that the protocol explains.

@@ -94,8 +94,10 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
         bar.set_message(bytes(sent));
     })?;
     let (mut first, mut second) = links;
-    first.finish(true)?;
-    second.finish(true)?;
+    first.end(true)?;
+    second.end(true)?;
+    first.confirm(true)?;
+    second.confirm(true)?;
     bar.finish_and_clear();
     if !quiet {
         console::line("assistant: done")?;

@@ -92,8 +92,10 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     })?;
-    to_p1.finish(true)?;
-    to_p0.finish(true)?;
+    to_p1.end(true)?;
+    to_p0.end(true)?;
+    to_p1.confirm(true)?;
+    to_p0.confirm(true)?;
     bar.finish_and_clear();
     if !quiet {
         console::line("dealer: done")?;

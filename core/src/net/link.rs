@@ -91,18 +91,38 @@ impl core::error::Error for LinkError {}
 
 /// A transport whose ends can confirm to each other that a session is over.
 pub trait Finish: ErrorType {
-    /// Tells the other end that this one has received everything and will send no more, and waits until the other has
-    /// said the same. The end that `waits` goes on only after the other has confirmed that it heard so; at most one end
-    /// waits. If that end succeeds, the other has succeeded too.
+    /// Tells the other end that this one has received everything and will send no more data, and waits until the other
+    /// has said the same. The end that `waits` says so only after it has heard the other; at most one end waits.
     ///
     /// # Errors
     /// When the ends disagree on the bytes that were sent, when bytes are left over, or when the transport fails.
-    fn finish(&mut self, waits: bool) -> Result<(), Self::Error>;
+    fn end(&mut self, waits: bool) -> Result<(), Self::Error>;
+
+    /// After [`Finish::end`]: confirms that this end has heard the other. The end that `waits` waits for this
+    /// confirmation and sends none.
+    ///
+    /// # Errors
+    /// When the confirmation does not come, or when the transport fails.
+    fn confirm(&mut self, waits: bool) -> Result<(), Self::Error>;
+
+    /// Ends a session and confirms it. If the end that waits succeeds, the other has succeeded too. If the other
+    /// succeeds, the end that waits can only have missed the confirmation.
+    ///
+    /// # Errors
+    /// As for [`Finish::end`] and [`Finish::confirm`].
+    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
+        self.end(waits)?;
+        self.confirm(waits)
+    }
 }
 
 impl<T: Finish + ?Sized> Finish for &mut T {
-    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
-        T::finish(self, waits)
+    fn end(&mut self, waits: bool) -> Result<(), Self::Error> {
+        T::end(self, waits)
+    }
+
+    fn confirm(&mut self, waits: bool) -> Result<(), Self::Error> {
+        T::confirm(self, waits)
     }
 }
 
@@ -247,10 +267,24 @@ impl<T: Read + Write> Link<T> {
 }
 
 impl<T: Read + Write + Finish> Link<T> {
-    /// Confirms to the other end that the session is over, and waits until it does the same; see [`Finish::finish`].
-    pub fn finish(&mut self, waits: bool) -> Result<(), LinkError> {
+    /// Ends the session; see [`Finish::end`].
+    pub fn end(&mut self, waits: bool) -> Result<(), LinkError> {
         let remote = self.remote;
-        self.io.finish(waits).map_err(|e| failure(remote, e.kind()))
+        self.io.end(waits).map_err(|e| failure(remote, e.kind()))
+    }
+
+    /// Confirms the end of the session; see [`Finish::confirm`].
+    pub fn confirm(&mut self, waits: bool) -> Result<(), LinkError> {
+        let remote = self.remote;
+        self.io
+            .confirm(waits)
+            .map_err(|e| failure(remote, e.kind()))
+    }
+
+    /// Ends the session and confirms it; see [`Finish::finish`].
+    pub fn finish(&mut self, waits: bool) -> Result<(), LinkError> {
+        self.end(waits)?;
+        self.confirm(waits)
     }
 }
 

@@ -275,6 +275,7 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
     party.reveal(&mut cx, |_, _| {})?;
     let (mut peer, mut dealer) = cx.into_links();
+    // While the parties end their link, nobody may relay between device and dealer, so the dealer comes first.
     dealer.finish(false).map_err(RunError::from)?;
     peer.finish(role == Role::P0).map_err(RunError::from)?;
     Ok(MemoryUsed {

@@ -24,7 +24,7 @@ use crate::{
     run::{
         actors::Helper,
         event::Event,
-        meeting::{Parties, meet_parties},
+        meeting::{Parties, finish_with_parties, meet_parties},
         secrets::Secrets,
         securenn::run_assistant,
         supervision,
@@ -129,7 +129,5 @@ fn serve(
     let served = run_assistant(session, (own, keys), (first, second), start, progress);
     bar.finish_and_clear();
     drop(served?);
-    Link::new(p0, Remote::Party(Role::P0), UNBOUNDED).finish(true)?;
-    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
-    Ok(())
+    finish_with_parties([p0, p1])
 }

@@ -79,7 +79,11 @@ impl<T: Write> Write for Capture<T> {
 }
 
 impl<T: Finish> Finish for Capture<T> {
-    fn finish(&mut self, waits: bool) -> Result<(), T::Error> {
-        self.inner.finish(waits)
+    fn end(&mut self, waits: bool) -> Result<(), T::Error> {
+        self.inner.end(waits)
+    }
+
+    fn confirm(&mut self, waits: bool) -> Result<(), T::Error> {
+        self.inner.confirm(waits)
     }
 }

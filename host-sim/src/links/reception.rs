@@ -158,29 +158,34 @@ impl Desk {
             let (desk, open) = (self.clone(), open.clone());
             // Without a thread for it, the connection is closed, and may come again.
             let _ = thread::Builder::new().spawn(move || {
-                desk.meet(stream);
+                let greeted = desk.meet(stream);
+                // What is in the list is shut down with the reception, so a role that is welcome leaves it first.
                 let mut others = open.lock().unwrap_or_else(PoisonError::into_inner);
                 others.retain(|(other, _)| *other != number);
+                drop(others);
+                // If nobody wants it any more, the connection closes.
+                if let Some(greeted) = greeted {
+                    drop(desk.done.send(greeted));
+                }
             });
         }
     }
 
     /// Serves one connection, and tells the user if it is turned away.
-    fn meet(&self, stream: TcpStream) {
+    fn meet(&self, stream: TcpStream) -> Option<Greeted> {
         let from = stream
             .peer_addr()
             .map_or("an address that is gone".to_owned(), |from| {
                 from.to_string()
             });
-        match self.greet(stream) {
-            // If nobody wants it any more, the connection closes.
-            Ok(greeted) => drop(self.done.send(greeted)),
-            Err(error) if !self.endpoint.quiet => eprintln!(
+        let greeted = self.greet(stream);
+        if let (Err(error), false) = (&greeted, self.endpoint.quiet) {
+            eprintln!(
                 "{}: turned away a connection from {from}: {error}; still waiting",
                 self.endpoint.own
-            ),
-            Err(_) => {}
+            );
         }
+        greeted.ok()
     }
 
     fn greet(&self, stream: TcpStream) -> Result<Greeted, Failure> {

@@ -181,10 +181,17 @@ impl Write for SecureEnd {
 }
 
 impl Finish for SecureEnd {
-    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
+    fn end(&mut self, waits: bool) -> Result<(), Self::Error> {
         match self {
-            SecureEnd::Host(transport) => transport.finish(waits),
-            SecureEnd::Device(transport) => transport.finish(waits),
+            SecureEnd::Host(transport) => transport.end(waits),
+            SecureEnd::Device(transport) => transport.end(waits),
+        }
+    }
+
+    fn confirm(&mut self, waits: bool) -> Result<(), Self::Error> {
+        match self {
+            SecureEnd::Host(transport) => transport.confirm(waits),
+            SecureEnd::Device(transport) => transport.confirm(waits),
         }
     }
 }

@@ -201,14 +201,16 @@ impl<'a> BesideDevice<'a> {
 }
 
 impl Ending<'_> {
-    /// Ends the session: both parties with the dealer, then with each other. `peer` is the link to the device.
+    /// Ends the session: both parties with the dealer, then with each other. `peer` is the link to the device. The dealer
+    /// gets this party's confirmation last.
     pub fn finish(
         mut self,
         dealer: &mut SecureEnd,
         peer: &mut (impl Read + Write + Finish),
     ) -> Result<(), Failure> {
         let mux = self.mux;
-        let end = || Ok(Link::new(dealer, Remote::Dealer, UNBOUNDED).finish(false)?);
+        let mut dealer = Link::new(dealer, Remote::Dealer, UNBOUNDED);
+        let end = || Ok(dealer.end(false)?);
         let done = |relay: &mut DealerRelay<'_>| match has_reported(mux) {
             // Only a device that has failed reports something now.
             true => await_ready(mux).map(|()| false),
@@ -216,7 +218,10 @@ impl Ending<'_> {
         };
         let relay = (mux, &mut self.relay);
         relay_during(relay, &self.connection, self.idle, end, done)?;
-        Ok(Link::new(peer, Remote::Peer, 0).finish(false)?)
+        Link::new(peer, Remote::Peer, 0).finish(false)?;
+        // The dealer succeeds only if this party has. If it does not hear so, it fails alone.
+        let _ = dealer.confirm(false);
+        Ok(())
     }
 }
 

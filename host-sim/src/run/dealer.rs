@@ -15,7 +15,7 @@ use ringlet_core::{
 
 use super::{
     dispatch::{InRing, in_ring},
-    meeting::Parties,
+    meeting::{Parties, finish_with_parties},
 };
 use crate::{
     error::Failure,
@@ -106,13 +106,12 @@ pub fn serve(
         end.tcp().set_patience(idle).map_err(broken)?;
     }
     let [p0, p1] = &mut ends;
-    let mut to_p0 = Link::new(p0, Remote::Party(Role::P0), UNBOUNDED);
+    let mut to_p0 = Link::new(&mut *p0, Remote::Party(Role::P0), UNBOUNDED);
     let mut to_p1 = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
     send_key(&mut to_p0, &keys[0], first)?;
     send_key(&mut to_p1, &keys[1], first)?;
     drop(deal(&hellos[0].session, keys, to_p1, first, progress)?);
-    Link::new(p1, Remote::Party(Role::P1), UNBOUNDED).finish(true)?;
-    Ok(to_p0.finish(true)?)
+    finish_with_parties([p0, p1])
 }
 
 /// Bytes of corrections that the dealer sends to P1 in a whole session.

@@ -56,10 +56,17 @@ impl Write for DealerSource {
 }
 
 impl Finish for DealerSource {
-    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
+    fn end(&mut self, waits: bool) -> Result<(), Self::Error> {
         match self {
-            DealerSource::Link(end) => end.finish(waits),
+            DealerSource::Link(end) => end.end(waits),
             // The file ends with its last correction; its checks are those of its reading.
+            DealerSource::File(_) => Ok(()),
+        }
+    }
+
+    fn confirm(&mut self, waits: bool) -> Result<(), Self::Error> {
+        match self {
+            DealerSource::Link(end) => end.confirm(waits),
             DealerSource::File(_) => Ok(()),
         }
     }

@@ -359,8 +359,11 @@ impl LoneParty<'_> {
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
         reporter.made(made)?;
-        Link::new(helper, remote, UNBOUNDED).finish(false)?;
+        let mut helper = Link::new(helper, remote, UNBOUNDED);
+        helper.end(false)?;
         Link::new(peer, Remote::Peer, UNBOUNDED).finish(self.role == Role::P0)?;
+        // The helper succeeds only if both parties have. If it does not hear so, it fails alone.
+        let _ = helper.confirm(false);
         reporter.finished()
     }
 

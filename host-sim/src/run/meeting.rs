@@ -6,13 +6,17 @@ use std::{
     time::Instant,
 };
 
-use ringlet_core::session::handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch};
+use ringlet_core::{
+    Role,
+    net::{Link, Remote},
+    session::handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch},
+};
 
 use super::actors::Helper;
 use crate::{
     error::Failure,
     links::{
-        connect::{Endpoint, Reached},
+        connect::{Endpoint, Reached, UNBOUNDED},
         reception::{Greeted, MakeEnd, Reception, is_alive},
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -126,6 +130,21 @@ pub fn meet_parties(
         }),
         _ => Err(absent("both parties", endpoint)),
     }
+}
+
+/// Ends a session with both parties. Each confirms its end only after the parties have ended theirs with each other, so
+/// a helper succeeds only when both parties have.
+pub fn finish_with_parties(ends: [&mut SecureEnd; 2]) -> Result<(), Failure> {
+    let [p0, p1] = ends;
+    let mut links = [(Role::P0, p0), (Role::P1, p1)]
+        .map(|(role, end)| Link::new(end, Remote::Party(role), UNBOUNDED));
+    for link in links.iter_mut().rev() {
+        link.end(true)?;
+    }
+    for link in links.iter_mut().rev() {
+        link.confirm(true)?;
+    }
+    Ok(())
 }
 
 /// Waits for the peer of the party with this `hello`. A stranger is refused, and the waiting goes on.

@@ -105,7 +105,7 @@ fn session_frames() -> Vec<Vec<u8>> {
     end.write_all(&[9; 3]).expect("room");
     end.flush().expect("room");
     // Nobody answers: the end of 43 bytes sent and none received is its last frame.
-    assert_eq!(end.finish(true), Err(SecureError::Truncated));
+    assert_eq!(end.finish(false), Err(SecureError::Truncated));
     let mut written = end.inner().written.clone();
     let mut confirmation = [2];
     let tag = ChaChaPoly::new(&[8; 32]).seal(4, &[], &mut confirmation);
@@ -174,7 +174,7 @@ fn frames_have_the_predicted_number_of_bytes() {
         let bytes = messages.iter().sum::<usize>() as u64;
         let count = messages.len() as u64;
         // The script answers nothing, so the end that this one sends is its last frame.
-        assert!(end.finish(true).is_err());
+        assert!(end.finish(false).is_err());
         let want = bytes + frame_bytes(bytes, count, FRAME, false);
         assert_eq!(end.inner().written.len() as u64, want, "{messages:?}");
         assert_eq!(end.wire_bytes()[0], want);
@@ -260,6 +260,16 @@ fn a_session_that_one_end_does_not_read_to_its_end_is_an_error() {
         end.read_exact(&mut [0; 43]).expect("a session");
         assert_eq!(end.finish(waits), outcome);
     }
+}
+
+#[test]
+fn the_end_that_waits_answers_only_what_it_has_heard() {
+    let mut waits = script(&[]);
+    assert_eq!(waits.finish(true), Err(SecureError::Truncated));
+    assert_eq!(waits.inner().written, []);
+    // Nobody confirms what has not ended.
+    let mut end = script(&[]);
+    assert_eq!(end.confirm(false), Err(SecureError::Over));
 }
 
 #[test]

@@ -249,13 +249,28 @@ impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> SecureTransport<T, A, B> {
             }
         }
     }
+
+    /// Waits for the other's end, which has to fit what this end has sent and received.
+    fn expect_end(&mut self) -> Result<(), SecureError<T::Error>> {
+        if self.peer_end.is_none() {
+            self.expect(END)?;
+        }
+        let counts = [self.received, self.sent].map(u64::to_le_bytes);
+        match self.peer_end.as_ref().map(<[_; END_LEN]>::as_slice) == Some(counts.as_flattened()) {
+            true => Ok(()),
+            false => self.fail(SecureError::Unconfirmed),
+        }
+    }
 }
 
 impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> Finish for SecureTransport<T, A, B> {
-    fn finish(&mut self, waits: bool) -> Result<(), Self::Error> {
+    fn end(&mut self, waits: bool) -> Result<(), Self::Error> {
         self.flush()?;
         if self.next != self.filled {
             return self.fail(SecureError::Unconfirmed);
+        }
+        if waits {
+            self.expect_end()?;
         }
         let counts = [self.sent, self.received].map(u64::to_le_bytes);
         let end = counts.as_flattened();
@@ -270,12 +285,15 @@ impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> Finish for SecureTransport<T, A, 
         if let Err(error) = self.io.flush() {
             return self.fail(SecureError::Transport(error));
         }
-        if self.peer_end.is_none() {
-            self.expect(END)?;
+        match waits {
+            true => Ok(()),
+            false => self.expect_end(),
         }
-        let counts = [self.received, self.sent].map(u64::to_le_bytes);
-        if self.peer_end.as_ref().map(<[_; END_LEN]>::as_slice) != Some(counts.as_flattened()) {
-            return self.fail(SecureError::Unconfirmed);
+    }
+
+    fn confirm(&mut self, waits: bool) -> Result<(), Self::Error> {
+        if self.failed || !self.ended || self.peer_end.is_none() {
+            return Err(SecureError::Over);
         }
         if waits {
             return self.expect(CONFIRMED);

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     #[cfg(feature = "seeded-secrets")]
     fn roles_and_deal_take_a_seed_in_test_builds() {
-        let taking = ["party", "dealer", "assistant", "hub", "deal"];
+        let taking = ["party", "dealer", "assistant", "deal"];
         assert_eq!(commands_with("secret-seed"), taking);
     }
 }

@@ -1,6 +1,6 @@
 //! Trained models in files.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use ringlet_core::{
     kernel::Linear,
@@ -8,8 +8,8 @@ use ringlet_core::{
     network::{Network, Stage},
 };
 use safetensors::{
-    SafeTensorError, SafeTensors,
-    tensor::{Dtype, TensorView, serialize_to_file},
+    SafeTensors,
+    tensor::{Dtype, TensorView, serialize},
 };
 
 use crate::{
@@ -71,12 +71,8 @@ pub fn stage(
         .map_err(unfit)?;
     let description = serde_json::to_string(model).map_err(unfit)?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
-    Staged::new(path, |partial| {
-        serialize_to_file(views, Some(metadata), partial).map_err(|error| match error {
-            SafeTensorError::IoError(error) => error,
-            error => io::Error::other(error),
-        })
-    })
+    let bytes = serialize(views, Some(metadata)).map_err(unfit)?;
+    Staged::write(path, &bytes)
 }
 
 /// The failure to bring a model into the form of a file.

@@ -48,12 +48,9 @@ fn trials(sessions: &[usize], chosen: impl Fn(usize) -> Vec<Change>) -> Vec<Tria
 fn attempt(trial: &Trial) -> Result<(), String> {
     let clean = &Clean::all(true)[trial.session];
     let made = Arc::new(Mutex::new(false));
-    let fault = MessageFault::new(trial.change, trial.number, made.clone());
-    let outcome = run(
-        clean.kind,
-        trial.place,
-        Some((trial.direction, Box::new(fault))),
-    );
+    let outcome = run(clean.kind, trial.place, trial.direction, &|| {
+        Box::new(MessageFault::new(trial.change, trial.number, made.clone()))
+    });
     let verdict = judge(clean.kind, &outcome, &clean.result);
     let lengths = &clean.lengths[trial.place as usize][trial.direction as usize];
     let ends_direction = trial.number + 1 == lengths.len();

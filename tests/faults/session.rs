@@ -138,11 +138,13 @@ fn model() -> &'static Path {
     path
 }
 
-/// Runs a session. What goes over the link at `place` in the direction of a meddler goes through it.
-pub fn run(kind: Kind, place: Place, meddlers: Option<(Direction, Box<dyn Meddler>)>) -> Outcome {
-    let mut meddlers = meddlers;
+/// Makes what meddles with a direction.
+pub type MakeMeddler<'a> = &'a dyn Fn() -> Box<dyn Meddler>;
+
+/// Runs a session. What goes over the link at `place` in the given direction goes through a meddler.
+pub fn run(kind: Kind, place: Place, direction: Direction, meddler: MakeMeddler<'_>) -> Outcome {
     loop {
-        let outcome = attempt(kind, place, meddlers.take());
+        let outcome = attempt(kind, place, Some((direction, meddler())));
         // Another program took the port after it had been found free: then no role has met another.
         let is_taken = |role: &Ended| role.err.contains("the port is taken");
         if !outcome.roles.iter().any(is_taken) {
@@ -151,7 +153,7 @@ pub fn run(kind: Kind, place: Place, meddlers: Option<(Direction, Box<dyn Meddle
     }
 }
 
-fn attempt(kind: Kind, place: Place, meddlers: Option<(Direction, Box<dyn Meddler>)>) -> Outcome {
+fn attempt(kind: Kind, place: Place, meddler: Option<(Direction, Box<dyn Meddler>)>) -> Outcome {
     let dir = tempfile::tempdir().expect("a directory");
     let result = dir.path().join("result");
     let file = result.to_str().expect("UTF-8");
@@ -160,7 +162,7 @@ fn attempt(kind: Kind, place: Place, meddlers: Option<(Direction, Box<dyn Meddle
         Place::Parties => &peer,
         _ => &helper,
     };
-    let proxy = Proxy::start(target.clone(), meddlers);
+    let proxy = Proxy::start(target.clone(), meddler);
     let through = |link, address| match link == place {
         true => proxy.address(),
         false => address,

@@ -32,23 +32,67 @@ fn shapes(linear: &Linear) -> Vec<usize> {
 
 /// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
 /// float32. Convolutions are `[row][column][input][output]`, dense layers `[input][output]`; images
-/// are flattened by rows, columns, channels. The file appears whole or not at all.
+/// are flattened by rows, columns, channels. The file appears whole or not at all; if it cannot, the model is kept elsewhere,
+/// and the error says where.
 pub fn save(
     path: &Path,
     model: &Model,
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<(), Failure> {
-    stage(path, model, network, parameters)?.appear()
+    keep(path, model, network, parameters)?.appear()
 }
 
-/// As [`save`], but the file has still to [`appear`](Staged::appear).
-pub fn stage(
+/// A model in a file that has still to appear: where the user wants it, or else in the system's directory of temporary
+/// files, so that what was trained is not lost.
+pub struct Kept {
+    file: Staged,
+    /// Why it is elsewhere, if it is.
+    elsewhere: Option<Failure>,
+}
+
+impl Kept {
+    /// Gives the file its name. Fails if the model is not where the user wants it; then the error says where it is.
+    pub fn appear(self) -> Result<(), Failure> {
+        self.file.appear()?;
+        self.elsewhere.map_or(Ok(()), Err)
+    }
+}
+
+/// Writes a revealed model, as [`save`] does, to a file that has still to appear.
+pub fn keep(
     path: &Path,
     model: &Model,
     network: &Network,
     parameters: &[Parameters],
-) -> Result<Staged, Failure> {
+) -> Result<Kept, Failure> {
+    let bytes = bytes_of(model, network, parameters)?;
+    let failure = match Staged::write(path, &bytes) {
+        Ok(file) => {
+            return Ok(Kept {
+                file,
+                elsewhere: None,
+            });
+        }
+        Err(failure) => failure,
+    };
+    let name = format!("ringlet-model-{}.safetensors", std::process::id());
+    let other = std::env::temp_dir().join(name);
+    match Staged::write_secret(&other, &bytes) {
+        Ok(file) => Ok(Kept {
+            file,
+            elsewhere: Some(failure.with_remedy(format!("the model is in {}", other.display()))),
+        }),
+        Err(_) => Err(failure),
+    }
+}
+
+/// A model's file.
+fn bytes_of(
+    model: &Model,
+    network: &Network,
+    parameters: &[Parameters],
+) -> Result<Vec<u8>, Failure> {
     let bytes =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let mut tensors = Vec::new();
@@ -71,8 +115,7 @@ pub fn stage(
         .map_err(unfit)?;
     let description = serde_json::to_string(model).map_err(unfit)?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
-    let bytes = serialize(views, Some(metadata)).map_err(unfit)?;
-    Staged::write(path, &bytes)
+    serialize(views, Some(metadata)).map_err(unfit)
 }
 
 /// The failure to bring a model into the form of a file.
@@ -170,6 +213,11 @@ mod tests {
         let network = Network::new(&model).expect("a network");
         let saved = save(&path, &model, &network, &[]).map_err(|failure| failure.to_string());
         let wanted = format!("{} cannot be written: the disk is full", path.display());
-        assert!(saved.is_err_and(|line| line.starts_with(&wanted)));
+        let line = saved.expect_err("no room");
+        assert!(line.starts_with(&wanted), "{line}");
+        // What was trained is not lost.
+        let (_, other) = line.split_once("the model is in ").expect("another place");
+        assert_eq!(describe(Path::new(other)).expect("a model"), model);
+        fs::remove_file(other).expect("the model");
     }
 }

@@ -12,7 +12,11 @@ use ringlet_core::{
 use super::args::PartyArgs;
 use crate::{
     console,
-    data::{file::Staged, model_file::stage, parameters::decode_model},
+    data::{
+        file::Staged,
+        model_file::{self, keep},
+        parameters::decode_model,
+    },
     error::Failure,
     links::wait_time::WaitTime,
     output::{amounts::bytes, classes::classes_table, progress::Progress, tables::time_table},
@@ -61,6 +65,8 @@ pub struct Terminal<'a> {
 
 /// A result that does not count yet.
 enum Kept {
+    /// A model whose file appears once the result counts, and what to say of it.
+    Model(model_file::Kept, String),
     /// A file that appears once the result counts, and what to say of it.
     File(Staged, String),
     /// A table for the terminal.
@@ -96,9 +102,9 @@ impl<'a> Terminal<'a> {
                     return Ok(None);
                 };
                 let parameters = decode_model(self.network, session, &values);
-                let file = stage(path, &session.model, self.network, &parameters)?;
+                let file = keep(path, &session.model, self.network, &parameters)?;
                 let line = format!("{role}: the model is in {}", path.display());
-                Ok(Some(Kept::File(file, line)))
+                Ok(Some(Kept::Model(file, line)))
             }
             Made::Classes(classes) if session.samples_owner() == role => {
                 let table = classes_table(classes, 0);
@@ -171,6 +177,10 @@ impl Reporter for Terminal<'_> {
             console::line(&format!("{role}: {line}"))?;
         }
         match self.kept.take() {
+            Some(Kept::Model(file, line)) => {
+                file.appear()?;
+                console::line(&line)?;
+            }
             Some(Kept::File(file, line)) => {
                 file.appear()?;
                 console::line(&line)?;

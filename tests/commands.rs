@@ -113,8 +113,9 @@ fn plan_says_what_boards_can_run_and_how_long_their_links_take() {
     assert!(fits("1", "mps2-an386 ").ends_with(" yes"));
     assert!(fits("8", "mps2-an386 ").ends_with(" up to 1"));
     assert!(fits("1", "stm32f405 ").ends_with(" no"));
-    // 14,493,113 bytes, 240 of them in a frame of 251, ten bits a byte, and 25 rounds of a millisecond.
-    assert!(fits("128", "serial, 2 Mbaud").ends_with(" 75.8 s"));
+    // 14,493,113 bytes in sealed frames of up to 1,024 (15.03 MB), 240 of them in a frame of 251, ten bits a byte, and 25
+    // rounds of a millisecond.
+    assert!(fits("128", "serial, 2 Mbaud").ends_with(" 78.6 s"));
     let spdz = ["plan", "--device", "--protocol", "spdz", "--ring", "u32"];
     let table = success(&spdz);
     let fits = |board: &str| {
@@ -356,24 +357,23 @@ fn the_model_is_saved_whole() {
 #[test]
 fn a_devices_secret_is_for_its_owner_and_never_written_over() {
     let dir = tempfile::tempdir().expect("a directory");
-    let [secret, key] = ["secret", "key"].map(|name| dir.path().join(name));
-    let [secret_path, key_path] = [&secret, &key].map(|path| path.to_str().expect("UTF-8"));
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let [record, dealer, peer] = ["record", "dealer", "p1"].map(path);
+    let [dealer, peer] = [&dealer, &peer].map(|file| {
+        let public = success(&["init", "--identity", file]);
+        public.trim().to_owned()
+    });
+    let peer = format!("p1={peer}");
     let arguments = [
-        "data",
-        "secret",
-        "--out",
-        secret_path,
-        "--dealer-key",
-        key_path,
+        "data", "secret", "--out", &record, "--dealer", &dealer, "--peer", &peer,
     ];
-    success(&arguments);
-    let drawn = std::fs::read(&secret).expect("a secret");
-    assert_eq!(drawn.len(), 32);
-    assert_ne!(drawn, std::fs::read(&key).expect("a key"));
+    let said = success(&arguments);
+    assert!(said.contains("ringlet1"), "{said}");
+    let drawn = std::fs::read(&record).expect("a record");
     #[cfg(unix)]
-    for path in [&secret, &key] {
+    {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path)
+        let mode = std::fs::metadata(&record)
             .expect("a file")
             .permissions()
             .mode();
@@ -381,5 +381,5 @@ fn a_devices_secret_is_for_its_owner_and_never_written_over() {
     }
     let line = failure(&arguments);
     assert!(line.contains("exists already"), "{line}");
-    assert_eq!(drawn, std::fs::read(&secret).expect("a secret"));
+    assert_eq!(drawn, std::fs::read(&record).expect("a record"));
 }

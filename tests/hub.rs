@@ -125,7 +125,7 @@ fn send_what_hosts_would(
 fn is_as_long_as_planned(session: &Session, sent: &[Vec<u8>; 2]) {
     let network = ringlet_core::dealt::check::<u32>(session).expect("a session that runs");
     // A greeting also names the wanted role, the identity and the suite. The answer is a welcome without checkpoints.
-    let greetings = [hello_len(Role::P0, session) + 2 + 32 + 1, 6 + 2];
+    let greetings = [hello_len(Role::P0, session) + 2 + 32 + 1, 6 + 3];
     for (role, greeting) in Role::BOTH.into_iter().zip(greetings) {
         let planned = rehearsal::sent::<u32>(session, &network, role).expect("a rehearsal");
         let planned = greeting as u64 + planned.sealed(role);

@@ -107,8 +107,8 @@ fn three_processes_train_and_reveal_to_the_receiver_alone() {
 #[test]
 fn a_dealer_and_an_assistant_are_not_taken_for_each_other() {
     for (host, option, more, what) in [
-        ("dealer", "--assistant", &SECURENN[..], "want an assistant"),
-        ("assistant", "--dealer", &[], "want a dealer"),
+        ("dealer", "--assistant", &SECURENN[..], "the dealer listens"),
+        ("assistant", "--dealer", &[], "the assistant listens"),
     ] {
         let (h, p) = (address(), address());
         let children = [
@@ -116,9 +116,13 @@ fn a_dealer_and_an_assistant_are_not_taken_for_each_other() {
             party("p0", ["--listen", &p], [option, &h], more),
             party("p1", ["--peer", &p], [option, &h], more),
         ];
-        for line in children.map(complaint) {
+        let [helper, p0, p1] = children;
+        for line in [p0, p1].map(complaint) {
             assert!(line.contains(what), "{line}");
         }
+        // The helper tells its user too, and waits on for parties that want it.
+        let (well, _, err) = end(helper);
+        assert!(!well && err.contains(what), "{err}");
     }
 }
 
@@ -126,14 +130,15 @@ fn a_dealer_and_an_assistant_are_not_taken_for_each_other() {
 fn protocols_that_differ_are_refused() {
     let (a, p) = (address(), address());
     let other = [&SECURENN[..], &["--loss", "normalised"]].concat();
-    let children = [
-        start(&["assistant", "--listen", &a, "--wait", "8"]),
-        party("p0", ["--listen", &p], ["--assistant", &a], &SECURENN),
-        party("p1", ["--peer", &p], ["--assistant", &a], &other),
-    ];
-    for line in children.map(complaint) {
-        assert!(line.contains("different protocols"), "{line}");
-    }
+    let assistant = start(&["assistant", "--listen", &a, "--wait", "8"]);
+    let p0 = party("p0", ["--listen", &p], ["--assistant", &a], &SECURENN);
+    // P0 comes first.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let line = complaint(party("p1", ["--peer", &p], ["--assistant", &a], &other));
+    assert!(line.contains("different protocols"), "{line}");
+    let (well, _, err) = end(assistant);
+    assert!(!well && err.contains("different protocols"), "{err}");
+    complaint(p0);
 }
 
 #[test]

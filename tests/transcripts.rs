@@ -115,9 +115,9 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
     let images = digits();
     for session in sessions(&images) {
         let recording = record(&session, &images, keys(2), 9);
-        // The answer: magic, length, and a message of one tag and 32 bytes.
-        assert_eq!(recording.dealer[0].len(), 6 + 1 + 32);
-        assert_eq!(recording.dealer[0][7..], *keys(2)[0].reveal());
+        // The answer: magic, length, and a message of one tag, 32 bytes and the first iteration.
+        assert_eq!(recording.dealer[0].len(), 6 + 1 + 32 + 1);
+        assert_eq!(recording.dealer[0][7..39], *keys(2)[0].reveal());
         assert!(tensors(&recording.to_dealer[0]).is_empty());
         assert!(tensors(&recording.to_dealer[1]).is_empty());
         // To P1 its key and the corrections that the plan counts; the parties' traffic likewise.
@@ -137,7 +137,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             32 => plan.corrections::<u32>(),
             _ => plan.corrections::<u64>(),
         };
-        let key = 6 + 1 + 32;
+        let key = 6 + 1 + 32 + 1;
         assert_eq!(recording.dealer[1].len() as u64, planned + key);
         for role in Role::BOTH {
             let planned: u64 = (0..iterations)

@@ -73,16 +73,19 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
         // A run that goes on has new keys, so no mask serves twice.
         let secrets = Secrets::new(args.process.secrets.seed()).attempt(attempt);
         let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
+        if !durable {
+            // Who comes later is told so by the system.
+            drop(listener);
+            serve(args, parties, keys)?;
+            break;
+        }
         match serve(args, parties, keys) {
-            Err(failure) if durable && failure.is_broken_link() => {
-                if !quiet {
-                    console::note(&format!(
-                        "assistant: {failure}; waiting for both parties again"
-                    ));
-                }
-            }
-            Err(failure) => return Err(failure),
             Ok(()) => break,
+            Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
+                "assistant: {failure}; waiting for both parties again"
+            )),
+            Err(failure) if failure.is_broken_link() => {}
+            Err(failure) => return Err(failure),
         }
         attempt += 1;
     }

@@ -65,16 +65,19 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         let keys = Secrets::new(args.process.secrets.seed())
             .attempt(attempt)
             .dealer_keys()?;
+        if !durable {
+            // Who comes later is told so by the system.
+            drop(listener);
+            deal_to(args, parties, keys)?;
+            break;
+        }
         match deal_to(args, parties, keys) {
-            Err(failure) if durable && failure.is_broken_link() => {
-                if !quiet {
-                    console::note(&format!(
-                        "dealer: {failure}; waiting for both parties again"
-                    ));
-                }
-            }
-            Err(failure) => return Err(failure),
             Ok(()) => break,
+            Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
+                "dealer: {failure}; waiting for both parties again"
+            )),
+            Err(failure) if failure.is_broken_link() => {}
+            Err(failure) => return Err(failure),
         }
         attempt += 1;
     }

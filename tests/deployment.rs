@@ -204,7 +204,7 @@ pub fn unsealed(
     let open = |sent: &[u8], (head, keys): (usize, Keys)| {
         let opener = ChaChaPoly::new(&keys.send);
         let (mut rest, mut plain) = (&sent[head..], Vec::new());
-        for nonce in 0.. {
+        for nonce in keys.first_frames[0].. {
             let Some((len, after)) = rest.split_first_chunk() else {
                 break;
             };

@@ -33,6 +33,12 @@ fn other_end(mut stream: TcpStream, name: &str, own: &Identity, remote: PublicId
     let len = noise.write_message(&[], &mut message).expect("a handshake");
     stream.write_all(&message[..len]).expect("a connection");
     let mut noise = noise.into_transport_mode().expect("a handshake");
+    let mut confirmation = [0; 16];
+    stream
+        .read_exact(&mut confirmation)
+        .expect("a confirmation");
+    let len = noise.read_message(&confirmation, &mut []);
+    assert_eq!(len.expect("an empty message of Noise"), 0);
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("a frame");
     let len = usize::from(u16::from_le_bytes(head));

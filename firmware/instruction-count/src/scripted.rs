@@ -79,6 +79,7 @@ fn secure<'a>(seed: u32, sent: &'a Cell<u32>) -> Secure<'a> {
     let keys = Keys {
         send: [3; 32],
         receive: [4; 32],
+        first_frames: [0; 2],
         hash: [0; 32],
     };
     let scripted = Scripted::new(seed, sent, &keys);

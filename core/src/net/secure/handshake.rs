@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::ZeroizeOnDrop;
 
 use super::{
-    aead::{Aead, HandshakeCipher, TAG_LEN},
+    aead::{Aead, Forged, HandshakeCipher, TAG_LEN},
     identity::{Identity, PublicIdentity},
 };
 use crate::{
@@ -79,6 +79,9 @@ impl Prologue {
     }
 }
 
+/// Length of the message by which the end that connects confirms the handshake: the tag of an empty Noise message.
+pub(super) const CONFIRMATION_LEN: usize = TAG_LEN;
+
 /// The keys of a link after its handshake.
 #[derive(ZeroizeOnDrop)]
 pub struct Keys {
@@ -86,6 +89,8 @@ pub struct Keys {
     pub send: [u8; 32],
     /// Opens what this end receives.
     pub receive: [u8; 32],
+    /// The numbers of the first frames that are sent and received: the confirmation has number 0 of its direction.
+    pub first_frames: [u64; 2],
     /// Hash of the whole handshake, the same at both ends and at no other link. It is no secret.
     pub hash: [u8; 32],
 }
@@ -123,8 +128,8 @@ fn pair(identity: &Identity) -> KeyPair<[u8; 32], SensitiveByteArray<[u8; 32]>> 
     )
 }
 
-/// Connects as the end that speaks first: the handshake's initiator. `ephemeral` is a secret that serves this handshake
-/// alone.
+/// Connects as the end that speaks first: the handshake's initiator. It confirms the handshake with an empty message under
+/// the new key. `ephemeral` is a secret that serves this handshake alone.
 ///
 /// # Errors
 /// [`LinkError::Unauthentic`] when the other end has not the identity `remote`, knows this end by another, has heard
@@ -142,10 +147,15 @@ pub fn connect<A: Aead, T: Read + Write>(
     let mut state = state::<A>(true, own, remote, prologue, ephemeral).ok_or(failed)?;
     write(&mut state, link)?;
     read(&mut state, link)?;
-    keys(state, true).ok_or(failed)
+    let keys = keys(state, true).ok_or(failed)?;
+    let confirmation = A::new(&keys.send).seal(0, &[], &mut []);
+    link.send(&confirmation)?;
+    link.flush()?;
+    Ok(keys)
 }
 
-/// Accepts as the end that answers: the handshake's responder. Otherwise as [`connect`].
+/// Accepts as the end that answers: the handshake's responder. It waits for the confirmation, without which the first message
+/// could be one that was recorded earlier. Otherwise as [`connect`].
 ///
 /// # Errors
 /// As for [`connect`].
@@ -162,7 +172,11 @@ pub fn accept<A: Aead, T: Read + Write>(
     let mut state = state::<A>(false, own, remote, prologue, ephemeral).ok_or(failed)?;
     read(&mut state, link)?;
     write(&mut state, link)?;
-    keys(state, false).ok_or(failed)
+    let keys = keys(state, false).ok_or(failed)?;
+    let mut confirmation = [0; CONFIRMATION_LEN];
+    link.receive(&mut confirmation)?;
+    let opened = A::new(&keys.receive).open(0, &[], &mut [], &confirmation);
+    opened.map(|()| keys).map_err(|Forged| failed)
 }
 
 fn state<A: Aead>(
@@ -218,14 +232,15 @@ fn keys<A: Aead>(state: State<A>, initiator: bool) -> Option<Keys> {
         ciphers.initiator_to_responder.take().0,
         ciphers.responder_to_initiator.take().0,
     ];
-    let (send, receive) = if initiator {
-        (&out, &back)
+    let (send, receive, first_frames) = if initiator {
+        (&out, &back, [1, 0])
     } else {
-        (&back, &out)
+        (&back, &out, [0, 1])
     };
     Some(Keys {
         send: **send,
         receive: **receive,
+        first_frames,
         hash,
     })
 }

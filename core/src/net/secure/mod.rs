@@ -15,7 +15,7 @@ mod suite;
 mod transport;
 
 pub use aead::{Aead, ChaChaPoly, Forged, TAG_LEN};
-pub use cost::{HANDSHAKE_BYTES, frame_bytes, wire_bytes};
+pub use cost::{frame_bytes, handshake_bytes, wire_bytes};
 pub use handshake::{Keys, Prologue, accept, connect};
 pub use identity::{Identity, PublicIdentity};
 pub use suite::Suite;

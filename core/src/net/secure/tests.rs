@@ -91,6 +91,7 @@ fn script(incoming: &[u8]) -> Secure<Script> {
     let keys = Keys {
         send: [8; 32],
         receive: [8; 32],
+        first_frames: [0; 2],
         hash: [0; 32],
     };
     SecureTransport::new(io, &keys, [0; FRAME], [0; FRAME])
@@ -296,6 +297,49 @@ fn strangers_and_other_sessions_are_refused() {
             }
         });
     }
+}
+
+#[test]
+fn a_recorded_handshake_is_not_accepted_again() {
+    let accept_from = |incoming: &[u8], ephemeral| {
+        let script = Script {
+            incoming: incoming.to_vec(),
+            next: 0,
+            written: Vec::new(),
+        };
+        let mut link = Link::new(script, Remote::Peer, 0);
+        let (own, remote) = (identity(2), identity(1).public());
+        let (prologue, ephemeral) = (Prologue::new("test"), Key::new([ephemeral; 32]));
+        let keys = accept::<ChaChaPoly, _>(&mut link, &own, remote, prologue, ephemeral);
+        (keys.map(drop), link.into_inner().written)
+    };
+    let connect_to = |incoming: Vec<u8>| {
+        let script = Script {
+            incoming,
+            next: 0,
+            written: Vec::new(),
+        };
+        let mut link = Link::new(script, Remote::Peer, 0);
+        let (own, remote) = (identity(1), identity(2).public());
+        let (prologue, ephemeral) = (Prologue::new("test"), Key::new([101; 32]));
+        let keys = connect::<ChaChaPoly, _>(&mut link, &own, remote, prologue, ephemeral);
+        (keys.map(drop), link.into_inner().written)
+    };
+    let (_, first) = connect_to(Vec::new());
+    let (_, answer) = accept_from(&first, 7);
+    let (connected, said) = connect_to(answer);
+    assert_eq!(
+        (connected, said.len() as u64),
+        (Ok(()), handshake_bytes(true))
+    );
+    assert_eq!(accept_from(&said, 7).0, Ok(()));
+    // The end that accepts has another ephemeral key the next time.
+    let refused = Err(LinkError::Unauthentic(Remote::Peer));
+    assert_eq!(accept_from(&said, 8).0, refused);
+    assert_eq!(
+        accept_from(&said[..said.len() - 1], 7).0,
+        Err(LinkError::Closed(Remote::Peer))
+    );
 }
 
 #[test]

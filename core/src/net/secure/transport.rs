@@ -5,7 +5,7 @@
 //! sealed bytes: kind (1) · payload
 //! ```
 //!
-//! Frames are numbered from 0 in each direction; the number is the nonce. A frame leaves when its end is flushed, and
+//! Frames are numbered in each direction, from [`Keys::first_frames`]; the number is the nonce. A frame leaves when its end is flushed, and
 //! when the payloads of a direction reach a multiple of a frame's capacity. So the number of frames follows from the
 //! bytes and the flushes alone.
 
@@ -129,8 +129,8 @@ impl<T: Read + Write, A: Aead, B: AsMut<[u8]>> SecureTransport<T, A, B> {
             written: false,
             next: 0,
             filled: 0,
-            sent_frames: 0,
-            received_frames: 0,
+            sent_frames: keys.first_frames[0],
+            received_frames: keys.first_frames[1],
             sent: 0,
             received: 0,
             wire: [0; 2],

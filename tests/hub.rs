@@ -10,11 +10,13 @@ use std::{
 use ringlet::{
     board::{Board, Emulated},
     data::{Images, Part, load},
-    run::{rehearsal, secrets::Secrets},
+    links::sealed_bytes::to_peer,
+    run::{dry_run, secrets::Secrets},
 };
 use ringlet_core::{
     Role,
     model::Model,
+    net::secure::Suite,
     num::Format,
     prg::{Key, device_key::session_secret},
     session::{Protocol, Session, Task},
@@ -127,8 +129,8 @@ fn is_as_long_as_planned(session: &Session, sent: &[Vec<u8>; 2]) {
     // A greeting also names the wanted role, the identity and the suite. The answer is a welcome without checkpoints.
     let greetings = [hello_len(Role::P0, session) + 2 + 32 + 1, 6 + 3];
     for (role, greeting) in Role::BOTH.into_iter().zip(greetings) {
-        let planned = rehearsal::sent::<u32>(session, &network, role).expect("a rehearsal");
-        let planned = greeting as u64 + planned.sealed(role);
+        let planned = dry_run::sent::<u32>(session, &network, role, 0).expect("a dry run");
+        let planned = greeting as u64 + to_peer(planned, role, Suite::Device, role == Role::P0);
         assert_eq!(sent[role.index()].len() as u64, planned, "{role}");
     }
 }

@@ -5,6 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::address;
@@ -52,6 +53,18 @@ fn pass(
     let _ = to.shutdown(Shutdown::Both);
 }
 
+/// Connects to a role, which may not listen yet.
+fn reach(at: &str) -> Option<TcpStream> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(at) {
+            Ok(stream) => return Some(stream),
+            Err(_) if Instant::now() > end => return None,
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
 impl Middle {
     /// Stands before the dealer at this address, until the test ends.
     pub fn before(dealer: &str, attack: Attack) -> Self {
@@ -73,7 +86,7 @@ impl Middle {
                     thread::spawn(move || std::io::copy(&mut &end, &mut std::io::sink()));
                     continue;
                 }
-                let Ok(there) = TcpStream::connect(&dealer) else {
+                let Some(there) = reach(&dealer) else {
                     continue;
                 };
                 let (up, down) = match attack {

@@ -109,6 +109,11 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
         self.peer.sent() + self.assistant.sent()
     }
 
+    /// Returns the links to the peer and the assistant after a run.
+    pub fn into_links(self) -> (Link<P>, Link<A>) {
+        (self.peer, self.assistant)
+    }
+
     /// Flushes both links, as the last step of a run. Fails if a link does.
     pub fn flush(&mut self) -> Result<(), LinkError> {
         self.peer.flush()?;

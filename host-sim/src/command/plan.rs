@@ -1,11 +1,11 @@
 //! `ringlet plan`: the cost of a run, without running it.
 
 use clap::Args;
-use ringlet_core::session::Task;
+use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::SessionArgs,
+        args::{RoleName, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -24,6 +24,9 @@ pub struct PlanArgs {
     /// model.
     #[arg(long, conflicts_with = "device")]
     pub infer: bool,
+    /// The party that learns the trained model.
+    #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "infer")]
+    pub reveal_to: Option<RoleName>,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -51,7 +54,7 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
         model: ModelSource::Images(&images),
         samples: Samples::Split(total),
         shuffle_seed: 0,
-        receiver: None,
+        receiver: args.reveal_to.map(Role::from),
         task: match args.infer {
             true => Task::Infer,
             false => Task::Train,

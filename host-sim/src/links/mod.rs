@@ -11,6 +11,7 @@ pub mod memory;
 pub mod outbox;
 pub mod read_ahead;
 pub mod reception;
+pub mod sealed_bytes;
 pub mod secure;
 pub mod serial;
 pub mod tcp;

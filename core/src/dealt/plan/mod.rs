@@ -2,6 +2,9 @@
 //! cost row, and the memory of each role.
 
 mod inference;
+mod sent;
+
+pub use sent::Sent;
 
 use heapless::Vec;
 

@@ -9,8 +9,11 @@ use ringlet_core::{
 };
 
 use crate::{
-    board::BOARDS, error::Failure, links::traffic_shaper::TrafficShape, output::amounts::bytes,
-    run::rehearsal::sent,
+    board::BOARDS,
+    error::Failure,
+    links::{sealed_bytes::framed, traffic_shaper::TrafficShape},
+    output::amounts::bytes,
+    run::dry_run::sent,
 };
 
 /// Both tables.
@@ -83,7 +86,7 @@ fn link_table<R: Ring>(session: &Session, network: &Network) -> Result<String, F
         audit: 0,
         ..session.clone()
     };
-    let sealed = sent::<R>(&one, network, Role::P0)?.framed();
+    let sealed = framed(sent::<R>(&one, network, Role::P0, 0)?);
     let mut table = format!(
         "\nAn iteration of {} samples sends {} each way in {} rounds, {} with its seals\n\n{:<22} {:>11} {:>14}\n",
         session.batch,

@@ -1,11 +1,20 @@
 //! The plan of inference: the cost of a batch, by either kind of protocol.
 
 use ringlet_core::{
-    Role, cost::Cost, dealt::Plan, network::Network, num::Ring, securenn, session::Session,
+    Role,
+    cost::Cost,
+    dealt::Plan,
+    network::Network,
+    num::Ring,
+    securenn,
+    session::{RunError, Session},
 };
 use serde::Serialize;
 
-use super::process::{DEALER_LINK, helper_bytes, party_bytes};
+use super::{
+    links::LinkBytes,
+    process::{DEALER_LINK, helper_bytes, party_bytes},
+};
 use crate::output::amounts::{bytes, counted};
 
 /// The plan of inference. Fields that a protocol does not have are left out.
@@ -22,6 +31,7 @@ pub struct InferencePlan<'a> {
     setup_bytes: u64,
     #[serde(flatten)]
     dealt: Option<Dealt>,
+    link_bytes: LinkBytes,
     layers: Vec<Layer>,
 }
 
@@ -146,12 +156,20 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
                 DEALER_LINK,
             ),
         }),
-        ..empty(session, network, Sent::of_both([total(&p0), total(&p1)]))
+        ..empty(
+            session,
+            network,
+            Sent::of_both([total(&p0), total(&p1)]),
+            LinkBytes::dealt::<R>(session, network),
+        )
     }
 }
 
 /// The plan of SecureNN. Every product opens its weights anew.
-pub fn securenn<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
+pub fn securenn<'a>(
+    session: &'a Session,
+    network: &Network,
+) -> Result<InferencePlan<'a>, RunError> {
     let rows = securenn::plan::cost_rows(session, network, session.batch);
     let none = securenn::Cost::default();
     let total = rows.iter().fold(none, |sum, row| sum + row.forward);
@@ -160,13 +178,19 @@ pub fn securenn<'a>(session: &'a Session, network: &Network) -> InferencePlan<'a
         cost: Sent::of_all(row.forward),
         gates: Vec::new(),
     });
-    InferencePlan {
+    let links = LinkBytes::securenn(session, network)?;
+    Ok(InferencePlan {
         layers: layers.collect(),
-        ..empty(session, network, Sent::of_all(total))
-    }
+        ..empty(session, network, Sent::of_all(total), links)
+    })
 }
 
-fn empty<'a>(session: &'a Session, network: &Network, batch_cost: Sent) -> InferencePlan<'a> {
+fn empty<'a>(
+    session: &'a Session,
+    network: &Network,
+    batch_cost: Sent,
+    link_bytes: LinkBytes,
+) -> InferencePlan<'a> {
     InferencePlan {
         model: &session.model.name,
         batch: session.batch,
@@ -176,6 +200,7 @@ fn empty<'a>(session: &'a Session, network: &Network, batch_cost: Sent) -> Infer
         batch_cost,
         setup_bytes: 0,
         dealt: None,
+        link_bytes,
         layers: Vec::new(),
     }
 }
@@ -250,6 +275,11 @@ impl InferencePlan<'_> {
                 bytes(dealt.process_bytes_dealer)
             );
         }
+        let helper = match self.dealt {
+            Some(_) => "dealer",
+            None => "assistant",
+        };
+        table += &self.link_bytes.lines(helper);
         table
     }
 }

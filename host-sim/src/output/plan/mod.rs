@@ -2,6 +2,7 @@
 
 mod device;
 mod inference;
+mod links;
 mod process;
 mod securenn;
 mod training;
@@ -36,10 +37,10 @@ pub fn costs(session: &Session, network: &Network, form: Form) -> Result<String,
     match session.protocol {
         Protocol::Dealt { .. } => in_ring(session, Costs(session, network, form)),
         Protocol::SecureNn { .. } if session.task == Task::Infer => {
-            inference_text(&inference::securenn(session, network), session, form)
+            inference_text(&inference::securenn(session, network)?, session, form)
         }
         Protocol::SecureNn { .. } => {
-            let plan = SecureNnPlan::new(session, network);
+            let plan = SecureNnPlan::new(session, network)?;
             match form {
                 Form::Json => json(&plan),
                 Form::Table => Ok(plan.table()),

@@ -4,11 +4,14 @@ use ringlet_core::{
     Role,
     network::Network,
     securenn::{Cost, assistant_words, party_words, plan},
-    session::Session,
+    session::{RunError, Session},
 };
 use serde::Serialize;
 
-use super::process::{helper_bytes, party_bytes};
+use super::{
+    links::LinkBytes,
+    process::{helper_bytes, party_bytes},
+};
 use crate::output::amounts::bytes;
 
 /// The plan of training: what all three roles send in one iteration, and the memory that they need.
@@ -25,6 +28,7 @@ pub struct SecureNnPlan<'a> {
     process_bytes_p0: u64,
     process_bytes_p1: u64,
     process_bytes_assistant: u64,
+    link_bytes: LinkBytes,
     layers: Vec<Layer>,
 }
 
@@ -54,7 +58,7 @@ impl From<Cost> for Sent {
 
 impl<'a> SecureNnPlan<'a> {
     /// The plan of one iteration over a whole batch.
-    pub fn new(session: &'a Session, network: &Network) -> Self {
+    pub fn new(session: &'a Session, network: &Network) -> Result<Self, RunError> {
         let rows = plan::cost_rows(session, network, session.batch);
         // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
         let message = plan::cost_rows(session, network, session.micro_batch)
@@ -67,7 +71,7 @@ impl<'a> SecureNnPlan<'a> {
         let memory = (buffers, message);
         let process_of = |role| party_bytes(session, network, role, memory);
         let total: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
-        SecureNnPlan {
+        Ok(SecureNnPlan {
             model: &session.model.name,
             batch: session.batch,
             micro_batch: session.micro_batch,
@@ -82,6 +86,7 @@ impl<'a> SecureNnPlan<'a> {
                 8 * assistant_words(session, network) as u64,
                 message,
             ),
+            link_bytes: LinkBytes::securenn(session, network)?,
             layers: rows
                 .iter()
                 .map(|row| Layer {
@@ -90,7 +95,7 @@ impl<'a> SecureNnPlan<'a> {
                     backward: row.backward.into(),
                 })
                 .collect(),
-        }
+        })
     }
 
     /// The plan as a table.
@@ -126,6 +131,7 @@ impl<'a> SecureNnPlan<'a> {
             bytes(self.process_bytes_p1),
             bytes(self.process_bytes_assistant)
         );
+        table += &self.link_bytes.lines("assistant");
         table
     }
 }

@@ -10,7 +10,10 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::process::{DEALER_LINK, helper_bytes, party_bytes};
+use super::{
+    links::LinkBytes,
+    process::{DEALER_LINK, helper_bytes, party_bytes},
+};
 use crate::output::amounts::{bytes, counted};
 
 /// A cost row as JSON.
@@ -70,6 +73,7 @@ pub struct TrainingPlan<'a> {
     process_bytes_p0: u64,
     process_bytes_p1: u64,
     process_bytes_dealer: u64,
+    link_bytes: LinkBytes,
     /// What an audit adds to an iteration; null where there are none.
     audit: Option<CostJson>,
     layers: Vec<RowJson<'a>>,
@@ -120,6 +124,7 @@ pub fn plan_json<'a, R: Ring>(
         process_bytes_p0: process_of(Role::P0),
         process_bytes_p1: process_of(Role::P1),
         process_bytes_dealer: helper_bytes(8 * plan.dealer_arena_words::<R>() as u64, DEALER_LINK),
+        link_bytes: LinkBytes::dealt::<R>(session, network),
         audit: session
             .has_audits()
             .then(|| plan.audit::<R>(session.batch).into()),
@@ -235,5 +240,6 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
         bytes(plan.process_bytes_p1),
         bytes(plan.process_bytes_dealer)
     );
+    table += &plan.link_bytes.lines("dealer");
     table
 }

@@ -6,11 +6,13 @@
 //! framing of a line is not counted.
 //!
 //! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
-//! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by.
+//! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by. With `handshake` in
+//! place of a model it counts the handshake of a secure link.
 
 #![no_std]
 #![no_main]
 
+mod handshake;
 #[cfg(target_arch = "arm")]
 mod mps2_an386;
 mod scripted;
@@ -25,6 +27,7 @@ use ringlet_core::{
 };
 use semihosting::{experimental::env, println, process};
 
+use handshake::{Handshaker, Handshakes};
 use scripted::{Failure, Ring, session, train};
 
 /// 64-bit words of the arena.
@@ -61,6 +64,24 @@ fn count(name: &str, batch: u32, arena: &mut [u64]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Counts the handshake at either end.
+fn count_handshake() -> Result<(), Failure> {
+    let handshakes = Handshakes::new()?;
+    for (name, end) in [
+        ("connect", Handshaker::Connects),
+        ("accept", Handshaker::Accepts),
+    ] {
+        profile::reset();
+        let sent = handshakes.run(end)?;
+        core::mem::drop(profile::section(Section::Program));
+        let sealing = profile::sum(0, false, Section::Sealing);
+        println!(
+            "{{\"model\":\"handshake\",\"batch\":0,\"line\":\"{name}\",\"way\":\"forward\",\"sealing\":{sealing},\"sent\":{sent}}}"
+        );
+    }
+    Ok(())
+}
+
 /// Counts for the model and the batch of the arguments, and exits.
 fn run(arena: &mut [u64]) -> ! {
     let counted = env::args::<256>()
@@ -69,7 +90,10 @@ fn run(arena: &mut [u64]) -> ! {
             let mut words = (&arguments).filter_map(Result::ok);
             let name = words.next().ok_or("the model is missing")?;
             let batch = words.next().and_then(|word| word.parse().ok());
-            count(name, batch.ok_or("the batch is missing")?, arena)
+            match name {
+                "handshake" => count_handshake(),
+                _ => count(name, batch.ok_or("the batch is missing")?, arena),
+            }
         });
     if let Err(what) = counted {
         println!("ringlet-instruction-count: {what}");

@@ -11,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringlet_tests::{address, complaint, end, failure, start, success, wait_until};
+use ringlet_tests::{
+    address, complaint, end, failure,
+    middle::{Attack, Middle},
+    start, success, wait_until,
+};
 
 fn name(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -228,6 +232,65 @@ fn who_is_not_in_the_roster_is_refused_by_name() {
         assert!(dealer.contains(what), "{what}: {dealer}");
     }
     assert!(p0.contains("party p0 listens there"), "{p0}");
+}
+
+#[test]
+fn who_plays_a_recorded_greeting_is_turned_away() {
+    let (d, p) = (address(), address());
+    let dir = deployment(&[("--p0", &p), ("--dealer", &d)]);
+    let start = |role, more: &[&str]| start_member(dir.path(), role, more);
+    // What P1 says to P0 in a session, its handshake included.
+    let middle = Middle::before(&p, Attack::Listen);
+    let through = ["--peer", middle.address.as_str()];
+    all_well([
+        start("dealer", &[]),
+        start("p0", &[]),
+        start("p1", &through),
+    ]);
+    let [said, _] = middle.said();
+    assert!(said.len() > 10_000, "{}", said.len());
+    let [dealer, p0] = [start("dealer", &[]), start("p0", &[])];
+    let mut impostor = connect(&p);
+    // P0 may close the connection before it has taken everything.
+    let _ = impostor.write_all(&said);
+    let _ = std::io::copy(&mut impostor, &mut std::io::sink());
+    let [_, p0, _] = all_well([dealer, p0, start("p1", &[])]);
+    let what = "could not prove its identity";
+    assert!(p0.contains("turned away") && p0.contains(what), "{p0}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_dealer_gives_up_on_a_party_that_is_frozen() {
+    let (d, p) = (address(), address());
+    let dir = tempfile::tempdir().expect("a directory");
+    let metrics = dir.path().join("metrics");
+    let endless = ["--limit", "10000000", "--epochs", "1000000"];
+    let dealer = role(
+        &["dealer"],
+        &["--listen", &d, "--wait", "20", "--idle", "2"],
+    );
+    let party = |role, peer: [&str; 2], more: [&str; 2]| {
+        let all = ["party", "--role", role, "--dealer", &d, "--wait", "20"];
+        start(&[&all[..], &peer, &endless, &more].concat())
+    };
+    let p0 = party("p0", ["--listen", &p], ["--idle", "6"]);
+    let p1 = party("p1", ["--peer", &p], ["--metrics", name(&metrics)]);
+    wait_until("the first iterations", Duration::from_secs(60), || {
+        fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
+    });
+    let send = |signal| {
+        let id = rustix::process::Pid::from_raw(p1.id() as i32).expect("a process");
+        rustix::process::kill_process(id, signal).expect("a process");
+    };
+    let start = Instant::now();
+    send(rustix::process::Signal::STOP);
+    let line = complaint(dealer);
+    assert!(line.contains("p1"), "{line}");
+    assert!(start.elapsed() < Duration::from_secs(15), "{line}");
+    complaint(p0);
+    send(rustix::process::Signal::CONT);
+    complaint(p1);
 }
 
 #[test]

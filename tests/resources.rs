@@ -155,18 +155,35 @@ fn a_process_takes_the_memory_that_the_plan_says() {
     let dir = tempfile::tempdir().expect("a directory");
     images(dir.path());
     let data = dir.path().to_str().expect("UTF-8");
-    let session = [
-        "--data", data, "--model", "convnet2", "--batch", "128", "--limit", "2",
-    ];
-    let plan = success(&[&["plan", "--json"], &session[..]].concat());
+    for (helper, protocol) in [("dealer", "exact"), ("assistant", "securenn")] {
+        let session = [
+            "--data",
+            data,
+            "--model",
+            "convnet2",
+            "--batch",
+            "128",
+            "--limit",
+            "2",
+            "--protocol",
+            protocol,
+        ];
+        take_what_is_planned(helper, &session);
+    }
+}
+
+/// Runs a session, and compares the memory of its processes with its plan.
+fn take_what_is_planned(helper: &'static str, session: &[&str]) {
+    let plan = success(&[&["plan", "--json"], session].concat());
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
-    let (d, p) = (address(), address());
+    let (h, p) = (address(), address());
+    let helper_option = format!("--{helper}");
     let party = |role, meeting: [&str; 2]| {
-        let own = ["party", "--role", role, "--dealer", &d];
-        start(&[&own[..], &meeting, &session].concat())
+        let own = ["party", "--role", role, &helper_option, &h];
+        start(&[&own[..], &meeting, session].concat())
     };
     let mut roles = [
-        ("dealer", start(&["dealer", "--listen", &d])),
+        (helper, start(&[helper, "--listen", &h])),
         ("p0", party("p0", ["--listen", &p])),
         ("p1", party("p1", ["--peer", &p])),
     ];

@@ -398,7 +398,19 @@ fn shaped_links_take_the_time_of_their_rounds() {
 }
 
 #[test]
+fn a_quarter_epoch_of_mnist_costs_no_accuracy() {
+    keeps_accuracy(117, 0.92);
+}
+
+#[test]
+#[ignore = "takes minutes"]
 fn an_epoch_of_mnist_costs_no_accuracy() {
+    keeps_accuracy(469, 0.96);
+}
+
+/// Trains convnet2 on MNIST for so many iterations of the first epoch. It is right for at least this part of the held-out
+/// images, and as its twin is.
+fn keeps_accuracy(limit: usize, least: f64) {
     let Some(mnist) = mnist() else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("metrics.jsonl");
@@ -416,6 +428,8 @@ fn an_epoch_of_mnist_costs_no_accuracy() {
         "0.875",
         "--epochs",
         "1",
+        "--limit",
+        &limit.to_string(),
         "--twin",
         "--seed",
         "1",
@@ -435,19 +449,19 @@ fn an_epoch_of_mnist_costs_no_accuracy() {
     };
     assert_eq!(sum("dealer_bytes_p0"), plan["dealer_bytes_p0_session"]);
     // Every whole batch costs what the plan says, to the byte.
-    assert_eq!(iterations.len(), 469);
-    for record in &iterations[..468] {
+    assert_eq!(iterations.len(), limit);
+    for record in &iterations[..limit.min(468)] {
         assert_eq!(record["online_bytes_p0"], plan["online_bytes"]);
         assert_eq!(record["dealer_bytes_p1"], plan["dealer_bytes_p1"]);
         assert_eq!(record["rounds"], plan["rounds"]);
         assert_eq!(record["opened_values"], plan["opened_values"]);
     }
-    let limit =
+    let at_most =
         |key: &str, most: u64| assert!(plan[key].as_u64().is_some_and(|v| v <= most), "{key}");
-    limit("online_bytes", 15_500_000);
-    limit("dealer_bytes_p1", 50_000_000);
-    limit("dealer_bytes_p0_session", 32);
-    limit("rounds", 45);
+    at_most("online_bytes", 15_500_000);
+    at_most("dealer_bytes_p1", 50_000_000);
+    at_most("dealer_bytes_p0_session", 32);
+    at_most("rounds", 45);
     let seconds: f64 = iterations
         .iter()
         .filter_map(|r| r["seconds"].as_f64())
@@ -459,6 +473,6 @@ fn an_epoch_of_mnist_costs_no_accuracy() {
         "convnet2: {accuracy:.4}, twin {twin:.4}, {:.3} s per iteration",
         seconds / iterations.len() as f64
     );
-    assert!(accuracy > 0.96, "{accuracy}");
+    assert!(accuracy > least, "{accuracy}");
     assert!((accuracy - twin).abs() <= 0.005, "{accuracy} {twin}");
 }

@@ -82,6 +82,8 @@ fn what_leaves_its_range_is_told_by_layer_over_every_link() {
             "3",
             "--audit",
             "5",
+            "--on-range",
+            "warn",
             "--metrics",
             file.to_str().expect("UTF-8"),
         ]);

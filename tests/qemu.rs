@@ -6,7 +6,11 @@ use std::{
 };
 
 use ringlet::{
-    data::{Part, load, model_file::save, parameters::Parameters},
+    data::{
+        Part, load,
+        model_file::{Marks, save},
+        parameters::Parameters,
+    },
     reference::twin::Twin,
     run::secrets::Secrets,
 };
@@ -71,7 +75,13 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let model: Vec<Parameters> = stages
         .map(|(stage, values)| Parameters::decode(stage, &session, &values))
         .collect();
-    save(&wanted, &session.model, &network, &model).expect("a file");
+    save(
+        &wanted,
+        (&session.model, Marks::default()),
+        &network,
+        &model,
+    )
+    .expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");
     assert!(read(&trained) == read(&wanted), "{said}");
 

@@ -1,5 +1,7 @@
 //! Training in one process, and its results.
 
+use std::path::Path;
+
 use ringlet::{
     config::{activation::Activation, session::with_polynomials},
     data::{Images, Part, load, parameters::Parameters},
@@ -355,15 +357,78 @@ fn data_of_both_parties_and_odd_batches_train_in_either_ring() {
     }
 }
 
+/// A run whose values leave their range.
+const TOO_FAST: [&str; 7] = ["train", "--lr", "16", "--limit", "60", "--seed", "3"];
+
+#[test]
+fn values_that_leave_their_range_end_the_run() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let [model, checkpoints, file] = ["model", "checkpoints", "metrics"].map(path);
+    let keep = [
+        "--checkpoint",
+        &checkpoints,
+        "--every",
+        "1",
+        "--save",
+        &model,
+    ];
+    let more = [&keep[..], &["--metrics", &file]].concat();
+    for audited in [false, true] {
+        let mut arguments = [&TOO_FAST[..], &more].concat();
+        if audited {
+            // Roles as processes see no values, so the audits end the run.
+            arguments = [
+                &TOO_FAST[..],
+                &["--link", "tcp", "--audit", "1", "--save", &model],
+            ]
+            .concat();
+            arguments.retain(|&argument| argument != "--seed" && argument != "3");
+        }
+        let output = ringlet(&arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        let last = err.lines().last().expect("a line");
+        assert!(
+            last.starts_with("error: values left the range contract in iteration ")
+                && last.contains(" at conv1 ")
+                && last.contains("--on-range warn"),
+            "{err}"
+        );
+        assert!(!Path::new(&model).exists());
+        if audited {
+            continue;
+        }
+        // The last checkpoint is of the state before that iteration.
+        let bad = metrics(Path::new(&file), "range")[0]["iteration"]
+            .as_u64()
+            .expect("a number");
+        assert!(last.contains(&format!("in iteration {bad}:")), "{last}");
+        assert_eq!(metrics(Path::new(&file), "iteration").len() as u64, bad - 1);
+        let resume = ["--resume", &checkpoints, "--every", "1", "--limit", "60"];
+        let again = ringlet(&[&TOO_FAST[..3], &["--seed", "3"], &resume].concat());
+        let err = text(&again.stderr);
+        assert!(err.contains(&format!("in iteration {bad}:")), "{err}");
+    }
+}
+
 #[test]
 fn values_outside_the_range_contract_are_told_with_their_layer() {
-    let output = ringlet(&["train", "--lr", "16", "--limit", "60", "--seed", "3"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model");
+    let path = path.to_str().expect("UTF-8");
+    let output = ringlet(&[&TOO_FAST[..], &["--on-range", "warn", "--save", path]].concat());
     let warnings = text(&output.stderr);
+    assert!(output.status.success(), "{warnings}");
     assert!(
         warnings.contains("values outside the range contract at "),
         "{warnings}"
     );
     assert!(!text(&output.stdout).contains("every value kept the range contract"));
+    // The model says so for good.
+    let output = ringlet(&["predict", "--model-file", path, "--count", "3"]);
+    let warnings = text(&output.stderr);
+    assert!(warnings.contains("left their range when"), "{warnings}");
 }
 
 #[test]

@@ -42,6 +42,10 @@ impl Session {
             classes: network.classes,
             exponent: self.softmax_exponent(network),
         };
+        // A label of 1 has to be a whole number of the units of the gradients.
+        if self.format.fraction as i32 + self.softmax_exponent(network) < 0 {
+            return Err(SessionError::Gradients);
+        }
         let most = self.format.narrow() - MIN_GRADIENT_BITS;
         let inner = 0..network.stages.len() - 1;
         if !softmax.fits::<R>()
@@ -63,6 +67,9 @@ impl Session {
         }
         if self.task == Task::Infer {
             return Ok(());
+        }
+        if !self.format.is_direct() && !self.momentum_is_close() {
+            return Err(SessionError::MomentumRounds);
         }
         for stage in 0..network.stages.len() {
             let rates = self.rates(network, stage);
@@ -120,6 +127,15 @@ impl Session {
             u64::try_from((numerator + denominator / 2) / denominator).unwrap_or(u64::MAX)
         };
         [rate(network.stages[stage].divisor), rate(1)]
+    }
+
+    /// Whether rounding changes 1 minus the momentum, by which steps add up, by at most a quarter.
+    fn momentum_is_close(&self) -> bool {
+        let one = 1u64 << RATE_FRACTION;
+        let exact = one - u64::from(self.momentum);
+        let units = u64::from(self.momentum_units());
+        let rounded = one.saturating_sub(units << (RATE_FRACTION - self.format.fraction));
+        4 * rounded.abs_diff(exact) <= exact
     }
 
     /// Momentum with f fraction bits, rounded to nearest.

@@ -36,6 +36,9 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
     if session.task == Task::Train && !stages.all(has_rates) {
         return Err(SessionError::LearningRate);
     }
+    if session.task == Task::Train && !Rate::momentum_is_close(session.momentum) {
+        return Err(SessionError::MomentumRounds);
+    }
     Ok(network)
 }
 

@@ -76,6 +76,15 @@ impl Rate {
         Rate::new(momentum.into(), 1 << RATE_FRACTION).unwrap_or(Rate { times: 0, shift: 0 })
     }
 
+    /// Whether rounding changes 1 minus the momentum, by which steps add up, by at most a quarter.
+    pub fn momentum_is_close(momentum: u32) -> bool {
+        let Rate { times, shift } = Rate::momentum(momentum);
+        let one = 1u64 << RATE_FRACTION;
+        let exact = one - u64::from(momentum);
+        let rounded = (u128::from(times) << RATE_FRACTION >> shift) as u64;
+        4 * one.saturating_sub(rounded).abs_diff(exact) <= exact
+    }
+
     /// This party's share of a number times the rate.
     pub fn apply(self, role: Role, share: u64) -> u64 {
         truncate_within_ring(role, share.wrapping_mul(self.times), self.shift)

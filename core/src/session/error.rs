@@ -36,6 +36,8 @@ pub enum SessionError {
     Gradients,
     /// The momentum is 1 or more.
     Momentum,
+    /// The momentum is so near 1 that its fraction bits round the rest to 1, or 1 minus it, too far off.
+    MomentumRounds,
     /// There is momentum, and the format multiplies master weights directly, which allows none.
     MomentumInDirect,
     /// The polynomial of this cost row needs a ring wider than 128 bits.
@@ -73,6 +75,9 @@ impl core::fmt::Display for SessionError {
                 "the batch and the model's pooling leave no bits for the gradients: choose a smaller batch, smaller windows or the wider ring",
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
+            SessionError::MomentumRounds => f.write_str(
+                "the momentum is too near 1 for these fraction bits: choose less momentum or more fraction bits",
+            ),
             SessionError::MomentumInDirect => {
                 f.write_str("weights that are multiplied at full precision cannot have momentum")
             }

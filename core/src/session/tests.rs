@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     dealt::{Plan, check},
-    model::Layer,
+    model::{Layer, Loss},
     num::ring::Ring,
 };
 
@@ -68,9 +68,41 @@ fn a_batch_that_leaves_the_softmax_no_bits_is_refused() {
         session.learning_rate = u32::MAX;
         check::<u32>(&session).err()
     };
-    assert_eq!(check(1 << 17, 8), None);
-    assert_eq!(check(1 << 18, 8), Some(SessionError::Gradients));
-    assert_eq!(check(1 << 20, 12), None);
+    // A label of 1, divided by the batch, is a unit of the gradients at least.
+    assert_eq!(check(1 << 13, 8), None);
+    assert_eq!(check(1 << 14, 8), Some(SessionError::Gradients));
+    assert_eq!(check(1 << 16, 12), None);
+    assert_eq!(check(1 << 17, 12), Some(SessionError::Gradients));
+}
+
+#[test]
+fn momentum_that_would_be_rounded_too_far_is_refused() {
+    let with = |momentum: f64, fraction| {
+        let mut session = session::<u32>([1, 1, 4], &[Layer::Dense { units: 3 }]);
+        session.momentum = (momentum * f64::from(1u32 << RATE_FRACTION)) as u32;
+        session.format = Format::new::<u32>(fraction).unwrap();
+        session
+    };
+    for (momentum, fraction, outcome) in [
+        (0.99, 8, None),
+        (0.995, 8, None),
+        (0.999, 8, Some(SessionError::MomentumRounds)),
+        (0.999, 12, None),
+        (0.9999, 12, Some(SessionError::MomentumRounds)),
+    ] {
+        let error = check::<u32>(&with(momentum, fraction)).err();
+        assert_eq!(error, outcome, "{momentum} at {fraction} fraction bits");
+    }
+    for (momentum, outcome) in [(0.999, None), (0.9999, Some(SessionError::MomentumRounds))] {
+        let mut session = with(momentum, 8);
+        session.protocol = Protocol::SecureNn {
+            triples: TripleScheme::Baseline,
+            loss: Loss::Softmax,
+        };
+        session.format = Format::new::<u64>(13).unwrap();
+        let error = crate::securenn::check(&session).err();
+        assert_eq!(error, outcome, "{momentum} by SecureNN");
+    }
 }
 
 #[test]

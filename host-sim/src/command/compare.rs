@@ -159,6 +159,7 @@ fn measure(
         shape,
         secrets: Secrets::Seed(SEED),
         checkpoints: None,
+        stops_outside_range: false,
     };
     // An iteration takes as long as the slower party.
     let mut times = vec![0f64; session.iterations() as usize];

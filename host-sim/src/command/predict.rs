@@ -19,7 +19,8 @@ use crate::{
     data::{
         Images,
         file::{check_writable, write_whole},
-        load_to_classify, model_file,
+        load_to_classify,
+        model_file::{self, marks},
         parameters::encode_model,
     },
     error::Failure,
@@ -146,6 +147,12 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let session_args = args.session();
     let protocol = Protocol::new(&session_args)?;
     let (model, _, parameters) = model_file::load(&args.model_file)?;
+    if marks(&args.model_file)?.left_range {
+        console::note(&format!(
+            "warning: values left their range when {} was trained, so its classes are not to be trusted",
+            args.model_file.display()
+        ));
+    }
     let (images, first, labelled) = images(args)?;
     let asking = Role::from(args.asking);
     let secrets = Secrets::new(args.seed);
@@ -177,6 +184,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         shape: args.shape.shape()?,
         secrets,
         checkpoints: None,
+        stops_outside_range: false,
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let bar = ProgressBar::new(session.iterations().into());

@@ -25,7 +25,12 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Images, Part, file::check_writable, load, model_file::save},
+    data::{
+        Images, Part,
+        file::check_writable,
+        load,
+        model_file::{Marks, save},
+    },
     error::Failure,
     links::counted::ByteCounts,
     output::{amounts::bytes, progress::Progress},
@@ -213,7 +218,10 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         _ => crash_report(&mux, &address, failure),
     })?;
     if let Some(path) = &args.save {
-        save(path, &session.model, &network, &outcome.model)?;
+        let marks = Marks {
+            left_range: progress.left_range(),
+        };
+        save(path, (&session.model, marks), &network, &outcome.model)?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
     let model = Twin::new(&network, &session, outcome.model.clone());

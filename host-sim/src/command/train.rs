@@ -10,12 +10,17 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{CheckpointArgs, LinkArgs, OutputArgs, SessionArgs, seeded},
+        args::{CheckpointArgs, LinkArgs, OnRange, OutputArgs, RangeArgs, SessionArgs, seeded},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
     console,
-    data::{Part, file::check_writable, load, model_file::save},
+    data::{
+        Part,
+        file::check_writable,
+        load,
+        model_file::{Marks, save},
+    },
     error::Failure,
     output::{
         amounts::{counted, work},
@@ -63,6 +68,9 @@ pub struct TrainArgs {
     /// The parties' checkpoints.
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
+    /// What happens when values leave their range.
+    #[command(flatten)]
+    pub range: RangeArgs,
 }
 
 /// Trains.
@@ -92,7 +100,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         }
         None => None,
     };
-    let mut progress = Progress::new(session.iterations(), args.output.metrics.as_deref())?;
+    let mut progress = Progress::new(session.iterations(), args.output.metrics.as_deref())?
+        .on_range(args.range.on_range);
     progress.say(&format!(
         "training {} on {} of p0 and {} of p1, {}",
         session.model.name,
@@ -111,6 +120,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 shape: args.shape.shape()?,
                 secrets,
                 checkpoints,
+                stops_outside_range: args.range.on_range == OnRange::Stop,
             };
             simulation.train_with_range_checks(take)
         }
@@ -124,7 +134,15 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     progress.finish();
     let (times, ranges) = outcome?;
     if let Some(path) = &args.output.save {
-        save(path, &session.model, &network, &collector.parameters)?;
+        let marks = Marks {
+            left_range: progress.left_range(),
+        };
+        save(
+            path,
+            (&session.model, marks),
+            &network,
+            &collector.parameters,
+        )?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
     let table = layer_table(&session, &network, &collector.sums);
@@ -141,6 +159,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             Ok(line) => console::line(&line)?,
             Err(warnings) => warnings.iter().for_each(|warning| console::note(warning)),
         },
+    }
+    if let Some(warning) = progress.behind() {
+        console::note(&warning);
     }
     Ok(())
 }
@@ -193,6 +214,7 @@ fn recording<'a>(
                 progress.iteration(&record)?;
                 audit.map_or(Ok(()), |audit| progress.audit(&audit))
             }
+            Some(Record::OutsideRange(record)) => progress.outside_range(&record),
             Some(Record::Epoch(record)) => progress.epoch(&record),
             None => Ok(()),
         }

@@ -30,13 +30,20 @@ fn shapes(linear: &Linear) -> Vec<usize> {
     }
 }
 
+/// What a file says of a model beside its description.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Values left their range in the training, so the model may be worthless.
+    pub left_range: bool,
+}
+
 /// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
 /// float32. Convolutions are `[row][column][input][output]`, dense layers `[input][output]`; images
 /// are flattened by rows, columns, channels. The file appears whole or not at all; if it cannot, the model is kept elsewhere,
 /// and the error says where.
 pub fn save(
     path: &Path,
-    model: &Model,
+    model: (&Model, Marks),
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<(), Failure> {
@@ -62,7 +69,7 @@ impl Kept {
 /// Writes a revealed model, as [`save`] does, to a file that has still to appear.
 pub fn keep(
     path: &Path,
-    model: &Model,
+    model: (&Model, Marks),
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<Kept, Failure> {
@@ -89,7 +96,7 @@ pub fn keep(
 
 /// A model's file.
 fn bytes_of(
-    model: &Model,
+    (model, marks): (&Model, Marks),
     network: &Network,
     parameters: &[Parameters],
 ) -> Result<Vec<u8>, Failure> {
@@ -114,7 +121,10 @@ fn bytes_of(
         .collect::<Result<Vec<_>, _>>()
         .map_err(unfit)?;
     let description = serde_json::to_string(model).map_err(unfit)?;
-    let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
+    let mut metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
+    if marks.left_range {
+        metadata.insert(LEFT_RANGE.to_owned(), "true".to_owned());
+    }
     serialize(views, Some(metadata)).map_err(unfit)
 }
 
@@ -125,6 +135,16 @@ fn unfit(error: impl std::fmt::Display) -> Failure {
 
 /// The key of the model's description in a file's metadata.
 const DESCRIPTION: &str = "ringlet.model";
+
+/// The key of the mark of a model whose training left its range.
+const LEFT_RANGE: &str = "ringlet.left-range";
+
+/// What a file says of its model.
+pub fn marks(path: &Path) -> Result<Marks, Failure> {
+    let bytes = read(path)?;
+    let left_range = metadata_of(path, &bytes)?.contains_key(LEFT_RANGE);
+    Ok(Marks { left_range })
+}
 
 /// The model that a file describes, without its parameters.
 pub fn describe(path: &Path) -> Result<Model, Failure> {
@@ -181,14 +201,16 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn model_of(path: &Path, bytes: &[u8]) -> Result<Model, Failure> {
-    let (_, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, &error.to_string()))?;
-    let description = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|metadata| metadata.get(DESCRIPTION));
+    let metadata = metadata_of(path, bytes)?;
+    let description = metadata.get(DESCRIPTION);
     let description = description.ok_or_else(|| damaged(path, "it does not describe its model"))?;
     serde_json::from_str(description).map_err(|error| damaged(path, &error.to_string()))
+}
+
+fn metadata_of(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, Failure> {
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, &error.to_string()))?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
 fn damaged(path: &Path, what: &str) -> Failure {
@@ -211,13 +233,16 @@ mod tests {
         std::os::unix::fs::symlink("/dev/full", dir.path().join(partial)).expect("a link");
         let model = Model::built_in("digits8").expect("a model");
         let network = Network::new(&model).expect("a network");
-        let saved = save(&path, &model, &network, &[]).map_err(|failure| failure.to_string());
+        let model_and_marks = (&model, Marks { left_range: true });
+        let saved =
+            save(&path, model_and_marks, &network, &[]).map_err(|failure| failure.to_string());
         let wanted = format!("{} cannot be written: the disk is full", path.display());
         let line = saved.expect_err("no room");
         assert!(line.starts_with(&wanted), "{line}");
         // What was trained is not lost.
         let (_, other) = line.split_once("the model is in ").expect("another place");
         assert_eq!(describe(Path::new(other)).expect("a model"), model);
+        assert_eq!(marks(Path::new(other)).expect("a model"), model_and_marks.1);
         fs::remove_file(other).expect("the model");
     }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::amounts::bytes;
 use crate::{
+    config::args::OnRange,
     console,
     data::file::check_writable,
     error::Failure,
@@ -34,7 +35,14 @@ pub struct Progress {
     online_bytes: u64,
     rounds: u64,
     audits: AuditSums,
+    on_range: OnRange,
+    left_range: bool,
+    /// Accuracies of the model and of its twin at the last epoch.
+    accuracies: Option<[f64; 2]>,
 }
+
+/// A model this much worse than its plaintext twin is told of.
+const BEHIND: f64 = 0.02;
 
 impl Progress {
     /// The progress of `iterations` iterations, with a metrics file if one is wanted.
@@ -58,7 +66,20 @@ impl Progress {
             online_bytes: 0,
             rounds: 0,
             audits: AuditSums::default(),
+            on_range: OnRange::default(),
+            left_range: false,
+            accuracies: None,
         })
+    }
+
+    /// The same progress, of a run that does this when values leave their range.
+    pub fn on_range(self, on_range: OnRange) -> Self {
+        Progress { on_range, ..self }
+    }
+
+    /// Whether values left their range in an iteration that was watched or audited.
+    pub fn left_range(&self) -> bool {
+        self.left_range
     }
 
     fn write(&mut self, record: &impl Serialize) -> Result<(), Failure> {
@@ -85,15 +106,48 @@ impl Progress {
         self.write(record)
     }
 
-    /// An iteration was audited.
+    /// An iteration was audited. Fails if values left their range and the run is to end then.
     pub fn audit(&mut self, record: &AuditRecord) -> Result<(), Failure> {
         self.audits.add(record);
+        self.range(record)
+    }
+
+    /// A simulation saw values outside their range. Fails if the run is to end then.
+    pub fn outside_range(&mut self, record: &AuditRecord) -> Result<(), Failure> {
+        let is_first = !self.left_range;
+        match (is_first, self.on_range) {
+            // The end tells how many there were in the whole run.
+            (false, OnRange::Warn) => self.write(record),
+            _ => self.range(record),
+        }
+    }
+
+    fn range(&mut self, record: &AuditRecord) -> Result<(), Failure> {
+        self.write(record)?;
+        if record.is_sound() {
+            return Ok(());
+        }
+        self.left_range = true;
+        if self.on_range == OnRange::Stop {
+            return Err(record.failure());
+        }
         self.bar.suspend(|| {
             for warning in record.warnings() {
                 console::note(&warning);
             }
         });
-        self.write(record)
+        Ok(())
+    }
+
+    /// How far the model is behind its twin, if that is worth a warning.
+    pub fn behind(&self) -> Option<String> {
+        let [model, twin] = self.accuracies?;
+        (twin - model > BEHIND).then(|| {
+            format!(
+                "warning: the private model is {:.2} points behind its plaintext twin",
+                100.0 * (twin - model)
+            )
+        })
     }
 
     /// The result of all audits, if there were any.
@@ -103,6 +157,10 @@ impl Progress {
 
     /// An epoch is done.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), Failure> {
+        self.accuracies = record
+            .accuracy
+            .zip(record.twin_accuracy)
+            .map(|(model, twin)| [model, twin]);
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
         let mut line = format!("epoch {}", record.epoch);
         if let Some(accuracy) = record.accuracy {

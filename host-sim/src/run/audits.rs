@@ -1,4 +1,4 @@
-//! Results of range audits, for the user and for the metrics.
+//! Values outside the range contract, as an audit or a simulation finds them, for the user and for the metrics.
 
 use ringlet_core::{
     network::Network,
@@ -6,10 +6,12 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-/// The result of an audited iteration, as `--metrics` writes it.
+use crate::error::Failure;
+
+/// The result of an audited iteration, as `--metrics` writes it, or of one in which a simulation saw values outside.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditRecord {
-    /// "audit".
+    /// "audit", or "range" for what a simulation saw.
     pub kind: &'static str,
     /// From 1.
     pub iteration: u32,
@@ -29,6 +31,14 @@ pub struct OutsideRecord {
 }
 
 impl AuditRecord {
+    /// The record of an iteration, from 0, in which a simulation saw values outside.
+    pub fn seen(iteration: u32, parameters: (&Session, &Network), counts: &[[u32; 2]]) -> Self {
+        AuditRecord {
+            kind: "range",
+            ..Self::new(iteration, parameters, counts)
+        }
+    }
+
     /// The record of `iteration`, from 0, with the counts of [`Trainer::audit_counts`].
     ///
     /// [`Trainer::audit_counts`]: ringlet_core::dealt::Trainer::audit_counts
@@ -53,29 +63,57 @@ impl AuditRecord {
         }
     }
 
+    /// Whether no value left the contract.
+    pub fn is_sound(&self) -> bool {
+        self.warnings().is_empty()
+    }
+
+    /// The failure of a run that ends because values left the contract.
+    pub fn failure(&self) -> Failure {
+        let places: Vec<String> = self
+            .outside()
+            .map(|(name, pass, outside)| format!("{outside} at {name} {pass}"))
+            .collect();
+        Failure::new(
+            format!(
+                "values left the range contract in iteration {}: {}",
+                self.iteration,
+                places.join(", ")
+            ),
+            format!("{REMEDY}, or let the run go on with --on-range warn"),
+        )
+    }
+
     /// A warning for each layer and pass in which values left the contract.
     pub fn warnings(&self) -> Vec<String> {
-        let passes = self.layers.iter().flat_map(|layer| {
-            [
-                (&layer.name, "forward", layer.outside_forward),
-                (&layer.name, "backward", layer.outside_backward),
-            ]
-        });
-        passes
-            .filter(|&(_, _, outside)| outside > 0)
+        self.outside()
             .map(|(name, pass, outside)| {
                 let place = format!("{name} {pass} in iteration {}", self.iteration);
                 outside_warning(outside.into(), &place)
             })
             .collect()
     }
+
+    /// The layers and passes in which values left the contract, and how many.
+    fn outside(&self) -> impl Iterator<Item = (&str, &'static str, u32)> {
+        let passes = self.layers.iter().flat_map(|layer| {
+            [
+                (layer.name.as_str(), "forward", layer.outside_forward),
+                (layer.name.as_str(), "backward", layer.outside_backward),
+            ]
+        });
+        passes.filter(|&(_, _, outside)| outside > 0)
+    }
 }
+
+/// What gives values more room.
+const REMEDY: &str = "use --ring u64, fewer --fraction-bits or a lower --lr";
 
 /// The warning that `outside` values at a layer left the range contract.
 pub fn outside_warning(outside: u64, place: &str) -> String {
     format!(
         "warning: {outside} values outside the range contract at {place}, so the result is not to \
-         be trusted: use --ring u64, fewer --fraction-bits or a lower --lr"
+         be trusted: {REMEDY}"
     )
 }
 
@@ -91,7 +129,12 @@ impl AuditSums {
     /// Counts one more audit.
     pub fn add(&mut self, record: &AuditRecord) {
         self.audits += 1;
-        self.alarms += u32::from(!record.warnings().is_empty());
+        self.alarms += u32::from(!record.is_sound());
+    }
+
+    /// Whether an audit found values out of range.
+    pub fn has_alarms(self) -> bool {
+        self.alarms > 0
     }
 
     /// The line for the end of the run, if there were audits.

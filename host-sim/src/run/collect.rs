@@ -20,6 +20,8 @@ use crate::{
 pub enum Record {
     /// Both parties have done an iteration. If it was audited, the record of the audit comes with it.
     Iteration(IterationRecord, Option<AuditRecord>),
+    /// A simulation saw values outside their range in an iteration.
+    OutsideRange(AuditRecord),
     /// An epoch or the run has ended.
     Epoch(EpochRecord),
 }
@@ -108,6 +110,11 @@ impl<'a> Collector<'a> {
                 };
                 self.parameters = join(self.network, self.session, &stages, &other);
                 self.epoch(epoch, elapsed)
+            }
+            Event::OutsideRange { iteration, counts } => {
+                let parameters = (self.session, self.network);
+                let record = AuditRecord::seen(iteration, parameters, &counts);
+                Some(Record::OutsideRange(record))
             }
             Event::Listening(_) | Event::Done | Event::Failed { .. } => None,
         }

@@ -27,6 +27,14 @@ pub enum Event {
         /// If it was audited: the number of values out of range, for each cost row, forward and backward.
         audit: Option<Vec<[u32; 2]>>,
     },
+    /// Values left the range contract in an iteration, which a simulation sees: their numbers for each cost row, forward and
+    /// backward. It comes before the iteration's own event.
+    OutsideRange {
+        /// The iteration, from 0.
+        iteration: u32,
+        /// Values outside.
+        counts: Vec<[u32; 2]>,
+    },
     /// A party's shares of the model before epoch `epoch`. Only a simulation gets them, since it may see both.
     Shares {
         /// Whole epochs done.

@@ -23,6 +23,21 @@ pub struct RowRange {
 /// The values of each cost row, forward and backward.
 pub type Ranges = [[RowRange; 2]; MAX_COST_ROWS];
 
+/// Values outside by cost row, forward and backward, since `before`; none if there are none.
+pub fn outside_since(before: &Ranges, now: &Ranges) -> Option<Vec<[u32; 2]>> {
+    let rows = before.iter().zip(now);
+    let counts: Vec<[u32; 2]> = rows
+        .map(|(before, now)| {
+            [0, 1].map(|pass: usize| {
+                let more = now[pass].outside - before[pass].outside;
+                u32::try_from(more).unwrap_or(u32::MAX)
+            })
+        })
+        .collect();
+    let any = counts.iter().flatten().any(|&count| count > 0);
+    any.then_some(counts)
+}
+
 /// Observer of P0: sends its shares to the observer of P1.
 pub struct Sending<R>(Sender<Vec<R>>);
 

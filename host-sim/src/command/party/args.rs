@@ -8,7 +8,7 @@ use ringlet_core::{Role, session::handshake::Actor};
 use crate::{
     config::{
         args::{
-            CheckpointArgs, IdentityArgs, Membership, OutputArgs, ProcessArgs, RoleName,
+            CheckpointArgs, IdentityArgs, Membership, OutputArgs, ProcessArgs, RangeArgs, RoleName,
             SampleCounts, SessionArgs, seconds,
         },
         protocol::Protocol,
@@ -22,6 +22,9 @@ use crate::{
 /// Options of `party`.
 #[derive(Clone, Debug, Args)]
 pub struct PartyArgs {
+    /// What happens when an audit finds values outside their range.
+    #[command(flatten)]
+    pub range: RangeArgs,
     /// Which party this is.
     #[arg(long, value_enum)]
     pub role: RoleName,

@@ -14,7 +14,7 @@ use crate::{
     console,
     data::{
         file::Staged,
-        model_file::{self, keep},
+        model_file::{self, Marks, keep},
         parameters::decode_model,
     },
     error::Failure,
@@ -102,7 +102,12 @@ impl<'a> Terminal<'a> {
                     return Ok(None);
                 };
                 let parameters = decode_model(self.network, session, &values);
-                let file = keep(path, &session.model, self.network, &parameters)?;
+                let left_range = self
+                    .run
+                    .as_ref()
+                    .is_some_and(|run| run.progress.left_range());
+                let model = (&session.model, Marks { left_range });
+                let file = keep(path, model, self.network, &parameters)?;
                 let line = format!("{role}: the model is in {}", path.display());
                 Ok(Some(Kept::Model(file, line)))
             }
@@ -143,7 +148,8 @@ impl Reporter for Terminal<'_> {
         let metrics = self.args.output.metrics.as_deref();
         self.run = Some(Run {
             start,
-            progress: Progress::new(session.iterations(), metrics)?,
+            progress: Progress::new(session.iterations(), metrics)?
+                .on_range(self.args.range.on_range),
             sums: Traffic::default(),
             wait_times,
         });

@@ -6,6 +6,7 @@ pub mod links;
 pub mod output;
 pub mod parties;
 pub mod process;
+pub mod range;
 pub mod secrets;
 pub mod session;
 
@@ -15,5 +16,6 @@ pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};
 pub use process::{ProcessArgs, seconds};
+pub use range::{OnRange, RangeArgs};
 pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};

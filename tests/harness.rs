@@ -1,6 +1,7 @@
 //! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
 
 pub mod deployment;
+pub mod faulty_line;
 pub mod middle;
 pub mod served;
 

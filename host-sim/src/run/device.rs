@@ -13,7 +13,7 @@ use ringlet_core::{
     net::{
         Link, Remote,
         secure::PublicIdentity,
-        serial::mux::{Channel, Mux, MuxError, Timeouts},
+        serial::mux::{Channel, LineCounts, Mux, MuxError, Timeouts},
     },
     session::handshake::{HandshakeError, Hello, Mismatch, VERSION},
 };
@@ -33,7 +33,7 @@ pub type DeviceMux = RefCell<Mux<SerialLine, LineClock>>;
 /// One channel to a device.
 pub type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
 
-/// Milliseconds after which a frame is sent again.
+/// Milliseconds after which a frame is sent again on a line that has lost none.
 const RESEND: u32 = 500;
 
 /// Milliseconds in which a restarted device must report its crash.
@@ -167,10 +167,31 @@ pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
     mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
     })?;
+    if let Some(bad) = line_report(&mux.borrow().counts()) {
+        console::line(&format!("{bad} ({LINE_REMEDY})"))?;
+    }
     Ok(taken)
 }
 
-/// Explains the `failure` of a session if the device failed, or gave a reason.
+/// What helps against a line that damages frames.
+const LINE_REMEDY: &str = "shorten the cable, lower the baud rate";
+
+/// A line is bad if it damages more than so many thousandths of frames, and more than so many frames: a device that is
+/// switched on or reset sends a few bytes that are no frame.
+const BAD_PERMILLE: u32 = 10;
+const BAD_FRAMES: u32 = 5;
+
+/// Says how many frames a bad line damaged.
+fn line_report(counts: &LineCounts) -> Option<String> {
+    let permille = counts.damaged_permille();
+    let damaged = counts.damaged.saturating_add(counts.repeated);
+    (permille > BAD_PERMILLE && damaged > BAD_FRAMES).then(|| {
+        let (percent, tenth) = (permille / 10, permille % 10);
+        format!("the line to the device damaged {percent}.{tenth} % of frames")
+    })
+}
+
+/// Explains the `failure` of a session if the device failed, or gave a reason, and adds whether the line was bad.
 pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
     // A device that has failed begins anew, so its reason comes before the end of the line's session.
     if has_reported(mux)
@@ -178,7 +199,21 @@ pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) 
     {
         return refusal(status);
     }
+    let counts = mux.borrow().counts();
     let error = mux.borrow().failure();
+    let explained = explain(mux, address, error, failure);
+    match line_report(&counts) {
+        Some(bad) if error.is_some() => explained.beside(&bad, LINE_REMEDY),
+        _ => explained,
+    }
+}
+
+fn explain(
+    mux: &DeviceMux,
+    address: &DeviceAddress,
+    error: Option<MuxError>,
+    failure: Failure,
+) -> Failure {
     match error {
         Some(MuxError::Line(_)) => Failure::new(
             format!("the device at {address} is gone: it was unplugged or switched off"),
@@ -215,4 +250,26 @@ fn last_crash(mux: &DeviceMux) -> Option<Crash> {
     mux.borrow_mut().set_silence(CRASH_REPORT_TIMEOUT);
     mux.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
     DeviceHello::receive(&mut control(mux)).ok()?.crash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(arrived: u32, damaged: u32, sent: u32, repeated: u32) -> LineCounts {
+        let mut counts = LineCounts::default();
+        (counts.arrived, counts.damaged) = (arrived, damaged);
+        (counts.sent, counts.repeated) = (sent, repeated);
+        counts
+    }
+
+    #[test]
+    fn a_bad_line_is_told_and_a_good_one_is_not() {
+        let said = line_report(&counts(900, 20, 969, 39)).expect("3.1 % is bad");
+        assert_eq!(said, "the line to the device damaged 3.1 % of frames");
+        // Few frames, or a small share.
+        assert_eq!(line_report(&counts(40, 5, 40, 0)), None);
+        assert_eq!(line_report(&counts(9000, 60, 9000, 60)), None);
+        assert_eq!(line_report(&LineCounts::default()), None);
+    }
 }

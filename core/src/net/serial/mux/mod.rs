@@ -1,30 +1,32 @@
 //! Multiplexer: carries several channels over one serial line, each a reliable stream of bytes in both directions.
 //!
-//! A sender stores frames until they are acknowledged. It repeats identical frames when the other end asks for
-//! them or does not answer in time. A receiver accepts frames that arrive in order and fit its buffer, and asks
-//! for the others again once it has room. So a channel that nobody reads does not block the others. Reads and
-//! writes drive the multiplexer; it needs no interrupts, threads or heap.
+//! A sender stores bytes until they are acknowledged. It repeats those that were lost as soon as an acknowledgement
+//! shows it, or when none comes in time; on a line that loses many, in shorter frames. A receiver accepts what fits
+//! its buffer, in any order, and asks for the rest again once it has room. So a channel that nobody reads does not
+//! block the others. Reads and writes drive the multiplexer; it needs no interrupts, threads or heap.
 
 mod channel;
+mod incoming;
+mod outgoing;
+mod quality;
 
 use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
 
 use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
 
+use incoming::{Incoming, RANGES};
+use outgoing::{Outgoing, WINDOW};
+use quality::Quality;
+
 pub use channel::Channel;
+pub use quality::LineCounts;
 
 /// Number of channels.
 pub const CHANNELS: usize = 3;
 
-/// The most unacknowledged frames of a channel.
-const WINDOW: usize = 2;
-
 /// A probe is sent after this many resend times without a frame from the other end.
 const PROBE: u32 = 4;
-
-/// Size of a channel's receive buffer, in bytes.
-const RECEIVE_BUFFER: usize = 512;
 
 /// Size of the buffer for bytes from the line that are not decoded yet. Further bytes are dropped; the other end
 /// repeats their frames.
@@ -47,7 +49,8 @@ pub trait Clock {
 /// Timeouts of a multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Time without an acknowledgement after which frames are sent again, in milliseconds.
+    /// The longest time without an acknowledgement after which a frame is sent again, in milliseconds. On a line that has
+    /// lost frames, the time follows measured round trips.
     pub resend: u32,
     /// Time without any frame from the other end after which the session fails, in milliseconds.
     pub silence: u32,
@@ -93,35 +96,29 @@ struct Payload {
     len: usize,
 }
 
-/// ChannelState of a channel, for both directions.
+/// State of a channel, for both directions.
 struct ChannelState {
-    /// Sequence number of the oldest frame in `unacknowledged`.
-    oldest: u16,
-    unacknowledged: Deque<Payload, WINDOW>,
+    outgoing: Outgoing,
     /// Written bytes that do not fill a frame yet.
     pending: Payload,
-    /// When the oldest unacknowledged frame was last sent.
+    /// When a frame was last sent, or an acknowledgement came that told something.
     sent_at: u32,
-    /// Sequence number of the next frame to receive.
-    expected: u16,
-    received: Deque<u8, RECEIVE_BUFFER>,
-    /// The expected frame arrived when the receive buffer had no room, and was dropped.
-    refused: bool,
+    /// Frames sent because none came in time, since then.
+    tries: u8,
+    incoming: Incoming,
 }
 
 impl ChannelState {
     fn new() -> Self {
         ChannelState {
-            oldest: 0,
-            unacknowledged: Deque::new(),
+            outgoing: Outgoing::new(),
             pending: Payload {
                 bytes: [0; MAX_PAYLOAD],
                 len: 0,
             },
             sent_at: 0,
-            expected: 0,
-            received: Deque::new(),
-            refused: false,
+            tries: 0,
+            incoming: Incoming::new(),
         }
     }
 }
@@ -135,6 +132,9 @@ pub struct Mux<T, C> {
     decoder: Decoder,
     undecoded: Deque<u8, LINE_BUFFER>,
     channels: [ChannelState; CHANNELS],
+    quality: Quality,
+    /// The decoder's count of damaged frames when the session began.
+    damaged_before: u32,
     /// When the last frame of this session arrived.
     heard_at: u32,
     /// When this end last began to expect frames. The silence timeout counts from here, or from `heard_at` if later.
@@ -159,6 +159,8 @@ impl<T: Line, C: Clock> Mux<T, C> {
             decoder: Decoder::default(),
             undecoded: Deque::new(),
             channels: core::array::from_fn(|_| ChannelState::new()),
+            quality: Quality::new(),
+            damaged_before: 0,
             heard_at,
             asked_at: heard_at,
             probed_at: heard_at,
@@ -193,6 +195,14 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.failed
     }
 
+    /// What the frames of this session have met. The counts outlive a failure of the session, until the next one.
+    pub fn counts(&self) -> LineCounts {
+        LineCounts {
+            damaged: self.decoder.damaged().wrapping_sub(self.damaged_before),
+            ..self.quality.counts
+        }
+    }
+
     /// Stores an error, so that every later step of the session fails with it.
     fn record<O>(&mut self, outcome: Result<O, MuxError>) -> Result<O, MuxError> {
         if let Err(error) = outcome {
@@ -219,7 +229,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     /// [`MuxError::Silent`] when the other end sends nothing before the silence timeout while frames to it are
     /// unacknowledged; other errors when the line fails or the other end was reset.
     pub fn poll(&mut self) -> Result<bool, MuxError> {
-        if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
+        if (self.channels.iter()).all(|state| state.outgoing.len() == 0) {
             self.asked_at = self.clock.milliseconds();
         }
         let outcome = self.step().and_then(|taken| {
@@ -231,7 +241,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
 
     /// Number of bytes that can be read from a channel without waiting.
     pub fn readable(&self, channel: usize) -> usize {
-        self.channels[channel.min(CHANNELS - 1)].received.len()
+        self.channels[channel.min(CHANNELS - 1)].incoming.len()
     }
 
     /// Number of bytes that can be written to a channel and flushed without waiting: at most [`MAX_PAYLOAD`], and 0
@@ -239,7 +249,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     pub fn writable(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
         // A failed line has no room. The next call of `turn` returns its error.
-        if state.unacknowledged.is_full() || !self.line.write_ready().unwrap_or(false) {
+        if !has_room(state, MAX_PAYLOAD) || !self.line.write_ready().unwrap_or(false) {
             return 0;
         }
         MAX_PAYLOAD - state.pending.len
@@ -271,6 +281,8 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in &mut self.channels {
             *channel = ChannelState::new();
         }
+        self.quality = Quality::new();
+        self.damaged_before = self.decoder.damaged();
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
         self.asked_at = self.heard_at;
@@ -328,28 +340,44 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(any)
     }
 
-    /// Sends all unacknowledged frames of a channel again.
-    fn send_again(&mut self, channel: usize) -> Result<(), MuxError> {
-        let count = self.channels[channel].unacknowledged.len();
-        for index in 0..count {
-            self.send_payload(channel, index)?;
+    /// Sends the frames of a channel that were lost, and new ones for which there is room.
+    fn send_due(&mut self, channel: usize) -> Result<(), MuxError> {
+        let mut bytes = [0; MAX_PAYLOAD];
+        loop {
+            let now = self.clock.milliseconds();
+            let most = self.quality.most();
+            let next = self.channels[channel]
+                .outgoing
+                .next_frame(most, now, &mut bytes);
+            let Some(frame) = next else {
+                return Ok(());
+            };
+            self.quality.sent(frame.1);
+            self.send_data(channel, now, frame, &bytes)?;
         }
-        Ok(())
     }
 
-    /// Sends the unacknowledged frame number `index` of a channel.
-    fn send_payload(&mut self, channel: usize, index: usize) -> Result<(), MuxError> {
-        let now = self.clock.milliseconds();
-        let state = &mut self.channels[channel];
-        let sequence = state.oldest.wrapping_add(index as u16);
-        let Some(payload) = state.unacknowledged.iter().nth(index) else {
-            return Ok(());
-        };
-        let (bytes, len) = (payload.bytes, payload.len);
-        if index == 0 {
-            state.sent_at = now;
-        }
+    /// Sends a frame of a channel: its sequence number, and the length of its payload.
+    fn send_data(
+        &mut self,
+        channel: usize,
+        now: u32,
+        (sequence, len): (u16, usize),
+        bytes: &[u8; MAX_PAYLOAD],
+    ) -> Result<(), MuxError> {
+        self.channels[channel].sent_at = now;
         self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
+    }
+
+    /// Sends the first bytes of a channel again, because no acknowledgement came in time.
+    fn send_late(&mut self, channel: usize, now: u32) -> Result<(), MuxError> {
+        let mut bytes = [0; MAX_PAYLOAD];
+        let state = &mut self.channels[channel];
+        state.tries = state.tries.saturating_add(1);
+        match state.outgoing.probe(now, &mut bytes) {
+            Some(frame) => self.send_data(channel, now, frame, &bytes),
+            None => Ok(()),
+        }
     }
 
     /// As [`Mux::step`], but calls [`Clock::idle`] if no frame arrived.
@@ -378,18 +406,23 @@ impl<T: Line, C: Clock> Mux<T, C> {
                 len: bytes.len(),
             };
             payload.bytes[..payload.len].copy_from_slice(bytes);
+            self.quality.counts.arrived = self.quality.counts.arrived.wrapping_add(1);
             self.handle_frame(head, &payload)?;
             taken = Some(head.kind);
         }
         let now = self.clock.milliseconds();
         for channel in 0..CHANNELS {
+            if core::mem::take(&mut self.channels[channel].incoming.unanswered) {
+                self.answer(Kind::Ack, channel)?;
+            }
             let state = &self.channels[channel];
             let wait_time = now.wrapping_sub(state.sent_at);
-            let late = !state.unacknowledged.is_empty() && wait_time >= self.timeouts.resend;
+            let limit = self.quality.resend(self.timeouts.resend, state.tries);
+            let late = state.outgoing.len() > 0 && wait_time >= limit;
             // If the line accepts nothing now, sending would wait.
             let error = |error: T::Error| MuxError::Line(error.kind());
             if late && self.line.write_ready().map_err(error)? {
-                self.send_again(channel)?;
+                self.send_late(channel, now)?;
             }
         }
         self.probe(now)?;
@@ -409,8 +442,15 @@ impl<T: Line, C: Clock> Mux<T, C> {
         if !self.line.write_ready().map_err(error)? {
             return Ok(());
         }
-        let expected = self.channels[0].expected;
-        self.send_frame(Kind::Ack, 0, expected, &[])
+        self.answer(Kind::Ack, 0)
+    }
+
+    /// Tells what has arrived on a channel.
+    fn answer(&mut self, kind: Kind, channel: usize) -> Result<(), MuxError> {
+        let incoming = &self.channels[channel].incoming;
+        let mut ranges = [0; RANGES];
+        let (expected, count) = (incoming.expected(), incoming.held_ranges(&mut ranges));
+        self.send_frame(kind, channel, expected, &ranges[..count])
     }
 
     /// Records `error` and returns it.
@@ -455,59 +495,35 @@ impl<T: Line, C: Clock> Mux<T, C> {
         match head.kind {
             Kind::UnknownSession => self.fail(MuxError::Reset),
             Kind::Ack | Kind::Resend => {
-                self.acknowledge(channel, head.sequence);
+                let ranges = &payload.bytes[..payload.len];
+                self.acknowledge(channel, head.sequence, ranges);
                 if head.kind == Kind::Resend {
-                    self.send_again(channel)?;
+                    self.channels[channel].outgoing.send_all_again();
                 }
+                self.send_due(channel)
+            }
+            Kind::Data => {
+                let bytes = &payload.bytes[..payload.len];
+                self.channels[channel].incoming.take(head.sequence, bytes);
                 Ok(())
             }
-            Kind::Data => self.handle_data(channel, head.sequence, payload),
             Kind::Start | Kind::Started => Ok(()),
         }
     }
 
-    /// Drops the frames before sequence number `next`, unless `next` is out of range.
-    fn acknowledge(&mut self, channel: usize, next: u16) {
+    /// Takes an acknowledgement.
+    fn acknowledge(&mut self, channel: usize, next: u16, ranges: &[u8]) {
         let now = self.clock.milliseconds();
         let state = &mut self.channels[channel];
-        let count = usize::from(next.wrapping_sub(state.oldest));
-        if count <= state.unacknowledged.len() {
-            for _ in 0..count {
-                state.unacknowledged.pop_front();
-                state.oldest = state.oldest.wrapping_add(1);
-                state.sent_at = now;
-            }
+        let outcome = state.outgoing.acknowledge(next, ranges, now);
+        if outcome.news {
+            state.sent_at = now;
+            state.tries = 0;
         }
-    }
-
-    /// Handles a data frame: stores its payload if it is the expected one, and answers.
-    fn handle_data(
-        &mut self,
-        channel: usize,
-        sequence: u16,
-        payload: &Payload,
-    ) -> Result<(), MuxError> {
-        let state = &mut self.channels[channel];
-        let behind = state.expected.wrapping_sub(sequence);
-        let mut kind = Kind::Ack;
-        if behind == 0 {
-            if RECEIVE_BUFFER - state.received.len() < payload.len {
-                state.refused = true;
-                return Ok(());
-            }
-            for &byte in &payload.bytes[..payload.len] {
-                let _ = state.received.push_back(byte);
-            }
-            state.expected = state.expected.wrapping_add(1);
-        } else if behind > u16::MAX / 2 {
-            // An earlier frame is missing: ask for it, unless it was dropped for lack of room.
-            if state.refused {
-                return Ok(());
-            }
-            kind = Kind::Resend;
+        if let Some(time) = outcome.round_trip {
+            self.quality.measured(time);
         }
-        let expected = state.expected;
-        self.send_frame(kind, channel, expected, &[])
+        self.quality.lost(outcome.lost);
     }
 
     /// Fails after the silence timeout.
@@ -525,15 +541,11 @@ impl<T: Line, C: Clock> Mux<T, C> {
         if self.channels[channel].pending.len == 0 {
             return Ok(());
         }
-        self.wait_until(|state| !state.unacknowledged.is_full(), channel)?;
+        self.wait_until(|state| has_room(state, state.pending.len), channel)?;
         let state = &mut self.channels[channel];
-        let payload = Payload {
-            bytes: state.pending.bytes,
-            len: core::mem::take(&mut state.pending.len),
-        };
-        let _ = state.unacknowledged.push_back(payload);
-        let index = state.unacknowledged.len() - 1;
-        self.send_payload(channel, index)
+        let len = core::mem::take(&mut state.pending.len);
+        state.outgoing.append(&state.pending.bytes[..len]);
+        self.send_due(channel)
     }
 
     /// Steps until `done` holds for a channel's state.
@@ -572,21 +584,12 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in 0..CHANNELS {
             self.push_pending(channel)?;
         }
-        self.wait_until(|state| !state.received.is_empty(), channel)?;
-        let state = &mut self.channels[channel];
-        let mut count = 0;
-        for byte in bytes {
-            let Some(next) = state.received.pop_front() else {
-                break;
-            };
-            *byte = next;
-            count += 1;
-        }
-        let room = RECEIVE_BUFFER - state.received.len() >= MAX_PAYLOAD;
-        if state.refused && room {
-            state.refused = false;
-            let expected = state.expected;
-            self.send_frame(Kind::Resend, channel, expected, &[])?;
+        self.wait_until(|state| state.incoming.len() > 0, channel)?;
+        let incoming = &mut self.channels[channel].incoming;
+        let count = incoming.read(bytes);
+        if incoming.refused && incoming.room() >= MAX_PAYLOAD {
+            incoming.refused = false;
+            self.answer(Kind::Resend, channel)?;
         }
         Ok(count)
     }
@@ -599,7 +602,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     pub fn finish(&mut self) -> Result<(), MuxError> {
         for channel in 0..CHANNELS {
             self.push_pending(channel)?;
-            self.wait_until(|state| state.unacknowledged.is_empty(), channel)?;
+            self.wait_until(|state| state.outgoing.len() == 0, channel)?;
         }
         let linger = self.timeouts.resend.saturating_mul(3);
         let mut heard = self.clock.milliseconds();
@@ -611,6 +614,11 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.finished = self.session;
         Ok(())
     }
+}
+
+/// Whether a channel's window has room for more bytes.
+fn has_room(state: &ChannelState, bytes: usize) -> bool {
+    state.outgoing.len() + bytes <= WINDOW
 }
 
 #[cfg(test)]

@@ -6,20 +6,23 @@
 //! block the others. Reads and writes drive the multiplexer; it needs no interrupts, threads or heap.
 
 mod channel;
+mod error;
+mod exchange;
 mod incoming;
 mod outgoing;
 mod quality;
 
-use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
+use embedded_io::{Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
 
-use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
+use super::frame::{Decoder, Kind, MAX_PAYLOAD};
 
-use incoming::{Incoming, RANGES};
-use outgoing::{Outgoing, WINDOW};
+use incoming::Incoming;
+use outgoing::Outgoing;
 use quality::Quality;
 
 pub use channel::Channel;
+pub use error::MuxError;
 pub use quality::LineCounts;
 
 /// Number of channels.
@@ -56,51 +59,9 @@ pub struct Timeouts {
     pub silence: u32,
 }
 
-/// Why a session on a line failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum MuxError {
-    /// The line failed.
-    Line(ErrorKind),
-    /// The other end sent no frame, or accepted no bytes, before the timeout.
-    Silent,
-    /// The other end was reset, or started another session.
-    Reset,
-}
-
-impl core::fmt::Display for MuxError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            MuxError::Line(kind) => write!(f, "the line failed ({kind:?})"),
-            MuxError::Silent => f.write_str("the other end has been silent for too long"),
-            MuxError::Reset => f.write_str("the other end has been reset"),
-        }
-    }
-}
-
-impl core::error::Error for MuxError {}
-
-impl Error for MuxError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            MuxError::Line(kind) => *kind,
-            MuxError::Silent => ErrorKind::TimedOut,
-            MuxError::Reset => ErrorKind::ConnectionReset,
-        }
-    }
-}
-
-/// The payload of one frame.
-struct Payload {
-    bytes: [u8; MAX_PAYLOAD],
-    len: usize,
-}
-
 /// State of a channel, for both directions.
 struct ChannelState {
     outgoing: Outgoing,
-    /// Written bytes that do not fill a frame yet.
-    pending: Payload,
     /// When a frame was last sent, or an acknowledgement came that told something.
     sent_at: u32,
     /// Frames sent because none came in time, since then.
@@ -112,10 +73,6 @@ impl ChannelState {
     fn new() -> Self {
         ChannelState {
             outgoing: Outgoing::new(),
-            pending: Payload {
-                bytes: [0; MAX_PAYLOAD],
-                len: 0,
-            },
             sent_at: 0,
             tries: 0,
             incoming: Incoming::new(),
@@ -133,8 +90,6 @@ pub struct Mux<T, C> {
     undecoded: Deque<u8, LINE_BUFFER>,
     channels: [ChannelState; CHANNELS],
     quality: Quality,
-    /// The decoder's count of damaged frames when the session began.
-    damaged_before: u32,
     /// When the last frame of this session arrived.
     heard_at: u32,
     /// When this end last began to expect frames. The silence timeout counts from here, or from `heard_at` if later.
@@ -159,8 +114,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             decoder: Decoder::default(),
             undecoded: Deque::new(),
             channels: core::array::from_fn(|_| ChannelState::new()),
-            quality: Quality::new(),
-            damaged_before: 0,
+            quality: Quality::new(0),
             heard_at,
             asked_at: heard_at,
             probed_at: heard_at,
@@ -197,10 +151,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
 
     /// What the frames of this session have met. The counts outlive a failure of the session, until the next one.
     pub fn counts(&self) -> LineCounts {
-        LineCounts {
-            damaged: self.decoder.damaged().wrapping_sub(self.damaged_before),
-            ..self.quality.counts
-        }
+        self.quality.counts(self.decoder.damaged())
     }
 
     /// Stores an error, so that every later step of the session fails with it.
@@ -249,10 +200,11 @@ impl<T: Line, C: Clock> Mux<T, C> {
     pub fn writable(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
         // A failed line has no room. The next call of `turn` returns its error.
-        if !has_room(state, MAX_PAYLOAD) || !self.line.write_ready().unwrap_or(false) {
+        let room = MAX_PAYLOAD - state.outgoing.pending();
+        if state.outgoing.room() < room || !self.line.write_ready().unwrap_or(false) {
             return 0;
         }
-        MAX_PAYLOAD - state.pending.len
+        room
     }
 
     /// Waits without a timeout for the other end to start a session.
@@ -281,103 +233,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in &mut self.channels {
             *channel = ChannelState::new();
         }
-        self.quality = Quality::new();
-        self.damaged_before = self.decoder.damaged();
+        self.quality = Quality::new(self.decoder.damaged());
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
         self.asked_at = self.heard_at;
-    }
-
-    /// Sends one frame. Receives while the line accepts nothing.
-    fn send_frame(
-        &mut self,
-        kind: Kind,
-        channel: usize,
-        sequence: u16,
-        payload: &[u8],
-    ) -> Result<(), MuxError> {
-        let head = Head {
-            session: self.session,
-            kind,
-            channel: channel as u8,
-            sequence,
-        };
-        let mut bytes = [0; MAX_FRAME];
-        let len = encode(head, payload, &mut bytes);
-        let mut rest = &bytes[..len];
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        let start = self.clock.milliseconds();
-        while !rest.is_empty() {
-            if self.line.write_ready().map_err(error)? {
-                let count = self.line.write(rest).map_err(error)?;
-                rest = rest.get(count..).unwrap_or(&[]);
-            } else if !self.read_line()? {
-                // Nobody reads at the other end.
-                if self.clock.milliseconds().wrapping_sub(start) >= self.timeouts.silence {
-                    return self.fail(MuxError::Silent);
-                }
-                self.clock.wait();
-            }
-        }
-        self.line.flush().map_err(error)
-    }
-
-    /// Moves bytes from the line to the buffer `undecoded`. Returns whether there were any.
-    fn read_line(&mut self) -> Result<bool, MuxError> {
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        let mut any = false;
-        while self.line.read_ready().map_err(error)? {
-            let mut bytes = [0; 64];
-            let count = self.line.read(&mut bytes).map_err(error)?;
-            if count == 0 {
-                return Err(MuxError::Line(ErrorKind::BrokenPipe));
-            }
-            for &byte in &bytes[..count] {
-                let _ = self.undecoded.push_back(byte);
-            }
-            any = true;
-        }
-        Ok(any)
-    }
-
-    /// Sends the frames of a channel that were lost, and new ones for which there is room.
-    fn send_due(&mut self, channel: usize) -> Result<(), MuxError> {
-        let mut bytes = [0; MAX_PAYLOAD];
-        loop {
-            let now = self.clock.milliseconds();
-            let most = self.quality.most();
-            let next = self.channels[channel]
-                .outgoing
-                .next_frame(most, now, &mut bytes);
-            let Some(frame) = next else {
-                return Ok(());
-            };
-            self.quality.sent(frame.1);
-            self.send_data(channel, now, frame, &bytes)?;
-        }
-    }
-
-    /// Sends a frame of a channel: its sequence number, and the length of its payload.
-    fn send_data(
-        &mut self,
-        channel: usize,
-        now: u32,
-        (sequence, len): (u16, usize),
-        bytes: &[u8; MAX_PAYLOAD],
-    ) -> Result<(), MuxError> {
-        self.channels[channel].sent_at = now;
-        self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
-    }
-
-    /// Sends the first bytes of a channel again, because no acknowledgement came in time.
-    fn send_late(&mut self, channel: usize, now: u32) -> Result<(), MuxError> {
-        let mut bytes = [0; MAX_PAYLOAD];
-        let state = &mut self.channels[channel];
-        state.tries = state.tries.saturating_add(1);
-        match state.outgoing.probe(now, &mut bytes) {
-            Some(frame) => self.send_data(channel, now, frame, &bytes),
-            None => Ok(()),
-        }
     }
 
     /// As [`Mux::step`], but calls [`Clock::idle`] if no frame arrived.
@@ -389,141 +248,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(taken)
     }
 
-    /// Handles the frames that have arrived, repeats late ones, and probes a silent end. Returns the kind of the
-    /// last frame that arrived.
-    fn step(&mut self) -> Result<Option<Kind>, MuxError> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let mut taken = None;
-        self.read_line()?;
-        while let Some(byte) = self.undecoded.pop_front() {
-            let Some((head, bytes)) = self.decoder.push(byte) else {
-                continue;
-            };
-            let mut payload = Payload {
-                bytes: [0; MAX_PAYLOAD],
-                len: bytes.len(),
-            };
-            payload.bytes[..payload.len].copy_from_slice(bytes);
-            self.quality.counts.arrived = self.quality.counts.arrived.wrapping_add(1);
-            self.handle_frame(head, &payload)?;
-            taken = Some(head.kind);
-        }
-        let now = self.clock.milliseconds();
-        for channel in 0..CHANNELS {
-            if core::mem::take(&mut self.channels[channel].incoming.unanswered) {
-                self.answer(Kind::Ack, channel)?;
-            }
-            let state = &self.channels[channel];
-            let wait_time = now.wrapping_sub(state.sent_at);
-            let limit = self.quality.resend(self.timeouts.resend, state.tries);
-            let late = state.outgoing.len() > 0 && wait_time >= limit;
-            // If the line accepts nothing now, sending would wait.
-            let error = |error: T::Error| MuxError::Line(error.kind());
-            if late && self.line.write_ready().map_err(error)? {
-                self.send_late(channel, now)?;
-            }
-        }
-        self.probe(now)?;
-        Ok(taken)
-    }
-
-    /// Sends an acknowledgement after a time of silence. A live end does not answer it, but an end that was reset
-    /// answers that it does not know the session.
-    fn probe(&mut self, now: u32) -> Result<(), MuxError> {
-        let pause = self.timeouts.resend.saturating_mul(PROBE);
-        let quiet = |since: u32| now.wrapping_sub(since) >= pause;
-        if self.session == 0 || !quiet(self.heard_at) || !quiet(self.probed_at) {
-            return Ok(());
-        }
-        self.probed_at = now;
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        if !self.line.write_ready().map_err(error)? {
-            return Ok(());
-        }
-        self.answer(Kind::Ack, 0)
-    }
-
-    /// Tells what has arrived on a channel.
-    fn answer(&mut self, kind: Kind, channel: usize) -> Result<(), MuxError> {
-        let incoming = &self.channels[channel].incoming;
-        let mut ranges = [0; RANGES];
-        let (expected, count) = (incoming.expected(), incoming.held_ranges(&mut ranges));
-        self.send_frame(kind, channel, expected, &ranges[..count])
-    }
-
     /// Records `error` and returns it.
     fn fail(&mut self, error: MuxError) -> Result<(), MuxError> {
         self.failed = Some(error);
         Err(error)
-    }
-
-    /// Handles one frame.
-    fn handle_frame(&mut self, head: Head, payload: &Payload) -> Result<(), MuxError> {
-        if head.session == 0 {
-            // 0 means no session, so the frame is invalid.
-            return Ok(());
-        }
-        if head.kind == Kind::Start {
-            if head.session != self.session {
-                if self.session != 0 {
-                    // The user of the old session must see the error. The other end repeats its start.
-                    return self.fail(MuxError::Reset);
-                }
-                self.reset(head.session);
-            }
-            self.heard_at = self.clock.milliseconds();
-            return self.send_frame(Kind::Started, 0, 0, &[]);
-        }
-        if head.session != self.session {
-            // Either a late frame of an older session, or the other end does not know that this end was reset.
-            let probes = head.kind == Kind::Ack && head.session != self.finished;
-            if (head.kind == Kind::Data || probes) && self.session == 0 {
-                let current = core::mem::replace(&mut self.session, head.session);
-                let sent = self.send_frame(Kind::UnknownSession, 0, 0, &[]);
-                self.session = current;
-                return sent;
-            }
-            return Ok(());
-        }
-        self.heard_at = self.clock.milliseconds();
-        let channel = usize::from(head.channel);
-        if channel >= CHANNELS {
-            return Ok(());
-        }
-        match head.kind {
-            Kind::UnknownSession => self.fail(MuxError::Reset),
-            Kind::Ack | Kind::Resend => {
-                let ranges = &payload.bytes[..payload.len];
-                self.acknowledge(channel, head.sequence, ranges);
-                if head.kind == Kind::Resend {
-                    self.channels[channel].outgoing.send_all_again();
-                }
-                self.send_due(channel)
-            }
-            Kind::Data => {
-                let bytes = &payload.bytes[..payload.len];
-                self.channels[channel].incoming.take(head.sequence, bytes);
-                Ok(())
-            }
-            Kind::Start | Kind::Started => Ok(()),
-        }
-    }
-
-    /// Takes an acknowledgement.
-    fn acknowledge(&mut self, channel: usize, next: u16, ranges: &[u8]) {
-        let now = self.clock.milliseconds();
-        let state = &mut self.channels[channel];
-        let outcome = state.outgoing.acknowledge(next, ranges, now);
-        if outcome.news {
-            state.sent_at = now;
-            state.tries = 0;
-        }
-        if let Some(time) = outcome.round_trip {
-            self.quality.measured(time);
-        }
-        self.quality.lost(outcome.lost);
     }
 
     /// Fails after the silence timeout.
@@ -536,15 +264,13 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
-    /// Sends a channel's pending bytes as a frame. Waits until the channel's window has room.
+    /// Sends a channel's pending bytes as a frame.
     fn push_pending(&mut self, channel: usize) -> Result<(), MuxError> {
-        if self.channels[channel].pending.len == 0 {
+        let outgoing = &mut self.channels[channel].outgoing;
+        if outgoing.pending() == 0 {
             return Ok(());
         }
-        self.wait_until(|state| has_room(state, state.pending.len), channel)?;
-        let state = &mut self.channels[channel];
-        let len = core::mem::take(&mut state.pending.len);
-        state.outgoing.append(&state.pending.bytes[..len]);
+        outgoing.release();
         self.send_due(channel)
     }
 
@@ -564,13 +290,16 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
-    /// Appends bytes to a channel's pending frame, and sends the frame when full. Returns the number of bytes taken.
+    /// Appends bytes to a channel's pending frame, and sends the frame when full. Waits until the channel's window has
+    /// room. Returns the number of bytes taken.
     fn write(&mut self, channel: usize, bytes: &[u8]) -> Result<usize, MuxError> {
-        let pending = &mut self.channels[channel].pending;
-        let count = bytes.len().min(MAX_PAYLOAD - pending.len);
-        pending.bytes[pending.len..pending.len + count].copy_from_slice(&bytes[..count]);
-        pending.len += count;
-        if pending.len == MAX_PAYLOAD {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        self.wait_until(|state| state.outgoing.room() > 0, channel)?;
+        let outgoing = &mut self.channels[channel].outgoing;
+        let count = outgoing.append(bytes);
+        if outgoing.pending() == MAX_PAYLOAD {
             self.push_pending(channel)?;
         }
         Ok(count)
@@ -614,11 +343,6 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.finished = self.session;
         Ok(())
     }
-}
-
-/// Whether a channel's window has room for more bytes.
-fn has_room(state: &ChannelState, bytes: usize) -> bool {
-    state.outgoing.len() + bytes <= WINDOW
 }
 
 #[cfg(test)]

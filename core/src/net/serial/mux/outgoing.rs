@@ -9,7 +9,7 @@ use heapless::Vec;
 use super::super::frame::MAX_PAYLOAD;
 
 /// The most unacknowledged bytes of a channel.
-pub(super) const WINDOW: usize = 2 * MAX_PAYLOAD;
+const WINDOW: usize = 2 * MAX_PAYLOAD;
 
 /// The payload of the shortest frame that a bad line makes of a longer one, in bytes.
 pub(super) const MIN_PAYLOAD: usize = 16;
@@ -58,9 +58,11 @@ pub(super) struct Acknowledged {
 /// Unacknowledged bytes of a channel.
 pub(super) struct Outgoing {
     bytes: [u8; BUFFER],
-    /// Where the unacknowledged bytes begin, where those begin that were never sent, and where they end.
+    /// Where the unacknowledged bytes begin, where those begin that were never sent, where those begin that do not fill a
+    /// frame yet, and where they end.
     oldest: u16,
     unsent: u16,
+    ready: u16,
     end: u16,
     pieces: Vec<Piece, PIECES>,
     /// Frames sent, modulo 2^16.
@@ -73,23 +75,41 @@ impl Outgoing {
             bytes: [0; BUFFER],
             oldest: 0,
             unsent: 0,
+            ready: 0,
             end: 0,
             pieces: Vec::new(),
             order: 0,
         }
     }
 
-    /// Number of bytes that are not acknowledged.
+    /// Number of bytes that are to be sent and not acknowledged.
     pub fn len(&self) -> usize {
-        usize::from(self.end.wrapping_sub(self.oldest))
+        usize::from(self.ready.wrapping_sub(self.oldest))
     }
 
-    /// Appends bytes to be sent: as many as the window has room for, or fewer.
-    pub fn append(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+    /// Number of bytes that wait for more, at most [`MAX_PAYLOAD`].
+    pub fn pending(&self) -> usize {
+        usize::from(self.end.wrapping_sub(self.ready))
+    }
+
+    /// Number of bytes that the window has room for.
+    pub fn room(&self) -> usize {
+        WINDOW - usize::from(self.end.wrapping_sub(self.oldest))
+    }
+
+    /// Appends bytes to those that wait, until these fill a frame or the window. Returns the number of bytes taken.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let count = (bytes.len().min(self.room())).min(MAX_PAYLOAD - self.pending());
+        for &byte in &bytes[..count] {
             self.bytes[usize::from(self.end) % BUFFER] = byte;
             self.end = self.end.wrapping_add(1);
         }
+        count
+    }
+
+    /// Lets the bytes that wait be sent.
+    pub fn release(&mut self) {
+        self.ready = self.end;
     }
 
     /// The next frame to send, of at most `most` bytes: its sequence number and its payload's length. What was lost
@@ -104,7 +124,7 @@ impl Outgoing {
         let index = match index {
             Some(index) => index,
             None => {
-                let rest = self.end.wrapping_sub(self.unsent);
+                let rest = self.ready.wrapping_sub(self.unsent);
                 if rest == 0 || self.pieces.len() >= NEW_PIECES {
                     return None;
                 }
@@ -232,12 +252,19 @@ impl Outgoing {
         }
     }
 
-    /// The first frame once more, cut to a few bytes: its acknowledgement tells what else was lost. The rest waits
-    /// for that.
-    pub fn probe(&mut self, now: u32, out: &mut [u8; MAX_PAYLOAD]) -> Option<(u16, usize)> {
-        self.pieces.first_mut()?.again = MIN_PAYLOAD as u8;
+    /// The frame of this number among those that the other end does not hold, once more and cut to a few bytes: its
+    /// acknowledgement tells what else was lost. The rest of it waits for that.
+    pub fn probe(
+        &mut self,
+        number: usize,
+        now: u32,
+        out: &mut [u8; MAX_PAYLOAD],
+    ) -> Option<(u16, usize)> {
+        let mut missing = (self.pieces.iter_mut().enumerate()).filter(|(_, piece)| !piece.held);
+        let (index, piece) = missing.nth(number)?;
+        piece.again = MIN_PAYLOAD as u8;
         let frame = self.next_frame(MIN_PAYLOAD, now, out);
-        if let Some(rest) = self.pieces.get_mut(1) {
+        if let Some(rest) = self.pieces.get_mut(index + 1) {
             rest.again = 0;
         }
         frame

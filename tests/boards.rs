@@ -26,7 +26,9 @@ use ringlet_core::{
 use ringlet_tests::{
     address, complaint,
     deployment::{Deployment, hello_len, host, lax, record},
-    end, mnist, record_with,
+    end, end_within,
+    faulty_line::FaultyLine,
+    mnist, record_with,
     served::fresh,
     start, stop, success, wait_until,
 };
@@ -129,6 +131,8 @@ struct Known<'a> {
     batch: u32,
     micro_batch: u32,
     limit: u32,
+    /// Faults of the line among 100,000 bytes, or a line without a program in between.
+    faults: Option<u64>,
 }
 
 impl Known<'_> {
@@ -141,13 +145,15 @@ impl Known<'_> {
             batch,
             micro_batch: 2,
             limit: 3,
+            faults: None,
         }
     }
 }
 
 /// With the same keys, the board sends the bytes that P0 sends on this machine. They contain no image and no label. The
-/// stack stays within the board's budget.
-fn sends_what_a_host_would(known: Known<'_>) {
+/// stack stays within the board's budget. Returns what P1 said, how long it took, and the bytes that a faulty line
+/// carried in each direction.
+fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
     let dir = tempfile::tempdir().expect("a directory");
     let count = Some(known.samples);
     let (board, samples) = emulate_with(known.board, dir.path(), count, known.data, &[]);
@@ -168,8 +174,15 @@ fn sends_what_a_host_would(known: Known<'_>) {
         "7",
     ]);
     more.extend(["--save", text(&model), "--transcript", text(&transcript)]);
-    let [p1, dealer] = party_beside_device(&board.address, samples, &more).map(end);
+    let line = (known.faults).map(|share| FaultyLine::start(&board.address, share, 1));
+    let address = line.as_ref().map_or(&board.address, |line| &line.address);
+    let start = Instant::now();
+    // A line with more faults than it has to carry takes minutes.
+    let limit = Duration::from_secs(if known.faults > Some(1000) { 900 } else { 180 });
+    let ends = party_beside_device(address, samples, &more);
+    let [p1, dealer] = ends.map(|child| end_within(child, limit));
     assert!(p1.0 && dealer.0, "{p1:?}{dealer:?}");
+    let time = start.elapsed();
     keeps_to_its_budget(known.board, &p1.1);
     let sent = std::fs::read(&transcript).expect("a transcript");
 
@@ -211,6 +224,7 @@ fn sends_what_a_host_would(known: Known<'_>) {
         let mut windows = own.windows(8).filter(varied);
         assert!(windows.all(|window| !sent.contains(window)));
     }
+    (p1.1, time, line.map_or([0; 2], |line| line.carried()))
 }
 
 #[test]
@@ -231,6 +245,46 @@ fn an_stm32f405_sends_what_a_host_would() {
 #[test]
 fn a_riscv_board_sends_what_a_host_would() {
     sends_what_a_host_would(Known::digits("riscv-virt", 20));
+}
+
+#[test]
+fn an_stm32f405_trains_over_a_line_that_faults_one_byte_in_a_hundred() {
+    let (said, time, carried) = sends_what_a_host_would(Known {
+        batch: 4,
+        limit: 1,
+        faults: Some(1000),
+        ..Known::digits("stm32f405", 4)
+    });
+    println!("{time:.1?}, {carried:?} bytes");
+    let told = said.lines().any(|line| {
+        line.starts_with("the line to the device damaged ") && line.contains(" % of frames")
+    });
+    assert!(told, "{said}");
+}
+
+/// Prints the table of docs/src/devices.md.
+#[test]
+#[ignore = "measures for minutes"]
+fn what_a_bad_line_costs() {
+    println!("| bytes with a fault | time | bytes to the board | from it | frames damaged |");
+    for faults in [0, 100, 300, 1000, 3000] {
+        let (said, time, [there, back]) = sends_what_a_host_would(Known {
+            faults: Some(faults),
+            ..Known::digits("stm32f405", 6)
+        });
+        let told = said.lines().find_map(|line| {
+            let rest = line.strip_prefix("the line to the device damaged ")?;
+            rest.split_once(" of").map(|(share, _)| share)
+        });
+        println!(
+            "| {} % | {:.0} s | {:.0} kB | {:.0} kB | {} |",
+            faults as f64 / 1000.0,
+            time.as_secs_f64(),
+            there as f64 / 1000.0,
+            back as f64 / 1000.0,
+            told.unwrap_or("at most 1 %")
+        );
+    }
 }
 
 /// Checks the used stack against the board's budget.
@@ -310,6 +364,7 @@ fn securenns_networks_train_on_a_riscv_board() {
             batch: 4,
             micro_batch: 1,
             limit: 1,
+            faults: None,
         });
     }
 }
@@ -328,6 +383,7 @@ fn convnet2_trains_on_a_cortex_m4() {
         batch: 3,
         micro_batch: 1,
         limit: 2,
+        faults: None,
     });
 }
 

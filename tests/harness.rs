@@ -1,6 +1,7 @@
 //! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
 
 pub mod deployment;
+pub mod faulty_line;
 pub mod middle;
 pub mod served;
 
@@ -171,8 +172,13 @@ pub fn start(arguments: &[&str]) -> std::process::Child {
 }
 
 /// The end of a process: whether it succeeded, and its two outputs.
-pub fn end(mut child: std::process::Child) -> (bool, String, String) {
-    wait_until("a process", Duration::from_secs(180), || {
+pub fn end(child: std::process::Child) -> (bool, String, String) {
+    end_within(child, Duration::from_secs(180))
+}
+
+/// The same with another limit of time.
+pub fn end_within(mut child: std::process::Child, limit: Duration) -> (bool, String, String) {
+    wait_until("a process", limit, || {
         child.try_wait().expect("a child").is_some()
     });
     let output = child.wait_with_output().expect("its output");

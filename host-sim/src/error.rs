@@ -87,6 +87,19 @@ impl Failure {
         Failure { remedy, ..self }
     }
 
+    /// The same failure with another cause that may be behind it, and its remedy before the others.
+    pub fn beside(self, cause: &str, remedy: &str) -> Self {
+        let remedy = match self.remedy.as_str() {
+            "" => remedy.to_owned(),
+            other => format!("{remedy}; {other}"),
+        };
+        Failure {
+            cause: format!("{}, and {cause}", self.cause),
+            remedy,
+            ..self
+        }
+    }
+
     /// Whether a link broke, so that the roles could meet again and go on from a checkpoint.
     pub fn is_broken_link(&self) -> bool {
         self.broken_link

@@ -25,7 +25,7 @@ use super::{
     beside_device::{BesideDevice, Met},
     collect::join,
     dealer::serve,
-    device::{DeviceMux, end_session},
+    device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
     meeting::meet_parties,
     party::{PartySetup, initial_shares, run_party},
@@ -225,7 +225,7 @@ impl<'a> BoardSession<'a> {
         );
         let values = run_party::<Ring>(setup, links, &mut none, &mut NoObserver, follow)?;
         ending.finish(&mut dealer, &mut peer)?;
-        let taken = end_session(mux)?;
+        let taken = end_session(mux, THE_DEVICE)?;
         Ok(Outcome {
             model: decode_model(network, session, &values.unwrap_or_default()),
             twin,

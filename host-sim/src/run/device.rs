@@ -13,7 +13,7 @@ use ringlet_core::{
     net::{
         Link, Remote,
         secure::PublicIdentity,
-        serial::mux::{Channel, Mux, MuxError, Timeouts},
+        serial::mux::{Channel, LineCounts, Mux, MuxError, Timeouts},
     },
     session::handshake::{HandshakeError, Hello, Mismatch, VERSION},
 };
@@ -33,11 +33,14 @@ pub type DeviceMux = RefCell<Mux<SerialLine, LineClock>>;
 /// One channel to a device.
 pub type DeviceChannel<'a> = Channel<'a, SerialLine, LineClock>;
 
-/// Milliseconds after which a frame is sent again.
+/// Milliseconds after which a frame is sent again on a line that has lost none.
 const RESEND: u32 = 500;
 
 /// Milliseconds in which a restarted device must report its crash.
 const CRASH_REPORT_TIMEOUT: u32 = 5000;
+
+/// How messages call the device of a host with one.
+pub const THE_DEVICE: &str = "the device";
 
 /// Pause between attempts to reach a device over a network.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -76,10 +79,11 @@ pub fn open_device(
         // A network may accept a connection before the device is there.
         let early = matches!((address, error), (DeviceAddress::Tcp(_), MuxError::Line(_)));
         if !early || Instant::now() >= deadline {
-            return Err(Failure::new(
+            let failure = Failure::new(
                 format!("the device at {address} does not answer: {error}"),
                 "check that it runs Ringlet's firmware and serves nobody else, and the speed of a serial line",
-            ));
+            );
+            return Err(beside_bad_line(failure, &mux.counts()));
         }
         std::thread::sleep(PAUSE);
     }
@@ -157,8 +161,9 @@ fn refusal(status: Status) -> Failure {
     Failure::new(status.to_string(), remedy)
 }
 
-/// Receives the memory use of the device, and waits until the device has received everything.
-pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
+/// Receives the memory use of the device, and waits until the device has received everything. Tells the user if the line
+/// to the device, which messages call `name`, was bad.
+pub fn end_session(mux: &DeviceMux, name: &str) -> Result<MemoryUsed, Failure> {
     let taken = match Status::receive(&mut control(mux))? {
         Status::Done(taken) => taken,
         status => return Err(refusal(status)),
@@ -167,11 +172,45 @@ pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
     mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
     })?;
+    if let Some(bad) = line_report(name, &mux.borrow().counts()) {
+        console::line(&format!("{bad} ({LINE_REMEDY})"))?;
+    }
     Ok(taken)
 }
 
-/// Explains the `failure` of a session if the device failed, or gave a reason.
+/// What helps against a line that damages frames.
+const LINE_REMEDY: &str = "shorten the cable, lower the baud rate";
+
+/// A line is bad if it damages more than so many thousandths of frames, and more than so many frames: a device that is
+/// switched on or reset sends a few bytes that are no frame.
+const BAD_PERMILLE: u32 = 10;
+const BAD_FRAMES: u32 = 5;
+
+/// Says how many frames a bad line to a device damaged.
+fn line_report(device: &str, counts: &LineCounts) -> Option<String> {
+    let permille = counts.damaged_permille();
+    let damaged = counts.damaged.saturating_add(counts.repeated);
+    (permille > BAD_PERMILLE && damaged > BAD_FRAMES).then(|| {
+        let (percent, tenth) = (permille / 10, permille % 10);
+        format!("the line to {device} damaged {percent}.{tenth} % of frames")
+    })
+}
+
+/// Explains the `failure` of a session if the device failed, or gave a reason, and adds whether the line was bad.
 pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
+    let counts = mux.borrow().counts();
+    beside_bad_line(explain(mux, address, failure), &counts)
+}
+
+/// A `failure` of a session, and whether the line was bad.
+fn beside_bad_line(failure: Failure, counts: &LineCounts) -> Failure {
+    match line_report(THE_DEVICE, counts) {
+        Some(bad) => failure.beside(&bad, LINE_REMEDY),
+        None => failure,
+    }
+}
+
+fn explain(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
     // A device that has failed begins anew, so its reason comes before the end of the line's session.
     if has_reported(mux)
         && let Some(status) = last_status(mux)
@@ -215,4 +254,37 @@ fn last_crash(mux: &DeviceMux) -> Option<Crash> {
     mux.borrow_mut().set_silence(CRASH_REPORT_TIMEOUT);
     mux.borrow_mut().start(u16::from_le_bytes(number)).ok()?;
     DeviceHello::receive(&mut control(mux)).ok()?.crash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(arrived: u32, damaged: u32, sent: u32, repeated: u32) -> LineCounts {
+        let mut counts = LineCounts::default();
+        (counts.arrived, counts.damaged) = (arrived, damaged);
+        (counts.sent, counts.repeated) = (sent, repeated);
+        counts
+    }
+
+    #[test]
+    fn a_failure_tells_of_a_bad_line() {
+        let failure = || Failure::new("it is gone", "start again");
+        let beside = beside_bad_line(failure(), &counts(0, 9, 4, 0));
+        let said = "it is gone, and the line to the device damaged 69.2 % of frames: shorten the cable, lower the baud rate; \
+                    start again";
+        assert_eq!(beside.to_string(), said);
+        let alone = beside_bad_line(failure(), &counts(900, 1, 900, 1));
+        assert_eq!(alone.to_string(), "it is gone: start again");
+    }
+
+    #[test]
+    fn a_bad_line_is_told_and_a_good_one_is_not() {
+        let said = line_report(THE_DEVICE, &counts(900, 20, 969, 39)).expect("3.1 % is bad");
+        assert_eq!(said, "the line to the device damaged 3.1 % of frames");
+        // Few frames, or a small share.
+        assert_eq!(line_report(THE_DEVICE, &counts(40, 5, 40, 0)), None);
+        assert_eq!(line_report(THE_DEVICE, &counts(9000, 60, 9000, 60)), None);
+        assert_eq!(line_report(THE_DEVICE, &LineCounts::default()), None);
+    }
 }

@@ -26,7 +26,7 @@ use super::{
     checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
-    device::{DeviceMux, crash_report, end_session, open_device},
+    device::{DeviceMux, THE_DEVICE, crash_report, end_session, open_device},
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
@@ -403,7 +403,7 @@ impl LoneParty<'_> {
         let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
         reporter.made(made)?;
         ending.finish(&mut dealer, &mut peer)?;
-        let taken = end_session(mux)?;
+        let taken = end_session(mux, THE_DEVICE)?;
         reporter.finished()?;
         Ok(taken)
     }

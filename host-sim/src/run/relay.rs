@@ -96,7 +96,9 @@ impl Totals<'_> {
     /// Ends the session with the device of `role`.
     pub fn end(&self, role: Role) -> Result<DeviceTotals, Failure> {
         let side = &self.0[role.index()];
-        let taken = end_session(side.mux).map_err(|failure| failure.of(&role.to_string()))?;
+        let name = format!("the device that is {role}");
+        let taken =
+            end_session(side.mux, &name).map_err(|failure| failure.of(&role.to_string()))?;
         Ok(DeviceTotals {
             sent: side.sent,
             dealt: side.dealer.from_dealer(),

@@ -26,11 +26,12 @@ pub const MAX_FRAME: usize = 1 + MAX_BODY + 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
-    /// Carries bytes of a channel. The sequence numbers the channel's data frames.
+    /// Carries bytes of a channel. The sequence number is the place of the first one in the channel's stream.
     Data,
-    /// Acknowledges all data frames of the channel before this sequence number.
+    /// Acknowledges all bytes of the channel before this sequence number. The payload has a pair of bytes for each range
+    /// that arrived after it: the length of the gap, and the length of the range.
     Ack,
-    /// As [`Kind::Ack`], and asks to send the frames from this sequence number on again.
+    /// As [`Kind::Ack`], and asks to send the bytes from this sequence number on again.
     Resend,
     /// Starts a new session.
     Start,
@@ -91,6 +92,7 @@ pub fn encode(head: Head, payload: &[u8], out: &mut [u8; MAX_FRAME]) -> usize {
 pub struct Decoder {
     bytes: [u8; MAX_FRAME],
     len: usize,
+    damaged: u32,
 }
 
 impl Default for Decoder {
@@ -98,13 +100,19 @@ impl Default for Decoder {
         Decoder {
             bytes: [0; MAX_FRAME],
             len: 0,
+            damaged: 0,
         }
     }
 }
 
 impl Decoder {
+    /// The number of runs of bytes between two zeros that were no frame, modulo 2^32.
+    pub fn damaged(&self) -> u32 {
+        self.damaged
+    }
+
     /// Takes the next byte. Returns the frame if the byte ends a valid one. Silently drops other bytes between two
-    /// zeros: the sender repeats what is not acknowledged.
+    /// zeros, and counts them: the sender repeats what is not acknowledged.
     pub fn push(&mut self, byte: u8) -> Option<(Head, &[u8])> {
         if byte != 0 {
             // A full buffer marks an overlong frame; drop further bytes.
@@ -115,6 +123,10 @@ impl Decoder {
             return None;
         }
         let len = core::mem::take(&mut self.len);
+        if len == 0 {
+            return None;
+        }
+        self.damaged = self.damaged.wrapping_add(1);
         if len == MAX_FRAME {
             return None;
         }
@@ -131,6 +143,7 @@ impl Decoder {
             channel: kind & 15,
             sequence: u16::from_le_bytes([first, second]),
         };
+        self.damaged = self.damaged.wrapping_sub(1);
         Some((head, payload))
     }
 }

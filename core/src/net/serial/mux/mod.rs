@@ -1,30 +1,35 @@
 //! Multiplexer: carries several channels over one serial line, each a reliable stream of bytes in both directions.
 //!
-//! A sender stores frames until they are acknowledged. It repeats identical frames when the other end asks for
-//! them or does not answer in time. A receiver accepts frames that arrive in order and fit its buffer, and asks
-//! for the others again once it has room. So a channel that nobody reads does not block the others. Reads and
-//! writes drive the multiplexer; it needs no interrupts, threads or heap.
+//! A sender stores bytes until they are acknowledged. It repeats those that were lost as soon as an acknowledgement
+//! shows it, or when none comes in time; on a line that loses many, in shorter frames. A receiver accepts what fits
+//! its buffer, in any order, and asks for the rest again once it has room. So a channel that nobody reads does not
+//! block the others. Reads and writes drive the multiplexer; it needs no interrupts, threads or heap.
 
 mod channel;
+mod error;
+mod exchange;
+mod incoming;
+mod outgoing;
+mod quality;
 
-use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
+use embedded_io::{Read, ReadReady, Write, WriteReady};
 use heapless::Deque;
 
-use super::frame::{Decoder, Head, Kind, MAX_FRAME, MAX_PAYLOAD, encode};
+use super::frame::{Decoder, Kind, MAX_PAYLOAD};
+
+use incoming::Incoming;
+use outgoing::Outgoing;
+use quality::Quality;
 
 pub use channel::Channel;
+pub use error::MuxError;
+pub use quality::LineCounts;
 
 /// Number of channels.
 pub const CHANNELS: usize = 3;
 
-/// The most unacknowledged frames of a channel.
-const WINDOW: usize = 2;
-
 /// A probe is sent after this many resend times without a frame from the other end.
 const PROBE: u32 = 4;
-
-/// Size of a channel's receive buffer, in bytes.
-const RECEIVE_BUFFER: usize = 512;
 
 /// Size of the buffer for bytes from the line that are not decoded yet. Further bytes are dropped; the other end
 /// repeats their frames.
@@ -47,81 +52,30 @@ pub trait Clock {
 /// Timeouts of a multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Time without an acknowledgement after which frames are sent again, in milliseconds.
+    /// The longest time without an acknowledgement after which a frame is sent again, in milliseconds. On a line that has
+    /// lost frames, the time follows measured round trips.
     pub resend: u32,
     /// Time without any frame from the other end after which the session fails, in milliseconds.
     pub silence: u32,
 }
 
-/// Why a session on a line failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum MuxError {
-    /// The line failed.
-    Line(ErrorKind),
-    /// The other end sent no frame, or accepted no bytes, before the timeout.
-    Silent,
-    /// The other end was reset, or started another session.
-    Reset,
-}
-
-impl core::fmt::Display for MuxError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            MuxError::Line(kind) => write!(f, "the line failed ({kind:?})"),
-            MuxError::Silent => f.write_str("the other end has been silent for too long"),
-            MuxError::Reset => f.write_str("the other end has been reset"),
-        }
-    }
-}
-
-impl core::error::Error for MuxError {}
-
-impl Error for MuxError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            MuxError::Line(kind) => *kind,
-            MuxError::Silent => ErrorKind::TimedOut,
-            MuxError::Reset => ErrorKind::ConnectionReset,
-        }
-    }
-}
-
-/// The payload of one frame.
-struct Payload {
-    bytes: [u8; MAX_PAYLOAD],
-    len: usize,
-}
-
-/// ChannelState of a channel, for both directions.
+/// State of a channel, for both directions.
 struct ChannelState {
-    /// Sequence number of the oldest frame in `unacknowledged`.
-    oldest: u16,
-    unacknowledged: Deque<Payload, WINDOW>,
-    /// Written bytes that do not fill a frame yet.
-    pending: Payload,
-    /// When the oldest unacknowledged frame was last sent.
+    outgoing: Outgoing,
+    /// When a frame was last sent, or an acknowledgement came that told something.
     sent_at: u32,
-    /// Sequence number of the next frame to receive.
-    expected: u16,
-    received: Deque<u8, RECEIVE_BUFFER>,
-    /// The expected frame arrived when the receive buffer had no room, and was dropped.
-    refused: bool,
+    /// Frames sent because none came in time, since then.
+    tries: u8,
+    incoming: Incoming,
 }
 
 impl ChannelState {
     fn new() -> Self {
         ChannelState {
-            oldest: 0,
-            unacknowledged: Deque::new(),
-            pending: Payload {
-                bytes: [0; MAX_PAYLOAD],
-                len: 0,
-            },
+            outgoing: Outgoing::new(),
             sent_at: 0,
-            expected: 0,
-            received: Deque::new(),
-            refused: false,
+            tries: 0,
+            incoming: Incoming::new(),
         }
     }
 }
@@ -135,6 +89,7 @@ pub struct Mux<T, C> {
     decoder: Decoder,
     undecoded: Deque<u8, LINE_BUFFER>,
     channels: [ChannelState; CHANNELS],
+    quality: Quality,
     /// When the last frame of this session arrived.
     heard_at: u32,
     /// When this end last began to expect frames. The silence timeout counts from here, or from `heard_at` if later.
@@ -159,6 +114,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
             decoder: Decoder::default(),
             undecoded: Deque::new(),
             channels: core::array::from_fn(|_| ChannelState::new()),
+            quality: Quality::new(0),
             heard_at,
             asked_at: heard_at,
             probed_at: heard_at,
@@ -193,6 +149,11 @@ impl<T: Line, C: Clock> Mux<T, C> {
         self.failed
     }
 
+    /// What the frames of this session have met. The counts outlive a failure of the session, until the next one.
+    pub fn counts(&self) -> LineCounts {
+        self.quality.counts(self.decoder.damaged())
+    }
+
     /// Stores an error, so that every later step of the session fails with it.
     fn record<O>(&mut self, outcome: Result<O, MuxError>) -> Result<O, MuxError> {
         if let Err(error) = outcome {
@@ -219,7 +180,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     /// [`MuxError::Silent`] when the other end sends nothing before the silence timeout while frames to it are
     /// unacknowledged; other errors when the line fails or the other end was reset.
     pub fn poll(&mut self) -> Result<bool, MuxError> {
-        if (self.channels.iter()).all(|state| state.unacknowledged.is_empty()) {
+        if (self.channels.iter()).all(|state| state.outgoing.len() == 0) {
             self.asked_at = self.clock.milliseconds();
         }
         let outcome = self.step().and_then(|taken| {
@@ -231,7 +192,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
 
     /// Number of bytes that can be read from a channel without waiting.
     pub fn readable(&self, channel: usize) -> usize {
-        self.channels[channel.min(CHANNELS - 1)].received.len()
+        self.channels[channel.min(CHANNELS - 1)].incoming.len()
     }
 
     /// Number of bytes that can be written to a channel and flushed without waiting: at most [`MAX_PAYLOAD`], and 0
@@ -239,10 +200,11 @@ impl<T: Line, C: Clock> Mux<T, C> {
     pub fn writable(&mut self, channel: usize) -> usize {
         let state = &self.channels[channel.min(CHANNELS - 1)];
         // A failed line has no room. The next call of `turn` returns its error.
-        if state.unacknowledged.is_full() || !self.line.write_ready().unwrap_or(false) {
+        let room = MAX_PAYLOAD - state.outgoing.pending();
+        if state.outgoing.room() < room || !self.line.write_ready().unwrap_or(false) {
             return 0;
         }
-        MAX_PAYLOAD - state.pending.len
+        room
     }
 
     /// Waits without a timeout for the other end to start a session.
@@ -271,85 +233,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in &mut self.channels {
             *channel = ChannelState::new();
         }
+        self.quality = Quality::new(self.decoder.damaged());
         self.failed = None;
         self.heard_at = self.clock.milliseconds();
         self.asked_at = self.heard_at;
-    }
-
-    /// Sends one frame. Receives while the line accepts nothing.
-    fn send_frame(
-        &mut self,
-        kind: Kind,
-        channel: usize,
-        sequence: u16,
-        payload: &[u8],
-    ) -> Result<(), MuxError> {
-        let head = Head {
-            session: self.session,
-            kind,
-            channel: channel as u8,
-            sequence,
-        };
-        let mut bytes = [0; MAX_FRAME];
-        let len = encode(head, payload, &mut bytes);
-        let mut rest = &bytes[..len];
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        let start = self.clock.milliseconds();
-        while !rest.is_empty() {
-            if self.line.write_ready().map_err(error)? {
-                let count = self.line.write(rest).map_err(error)?;
-                rest = rest.get(count..).unwrap_or(&[]);
-            } else if !self.read_line()? {
-                // Nobody reads at the other end.
-                if self.clock.milliseconds().wrapping_sub(start) >= self.timeouts.silence {
-                    return self.fail(MuxError::Silent);
-                }
-                self.clock.wait();
-            }
-        }
-        self.line.flush().map_err(error)
-    }
-
-    /// Moves bytes from the line to the buffer `undecoded`. Returns whether there were any.
-    fn read_line(&mut self) -> Result<bool, MuxError> {
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        let mut any = false;
-        while self.line.read_ready().map_err(error)? {
-            let mut bytes = [0; 64];
-            let count = self.line.read(&mut bytes).map_err(error)?;
-            if count == 0 {
-                return Err(MuxError::Line(ErrorKind::BrokenPipe));
-            }
-            for &byte in &bytes[..count] {
-                let _ = self.undecoded.push_back(byte);
-            }
-            any = true;
-        }
-        Ok(any)
-    }
-
-    /// Sends all unacknowledged frames of a channel again.
-    fn send_again(&mut self, channel: usize) -> Result<(), MuxError> {
-        let count = self.channels[channel].unacknowledged.len();
-        for index in 0..count {
-            self.send_payload(channel, index)?;
-        }
-        Ok(())
-    }
-
-    /// Sends the unacknowledged frame number `index` of a channel.
-    fn send_payload(&mut self, channel: usize, index: usize) -> Result<(), MuxError> {
-        let now = self.clock.milliseconds();
-        let state = &mut self.channels[channel];
-        let sequence = state.oldest.wrapping_add(index as u16);
-        let Some(payload) = state.unacknowledged.iter().nth(index) else {
-            return Ok(());
-        };
-        let (bytes, len) = (payload.bytes, payload.len);
-        if index == 0 {
-            state.sent_at = now;
-        }
-        self.send_frame(Kind::Data, channel, sequence, &bytes[..len])
     }
 
     /// As [`Mux::step`], but calls [`Clock::idle`] if no frame arrived.
@@ -361,153 +248,10 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(taken)
     }
 
-    /// Handles the frames that have arrived, repeats late ones, and probes a silent end. Returns the kind of the
-    /// last frame that arrived.
-    fn step(&mut self) -> Result<Option<Kind>, MuxError> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let mut taken = None;
-        self.read_line()?;
-        while let Some(byte) = self.undecoded.pop_front() {
-            let Some((head, bytes)) = self.decoder.push(byte) else {
-                continue;
-            };
-            let mut payload = Payload {
-                bytes: [0; MAX_PAYLOAD],
-                len: bytes.len(),
-            };
-            payload.bytes[..payload.len].copy_from_slice(bytes);
-            self.handle_frame(head, &payload)?;
-            taken = Some(head.kind);
-        }
-        let now = self.clock.milliseconds();
-        for channel in 0..CHANNELS {
-            let state = &self.channels[channel];
-            let wait_time = now.wrapping_sub(state.sent_at);
-            let late = !state.unacknowledged.is_empty() && wait_time >= self.timeouts.resend;
-            // If the line accepts nothing now, sending would wait.
-            let error = |error: T::Error| MuxError::Line(error.kind());
-            if late && self.line.write_ready().map_err(error)? {
-                self.send_again(channel)?;
-            }
-        }
-        self.probe(now)?;
-        Ok(taken)
-    }
-
-    /// Sends an acknowledgement after a time of silence. A live end does not answer it, but an end that was reset
-    /// answers that it does not know the session.
-    fn probe(&mut self, now: u32) -> Result<(), MuxError> {
-        let pause = self.timeouts.resend.saturating_mul(PROBE);
-        let quiet = |since: u32| now.wrapping_sub(since) >= pause;
-        if self.session == 0 || !quiet(self.heard_at) || !quiet(self.probed_at) {
-            return Ok(());
-        }
-        self.probed_at = now;
-        let error = |error: T::Error| MuxError::Line(error.kind());
-        if !self.line.write_ready().map_err(error)? {
-            return Ok(());
-        }
-        let expected = self.channels[0].expected;
-        self.send_frame(Kind::Ack, 0, expected, &[])
-    }
-
     /// Records `error` and returns it.
     fn fail(&mut self, error: MuxError) -> Result<(), MuxError> {
         self.failed = Some(error);
         Err(error)
-    }
-
-    /// Handles one frame.
-    fn handle_frame(&mut self, head: Head, payload: &Payload) -> Result<(), MuxError> {
-        if head.session == 0 {
-            // 0 means no session, so the frame is invalid.
-            return Ok(());
-        }
-        if head.kind == Kind::Start {
-            if head.session != self.session {
-                if self.session != 0 {
-                    // The user of the old session must see the error. The other end repeats its start.
-                    return self.fail(MuxError::Reset);
-                }
-                self.reset(head.session);
-            }
-            self.heard_at = self.clock.milliseconds();
-            return self.send_frame(Kind::Started, 0, 0, &[]);
-        }
-        if head.session != self.session {
-            // Either a late frame of an older session, or the other end does not know that this end was reset.
-            let probes = head.kind == Kind::Ack && head.session != self.finished;
-            if (head.kind == Kind::Data || probes) && self.session == 0 {
-                let current = core::mem::replace(&mut self.session, head.session);
-                let sent = self.send_frame(Kind::UnknownSession, 0, 0, &[]);
-                self.session = current;
-                return sent;
-            }
-            return Ok(());
-        }
-        self.heard_at = self.clock.milliseconds();
-        let channel = usize::from(head.channel);
-        if channel >= CHANNELS {
-            return Ok(());
-        }
-        match head.kind {
-            Kind::UnknownSession => self.fail(MuxError::Reset),
-            Kind::Ack | Kind::Resend => {
-                self.acknowledge(channel, head.sequence);
-                if head.kind == Kind::Resend {
-                    self.send_again(channel)?;
-                }
-                Ok(())
-            }
-            Kind::Data => self.handle_data(channel, head.sequence, payload),
-            Kind::Start | Kind::Started => Ok(()),
-        }
-    }
-
-    /// Drops the frames before sequence number `next`, unless `next` is out of range.
-    fn acknowledge(&mut self, channel: usize, next: u16) {
-        let now = self.clock.milliseconds();
-        let state = &mut self.channels[channel];
-        let count = usize::from(next.wrapping_sub(state.oldest));
-        if count <= state.unacknowledged.len() {
-            for _ in 0..count {
-                state.unacknowledged.pop_front();
-                state.oldest = state.oldest.wrapping_add(1);
-                state.sent_at = now;
-            }
-        }
-    }
-
-    /// Handles a data frame: stores its payload if it is the expected one, and answers.
-    fn handle_data(
-        &mut self,
-        channel: usize,
-        sequence: u16,
-        payload: &Payload,
-    ) -> Result<(), MuxError> {
-        let state = &mut self.channels[channel];
-        let behind = state.expected.wrapping_sub(sequence);
-        let mut kind = Kind::Ack;
-        if behind == 0 {
-            if RECEIVE_BUFFER - state.received.len() < payload.len {
-                state.refused = true;
-                return Ok(());
-            }
-            for &byte in &payload.bytes[..payload.len] {
-                let _ = state.received.push_back(byte);
-            }
-            state.expected = state.expected.wrapping_add(1);
-        } else if behind > u16::MAX / 2 {
-            // An earlier frame is missing: ask for it, unless it was dropped for lack of room.
-            if state.refused {
-                return Ok(());
-            }
-            kind = Kind::Resend;
-        }
-        let expected = state.expected;
-        self.send_frame(kind, channel, expected, &[])
     }
 
     /// Fails after the silence timeout.
@@ -520,20 +264,14 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
-    /// Sends a channel's pending bytes as a frame. Waits until the channel's window has room.
+    /// Sends a channel's pending bytes as a frame.
     fn push_pending(&mut self, channel: usize) -> Result<(), MuxError> {
-        if self.channels[channel].pending.len == 0 {
+        let outgoing = &mut self.channels[channel].outgoing;
+        if outgoing.pending() == 0 {
             return Ok(());
         }
-        self.wait_until(|state| !state.unacknowledged.is_full(), channel)?;
-        let state = &mut self.channels[channel];
-        let payload = Payload {
-            bytes: state.pending.bytes,
-            len: core::mem::take(&mut state.pending.len),
-        };
-        let _ = state.unacknowledged.push_back(payload);
-        let index = state.unacknowledged.len() - 1;
-        self.send_payload(channel, index)
+        outgoing.release();
+        self.send_due(channel)
     }
 
     /// Steps until `done` holds for a channel's state.
@@ -552,13 +290,16 @@ impl<T: Line, C: Clock> Mux<T, C> {
         Ok(())
     }
 
-    /// Appends bytes to a channel's pending frame, and sends the frame when full. Returns the number of bytes taken.
+    /// Appends bytes to a channel's pending frame, and sends the frame when full. Waits until the channel's window has
+    /// room. Returns the number of bytes taken.
     fn write(&mut self, channel: usize, bytes: &[u8]) -> Result<usize, MuxError> {
-        let pending = &mut self.channels[channel].pending;
-        let count = bytes.len().min(MAX_PAYLOAD - pending.len);
-        pending.bytes[pending.len..pending.len + count].copy_from_slice(&bytes[..count]);
-        pending.len += count;
-        if pending.len == MAX_PAYLOAD {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        self.wait_until(|state| state.outgoing.room() > 0, channel)?;
+        let outgoing = &mut self.channels[channel].outgoing;
+        let count = outgoing.append(bytes);
+        if outgoing.pending() == MAX_PAYLOAD {
             self.push_pending(channel)?;
         }
         Ok(count)
@@ -572,21 +313,12 @@ impl<T: Line, C: Clock> Mux<T, C> {
         for channel in 0..CHANNELS {
             self.push_pending(channel)?;
         }
-        self.wait_until(|state| !state.received.is_empty(), channel)?;
-        let state = &mut self.channels[channel];
-        let mut count = 0;
-        for byte in bytes {
-            let Some(next) = state.received.pop_front() else {
-                break;
-            };
-            *byte = next;
-            count += 1;
-        }
-        let room = RECEIVE_BUFFER - state.received.len() >= MAX_PAYLOAD;
-        if state.refused && room {
-            state.refused = false;
-            let expected = state.expected;
-            self.send_frame(Kind::Resend, channel, expected, &[])?;
+        self.wait_until(|state| state.incoming.len() > 0, channel)?;
+        let incoming = &mut self.channels[channel].incoming;
+        let count = incoming.read(bytes);
+        if incoming.refused && incoming.room() >= MAX_PAYLOAD {
+            incoming.refused = false;
+            self.answer(Kind::Resend, channel)?;
         }
         Ok(count)
     }
@@ -599,7 +331,7 @@ impl<T: Line, C: Clock> Mux<T, C> {
     pub fn finish(&mut self) -> Result<(), MuxError> {
         for channel in 0..CHANNELS {
             self.push_pending(channel)?;
-            self.wait_until(|state| state.unacknowledged.is_empty(), channel)?;
+            self.wait_until(|state| state.outgoing.len() == 0, channel)?;
         }
         let linger = self.timeouts.resend.saturating_mul(3);
         let mut heard = self.clock.milliseconds();

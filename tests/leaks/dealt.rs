@@ -172,12 +172,10 @@ fn lookups() {
     check_gate(
         "lookup",
         [&[], &[]],
-        |cx| lookup.deal(cx, AT, 1, 8, &table, &mut vec![[0; 2]; 32]),
+        |cx| lookup.deal(cx, AT, [1, 8], &table, &mut vec![[0; 2]; 32]),
         |cx, inputs| {
             let mut x = shares[inputs][cx.role().index()].clone();
-            let mut scratch = vec![0; lookup.scratch_len(1, 8)];
-            let x = Share::wrap_slice_mut(&mut x);
-            lookup.run(cx, AT, [1, 8], x, &mut scratch)
+            lookup.run(cx, AT, [1, 8], Share::wrap_slice_mut(&mut x))
         },
     );
 }

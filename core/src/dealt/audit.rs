@@ -115,7 +115,14 @@ impl<'a> Audits<'a> {
         let narrow = format.narrow();
         let here = &network.stages[stage];
         let (bits, shape) = match kind {
-            Kind::Product => (narrow, [rows, here.linear.output_len()]),
+            Kind::Product => {
+                let is_last = stage + 1 == network.stages.len();
+                let bits = match is_last {
+                    true => GateSet::new(session, network).softmax.logit_bits(),
+                    false => narrow,
+                };
+                (bits, [rows, here.linear.output_len()])
+            }
             Kind::Polynomial => {
                 let Some(Activation::Polynomial(polynomial, _)) = here.activation else {
                     return None;

@@ -56,6 +56,36 @@ pub(crate) fn dealt<W: Word, O: Online>(
     Ok(())
 }
 
+/// This party's share in Z_2^bits of one entry of a dealt table of 2^index entries, at the public position `opened`.
+/// The table's entries are dealt by [`deal`] in pieces of at most [`LANES`] from `first` of the stream on. P1 receives
+/// the whole table and keeps this entry.
+pub(crate) fn dealt_entry<O: Online>(
+    cx: &mut O,
+    address: Address,
+    first: u64,
+    [index, bits]: [u32; 2],
+    opened: u64,
+) -> Result<u64, LinkError> {
+    let mut values = [0u64; LANES];
+    if cx.role() == Role::P0 {
+        dealt(cx, address, first + opened, bits, &mut values[..1])?;
+        return Ok(values[0]);
+    }
+    let (mut entry, mut found) = (0, 0);
+    while entry < 1 << index {
+        let count = (1usize << index).min(LANES);
+        dealt(cx, address, first + entry, bits, &mut values[..count])?;
+        if let Some(&value) = opened
+            .checked_sub(entry)
+            .and_then(|lane| values[..count].get(lane as usize))
+        {
+            found = value;
+        }
+        entry += count as u64;
+    }
+    Ok(found)
+}
+
 /// The dealer's part of [`dealt`]: sends corrections for `values`, and overwrites them.
 pub(crate) fn deal<W: Word, D: Offline>(
     cx: &mut D,

@@ -1,23 +1,23 @@
 //! Interpolated lookup: a public function of a secret x in Z_2^(index + rest), by a table over its high `index` bits and
 //! linear interpolation over the other bits.
 //!
-//! The index is x truncated by `rest` bits, opened at `index` bits under a mask. The dealer shares the table rotated by
-//! this mask, and each party reads the entry at the public opening. The remainder r = x - index * 2^rest is in
-//! (-2^rest, 2^rest), whether the truncation rounded up or down. A second opening gives y = value + slope * r, because
-//! the table also holds the products of the slope with r's mask. Rotated shared tables follow one-time truth tables
-//! (Ishai et al., TCC 2013).
+//! x is opened under a mask. The opening's high bits minus the mask's are the index, and the low bits' difference is the
+//! remainder r = x - index * 2^rest in (-2^rest, 2^rest), whether the mask's low bits borrow or not. The dealer shares
+//! the table rotated by the mask's high bits, and each party reads the entry at the opening's. The dealer knows the
+//! mask's part of r, so the table holds value - slope * (that part), and y = entry + slope * (the opening's low bits).
+//! One round. Rotated shared tables follow one-time truth tables (Ishai et al., TCC 2013).
 
 use bytemuck::TransparentWrapper;
 
 use crate::{
-    Role,
     cost::{Cost, LANES},
     net::link::{LinkError, Segment},
     num::ring::Word,
-    share::{Masked, Share, truncate},
+    prg::Address,
+    share::{Masked, Share},
 };
 
-use super::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks};
+use super::{At, Offline, Online, deal, dealt_entry, groups, lift::Lift, opening_masks};
 
 /// The gate's public widths, in bits. Words are `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +30,9 @@ pub struct Lookup {
     pub to: u32,
 }
 
-const INDEX: u8 = 0;
-const REST: u8 = 1;
-const BASE: u8 = 2;
-const SLOPE: u8 = 3;
-const CARRY: u8 = 4;
-const POSITION: u8 = 5;
-
-/// Words of scratch for each element.
-const COLUMNS: usize = 4;
+const MASK: u8 = 0;
+const BASE: u8 = 1;
+const SLOPE: u8 = 2;
 
 impl Lookup {
     /// Width in bits of the input's ring.
@@ -46,41 +40,22 @@ impl Lookup {
         self.index + self.rest
     }
 
-    /// Masks of the remainder. Its ring has bits for the magnitude, the sign, and the offset.
-    fn remainder(self) -> Lift {
+    /// Masks of the input.
+    fn mask(self) -> Lift {
         Lift {
-            from: self.rest + 2,
-            to: self.to,
+            from: self.from(),
+            to: self.from(),
         }
     }
 
-    /// Wire and width in bits of each column of the table: value - slope * mask, slope, slope * top bit of the mask, and
-    /// the index modulo 4. Two bits suffice because the remainder's ring has `rest` + 2 bits.
-    fn columns(self) -> [(u8, u32); 4] {
-        [
-            (BASE, self.to),
-            (SLOPE, self.to),
-            (CARRY, self.remainder().high()),
-            (POSITION, 2),
-        ]
+    /// Dealer traffic for the tables of `rows` x `len` elements.
+    pub(super) fn tables_cost(self, rows: usize, len: usize) -> Cost {
+        Cost::dealt(1, 1 << self.index, self.to) * (2 * rows * len) as u64
     }
 
-    /// Cost for `rows` x `len` elements; two rounds.
+    /// Cost for `rows` x `len` elements; one round.
     pub fn cost(self, rows: usize, len: usize) -> Cost {
-        let entry: Cost = self
-            .columns()
-            .iter()
-            .map(|&(_, bits)| Cost::dealt(1, 1 << self.index, bits))
-            .sum();
-        Cost::opening(rows * len, self.index)
-            + Cost::opening(rows * len, self.remainder().from)
-            + entry * (rows * len) as u64
-            + Cost::rounds(2)
-    }
-
-    /// Scratch that a party needs for `rows` x `len` elements, in words.
-    pub fn scratch_len(self, rows: usize, len: usize) -> usize {
-        rows * len * COLUMNS
+        Cost::opening(rows * len, self.from()) + self.tables_cost(rows, len) + Cost::rounds(1)
     }
 
     /// Sends the corrections for `rows` x `len` elements. `table` holds value and slope for each index, modulo 2^to.
@@ -89,48 +64,43 @@ impl Lookup {
         self,
         cx: &mut D,
         at: At,
-        rows: usize,
-        len: usize,
+        [rows, len]: [usize; 2],
+        table: &[[u64; 2]],
+        scratch: &mut [[u64; 2]],
+    ) -> Result<(), LinkError> {
+        self.deal_opened(cx, at, at.wire(MASK), [rows, len], table, scratch)
+    }
+
+    /// Sends the corrections for elements that are opened under the low bits of the masks at `masks`.
+    pub(super) fn deal_opened<D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        masks: Address,
+        [rows, len]: [usize; 2],
         table: &[[u64; 2]],
         scratch: &mut [[u64; 2]],
     ) -> Result<(), LinkError> {
         debug_assert_eq!(table.len(), 1 << self.index);
-        let index = Lift {
-            from: self.index,
-            to: self.index,
-        };
         for group in groups(at, rows, len) {
-            let (mut rotations, mut masks) = ([0u64; LANES], [0u64; LANES]);
-            index.masks(
-                cx,
-                at.wire(INDEX),
-                group.stream,
-                &mut rotations[..group.lanes],
-            );
-            let remainder = self.remainder();
-            remainder.masks(cx, at.wire(REST), group.stream, &mut masks[..group.lanes]);
-            for lane in 0..group.lanes {
+            let mut lanes = [0u64; LANES];
+            let lanes = &mut lanes[..group.lanes];
+            self.mask().masks(cx, masks, group.stream, lanes);
+            for (lane, mask) in lanes.iter().enumerate() {
                 let start = (group.stream + lane as u64) << self.index;
-                let top = masks[lane].right(remainder.from - 1);
-                let rotated = rotate(table, rotations[lane], scratch);
-                for (wire, bits) in self.columns() {
-                    let mut entry = 0u64;
-                    while entry < 1 << self.index {
-                        let count = (1usize << self.index).min(LANES);
+                let rotated = rotate(table, mask.right(self.rest), scratch);
+                let low = mask.low(self.rest);
+                for wire in [BASE, SLOPE] {
+                    for (first, entries) in (start..).step_by(LANES).zip(rotated.chunks(LANES)) {
                         let mut values = [0; LANES];
-                        for value in &mut values[..count] {
-                            let index = entry.minus(rotations[lane]).low(self.index);
-                            let [function, slope] = rotated[entry as usize];
+                        for (value, [function, slope]) in values.iter_mut().zip(entries) {
                             *value = match wire {
-                                BASE => function.minus(slope.times(masks[lane])),
-                                SLOPE => slope,
-                                CARRY => slope.times(top),
-                                _ => index,
+                                BASE => function.minus(slope.times(low)),
+                                _ => *slope,
                             };
-                            entry += 1;
                         }
-                        let first = start + entry - count as u64;
-                        deal(cx, at.wire(wire), first, bits, &mut values[..count])?;
+                        let values = &mut values[..entries.len()];
+                        deal(cx, at.wire(wire), first, self.to, values)?;
                     }
                 }
             }
@@ -146,94 +116,39 @@ impl Lookup {
         at: At,
         [rows, len]: [usize; 2],
         x: &mut [Share<u64>],
-        scratch: &mut [u64],
     ) -> Result<(), LinkError> {
-        let role = cx.role();
         let x = &mut Share::peel_slice_mut(x)[..rows * len];
-        let (index, columns) = scratch.split_at_mut(rows * len);
-        let columns = &mut columns[..rows * len * 3];
         for group in groups(at, rows, len) {
-            let mut mask = [0u64; LANES];
-            let wire = at.wire(INDEX);
-            let lanes = &mut mask[..group.lanes];
-            opening_masks(cx, wire, group.stream, self.index, lanes);
-            for ((index, &x), mask) in index[group.range()]
-                .iter_mut()
-                .zip(&x[group.range()])
-                .zip(mask)
-            {
-                *index = truncate(role, x, self.from(), self.rest)
-                    .plus(mask)
-                    .low(self.index);
+            let mut masks = [0u64; LANES];
+            let masks = &mut masks[..group.lanes];
+            opening_masks(cx, at.wire(MASK), group.stream, self.from(), masks);
+            for (x, mask) in x[group.range()].iter_mut().zip(masks) {
+                *x = x.plus(*mask).low(self.from());
             }
         }
-        cx.open(&mut [Segment::words(
-            Masked::wrap_slice_mut(&mut *index),
-            self.index,
-        )])?;
-
-        let remainder = self.remainder();
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from())])?;
         for group in groups(at, rows, len) {
-            for (lane, element) in group.range().enumerate() {
-                let start = (group.stream + lane as u64) << self.index;
-                let mut entry = [0; COLUMNS];
-                for (entry, (wire, bits)) in entry.iter_mut().zip(self.columns()) {
-                    *entry = self.read(cx, at, wire, bits, start, index[element])?;
-                }
-                columns[element * 3..][..3].copy_from_slice(&entry[..3]);
-                // x - index * 2^rest.
-                x[element] = x[element].minus(entry[3].left(self.rest));
+            for (e, element) in x[group.range()].iter_mut().zip(group.stream..) {
+                *e = self.value(cx, at, element, *e)?;
             }
-            let x = &mut x[group.range()];
-            remainder.mask_values::<u64, u64, O>(cx, at.wire(REST), group.stream, x);
-        }
-        cx.open(&mut [Segment::words(
-            Masked::wrap_slice_mut(&mut *x),
-            remainder.from,
-        )])?;
-
-        for (e, column) in x.iter_mut().zip(columns.chunks_exact(3)) {
-            let carry = remainder
-                .carry_select::<u64>(*e)
-                .and(column[2].left(remainder.from));
-            let public = e.minus(remainder.offset());
-            *e = column[0]
-                .plus(column[1].times(public))
-                .plus(carry)
-                .low(self.to);
         }
         Ok(())
     }
 
-    /// This party's share of the table entry at the public `opened` index. P1 receives the whole table and keeps this
-    /// entry.
-    fn read<O: Online>(
+    /// This party's share of the function of an element, from its opening `e`, of which the low index + rest bits count.
+    /// `element` is its offset in the gate's streams.
+    pub(super) fn value<O: Online>(
         self,
         cx: &mut O,
         at: At,
-        wire: u8,
-        bits: u32,
-        start: u64,
-        opened: u64,
+        element: u64,
+        e: u64,
     ) -> Result<u64, LinkError> {
-        let mut values = [0u64; LANES];
-        if cx.role() == Role::P0 {
-            dealt(cx, at.wire(wire), start + opened, bits, &mut values[..1])?;
-            return Ok(values[0]);
-        }
-        let (mut entry, mut found) = (0, 0);
-        while entry < 1 << self.index {
-            let count = (1usize << self.index).min(LANES);
-            dealt(cx, at.wire(wire), start + entry, bits, &mut values[..count])?;
-            if let Some(&value) = opened
-                .checked_sub(entry)
-                .and_then(|lane| values[..count].get(lane as usize))
-            {
-                found = value;
-            }
-            entry += count as u64;
-        }
-        Ok(found)
+        let (index, low) = (e.low(self.from()).right(self.rest), e.low(self.rest));
+        let (first, widths) = (element << self.index, [self.index, self.to]);
+        let base = dealt_entry(cx, at.wire(BASE), first, widths, index)?;
+        let slope = dealt_entry(cx, at.wire(SLOPE), first, widths, index)?;
+        Ok(base.plus(slope.times(low)).low(self.to))
     }
 }
 

@@ -11,10 +11,7 @@ use crate::{
     cost::Cost,
     kernel::{conv::Conv, dense::Dense, linear::Linear},
     net::link::Segment,
-    num::{
-        fixed_point::Format,
-        ring::{Ring, Word, signed},
-    },
+    num::ring::{Ring, Word, signed},
     share::{Public, Share},
 };
 
@@ -27,7 +24,6 @@ use super::{
     plane_len,
     relu::{HiddenSign, Relu},
     select::Select,
-    softmax::Softmax,
     tensor::{
         Masks, RowMask, Rows, Whole, WholeMask, hold_rows, hold_whole, mask_rows, mask_whole,
         whole_masks,
@@ -436,17 +432,10 @@ fn lookup_interpolates_for_either_rounding_of_the_index() {
     let (outputs, cost) = run(
         6,
         1 << 20,
-        |cx| lookup.deal(cx, AT, rows, len, &table, &mut vec![[0; 2]; 128]),
+        |cx| lookup.deal(cx, AT, [rows, len], &table, &mut vec![[0; 2]; 128]),
         |cx| {
             let mut y = shares_of(cx.role(), &x);
-            let mut scratch = vec![0; lookup.scratch_len(rows, len)];
-            lookup.run(
-                cx,
-                AT,
-                [rows, len],
-                Share::wrap_slice_mut(&mut y),
-                &mut scratch,
-            )?;
+            lookup.run(cx, AT, [rows, len], Share::wrap_slice_mut(&mut y))?;
             Ok(y)
         },
     );
@@ -459,129 +448,4 @@ fn lookup_interpolates_for_either_rounding_of_the_index() {
         assert!(y == line(floor) || y == line(ceil), "{x}: {y}");
     }
     assert_eq!(cost, lookup.cost(rows, len));
-}
-
-/// The largest error of a probability for `samples` of logits, and the cost.
-fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost) {
-    let (rows, classes) = (samples.len(), softmax.classes);
-    let format = softmax.format;
-    let unit = f64::from(1u32 << format.fraction);
-    let z: Vec<i64> = samples
-        .iter()
-        .flatten()
-        .map(|z| (z * unit) as i64)
-        .collect();
-    let shares = Values::new(8).share::<R>(&z, format.narrow());
-    let (outputs, cost) = run(
-        11,
-        1 << 20,
-        |cx| {
-            let mut memory = vec![[0; 2]; softmax.table_len()];
-            softmax.deal::<R, _>(cx, AT, rows, &mut softmax.tables(&mut memory))
-        },
-        |cx| {
-            let mut p = shares_of(cx.role(), &shares);
-            let mut scratch = vec![0; softmax.scratch_len(rows)];
-            softmax.run::<R, _>(cx, AT, rows, Share::wrap_slice_mut(&mut p), &mut scratch)?;
-            Ok(p)
-        },
-    );
-    assert_eq!(cost, softmax.cost(rows));
-    let p = reconstruct(&outputs, format.ring);
-    let scale = libm::scalbn(1.0, format.fraction as i32 + softmax.exponent);
-    let mut worst = 0f64;
-    for (row, z) in z.chunks(classes).enumerate() {
-        let z: Vec<f64> = z.iter().map(|&z| z as f64 / unit).collect();
-        let mut want = vec![0.0; classes];
-        Softmax::ideal(&z, &mut want);
-        for (class, want) in want.iter().enumerate() {
-            let got = p[row * classes + class] as f64 / scale;
-            worst = worst.max((got - want).abs());
-        }
-    }
-    (worst, cost)
-}
-
-/// Samples of logits over the whole input range, |z| <= `most`: random spreads, ties, single peaks, and extremes.
-fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
-    let mut values = Values::new(21);
-    let mut unit = move || values.word::<u32>() as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
-    let mut samples: Vec<Vec<f64>> = (0..count)
-        .map(|i| {
-            let spread = most * [0.01, 0.03, 0.1, 0.3, 1.0][i % 5];
-            let centre = (most - spread) * unit();
-            (0..classes).map(|_| centre + spread * unit()).collect()
-        })
-        .collect();
-    for gap in [0.0, 0.3, 0.7, 1.0, 2.0, 4.0, 8.0, 15.0, 16.0, 40.0] {
-        for peak in [-most, 0.0, most] {
-            for high in 1..=classes.min(3) {
-                let low = (peak - gap).max(-most);
-                samples.push(
-                    (0..classes)
-                        .map(|c| if c < high { peak } else { low })
-                        .collect(),
-                );
-            }
-        }
-    }
-    samples
-}
-
-#[test]
-fn softmax_error_is_below_one_part_in_256_over_the_whole_range() {
-    for classes in [2, 3, 10, 17] {
-        for exponent in [0, -2] {
-            let format = Format::new::<u32>(12).unwrap();
-            let softmax = Softmax {
-                format,
-                classes,
-                exponent,
-            };
-            let samples = logit_samples(classes, 63.999, 400);
-            // Rounding adds up to a unit of the result, 2^-(12 + exponent).
-            let unit = libm::scalbn(1.0, -12 - exponent);
-            let (worst, _) = softmax_error::<u32>(softmax, &samples);
-            assert!(worst <= 1.0 / 256.0 + unit, "{classes} {exponent} {worst}");
-        }
-    }
-    for (fraction, most) in [(8, 63.99), (10, 63.999), (13, 15.9), (14, 3.9)] {
-        let format = Format::new::<u32>(fraction).unwrap();
-        let softmax = Softmax {
-            format,
-            classes: 10,
-            exponent: 0,
-        };
-        let (worst, _) = softmax_error::<u32>(softmax, &logit_samples(10, most, 200));
-        let unit = libm::scalbn(1.0, -(fraction as i32));
-        assert!(worst <= 1.0 / 256.0 + unit, "f = {fraction}: {worst}");
-    }
-    for format in [
-        Format::new::<u64>(20),
-        Format::direct(12),
-        Format::direct(14),
-    ] {
-        let softmax = Softmax {
-            format: format.unwrap(),
-            classes: 10,
-            exponent: -2,
-        };
-        let (worst, _) = softmax_error::<u64>(softmax, &logit_samples(10, 63.999, 200));
-        let unit = libm::scalbn(1.0, 2 - softmax.format.fraction as i32);
-        assert!(worst <= 1.0 / 256.0 + unit, "{worst}");
-    }
-}
-
-#[test]
-fn softmax_cost_is_within_its_limits() {
-    let format = Format::new::<u32>(12).unwrap();
-    let softmax = Softmax {
-        format,
-        classes: 10,
-        exponent: -2,
-    };
-    let (_, cost) = softmax_error::<u32>(softmax, &logit_samples(10, 20.0, 98)[..128]);
-    assert!(cost.rounds <= 12, "{cost:?}");
-    assert!(cost.online_bytes <= 1_000_000, "{cost:?}");
-    assert!(cost.dealer_bytes <= 7_000_000, "{cost:?}");
 }

@@ -24,6 +24,7 @@ use super::{
     load_plane, plane_len,
 };
 use chunks::Chunks;
+pub(crate) use signs::SignOpening;
 
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,16 @@ impl Relu {
         }
     }
 
+    /// The stream address of the input's masks.
+    pub(super) fn mask_wire(self, at: At) -> crate::prg::Address {
+        at.wire(MASK)
+    }
+
+    /// The stream address of the hiding bits' masks.
+    pub(super) fn hide_wire(self, at: At) -> crate::prg::Address {
+        at.wire(HIDE)
+    }
+
     /// The random bits r that hide the signs, as masks of one bit.
     pub(super) fn hide(self) -> Lift {
         Lift {
@@ -142,7 +153,7 @@ impl Relu {
         rows: usize,
         len: usize,
     ) -> Result<(), LinkError> {
-        self.deal_comparison::<W, D>(cx, at, rows, len)?;
+        self.deal_comparison::<W, D>(cx, at, rows, len, self.input_masks(at))?;
         for group in groups(at, rows, len) {
             let (mut a, mut r) = ([W::ZERO; LANES], [W::ZERO; LANES]);
             let (a, r) = (&mut a[..group.lanes], &mut r[..group.lanes]);

@@ -10,41 +10,61 @@ use crate::{
     share::Masked,
 };
 
-use super::{AND_MASK, AND_PRODUCT, HIDE, MASK, MAX_CHUNKS, Relu, SIGN, TABLE};
+use super::{AND_MASK, AND_PRODUCT, HIDE, MAX_CHUNKS, Relu, SIGN, TABLE};
 use crate::gate::{
-    At, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
+    At, Group, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
     load_plane, opening_masks, plane_len, store_plane,
 };
+
+/// What [`Relu::hide_opened_signs`] reads and opens.
+pub(crate) struct SignOpening<'a, W> {
+    /// The openings of the values.
+    pub e: &'a [W],
+    /// Receives the opened bits, sign xor hiding bit, as bit planes.
+    pub hidden: &'a mut [u8],
+    /// Masked values that are opened in the last round too.
+    pub beside: Option<Segment<'a, W>>,
+}
 
 impl Relu {
     /// Cost of the hidden signs without the output. Three rounds: opening of the masked input, of the AND's inputs, and
     /// of the masked sign. Two rounds if there is one chunk, which needs no AND.
     pub(crate) fn sign_cost(self, rows: usize, len: usize) -> Cost {
+        Cost::opening(rows * len, self.from) + Cost::rounds(1) + self.opened_sign_cost(rows, len)
+    }
+
+    /// Cost of [`Relu::hide_opened_signs`] and [`Relu::hiding_bits`].
+    pub(crate) fn opened_sign_cost(self, rows: usize, len: usize) -> Cost {
         let tables: Cost = (0..self.chunks.count)
             .map(|chunk| Cost::dealt(rows, len, (1 << self.chunks.width(chunk)) - 1))
             .sum();
         let planes = Cost::dealt(rows, len, 1) * (1 + self.chunks.products() as u64);
-        Cost::opening(rows * len, self.from)
-            + Cost::planes(rows, len, self.chunks.opened())
+        Cost::planes(rows, len, self.chunks.opened())
             + Cost::planes(rows, len, 1)
             + tables
             + planes
             + self.hide().cost(rows, len)
-            + Cost::rounds(if self.chunks.count > 1 { 3 } else { 2 })
+            + Cost::rounds(if self.chunks.count > 1 { 2 } else { 1 })
     }
 
-    /// Sends the corrections for [`Relu::hide_signs`] on `rows` x `len` elements.
-    pub(super) fn deal_comparison<W: Word, D: Offline>(
+    /// The masks of the input of one group.
+    pub(crate) fn input_masks<W: Word, D: Offline>(self, at: At) -> impl Fn(&D, &Group, &mut [W]) {
+        move |cx, group, a| self.mask().masks(cx, self.mask_wire(at), group.stream, a)
+    }
+
+    /// Sends the corrections for [`Relu::hide_opened_signs`] on `rows` x `len` elements. `masks` writes a group's masks.
+    pub(crate) fn deal_comparison<W: Word, D: Offline>(
         self,
         cx: &mut D,
         at: At,
         rows: usize,
         len: usize,
+        masks: impl Fn(&D, &Group, &mut [W]),
     ) -> Result<(), LinkError> {
         for group in groups(at, rows, len) {
             let mut a = [W::ZERO; LANES];
             let a = &mut a[..group.lanes];
-            self.mask().masks(cx, at.wire(MASK), group.stream, a);
+            masks(cx, &group, a);
             for chunk in 0..self.chunks.count {
                 let (shift, width) = (self.chunks.shift(chunk), self.chunks.width(chunk));
                 let mut table = [W::ZERO; LANES];
@@ -73,7 +93,20 @@ impl Relu {
         rows: usize,
         len: usize,
     ) -> Result<(), LinkError> {
-        self.deal_comparison::<W, D>(cx, at, rows, len)?;
+        self.deal_opened_signs::<W, D>(cx, at, rows, len, self.input_masks(at))
+    }
+
+    /// Sends the corrections for [`Relu::hide_opened_signs`] and [`Relu::hiding_bits`] on `rows` x `len` elements.
+    /// `masks` writes the masks of a group's openings.
+    pub(crate) fn deal_opened_signs<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+        masks: impl Fn(&D, &Group, &mut [W]),
+    ) -> Result<(), LinkError> {
+        self.deal_comparison(cx, at, rows, len, masks)?;
         for group in groups(at, rows, len) {
             let mut r = [W::ZERO; LANES];
             let r = &mut r[..group.lanes];
@@ -148,15 +181,48 @@ impl Relu {
         hidden: &mut [u8],
         scratch: &mut [u8],
     ) -> Result<(), LinkError> {
-        let role = cx.role();
+        self.open_input(cx, at, [rows, len], x)?;
+        let signs = SignOpening {
+            e: x,
+            hidden,
+            beside: None,
+        };
+        self.hide_opened_signs(cx, at, [rows, len], signs, scratch)
+    }
+
+    /// Masks and opens `rows` x `len` values in place. One round.
+    pub(crate) fn open_input<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        [rows, len]: [usize; 2],
+        x: &mut [W],
+    ) -> Result<(), LinkError> {
         for group in groups(at, rows, len) {
             let x = &mut x[group.range()];
             self.mask()
-                .mask_values::<W, W, O>(cx, at.wire(MASK), group.stream, x);
+                .mask_values::<W, W, O>(cx, self.mask_wire(at), group.stream, x);
         }
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from)])?;
-        let e = x;
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(x), self.from)])
+    }
 
+    /// The opening of the difference of two opened values, whose mask is the difference of theirs.
+    pub(crate) fn difference<W: Word>(self, minuend: W, subtrahend: W) -> W {
+        let difference = minuend.minus(subtrahend).plus(self.mask().offset());
+        difference.low(self.from)
+    }
+
+    /// As [`Relu::hide_signs`], for `rows` x `len` values that are open.
+    #[inline(never)]
+    pub(crate) fn hide_opened_signs<W: Word, O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        [rows, len]: [usize; 2],
+        SignOpening { e, hidden, beside }: SignOpening<'_, W>,
+        scratch: &mut [u8],
+    ) -> Result<(), LinkError> {
+        let role = cx.role();
         let opened = self.chunks.opened();
         // Look up the chunks, and open the inputs of the AND. `sign_rest` holds the other terms of the sign.
         let (planes, sign_rest) = scratch.split_at_mut(rows * plane_len(len) * opened);
@@ -200,11 +266,11 @@ impl Relu {
             sign ^= plane_of(&r[..group.lanes], |r| r);
             store_plane(sign, &mut hidden[group.plane..][..size]);
         }
-        cx.open::<W>(&mut [Segment::planes(
-            Masked::wrap_slice_mut(&mut *hidden),
-            (rows * len) as u64,
-        )])?;
-        Ok(())
+        let signs = Segment::planes(Masked::wrap_slice_mut(hidden), (rows * len) as u64);
+        match beside {
+            Some(words) => cx.open(&mut [signs, words]),
+            None => cx.open::<W>(&mut [signs]),
+        }
     }
 
     /// This party's shares of the hiding bits r of one group, in the ring in which they are shared.

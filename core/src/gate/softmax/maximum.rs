@@ -1,297 +1,402 @@
-//! The maximum of each sample's logits, in quarters: the first step of softmax.
+//! The maximum of each row's values, by comparison of all pairs: the first step of softmax.
 //!
-//! Each logit in quarters is opened under a mask, and the dealer shares the one-hot vector of the mask. Rotated by the
-//! opening it is the one-hot vector of the logit. Sums from its top are shares of `logit >= t` for every threshold t.
-//! Added up over the logits these are counts. A small lookup gives `count > 0`, and the sum over the thresholds is the
-//! maximum.
+//! Every value is opened once under its own mask. The difference of two openings is the opening of the values'
+//! difference, under the difference of the masks, so a comparison opens no value of its own. The dealer shares the
+//! comparisons' tables for these differences of masks. Of each pair one value wins, of equal values the first. So exactly
+//! one value of a row wins all its comparisons. The count of its wins is opened under a mask, and a table rotated by
+//! this mask holds shares of the winner's bit, and of the bit times the value's mask. Winner's bit times value, added up,
+//! is the maximum.
+//!
+//! With more than [`WHOLE`] values, parts of at most [`PART`] values are compared first, and then their maxima.
 
 use bytemuck::TransparentWrapper;
 
 use crate::{
     Role,
-    cost::LANES,
-    gate::{At, Offline, Online, deal, dealt, groups, lift::Lift, opening_masks},
-    kernel::pack::{packed_len, unpack},
+    cost::{Cost, LANES},
+    gate::{
+        At, Group, Offline, Online, deal, dealt_entry, groups,
+        lift::Lift,
+        load_plane, opening_masks, plane_len,
+        relu::{Relu, SignOpening},
+    },
     net::link::{LinkError, Segment},
     num::ring::Word,
-    share::{Masked, Public, Share, truncate},
+    share::Masked,
 };
 
-use super::{MAX_CLASSES, MAXIMUM, Softmax, WIDEN};
+/// The gate's public sizes. Words are `u64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Maximum {
+    /// Ring of the values and of the maximum; |x| < 2^(bits-2).
+    pub bits: u32,
+    /// Values of a row, 2 to [`MAX_LEN`].
+    pub len: usize,
+}
 
-const ROTATION: u8 = 0;
-const ONE_HOT: u8 = 1;
-const COUNT: u8 = 2;
-const NONZERO: u8 = 3;
+/// The most values of a row: [`WHOLE`] parts of [`PART`] values.
+pub(super) const MAX_LEN: usize = WHOLE * PART;
+/// Number of consecutive gate numbers of one maximum: two for each of at most two levels.
+pub(super) const GATES: u32 = 4;
 
-/// The largest width of a logit in quarters, in bits.
-const MAX_QUARTER_BITS: u32 = 10;
+/// The most values that are compared all with all.
+const WHOLE: usize = 16;
+/// The most values of a part, where a row has several.
+const PART: usize = 8;
+/// Width in bits of the ring of wins, 0 to [`WHOLE`] - 1.
+const WINS_BITS: u32 = 4;
 
-impl Softmax {
-    /// Sends the corrections for the one-hot vectors of the masks, for `rows` samples.
-    pub(super) fn deal_one_hot<D: Offline>(
-        self,
-        cx: &mut D,
-        at: At,
-        rows: usize,
-    ) -> Result<(), LinkError> {
-        let maximum_at = Self::gate(at, MAXIMUM);
-        let quarters = 1usize << self.quarter_bits();
-        let lift = Lift {
-            from: self.quarter_bits(),
-            to: self.quarter_bits(),
+const _: () = assert!(WHOLE <= 1 << WINS_BITS && PART <= WHOLE);
+
+const MASK: u8 = 0;
+const WINS: u8 = 1;
+const WINNER: u8 = 2;
+const WINNER_MASK: u8 = 3;
+
+/// A level: the values of a row, in parts whose maxima enter the next level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Level {
+    number: u32,
+    len: usize,
+    parts: usize,
+}
+
+impl Level {
+    fn new(number: u32, len: usize) -> Self {
+        let parts = match len <= WHOLE {
+            true => 1,
+            false => len.div_ceil(PART),
         };
-        for group in groups(at, rows, self.classes) {
-            let mut masks = [0u64; LANES];
-            lift.masks(
+        Level { number, len, parts }
+    }
+
+    /// The first value of a part. Parts differ by at most one value.
+    fn start(self, part: usize) -> usize {
+        part * self.len / self.parts
+    }
+
+    /// Each part's values.
+    fn parts(self) -> impl Iterator<Item = core::ops::Range<usize>> {
+        (0..self.parts).map(move |part| self.start(part)..self.start(part + 1))
+    }
+
+    /// The part of a value.
+    fn part_of(self, value: usize) -> usize {
+        ((value + 1) * self.parts - 1) / self.len
+    }
+
+    /// The wins of the winner of a value's part.
+    fn most_wins(self, value: usize) -> u64 {
+        let part = self.part_of(value);
+        (self.start(part + 1) - self.start(part) - 1) as u64
+    }
+
+    /// The pairs of values of the same part, in the order of the streams.
+    fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        self.parts().flat_map(|part| {
+            let end = part.end;
+            part.flat_map(move |first| (first + 1..end).map(move |second| (first, second)))
+        })
+    }
+
+    /// Number of pairs.
+    fn pair_len(self) -> usize {
+        let pairs = |part: core::ops::Range<usize>| part.len() * (part.len() - 1) / 2;
+        self.parts().map(pairs).sum()
+    }
+
+    /// Positions of the comparisons, and of masks and winners.
+    fn at(self, at: At) -> [At; 2] {
+        [0, 1].map(|gate| At {
+            gate: at.gate + 2 * self.number + gate,
+            ..at
+        })
+    }
+}
+
+impl Maximum {
+    /// Masks of the values.
+    fn mask(self) -> Lift {
+        Lift {
+            from: self.bits,
+            to: self.bits,
+        }
+    }
+
+    /// Masks of the wins.
+    fn wins_mask(self) -> Lift {
+        Lift {
+            from: WINS_BITS,
+            to: WINS_BITS,
+        }
+    }
+
+    /// Compares two values.
+    fn signs(self) -> Relu {
+        Relu::of_differences::<u64>(self.bits, WINS_BITS)
+    }
+
+    /// The levels.
+    fn levels(self) -> impl Iterator<Item = Level> {
+        let next = |level: &Level| match level.parts {
+            1 => None,
+            parts => Some(Level::new(level.number + 1, parts)),
+        };
+        core::iter::successors(Some(Level::new(0, self.len)), next)
+    }
+
+    /// Cost for `rows` rows.
+    pub fn cost(self, rows: usize) -> Cost {
+        let level = |level: Level| {
+            let winners = Cost::dealt(1, 1 << WINS_BITS, self.bits) * (2 * rows * level.len) as u64;
+            Cost::opening(rows * level.len, self.bits)
+                + self.signs().opened_sign_cost(rows, level.pair_len())
+                + Cost::opening(rows * level.len, WINS_BITS)
+                + winners
+                + Cost::rounds(2)
+        };
+        self.levels().map(level).sum()
+    }
+
+    /// Words in which a party receives the maxima of `rows` rows.
+    pub fn maxima_len(self, rows: usize) -> usize {
+        rows * Level::new(0, self.len).parts
+    }
+
+    /// Scratch that a party needs for `rows` rows, in words.
+    pub fn scratch_len(self, rows: usize) -> usize {
+        let level = |level: Level| {
+            let pairs = level.pair_len();
+            let planes = rows * plane_len(pairs) + self.signs().scratch_len(rows, pairs);
+            rows * level.len + rows * pairs.max(level.len) + planes.div_ceil(8)
+        };
+        self.levels().map(level).max().unwrap_or(0)
+    }
+
+    /// Sends the corrections for `rows` rows.
+    pub fn deal<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
+        self.levels().try_for_each(|level| {
+            let [signs_at, winners_at] = level.at(at);
+            let pairs = level.pair_len();
+            self.signs().deal_opened_signs::<u64, D>(
                 cx,
-                maximum_at.wire(ROTATION),
-                group.stream,
-                &mut masks[..group.lanes],
-            );
-            for (lane, &mask) in masks[..group.lanes].iter().enumerate() {
-                for first in (0..quarters).step_by(LANES) {
-                    let count = LANES.min(quarters);
-                    let mut hot = [0u8; LANES];
-                    for (offset, hot) in hot[..count].iter_mut().enumerate() {
-                        *hot = is_equal((first + offset) as u64, mask) as u8;
-                    }
-                    let element = group.stream + lane as u64;
-                    let stream = (element << self.quarter_bits()) + first as u64;
-                    let bits = self.count_bits();
-                    deal(
-                        cx,
-                        maximum_at.wire(ONE_HOT),
-                        stream,
-                        bits,
-                        &mut hot[..count],
-                    )?;
-                }
-            }
-        }
-        Ok(())
+                signs_at,
+                rows,
+                pairs,
+                |cx, group, masks| self.pair_masks(cx, winners_at, level, group, masks),
+            )?;
+            self.deal_winners(cx, winners_at, level, rows)
+        })
     }
 
-    /// Sends the corrections for the tables of `count > 0`, rotated by the masks of the counts, for `rows` samples.
-    pub(super) fn deal_nonzero<D: Offline>(
+    /// Writes the differences of the masks of one group of pairs.
+    fn pair_masks<D: Offline>(
+        self,
+        cx: &D,
+        at: At,
+        level: Level,
+        group: &Group,
+        masks: &mut [u64],
+    ) {
+        let (row, first) = (
+            group.first / level.pair_len(),
+            group.first % level.pair_len(),
+        );
+        let row_at = At {
+            row: at.row + row as u64,
+            ..at
+        };
+        let mut of_values = [0u64; MAX_LEN];
+        for group in groups(row_at, 1, level.len) {
+            let lanes = &mut of_values[group.range()];
+            self.mask().masks(cx, at.wire(MASK), group.stream, lanes);
+        }
+        for (mask, (i, j)) in masks.iter_mut().zip(level.pairs().skip(first)) {
+            *mask = of_values[i].minus(of_values[j]).low(self.bits);
+        }
+    }
+
+    /// Sends the corrections for the tables of winners, rotated by the masks of the wins.
+    fn deal_winners<D: Offline>(
         self,
         cx: &mut D,
         at: At,
+        level: Level,
         rows: usize,
     ) -> Result<(), LinkError> {
-        let maximum_at = Self::gate(at, MAXIMUM);
-        let lift = Lift {
-            from: self.count_bits(),
-            to: self.count_bits(),
-        };
-        for group in groups(at, rows, self.thresholds()) {
-            let mut masks = [0u32; LANES];
-            let masks = &mut masks[..group.lanes];
-            lift.masks(cx, maximum_at.wire(COUNT), group.stream, masks);
-            let mut element = group.stream;
-            for masks in masks.chunks(self.thresholds_per_table()) {
-                let mut nonzero = [0u32; 2 * MAX_CLASSES];
-                for (entry, nonzero) in nonzero[..masks.len() << self.count_bits()]
-                    .iter_mut()
-                    .enumerate()
-                {
-                    let mask = masks[entry >> self.count_bits()];
-                    let opened = (entry as u64).low(self.count_bits());
-                    *nonzero = 1 - is_equal(opened, mask.into()) as u32;
+        for group in groups(at, rows, level.len) {
+            let (mut masks, mut wins_masks) = ([0u64; LANES], [0u64; LANES]);
+            let (masks, wins_masks) = (&mut masks[..group.lanes], &mut wins_masks[..group.lanes]);
+            self.mask().masks(cx, at.wire(MASK), group.stream, masks);
+            self.wins_mask()
+                .masks(cx, at.wire(WINS), group.stream, wins_masks);
+            let first_value = group.first % level.len;
+            let lanes = masks.iter().zip(wins_masks).enumerate();
+            for (lane, (mask, wins_mask)) in lanes {
+                let most = level.most_wins(first_value + lane);
+                let winning = most.plus(*wins_mask).low(WINS_BITS);
+                let first = (group.stream + lane as u64) << WINS_BITS;
+                for (wire, value) in [(WINNER, 1), (WINNER_MASK, *mask)] {
+                    let mut table = [0u64; 1 << WINS_BITS];
+                    for (opened, entry) in (0..).zip(&mut table) {
+                        *entry = value.times(is_equal(opened, winning));
+                    }
+                    deal(cx, at.wire(wire), first, self.bits, &mut table)?;
                 }
-                let mut first = element << self.count_bits();
-                for nonzero in nonzero[..masks.len() << self.count_bits()].chunks_mut(LANES) {
-                    deal(
-                        cx,
-                        maximum_at.wire(NONZERO),
-                        first,
-                        self.maximum_bits(),
-                        nonzero,
-                    )?;
-                    first += nonzero.len() as u64;
-                }
-                element += masks.len() as u64;
             }
         }
         Ok(())
     }
 
-    /// Widens the logits in `values`, in place, and writes shares of each sample's maximum, in quarters, to `maxima`.
+    /// Writes shares of the maximum of each row of `values` to the front of `maxima`, which has
+    /// [`Maximum::maxima_len`] words. `scratch` has at least [`Maximum::scratch_len`] words.
     #[inline(never)]
-    pub(super) fn maximum<O: Online>(
+    pub fn run<O: Online>(
         self,
         cx: &mut O,
         at: At,
         rows: usize,
-        values: &mut [u64],
+        values: &[u64],
         maxima: &mut [u64],
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
-        let (quarters, scratch) = scratch.split_at_mut(rows * self.classes);
-        let counts = &mut scratch[..rows * self.thresholds()];
-        let maximum_at = Self::gate(at, MAXIMUM);
-        self.open_logits(cx, at, rows, values, quarters)?;
-        self.count_logits(cx, maximum_at, rows, quarters, counts)?;
-        let opened = Public::wrap_slice_mut(values);
-        self.widen()
-            .finish(cx, Self::gate(at, WIDEN), rows, self.classes, opened)?;
-        self.open_counts(cx, maximum_at, rows, counts)?;
-        self.sum_nonzero(cx, maximum_at, rows, counts, maxima)
+        for level in self.levels() {
+            let (opened, scratch) = scratch.split_at_mut(rows * level.len);
+            let entering = match level.number {
+                0 => values,
+                _ => &*maxima,
+            };
+            opened.copy_from_slice(&entering[..rows * level.len]);
+            let [signs_at, winners_at] = level.at(at);
+            self.open_values(cx, winners_at, [rows, level.len], opened)?;
+            let wins = self.count_wins(cx, signs_at, level, rows, opened, scratch)?;
+            self.open_wins(cx, winners_at, [rows, level.len], wins)?;
+            self.add_winners(cx, winners_at, level, rows, [opened, wins], maxima)?;
+        }
+        Ok(())
     }
 
-    /// Opens the masked logits, in place and for widening, and the masked logits in quarters. One round.
-    #[inline(always)]
-    fn open_logits<O: Online>(
+    /// Masks and opens the values in place. One round.
+    fn open_values<O: Online>(
         self,
         cx: &mut O,
         at: At,
-        rows: usize,
+        [rows, len]: [usize; 2],
         values: &mut [u64],
-        quarters: &mut [u64],
     ) -> Result<(), LinkError> {
-        let role = cx.role();
-        let mask_wire = Self::gate(at, MAXIMUM).wire(ROTATION);
-        let quarter_bits = self.quarter_bits();
-        for group in groups(at, rows, self.classes) {
-            let mut masks = [0u64; LANES];
-            let lanes = &mut masks[..group.lanes];
-            opening_masks(cx, mask_wire, group.stream, quarter_bits, lanes);
-            let lanes = quarters[group.range()].iter_mut();
-            for ((quarters, &value), mask) in lanes.zip(&values[group.range()]).zip(masks) {
-                *quarters = truncate(role, value, self.logit_bits(), self.quarter())
-                    .plus(mask)
-                    .low(quarter_bits);
-            }
-        }
-        let widen = self.widen();
-        let wide = Self::gate(at, WIDEN);
-        let shares = Share::wrap_slice_mut(&mut *values);
-        widen.mask(cx, wide, rows, self.classes, shares);
-        cx.open(&mut [
-            Segment::words(Masked::wrap_slice_mut(values), widen.from),
-            Segment::words(Masked::wrap_slice_mut(quarters), quarter_bits),
-        ])
+        add_masks(cx, (at, MASK), self.bits, [rows, len], values);
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(values), self.bits)])
     }
 
-    /// Writes shares of the number of logits >= t to `counts`, for each sample and each threshold t. `opened` holds the
-    /// openings of the logits in quarters.
-    #[inline(always)]
-    fn count_logits<O: Online>(
+    /// Compares all pairs, from the openings of the values. Returns shares of each value's number of wins.
+    fn count_wins<'s, O: Online>(
         self,
         cx: &mut O,
-        maximum_at: At,
+        at: At,
+        level: Level,
         rows: usize,
         opened: &[u64],
-        counts: &mut [u64],
-    ) -> Result<(), LinkError> {
-        let (classes, thresholds) = (self.classes, self.thresholds());
-        let quarter_bits = self.quarter_bits();
-        counts.fill(0);
-        for group in groups(maximum_at, rows, classes) {
-            for (lane, element) in group.range().enumerate() {
-                let mut one_hot = [0u8; 1 << MAX_QUARTER_BITS];
-                let one_hot = &mut one_hot[..1 << quarter_bits];
-                let stream = (group.stream + lane as u64) << quarter_bits;
-                self.one_hot(cx, maximum_at, stream, one_hot)?;
-                let counts = &mut counts[element / classes * thresholds..][..thresholds];
-                self.count(opened[element], one_hot, counts);
+        scratch: &'s mut [u64],
+    ) -> Result<&'s mut [u64], LinkError> {
+        let (pairs, signs) = (level.pair_len(), self.signs());
+        let (words, scratch) = scratch.split_at_mut(rows * pairs.max(level.len));
+        let differences = &mut words[..rows * pairs];
+        let samples = opened.chunks_exact(level.len);
+        for (differences, opened) in differences.chunks_exact_mut(pairs).zip(samples) {
+            for (difference, (i, j)) in differences.iter_mut().zip(level.pairs()) {
+                *difference = signs.difference(opened[i], opened[j]);
             }
         }
-        Ok(())
-    }
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(scratch);
+        let (hidden, bytes) = bytes.split_at_mut(rows * plane_len(pairs));
+        let opening = SignOpening {
+            e: differences,
+            hidden,
+            beside: None,
+        };
+        signs.hide_opened_signs(cx, at, [rows, pairs], opening, bytes)?;
 
-    /// Masks and opens the counts, in place. One round.
-    #[inline(always)]
-    fn open_counts<O: Online>(
-        self,
-        cx: &mut O,
-        maximum_at: At,
-        rows: usize,
-        counts: &mut [u64],
-    ) -> Result<(), LinkError> {
-        let count_bits = self.count_bits();
-        for group in groups(maximum_at, rows, self.thresholds()) {
-            let mut masks = [0u32; LANES];
-            let lanes = &mut masks[..group.lanes];
-            opening_masks(cx, maximum_at.wire(COUNT), group.stream, count_bits, lanes);
-            for (count, mask) in counts[group.range()].iter_mut().zip(masks) {
-                *count = count.plus(u64::from(mask)).low(count_bits);
+        let one = match cx.role() {
+            Role::P0 => 1u64,
+            Role::P1 => 0,
+        };
+        let wins = &mut words[..rows * level.len];
+        wins.fill(0);
+        for group in groups(at, rows, pairs) {
+            let mut r = [0u64; LANES];
+            let r = &mut r[..group.lanes];
+            signs.hiding_bits(cx, at, group.stream, r)?;
+            let mut m = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
+            let wins = &mut wins[group.first / pairs * level.len..][..level.len];
+            let pairs = level.pairs().skip(group.first % pairs);
+            for (&mut r, (i, j)) in r.iter_mut().zip(pairs) {
+                // m = 0: r. m = 1: 1 - r.
+                let set = 0u64.minus(m & 1);
+                m >>= 1;
+                let bit = r.xor(set).minus(set).plus(one.and(set));
+                wins[i] = wins[i].plus(bit);
+                wins[j] = wins[j].plus(one).minus(bit);
             }
         }
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(counts), count_bits)])
+        Ok(wins)
     }
 
-    /// Looks up `count > 0` for each opened count, and writes the sums, minus the offset of the lowest threshold, to
-    /// `maxima`.
-    #[inline(always)]
-    fn sum_nonzero<O: Online>(
+    /// Masks and opens the numbers of wins in place. One round.
+    fn open_wins<O: Online>(
         self,
         cx: &mut O,
-        maximum_at: At,
+        at: At,
+        [rows, len]: [usize; 2],
+        wins: &mut [u64],
+    ) -> Result<(), LinkError> {
+        add_masks(cx, (at, WINS), WINS_BITS, [rows, len], wins);
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(wins), WINS_BITS)])
+    }
+
+    /// Writes shares of the maximum of each part to `maxima`, from the openings of the values and of their wins.
+    fn add_winners<O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        level: Level,
         rows: usize,
-        counts: &[u64],
+        [opened, wins]: [&[u64]; 2],
         maxima: &mut [u64],
     ) -> Result<(), LinkError> {
-        let (thresholds, count_bits) = (self.thresholds(), self.count_bits());
-        maxima.fill(match cx.role() {
-            Role::P0 => 0u64.minus(self.highest()),
-            Role::P1 => 0,
-        });
-        for group in groups(maximum_at, rows, thresholds) {
-            let mut element = group.stream;
-            let maximum = &mut maxima[group.first / thresholds];
-            for opened in counts[group.range()].chunks(self.thresholds_per_table()) {
-                let mut nonzero = [0u32; 2 * MAX_CLASSES];
-                let mut first = element << count_bits;
-                for nonzero in nonzero[..opened.len() << count_bits].chunks_mut(LANES) {
-                    let wire = maximum_at.wire(NONZERO);
-                    dealt(cx, wire, first, self.maximum_bits(), nonzero)?;
-                    first += nonzero.len() as u64;
-                }
-                for (threshold, &opened) in opened.iter().enumerate() {
-                    let entry = (threshold << count_bits) + opened as usize;
-                    *maximum = maximum.plus(u64::from(nonzero[entry]));
-                }
-                element += opened.len() as u64;
+        maxima[..rows * level.parts].fill(0);
+        let widths = [WINS_BITS, self.bits];
+        for group in groups(at, rows, level.len) {
+            let (row, first) = (group.first / level.len, group.first % level.len);
+            let maxima = &mut maxima[row * level.parts..][..level.parts];
+            for (lane, element) in group.range().enumerate() {
+                let offset = (group.stream + lane as u64) << WINS_BITS;
+                let wins = wins[element];
+                let bit = dealt_entry(cx, at.wire(WINNER), offset, widths, wins)?;
+                let mask = dealt_entry(cx, at.wire(WINNER_MASK), offset, widths, wins)?;
+                let maximum = &mut maxima[level.part_of(first + lane)];
+                let value = bit.times(opened[element]).minus(mask);
+                *maximum = maximum.plus(value).low(self.bits);
             }
         }
         Ok(())
     }
+}
 
-    /// Adds shares of `logit >= t` to the counts for every threshold t, from the opening of the logit in quarters and the
-    /// one-hot vector of its mask.
-    fn count(self, opened: u64, one_hot: &[u8], counts: &mut [u64]) {
-        let mut at_least = 0u8;
-        for (threshold, count) in counts.iter_mut().enumerate().rev() {
-            // Threshold i is i + 1 - highest quarters. A logit at this threshold has the mask opening - threshold.
-            let quarters = (threshold as u64 + 1).minus(self.highest());
-            let mask = opened.minus(quarters).low(self.quarter_bits());
-            at_least = at_least.plus(one_hot[mask as usize]);
-            *count = count.plus(u64::from(at_least)).low(self.count_bits());
+/// Adds this party's shares of masks in Z_2^bits to shares of `rows` x `len` values.
+fn add_masks<O: Online>(
+    cx: &O,
+    (at, wire): (At, u8),
+    bits: u32,
+    [rows, len]: [usize; 2],
+    values: &mut [u64],
+) {
+    for group in groups(at, rows, len) {
+        let mut masks = [0u64; LANES];
+        let masks = &mut masks[..group.lanes];
+        opening_masks(cx, at.wire(wire), group.stream, bits, masks);
+        for (value, mask) in values[group.range()].iter_mut().zip(masks) {
+            *value = value.plus(*mask).low(bits);
         }
-    }
-
-    /// This party's share of the one-hot vector of a mask, modulo 2^count_bits.
-    fn one_hot<O: Online>(
-        self,
-        cx: &mut O,
-        maximum_at: At,
-        stream: u64,
-        one_hot: &mut [u8],
-    ) -> Result<(), LinkError> {
-        let bits = self.count_bits();
-        match cx.role() {
-            Role::P0 => cx.prg().fill(maximum_at.wire(ONE_HOT), stream, one_hot),
-            Role::P1 => {
-                for hot in one_hot.chunks_mut(LANES) {
-                    let mut bytes = [0u8; LANES];
-                    let bytes = &mut bytes[..packed_len(hot.len(), bits)];
-                    cx.corrections(bytes)?;
-                    unpack(bits, bytes, hot);
-                }
-            }
-        }
-        Ok(())
     }
 }
 

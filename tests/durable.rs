@@ -42,8 +42,8 @@ impl Roles {
         [to_helper, to_p0]: [&str; 2],
         session: &[&str],
     ) -> Self {
-        let [ck0, ck1, model] = ["ck0", "ck1", "model"].map(|name| dir.join(name));
-        let [ck0, ck1, model] = [&ck0, &ck1, &model].map(|path| path.to_str().expect("UTF-8"));
+        let paths = ["ck0", "ck1", "model", "metrics"].map(|name| dir.join(name));
+        let [ck0, ck1, model, metrics] = paths.each_ref().map(|path| text(path));
         let option = format!("--{helper}");
         let rest = ["--reveal-to", "p1", "--wait", "30"];
         let party = |role, address: [&str; 2], more: &[&str]| {
@@ -53,7 +53,11 @@ impl Roles {
         Roles {
             dealer: own(&[&[helper, "--listen", d, "--wait", "30"]]),
             p0: party("p0", ["--listen", p], &["--resume", ck0]),
-            p1: party("p1", ["--peer", to_p0], &["--resume", ck1, "--save", model]),
+            p1: party(
+                "p1",
+                ["--peer", to_p0],
+                &["--resume", ck1, "--save", model, "--metrics", metrics],
+            ),
         }
     }
 
@@ -62,6 +66,21 @@ impl Roles {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         start(&arguments)
     }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Checks that a metrics file has a line for each iteration, in order.
+fn check_metrics(path: &Path, iterations: u32) {
+    let lines = std::fs::read_to_string(path).expect("metrics");
+    let number = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+        record["iteration"].as_u64()
+    };
+    let numbers: Vec<u64> = lines.lines().filter_map(number).collect();
+    assert!(numbers.into_iter().eq(1..=iterations.into()), "{lines}");
 }
 
 /// Checks that all roles end well, that the run has all of its iterations, and that the model has learnt.
@@ -83,6 +102,7 @@ fn check(dir: &Path, children: [Child; 3], iterations: u32) {
         .and_then(|head| head.split_whitespace().last());
     let share: f64 = share.and_then(|share| share.parse().ok()).expect("a share");
     assert!(share > 85.0, "{said}");
+    check_metrics(&dir.join("metrics"), iterations);
 }
 
 /// Numbers that look random, the same for the same seed.

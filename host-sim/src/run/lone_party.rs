@@ -104,8 +104,9 @@ pub enum Made {
 pub trait Reporter {
     /// The party waits for its peer at this address.
     fn listening(&mut self, address: String) -> Result<(), Failure>;
-    /// All handshakes are complete. The times count the waiting for the peer and for the helper.
-    fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure>;
+    /// All handshakes are complete, and the iteration `first` comes first. The times count the waiting for the peer and
+    /// for the helper.
+    fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure>;
     /// Something happened.
     fn event(&mut self, event: Event) -> Result<(), Failure>;
     /// The party has its result, which counts only when the other roles have confirmed the end of the session. Whatever
@@ -308,7 +309,7 @@ impl LoneParty<'_> {
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
         let mut setup = self.setup(key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
-        reporter.connected(wait_times)?;
+        reporter.connected(wait_times, first)?;
         let mut data = self.data();
         let helper = AnyEnd::new(&mut assistant);
         let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
@@ -450,7 +451,8 @@ impl LoneParty<'_> {
         wait_times: [WaitTime; 2],
         reporter: &mut impl Reporter,
     ) -> Result<Made, Failure> {
-        reporter.connected(wait_times)?;
+        let first = setup.durable.as_ref().map_or(0, |(_, first)| *first);
+        reporter.connected(wait_times, first)?;
         let computation = Computation {
             party: self,
             setup,

@@ -339,6 +339,7 @@ fn record_in<R: Ring>(
                         .expect("a handshake"),
                     simulated: true,
                     durable: None,
+                    positions: None,
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {

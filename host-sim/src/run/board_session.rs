@@ -217,6 +217,7 @@ impl<'a> BoardSession<'a> {
             key,
             simulated: false,
             durable: None,
+            positions: None,
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);
         let links = (

@@ -26,6 +26,7 @@ use super::{
     checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
+    dealt_positions::{self, Positions},
     device::{DeviceMux, crash_report, end_session, open_device},
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
@@ -252,7 +253,7 @@ impl LoneParty<'_> {
         let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
-                let file = DealtFile::open(dir, self.role, self.session)?;
+                let file = DealtFile::open(dir, self.role, self.session, keeper.is_some())?;
                 hello = hello.with_dealt_file(file.identity);
                 DealerSource::File(file)
             }
@@ -268,22 +269,37 @@ impl LoneParty<'_> {
         let mut peer = self.meet(place, &hello)?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
-        let key = match &mut source {
-            DealerSource::File(file) => {
-                file.consume()?;
-                file.key.clone()
-            }
-            DealerSource::Link(end) => self.await_key(end, Remote::Dealer, first)?,
-        };
         self.set_idle(&peer.end)?;
+        let (key, positions) = match &mut source {
+            DealerSource::File(file) => {
+                let positions = self.positions(file, first, keeper.is_some(), &mut peer)?;
+                (file.key.clone(), Some(positions))
+            }
+            DealerSource::Link(end) => (self.await_key(end, Remote::Dealer, first)?, None),
+        };
         let links = (
             Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
             Link::new(AnyEnd::new(&mut source), Remote::Dealer, UNBOUNDED),
         );
         let mut setup = self.setup(key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
+        setup.positions = positions;
         let made = self.compute(links, setup, wait_times, reporter)?;
         self.end(made, (peer.end, source), Remote::Dealer, reporter)
+    }
+
+    /// Agrees with the peer on the positions that a run takes from the dealt files, from the iteration `first` on.
+    fn positions(
+        &self,
+        file: &mut DealtFile,
+        first: u32,
+        goes_on: bool,
+        peer: &mut Met,
+    ) -> Result<Positions, Failure> {
+        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
+        let position = dealt_positions::agree(file.begun, &mut link)?;
+        let places = [first, position];
+        Positions::take(file, self.session, places, &self.images, goes_on)
     }
 
     fn attempt_securenn(
@@ -471,6 +487,7 @@ impl LoneParty<'_> {
             key,
             simulated: self.simulated,
             durable: None,
+            positions: None,
         })
     }
 

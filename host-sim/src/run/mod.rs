@@ -10,6 +10,7 @@ pub mod dealer;
 pub mod dealer_relay;
 pub mod dealer_source;
 pub mod dealt_files;
+pub mod dealt_positions;
 pub mod device;
 pub mod dispatch;
 pub mod event;

@@ -13,9 +13,11 @@ use ringlet_core::{
     session::{RunError, Session},
     share::{Observer, Share},
 };
+use zeroize::Zeroizing;
 
 use super::{
     checkpoints::{Keeper, Stateful},
+    dealt_positions::Positions,
     event::{Event, StageValues},
 };
 use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
@@ -36,6 +38,8 @@ pub struct PartySetup<'a> {
     pub simulated: bool,
     /// What keeps its checkpoints, and the iteration that comes first, if it keeps any.
     pub durable: Option<(&'a mut Keeper, u32)>,
+    /// Where its iterations are in a dealt file, if it has one.
+    pub positions: Option<Positions>,
 }
 
 /// A party's links to its peer and to its helper.
@@ -64,6 +68,13 @@ pub fn begin(
         Some((keeper, first)) => keeper.restore(party).map(|()| *first),
         None => Ok(0),
     }
+}
+
+/// Makes `position` the next iteration of a party with the state that it has.
+fn go_to(position: u32, party: &mut impl Stateful) -> Result<(), Failure> {
+    let mut state = Zeroizing::new(vec![0; party.state_len()]);
+    party.save_state(&mut state)?;
+    Ok(party.restore(position, &state)?)
 }
 
 /// Notes the state of a party before an iteration, and ends the run if the user wants it to stop.
@@ -102,11 +113,16 @@ pub fn run_party<R: Ring>(
         network,
         role,
         mut durable,
+        mut positions,
         ..
     } = setup;
-    let (mut memory, mut opened_data) = buffers::<R>(session, network, role)?;
+    let dealt = positions
+        .as_ref()
+        .map(|positions| positions.session.clone());
+    let dealt = dealt.as_ref().unwrap_or(session);
+    let (mut memory, mut opened_data) = buffers::<R>(dealt, network, role)?;
     let mut party = Trainer::<R>::new(
-        session,
+        dealt,
         network,
         role,
         &setup.secret,
@@ -119,14 +135,22 @@ pub fn run_party<R: Ring>(
         stages: shares(party, network),
     };
     let first = begin(&mut durable, &mut party)?;
+    if let Some(positions) = &positions {
+        go_to(positions.of(first), &mut party)?;
+    }
     if setup.simulated && first == 0 {
         emit(shares(&party, 0))?;
     }
     for iteration in first..session.iterations() {
         before(&mut durable, iteration, &party)?;
         let start = Instant::now();
+        let mut position = iteration;
+        if let Some(positions) = &mut positions {
+            positions.begin(iteration)?;
+            position = positions.of(iteration);
+        }
         let batch = party
-            .iterate(&mut cx, iteration, data, observer)
+            .iterate(&mut cx, position, data, observer)
             .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,

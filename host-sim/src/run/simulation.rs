@@ -250,6 +250,7 @@ impl Simulation<'_> {
                 key: greet(&Hello::new(role, self.session), &mut peer, &mut helper)?,
                 simulated: true,
                 durable: None,
+                positions: None,
             },
             peer,
             helper,

@@ -340,6 +340,7 @@ fn record_in<R: Ring>(
                     simulated: true,
                     durable: None,
                     positions: None,
+                    beside: None,
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {

@@ -117,3 +117,107 @@ impl Positions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use ringlet_core::{
+        Role,
+        model::Model,
+        num::Format,
+        prg::Key,
+        session::{Protocol, Task, handshake::DealtId},
+    };
+
+    use crate::run::dealt_files::{Dealing, DealtWriter};
+
+    fn session() -> Session {
+        Session {
+            model: Model::built_in("digits8").expect("built in"),
+            format: Format::new::<u32>(12).expect("widths that fit"),
+            task: Task::Train,
+            protocol: Protocol::DEALT,
+            samples: [40, 0],
+            batch: 10,
+            micro_batch: 10,
+            epochs: 2,
+            limit: 7,
+            learning_rate: 1 << 20,
+            momentum: 0,
+            shuffle_seed: 3,
+            receiver: None,
+            audit: 0,
+        }
+    }
+
+    fn images(pixel: u8) -> Images {
+        Images {
+            shape: [8, 8, 1],
+            pixels: vec![pixel; 64],
+            labels: vec![1],
+        }
+    }
+
+    #[test]
+    fn spare_iterations_follow_in_the_same_epochs() {
+        let session = session();
+        let dealt = |spare| with_spare(&session, spare).expect("a session");
+        assert_eq!((dealt(0).iterations(), dealt(0).epochs), (7, 2));
+        assert_eq!((dealt(1).iterations(), dealt(1).epochs), (8, 2));
+        assert_eq!((dealt(6).iterations(), dealt(6).epochs), (13, 4));
+        assert_eq!(dealt(6).batch(6), session.batch(6));
+        assert!(with_spare(&session, u32::MAX - 6).is_err());
+        let before = |count| corrections_before(&dealt(2), count).expect("bytes");
+        assert_eq!((before(0), before(2)), (0, 2 * before(1)));
+    }
+
+    #[test]
+    fn positions_are_marked_before_they_serve_and_never_serve_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let session = session();
+        let dealing = Dealing {
+            identity: DealtId([4; 16]),
+            session: &session,
+            spare: 2,
+        };
+        let key = Key::new([6; 32]);
+        let file = DealtWriter::create(dir.path(), Role::P0, &dealing, &key, 0);
+        file.and_then(DealtWriter::finish).expect("a file");
+        let open = || DealtFile::open(dir.path(), Role::P0, &session, true).expect("a file");
+
+        let mut file = open();
+        let take = |file: &mut DealtFile, places, pixel| {
+            Positions::take(file, &session, places, &images(pixel), true)
+        };
+        let mut positions = take(&mut file, [0, 0], 1).expect("positions");
+        for iteration in 0..4 {
+            positions.begin(iteration).expect("a mark");
+            assert_eq!(positions.of(iteration), iteration);
+        }
+        drop((file, positions));
+
+        let mut file = open();
+        assert_eq!((file.begun, file.spare), (4, 2));
+        // Masks of samples last, so other samples are refused.
+        let refused = |taken: Result<Positions, Failure>| taken.err().expect("refused").to_string();
+        let line = refused(take(&mut file, [3, 4], 2));
+        assert!(line.contains("other images"), "{line}");
+        // Back at iteration 1 there are six to go, and five left.
+        let line = refused(take(&mut file, [1, 4], 1));
+        assert!(line.contains("6 more") && line.contains("5 left"), "{line}");
+        let mut positions = take(&mut file, [2, 4], 1).expect("positions");
+        positions.begin(2).expect("a mark");
+        assert_eq!(positions.of(2), 4);
+        drop((file, positions));
+        assert_eq!(open().begun, 5);
+        // A run that does not go on marks all of them.
+        let mut file = open();
+        let whole = Positions::take(&mut file, &session, [7, 5], &images(1), false);
+        assert!(whole.is_ok());
+        drop((file, whole));
+        assert_eq!(open().begun, ALL);
+        let again = DealtFile::open(dir.path(), Role::P0, &session, false);
+        assert!(again.is_err_and(|failure| failure.to_string().contains("has been used")));
+    }
+}

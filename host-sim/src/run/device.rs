@@ -7,12 +7,11 @@ use std::{
 
 use ringlet_core::{
     device::{
-        Breach, Crash, DeviceHello, Introduction, MemoryUsed, NotFresh, Status, channel,
-        send_session,
+        Assignment, Breach, Crash, DeviceHello, Introduction, MemoryUsed, NotFresh, Status,
+        channel, send_session,
     },
     net::{
         Link, Remote,
-        secure::PublicIdentity,
         serial::mux::{Channel, Mux, MuxError, Timeouts},
     },
     session::handshake::{HandshakeError, Hello, Mismatch, VERSION},
@@ -101,10 +100,14 @@ pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
     Ok(Introduction::receive(&mut control)?)
 }
 
-/// Gives a device that is awake the session and role of `hello`, and the public identity of the other party. Fails if the
-/// device refuses them.
-pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Result<(), Failure> {
-    send_session(&mut control(mux), hello, peer)?;
+/// Gives a device that is awake the session and role of `hello`, and what comes with it. Fails if the device refuses
+/// them.
+pub fn start_session(
+    mux: &DeviceMux,
+    hello: &Hello,
+    assignment: Assignment,
+) -> Result<(), Failure> {
+    send_session(&mut control(mux), hello, assignment)?;
     await_ready(mux)
 }
 
@@ -112,6 +115,14 @@ pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Re
 pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
     match Status::receive(&mut control(mux))? {
         Status::Ready => Ok(()),
+        status => Err(refusal(status)),
+    }
+}
+
+/// Waits until a device gives its state.
+pub fn await_saving(mux: &DeviceMux) -> Result<(), Failure> {
+    match Status::receive(&mut control(mux))? {
+        Status::Saving => Ok(()),
         status => Err(refusal(status)),
     }
 }
@@ -152,6 +163,9 @@ fn refusal(status: Status) -> Failure {
         Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
         Status::Samples { .. } => "correct --samples, or program other samples",
         Status::Task => "let a host predict instead",
+        Status::Checkpoint => {
+            "give the directory and the device of the run that was cut off, or an empty directory"
+        }
         _ => "choose other options",
     };
     Failure::new(status.to_string(), remedy)
@@ -170,7 +184,8 @@ pub fn end_session(mux: &DeviceMux) -> Result<MemoryUsed, Failure> {
     Ok(taken)
 }
 
-/// Explains the `failure` of a session if the device failed, or gave a reason.
+/// Explains the `failure` of a session if the device failed, or gave a reason. A device that is gone or has started anew
+/// is a broken link.
 pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
     // A device that has failed begins anew, so its reason comes before the end of the line's session.
     if has_reported(mux)
@@ -182,8 +197,9 @@ pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) 
     match error {
         Some(MuxError::Line(_)) => Failure::new(
             format!("the device at {address} is gone: it was unplugged or switched off"),
-            "plug it in and start again; the run begins anew",
-        ),
+            "plug it in and start again",
+        )
+        .of_broken_link(),
         Some(MuxError::Reset) => {
             let why = last_crash(mux).map_or_else(
                 || "it was reset, or unplugged and plugged in again".to_owned(),
@@ -191,13 +207,15 @@ pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) 
             );
             Failure::new(
                 format!("the device at {address} has started anew: {why}"),
-                "start again; the run begins anew",
+                "start again",
             )
+            .of_broken_link()
         }
         Some(MuxError::Silent) => Failure::new(
             format!("the device at {address} has been silent for too long"),
-            "see whether it still runs, then start again; the run begins anew",
-        ),
+            "see whether it still runs, then start again",
+        )
+        .of_broken_link(),
         None => failure,
     }
 }
@@ -205,7 +223,7 @@ pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) 
 /// What a device has reported of its failure.
 fn last_status(mux: &DeviceMux) -> Option<Status> {
     let status = Status::receive(&mut control(mux)).ok()?;
-    (!matches!(status, Status::Ready | Status::Done(_))).then_some(status)
+    (!matches!(status, Status::Ready | Status::Saving | Status::Done(_))).then_some(status)
 }
 
 /// The crash that a restarted device remembers.

@@ -22,12 +22,10 @@ use ringlet_core::{
 };
 
 use super::{
-    beside_device::{self, BesideDevice},
     checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
     dealt_positions::{self, Positions},
-    device::{DeviceMux, crash_report, end_session, open_device},
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
@@ -187,7 +185,7 @@ impl LoneParty<'_> {
 
     /// Attempts the run, and attempts it again from a checkpoint each time a link breaks, until no attempt gets any
     /// further for as long as the party waits for others.
-    fn go_on<U: Reporter>(
+    pub(super) fn go_on<U: Reporter>(
         &self,
         reporter: &mut U,
         mut attempt: impl FnMut(Option<&mut Keeper>, &mut U) -> Result<(), Failure>,
@@ -384,47 +382,6 @@ impl LoneParty<'_> {
         reporter.finished()
     }
 
-    fn run_with_device(
-        &self,
-        device: &DeviceAddress,
-        dealer: &str,
-        reporter: &mut impl Reporter,
-    ) -> Result<MemoryUsed, Failure> {
-        let mux = open_device(device, self.endpoint.wait, self.idle)?;
-        console::line(&format!("{}: the device at {device} answers", self.role))?;
-        let outcome = self.train_beside(&mux, dealer, reporter);
-        outcome.map_err(|failure| crash_report(&mux, device, failure))
-    }
-
-    fn train_beside(
-        &self,
-        mux: &DeviceMux,
-        dealer: &str,
-        reporter: &mut impl Reporter,
-    ) -> Result<MemoryUsed, Failure> {
-        let kept = transcript(self.transcript.as_deref())?;
-        // Before the dealer, which does not wait long: a device may be slow to answer.
-        let device = BesideDevice::start(mux, self.session, &self.endpoint, self.idle)?;
-        let beside_device::Met {
-            peer,
-            mut dealer,
-            key,
-            ending,
-        } = device.meet(dealer, |channel| channel)?;
-        let mut peer = Capture::new(peer, &kept).map_err(broken)?;
-        let wait_times = [WaitTime::default(), dealer.wait_time()];
-        let links = (
-            Link::new(AnyEnd::new(&mut peer), Remote::Peer, 0),
-            Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, UNBOUNDED),
-        );
-        let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
-        reporter.made(made)?;
-        ending.finish(&mut dealer, &mut peer)?;
-        let taken = end_session(mux)?;
-        reporter.finished()?;
-        Ok(taken)
-    }
-
     /// Listens for the peer, if it is to come.
     fn place<'m>(
         &self,
@@ -460,7 +417,7 @@ impl LoneParty<'_> {
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
-    fn compute(
+    pub(super) fn compute(
         &self,
         links: PartyLinks<'_>,
         setup: PartySetup<'_>,
@@ -478,7 +435,7 @@ impl LoneParty<'_> {
         in_ring(self.session, computation)
     }
 
-    fn setup(&self, key: Key) -> Result<PartySetup<'_>, Failure> {
+    pub(super) fn setup(&self, key: Key) -> Result<PartySetup<'_>, Failure> {
         Ok(PartySetup {
             session: self.session,
             network: self.network,
@@ -488,6 +445,7 @@ impl LoneParty<'_> {
             simulated: self.simulated,
             durable: None,
             positions: None,
+            beside: None,
         })
     }
 

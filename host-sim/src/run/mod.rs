@@ -12,6 +12,8 @@ pub mod dealer_source;
 pub mod dealt_files;
 pub mod dealt_positions;
 pub mod device;
+pub mod device_host;
+pub mod device_states;
 pub mod dispatch;
 pub mod event;
 pub mod handshakes;

@@ -10,7 +10,7 @@ use ringlet_core::{
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{RunError, Session},
+    session::{RunError, Session, handshake::CheckpointId},
     share::{Observer, Share},
 };
 use zeroize::Zeroizing;
@@ -40,7 +40,12 @@ pub struct PartySetup<'a> {
     pub durable: Option<(&'a mut Keeper, u32)>,
     /// Where its iterations are in a dealt file, if it has one.
     pub positions: Option<Positions>,
+    /// What keeps the other party's state beside each of its checkpoints, if that party is a device.
+    pub beside: Option<Beside<'a>>,
 }
+
+/// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
+pub type Beside<'a> = Box<dyn FnMut(CheckpointId, usize) -> Result<(), Failure> + 'a>;
 
 /// A party's links to its peer and to its helper.
 pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
@@ -80,16 +85,17 @@ fn go_to(position: u32, party: &mut impl Stateful) -> Result<(), Failure> {
 /// Notes the state of a party before an iteration, and ends the run if the user wants it to stop.
 pub fn before(
     durable: &mut Option<(&mut Keeper, u32)>,
+    beside: &mut Option<Beside<'_>>,
     iteration: u32,
     party: &impl Stateful,
 ) -> Result<(), Failure> {
-    match durable {
-        Some((keeper, _)) => {
-            keeper.before(iteration, party)?;
-            keeper.stop()
-        }
-        None => Ok(()),
+    let Some((keeper, _)) = durable else {
+        return Ok(());
+    };
+    if let (Some(id), Some(keep)) = (keeper.before(iteration, party)?, beside) {
+        keep(id, party.state_len())?;
     }
+    keeper.stop()
 }
 
 /// The failure of an iteration, after which the state before it is kept.
@@ -114,6 +120,7 @@ pub fn run_party<R: Ring>(
         role,
         mut durable,
         mut positions,
+        mut beside,
         ..
     } = setup;
     let dealt = positions
@@ -142,7 +149,7 @@ pub fn run_party<R: Ring>(
         emit(shares(&party, 0))?;
     }
     for iteration in first..session.iterations() {
-        before(&mut durable, iteration, &party)?;
+        before(&mut durable, &mut beside, iteration, &party)?;
         let start = Instant::now();
         let mut position = iteration;
         if let Some(positions) = &mut positions {
@@ -164,7 +171,7 @@ pub fn run_party<R: Ring>(
             emit(shares(&party, batch.epoch + 1))?;
         }
     }
-    before(&mut durable, session.iterations(), &party)?;
+    before(&mut durable, &mut beside, session.iterations(), &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.to_u128());

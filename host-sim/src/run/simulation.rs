@@ -251,6 +251,7 @@ impl Simulation<'_> {
                 simulated: true,
                 durable: None,
                 positions: None,
+                beside: None,
             },
             peer,
             helper,

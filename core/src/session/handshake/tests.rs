@@ -55,7 +55,7 @@ fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
     let bytes = bytes_of(|link| hello.send(link).unwrap(), 40);
     let body = [
-        8, 0, // version, role
+        9, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         0, 2, 0, // train, fused triples, not SecureNN

@@ -207,7 +207,10 @@ fn damaged_foreign_and_unequal_files_are_refused() {
     let cut = &bytes[..bytes.len() - 1];
     refused(cut, Role::P1, &[], "cut short or damaged");
     refused(&bytes[..20], Role::P1, &[], "cut short or damaged");
-    for place in [12, bytes.len() / 2, bytes.len() - 2] {
+    let mut marked = bytes.clone();
+    marked[12] ^= 1;
+    refused(&marked, Role::P1, &[], "damaged mark");
+    for place in [50, bytes.len() / 2, bytes.len() - 2] {
         let mut changed = bytes.clone();
         changed[place] ^= 1;
         refused(&changed, Role::P1, &[], "cut short or damaged");

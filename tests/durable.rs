@@ -2,7 +2,7 @@
 //! the right number of iterations and a model that has learnt.
 
 use std::{
-    io::{Read, Write},
+    io::{Read, Seek, SeekFrom, Write},
     net::{Shutdown, TcpListener, TcpStream},
     path::Path,
     process::Child,
@@ -42,8 +42,8 @@ impl Roles {
         [to_helper, to_p0]: [&str; 2],
         session: &[&str],
     ) -> Self {
-        let [ck0, ck1, model] = ["ck0", "ck1", "model"].map(|name| dir.join(name));
-        let [ck0, ck1, model] = [&ck0, &ck1, &model].map(|path| path.to_str().expect("UTF-8"));
+        let paths = ["ck0", "ck1", "model", "metrics"].map(|name| dir.join(name));
+        let [ck0, ck1, model, metrics] = paths.each_ref().map(|path| text(path));
         let option = format!("--{helper}");
         let rest = ["--reveal-to", "p1", "--wait", "30"];
         let party = |role, address: [&str; 2], more: &[&str]| {
@@ -53,7 +53,11 @@ impl Roles {
         Roles {
             dealer: own(&[&[helper, "--listen", d, "--wait", "30"]]),
             p0: party("p0", ["--listen", p], &["--resume", ck0]),
-            p1: party("p1", ["--peer", to_p0], &["--resume", ck1, "--save", model]),
+            p1: party(
+                "p1",
+                ["--peer", to_p0],
+                &["--resume", ck1, "--save", model, "--metrics", metrics],
+            ),
         }
     }
 
@@ -64,9 +68,34 @@ impl Roles {
     }
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Checks that a metrics file has a line for each iteration, in order.
+fn check_metrics(path: &Path, iterations: u32) {
+    let lines = std::fs::read_to_string(path).expect("metrics");
+    let number = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+        record["iteration"].as_u64()
+    };
+    let numbers: Vec<u64> = lines.lines().filter_map(number).collect();
+    assert!(numbers.into_iter().eq(1..=iterations.into()), "{lines}");
+}
+
 /// Checks that all roles end well, that the run has all of its iterations, and that the model has learnt.
 fn check(dir: &Path, children: [Child; 3], iterations: u32) {
-    for (name, child) in NAMES.into_iter().zip(children) {
+    check_roles(dir, NAMES.into_iter().zip(children), iterations);
+    check_metrics(&dir.join("metrics"), iterations);
+}
+
+/// The same of some of the roles.
+fn check_roles<'a>(
+    dir: &Path,
+    children: impl IntoIterator<Item = (&'a str, Child)>,
+    iterations: u32,
+) {
+    for (name, child) in children {
         let (well, out, err) = end(child);
         assert!(well, "{name}: {out}{err}");
         assert!(out.contains("done"), "{name}: {out}{err}");
@@ -161,6 +190,124 @@ fn sixty_kills_change_nothing() {
     for seed in 3..8 {
         kill_and_go_on(12, seed, "dealer", &LONG, 1800);
     }
+}
+
+/// Both parties of a run with dealt files in `dir`, and the iterations that each file says have begun.
+struct DealtRun<'a> {
+    dir: &'a Path,
+    parties: [Vec<String>; 2],
+}
+
+impl<'a> DealtRun<'a> {
+    fn new(dir: &'a Path, session: &[&str]) -> Self {
+        let meeting = address();
+        let paths = ["files", "ck0", "ck1", "model"].map(|name| dir.join(name));
+        let [files, ck0, ck1, model] = paths.each_ref().map(|path| path.to_str().expect("UTF-8"));
+        let party = |role, meet, more: &[&str]| {
+            let known = ["party", "--role", role, meet, &meeting, "--dealt", files];
+            let rest = ["--reveal-to", "p1", "--wait", "30"];
+            own(&[&known, &rest, session, more])
+        };
+        let p0 = party("p0", "--listen", &["--resume", ck0]);
+        let p1 = party("p1", "--peer", &["--resume", ck1, "--save", model]);
+        DealtRun {
+            dir,
+            parties: [p0, p1],
+        }
+    }
+
+    fn deal(&self, session: &[&str], spare: &str) {
+        let files = self.dir.join("files");
+        let _ = std::fs::remove_dir_all(&files);
+        let known = [
+            "deal",
+            "--out",
+            files.to_str().expect("UTF-8"),
+            "--spare",
+            spare,
+        ];
+        success(&[&known[..], &["--reveal-to", "p1"], session].concat());
+    }
+
+    fn start(&self, role: usize) -> Child {
+        let arguments: Vec<&str> = self.parties[role].iter().map(String::as_str).collect();
+        start(&arguments)
+    }
+
+    fn begun(&self, role: usize) -> u32 {
+        let name = ["p0.key", "p1.dealt"][role];
+        let mut begun = [0; 4];
+        let mut file = std::fs::File::open(self.dir.join("files").join(name)).expect("a file");
+        file.seek(SeekFrom::Start(8)).expect("a head");
+        file.read_exact(&mut begun).expect("a head");
+        u32::from_le_bytes(begun)
+    }
+
+    /// Waits until a party has begun `count` iterations of its file.
+    fn wait_for(&self, role: usize, count: u32) {
+        let done = || self.begun(role) >= count;
+        ringlet_tests::wait_until("iterations", Duration::from_secs(60), done);
+    }
+}
+
+#[test]
+fn a_run_with_dealt_files_goes_on_with_the_iterations_that_are_left() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let session = [
+        "--epochs", "8", "--limit", "300", "--batch", "32", "--every", "10",
+    ];
+    let deal = ["--epochs", "8", "--limit", "300", "--batch", "32"];
+    let run = DealtRun::new(dir.path(), &session);
+    run.deal(&deal, "60");
+    let mut children = [0, 1].map(|role| run.start(role));
+    for (victim, moment) in [(0, 33), (1, 78), (1, 140), (0, 205)] {
+        run.wait_for(victim, moment);
+        let before = run.begun(victim);
+        children[victim].kill().expect("to kill");
+        children[victim].wait().expect("its end");
+        children[victim] = run.start(victim);
+        // What has begun stays spent.
+        assert!(run.begun(victim) >= before);
+    }
+    check_roles(dir.path(), ["p0", "p1"].into_iter().zip(children), 300);
+    let begun = [run.begun(0), run.begun(1)];
+    assert!(
+        begun[0] == begun[1] && (301..=360).contains(&begun[0]),
+        "{begun:?}"
+    );
+}
+
+#[test]
+fn too_few_dealt_iterations_are_refused_before_anything_runs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let session = [
+        "--epochs", "8", "--limit", "200", "--batch", "32", "--every", "20",
+    ];
+    let deal = ["--epochs", "8", "--limit", "200", "--batch", "32"];
+    let run = DealtRun::new(dir.path(), &session);
+    run.deal(&deal, "0");
+    let [mut p0, mut p1] = [0, 1].map(|role| run.start(role));
+    run.wait_for(1, 50);
+    for child in [&mut p1, &mut p0] {
+        child.kill().expect("to kill");
+        child.wait().expect("its end");
+    }
+    let begun = run.begun(0).max(run.begun(1));
+    let [p0, p1] = [0, 1].map(|role| run.start(role));
+    for child in [p0, p1] {
+        let line = complaint(child);
+        let missing = format!("have {} left", 200 - begun);
+        assert!(
+            line.contains(&missing) && line.contains("are missing") && line.contains("--spare"),
+            "{line}"
+        );
+    }
+    // New files are enough, and the run goes on from its checkpoint.
+    run.deal(&deal, "0");
+    let children = [0, 1].map(|role| run.start(role));
+    check_roles(dir.path(), ["p0", "p1"].into_iter().zip(children), 200);
+    let begun = [run.begun(0), run.begun(1)];
+    assert!(begun[0] == begun[1] && begun[0] < 200, "{begun:?}");
 }
 
 /// A proxy to `target` that cuts all of its connections every `period`. Returns its address.

@@ -345,6 +345,8 @@ fn record_in<R: Ring>(
                         .expect("a handshake"),
                     simulated: true,
                     durable: None,
+                    positions: None,
+                    beside: None,
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {

@@ -76,7 +76,24 @@ impl Served {
         image: &Path,
         record: &[u8],
         arena: usize,
+        fresh: impl Fresh + Send + 'static,
+    ) -> Self {
+        Self::serving(image, record, arena, fresh, |_| false)
+    }
+
+    /// A device that serves one session after another until one ends well.
+    pub fn until_done(image: &Path, record: &[u8], arena: usize) -> Self {
+        let counter = Counter::new(CounterMemory::default());
+        Self::serving(image, record, arena, counter, Result::is_err)
+    }
+
+    /// A device that serves a further session after an outcome after which it `goes_on`.
+    fn serving(
+        image: &Path,
+        record: &[u8],
+        arena: usize,
         mut fresh: impl Fresh + Send + 'static,
+        goes_on: fn(&Result<(), Stopped>) -> bool,
     ) -> Self {
         let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
         line.set_timeout(Duration::from_millis(50))
@@ -93,14 +110,19 @@ impl Served {
                 silence: 20_000,
             };
             let mux = RefCell::new(Mux::new(line, clock, timeouts));
-            let device = Device {
-                memory: &mut vec![0; arena],
-                store: SampleImage::new(&image),
-                record: &record,
-                fresh: &mut fresh,
-                stack: None,
-            };
-            serve(&mux, device)
+            loop {
+                let device = Device {
+                    memory: &mut vec![0; arena],
+                    store: SampleImage::new(&image),
+                    record: &record,
+                    fresh: &mut fresh,
+                    stack: None,
+                };
+                let outcome = serve(&mux, device);
+                if !goes_on(&outcome) {
+                    return outcome;
+                }
+            }
         });
         Served {
             address: format!("pty:{address}"),

@@ -17,7 +17,7 @@ use ringlet::{
         tcp::{TcpEnd, connect},
         traffic_shaper::TrafficShape,
     },
-    run::dealt_files::{DealtFile, DealtWriter},
+    run::dealt_files::{Dealing, DealtFile, DealtWriter},
 };
 use ringlet_core::{
     Role,
@@ -144,12 +144,17 @@ fn nothing_is_left_of_what_links_and_files_carried() {
     // Keys move over the stack, where the compiler leaves copies, so this one is not marked.
     let key = Key::new([9; Key::LEN]);
     let (dealt, role) = (DealtId([7; 16]), Role::P1);
-    let create = DealtWriter::create(dir.path(), role, dealt, &session, &key, LEN as u64);
+    let dealing = Dealing {
+        identity: dealt,
+        session: &session,
+        spare: 0,
+    };
+    let create = DealtWriter::create(dir.path(), role, &dealing, &key, LEN as u64);
     let mut file = create.unwrap_or_else(|failure| panic!("{failure}"));
     marked(|bytes| file.write_all(bytes).expect("space"));
     file.finish().unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(marks(), 0, "after a dealt file was written");
-    let open = DealtFile::open(dir.path(), role, &session);
+    let open = DealtFile::open(dir.path(), role, &session, false);
     let mut file = open.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(file.key.reveal(), key.reveal());
     marked(|bytes| file.read_exact(&mut bytes[..LEN - 7]).expect("corrections"));

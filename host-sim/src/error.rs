@@ -100,6 +100,14 @@ impl Failure {
         }
     }
 
+    /// The same failure, as one of a link that broke.
+    pub fn of_broken_link(self) -> Self {
+        Failure {
+            broken_link: true,
+            ..self
+        }
+    }
+
     /// Whether a link broke, so that the roles could meet again and go on from a checkpoint.
     pub fn is_broken_link(&self) -> bool {
         self.broken_link

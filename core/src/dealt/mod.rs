@@ -13,7 +13,7 @@ mod micro_batch;
 mod party;
 mod party_context;
 mod plan;
-mod stream_ids;
+pub(crate) mod stream_ids;
 
 pub use config::check;
 pub use dealer::{Dealer, DealerContext};

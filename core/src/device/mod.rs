@@ -8,6 +8,7 @@
 mod fresh;
 mod policy;
 mod record;
+mod sealed_state;
 
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use fresh::NotFresh;
 pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
 pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Peers, Record, RecordError};
+pub use sealed_state::{Belonging, CHUNK, Opener, Sealer, StateError, sealed_len};
 
 use crate::{
     data::sample_image::SampleImageError,
@@ -107,24 +109,33 @@ impl Introduction {
     }
 }
 
-/// Sends a device the session to run. The device sends `hello` to the other roles, so its role is the device's. `peer`
-/// is the public identity of the other party, which the device meets only if its policy names it.
+/// What a device does beside the session of its hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The public identity of the other party, which the device meets only if its policy names it.
+    pub peer: PublicIdentity,
+    /// Iterations from one checkpoint to the next; 0 if there are to be none.
+    pub every: u32,
+}
+
+/// Sends a device the session to run. The device sends `hello` to the other roles, so its role is the device's. With
+/// checkpoints the hello names the one that the device takes back, if it does not begin anew.
 ///
 /// Fails if the link does, or if the session's description is longer than a message.
 pub fn send_session<T: Read + Write>(
     link: &mut Link<T>,
     hello: &Hello,
-    peer: PublicIdentity,
+    assignment: Assignment,
 ) -> Result<(), MessageError> {
     send(link, hello)?;
-    send(link, &peer)
+    send(link, &assignment)
 }
 
-/// Receives the session to run and the other party's identity: the device's side of [`send_session`]. Fails as
+/// Receives the session to run and what comes with it: the device's side of [`send_session`]. Fails as
 /// [`receive_hello`] does.
 pub fn receive_session<T: Read + Write>(
     link: &mut Link<T>,
-) -> Result<(Hello, PublicIdentity), HandshakeError> {
+) -> Result<(Hello, Assignment), HandshakeError> {
     let hello = receive_hello(link)?;
     Ok((hello, receive(link)?))
 }
@@ -182,6 +193,10 @@ pub enum Status {
     Unauthentic(Actor),
     /// What this role sent was altered, repeated or left out on its way to the device.
     Tampered(Actor),
+    /// The device's sealed state follows: a checkpoint.
+    Saving,
+    /// The state that the device was given is none that it sealed for this session, party and checkpoint.
+    Checkpoint,
 }
 
 impl Status {
@@ -203,6 +218,10 @@ impl core::fmt::Display for Status {
         match self {
             Status::Ready => f.write_str("the device is ready"),
             Status::Done(_) => f.write_str("the device is done"),
+            Status::Saving => f.write_str("the device gives its state"),
+            Status::Checkpoint => f.write_str(
+                "the device does not take its checkpoint back: it is damaged, or of another device or session",
+            ),
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }

@@ -13,10 +13,13 @@ use crate::{num::ring::Word, prg::Address};
 /// Used stream words: address and index.
 pub(crate) type Used = HashSet<(Address, u64)>;
 
+/// Words that may serve again, with the values that they serve.
+pub(crate) type Kept = HashMap<(Address, u64), u128>;
+
 thread_local! {
     static USED: RefCell<Option<Used>> = const { RefCell::new(None) };
     /// The values of words that may serve again.
-    static VALUES: RefCell<Option<HashMap<(Address, u64), u128>>> = const { RefCell::new(None) };
+    static VALUES: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
 /// Starts to record the uses of this thread.
@@ -25,10 +28,10 @@ pub(crate) fn start() {
     VALUES.set(Some(HashMap::new()));
 }
 
-/// Stops recording; returns the used words.
-pub(crate) fn stop() -> Used {
-    VALUES.take();
-    USED.take().expect("recording was started")
+/// Stops recording; returns the used words, and the values of those that may serve again.
+pub(crate) fn stop() -> (Used, Kept) {
+    let used = USED.take().expect("recording was started");
+    (used, VALUES.take().expect("recording was started"))
 }
 
 /// Records the use of the words from `first` on for `values`, which they may serve again.

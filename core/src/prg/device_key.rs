@@ -15,6 +15,7 @@ const WEIGHTS: u32 = 0;
 const IDENTITY: u32 = 1;
 const DEALER_HANDSHAKE: u32 = 2;
 const PEER_HANDSHAKE: u32 = 3;
+const STATE: u32 = 4;
 
 /// Whether a root has been programmed: blank memory is all ones or all zeros.
 pub fn is_programmed(root: &Key) -> bool {
@@ -69,6 +70,12 @@ pub fn peer_ephemeral(root: &Key, fresh: &[u8; FRESH_LEN]) -> Key {
     derive_fresh(root, PEER_HANDSHAKE, fresh)
 }
 
+/// The key that seals a device's state before an iteration, for its host to keep. `fresh` is the fresh value of the session
+/// that seals it.
+pub fn state_key(root: &Key, fresh: &[u8; FRESH_LEN], iteration: u32) -> Key {
+    derive(&derive_fresh(root, STATE, fresh), STATE, iteration.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +103,9 @@ mod tests {
                 fresh[byte] = 1;
                 for purpose in [session_secret, dealer_ephemeral, peer_ephemeral] {
                     derived.push(*purpose(&root, &fresh).reveal());
+                }
+                for iteration in [0, 1, 256] {
+                    derived.push(*state_key(&root, &fresh, iteration).reveal());
                 }
             }
         }

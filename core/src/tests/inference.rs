@@ -88,7 +88,7 @@ fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Infe
                 .unwrap();
             traffic.push(cx.take_traffic());
         }
-        (classes, traffic, cx.peer_bytes()[0], reuse::stop())
+        (classes, traffic, cx.peer_bytes()[0], reuse::stop().0)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -100,7 +100,7 @@ fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Infe
             for iteration in 0..session.iterations() {
                 dealer.iterate(&mut cx, iteration).unwrap();
             }
-            (reuse::stop(), cx)
+            (reuse::stop().0, cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
         let (classes1, traffic1, sent1, used1) = party(Role::P1, end_p1, dealt);

@@ -21,7 +21,7 @@ use crate::{
     gate::{
         harness::{End, Sent, duplex, key},
         polynomial_tests::polynomial,
-        reuse::{self, Used},
+        reuse::{self, Kept, Used},
     },
     model::{Layer, Model, triple_scheme::TripleScheme},
     net::link::{Link, Remote},
@@ -61,6 +61,8 @@ pub(crate) struct Outcome {
     traffic: [Vec<Traffic>; 2],
     /// Stream positions that P0 used for masks, and that the dealer dealt.
     used: [Used; 2],
+    /// Stream positions that P0 used for the masks of samples, with what they mask.
+    kept: Kept,
     /// The bytes that P0 sent to P1, if stream positions are recorded.
     sent: Vec<u8>,
     /// Each party's state at the end.
@@ -155,7 +157,7 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
         if options.records_streams {
             reuse::stop()
         } else {
-            Used::new()
+            (Used::new(), Kept::new())
         }
     };
     let network = crate::dealt::check::<R>(session).unwrap();
@@ -233,12 +235,13 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
         let (shares1, traffic1, _, (audited1, seen1), state1) = party(Role::P1, end_p1, dealt);
-        let (shares0, traffic0, used, (audited0, seen0), state0) = p0.join().unwrap();
-        let (dealt, _cx) = dealer.join().unwrap();
+        let (shares0, traffic0, (used, kept), (audited0, seen0), state0) = p0.join().unwrap();
+        let ((dealt, _), _cx) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
             traffic: [traffic0, traffic1],
             used: [used, dealt],
+            kept,
             sent: sent.map_or(Vec::new(), Sent::take),
             states: [state0, state1],
             audited: [audited0, audited1],

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::{cost::Cost, prg::Address};
+use crate::{cost::Cost, dealt::stream_ids::DATA, prg::Address};
 
 /// Other session keys than those of [`DEFAULT_RUN`]. Under some keys a ReLU of these small networks falls to the other
 /// side of 0, and the run goes another way. Under these none does.
@@ -196,6 +196,49 @@ fn no_word_of_a_stream_serves_two_values_across_a_resume() {
         assert!(words(&again, 1).is_subset(&sets[0]));
         assert_eq!(again.sent.len(), lost.sent.len());
         assert!(again.sent != lost.sent);
+    }
+}
+
+#[test]
+fn no_word_serves_two_values_when_a_run_takes_the_iterations_that_are_left() {
+    // As with dealt files: the keys stay, four spare iterations follow the twelve of the session, and each attempt takes
+    // the iterations after the last one that was begun.
+    for mut session in sessions().into_iter().step_by(11) {
+        (session.audit, session.epochs) = (1, 4);
+        let options = RunOptions {
+            records_streams: true,
+            ..DEFAULT_RUN
+        };
+        let first = begin(&session, options, 5);
+        let lost = resume(&session, options, &first, 5..7);
+        // The state before iteration 5 goes on at 7, that before iteration 7 at 10.
+        let second = resume(&session, options, &first, 7..9);
+        let lost_again = resume(&session, options, &second, 9..10);
+        let third = resume(&session, options, &second, 10..15);
+        let parts = [&first, &lost, &second, &lost_again, &third];
+        let mut kept = Kept::new();
+        for role in [0, 1] {
+            let mut all = Used::new();
+            for part in parts {
+                for &(address, index) in &part.used[role] {
+                    let of_sample = address.gate == DATA && session.protocol.triples().keep_data();
+                    assert!(
+                        all.insert((address, index)) || of_sample,
+                        "word {index} of {address:?} serves twice"
+                    );
+                }
+            }
+        }
+        for (word, &value) in parts.into_iter().flat_map(|part| &part.kept) {
+            assert_eq!(*kept.entry(*word).or_insert(value), value, "{word:?}");
+        }
+        // Lost iterations that were taken again would mask other values with the same words.
+        let again = resume(&session, options, &second, 7..8);
+        assert!(
+            again.used[0]
+                .iter()
+                .any(|word| second.used[0].contains(word) && word.0.gate != DATA)
+        );
     }
 }
 

@@ -12,6 +12,7 @@ pub mod crash_report;
 pub mod fresh;
 #[cfg(feature = "hal")]
 pub mod hal_line;
+mod keeping;
 mod links;
 pub mod programmed;
 pub mod serial;
@@ -21,7 +22,7 @@ use ringlet_core::{
     Role,
     data::sample_image::{SampleImage, SampleImageError},
     dealt::{PartyContext, Trainer},
-    device::{DeviceHello, MemoryUsed, Status, channel, receive_session},
+    device::{Assignment, DeviceHello, MemoryUsed, Status, channel, receive_session},
     net::{
         Link, MessageError, Remote,
         secure::PublicIdentity,
@@ -38,6 +39,7 @@ use ringlet_core::{
 use carrier::Carrier;
 use check::{Requirements, check_session, clamp};
 use fresh::Fresh;
+use keeping::Keeping;
 use links::{Buffers, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret};
 use programmed::Programmed;
 use stack::Stack;
@@ -105,8 +107,8 @@ impl From<RunError> for Stopped {
     }
 }
 
-/// Runs one session after another, for as long as the board has power. A session that failed leaves no state: the
-/// next one starts from the beginning.
+/// Runs one session after another, for as long as the board has power. A session that failed leaves no state on the device:
+/// the next one starts from the beginning, or from a state that the host gives back.
 pub fn serve_all<C: Carrier>(
     carrier: &C,
     memory: &mut [u64],
@@ -142,6 +144,8 @@ struct Meeting {
     fresh: [u8; FRESH_LEN],
     /// The other party's public identity.
     peer: PublicIdentity,
+    /// Iterations from one checkpoint to the next, or 0.
+    every: u32,
 }
 
 /// One session: the task, the handshakes, the training, and the report of what it took.
@@ -154,12 +158,16 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     introduced.send(&mut control)?;
     // The session and the network are borrowed from here on: copies of them would take much of a device's stack.
     let mut heard = receive_session(&mut control);
-    let (hello, peer) = match &mut heard {
-        Ok((hello, peer)) => (hello, *peer),
+    let (hello, Assignment { peer, every }) = match &mut heard {
+        Ok((hello, assignment)) => (hello, *assignment),
         Err(error) => return Err((*error).into()),
     };
     hello.dealt = None;
-    hello.checkpoints = Checkpoints::default();
+    match every {
+        0 => hello.checkpoints = Checkpoints::default(),
+        // The first one is the one that the device takes back.
+        _ => hello.checkpoints.kept.truncate(1),
+    }
     let (role, session) = (hello.role, &hello.session);
     #[cfg(feature = "defmt")]
     defmt::info!(
@@ -179,7 +187,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     Status::Ready.send(&mut control)?;
 
     let mut buffers = Buffers::new();
-    let meeting = Meeting { fresh, peer };
+    let meeting = Meeting { fresh, peer, every };
     let trained = meet(
         carrier,
         &mut control,
@@ -188,7 +196,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         &meeting,
         &mut buffers,
     )
-    .and_then(|met| train(hello, device, requirements, met));
+    .and_then(|met| train(&mut control, hello, device, requirements, &meeting, met));
     match trained {
         Ok(taken) => end_session(carrier, &mut control, taken),
         Err(stopped) => tell(carrier, &mut control, role, stopped),
@@ -203,6 +211,8 @@ struct Met<'b, T> {
     key: Key,
     /// The secret of its part of the initial weights.
     weights: Key,
+    /// The run, as both parties name it.
+    run: [u8; 16],
 }
 
 /// Completes the handshakes with the dealer and with the other party.
@@ -212,7 +222,7 @@ fn meet<'b, C: Carrier>(
     control: &mut Link<C::Channel<'_>>,
     hello: &Hello,
     device: &Device<'_>,
-    Meeting { fresh, peer }: &Meeting,
+    Meeting { fresh, peer, .. }: &Meeting,
     buffers: &'b mut Buffers,
 ) -> Result<Met<'b, C::Channel<'b>>, Stopped> {
     let [for_peer, for_dealer] = buffers.split();
@@ -221,15 +231,17 @@ fn meet<'b, C: Carrier>(
     let mut dealer = secure(link, &keys, for_dealer);
     drop(keys);
     let (key, first) = receive_key(&mut dealer).map_err(at_dealer)?;
-    if first != 0 {
-        // The device keeps no checkpoints.
+    if first != keeping::first(hello) {
         return Err(at_dealer(Mismatch::Foreign.into()));
     }
     Status::Ready.send(control)?;
     let mut link = Link::new(carrier.channel(channel::PEER), Remote::Peer, 0);
     let at_peer = |error| Stopped::Meeting(Actor::Party(hello.role.other()), error);
     let keys = meet_peer(&mut link, hello, *peer, device.record, fresh).map_err(at_peer)?;
+    let mut run = [0; 16];
+    run.copy_from_slice(&keys.hash[..16]);
     Ok(Met {
+        run,
         peer: secure(link, &keys, for_peer),
         dealer,
         key,
@@ -245,9 +257,11 @@ fn at_dealer(error: HandshakeError) -> Stopped {
 /// the session took.
 #[inline(never)]
 fn train<T: embedded_io::Read + embedded_io::Write>(
+    control: &mut Link<impl embedded_io::Read + embedded_io::Write>,
     hello: &Hello,
     device: Device<'_>,
     requirements: Requirements<'_, '_>,
+    meeting: &Meeting,
     met: Met<'_, T>,
 ) -> Result<MemoryUsed, Stopped> {
     let (role, session) = (hello.role, &hello.session);
@@ -261,17 +275,29 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
         dealer,
         key,
         weights,
+        run,
     } = met;
+    let keeping = Keeping {
+        hello,
+        peer: meeting.peer,
+        every: meeting.every,
+        record: device.record,
+        fresh: meeting.fresh,
+        run,
+    };
     let (arena, rest) = device.memory.split_at_mut(words);
     let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
     let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
     drop(weights);
+    keeping.restore(control, &mut party)?;
     let mut cx = PartyContext::new(role, key, peer, dealer);
-    for iteration in 0..session.iterations() {
+    for iteration in keeping::first(hello)..session.iterations() {
+        keeping.before(control, iteration, &party)?;
         party.iterate(&mut cx, iteration, &mut samples, &mut NoObserver)?;
         #[cfg(feature = "defmt")]
         log_bytes(iteration, cx.peer_bytes());
     }
+    keeping.before(control, session.iterations(), &party)?;
     // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
     party.reveal(&mut cx, |_, _| {})?;
     let (mut peer, mut dealer) = cx.into_links();
@@ -297,6 +323,7 @@ fn tell<C: Carrier>(
             Remote::Dealer => (Actor::Dealer, (*error).into()),
             _ => (Actor::Party(role.other()), (*error).into()),
         },
+        Stopped::Refused(status) => return refuse(carrier, control, *status),
         _ => return Err(stopped),
     };
     if let Some(status) = Status::of_failure(actor, error) {

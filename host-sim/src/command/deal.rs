@@ -23,7 +23,8 @@ use crate::{
     output::amounts::bytes,
     run::{
         dealer::{corrections, deal},
-        dealt_files::DealtWriter,
+        dealt_files::{Dealing, DealtWriter},
+        dealt_positions::with_spare,
         secrets::Secrets,
     },
 };
@@ -40,6 +41,10 @@ pub struct DealArgs {
     /// The party that will learn the trained model.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
+    /// Iterations to deal beyond those of the session, for a run with checkpoints that is cut off: what was begun is spent,
+    /// so it takes as many more as it loses.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub spare: u32,
     /// The session, with the options that both parties will give.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -64,8 +69,9 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         receiver: args.reveal_to.map(Role::from),
         task: Task::Train,
     };
-    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
-    let corrections = corrections(&session, &network)?;
+    let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
+    let dealt = with_spare(&session, args.spare)?;
+    let corrections = corrections(&dealt)?;
     let secrets = Secrets::new(args.secrets.seed());
     let keys = secrets.dealer_keys()?;
     let identity = DealtId(secrets.identity()?);
@@ -76,26 +82,34 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         )
     })?;
     let [key_p0, key_p1] = &keys;
-    let start = |role, key, corrections| {
-        DealtWriter::create(&args.out, role, identity, &session, key, corrections)
+    let dealing = Dealing {
+        identity,
+        session: &session,
+        spare: args.spare,
     };
+    let start =
+        |role, key, corrections| DealtWriter::create(&args.out, role, &dealing, key, corrections);
     let p0 = start(Role::P0, key_p0, 0)?;
     let p1 = start(Role::P1, key_p1, corrections)?;
+    let spare = match args.spare {
+        0 => String::new(),
+        spare => format!(" and {spare} spare ones"),
+    };
     console::line(&format!(
-        "dealing {} iterations of {} images for {}: {} for p1",
+        "dealing {} iterations{spare} of {} images for {}: {} for p1",
         session.iterations(),
         session.batch,
         session.model.name,
         bytes(corrections)
     ))?;
-    let bar = ProgressBar::new(session.iterations().into());
+    let bar = ProgressBar::new(dealt.iterations().into());
     let fault = p1.fault();
     let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    let dealt = deal(&session, keys.clone(), link, 0, |iteration, _| {
+    let ended = deal(&dealt, keys.clone(), link, 0, |iteration, _| {
         bar.set_position(u64::from(iteration) + 1);
     });
     bar.finish_and_clear();
-    let link = dealt.map_err(|failure| fault.take().unwrap_or(failure))?;
+    let link = ended.map_err(|failure| fault.take().unwrap_or(failure))?;
     // P0's file appears last, so a pair is there only when both are whole.
     let p1 = link.into_inner().finish()?;
     let p0 = p0.finish()?;

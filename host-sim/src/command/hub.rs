@@ -88,8 +88,8 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Train,
     };
-    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
-    let corrections = corrections(&session, &network)?;
+    let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
+    let corrections = corrections(&session)?;
     let kept = transcripts(args.transcript.as_deref())?;
     let (wait, idle) = (
         Duration::from_secs(args.wait),

@@ -205,7 +205,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         session.batch
     ))?;
     let (start, counts) = (Instant::now(), ByteCounts::default());
-    let mut progress = Progress::new(session.iterations(), None)?;
+    let mut progress = Progress::new(session.iterations(), None, None)?;
     let outcome = board_session.train(&mux, &counts, IDLE, |event| {
         progress.party_event(Role::P1, (&session, &network), start, event)
     });

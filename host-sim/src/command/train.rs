@@ -100,8 +100,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         }
         None => None,
     };
-    let mut progress = Progress::new(session.iterations(), args.output.metrics.as_deref())?
-        .on_range(args.range.on_range);
+    let resumed = checkpoints.as_ref().map(Simulated::first);
+    let metrics = args.output.metrics.as_deref();
+    let mut progress =
+        Progress::new(session.iterations(), metrics, resumed)?.on_range(args.range.on_range);
     progress.say(&format!(
         "training {} on {} of p0 and {} of p1, {}",
         session.model.name,

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ring::digest::{Context, SHA256};
 use ringlet_core::data::{Data, DataError};
 
 use crate::error::Failure;
@@ -62,6 +63,19 @@ impl Images {
         self.labels.truncate(range.end);
         self.labels.drain(..range.start);
         self
+    }
+
+    /// SHA-256 of shape, pixels and labels.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        for len in self.shape {
+            context.update(&(len as u64).to_le_bytes());
+        }
+        context.update(&self.pixels);
+        context.update(&self.labels);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
     }
 
     /// Refuses labels that are not a class; the error names the first.

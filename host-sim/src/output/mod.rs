@@ -4,6 +4,7 @@ pub mod amounts;
 pub mod chart;
 pub mod classes;
 pub mod comparison;
+mod metrics;
 pub mod plan;
 pub mod progress;
 pub mod tables;

@@ -1,11 +1,6 @@
 //! Progress of a run: the bar, the lines above it, and the metrics file.
 
-use std::{
-    fs::File,
-    io::{self, LineWriter, Write},
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
@@ -15,11 +10,10 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::amounts::bytes;
+use super::{amounts::bytes, metrics::Metrics};
 use crate::{
     config::args::OnRange,
     console,
-    data::file::check_writable,
     error::Failure,
     run::{
         audits::{AuditRecord, AuditSums},
@@ -31,7 +25,7 @@ use crate::{
 /// Progress and metrics of a run.
 pub struct Progress {
     bar: ProgressBar,
-    metrics: Option<(PathBuf, LineWriter<File>)>,
+    metrics: Option<Metrics>,
     online_bytes: u64,
     rounds: u64,
     audits: AuditSums,
@@ -45,15 +39,15 @@ pub struct Progress {
 const BEHIND: f64 = 0.02;
 
 impl Progress {
-    /// The progress of `iterations` iterations, with a metrics file if one is wanted.
-    pub fn new(iterations: u32, metrics: Option<&Path>) -> Result<Self, Failure> {
+    /// The progress of `iterations` iterations, with a metrics file if one is wanted. If the run goes on after
+    /// `resumed` iterations, so does the file.
+    pub fn new(
+        iterations: u32,
+        metrics: Option<&Path>,
+        resumed: Option<u32>,
+    ) -> Result<Self, Failure> {
         let metrics = metrics
-            .map(|path| {
-                check_writable(path)?;
-                let file = File::create(path)
-                    .map_err(|error| Failure::unwritten(path.display(), &error))?;
-                Ok::<_, Failure>((path.to_owned(), LineWriter::new(file)))
-            })
+            .map(|path| Metrics::new(path, resumed))
             .transpose()?;
         let bar = ProgressBar::new(iterations.into());
         let template = "{bar:24} iteration {pos}/{len}  {msg}  {eta} left";
@@ -82,14 +76,19 @@ impl Progress {
         self.left_range
     }
 
+    /// The run goes back to the end of the first `done` iterations.
+    pub fn go_back(&mut self, done: u32) -> Result<(), Failure> {
+        match &mut self.metrics {
+            Some(metrics) => metrics.go_back(done),
+            None => Ok(()),
+        }
+    }
+
     fn write(&mut self, record: &impl Serialize) -> Result<(), Failure> {
-        let Some((path, metrics)) = &mut self.metrics else {
-            return Ok(());
-        };
-        serde_json::to_string(record)
-            .map_err(io::Error::from)
-            .and_then(|line| writeln!(metrics, "{line}"))
-            .map_err(|error| Failure::unwritten(path.display(), &error))
+        match &mut self.metrics {
+            Some(metrics) => metrics.write(record),
+            None => Ok(()),
+        }
     }
 
     /// An iteration is done.
@@ -219,30 +218,5 @@ impl Progress {
             })?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn metrics_on_a_full_disk_are_named() {
-        let full = File::options().write(true).open("/dev/full");
-        let mut progress = Progress::new(1, None).expect("no file");
-        progress.metrics = Some(("metrics".into(), LineWriter::new(full.expect("a device"))));
-        let record = EpochRecord {
-            kind: "epoch",
-            epoch: 1,
-            accuracy: None,
-            twin_accuracy: None,
-            seconds: 0.0,
-        };
-        let line = progress
-            .write(&record)
-            .map_err(|failure| failure.to_string());
-        let wanted = "metrics cannot be written: the disk is full";
-        assert!(line.is_err_and(|line| line.starts_with(wanted)));
     }
 }

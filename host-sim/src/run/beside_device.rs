@@ -12,7 +12,7 @@ use std::{
 use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    device::channel,
+    device::{Assignment, channel},
     net::{
         Finish, Link, LinkError, Remote,
         secure::{PublicIdentity, SecureTransport, Suite},
@@ -49,6 +49,8 @@ pub type DeviceEnd<T> = SecureTransport<T, ChaChaPoly, Box<[u8]>>;
 pub struct BesideDevice<'a> {
     mux: &'a DeviceMux,
     session: &'a Session,
+    /// The checkpoint with which both parties begin, if they keep any.
+    checkpoints: Checkpoints,
     endpoint: &'a Endpoint,
     /// The device's public identity.
     device: PublicIdentity,
@@ -65,6 +67,8 @@ pub struct Met<'a, T> {
     pub dealer: SecureEnd,
     /// The session key that P1 shares with the dealer.
     pub key: Key,
+    /// Hash of the handshake with the device, which both ends know.
+    pub hash: [u8; 32],
     /// What ends the session.
     pub ending: Ending<'a>,
 }
@@ -79,11 +83,14 @@ pub struct Ending<'a> {
 }
 
 impl<'a> BesideDevice<'a> {
-    /// Gives a device its session. `endpoint` is P1; the device has to have the identity that it gives P0.
+    /// Gives a device its session. `endpoint` is P1; the device has to have the identity that it gives P0. `checkpoints` has
+    /// the checkpoint with which both begin, if there is one; `every` is the number of iterations from one to the next, and 0
+    /// without checkpoints.
     pub fn start(
         mux: &'a DeviceMux,
         session: &'a Session,
         endpoint: &'a Endpoint,
+        (checkpoints, every): (Checkpoints, u32),
         idle: Duration,
     ) -> Result<Self, Failure> {
         let device = endpoint.identity_of(Actor::Party(Role::P0))?;
@@ -97,8 +104,10 @@ impl<'a> BesideDevice<'a> {
                 "put the identity into the roster that `ringlet data secret` printed for this device, or connect that device",
             ));
         }
-        let own = endpoint.credentials.own().public();
-        start_session(mux, &Hello::new(Role::P0, session), own)?;
+        let mut hello = Hello::new(Role::P0, session);
+        hello.checkpoints = checkpoints.clone();
+        let peer = endpoint.credentials.own().public();
+        start_session(mux, &hello, Assignment { peer, every })?;
         // A device without a fresh value has refused.
         let fresh = introduction
             .fresh
@@ -106,6 +115,7 @@ impl<'a> BesideDevice<'a> {
         Ok(BesideDevice {
             mux,
             session,
+            checkpoints,
             endpoint,
             device,
             fresh,
@@ -126,7 +136,8 @@ impl<'a> BesideDevice<'a> {
         wrap: impl FnOnce(DeviceChannel<'a>) -> T,
     ) -> Result<Met<'a, T>, Failure> {
         let (endpoint, to) = (self.endpoint, (Actor::Dealer, "--dealer"));
-        let hello = Hello::new(Role::P1, self.session);
+        let mut hello = Hello::new(Role::P1, self.session);
+        hello.checkpoints = self.checkpoints.clone();
         let relayed = endpoint.connect(dealer, to.0, to.1)?;
         let mut relay = DealerRelay::new(self.mux, relayed, self.idle)?;
         let mut connection = None;
@@ -151,12 +162,18 @@ impl<'a> BesideDevice<'a> {
             }
             Ok(greeted)
         };
-        let (key, _) = relay_during((self.mux, &mut relay), &connection, wait, await_key, done)?;
+        let (key, first) =
+            relay_during((self.mux, &mut relay), &connection, wait, await_key, done)?;
         dealer.tcp().set_patience(self.idle).map_err(broken)?;
         let link = wrap(Channel::new(self.mux, channel::PEER));
-        let peer = self.meet_device(Link::new(link, Remote::Peer, 0), &hello)?;
+        let common = hello.checkpoints.kept.first();
+        if first != common.map_or(0, |id| id.iteration) {
+            return Err(HandshakeError::from(Mismatch::Foreign).into());
+        }
+        let (peer, hash) = self.meet_device(Link::new(link, Remote::Peer, 0), &hello)?;
         Ok(Met {
             peer,
+            hash,
             dealer,
             key,
             ending: Ending {
@@ -173,7 +190,7 @@ impl<'a> BesideDevice<'a> {
         &self,
         mut link: Link<T>,
         hello: &Hello,
-    ) -> Result<DeviceEnd<T>, Failure> {
+    ) -> Result<(DeviceEnd<T>, [u8; 32]), Failure> {
         let greeting = receive_greeting(&mut link)?;
         let fits = greeting
             .check(Actor::Party(Role::P1), self.device)
@@ -192,11 +209,11 @@ impl<'a> BesideDevice<'a> {
             ephemeral: ephemeral()?,
             suite: greeting.suite,
         };
-        let none = Checkpoints::default();
-        let keys = greeting.welcome::<ChaChaPoly, _>(&mut link, &none, ends)?;
+        let keys = greeting.welcome::<ChaChaPoly, _>(&mut link, &hello.checkpoints, ends)?;
         let buffer = || vec![0; Suite::Device.buffer_len()].into_boxed_slice();
         let transport = link.into_inner();
-        Ok(SecureTransport::new(transport, &keys, buffer(), buffer()))
+        let end = SecureTransport::new(transport, &keys, buffer(), buffer());
+        Ok((end, keys.hash))
     }
 }
 

@@ -16,7 +16,10 @@ use ringlet_core::{
         Key,
         device_key::{identity_secret, session_secret},
     },
-    session::{Session, handshake::Actor},
+    session::{
+        Session,
+        handshake::{Actor, Checkpoints},
+    },
     share::NoObserver,
 };
 
@@ -182,7 +185,8 @@ impl<'a> BoardSession<'a> {
         let (session, network) = (self.session, self.network);
         let start = Instant::now();
         let endpoint = self.endpoint(Actor::Party(Role::P1), &self.p1);
-        let board = BesideDevice::start(mux, session, &endpoint, idle)?;
+        let board =
+            BesideDevice::start(mux, session, &endpoint, (Checkpoints::default(), 0), idle)?;
         let weights = [
             session_secret(&self.root, &board.fresh()),
             self.secrets.initial_weights(Role::P1)?,
@@ -192,6 +196,7 @@ impl<'a> BoardSession<'a> {
             mut dealer,
             key,
             ending,
+            ..
         } = board.meet(dealer, |channel| Counted::new(channel, counts))?;
         let mut twin = Twin::new(network, session, self.initial_model(&weights)?);
         let mut rounds = 0;
@@ -217,6 +222,8 @@ impl<'a> BoardSession<'a> {
             key,
             simulated: false,
             durable: None,
+            positions: None,
+            beside: None,
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);
         let links = (

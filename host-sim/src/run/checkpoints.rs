@@ -189,6 +189,11 @@ impl Keeper {
         )
     }
 
+    /// Where the checkpoints are, and how many.
+    pub fn plan(&self) -> &CheckpointPlan {
+        &self.plan
+    }
+
     /// The checkpoints from which this party can go on.
     pub fn checkpoints(&self) -> Checkpoints {
         let latest = self.kept.len().saturating_sub(KEPT);
@@ -246,8 +251,13 @@ impl Keeper {
         path(&self.plan.dir, self.role, id.iteration)
     }
 
-    /// Notes the state before an iteration, and writes a checkpoint if it is time for one, or if the run is over.
-    pub fn before(&mut self, iteration: u32, party: &impl Stateful) -> Result<(), Failure> {
+    /// Notes the state before an iteration, and writes a checkpoint if it is time for one, or if the run is over. Returns
+    /// the name of what it has written.
+    pub fn before(
+        &mut self,
+        iteration: u32,
+        party: &impl Stateful,
+    ) -> Result<Option<CheckpointId>, Failure> {
         let mut state = match self.current.take() {
             Some(last) => last.state,
             None => Zeroizing::new(Vec::new()),
@@ -263,8 +273,8 @@ impl Keeper {
         let due = iteration.is_multiple_of(self.plan.every) || over;
         let restored = self.kept.iter().any(|kept| kept.iteration == iteration);
         match due && !restored {
-            true => self.write(),
-            false => Ok(()),
+            true => self.write().map(|()| Some(id)),
+            false => Ok(None),
         }
     }
 

@@ -7,7 +7,6 @@ use ringlet_core::{
     Role,
     dealt::{Dealer, DealerContext, Plan},
     net::{Link, Remote},
-    network::Network,
     num::Ring,
     prg::Key,
     session::{RunError, Session, handshake::send_key},
@@ -115,16 +114,26 @@ pub fn serve(
 }
 
 /// Bytes of corrections that the dealer sends to P1 in a whole session.
-pub fn corrections(session: &Session, network: &Network) -> Result<u64, Failure> {
-    struct Corrections<'a>(Plan<'a>);
+pub fn corrections(session: &Session) -> Result<u64, Failure> {
+    corrections_from(session, 0)
+}
+
+/// Bytes of corrections that the dealer sends to P1 before an iteration of a session.
+pub fn corrections_before(session: &Session, iteration: u32) -> Result<u64, Failure> {
+    Ok(corrections(session)? - corrections_from(session, iteration)?)
+}
+
+fn corrections_from(session: &Session, first: u32) -> Result<u64, Failure> {
+    struct Corrections<'a>(&'a Session, u32);
 
     impl InRing for Corrections<'_> {
         type Output = u64;
 
         fn run<R: Ring>(self) -> Result<u64, Failure> {
-            Ok(self.0.corrections::<R>())
+            let network = ringlet_core::dealt::check::<R>(self.0)?;
+            Ok(Plan::new(self.0, &network).run_corrections::<R>(self.1))
         }
     }
 
-    in_ring(session, Corrections(Plan::new(session, network)))
+    in_ring(session, Corrections(session, first))
 }

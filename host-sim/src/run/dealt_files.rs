@@ -1,8 +1,15 @@
 //! Files that the dealer makes ahead of time: a key for P0, a key and corrections for P1.
 //!
-//! A file is `magic, state, role, identity, session, length, body, checksum`. The body is the role's key and, for P1,
-//! the corrections in the order of their use. A file is for one run: to use correlated randomness twice would reveal
-//! what it masks, so the state is set before anything is sent.
+//! ```text
+//! magic (8) · begun (4) · images (32) · checksum of both (4) · role (1) · identity (16) · spare (4) · session · body · checksum (4)
+//! ```
+//!
+//! The body is the role's key and, for P1, the corrections in the order of their use. Session and body come after their
+//! lengths, in 2 and 8 bytes. Numbers are little-endian.
+//!
+//! A file is for one run. Its iterations are spent in order, and a run that is cut off goes on with those that are left:
+//! to use correlated randomness twice would reveal what it masks. So the file says how many have begun, and of which images.
+//! The checksum at the end is that of the file as it was dealt, with zeros there.
 
 use std::{
     cell::Cell,
@@ -27,11 +34,21 @@ use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
-const MAGIC: [u8; 8] = *b"RNGLDLT\x01";
-/// Offset of the state.
-const STATE: u64 = 8;
-const FRESH: u8 = 0;
-const USED: u8 = 1;
+const MAGIC: [u8; 8] = *b"RNGLDLT\x02";
+/// Offset of the number of iterations that have begun.
+const BEGUN: usize = MAGIC.len();
+/// Offset of the digest of the images.
+const IMAGES: usize = BEGUN + 4;
+/// Bytes of a digest of images.
+const DIGEST: usize = 32;
+/// Offset of the checksum of both.
+const MARK_CHECK: usize = IMAGES + DIGEST;
+/// Offset of the role, after everything that changes.
+const FIXED: usize = MARK_CHECK + 4;
+/// Offset of the length of the session's description.
+const DESCRIBED: usize = FIXED + 1 + 16 + 4;
+/// Bytes before the session's description.
+const HEAD: usize = DESCRIBED + 2;
 /// Bytes that are read or written at a time.
 const BLOCK: usize = 1 << 20;
 /// The longest description of a session.
@@ -39,7 +56,7 @@ const MAX_SESSION: usize = 4096;
 
 /// Bytes before the body, for a description of `session` bytes.
 const fn head_len(session: usize) -> u64 {
-    8 + 1 + 1 + 16 + 2 + session as u64 + 8
+    HEAD as u64 + session as u64 + 8
 }
 
 /// The file of a role in the directory of a dealt session.
@@ -52,6 +69,16 @@ pub fn path(dir: &Path, role: Role) -> PathBuf {
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::unwritten(path.display(), error)
+}
+
+/// What both files of a dealt session say of it.
+pub struct Dealing<'a> {
+    /// Which dealt session it is.
+    pub identity: DealtId,
+    /// The session.
+    pub session: &'a Session,
+    /// Iterations beyond those of the session.
+    pub spare: u32,
 }
 
 /// A file that is being written. It gets its name when it is whole.
@@ -71,8 +98,7 @@ impl DealtWriter {
     pub fn create(
         dir: &Path,
         role: Role,
-        identity: DealtId,
-        session: &Session,
+        dealing: &Dealing<'_>,
         key: &Key,
         corrections: u64,
     ) -> Result<Self, Failure> {
@@ -84,8 +110,8 @@ impl DealtWriter {
             ));
         }
         let partial = path.with_extension("partial");
-        let description =
-            postcard::to_stdvec(session).map_err(|e| failed(&path, &io::Error::other(e)))?;
+        let description = postcard::to_stdvec(dealing.session)
+            .map_err(|e| failed(&path, &io::Error::other(e)))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         // The file holds a key, so no other user may read it.
@@ -102,9 +128,10 @@ impl DealtWriter {
             fault: Rc::default(),
         };
         let mut head = MAGIC.to_vec();
-        head.push(FRESH);
+        head.resize(FIXED, 0);
         head.push(role.index() as u8);
-        head.extend(identity.0);
+        head.extend(dealing.identity.0);
+        head.extend(dealing.spare.to_le_bytes());
         head.extend((description.len() as u16).to_le_bytes());
         head.extend(description);
         head.extend(writer.left.to_le_bytes());
@@ -198,25 +225,33 @@ impl Read for DealtWriter {
     }
 }
 
-/// A checked file that has not been used.
+/// A checked file.
 pub struct DealtFile {
     file: File,
     /// What has been read ahead: corrections, so it is wiped when it is dropped.
     block: Zeroizing<Vec<u8>>,
     /// Where in the block the next byte is.
     next: usize,
+    /// Where in the file the next block is.
+    place: u64,
+    /// Bytes of corrections that have not been read.
     left: u64,
     /// The role's key.
     pub key: Key,
     /// Which dealt session it belongs to.
     pub identity: DealtId,
+    /// Iterations beyond those of the session.
+    pub spare: u32,
+    /// Iterations that have begun.
+    pub begun: u32,
+    images: [u8; DIGEST],
     path: PathBuf,
 }
 
 impl DealtFile {
-    /// Opens the file of `role` in `dir` and checks all of it: that it is whole and unused, and made for this role and
-    /// session.
-    pub fn open(dir: &Path, role: Role, session: &Session) -> Result<Self, Failure> {
+    /// Opens the file of `role` in `dir` and checks all of it: that it is whole, and made for this role and session, and
+    /// unless the run `goes_on`, that no iteration of it has begun.
+    pub fn open(dir: &Path, role: Role, session: &Session, goes_on: bool) -> Result<Self, Failure> {
         let path = path(dir, role);
         let name = path.display();
         let refused = |why: &str, remedy: &str| Failure::new(format!("{name} {why}"), remedy);
@@ -240,16 +275,16 @@ impl DealtFile {
         }
         let size = file.metadata().map_err(damaged)?.len();
         let mut file = file;
-        let mut head = [0; 28];
-        file.read_exact(&mut head).map_err(damaged)?;
-        if head[..8] != MAGIC {
+        let mut head = [0; HEAD];
+        let read = file.read(&mut head).map_err(damaged)?;
+        if read < MAGIC.len() || head[..MAGIC.len()] != MAGIC {
             return Err(refused(
                 "is not a dealt file of this version",
                 "check --dealt",
             ));
         }
-        let described = usize::from(u16::from_le_bytes([head[26], head[27]])).min(MAX_SESSION);
-        let mut description = vec![0; described];
+        let described = usize::from(u16::from_le_bytes([head[DESCRIBED], head[DESCRIBED + 1]]));
+        let mut description = vec![0; described.min(MAX_SESSION)];
         file.read_exact(&mut description).map_err(damaged)?;
         let mut len = [0; 8];
         file.read_exact(&mut len).map_err(damaged)?;
@@ -259,13 +294,27 @@ impl DealtFile {
         }
         check(&mut file, size).map_err(damaged)?;
 
-        if head[8] != FRESH {
+        let number = |at: usize| {
+            let bytes = [head[at], head[at + 1], head[at + 2], head[at + 3]];
+            u32::from_le_bytes(bytes)
+        };
+        let mut images = [0; DIGEST];
+        images.copy_from_slice(&head[IMAGES..MARK_CHECK]);
+        let begun = number(BEGUN);
+        let is_fresh = head[BEGUN..FIXED].iter().all(|&byte| byte == 0);
+        if !is_fresh && head[BEGUN..FIXED] != mark(begun, &images) {
             return Err(refused(
-                "has been used",
-                "deal a new session; none may serve twice",
+                "has a damaged mark of its use",
+                "deal a new session; a copy of this one might serve twice",
             ));
         }
-        if usize::from(head[9]) != role.index() {
+        if begun > 0 && !goes_on {
+            return Err(refused(
+                "has been used",
+                "deal a new session, none may serve twice; or go on from a checkpoint with --resume",
+            ));
+        }
+        if usize::from(head[FIXED]) != role.index() {
             let other = role.other();
             return Err(refused(
                 &format!("belongs to {other}"),
@@ -284,38 +333,86 @@ impl DealtFile {
             .map_err(damaged)?;
         let key = Key::filled(|key| file.read_exact(key)).map_err(damaged)?;
         let mut identity = [0; 16];
-        identity.copy_from_slice(&head[10..26]);
+        identity.copy_from_slice(&head[FIXED + 1..][..16]);
         Ok(DealtFile {
+            place: head_len(described) + Key::LEN as u64,
             left: body - Key::LEN as u64,
             file,
             block: Zeroizing::new(Vec::with_capacity(BLOCK)),
             next: 0,
             key,
             identity: DealtId(identity),
+            spare: number(FIXED + 17),
+            begun,
+            images,
             path,
         })
     }
 
-    /// Marks the file as used, for good. Call it before anything that it masks is sent.
-    pub fn consume(&mut self) -> Result<(), Failure> {
-        let place = self
-            .file
-            .stream_position()
-            .map_err(|e| failed(&self.path, &e))?;
-        let mark = |file: &mut File| -> io::Result<()> {
-            file.seek(SeekFrom::Start(STATE))?;
-            file.write_all(&[USED])?;
-            file.sync_all()
+    /// Leaves out the first `corrections` bytes of the corrections: they belong to iterations that are spent.
+    pub fn skip(&mut self, corrections: u64) {
+        // P0's file has none.
+        let corrections = corrections.min(self.left);
+        self.place += corrections;
+        self.left -= corrections;
+    }
+
+    /// Marks `begun` iterations as begun, for good, by a run whose party has the images with this digest. Call it before
+    /// anything that they mask is sent. Returns what marks further ones.
+    ///
+    /// The masks of samples last for the whole file, so a run that goes on has to have the same images.
+    pub fn consume(&mut self, begun: u32, images: [u8; DIGEST]) -> Result<Mark, Failure> {
+        if self.begun > 0 && self.images != images {
+            return Err(Failure::new(
+                format!(
+                    "{} masks other images than these: the run had others when it began",
+                    self.path.display()
+                ),
+                "give the images with which the run began, or deal a new session",
+            ));
+        }
+        let lost = |error| failed(&self.path, &error);
+        let mut mark = Mark {
+            file: self.file.try_clone().map_err(lost)?,
+            images,
+            path: self.path.clone(),
         };
-        mark(&mut self.file).map_err(|e| failed(&self.path, &e))?;
-        self.file
-            .seek(SeekFrom::Start(place))
-            .map_err(|e| failed(&self.path, &e))?;
-        Ok(())
+        mark.set(begun)?;
+        Ok(mark)
     }
 }
 
-/// Reads the whole file and compares the checksum, which is that of a fresh file.
+/// Says in a dealt file how many of its iterations have begun.
+pub struct Mark {
+    file: File,
+    images: [u8; DIGEST],
+    path: PathBuf,
+}
+
+impl Mark {
+    /// Marks `begun` iterations as begun, for good. The disk has the mark when this returns.
+    pub fn set(&mut self, begun: u32) -> Result<(), Failure> {
+        let bytes = mark(begun, &self.images);
+        let put = |file: &mut File| -> io::Result<()> {
+            file.seek(SeekFrom::Start(BEGUN as u64))?;
+            file.write_all(&bytes)?;
+            file.sync_data()
+        };
+        put(&mut self.file).map_err(|error| failed(&self.path, &error))
+    }
+}
+
+/// What a file says of its use, with a checksum. It is short, so that a disk writes it whole or not at all.
+fn mark(begun: u32, images: &[u8; DIGEST]) -> [u8; FIXED - BEGUN] {
+    let mut mark = [0; FIXED - BEGUN];
+    mark[..4].copy_from_slice(&begun.to_le_bytes());
+    mark[4..4 + DIGEST].copy_from_slice(images);
+    let checksum = crc32fast::hash(&mark[..4 + DIGEST]);
+    mark[4 + DIGEST..].copy_from_slice(&checksum.to_le_bytes());
+    mark
+}
+
+/// Reads the whole file and compares the checksum, which is that of the file as it was dealt.
 fn check(file: &mut File, size: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut checksum = Hasher::new();
@@ -326,7 +423,7 @@ fn check(file: &mut File, size: u64) -> io::Result<()> {
         let count = left.min(block.len() as u64) as usize;
         file.read_exact(&mut block[..count])?;
         if first {
-            block[STATE as usize] = FRESH;
+            block[BEGUN..FIXED.min(count)].fill(0);
             first = false;
         }
         checksum.update(&block[..count]);
@@ -351,7 +448,10 @@ impl Read for DealtFile {
             self.next = 0;
             // No more than there is room for, so that the block never grows.
             self.block.resize(self.left.min(BLOCK as u64) as usize, 0);
+            // A mark moves the place in the file.
+            self.file.seek(SeekFrom::Start(self.place))?;
             self.file.read_exact(&mut self.block)?;
+            self.place += self.block.len() as u64;
         }
         let count = bytes.len().min(self.block.len() - self.next);
         bytes[..count].copy_from_slice(&self.block[self.next..self.next + count]);

@@ -7,12 +7,11 @@ use std::{
 
 use ringlet_core::{
     device::{
-        Breach, Crash, DeviceHello, Introduction, MemoryUsed, NotFresh, Status, channel,
-        send_session,
+        Assignment, Breach, Crash, DeviceHello, Introduction, MemoryUsed, NotFresh, Status,
+        channel, send_session,
     },
     net::{
         Link, Remote,
-        secure::PublicIdentity,
         serial::mux::{Channel, LineCounts, Mux, MuxError, Timeouts},
     },
     session::handshake::{HandshakeError, Hello, Mismatch, VERSION},
@@ -105,10 +104,14 @@ pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
     Ok(Introduction::receive(&mut control)?)
 }
 
-/// Gives a device that is awake the session and role of `hello`, and the public identity of the other party. Fails if the
-/// device refuses them.
-pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Result<(), Failure> {
-    send_session(&mut control(mux), hello, peer)?;
+/// Gives a device that is awake the session and role of `hello`, and what comes with it. Fails if the device refuses
+/// them.
+pub fn start_session(
+    mux: &DeviceMux,
+    hello: &Hello,
+    assignment: Assignment,
+) -> Result<(), Failure> {
+    send_session(&mut control(mux), hello, assignment)?;
     await_ready(mux)
 }
 
@@ -116,6 +119,14 @@ pub fn start_session(mux: &DeviceMux, hello: &Hello, peer: PublicIdentity) -> Re
 pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
     match Status::receive(&mut control(mux))? {
         Status::Ready => Ok(()),
+        status => Err(refusal(status)),
+    }
+}
+
+/// Waits until a device gives its state.
+pub fn await_saving(mux: &DeviceMux) -> Result<(), Failure> {
+    match Status::receive(&mut control(mux))? {
+        Status::Saving => Ok(()),
         status => Err(refusal(status)),
     }
 }
@@ -156,6 +167,9 @@ fn refusal(status: Status) -> Failure {
         Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
         Status::Samples { .. } => "correct --samples, or program other samples",
         Status::Task => "let a host predict instead",
+        Status::Checkpoint => {
+            "give the directory and the device of the run that was cut off, or an empty directory"
+        }
         _ => "choose other options",
     };
     Failure::new(status.to_string(), remedy)
@@ -196,7 +210,8 @@ fn line_report(device: &str, counts: &LineCounts) -> Option<String> {
     })
 }
 
-/// Explains the `failure` of a session if the device failed, or gave a reason, and adds whether the line was bad.
+/// Explains the `failure` of a session if the device failed, or gave a reason, and adds whether the line was bad. A device
+/// that is gone or has started anew is a broken link.
 pub fn crash_report(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failure {
     let counts = mux.borrow().counts();
     beside_bad_line(explain(mux, address, failure), &counts)
@@ -221,8 +236,9 @@ fn explain(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failur
     match error {
         Some(MuxError::Line(_)) => Failure::new(
             format!("the device at {address} is gone: it was unplugged or switched off"),
-            "plug it in and start again; the run begins anew",
-        ),
+            "plug it in and start again",
+        )
+        .of_broken_link(),
         Some(MuxError::Reset) => {
             let why = last_crash(mux).map_or_else(
                 || "it was reset, or unplugged and plugged in again".to_owned(),
@@ -230,13 +246,15 @@ fn explain(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failur
             );
             Failure::new(
                 format!("the device at {address} has started anew: {why}"),
-                "start again; the run begins anew",
+                "start again",
             )
+            .of_broken_link()
         }
         Some(MuxError::Silent) => Failure::new(
             format!("the device at {address} has been silent for too long"),
-            "see whether it still runs, then start again; the run begins anew",
-        ),
+            "see whether it still runs, then start again",
+        )
+        .of_broken_link(),
         None => failure,
     }
 }
@@ -244,7 +262,7 @@ fn explain(mux: &DeviceMux, address: &DeviceAddress, failure: Failure) -> Failur
 /// What a device has reported of its failure.
 fn last_status(mux: &DeviceMux) -> Option<Status> {
     let status = Status::receive(&mut control(mux)).ok()?;
-    (!matches!(status, Status::Ready | Status::Done(_))).then_some(status)
+    (!matches!(status, Status::Ready | Status::Saving | Status::Done(_))).then_some(status)
 }
 
 /// The crash that a restarted device remembers.

@@ -22,11 +22,10 @@ use ringlet_core::{
 };
 
 use super::{
-    beside_device::{self, BesideDevice},
     checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
-    device::{DeviceMux, THE_DEVICE, crash_report, end_session, open_device},
+    dealt_positions::{self, Positions},
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
@@ -104,8 +103,9 @@ pub enum Made {
 pub trait Reporter {
     /// The party waits for its peer at this address.
     fn listening(&mut self, address: String) -> Result<(), Failure>;
-    /// All handshakes are complete. The times count the waiting for the peer and for the helper.
-    fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure>;
+    /// All handshakes are complete, and the iteration `first` comes first. The times count the waiting for the peer and
+    /// for the helper.
+    fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure>;
     /// Something happened.
     fn event(&mut self, event: Event) -> Result<(), Failure>;
     /// The party has its result, which counts only when the other roles have confirmed the end of the session. Whatever
@@ -185,7 +185,7 @@ impl LoneParty<'_> {
 
     /// Attempts the run, and attempts it again from a checkpoint each time a link breaks, until no attempt gets any
     /// further for as long as the party waits for others.
-    fn go_on<U: Reporter>(
+    pub(super) fn go_on<U: Reporter>(
         &self,
         reporter: &mut U,
         mut attempt: impl FnMut(Option<&mut Keeper>, &mut U) -> Result<(), Failure>,
@@ -251,7 +251,7 @@ impl LoneParty<'_> {
         let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
-                let file = DealtFile::open(dir, self.role, self.session)?;
+                let file = DealtFile::open(dir, self.role, self.session, keeper.is_some())?;
                 hello = hello.with_dealt_file(file.identity);
                 DealerSource::File(file)
             }
@@ -267,22 +267,37 @@ impl LoneParty<'_> {
         let mut peer = self.meet(place, &hello)?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
-        let key = match &mut source {
-            DealerSource::File(file) => {
-                file.consume()?;
-                file.key.clone()
-            }
-            DealerSource::Link(end) => self.await_key(end, Remote::Dealer, first)?,
-        };
         self.set_idle(&peer.end)?;
+        let (key, positions) = match &mut source {
+            DealerSource::File(file) => {
+                let positions = self.positions(file, first, keeper.is_some(), &mut peer)?;
+                (file.key.clone(), Some(positions))
+            }
+            DealerSource::Link(end) => (self.await_key(end, Remote::Dealer, first)?, None),
+        };
         let links = (
             Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
             Link::new(AnyEnd::new(&mut source), Remote::Dealer, UNBOUNDED),
         );
         let mut setup = self.setup(key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
+        setup.positions = positions;
         let made = self.compute(links, setup, wait_times, reporter)?;
         self.end(made, (peer.end, source), Remote::Dealer, reporter)
+    }
+
+    /// Agrees with the peer on the positions that a run takes from the dealt files, from the iteration `first` on.
+    fn positions(
+        &self,
+        file: &mut DealtFile,
+        first: u32,
+        goes_on: bool,
+        peer: &mut Met,
+    ) -> Result<Positions, Failure> {
+        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
+        let position = dealt_positions::agree(file.begun, &mut link)?;
+        let places = [first, position];
+        Positions::take(file, self.session, places, &self.images, goes_on)
     }
 
     fn attempt_securenn(
@@ -308,7 +323,7 @@ impl LoneParty<'_> {
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
         let mut setup = self.setup(key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
-        reporter.connected(wait_times)?;
+        reporter.connected(wait_times, first)?;
         let mut data = self.data();
         let helper = AnyEnd::new(&mut assistant);
         let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
@@ -367,47 +382,6 @@ impl LoneParty<'_> {
         reporter.finished()
     }
 
-    fn run_with_device(
-        &self,
-        device: &DeviceAddress,
-        dealer: &str,
-        reporter: &mut impl Reporter,
-    ) -> Result<MemoryUsed, Failure> {
-        let mux = open_device(device, self.endpoint.wait, self.idle)?;
-        console::line(&format!("{}: the device at {device} answers", self.role))?;
-        let outcome = self.train_beside(&mux, dealer, reporter);
-        outcome.map_err(|failure| crash_report(&mux, device, failure))
-    }
-
-    fn train_beside(
-        &self,
-        mux: &DeviceMux,
-        dealer: &str,
-        reporter: &mut impl Reporter,
-    ) -> Result<MemoryUsed, Failure> {
-        let kept = transcript(self.transcript.as_deref())?;
-        // Before the dealer, which does not wait long: a device may be slow to answer.
-        let device = BesideDevice::start(mux, self.session, &self.endpoint, self.idle)?;
-        let beside_device::Met {
-            peer,
-            mut dealer,
-            key,
-            ending,
-        } = device.meet(dealer, |channel| channel)?;
-        let mut peer = Capture::new(peer, &kept).map_err(broken)?;
-        let wait_times = [WaitTime::default(), dealer.wait_time()];
-        let links = (
-            Link::new(AnyEnd::new(&mut peer), Remote::Peer, 0),
-            Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, UNBOUNDED),
-        );
-        let made = self.compute(links, self.setup(key)?, wait_times, reporter)?;
-        reporter.made(made)?;
-        ending.finish(&mut dealer, &mut peer)?;
-        let taken = end_session(mux, THE_DEVICE)?;
-        reporter.finished()?;
-        Ok(taken)
-    }
-
     /// Listens for the peer, if it is to come.
     fn place<'m>(
         &self,
@@ -443,14 +417,15 @@ impl LoneParty<'_> {
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
-    fn compute(
+    pub(super) fn compute(
         &self,
         links: PartyLinks<'_>,
         setup: PartySetup<'_>,
         wait_times: [WaitTime; 2],
         reporter: &mut impl Reporter,
     ) -> Result<Made, Failure> {
-        reporter.connected(wait_times)?;
+        let first = setup.durable.as_ref().map_or(0, |(_, first)| *first);
+        reporter.connected(wait_times, first)?;
         let computation = Computation {
             party: self,
             setup,
@@ -460,7 +435,7 @@ impl LoneParty<'_> {
         in_ring(self.session, computation)
     }
 
-    fn setup(&self, key: Key) -> Result<PartySetup<'_>, Failure> {
+    pub(super) fn setup(&self, key: Key) -> Result<PartySetup<'_>, Failure> {
         Ok(PartySetup {
             session: self.session,
             network: self.network,
@@ -469,6 +444,8 @@ impl LoneParty<'_> {
             key,
             simulated: self.simulated,
             durable: None,
+            positions: None,
+            beside: None,
         })
     }
 

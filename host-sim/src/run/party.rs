@@ -10,12 +10,14 @@ use ringlet_core::{
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{RunError, Session},
+    session::{RunError, Session, handshake::CheckpointId},
     share::{Observer, Share},
 };
+use zeroize::Zeroizing;
 
 use super::{
     checkpoints::{Keeper, Stateful},
+    dealt_positions::Positions,
     event::{Event, StageValues},
 };
 use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
@@ -36,7 +38,14 @@ pub struct PartySetup<'a> {
     pub simulated: bool,
     /// What keeps its checkpoints, and the iteration that comes first, if it keeps any.
     pub durable: Option<(&'a mut Keeper, u32)>,
+    /// Where its iterations are in a dealt file, if it has one.
+    pub positions: Option<Positions>,
+    /// What keeps the other party's state beside each of its checkpoints, if that party is a device.
+    pub beside: Option<Beside<'a>>,
 }
+
+/// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
+pub type Beside<'a> = Box<dyn FnMut(CheckpointId, usize) -> Result<(), Failure> + 'a>;
 
 /// A party's links to its peer and to its helper.
 pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
@@ -66,19 +75,27 @@ pub fn begin(
     }
 }
 
+/// Makes `position` the next iteration of a party with the state that it has.
+fn go_to(position: u32, party: &mut impl Stateful) -> Result<(), Failure> {
+    let mut state = Zeroizing::new(vec![0; party.state_len()]);
+    party.save_state(&mut state)?;
+    Ok(party.restore(position, &state)?)
+}
+
 /// Notes the state of a party before an iteration, and ends the run if the user wants it to stop.
 pub fn before(
     durable: &mut Option<(&mut Keeper, u32)>,
+    beside: &mut Option<Beside<'_>>,
     iteration: u32,
     party: &impl Stateful,
 ) -> Result<(), Failure> {
-    match durable {
-        Some((keeper, _)) => {
-            keeper.before(iteration, party)?;
-            keeper.stop()
-        }
-        None => Ok(()),
+    let Some((keeper, _)) = durable else {
+        return Ok(());
+    };
+    if let (Some(id), Some(keep)) = (keeper.before(iteration, party)?, beside) {
+        keep(id, party.state_len())?;
     }
+    keeper.stop()
 }
 
 /// The failure of an iteration, after which the state before it is kept.
@@ -102,11 +119,17 @@ pub fn run_party<R: Ring>(
         network,
         role,
         mut durable,
+        mut positions,
+        mut beside,
         ..
     } = setup;
-    let (mut memory, mut opened_data) = buffers::<R>(session, network, role)?;
+    let dealt = positions
+        .as_ref()
+        .map(|positions| positions.session.clone());
+    let dealt = dealt.as_ref().unwrap_or(session);
+    let (mut memory, mut opened_data) = buffers::<R>(dealt, network, role)?;
     let mut party = Trainer::<R>::new(
-        session,
+        dealt,
         network,
         role,
         &setup.secret,
@@ -119,14 +142,22 @@ pub fn run_party<R: Ring>(
         stages: shares(party, network),
     };
     let first = begin(&mut durable, &mut party)?;
+    if let Some(positions) = &positions {
+        go_to(positions.of(first), &mut party)?;
+    }
     if setup.simulated && first == 0 {
         emit(shares(&party, 0))?;
     }
     for iteration in first..session.iterations() {
-        before(&mut durable, iteration, &party)?;
+        before(&mut durable, &mut beside, iteration, &party)?;
         let start = Instant::now();
+        let mut position = iteration;
+        if let Some(positions) = &mut positions {
+            positions.begin(iteration)?;
+            position = positions.of(iteration);
+        }
         let batch = party
-            .iterate(&mut cx, iteration, data, observer)
+            .iterate(&mut cx, position, data, observer)
             .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,
@@ -140,7 +171,7 @@ pub fn run_party<R: Ring>(
             emit(shares(&party, batch.epoch + 1))?;
         }
     }
-    before(&mut durable, session.iterations(), &party)?;
+    before(&mut durable, &mut beside, session.iterations(), &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.to_u128());

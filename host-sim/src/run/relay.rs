@@ -10,7 +10,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    device::{MemoryUsed, channel},
+    device::{Assignment, MemoryUsed, channel},
     net::{secure::PublicIdentity, serial::mux::Channel},
     session::{Session, handshake::Hello},
 };
@@ -65,7 +65,11 @@ impl<'a> Relay<'a> {
         let identities = [p0?, p1?];
         for (role, mux) in Role::BOTH.into_iter().zip(self.muxes) {
             let hello = Hello::new(role, self.session);
-            start_session(mux, &hello, identities[role.other().index()])
+            let assignment = Assignment {
+                peer: identities[role.other().index()],
+                every: 0,
+            };
+            start_session(mux, &hello, assignment)
                 .map_err(|failure| failure.of(&role.to_string()))?;
         }
         Ok(())

@@ -60,7 +60,7 @@ pub fn run_party(
         })?;
     }
     for iteration in start..session.iterations() {
-        before(&mut durable, iteration, &party)?;
+        before(&mut durable, &mut None, iteration, &party)?;
         let start = Instant::now();
         let batch = party
             .iterate(&mut cx, iteration, data)
@@ -80,7 +80,7 @@ pub fn run_party(
             })?;
         }
     }
-    before(&mut durable, session.iterations(), &party)?;
+    before(&mut durable, &mut None, session.iterations(), &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.into());

@@ -252,6 +252,8 @@ impl Simulation<'_> {
                 key: greet(&Hello::new(role, self.session), &mut peer, &mut helper)?,
                 simulated: true,
                 durable: None,
+                positions: None,
+                beside: None,
             },
             peer,
             helper,

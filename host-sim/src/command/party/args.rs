@@ -43,7 +43,7 @@ pub struct PartyArgs {
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]
     pub assistant: Option<String>,
     /// Use the files of `ringlet deal` in this directory instead of a dealer.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["checkpoint", "resume"])]
+    #[arg(long, value_name = "DIR")]
     pub dealt: Option<PathBuf>,
     /// Numbers of training images that P0 and P1 own, when each party's --data holds only its own.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]

@@ -37,7 +37,7 @@ impl Reporter for Supervised {
         self.event(Event::Listening(address))
     }
 
-    fn connected(&mut self, _: [WaitTime; 2]) -> Result<(), Failure> {
+    fn connected(&mut self, _: [WaitTime; 2], _: u32) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -132,11 +132,11 @@ impl Reporter for Terminal<'_> {
         console::line(&format!("{role}: waiting for party {peer} at {address}"))
     }
 
-    fn connected(&mut self, wait_times: [WaitTime; 2]) -> Result<(), Failure> {
+    fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure> {
         if let Some(run) = &mut self.run {
             // The run goes on after a break.
             run.wait_times = wait_times;
-            return Ok(());
+            return run.progress.go_back(first);
         }
         let start = Instant::now();
         let session = self.session;
@@ -146,9 +146,10 @@ impl Reporter for Terminal<'_> {
             )?;
         }
         let metrics = self.args.output.metrics.as_deref();
+        let resumed = self.args.checkpoints.resume.as_ref().map(|_| first);
         self.run = Some(Run {
             start,
-            progress: Progress::new(session.iterations(), metrics)?
+            progress: Progress::new(session.iterations(), metrics, resumed)?
                 .on_range(self.args.range.on_range),
             sums: Traffic::default(),
             wait_times,

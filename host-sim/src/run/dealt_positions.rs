@@ -1,0 +1,223 @@
+//! Which of its dealt iterations a run takes: those that neither party has begun.
+//!
+//! A dealt session has a position for each iteration of the session, and spare ones behind them. Each position serves once.
+//! A run that goes back to a checkpoint takes the positions after the last one that a party has begun, so it leaves out
+//! the samples of those that it has lost, and ends within the spare ones.
+
+use embedded_io::{Read, Write};
+use ringlet_core::{net::Link, session::Session};
+
+use super::{
+    dealer::corrections_before,
+    dealt_files::{DealtFile, Mark},
+};
+use crate::{data::Images, error::Failure};
+
+/// Says that all positions are spent: the mark of a run that does not go on after a break.
+const ALL: u32 = u32::MAX;
+
+/// The session with `spare` further iterations: what is dealt for it.
+pub fn with_spare(session: &Session, spare: u32) -> Result<Session, Failure> {
+    let too_many = || {
+        Failure::new(
+            format!("{spare} spare iterations are too many"),
+            "give less with --spare",
+        )
+    };
+    let limit = session.iterations().checked_add(spare);
+    let limit = limit.ok_or_else(too_many)?;
+    let epochs = limit.div_ceil(session.iterations_per_epoch());
+    let epochs = epochs.max(session.epochs);
+    let all = epochs.checked_mul(session.iterations_per_epoch());
+    all.ok_or_else(too_many)?;
+    Ok(Session {
+        epochs,
+        limit,
+        ..session.clone()
+    })
+}
+
+/// Learns from the peer how many positions it has begun. Returns the first that is free at both parties.
+pub fn agree<T: Read + Write>(begun: u32, peer: &mut Link<T>) -> Result<u32, Failure> {
+    peer.send(&begun.to_le_bytes())?;
+    peer.flush()?;
+    let mut theirs = [0; 4];
+    peer.receive(&mut theirs)?;
+    Ok(begun.max(u32::from_le_bytes(theirs)))
+}
+
+/// The positions of a run's iterations in a dealt file.
+pub struct Positions {
+    /// The session, with the spare iterations.
+    pub session: Session,
+    /// The iteration that the run begins with.
+    first: u32,
+    /// Its position.
+    position: u32,
+    /// Where positions are marked that are about to serve, unless all of them are marked.
+    mark: Option<Mark>,
+}
+
+impl Positions {
+    /// Takes the positions from `position` on for the iterations from `first` on, of a party with these images. If the
+    /// run `goes_on` after a break, it marks positions one by one, and else all of them at once.
+    ///
+    /// Fails if there are not enough of them: before anything is marked or sent.
+    pub fn take(
+        file: &mut DealtFile,
+        session: &Session,
+        [first, position]: [u32; 2],
+        images: &Images,
+        goes_on: bool,
+    ) -> Result<Self, Failure> {
+        let dealt = with_spare(session, file.spare)?;
+        let needed = session.iterations().saturating_sub(first);
+        let left = dealt.iterations().saturating_sub(position);
+        if left < needed {
+            let short = needed - left;
+            return Err(Failure::new(
+                format!(
+                    "the run needs {needed} more iterations and the dealt files have {left} left: {short} are missing"
+                ),
+                format!(
+                    "deal new files for this session, for breaks with --spare {} or more, and give them to both parties",
+                    short.max(file.spare)
+                ),
+            ));
+        }
+        // A run that is complete spends nothing, and may come after all positions are spent.
+        let position = position.min(dealt.iterations());
+        file.skip(corrections_before(&dealt, position)?);
+        let mark = match goes_on {
+            true => Some(file.consume(position, images.digest())?),
+            false => {
+                file.consume(ALL, images.digest())?;
+                None
+            }
+        };
+        Ok(Positions {
+            session: dealt,
+            first,
+            position,
+            mark,
+        })
+    }
+
+    /// The position of an iteration.
+    pub fn of(&self, iteration: u32) -> u32 {
+        self.position + (iteration - self.first)
+    }
+
+    /// Marks the position of an iteration, before it begins.
+    pub fn begin(&mut self, iteration: u32) -> Result<(), Failure> {
+        let begun = self.of(iteration) + 1;
+        match &mut self.mark {
+            Some(mark) => mark.set(begun),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use ringlet_core::{
+        Role,
+        model::Model,
+        num::Format,
+        prg::Key,
+        session::{Protocol, Task, handshake::DealtId},
+    };
+
+    use crate::run::dealt_files::{Dealing, DealtWriter};
+
+    fn session() -> Session {
+        Session {
+            model: Model::built_in("digits8").expect("built in"),
+            format: Format::new::<u32>(12).expect("widths that fit"),
+            task: Task::Train,
+            protocol: Protocol::DEALT,
+            samples: [40, 0],
+            batch: 10,
+            micro_batch: 10,
+            epochs: 2,
+            limit: 7,
+            learning_rate: 1 << 20,
+            momentum: 0,
+            shuffle_seed: 3,
+            receiver: None,
+            audit: 0,
+        }
+    }
+
+    fn images(pixel: u8) -> Images {
+        Images {
+            shape: [8, 8, 1],
+            pixels: vec![pixel; 64],
+            labels: vec![1],
+        }
+    }
+
+    #[test]
+    fn spare_iterations_follow_in_the_same_epochs() {
+        let session = session();
+        let dealt = |spare| with_spare(&session, spare).expect("a session");
+        assert_eq!((dealt(0).iterations(), dealt(0).epochs), (7, 2));
+        assert_eq!((dealt(1).iterations(), dealt(1).epochs), (8, 2));
+        assert_eq!((dealt(6).iterations(), dealt(6).epochs), (13, 4));
+        assert_eq!(dealt(6).batch(6), session.batch(6));
+        assert!(with_spare(&session, u32::MAX - 6).is_err());
+        let before = |count| corrections_before(&dealt(2), count).expect("bytes");
+        assert_eq!((before(0), before(2)), (0, 2 * before(1)));
+    }
+
+    #[test]
+    fn positions_are_marked_before_they_serve_and_never_serve_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let session = session();
+        let dealing = Dealing {
+            identity: DealtId([4; 16]),
+            session: &session,
+            spare: 2,
+        };
+        let key = Key::new([6; 32]);
+        let file = DealtWriter::create(dir.path(), Role::P0, &dealing, &key, 0);
+        file.and_then(DealtWriter::finish).expect("a file");
+        let open = || DealtFile::open(dir.path(), Role::P0, &session, true).expect("a file");
+
+        let mut file = open();
+        let take = |file: &mut DealtFile, places, pixel| {
+            Positions::take(file, &session, places, &images(pixel), true)
+        };
+        let mut positions = take(&mut file, [0, 0], 1).expect("positions");
+        for iteration in 0..4 {
+            positions.begin(iteration).expect("a mark");
+            assert_eq!(positions.of(iteration), iteration);
+        }
+        drop((file, positions));
+
+        let mut file = open();
+        assert_eq!((file.begun, file.spare), (4, 2));
+        // Masks of samples last, so other samples are refused.
+        let refused = |taken: Result<Positions, Failure>| taken.err().expect("refused").to_string();
+        let line = refused(take(&mut file, [3, 4], 2));
+        assert!(line.contains("other images"), "{line}");
+        // Back at iteration 1 there are six to go, and five left.
+        let line = refused(take(&mut file, [1, 4], 1));
+        assert!(line.contains("6 more") && line.contains("5 left"), "{line}");
+        let mut positions = take(&mut file, [2, 4], 1).expect("positions");
+        positions.begin(2).expect("a mark");
+        assert_eq!(positions.of(2), 4);
+        drop((file, positions));
+        assert_eq!(open().begun, 5);
+        // A run that does not go on marks all of them.
+        let mut file = open();
+        let whole = Positions::take(&mut file, &session, [7, 5], &images(1), false);
+        assert!(whole.is_ok());
+        drop((file, whole));
+        assert_eq!(open().begun, ALL);
+        let again = DealtFile::open(dir.path(), Role::P0, &session, false);
+        assert!(again.is_err_and(|failure| failure.to_string().contains("has been used")));
+    }
+}

@@ -337,3 +337,26 @@ fn two_dozen_cuts_change_nothing() {
         cut_off("riscv-virt", seed, 8, [2000, 6000], &session, 70);
     }
 }
+
+/// The same by the serial lines of boards with a Cortex-M.
+#[test]
+#[ignore = "takes minutes"]
+fn cuts_change_nothing_on_serial_lines() {
+    let session = [
+        "--samples",
+        "64,0",
+        "--batch",
+        "4",
+        "--micro-batch",
+        "2",
+        "--epochs",
+        "2",
+        "--limit",
+        "24",
+        "--every",
+        "4",
+    ];
+    for name in ["mps2-an386", "stm32f405"] {
+        cut_off(name, 9, 3, [3000, 5000], &session, 24);
+    }
+}

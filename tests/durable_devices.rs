@@ -319,10 +319,10 @@ fn a_board_that_is_reset_goes_on_from_its_state() {
     run.check([p1, dealer], 20);
 }
 
-/// Thirty cuts: `cargo test --release -p ringlet-tests --test durable-devices -- --ignored`.
+/// Two dozen cuts: `cargo test --release -p ringlet-tests --test durable-devices -- --ignored`.
 #[test]
 #[ignore = "takes minutes"]
-fn thirty_cuts_change_nothing() {
+fn two_dozen_cuts_change_nothing() {
     let session = [
         "--samples",
         "1400,0",
@@ -336,19 +336,27 @@ fn thirty_cuts_change_nothing() {
     for seed in 1..4 {
         cut_off("riscv-virt", seed, 8, [2000, 6000], &session, 70);
     }
+}
+
+/// The same by the serial lines of boards with a Cortex-M.
+#[test]
+#[ignore = "takes minutes"]
+fn cuts_change_nothing_on_serial_lines() {
     let session = [
         "--samples",
         "64,0",
         "--batch",
         "4",
         "--micro-batch",
-        "4",
-        "--limit",
-        "8",
-        "--every",
         "2",
+        "--epochs",
+        "2",
+        "--limit",
+        "24",
+        "--every",
+        "4",
     ];
     for name in ["mps2-an386", "stm32f405"] {
-        cut_off(name, 9, 3, [6000, 12000], &session, 8);
+        cut_off(name, 9, 3, [3000, 5000], &session, 24);
     }
 }

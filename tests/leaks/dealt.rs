@@ -192,7 +192,7 @@ fn softmax() {
     check_gate(
         "softmax",
         [
-            &[padding(34..=34), no_value(1..=20)],
+            &[padding(20..=20), no_value(1..=20)],
             &[padding(76..=76), no_value(0..=20)],
         ],
         |cx| {

@@ -192,8 +192,8 @@ fn softmax() {
     check_gate(
         "softmax",
         [
-            &[padding(34..=34), no_value(1..=20)],
-            &[padding(76..=76), no_value(0..=20)],
+            &[padding(20..=20), no_value(0..=20)],
+            &[padding(65..=65), no_value(0..=20)],
         ],
         |cx| {
             let mut memory = vec![[0; 2]; softmax.table_len()];

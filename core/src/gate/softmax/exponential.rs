@@ -94,7 +94,7 @@ impl Exponential {
         let argument = index as f64 / f64::from(1 << INDEX_FRACTION) - CLIP_QUARTERS as f64 / 4.0;
         let value = libm::exp(argument);
         let fraction = SLOPE_FRACTION + self.fraction;
-        [fraction, SLOPE_FRACTION].map(|fraction| super::fixed(value, fraction))
+        [fraction, SLOPE_FRACTION].map(|fraction| fixed(value, fraction))
     }
 
     /// Cost for `rows` x `len` elements.
@@ -212,4 +212,9 @@ impl Exponential {
         }
         Ok(())
     }
+}
+
+/// A real number in fixed point, as an integer modulo 2^64.
+pub(super) fn fixed(value: f64, fraction: u32) -> u64 {
+    libm::round(libm::scalbn(value, fraction as i32)) as i64 as u64
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 use super::{At, Offline, Online, lookup::Lookup, multiply::Multiply};
-use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION};
+use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, fixed};
 use maximum::Maximum;
 
 /// The gate for one format and number of classes.
@@ -311,9 +311,4 @@ impl Drop for Tables<'_> {
     fn drop(&mut self) {
         self.rotated.as_flattened_mut().zeroize();
     }
-}
-
-/// A real number in fixed point, as an integer modulo 2^64.
-fn fixed(value: f64, fraction: u32) -> u64 {
-    libm::round(libm::scalbn(value, fraction as i32)) as i64 as u64
 }

@@ -125,6 +125,8 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         key: key(1 + role.index() as u8),
                         simulated: false,
                         durable: None,
+                        positions: None,
+                        beside: None,
                     };
                     let links = (peer.link(Remote::Peer), dealer.link(Remote::Dealer));
                     run_party::<u32>(setup, links, &mut Computed, &mut NoObserver, |_| Ok(()))?;

@@ -6,7 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
-use ringlet_tests::{address, end, failure, start, success};
+use ringlet::data::model_file;
+use ringlet_tests::{address, end, failure, ringlet, start, success};
 use serde_json::Value;
 
 /// A model of the built-in digits, trained once for all tests.
@@ -182,6 +183,40 @@ fn who_owns_the_model_gives_it_and_nobody_else() {
     assert!(line.contains("p1 is to classify by its model"), "{line}");
     let line = party("p1", "0,3", &["--model-file", text(model())]);
     assert!(line.contains("the images are p1's own"), "{line}");
+}
+
+#[test]
+fn classes_of_values_outside_their_range_are_not_given() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let large = dir.path().join("large");
+    let (model_of_digits, network, mut parameters) = model_file::load(model()).expect("a model");
+    // Logits of some ten are a few hundred then, where the ring of 32 bits has 64.
+    for stage in &mut parameters {
+        let last = stage.biases.len() == 10;
+        let values = stage.weights.iter_mut().chain(&mut stage.biases);
+        values.filter(|_| last).for_each(|value| *value *= 40.0);
+    }
+    let described = (&model_of_digits, model_file::Marks::default());
+    model_file::save(&large, described, &network, &parameters).expect("a file");
+    let arguments = ["predict", "--model-file", text(&large), "--count", "20"];
+    let line = failure(&arguments);
+    assert!(
+        line.contains("values left the range contract in batch 1: ") && line.contains("--ring u64"),
+        "{line}"
+    );
+    let output = ringlet(&[&arguments[..], &["--on-range", "warn"]].concat());
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not to be trusted"));
+    // A parameter that the ring takes for another number.
+    let mut huge = parameters.clone();
+    huge[1].biases[3] = 256.5;
+    let path = dir.path().join("huge");
+    model_file::save(&path, described, &network, &huge).expect("a file");
+    let line = failure(&["predict", "--model-file", text(&path)]);
+    assert!(line.contains("has a parameter of 256.5"), "{line}");
+    // What the message advises works.
+    let wide = rows(&success(&[&arguments[..], &["--ring", "u64"]].concat()));
+    assert_eq!(wide, predict(&["--count", "20"]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{LinkArgs, ProtocolName, RingName, RoleName, SessionArgs, TriplesName},
+        args::{LinkArgs, OnRange, ProtocolName, RingName, RoleName, SessionArgs, TriplesName},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -28,7 +28,10 @@ use crate::{
         amounts::{bytes, counted, work},
         classes::classes_table,
     },
-    run::{actors::Helper, event::Event, inference, secrets::Secrets, simulation::Simulation},
+    run::{
+        actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
+        simulation::Simulation,
+    },
 };
 
 /// The most images whose classes are printed.
@@ -77,6 +80,9 @@ pub struct PredictArgs {
     /// Delay and rate of the links.
     #[command(flatten)]
     pub shape: LinkArgs,
+    /// When values leave the range contract: end without classes, or go on with a warning.
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t)]
+    pub on_range: OnRange,
     /// Seed of all keys: for tests only.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
@@ -184,15 +190,26 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         shape: args.shape.shape()?,
         secrets,
         checkpoints: None,
-        stops_outside_range: false,
+        stops_outside_range: args.on_range == OnRange::Stop,
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let bar = ProgressBar::new(session.iterations().into());
-    let model = encode_model(&network, &session, &parameters);
+    let model = encode_model(&network, &session, &parameters)?;
     let classes = inference::simulate(&simulation, &model, |role, event| {
-        if let Event::Iteration { iteration, .. } = event {
-            batches[iteration as usize].add(role, &event);
-            bar.set_position(u64::from(iteration) + 1);
+        match &event {
+            Event::Iteration { iteration, .. } => {
+                batches[*iteration as usize].add(role, &event);
+                bar.set_position(u64::from(*iteration) + 1);
+            }
+            Event::OutsideRange { iteration, counts } => {
+                let record = AuditRecord::seen(*iteration, (&session, &network), counts);
+                if args.on_range == OnRange::Stop {
+                    return Err(record.failure());
+                }
+                let warnings = record.warnings();
+                bar.suspend(|| warnings.iter().for_each(|warning| console::note(warning)));
+            }
+            _ => {}
         }
         Ok(())
     });

@@ -8,6 +8,8 @@ use ringlet_core::{
     session::Session,
 };
 
+use crate::error::Failure;
+
 /// The float types of the plaintext twin.
 pub trait Real:
     Scalar
@@ -92,15 +94,30 @@ pub fn decode_model(network: &Network, session: &Session, values: &[Vec<u128>]) 
         .collect()
 }
 
-/// The inverse of [`decode_model`].
+/// The inverse of [`decode_model`]. Fails if a parameter is not below the session's range contract, as it would be taken for
+/// another number.
 pub fn encode_model(
     network: &Network,
     session: &Session,
     parameters: &[Parameters],
-) -> Vec<Vec<u128>> {
+) -> Result<Vec<Vec<u128>>, Failure> {
+    let format = session.format;
+    let limit = 2f64.powi(format.ring as i32 - 2 * format.fraction as i32 - 2);
     let stages = network.stages.iter().zip(parameters);
     stages
-        .map(|(stage, parameters)| parameters.encode(stage, session))
+        .map(|(stage, parameters)| {
+            let mut values = parameters.weights.iter().chain(&parameters.biases);
+            match values.find(|&&value| f64::from(value.abs()) >= limit) {
+                Some(value) => Err(Failure::new(
+                    format!(
+                        "{} has a parameter of {value}, and values have to stay below {limit}",
+                        stage.name
+                    ),
+                    "use --ring u64 or fewer --fraction-bits",
+                )),
+                None => Ok(parameters.encode(stage, session)),
+            }
+        })
         .collect()
 }
 

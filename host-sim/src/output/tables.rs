@@ -136,6 +136,7 @@ pub fn range_lines(
                 warnings.push(outside_warning(
                     range.outside,
                     &format!("{place} in the whole run"),
+                    session.task,
                 ));
             }
             if range.largest > largest.0 {

@@ -2,7 +2,7 @@
 
 use ringlet_core::{
     network::Network,
-    session::{Session, cost_row_names},
+    session::{Session, Task, cost_row_names},
 };
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ pub struct AuditRecord {
     pub kind: &'static str,
     /// From 1.
     pub iteration: u32,
+    #[serde(skip)]
+    task: Task,
     /// The cost rows of the plan.
     pub layers: Vec<OutsideRecord>,
 }
@@ -51,6 +53,7 @@ impl AuditRecord {
         AuditRecord {
             kind: "audit",
             iteration: iteration + 1,
+            task: session.task,
             layers: rows
                 .map(
                     |(name, &[outside_forward, outside_backward])| OutsideRecord {
@@ -76,20 +79,29 @@ impl AuditRecord {
             .collect();
         Failure::new(
             format!(
-                "values left the range contract in iteration {}: {}",
-                self.iteration,
+                "values left the range contract in {}: {}",
+                self.place(),
                 places.join(", ")
             ),
-            format!("{REMEDY}, or let the run go on with --on-range warn"),
+            format!("{}, or go on with --on-range warn", remedy(self.task)),
         )
+    }
+
+    /// Where in the run it was.
+    fn place(&self) -> String {
+        let what = match self.task {
+            Task::Train => "iteration",
+            Task::Infer => "batch",
+        };
+        format!("{what} {}", self.iteration)
     }
 
     /// A warning for each layer and pass in which values left the contract.
     pub fn warnings(&self) -> Vec<String> {
         self.outside()
             .map(|(name, pass, outside)| {
-                let place = format!("{name} {pass} in iteration {}", self.iteration);
-                outside_warning(outside.into(), &place)
+                let place = format!("{name} {pass} in {}", self.place());
+                outside_warning(outside.into(), &place, self.task)
             })
             .collect()
     }
@@ -107,13 +119,19 @@ impl AuditRecord {
 }
 
 /// What gives values more room.
-const REMEDY: &str = "use --ring u64, fewer --fraction-bits or a lower --lr";
+fn remedy(task: Task) -> &'static str {
+    match task {
+        Task::Train => "use --ring u64, fewer --fraction-bits or a lower --lr",
+        Task::Infer => "use --ring u64 or fewer --fraction-bits",
+    }
+}
 
 /// The warning that `outside` values at a layer left the range contract.
-pub fn outside_warning(outside: u64, place: &str) -> String {
+pub fn outside_warning(outside: u64, place: &str, task: Task) -> String {
+    let remedy = remedy(task);
     format!(
         "warning: {outside} values outside the range contract at {place}, so the result is not to \
-         be trusted: {REMEDY}"
+         be trusted: {remedy}"
     )
 }
 

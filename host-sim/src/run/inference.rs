@@ -12,13 +12,14 @@ use ringlet_core::{
     prg::Key,
     securenn::{self, party_words},
     session::{Batch, Protocol, RunError, Session},
-    share::NoObserver,
+    share::Observer,
 };
 
 use super::{
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     party::{PartyLinks, PartySetup},
+    ranges::{Watch, observers},
     simulation::{ConnectedParty, Emit, Simulation},
 };
 use crate::{error::Failure, resources::filled};
@@ -33,6 +34,7 @@ pub fn run_party<R: Ring>(
     model: &[StageValues],
     (peer, dealer): PartyLinks<'_>,
     data: &mut impl Data,
+    observer: &mut impl Observer<R>,
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
@@ -49,7 +51,7 @@ pub fn run_party<R: Ring>(
     let mut cx = dealt::PartyContext::new(role, setup.key, peer, dealer);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.classify(&mut cx, iteration, data, &mut NoObserver, sink)?;
+        let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
         Ok((batch, cx.take_traffic()))
     })
 }
@@ -97,7 +99,8 @@ fn every_batch(
     Ok(classes)
 }
 
-/// Runs inference by `model` with all roles as threads; `take` gets the parties' events. Returns the classes in the order
+/// Runs inference by `model` with all roles as threads, and watches the range of values under a dealer; `take` gets the
+/// parties' events. Returns the classes in the order
 /// of the images.
 pub fn simulate(
     simulation: &Simulation<'_>,
@@ -145,17 +148,37 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
     type Output = ();
 
     fn run<R: Ring>(self) -> Result<(), Failure> {
-        let party = |mut party: ConnectedParty<'_>, emit: Emit<'_>| {
-            let model = model_of(&party.setup, self.model);
-            let links = (party.peer, party.helper);
-            let classes = run_party::<R>(party.setup, model, links, &mut party.data, emit)?;
-            keep(self.kept, classes)
+        let Inference {
+            simulation,
+            model,
+            kept,
+            take,
+        } = self;
+        let (mut observer_p0, mut observer_p1, ranges) = observers::<R>();
+        let mut watch = Watch::new(ranges, simulation.stops_outside_range);
+        let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
+            classify(party, model, kept, &mut observer_p0, emit)
         };
-        let parties = (party, party);
-        self.simulation
-            .with_dealer::<R>(parties, self.take)
-            .map(drop)
+        let p1 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
+            let mut watched = |event| watch.pass(event, emit);
+            classify(party, model, kept, &mut observer_p1, &mut watched)
+        };
+        simulation.with_dealer::<R>((p0, p1), take).map(drop)
     }
+}
+
+/// Classifies as a party with a dealer.
+fn classify<R: Ring>(
+    mut party: ConnectedParty<'_>,
+    model: &[StageValues],
+    kept: &Mutex<Classes>,
+    observer: &mut impl Observer<R>,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let model = model_of(&party.setup, model);
+    let links = (party.peer, party.helper);
+    let classes = run_party::<R>(party.setup, model, links, &mut party.data, observer, emit)?;
+    keep(kept, classes)
 }
 
 /// The model for its owner, nothing for the other party.

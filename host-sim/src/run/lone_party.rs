@@ -474,8 +474,16 @@ impl<U: Reporter> InRing for Computation<'_, '_, U> {
                 run_party::<R>(setup, self.links, &mut data, &mut NoObserver, emit).map(Made::Model)
             }
             Task::Infer => {
-                inference::run_party::<R>(setup, &party.model, self.links, &mut data, emit)
-                    .map(Made::Classes)
+                let observer = &mut NoObserver;
+                inference::run_party::<R>(
+                    setup,
+                    &party.model,
+                    self.links,
+                    &mut data,
+                    observer,
+                    emit,
+                )
+                .map(Made::Classes)
             }
         }
     }

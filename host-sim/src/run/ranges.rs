@@ -11,6 +11,9 @@ use ringlet_core::{
     share::{Observer, Share},
 };
 
+use super::event::Event;
+use crate::error::Failure;
+
 /// Values of one cost row in one pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RowRange {
@@ -24,7 +27,7 @@ pub struct RowRange {
 pub type Ranges = [[RowRange; 2]; MAX_COST_ROWS];
 
 /// Values outside by cost row, forward and backward, since `before`; none if there are none.
-pub fn outside_since(before: &Ranges, now: &Ranges) -> Option<Vec<[u32; 2]>> {
+fn outside_since(before: &Ranges, now: &Ranges) -> Option<Vec<[u32; 2]>> {
     let rows = before.iter().zip(now);
     let counts: Vec<[u32; 2]> = rows
         .map(|(before, now)| {
@@ -36,6 +39,53 @@ pub fn outside_since(before: &Ranges, now: &Ranges) -> Option<Vec<[u32; 2]>> {
         .collect();
     let any = counts.iter().flatten().any(|&count| count > 0);
     any.then_some(counts)
+}
+
+/// Tells of the iterations in which values left their range, at the party whose observer counts them.
+pub struct Watch {
+    ranges: Arc<Mutex<Ranges>>,
+    before: Ranges,
+    stops: bool,
+}
+
+impl Watch {
+    /// A watch over what the observers fill. If it `stops`, the party fails at the first such iteration.
+    pub fn new(ranges: Arc<Mutex<Ranges>>, stops: bool) -> Self {
+        Watch {
+            ranges,
+            before: Ranges::default(),
+            stops,
+        }
+    }
+
+    /// Passes an event on. Before an iteration's event comes one that tells of its values outside, if there were any.
+    pub fn pass(
+        &mut self,
+        event: Event,
+        emit: &mut dyn FnMut(Event) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if let Event::Iteration { iteration, .. } = event {
+            let now = *self.ranges.lock().map_err(|_| unwatched())?;
+            if let Some(counts) = outside_since(&self.before, &now) {
+                emit(Event::OutsideRange { iteration, counts })?;
+                if self.stops {
+                    // Nothing of this party comes after it, above all no checkpoint.
+                    return Err(Failure::new("values left the range contract", ""));
+                }
+            }
+            self.before = now;
+        }
+        emit(event)
+    }
+}
+
+/// What the observers filled, after the run.
+pub fn taken(ranges: &Mutex<Ranges>) -> Result<Ranges, Failure> {
+    ranges.lock().map(|ranges| *ranges).map_err(|_| unwatched())
+}
+
+fn unwatched() -> Failure {
+    Failure::new("the range check was interrupted", "report this")
 }
 
 /// Observer of P0: sends its shares to the observer of P1.

@@ -27,7 +27,7 @@ use super::{
     event::Event,
     handshakes::{greet, meet_parties},
     party::{PartySetup, run_party},
-    ranges::{Ranges, observers, outside_since},
+    ranges::{Ranges, Watch, observers, taken},
     role_time::RoleTime,
     secrets::Secrets,
     securenn,
@@ -299,35 +299,16 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for CheckedTraining<'_
     fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
         let CheckedTraining(simulation, take) = self;
         let (mut observer_p0, mut observer_p1, ranges) = observers::<R>();
-        let (watched, stops) = (ranges.clone(), simulation.stops_outside_range);
+        let mut watch = Watch::new(ranges.clone(), simulation.stops_outside_range);
         let p0 =
             move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p0, emit);
         let p1 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
-            let mut before = Ranges::default();
-            let mut watch = |event: Event| {
-                if let Event::Iteration { iteration, .. } = event {
-                    let now = *watched.lock().map_err(|_| unwatched())?;
-                    if let Some(counts) = outside_since(&before, &now) {
-                        emit(Event::OutsideRange { iteration, counts })?;
-                        if stops {
-                            // Nothing of this party comes after it, above all no checkpoint.
-                            return Err(Failure::new("values left the range contract", ""));
-                        }
-                    }
-                    before = now;
-                }
-                emit(event)
-            };
-            train(party, &mut observer_p1, &mut watch)
+            let mut watched = |event| watch.pass(event, emit);
+            train(party, &mut observer_p1, &mut watched)
         };
         let times = simulation.with_dealer::<R>((p0, p1), take)?;
-        let ranges = ranges.lock().map_err(|_| unwatched())?;
-        Ok((times, *ranges))
+        Ok((times, taken(&ranges)?))
     }
-}
-
-fn unwatched() -> Failure {
-    Failure::new("the range check was interrupted", "report this")
 }
 
 /// Trains a party with a dealer.

@@ -30,7 +30,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         network,
         role: args.role(),
         images: inputs.images,
-        model: encode_model(network, session, &inputs.parameters),
+        model: encode_model(network, session, &inputs.parameters)?,
         secrets: Secrets::new(args.process.secrets.seed()),
         simulated: args.process.supervised,
         endpoint: args.endpoint()?,

@@ -210,15 +210,17 @@ fn recording<'a>(
 ) -> impl FnMut(Role, Event) -> Result<(), Failure> {
     let start = Instant::now();
     move |role, event| {
-        let elapsed = start.elapsed().as_secs_f64();
-        match collector.take(role, event, elapsed) {
-            Some(Record::Iteration(record, audit)) => {
-                progress.iteration(&record)?;
-                audit.map_or(Ok(()), |audit| progress.audit(&audit))
+        collector.take(role, event);
+        while let Some(record) = collector.next(start.elapsed().as_secs_f64()) {
+            match record {
+                Record::Iteration(record, audit) => {
+                    progress.iteration(&record)?;
+                    audit.map_or(Ok(()), |audit| progress.audit(&audit))?;
+                }
+                Record::OutsideRange(record) => progress.outside_range(&record)?,
+                Record::Epoch(record) => progress.epoch(&record)?,
             }
-            Some(Record::OutsideRange(record)) => progress.outside_range(&record),
-            Some(Record::Epoch(record)) => progress.epoch(&record),
-            None => Ok(()),
         }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Joins the reports of both parties of a simulation: records of iterations, and the model that their shares add up to.
 
+use std::collections::VecDeque;
+
 use ringlet_core::{Role, cost::Traffic, network::Network, session::Session};
 
 use super::{
@@ -34,8 +36,8 @@ pub struct Collector<'a> {
     test: &'a Images,
     with_twin: bool,
     twin: Option<Twin<'a>>,
-    half_iteration: Option<(Role, IterationRecord)>,
-    half_shares: Option<Vec<StageValues>>,
+    /// Events of either party that wait for the other's, in their order.
+    waiting: [VecDeque<Event>; 2],
     /// What both parties together sent, by cost row.
     pub sums: Traffic,
     /// The model when it was last joined.
@@ -57,67 +59,89 @@ impl<'a> Collector<'a> {
             test,
             with_twin,
             twin: None,
-            half_iteration: None,
-            half_shares: None,
+            waiting: Default::default(),
             sums: Traffic::default(),
             parameters: Vec::new(),
         }
     }
 
-    /// Takes an event of one party. Returns a record if the event completes one. `elapsed` is in seconds.
-    pub fn take(&mut self, role: Role, event: Event, elapsed: f64) -> Option<Record> {
-        match event {
-            Event::Iteration {
-                iteration,
-                samples,
-                seconds,
-                traffic,
-                audit,
-            } => {
-                self.add(role, &traffic);
-                let record = party_record(
-                    role,
-                    iteration,
-                    seconds,
-                    (self.session, self.network),
-                    &traffic,
-                );
-                let Some((_, other)) = self.half_iteration.take() else {
-                    self.half_iteration = Some((role, record));
-                    return None;
-                };
-                if let Some(twin) = &mut self.twin {
-                    twin.iterate(self.session, self.train, iteration, samples);
-                }
-                let joined = IterationRecord {
-                    online_bytes_p0: record.online_bytes_p0.or(other.online_bytes_p0),
-                    online_bytes_p1: record.online_bytes_p1.or(other.online_bytes_p1),
-                    dealer_bytes_p0: record.dealer_bytes_p0.or(other.dealer_bytes_p0),
-                    dealer_bytes_p1: record.dealer_bytes_p1.or(other.dealer_bytes_p1),
-                    seconds: record.seconds.max(other.seconds),
-                    ..record
-                };
-                // Both parties learn the same counts.
-                let audit = audit.map(|counts| {
-                    AuditRecord::new(iteration, (self.session, self.network), &counts)
-                });
-                Some(Record::Iteration(joined, audit))
-            }
-            Event::Shares { epoch, stages } => {
-                let Some(other) = self.half_shares.take() else {
-                    self.half_shares = Some(stages);
-                    return None;
-                };
-                self.parameters = join(self.network, self.session, &stages, &other);
-                self.epoch(epoch, elapsed)
-            }
-            Event::OutsideRange { iteration, counts } => {
+    /// Takes an event of one party. Either party may be an iteration ahead of the other.
+    pub fn take(&mut self, role: Role, event: Event) {
+        let is_known = matches!(
+            event,
+            Event::Iteration { .. } | Event::Shares { .. } | Event::OutsideRange { .. }
+        );
+        if let Event::Iteration { traffic, .. } = &event {
+            self.add(role, traffic);
+        }
+        if is_known {
+            self.waiting[role.index()].push_back(event);
+        }
+    }
+
+    /// The next record that is complete. `elapsed` is in seconds.
+    pub fn next(&mut self, elapsed: f64) -> Option<Record> {
+        let seen = |event: &Event| matches!(event, Event::OutsideRange { .. });
+        for waiting in &mut self.waiting {
+            // One party's observer tells of both parties' values.
+            if waiting.front().is_some_and(seen)
+                && let Some(Event::OutsideRange { iteration, counts }) = waiting.pop_front()
+            {
                 let parameters = (self.session, self.network);
                 let record = AuditRecord::seen(iteration, parameters, &counts);
-                Some(Record::OutsideRange(record))
+                return Some(Record::OutsideRange(record));
             }
-            Event::Listening(_) | Event::Done | Event::Failed { .. } => None,
         }
+        if self.waiting.iter().any(VecDeque::is_empty) {
+            return None;
+        }
+        let [p0, p1] = &mut self.waiting;
+        match (p0.pop_front()?, p1.pop_front()?) {
+            (Event::Shares { epoch, stages }, Event::Shares { stages: other, .. }) => {
+                self.parameters = join(self.network, self.session, &stages, &other);
+                self.epoch(epoch, elapsed)
+                    .map_or_else(|| self.next(elapsed), Some)
+            }
+            (p0, p1) => self.joined(p0, p1),
+        }
+    }
+
+    /// The record of an iteration that both parties have done.
+    fn joined(&mut self, p0: Event, p1: Event) -> Option<Record> {
+        let parameters = (self.session, self.network);
+        let record = |role, event: &Event| match event {
+            Event::Iteration {
+                iteration,
+                seconds,
+                traffic,
+                ..
+            } => Some(party_record(
+                role, *iteration, *seconds, parameters, traffic,
+            )),
+            _ => None,
+        };
+        let [one, other] = [record(Role::P0, &p0)?, record(Role::P1, &p1)?];
+        let Event::Iteration {
+            iteration,
+            samples,
+            audit,
+            ..
+        } = p0
+        else {
+            return None;
+        };
+        if let Some(twin) = &mut self.twin {
+            twin.iterate(self.session, self.train, iteration, samples);
+        }
+        let joined = IterationRecord {
+            online_bytes_p1: other.online_bytes_p1,
+            dealer_bytes_p1: other.dealer_bytes_p1,
+            seconds: one.seconds.max(other.seconds),
+            ..one
+        };
+        // Both parties learn the same counts.
+        let audit = audit.map(|counts| AuditRecord::new(iteration, parameters, &counts));
+        Some(Record::Iteration(joined, audit))
     }
 
     /// Adds the bytes of both parties. Openings and rounds are the same for both, so they count once.

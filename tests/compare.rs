@@ -282,14 +282,7 @@ fn a_mistake_is_one_line_and_leaves_nothing_behind() {
             ["nowhere", "--data"],
         ),
         (
-            &[
-                "--model",
-                "digits8",
-                "--batch",
-                "100000",
-                "--measure",
-                "100",
-            ],
+            &["--model", "digits8", "--batch", "50000", "--measure", "200"],
             ["10000000 images", "--measure"],
         ),
     ] {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::proxy::{Lane, Meddler};
+use super::proxy::{Direction, Lane, Meddler};
 
 /// What is done to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,18 +45,27 @@ impl Change {
     ];
 }
 
-/// Length of a message of the Noise handshake.
-pub const NOISE: usize = 48;
+/// Length of a message of the Noise handshake, and of its confirmation.
+const NOISE: usize = 48;
+const CONFIRMATION: usize = 16;
 
 /// Cuts one direction of a secure link into messages: the greeting or the reply to it, a message of the Noise
-/// handshake, and then sealed frames.
-#[derive(Default)]
+/// handshake, from the role that connects its confirmation, and then sealed frames.
 struct Cutter {
+    direction: Direction,
     waiting: Vec<u8>,
     count: usize,
 }
 
 impl Cutter {
+    fn new(direction: Direction) -> Self {
+        Cutter {
+            direction,
+            waiting: Vec::new(),
+            count: 0,
+        }
+    }
+
     /// The next whole message.
     fn next(&mut self) -> Option<Vec<u8>> {
         let u16_at = |at: usize| {
@@ -66,6 +75,7 @@ impl Cutter {
         let len = match self.count {
             0 => 6 + u16_at(4)?,
             1 => NOISE,
+            2 if self.direction == Direction::Out => CONFIRMATION,
             _ => 2 + u16_at(0)? + 16,
         };
         if self.waiting.len() < len {
@@ -86,10 +96,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Keeps them in `lengths`.
-    pub fn new(lengths: Lengths) -> Self {
+    /// Keeps those of this direction in `lengths`.
+    pub fn new(direction: Direction, lengths: Lengths) -> Self {
         Recorder {
-            cutter: Cutter::default(),
+            cutter: Cutter::new(direction),
             lengths,
         }
     }
@@ -122,12 +132,16 @@ pub struct MessageFault {
 }
 
 impl MessageFault {
-    /// Does `change` to the message of this number, and notes in `made` that it has.
-    pub fn new(change: Change, number: usize, made: Arc<Mutex<bool>>) -> Self {
+    /// Does `change` to the message of this number in a direction, and notes in `made` that it has.
+    pub fn new(
+        change: Change,
+        (direction, number): (Direction, usize),
+        made: Arc<Mutex<bool>>,
+    ) -> Self {
         MessageFault {
             change,
             number,
-            cutter: Cutter::default(),
+            cutter: Cutter::new(direction),
             before: Vec::new(),
             held: None,
             waited: 0,

@@ -49,7 +49,8 @@ fn attempt(trial: &Trial) -> Result<(), String> {
     let clean = &Clean::all(true)[trial.session];
     let made = Arc::new(Mutex::new(false));
     let outcome = run(clean.kind, trial.place, trial.direction, &|| {
-        Box::new(MessageFault::new(trial.change, trial.number, made.clone()))
+        let message = (trial.direction, trial.number);
+        Box::new(MessageFault::new(trial.change, message, made.clone()))
     });
     let verdict = judge(clean.kind, &outcome, &clean.result);
     let lengths = &clean.lengths[trial.place as usize][trial.direction as usize];

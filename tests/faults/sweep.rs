@@ -36,7 +36,7 @@ impl Clean {
                 let lengths = Lengths::default();
                 let outcome = run(kind, place, direction, &|| {
                     lengths.lock().expect("no panic").clear();
-                    Box::new(Recorder::new(lengths.clone()))
+                    Box::new(Recorder::new(direction, lengths.clone()))
                 });
                 let well = outcome.roles.iter().all(|role| role.well());
                 assert!(well, "{kind:?}: {}", account(&outcome));

@@ -29,6 +29,7 @@ use crate::{
         tcp::{TcpEnd, connect},
         traffic_shaper::TrafficShape,
     },
+    resources::spawn_scoped,
 };
 
 /// More bytes than any exchange has: a transport with a writer thread never waits for the reader.
@@ -88,7 +89,8 @@ impl Notices<'_> {
     pub fn during<O>(mut self, task: impl FnOnce() -> O) -> O {
         let (done, ended) = channel::<()>();
         thread::scope(|scope| {
-            scope.spawn(move || {
+            // Without a thread for it, the role waits and does not say so.
+            let _ = spawn_scoped(scope, move || {
                 while ended.recv_timeout(NOTICE_DELAY) == Err(RecvTimeoutError::Timeout) {
                     self.say();
                 }

@@ -30,7 +30,7 @@ use super::{
     tcp::{TcpEnd, accept},
     traffic_shaper::TrafficShape,
 };
-use crate::error::Failure;
+use crate::{error::Failure, resources::spawn};
 
 /// Pause between two looks for new connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -90,7 +90,7 @@ impl Reception {
             done,
         };
         let until = closing.clone();
-        let acceptor = thread::spawn(move || desk.serve(&listener, &until));
+        let acceptor = spawn(move || desk.serve(&listener, &until))?;
         Ok(Reception {
             greeted,
             closing,

@@ -282,8 +282,8 @@ fn a_mistake_is_one_line_and_leaves_nothing_behind() {
             ["nowhere", "--data"],
         ),
         (
-            &["--model", "digits8", "--batch", "50000", "--measure", "200"],
-            ["10000000 images", "--measure"],
+            &["--model", "digits8", "--batch", "65536", "--measure", "100"],
+            ["6553600 images", "--measure"],
         ),
     ] {
         let line = failure(&[&["compare", "--out", out], arguments].concat());

@@ -136,7 +136,7 @@ fn what_cannot_be_is_refused_in_one_line() {
         (&["--board", board, "--batch", "0"], "batch size"),
         (&["--board", board, "--model", "convnet2"], "8x8x1"),
         (
-            &["--board", board, "--batch", "200"],
+            &["--board", board, "--batch", "900"],
             "bytes of memory and the device has",
         ),
     ] {

@@ -391,7 +391,7 @@ fn values_that_leave_their_range_end_the_run() {
         let last = err.lines().last().expect("a line");
         assert!(
             last.starts_with("error: values left the range contract in iteration ")
-                && last.contains(" at conv1 ")
+                && (last.contains(" forward") || last.contains(" backward"))
                 && last.contains("--on-range warn"),
             "{err}"
         );

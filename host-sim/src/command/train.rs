@@ -135,6 +135,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     };
     progress.finish();
     let (times, ranges) = outcome?;
+    collector.finish()?;
     if let Some(path) = &args.output.save {
         let marks = Marks {
             left_range: progress.left_range(),
@@ -211,7 +212,7 @@ fn recording<'a>(
     let start = Instant::now();
     move |role, event| {
         collector.take(role, event);
-        while let Some(record) = collector.next(start.elapsed().as_secs_f64()) {
+        while let Some(record) = collector.next(start.elapsed().as_secs_f64())? {
             match record {
                 Record::Iteration(record, audit) => {
                     progress.iteration(&record)?;

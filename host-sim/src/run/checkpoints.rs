@@ -139,6 +139,13 @@ pub trait Stateful {
     fn restore(&mut self, iteration: u32, state: &[u8]) -> Result<(), RunError>;
 }
 
+/// Takes those of a course that is given up, which come after the checkpoint `common`, out of what is `kept`.
+pub fn given_up(kept: &mut Vec<CheckpointId>, common: Option<CheckpointId>) -> Vec<CheckpointId> {
+    let first = common.map_or(0, |id| id.iteration);
+    kept.extract_if(.., |id| id.iteration >= first && Some(*id) != common)
+        .collect()
+}
+
 impl Keeper {
     /// The keeper of a party's checkpoints. Makes their directory. Those that are there already must be of this session,
     /// and may be there only if the run goes on from them.
@@ -218,15 +225,7 @@ impl Keeper {
                 "give both parties the directories of one run, or empty ones",
             ));
         }
-        let (stay, go) = self
-            .kept
-            .iter()
-            .partition(|id| id.iteration < first || Some(**id) == common);
-        self.kept = stay;
-        let go: Vec<CheckpointId> = go;
-        for id in go {
-            let _ = fs::remove_file(self.file(id));
-        }
+        // Nothing goes before what the run goes on from has been read.
         self.current = match common {
             None => None,
             Some(id) => Some(read(
@@ -236,6 +235,9 @@ impl Keeper {
                 &self.identity,
             )?),
         };
+        for id in given_up(&mut self.kept, common) {
+            let _ = fs::remove_file(self.file(id));
+        }
         Ok(first)
     }
 

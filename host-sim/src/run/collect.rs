@@ -14,6 +14,7 @@ use crate::{
         Images,
         parameters::{Parameters, decode_model},
     },
+    error::Failure,
     reference::twin::Twin,
 };
 
@@ -79,8 +80,8 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The next record that is complete. `elapsed` is in seconds.
-    pub fn next(&mut self, elapsed: f64) -> Option<Record> {
+    /// The next record that is complete. `elapsed` is in seconds. Fails if the parties' reports do not fit together.
+    pub fn next(&mut self, elapsed: f64) -> Result<Option<Record>, Failure> {
         let seen = |event: &Event| matches!(event, Event::OutsideRange { .. });
         for waiting in &mut self.waiting {
             // One party's observer tells of both parties' values.
@@ -89,24 +90,44 @@ impl<'a> Collector<'a> {
             {
                 let parameters = (self.session, self.network);
                 let record = AuditRecord::seen(iteration, parameters, &counts);
-                return Some(Record::OutsideRange(record));
+                return Ok(Some(Record::OutsideRange(record)));
             }
         }
         if self.waiting.iter().any(VecDeque::is_empty) {
-            return None;
+            return Ok(None);
         }
-        let [p0, p1] = &mut self.waiting;
-        match (p0.pop_front()?, p1.pop_front()?) {
-            (Event::Shares { epoch, stages }, Event::Shares { stages: other, .. }) => {
+        let [p0, p1] = self.waiting.each_mut().map(VecDeque::pop_front);
+        match (p0, p1) {
+            (
+                Some(Event::Shares { epoch, stages }),
+                Some(Event::Shares {
+                    epoch: same,
+                    stages: other,
+                }),
+            ) if epoch == same => {
                 self.parameters = join(self.network, self.session, &stages, &other);
-                self.epoch(epoch, elapsed)
-                    .map_or_else(|| self.next(elapsed), Some)
+                match self.epoch(epoch, elapsed) {
+                    None => self.next(elapsed),
+                    record => Ok(record),
+                }
             }
-            (p0, p1) => self.joined(p0, p1),
+            (Some(p0), Some(p1)) => match self.joined(p0, p1) {
+                None => Err(unfit()),
+                record => Ok(record),
+            },
+            _ => Err(unfit()),
         }
     }
 
-    /// The record of an iteration that both parties have done.
+    /// Checks at the end of a run that no report of one party waits for the other's.
+    pub fn finish(&self) -> Result<(), Failure> {
+        match self.waiting.iter().all(VecDeque::is_empty) {
+            true => Ok(()),
+            false => Err(unfit()),
+        }
+    }
+
+    /// The record of an iteration that both parties have done; none if these are not both parties' reports of one.
     fn joined(&mut self, p0: Event, p1: Event) -> Option<Record> {
         let parameters = (self.session, self.network);
         let record = |role, event: &Event| match event {
@@ -121,6 +142,9 @@ impl<'a> Collector<'a> {
             _ => None,
         };
         let [one, other] = [record(Role::P0, &p0)?, record(Role::P1, &p1)?];
+        if one.iteration != other.iteration {
+            return None;
+        }
         let Event::Iteration {
             iteration,
             samples,
@@ -175,6 +199,13 @@ impl<'a> Collector<'a> {
     }
 }
 
+fn unfit() -> Failure {
+    Failure::new(
+        "the reports of the parties do not fit together",
+        "report this, and trust nothing of this run",
+    )
+}
+
 /// The model that the shares of both parties add up to.
 pub fn join(
     network: &Network,
@@ -190,4 +221,83 @@ pub fn join(
         })
         .collect();
     decode_model(network, session, &sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlet_core::{
+        model::Model,
+        num::Format,
+        session::{Protocol, Task},
+    };
+
+    use super::*;
+    use crate::data::{Part, load};
+
+    fn session() -> Session {
+        Session {
+            model: Model::built_in("digits8").expect("built in"),
+            format: Format::new::<u32>(12).expect("widths that fit"),
+            task: Task::Train,
+            protocol: Protocol::DEALT,
+            samples: [8, 0],
+            batch: 4,
+            micro_batch: 4,
+            epochs: 1,
+            limit: 0,
+            learning_rate: 1 << 19,
+            momentum: 0,
+            shuffle_seed: 3,
+            receiver: None,
+            audit: 1,
+        }
+    }
+
+    fn iteration(iteration: u32) -> Event {
+        Event::Iteration {
+            iteration,
+            samples: 4,
+            seconds: 0.0,
+            traffic: Box::default(),
+            audit: Some(vec![[iteration, 0]]),
+        }
+    }
+
+    /// What is collected of events in this order: the numbers of iterations, from 0.
+    fn collected(events: &[(Role, u32)]) -> (Result<Vec<u32>, ()>, bool) {
+        let session = session();
+        let network = ringlet_core::dealt::check::<u32>(&session).expect("sound");
+        let images = load(None, Part::Test).expect("built in");
+        let mut collector = Collector::new(&session, &network, [&images, &images], false);
+        let mut numbers = Vec::new();
+        for &(role, number) in events {
+            collector.take(role, iteration(number));
+            loop {
+                match collector.next(0.0) {
+                    Ok(Some(Record::Iteration(record, audit))) => {
+                        let audit = audit.expect("an audit");
+                        assert_eq!(audit.iteration, record.iteration);
+                        numbers.push(record.iteration - 1);
+                    }
+                    Ok(None) => break,
+                    Ok(other) => panic!("{other:?}"),
+                    Err(_) => return (Err(()), collector.finish().is_ok()),
+                }
+            }
+        }
+        (Ok(numbers), collector.finish().is_ok())
+    }
+
+    #[test]
+    fn reports_are_paired_whichever_comes_first() {
+        let [p0, p1] = Role::BOTH;
+        let in_turn = [(p0, 0), (p1, 0), (p1, 1), (p0, 1)];
+        let ahead = [(p0, 0), (p0, 1), (p1, 0), (p1, 1)];
+        for order in [in_turn, ahead] {
+            assert_eq!(collected(&order), (Ok(vec![0, 1]), true), "{order:?}");
+        }
+        // One party has done more than the other, and one has left an iteration out.
+        assert_eq!(collected(&ahead[..3]), (Ok(vec![0]), false));
+        assert_eq!(collected(&[(p0, 0), (p1, 1)]).0, Err(()));
+    }
 }

@@ -10,12 +10,15 @@ use ringlet_core::{
     session::handshake::{CheckpointId, Checkpoints},
 };
 
-use super::device::{DeviceMux, await_ready, await_saving};
+use super::{
+    checkpoints::given_up,
+    device::{DeviceMux, await_ready, await_saving},
+};
 use crate::{data::file::Staged, error::Failure};
 
 const MAGIC: [u8; 8] = *b"RNGLDEV1";
-/// Bytes before the sealed state: magic, iteration, run.
-const HEAD: usize = MAGIC.len() + 4 + 16;
+/// Bytes before the sealed state: magic, iteration, run, length of the sealed state.
+const HEAD: usize = MAGIC.len() + 4 + 16 + 4;
 /// The most states that are kept.
 const KEPT: usize = 2;
 
@@ -60,28 +63,32 @@ impl DeviceStates {
     /// Gives the device at `mux` its state back with which the run begins, and waits until it has taken it. Later ones
     /// belong to a course that is given up, and are removed.
     pub fn begin(&mut self, common: Option<CheckpointId>, mux: &DeviceMux) -> Result<(), Failure> {
-        let first = common.map_or(0, |id| id.iteration);
-        let (stay, go) = self
-            .kept
-            .iter()
-            .partition(|id| id.iteration < first || Some(**id) == common);
-        self.kept = stay;
-        let go: Vec<CheckpointId> = go;
-        for id in go {
+        // Nothing goes before what the run goes on from has been read.
+        let bytes = common.map(|id| self.read(id)).transpose()?;
+        for id in given_up(&mut self.kept, common) {
             let _ = fs::remove_file(self.path(id));
         }
-        let Some(id) = common else { return Ok(()) };
-        let path = self.path(id);
-        let bytes = fs::read(&path).map_err(|error| {
-            Failure::new(
-                format!("{} cannot be read: {error}", path.display()),
-                "give the directory of --checkpoint",
-            )
-        })?;
+        let Some(bytes) = bytes else { return Ok(()) };
         let mut control = Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0);
         control.send(bytes.get(HEAD..).unwrap_or_default())?;
         control.flush()?;
         await_ready(mux)
+    }
+
+    /// Reads the file of a checkpoint.
+    fn read(&self, id: CheckpointId) -> Result<Vec<u8>, Failure> {
+        let path = self.path(id);
+        let failed = |why: &str| {
+            Failure::new(
+                format!("{} cannot be read: {why}", path.display()),
+                "remove it, and the run goes back to the checkpoint before it",
+            )
+        };
+        let bytes = fs::read(&path).map_err(|error| failed(&error.to_string()))?;
+        match id_of(&bytes) == Some(id) {
+            true => Ok(bytes),
+            false => Err(failed("it is damaged or of another run")),
+        }
     }
 
     /// Receives the state of the checkpoint `id` from the device at `mux`, `len` bytes before they were sealed, and writes
@@ -90,7 +97,7 @@ impl DeviceStates {
         await_saving(mux)?;
         let mut bytes = vec![0; HEAD + sealed_len(len)];
         let (head, sealed) = bytes.split_at_mut(HEAD);
-        head.copy_from_slice(&head_of(id));
+        head.copy_from_slice(&head_of(id, sealed.len()));
         Link::new(Channel::new(mux, channel::CONTROL), Remote::Peer, 0).receive(sealed)?;
         Staged::write_secret(&self.path(id), &bytes)?.appear()?;
         self.kept.push(id);
@@ -102,20 +109,48 @@ impl DeviceStates {
     }
 }
 
-fn head_of(id: CheckpointId) -> [u8; HEAD] {
+fn head_of(id: CheckpointId, len: usize) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..8].copy_from_slice(&MAGIC);
     head[8..12].copy_from_slice(&id.iteration.to_le_bytes());
-    head[12..].copy_from_slice(&id.run);
+    head[12..28].copy_from_slice(&id.run);
+    head[28..].copy_from_slice(&(len as u32).to_le_bytes());
     head
 }
 
+/// The checkpoint of a file; none if it is no state, or not whole.
 fn id_of(bytes: &[u8]) -> Option<CheckpointId> {
     let head: &[u8; HEAD] = bytes.first_chunk()?;
-    let (iteration, run) = (head[8..12].try_into().ok()?, head[12..].try_into().ok()?);
+    let (iteration, run) = (head[8..12].try_into().ok()?, head[12..28].try_into().ok()?);
     let id = CheckpointId {
         iteration: u32::from_le_bytes(iteration),
         run,
     };
-    (*head == head_of(id)).then_some(id)
+    (*head == head_of(id, bytes.len() - HEAD)).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_whole_is_no_state() {
+        let id = CheckpointId {
+            iteration: 7,
+            run: [3; 16],
+        };
+        let mut bytes = head_of(id, 20).to_vec();
+        bytes.extend([9; 20]);
+        assert_eq!(id_of(&bytes), Some(id));
+        for len in 0..bytes.len() {
+            assert_eq!(id_of(&bytes[..len]), None, "{len}");
+        }
+        for at in 0..MAGIC.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert_eq!(id_of(&other), None, "{at}");
+        }
+        bytes.push(9);
+        assert_eq!(id_of(&bytes), None);
+    }
 }

@@ -1,9 +1,6 @@
 //! The firmware's code behind a pseudo-terminal on this machine.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Child,
-};
+use std::{path::Path, process::Child};
 
 use ringlet_core::{
     Role,
@@ -21,8 +18,8 @@ use ringlet_tests::{
     deployment::{Deployment, host, lax, record},
     end, failure,
     middle::{Attack, Middle},
-    served::{CounterMemory, Served},
-    start, stop, success,
+    served::{CounterMemory, Served, pack},
+    start, stop,
 };
 
 /// The device's secret.
@@ -33,13 +30,6 @@ const ARENA: usize = 1 << 17;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
-}
-
-/// An image of the first built-in digits.
-fn pack(dir: &Path, count: &str) -> PathBuf {
-    let out = dir.join("samples.bin");
-    success(&["data", "pack", "--count", count, "--out", text(&out)]);
-    out
 }
 
 /// The record of a device with the usual party.
@@ -84,7 +74,7 @@ fn party_beside_device(
 #[test]
 fn the_firmwares_code_trains_with_a_host() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "200");
+    let image = pack(dir.path(), 0, 200);
     let model = dir.path().join("model.safetensors");
     let deployment = Deployment::new(dir.path(), ROOT);
     let device = Served::start(&image, &record_with(lax()), ARENA);
@@ -119,7 +109,7 @@ fn is_refused(device: Served, more: &[&str], reason: &str) -> Stopped {
 #[test]
 fn a_device_refuses_what_it_cannot_run_with_both_figures() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     for (arena, more, reason) in [
         (
             ARENA,
@@ -137,7 +127,7 @@ fn a_device_refuses_what_it_cannot_run_with_both_figures() {
 #[test]
 fn a_device_without_a_record_or_a_fresh_value_refuses() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let options = ["--batch", "10", "--limit", "1"];
     let mut damaged = record_with(lax());
     damaged[20] ^= 1;
@@ -171,7 +161,7 @@ fn a_device_without_a_record_or_a_fresh_value_refuses() {
 #[test]
 fn a_device_refuses_what_its_policy_forbids() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let ten = ["--batch", "10", "--limit", "1"];
     let one = ["--batch", "1", "--limit", "1"];
     let audited = ["--batch", "10", "--limit", "1", "--audit", "1"];
@@ -221,7 +211,7 @@ fn a_device_refuses_what_its_policy_forbids() {
 #[test]
 fn a_device_counts_its_sessions_across_resets() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let deployment = Deployment::new(dir.path(), ROOT);
     let model = dir.path().join("model.safetensors");
     let few = record_with(Policy {
@@ -254,7 +244,7 @@ fn a_device_counts_its_sessions_across_resets() {
 #[test]
 fn another_device_than_the_rosters_is_told() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let other = record([8; 32], (Role::P1, &host(Role::P1)), lax());
     let device = Served::start(&image, &other, ARENA);
     let deployment = Deployment::new(dir.path(), ROOT);
@@ -278,7 +268,7 @@ const UNAUTHENTIC: Stopped = Stopped::Meeting(
 #[test]
 fn a_dealers_answers_do_not_serve_a_device_twice() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let deployment = Deployment::new(dir.path(), ROOT);
     let model = dir.path().join("model.safetensors");
     let options = ["--batch", "10", "--limit", "1", "--wait", "5"];
@@ -339,7 +329,7 @@ fn a_dealers_answers_do_not_serve_a_device_twice() {
 #[test]
 fn a_changed_bit_between_a_device_and_its_dealer_ends_the_session_everywhere() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "50");
+    let image = pack(dir.path(), 0, 50);
     let deployment = Deployment::new(dir.path(), ROOT);
     // From the dealer: a welcome of 8 bytes, a handshake of 48, a frame with the key, the end of the session. From the
     // device: a greeting of about 100 bytes, a handshake of 48. (Who has its own end confirmed and confirms the other one cannot

@@ -19,7 +19,7 @@ use ringlet_tests::{
     address, complaint,
     deployment::{Deployment, host, lax, record},
     end,
-    served::Served,
+    served::{Served, pack},
     start, stop, success, wait_until,
 };
 
@@ -31,13 +31,6 @@ const ARENA: usize = 1 << 17;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
-}
-
-/// An image of the first built-in digits.
-fn pack(dir: &Path, count: &str) -> PathBuf {
-    let out = dir.join("samples.bin");
-    success(&["data", "pack", "--count", count, "--out", text(&out)]);
-    out
 }
 
 /// A run of P1 beside a device, and of the dealer.
@@ -132,7 +125,7 @@ fn kill(child: &mut Child) {
 #[test]
 fn a_device_whose_host_is_killed_goes_on_from_its_state() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "1000");
+    let image = pack(dir.path(), 0, 1000);
     let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
     let device = Served::until_done(&image, &own, ARENA);
     let session = [
@@ -169,7 +162,7 @@ fn a_device_whose_host_is_killed_goes_on_from_its_state() {
 #[test]
 fn a_device_refuses_a_state_that_was_altered() {
     let dir = tempfile::tempdir().expect("a directory");
-    let image = pack(dir.path(), "200");
+    let image = pack(dir.path(), 0, 200);
     let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
     let device = Served::until_done(&image, &own, ARENA);
     let session = [
@@ -222,7 +215,7 @@ struct Resettable {
 }
 
 impl Resettable {
-    fn start(name: &str, dir: &Path, count: &str) -> Self {
+    fn start(name: &str, dir: &Path, count: u32) -> Self {
         let board = Board::named(name).expect("a board");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
         let firmware = board.firmware(&folder);
@@ -231,7 +224,8 @@ impl Resettable {
             "tests/run builds {}",
             firmware.display()
         );
-        let (image, secret, monitor) = (pack(dir, count), dir.join("record"), dir.join("monitor"));
+        let (image, secret, monitor) =
+            (pack(dir, 0, count), dir.join("record"), dir.join("monitor"));
         let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
         std::fs::write(&secret, own).expect("a file");
         let server = format!("unix:{},server=on,wait=off", text(&monitor));
@@ -259,7 +253,7 @@ impl Resettable {
 fn cut_off(name: &str, seed: u8, count: u32, moments: [u64; 2], session: &[&str], iterations: u64) {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = session[1].split(',').next().expect("a number");
-    let board = Resettable::start(name, dir.path(), samples);
+    let board = Resettable::start(name, dir.path(), samples.parse().expect("a number"));
     let run = Run::new(dir.path(), &board.board.address, session);
     let mut children = [run.start_p1(), run.start_dealer()];
     let prg = Prg::new(Key::new([seed; Key::LEN]));
@@ -309,7 +303,7 @@ fn a_board_that_is_reset_goes_on_from_its_state() {
         "3",
     ];
     let dir = tempfile::tempdir().expect("a directory");
-    let board = Resettable::start("riscv-virt", dir.path(), "400");
+    let board = Resettable::start("riscv-virt", dir.path(), 400);
     let run = Run::new(dir.path(), &board.board.address, &session);
     let (dealer, p1) = (run.start_dealer(), run.start_p1());
     for moment in [5, 12] {

@@ -26,8 +26,8 @@ use ringlet_tests::{
     address, complaint,
     deployment::{Deployment, device, hello_len, lax, record, unsealed},
     end, failure, record_with,
-    served::{Served, fresh},
-    start, stop, success, wait_until,
+    served::{Served, fresh, pack},
+    start, stop, wait_until,
 };
 
 /// The root secrets of the devices that are P0 and P1.
@@ -38,15 +38,6 @@ const LIMIT: u32 = 2;
 
 fn name(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
-}
-
-/// An image of so many built-in digits from the first on.
-fn pack(dir: &Path, first: u32, count: u32) -> PathBuf {
-    let out = dir.join(format!("samples-{first}.bin"));
-    let (first, count) = (first.to_string(), count.to_string());
-    let range = ["--first", &first, "--count", &count];
-    success(&[&["data", "pack", "--out", name(&out)], &range[..]].concat());
-    out
 }
 
 /// The digits of each device. One without samples gets an image too, which it must not read.

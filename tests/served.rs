@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
@@ -20,6 +20,8 @@ use ringlet_device::{
     serve,
 };
 use serialport::{SerialPort, TTYPort};
+
+use crate::success;
 
 /// The memory of a device's counter of sessions, which outlasts a reset. Blank at first, so the first fresh value is
 /// [`fresh`]`(1)`.
@@ -48,6 +50,17 @@ impl Storage for CounterMemory {
         self.0.lock().expect("no panic")[slot] = *bytes;
         Ok(())
     }
+}
+
+/// An image of so many built-in digits from the number `first` on.
+pub fn pack(dir: &Path, first: u32, count: u32) -> PathBuf {
+    let out = dir.join(format!("samples-{first}.bin"));
+    let path = out.to_str().expect("UTF-8");
+    let [first, count] = [first, count].map(|number| number.to_string());
+    success(&[
+        "data", "pack", "--out", path, "--first", &first, "--count", &count,
+    ]);
+    out
 }
 
 /// The fresh value of the session number `session` of a device that counts, from 1.

@@ -21,7 +21,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -191,6 +191,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
     let session = Session {
         model: Model::built_in(known.model).expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [samples as u32, 0],

@@ -19,7 +19,7 @@ use ringlet_core::{
     net::secure::Suite,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
@@ -130,6 +130,7 @@ fn session(samples: [u32; 2]) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples,

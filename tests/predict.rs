@@ -197,7 +197,7 @@ fn classes_of_values_outside_their_range_are_not_given() {
         values.filter(|_| last).for_each(|value| *value *= 40.0);
     }
     let described = (&model_of_digits, model_file::Marks::default());
-    model_file::save(&large, described, &network, &parameters).expect("a file");
+    model_file::save(&large, described.clone(), &network, &parameters).expect("a file");
     let arguments = ["predict", "--model-file", text(&large), "--count", "20"];
     let line = failure(&arguments);
     assert!(

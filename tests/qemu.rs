@@ -19,7 +19,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::device_key::session_secret,
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{failure, program, record_with, served::fresh, success, text};
 
@@ -45,6 +45,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let session = Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [count as u32, 0],

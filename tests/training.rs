@@ -12,7 +12,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -21,6 +21,7 @@ fn digits_session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32, 0],

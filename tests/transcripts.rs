@@ -14,7 +14,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, mask},
     prg::Key,
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{Recording, record};
 
@@ -26,6 +26,7 @@ fn session(images: &Images) -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32 - 500, 500],

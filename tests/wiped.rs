@@ -24,7 +24,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::Key,
-    session::{Protocol, Session, Task, handshake::DealtId},
+    session::{Headroom, Protocol, Session, Task, handshake::DealtId},
 };
 
 /// Bytes of a marked transfer: several chunks of a link, and more than a block of a dealt file.
@@ -76,6 +76,7 @@ fn session() -> Session {
     Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [8, 0],

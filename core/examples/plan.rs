@@ -9,7 +9,7 @@ use ringlet_core::{
     dealt::{self, Plan},
     model::{BUILT_IN, Model},
     num::{Format, RATE_FRACTION},
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
 };
 
 /// The ring of linear arithmetic: Z_2^32.
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let session = Session {
         model,
         format: Format::new::<Ring>(12)?,
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],

@@ -22,7 +22,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION, signed},
     prg::Key,
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -110,6 +110,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
     Ok(Session {
         model: Model::new("halves", [side, side, 1], &layers).ok_or("too many layers")?,
         format: Format::new::<Ring>(12)?,
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [SAMPLES, 0],

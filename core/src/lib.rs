@@ -18,13 +18,14 @@
 //!     model::{Layer, Model},
 //!     num::{Format, RATE_FRACTION},
 //!     prg::Key,
-//!     session::{Protocol, Session, Task},
+//!     session::{Headroom, Protocol, Session, Task},
 //! };
 //!
 //! let layers = [Layer::Flatten, Layer::Dense { units: 8 }, Layer::Relu, Layer::Dense { units: 2 }];
 //! let session = Session {
 //!     model: Model::new("small", [4, 4, 1], &layers).expect("a few layers"),
 //!     format: Format::new::<u32>(12)?, // Z_2^32 with 12 fraction bits
+//!     headroom: Headroom::NONE,
 //!     task: Task::Train,
 //!     protocol: Protocol::DEALT,
 //!     samples: [64, 0], // P0 owns all of them

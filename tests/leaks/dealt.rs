@@ -4,7 +4,7 @@ use bytemuck::TransparentWrapper;
 use ringlet_core::{
     Role,
     gate::{
-        At, Online,
+        At, Contract, Online,
         argmax::Argmax,
         bilinear::{Bilinear, Span},
         lookup::Lookup,
@@ -185,6 +185,7 @@ fn softmax() {
     let format = Format::new::<u32>(8).expect("widths that fit");
     let softmax = Softmax {
         format,
+        headroom: 0,
         classes: 2,
         exponent: 0,
     };
@@ -270,7 +271,7 @@ fn argmax_and_its_answer() {
 
 #[test]
 fn counts_of_values_out_of_range() {
-    let gate = Range::new::<u32>(12);
+    let gate = Range::new::<u32>(Contract { bits: 12 });
     let shares = share::<u32>(&values(16, 13), 12);
     check_gate(
         "range",

@@ -11,7 +11,7 @@ use ringlet_core::{
     num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring, Word},
     prg::Key,
     securenn::{self, gates::Computing},
-    session::{Protocol, Session, Task},
+    session::{Headroom, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -82,6 +82,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
     Session {
         model: Model::new("leaks", [side, side, 1], layers).expect("a few layers"),
         format,
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol,
         samples: [1, 1],
@@ -102,6 +103,7 @@ fn inference(session: &Session, asking: Role) -> Session {
     let mut samples = [0; 2];
     samples[asking.index()] = 2;
     Session {
+        headroom: Headroom::NONE,
         task: Task::Infer,
         samples,
         ..session.clone()

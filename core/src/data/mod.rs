@@ -63,9 +63,10 @@ pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
     R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
 }
 
-/// Writes a sample's pixels with `fraction` fraction bits to `operand`, summed over the windows if the stage pools its
-/// input. `pixels` has [`Stage::entering_len`] values and `operand` the length of the map's input.
+/// Writes a sample's pixels with `fraction` fraction bits, less the headroom of the stage's input, to `operand`, summed
+/// over the windows if the stage pools its input. `pixels` has [`Stage::entering_len`] values and `operand` the length of the map's input.
 pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
+    let fraction = fraction - stage.headroom[0];
     let Some(pool) = stage.pooled_input else {
         for (to, &pixel) in operand.iter_mut().zip(pixels) {
             *to = pixel_units(pixel, fraction);

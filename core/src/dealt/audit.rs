@@ -14,7 +14,7 @@ use crate::{
         stream_ids::{self, Tensors},
     },
     gate::{
-        At, Offline, Online,
+        At, Contract, Offline, Online,
         range::{COUNT_BITS, Range, pieces},
     },
     model::cost_rows::{activation_row, map_row},
@@ -69,8 +69,7 @@ pub(crate) struct Audits<'a> {
 pub(crate) struct Audited {
     stage: usize,
     kind: Kind,
-    /// Bits of its ring.
-    bits: u32,
+    contract: Contract,
     /// Rows, and values of a row.
     shape: [usize; 2],
     at: At,
@@ -104,48 +103,53 @@ impl<'a> Audits<'a> {
     /// An audited tensor of a stage; none if the stage does not have it. In a direct format velocities are not narrow,
     /// so there is nothing to audit.
     #[inline(never)]
-    pub fn tensor(self, stage: usize, kind: Kind) -> Option<Audited> {
+    pub fn tensor<R: Ring>(self, stage: usize, kind: Kind) -> Option<Audited> {
         let Audits {
             session,
             network,
             rows,
             ..
         } = self;
-        let format = session.format;
-        let narrow = format.narrow();
+        let gates = GateSet::new(session, network);
         let here = &network.stages[stage];
-        let (bits, shape) = match kind {
+        let (contract, shape) = match kind {
             Kind::Product => {
                 let is_last = stage + 1 == network.stages.len();
-                let bits = match is_last {
-                    true => GateSet::new(session, network).softmax.logit_bits(),
-                    false => narrow,
-                };
-                (bits, [rows, here.linear.output_len()])
+                let contract = gates.output_contract::<R>(here, is_last);
+                (contract, [rows, here.linear.output_len()])
             }
             Kind::Polynomial => {
                 let Some(Activation::Polynomial(polynomial, _)) = here.activation else {
                     return None;
                 };
                 let drop = session.gradient_drop(network, stage);
-                let gate = GateSet::new(session, network).polynomial(polynomial, drop);
-                (gate.from, [rows, here.leaving_len()])
+                let contract = gates.polynomial(polynomial, drop).contract();
+                (contract, [rows, here.leaving_len()])
             }
             Kind::InputGradient => {
-                let drop = session.gradient_drop(network, stage.checked_sub(1)?);
-                (narrow - drop, [rows, here.linear.input_len()])
+                let before = stage.checked_sub(1)?;
+                let drop = session.gradient_drop(network, before);
+                let contract = gates.gradient_contract(&network.stages[before], drop);
+                (contract, [rows, here.linear.input_len()])
             }
-            Kind::Velocity if format.is_direct() => return None,
-            Kind::Velocity => (narrow, [1, here.parameters()]),
+            Kind::Velocity if session.format.is_direct() => return None,
+            Kind::Velocity => (gates.velocity().contract(), [1, here.parameters()]),
         };
         Some(Audited {
             stage,
             kind,
-            bits,
+            contract,
             shape,
             at: stream_ids::audit(self.iteration, stage, kind as u32, self.first),
             piece_len: piece_len(session, network),
         })
+    }
+
+    /// The cost row of a stage's tensor, whether that is backward, and the tensor's contract.
+    pub fn contract<R: Ring>(self, stage: usize, kind: Kind) -> Option<(usize, bool, Contract)> {
+        let audited = self.tensor::<R>(stage, kind)?;
+        let (cost_row, backward) = audited.cost_row();
+        Some((cost_row, backward, audited.contract))
     }
 
     /// Sends the corrections for the audit of a stage's tensor, if the stage has it and the iteration is audited.
@@ -158,10 +162,10 @@ impl<'a> Audits<'a> {
         if !self.session.is_audited(self.iteration) {
             return Ok(());
         }
-        let Some(audited) = self.tensor(stage, kind) else {
+        let Some(audited) = self.tensor::<R>(stage, kind) else {
             return Ok(());
         };
-        let gate = Range::new::<R>(audited.bits);
+        let gate = Range::new::<R>(audited.contract);
         for (at, _, [rows, len]) in audited.parts() {
             gate.deal::<R, D>(cx, at, rows, len)?;
         }
@@ -170,25 +174,25 @@ impl<'a> Audits<'a> {
 
     /// Whether a count has audited tensors. Count `2 * cost_row` is forward, the next one backward.
     #[inline(never)]
-    fn is_counted(self, count: usize) -> bool {
+    fn is_counted<R: Ring>(self, count: usize) -> bool {
         let (cost_row, backward) = (count / 2, count % 2 == 1);
         Kind::ALL.iter().any(|&kind| {
-            let audited = self.tensor(cost_row / 2, kind);
+            let audited = self.tensor::<R>(cost_row / 2, kind);
             audited.is_some_and(|audited| audited.cost_row() == (cost_row, backward))
         })
     }
 
     /// Cost of opening the counts of an iteration.
-    pub fn counts_cost(self) -> Cost {
+    pub fn counts_cost<R: Ring>(self) -> Cost {
         let counts = 0..4 * self.network.stages.len();
-        let opened = counts.filter(|&count| self.is_counted(count)).count();
+        let opened = counts.filter(|&count| self.is_counted::<R>(count)).count();
         Cost::opening(opened, COUNT_BITS) + Cost::rounds(1)
     }
 
     /// An audited tensor of a stage and the cost of its audit; none if the stage does not have it.
     pub fn cost<R: Ring>(self, stage: usize, kind: Kind) -> Option<(Audited, Cost)> {
-        let audited = self.tensor(stage, kind)?;
-        let gate = Range::new::<R>(audited.bits);
+        let audited = self.tensor::<R>(stage, kind)?;
+        let gate = Range::new::<R>(audited.contract);
         let parts = audited.parts();
         let cost = parts.map(|(_, _, [rows, len])| gate.cost(rows, len)).sum();
         Some((audited, cost))
@@ -247,9 +251,10 @@ impl Lengths {
         }
         let audits = Audits::new(session, network, session.micro_batch as usize);
         let stages = 0..network.stages.len();
-        let tensors = stages.flat_map(|stage| Kind::ALL.map(|kind| audits.tensor(stage, kind)));
+        let tensors =
+            stages.flat_map(|stage| Kind::ALL.map(|kind| audits.tensor::<R>(stage, kind)));
         let scratch = tensors.flatten().map(|audited| {
-            let gate = Range::new::<R>(audited.bits);
+            let gate = Range::new::<R>(audited.contract);
             let parts = audited.parts();
             let lens = parts.map(|(_, _, [rows, len])| gate.scratch_len(rows, len));
             lens.max().unwrap_or(0)
@@ -312,12 +317,12 @@ impl<'a, R: Ring> Audit<'a, R> {
             return Ok(());
         };
         let (cost_row, backward) = audited.cost_row();
-        observer.narrow(cost_row, backward, audited.bits, shares);
+        observer.narrow(cost_row, backward, audited.contract.bits, shares);
         if !self.due {
             return Ok(());
         }
         cx.set_cost_row(cost_row, backward);
-        let gate = Range::new::<R>(audited.bits);
+        let gate = Range::new::<R>(audited.contract);
         for (at, piece, shape) in audited.parts() {
             let shares = &shares[piece];
             let share = gate.run(cx, at, shape, shares, self.values, self.scratch)?;
@@ -342,7 +347,7 @@ impl<'a, R: Ring> Audit<'a, R> {
         let counts = self.counts.as_flattened_mut();
         let mut opened = 0;
         for count in 0..counts.len() {
-            if audits.is_counted(count) {
+            if audits.is_counted::<R>(count) {
                 counts.swap(opened, count);
                 opened += 1;
             }
@@ -351,7 +356,7 @@ impl<'a, R: Ring> Audit<'a, R> {
         let shares = Masked::wrap_slice_mut(&mut counts[..opened]);
         cx.open(&mut [Segment::words(shares, COUNT_BITS)])?;
         for count in (0..counts.len()).rev() {
-            if audits.is_counted(count) {
+            if audits.is_counted::<R>(count) {
                 opened -= 1;
                 counts.swap(opened, count);
             }

@@ -3,19 +3,20 @@
 use crate::{
     gate::{polynomial::PolynomialGate, softmax::Softmax},
     network::{Activation, Network, Stage},
-    num::ring::Ring,
+    num::{fixed_point::MIN_FRACTION_BITS, ring::Ring},
     session::{Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
 
 /// The fewest bits of a gradient's ring.
 const MIN_GRADIENT_BITS: u32 = 4;
 
-/// log2 of the largest factor by which gradients are scaled up, so that small ones stay above one unit.
-const GRADIENT_EXPONENT: i32 = 5;
+/// The most fraction bits of a gradient. More would hold nothing but the softmax's own error.
+const MAX_GRADIENT_FRACTION: i32 = 25;
 
 /// Bits before the binary point that the range contract leaves to an unscaled gradient: a gradient of the mean loss
-/// stays below 4.
-const GRADIENT_RANGE_BITS: i32 = 2;
+/// stays below 4. A velocity with a momentum up to 0.9 stays below 4 too if the stage's input has no headroom, and
+/// below 4 * 2^h with h bits of it.
+const GRADIENT_RANGE_BITS: u32 = Session::VELOCITY_RANGE_BITS;
 
 /// Checks that the parameters of a session of a dealt protocol fit together in the ring `R`, and compiles its network.
 #[inline(never)]
@@ -30,6 +31,9 @@ pub fn check<R: Ring>(session: &Session) -> Result<Network, SessionError> {
 }
 
 impl Session {
+    /// Bits before the binary point of a velocity of the weights of a stage whose input has no headroom.
+    pub const VELOCITY_RANGE_BITS: u32 = 2;
+
     /// Checks the parameters against the compiled network.
     #[inline(never)]
     fn check_with<R: Ring>(&self, network: &Network) -> Result<(), SessionError> {
@@ -37,8 +41,15 @@ impl Session {
         if self.format.is_direct() && self.momentum != 0 {
             return Err(SessionError::MomentumInDirect);
         }
+        let most = self.format.fraction - MIN_FRACTION_BITS;
+        let listed = self.headroom.bits();
+        let too_much = listed.iter().any(|&bits| u32::from(bits) > most);
+        if too_much || listed.len() > network.stages.len() + 1 {
+            return Err(SessionError::Headroom(most));
+        }
         let softmax = Softmax {
             format: self.format,
+            headroom: network.logit_headroom(),
             classes: network.classes,
             exponent: self.softmax_exponent(network),
         };
@@ -57,6 +68,11 @@ impl Session {
         }
         for (index, stage) in network.stages.iter().enumerate() {
             if let Some(Activation::Polynomial(polynomial, _)) = stage.activation {
+                if stage.headroom[1] > 0 {
+                    return Err(SessionError::PolynomialHeadroom(
+                        stage.activation_name.clone(),
+                    ));
+                }
                 let drop = self.gradient_drop(network, index);
                 if !PolynomialGate::new(polynomial, self.format, self.protocol.triples(), drop)
                     .fits()
@@ -68,11 +84,8 @@ impl Session {
         if self.task == Task::Infer {
             return Ok(());
         }
-        if !self.format.is_direct() && !self.momentum_is_close() {
-            return Err(SessionError::MomentumRounds);
-        }
         for stage in 0..network.stages.len() {
-            let rates = self.rates(network, stage);
+            let rates = self.rates(network, stage, 0);
             if rates
                 .iter()
                 .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
@@ -91,12 +104,39 @@ impl Session {
     /// log2 of the factor by which the gradient by a stage's output is scaled, relative to the gradient of the mean
     /// loss (for batch sizes that are no power of two, the scaled gradient is smaller by up to one half).
     ///
-    /// The gradient by the weights of a stage with average pooling is larger by the divisor, and has to keep the same
-    /// range contract. So the gradients of that stage and of all before it give up the divisor's bits.
-    fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
-        let divisor_bits = network.stages[stage..].iter().map(Stage::divisor_bits);
-        let range = self.format.narrow() as i32 - 2 - self.format.fraction as i32;
-        GRADIENT_EXPONENT.min(range - GRADIENT_RANGE_BITS) - divisor_bits.max().unwrap_or(0) as i32
+    /// It is the largest that the limits of this stage and of all later ones allow. On the way back through a stage's
+    /// weights, a gradient gives up what the stage adds in headroom.
+    pub(crate) fn gradient_exponent(&self, network: &Network, stage: usize) -> i32 {
+        let later = network.stages[stage..].iter().rev();
+        let exponent = later.fold(None, |exponent: Option<(i32, i32)>, stage| {
+            let limit = self.gradient_limit(stage);
+            let exponent = exponent.map_or(limit, |(exponent, added)| limit.min(exponent - added));
+            Some((exponent, stage.added_headroom()))
+        });
+        exponent.map_or(0, |(exponent, _)| exponent)
+    }
+
+    /// The largest exponent of the gradient by a stage's output for which it and the stage's velocities keep the range
+    /// contract, and fraction bits are of use.
+    ///
+    /// The gradient by the weights of a stage with average pooling is larger by the divisor, and its velocity has to
+    /// keep the same contract. So such a stage gives up the divisor's bits. A momentum near 1 takes bits too, as far as
+    /// headroom does not give them.
+    fn gradient_limit(&self, stage: &Stage) -> i32 {
+        let fraction = self.format.fraction as i32;
+        let range = self.format.narrow() as i32 - 2 - fraction;
+        let momentum = self.momentum_bits().saturating_sub(stage.headroom[0]) as i32;
+        let limit =
+            (range - GRADIENT_RANGE_BITS as i32 - momentum).min(MAX_GRADIENT_FRACTION - fraction);
+        limit - stage.divisor_bits() as i32
+    }
+
+    /// Bits of range that velocities take beyond those with a momentum of 0.9. A steady gradient g brings them to
+    /// g / (1 - momentum), one that changes its sign at random to the square root of that factor.
+    fn momentum_bits(&self) -> u32 {
+        let one = 1u32 << RATE_FRACTION;
+        let tenths = one / (10 * one.saturating_sub(self.momentum)).max(1);
+        (u32::BITS - tenths.leading_zeros()).div_ceil(2)
     }
 
     /// log2 of the factor by which the gradient by the logits of each sample is scaled, beside the fraction bits. It
@@ -105,42 +145,40 @@ impl Session {
         self.gradient_exponent(network, network.stages.len() - 1) - self.batch_bits()
     }
 
-    /// Bits that the gradient by the output of stage `to` drops, compared to that of the next stage.
+    /// Bits that the gradient by the output of stage `to` drops, compared to that of the next stage, beside those that
+    /// the next stage's headroom takes.
     pub fn gradient_drop(&self, network: &Network, to: usize) -> u32 {
-        let drop = self.gradient_exponent(network, to + 1) - self.gradient_exponent(network, to);
-        drop.unsigned_abs()
+        let next =
+            self.gradient_exponent(network, to + 1) - network.stages[to + 1].added_headroom();
+        (next - self.gradient_exponent(network, to)).unsigned_abs()
     }
 
-    /// The integers by which the update multiplies the velocities of a stage's weights and biases before it subtracts
-    /// them from the master weights. Each combines learning rate, gradient scale, batch size and divisor.
-    pub fn rates(&self, network: &Network, stage: usize) -> [u64; 2] {
-        // A velocity is the mean gradient times 2^(its scale + exponent) * batch / 2^batch_bits. For weights it is
-        // larger by the divisor, and the master weights are smaller by it.
-        let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits()
-            - self.gradient_exponent(network, stage)
+    /// The integers by which the update of an iteration multiplies the velocities of a stage's weights and biases before
+    /// it subtracts them from the master weights. Each combines learning rate, gradient scale, batch size, divisor and
+    /// headroom.
+    ///
+    /// The exact factor may lie between two integers. Then some iterations take one and some the other, so that the sum
+    /// over the iterations from the first on is right to one unit.
+    pub fn rates(&self, network: &Network, stage: usize, iteration: u32) -> [u64; 2] {
+        // A velocity is the mean gradient times 2^(its scale + exponent - the input's headroom) * batch /
+        // 2^batch_bits. For weights it is larger by the divisor, and the master weights are smaller by it.
+        let exponent = self.gradient_exponent(network, stage);
+        let stage = &network.stages[stage];
+        let [input, output] = stage.headroom.map(|bits| bits as i32);
+        let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits() + input
+            - output
+            - exponent
             - RATE_FRACTION as i32;
-        let rate = |divisor: u32| {
+        let rate = |divisor: u32, shift: i32| {
             let divided_by = u128::from(self.batch) * u128::from(divisor).pow(2);
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
-            let numerator = u128::from(self.learning_rate) << up;
-            let denominator = divided_by << down;
-            u64::try_from((numerator + denominator / 2) / denominator).unwrap_or(u64::MAX)
+            let (numerator, denominator) =
+                (u128::from(self.learning_rate) << up, divided_by << down);
+            let (whole, rest) = (numerator / denominator, numerator % denominator);
+            let sum = |iterations: u128| iterations * rest / denominator;
+            let iteration = u128::from(iteration);
+            u64::try_from(whole + sum(iteration + 1) - sum(iteration)).unwrap_or(u64::MAX)
         };
-        [rate(network.stages[stage].divisor), rate(1)]
-    }
-
-    /// Whether rounding changes 1 minus the momentum, by which steps add up, by at most a quarter.
-    fn momentum_is_close(&self) -> bool {
-        let one = 1u64 << RATE_FRACTION;
-        let exact = one - u64::from(self.momentum);
-        let units = u64::from(self.momentum_units());
-        let rounded = one.saturating_sub(units << (RATE_FRACTION - self.format.fraction));
-        4 * rounded.abs_diff(exact) <= exact
-    }
-
-    /// Momentum with f fraction bits, rounded to nearest.
-    pub fn momentum_units(&self) -> u32 {
-        let drop = RATE_FRACTION - self.format.fraction;
-        (self.momentum + (1 << drop >> 1)) >> drop
+        [rate(stage.divisor, shift + input), rate(1, shift)]
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::{
     gate::{
-        argmax::Argmax, maxpool::MaxPool, polynomial::PolynomialGate, relu::Relu, select::Select,
-        softmax::Softmax, widen::Widen,
+        Contract, argmax::Argmax, maxpool::MaxPool, polynomial::PolynomialGate, relu::Relu,
+        select::Select, softmax::Softmax, widen::Widen,
     },
     kernel::windows::Windows,
     model::triple_scheme::TripleScheme,
-    network::Network,
+    network::{Activation, Network, Stage},
     num::{fixed_point::Format, polynomial::Polynomial, ring::Ring},
     session::Session,
 };
@@ -27,9 +27,31 @@ impl GateSet {
             triples: session.protocol.triples(),
             softmax: Softmax {
                 format: session.format,
+                headroom: network.logit_headroom(),
                 classes: network.classes,
                 exponent: session.softmax_exponent(network),
             },
+        }
+    }
+
+    /// The contract of a stage's output: that of the first gate after its map. A polynomial reads only the low bits of
+    /// its input, which as an output of the map has to keep the contract of a widening, and in the polynomial's own ring
+    /// that of the polynomial.
+    pub fn output_contract<R: Ring>(self, stage: &Stage, is_last: bool) -> Contract {
+        match (stage.max_pool, stage.activation) {
+            _ if is_last => self.softmax.contract(),
+            (Some(windows), _) => self.max_pool::<R>(windows, 0).contract(),
+            (None, Some(Activation::Relu)) => self.relu::<R>().contract(),
+            (None, None | Some(Activation::Polynomial(..))) => self.widen().contract(),
+        }
+    }
+
+    /// The contract of the gradient by a stage's output, which drops `drop` bits: that of the first gate of its backward
+    /// pass.
+    pub fn gradient_contract(self, stage: &Stage, drop: u32) -> Contract {
+        match stage.activation {
+            Some(_) => self.select(drop).contract(),
+            None => self.widen_backward(drop).contract(),
         }
     }
 
@@ -78,10 +100,10 @@ impl GateSet {
         }
     }
 
-    /// The widening from the narrow velocity to the master weights' ring.
+    /// The widening from the velocity's ring to the master weights' ring.
     pub fn velocity(self) -> Widen {
         Widen {
-            from: self.format.narrow(),
+            from: self.format.velocity(),
             to: self.format.wide(),
         }
     }

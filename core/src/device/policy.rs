@@ -151,13 +151,14 @@ mod tests {
     use super::*;
     use crate::{
         num::Format,
-        session::{Protocol, Task},
+        session::{Headroom, Protocol, Task},
     };
 
     fn session() -> Session {
         Session {
             model: Model::built_in("digits8").unwrap(),
             format: Format::new::<u32>(12).unwrap(),
+            headroom: Headroom::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [70, 0],

@@ -20,7 +20,7 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online,
+    At, Contract, Offline, Online,
     maxpool::MaxPool,
     relu::{HiddenSign, Relu},
     select::Select,
@@ -62,6 +62,11 @@ impl Argmax {
                 },
             },
         }
+    }
+
+    /// The logits that the gate takes.
+    pub const fn contract(self) -> Contract {
+        self.pool.contract()
     }
 
     fn classes(self) -> usize {

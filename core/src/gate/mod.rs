@@ -11,6 +11,7 @@ pub mod argmax;
 pub mod bilinear;
 pub mod chain;
 pub mod context;
+pub mod contract;
 pub mod cross;
 pub(crate) mod dealing;
 pub mod fused;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use context::{At, Offline, Online};
 pub(crate) use context::{Group, groups, load_plane, plane_len, store_plane};
+pub use contract::Contract;
 pub(crate) use dealing::{
     deal, deal_bits, deal_plane, dealt, dealt_entry, dealt_plane, dealt_planes, opening_masks,
 };

@@ -13,14 +13,13 @@ use crate::{
     share::{Public, Share},
 };
 
-use super::{At, Offline, Online, chain::Chain, fused::Fused, powers::scaled};
+use super::{At, Contract, Offline, Online, chain::Chain, fused::Fused, powers::scaled};
 
 /// The gate for one activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolynomialGate {
-    /// Width in bits of the input's ring: the widest, up to the narrow ring, for which all intermediate rings fit. Its
-    /// range contract |x| < 2^(from-2) bounds the input.
-    pub from: u32,
+    /// Width in bits of the input's ring: the widest, up to the narrow ring, for which all intermediate rings fit.
+    from: u32,
     polynomial: Polynomial,
     fraction: u32,
     method: Method,
@@ -103,6 +102,11 @@ impl PolynomialGate {
             method: method(from),
             fits: widest.is_some(),
         }
+    }
+
+    /// The values that the forward pass takes.
+    pub const fn contract(&self) -> Contract {
+        Contract { bits: self.from }
     }
 
     /// Whether all intermediate rings fit for inputs up to 2^reach.

@@ -107,7 +107,9 @@ fn worst_of<R: Ring>(
     let (rows, len) = (count.div_ceil(67), 67);
     let mut values = Values::new(seed);
     // Inputs over the whole range contract with its ends, or over `range`.
-    let bits = range.map_or(gate.from - 1, |range| format.fraction + 1 + range);
+    let bits = range.map_or(gate.contract().bits - 1, |range| {
+        format.fraction + 1 + range
+    });
     let draw = |values: &mut Values, bits: u32| {
         (values.word::<u64>() >> (64 - bits)) as i64 - (1 << (bits - 1))
     };
@@ -260,7 +262,7 @@ fn every_value_of_a_small_format_is_right() {
     let format = Format::direct(8).unwrap();
     for triples in ALL {
         let gate = PolynomialGate::new(cubic(), format, triples, 0);
-        let bits = gate.from - 1;
+        let bits = gate.contract().bits - 1;
         let xs: Vec<i64> = (0..1i64 << bits).map(|x| x - (1 << (bits - 1))).collect();
         let [y, g] = worst_at::<u64>(&gate, format, xs, 3);
         // Truncation of the square adds a unit. Truncation of the slope adds a unit times the gradient, up to 2^8.

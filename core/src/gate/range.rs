@@ -16,7 +16,7 @@ use crate::{
     share::Share,
 };
 
-use super::{At, Offline, Online, groups, load_plane, plane_len, relu::Relu};
+use super::{At, Contract, Offline, Online, groups, load_plane, plane_len, relu::Relu};
 
 /// Width in bits of the ring of counts.
 pub const COUNT_BITS: u32 = 32;
@@ -24,26 +24,21 @@ pub const COUNT_BITS: u32 = 32;
 /// The gate's public width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// Width in bits of the ring of the values; at least 2.
-    pub bits: u32,
+    /// The contract of the values.
+    pub contract: Contract,
     signs: Relu,
 }
 
 impl Range {
-    /// The gate over Z_2^bits, with comparison in chunks of [`Ring::CHUNK`] bits.
-    pub fn new<R: Ring>(bits: u32) -> Self {
-        Range::with_signs(bits, Relu::of_differences::<R>(bits, COUNT_BITS))
+    /// The gate for a contract, with comparison in chunks of [`Ring::CHUNK`] bits.
+    pub fn new<R: Ring>(contract: Contract) -> Self {
+        let signs = Relu::of_differences::<R>(contract.bits, COUNT_BITS);
+        Range { contract, signs }
     }
 
-    fn with_signs(bits: u32, signs: Relu) -> Self {
-        Range { bits, signs }
-    }
-
-    /// Whether x in Z_2^bits is outside [-2^(bits-2), 2^(bits-2)).
+    /// Whether x is outside the contract.
     pub fn ideal<W: Word>(self, x: W) -> bool {
-        let limit = 1i128 << (self.bits - 2);
-        let x = crate::num::ring::signed(x.low(self.bits), self.bits);
-        !(-limit..limit).contains(&x)
+        !self.contract.holds(x)
     }
 
     /// Cost for `rows` x `len` values. Three rounds, or two if all compared bits fit one chunk.
@@ -68,7 +63,7 @@ impl Range {
     }
 
     /// Returns this party's share, in Z_2^32, of the number of values outside the contract. `x` holds `rows` x `len`
-    /// shares in Z_2^bits and does not change. `values` is scratch of `rows` x `len` words, and `scratch` has at least
+    /// shares in the contract's ring and does not change. `values` is scratch of `rows` x `len` words, and `scratch` has at least
     /// [`Range::scratch_len`] bytes.
     #[inline(never)]
     pub fn run<W: Word, O: Online>(
@@ -81,12 +76,12 @@ impl Range {
         scratch: &mut [u8],
     ) -> Result<Share<u32>, LinkError> {
         let (limit, public) = match cx.role() {
-            Role::P0 => (W::ONE.left(self.bits - 2), W::ONE),
+            Role::P0 => (W::ONE.left(self.contract.bits - 2), W::ONE),
             Role::P1 => (W::ZERO, W::ZERO),
         };
         let values = &mut values[..rows * len];
         for (value, &x) in values.iter_mut().zip(Share::peel_slice(x)) {
-            *value = x.minus(limit).low(self.bits);
+            *value = x.minus(limit).low(self.contract.bits);
         }
         let (hidden, scratch) = scratch.split_at_mut(rows * plane_len(len));
         self.signs
@@ -141,7 +136,7 @@ mod tests {
     fn count<W: Word>(gate: Range, xs: &[i64], len: usize, seed: u64) -> Vec<W> {
         let rows = xs.len() / len;
         let xs = &xs[..rows * len];
-        let x = Values::new(seed).share::<W>(xs, gate.bits);
+        let x = Values::new(seed).share::<W>(xs, gate.contract.bits);
         let (outputs, cost) = run(
             seed,
             1 << 20,
@@ -164,7 +159,7 @@ mod tests {
         );
         let [(first, opened), (second, _)] = outputs;
         let want = xs.iter().filter(|&&x| gate.ideal(W::from_i64(x))).count();
-        let (bits, sum) = (gate.bits, first.wrapping_add(second));
+        let (bits, sum) = (gate.contract.bits, first.wrapping_add(second));
         assert_eq!(sum as usize, want, "{bits} bits, {xs:?}");
         assert_eq!(cost, gate.cost(rows, len));
         opened
@@ -178,8 +173,10 @@ mod tests {
                 if compared > 6 * most {
                     continue;
                 }
-                let gate =
-                    Range::with_signs(bits, Relu::of_differences_in_chunks(bits, COUNT_BITS, most));
+                let gate = Range {
+                    contract: Contract { bits },
+                    signs: Relu::of_differences_in_chunks(bits, COUNT_BITS, most),
+                };
                 for x in 0..1i64 << bits {
                     count::<u32>(gate, &[x; 65], 65, x as u64 + u64::from(most));
                 }
@@ -197,9 +194,9 @@ mod tests {
                 xs.extend([edge, -edge, edge + limit, 2 - edge]);
             }
             if bits <= 20 {
-                count::<u32>(Range::new::<u32>(bits), &xs, 130, 2);
+                count::<u32>(Range::new::<u32>(Contract { bits }), &xs, 130, 2);
             } else {
-                count::<u64>(Range::new::<u64>(bits), &xs, 130, 3);
+                count::<u64>(Range::new::<u64>(Contract { bits }), &xs, 130, 3);
             }
         }
     }
@@ -208,7 +205,12 @@ mod tests {
     fn what_is_opened_is_uniform() {
         // One value inside and one outside, many times each.
         for x in [3, 1 << 18] {
-            let opened = count::<u32>(Range::new::<u32>(20), &[x; 64 * 64], 64, 9);
+            let opened = count::<u32>(
+                Range::new::<u32>(Contract { bits: 20 }),
+                &[x; 64 * 64],
+                64,
+                9,
+            );
             for bit in 0..20 {
                 let ones = opened.iter().filter(|e| e.right(bit).and(1) == 1).count();
                 assert!((ones as i64 - 2048).abs() < 200, "bit {bit}: {ones}");
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn cost_at_default_widths() {
-        let cost = Range::new::<u32>(20).cost(128, 6272);
+        let cost = Range::new::<u32>(Contract { bits: 20 }).cost(128, 6272);
         let values = 128 * 6272;
         assert_eq!(cost.online_bytes, values * 27 / 8);
         assert_eq!(cost.rounds, 3);

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online, groups, load_plane,
+    At, Contract, Offline, Online, groups, load_plane,
     relu::{HiddenPlane, HiddenSign, Relu, deal_hidden, select_group},
 };
 
@@ -33,6 +33,11 @@ const HIDE_CARRY: u8 = 3;
 const RELU_HIDE: u8 = 2;
 
 impl Select {
+    /// The gradients that the gate takes.
+    pub const fn contract(self) -> Contract {
+        Contract { bits: self.from }
+    }
+
     /// Masks of the gradient.
     fn lift(self) -> super::lift::Lift {
         super::lift::Lift {

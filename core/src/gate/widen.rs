@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online, groups,
+    At, Contract, Offline, Online, groups,
     lift::{Lift, Lifted},
 };
 
@@ -29,6 +29,11 @@ const MASK: u8 = 0;
 const CARRY: u8 = 1;
 
 impl Widen {
+    /// The values that the gate takes.
+    pub const fn contract(self) -> Contract {
+        Contract { bits: self.from }
+    }
+
     /// Masks of the input.
     fn lift(self) -> Lift {
         Lift {

@@ -289,6 +289,7 @@ impl<'n> Builder<'n> {
             pooled_input,
             divisor: (window * window) as u32,
             unrolled: false,
+            headroom: [0; 2],
             max_pool: None,
             activation: None,
             name: stage_name,

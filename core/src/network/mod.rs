@@ -22,6 +22,7 @@ use builder::Builder;
 pub use error::{LayerPosition, ModelError};
 pub use limits::{MAX_CLASSES, MAX_LEN, MAX_STAGES};
 pub use stage::{Activation, Name, Polynomials, Stage};
+pub use weight_init::draw_weights;
 
 /// A compiled model with checked shapes.
 #[derive(Clone, Debug)]
@@ -71,6 +72,11 @@ impl Network {
         for stage in &mut self.stages {
             stage.unrolled = true;
         }
+    }
+
+    /// Bits of headroom of the logits.
+    pub fn logit_headroom(&self) -> u32 {
+        self.stages.last().map_or(0, |stage| stage.headroom[1])
     }
 
     /// Values of one input image.

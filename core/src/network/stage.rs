@@ -48,6 +48,8 @@ pub struct Stage {
     pub pooled_input: Option<Pool>,
     /// Product of the areas of both average poolings, by which the parties divide the stage's weights.
     pub divisor: u32,
+    /// Bits of headroom of the stage's input and of its output: see [`Headroom`](crate::session::Headroom).
+    pub headroom: [u32; 2],
     /// Max pooling of the map's output.
     pub max_pool: Option<Windows>,
     /// The activation. The last stage has none.
@@ -113,6 +115,13 @@ impl Stage {
     /// Number of weights and biases.
     pub fn parameters(&self) -> usize {
         self.linear.weight_len() + self.linear.channels()
+    }
+
+    /// Bits by which the headroom of the output exceeds that of the input. The parties keep the stage's weights divided
+    /// by 2 to this power, beside [`Stage::divisor`], and its biases by 2 to the headroom of the output.
+    pub fn added_headroom(&self) -> i32 {
+        let [input, output] = self.headroom;
+        output as i32 - input as i32
     }
 
     /// log2 of the divisor, rounded up.

@@ -8,12 +8,13 @@ use crate::{
 };
 
 /// Draws a party's share of a stage's initial weights from its own secret `prg`, and passes each weight's index and
-/// value to `set`. The values are divided by [`Stage::divisor`] and have `fraction` fraction bits. Biases start at
+/// value to `set`. The values are divided by [`Stage::divisor`] and have `fraction` fraction bits, less
+/// [`Stage::added_headroom`]. Biases start at
 /// zero and are not drawn.
 ///
-/// Each share is uniform. The sum of both, times the divisor, has variance 2 / fan-in (He et al., ICCV 2015) times the
-/// stage's [`gain`].
-pub(crate) fn draw(
+/// Each share is uniform. The sum of both, times the divisor, has variance 2 / fan-in (He et al., ICCV 2015) times a gain
+/// that makes up for average pooling.
+pub fn draw_weights(
     prg: &Prg,
     network: &Network,
     index: usize,
@@ -31,8 +32,22 @@ pub(crate) fn draw(
         let mut word = [0u64];
         prg.fill(address, weight as u64, &mut word);
         let value = (i128::from(word[0] as i64) * bound as i128) >> 63;
-        set(weight, value << (fraction - drawn));
+        set(
+            weight,
+            scaled(
+                value,
+                fraction as i32 - drawn as i32 - stage.added_headroom(),
+            ),
+        );
         word.zeroize();
+    }
+}
+
+/// value * 2^bits, rounded down.
+fn scaled(value: i128, bits: i32) -> i128 {
+    match bits {
+        0.. => value << bits,
+        _ => value >> -bits,
     }
 }
 

@@ -57,6 +57,9 @@ impl core::fmt::Display for FormatError {
 
 impl core::error::Error for FormatError {}
 
+/// The fewest bits of a velocity's ring.
+const MIN_VELOCITY_BITS: u32 = 24;
+
 /// The fewest fraction bits for which the softmax gate's lookup tables are defined.
 pub const MIN_FRACTION_BITS: u32 = 8;
 
@@ -157,13 +160,29 @@ impl Format {
         self.weights + self.fine()
     }
 
-    /// Fraction bits of what an update subtracts from the master weights, before the learning rate is applied:
-    /// those of the velocity (f), or of a gradient by weights in the direct format (2f).
+    /// Width in bits of the velocities' ring: n, or 24 if n is less. An update opens velocities once, so bits that they
+    /// have beyond n cost little, and give momentum both range and precision.
+    pub const fn velocity(self) -> u32 {
+        if self.narrow() < MIN_VELOCITY_BITS {
+            MIN_VELOCITY_BITS
+        } else {
+            self.narrow()
+        }
+    }
+
+    /// Bits by which a gradient by weights in Z_2^L is truncated to a velocity: L - [`Format::velocity`].
+    pub const fn velocity_drop(self) -> u32 {
+        self.ring - self.velocity()
+    }
+
+    /// Fraction bits of what an update subtracts from the master weights, before the learning rate is applied, if
+    /// nothing has headroom and gradients are not scaled: those of the velocity, or of a gradient by weights in the
+    /// direct format (2f).
     pub const fn step(self) -> u32 {
         if self.is_direct() {
             2 * self.fraction
         } else {
-            self.fraction
+            2 * self.fraction - self.velocity_drop()
         }
     }
 

@@ -8,7 +8,7 @@ pub(crate) mod ring;
 pub(crate) mod scalar;
 
 pub use arena::ArenaTooSmall;
-pub use fixed_point::{Format, FormatError, RATE_FRACTION};
+pub use fixed_point::{Format, FormatError, MIN_FRACTION_BITS, RATE_FRACTION};
 pub use polynomial::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial};
 pub use ring::{Ring, Word, mask, signed};
 pub use scalar::Scalar;

@@ -3,7 +3,7 @@
 use crate::{
     gate::softmax::Softmax,
     network::{Activation, Network, Stage},
-    session::{Protocol, Session, SessionError, Task},
+    session::{Headroom, Protocol, Session, SessionError, Task},
 };
 
 use super::{gates::maxpool::is_too_large, scale::Rate};
@@ -24,6 +24,7 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
     }
     let softmax = Softmax {
         format: session.format,
+        headroom: 0,
         classes: network.classes,
         exponent: 0,
     };
@@ -49,6 +50,10 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
     let missing = [
         (session.format.is_direct(), "weights at full precision"),
         (session.audit != 0, "range audit"),
+        (
+            session.headroom != Headroom::NONE,
+            "headroom: values have range enough",
+        ),
         (
             network.stages.iter().any(is_polynomial),
             "polynomials: ReLU is exact there",

@@ -20,6 +20,7 @@ const SCRATCH_WORDS: usize = 3;
 pub(super) fn softmax(session: &Session, network: &Network) -> Softmax {
     Softmax {
         format: session.format,
+        headroom: 0,
         classes: network.classes,
         exponent: 0,
     }

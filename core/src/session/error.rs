@@ -34,6 +34,10 @@ pub enum SessionError {
     TooLarge,
     /// The batch size and the average poolings' divisors leave too few bits for the gradients.
     Gradients,
+    /// There are more bits of headroom than this, or for more places than the model has.
+    Headroom(u32),
+    /// The output of the polynomial of this cost row has headroom, and its interval bounds its values anyway.
+    PolynomialHeadroom(Name),
     /// The momentum is 1 or more.
     Momentum,
     /// The momentum is so near 1 that its fraction bits round the rest to 1, or 1 minus it, too far off.
@@ -73,6 +77,14 @@ impl core::fmt::Display for SessionError {
             ),
             SessionError::Gradients => f.write_str(
                 "the batch and the model's pooling leave no bits for the gradients: choose a smaller batch, smaller windows or the wider ring",
+            ),
+            SessionError::Headroom(most) => write!(
+                f,
+                "headroom is 0 to {most} bits at these fraction bits, one number for the images and one for each layer that learns"
+            ),
+            SessionError::PolynomialHeadroom(name) => write!(
+                f,
+                "{name} has headroom, and values have to stay in its interval anyway: give it 0 bits"
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
             SessionError::MomentumRounds => f.write_str(

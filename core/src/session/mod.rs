@@ -3,6 +3,7 @@
 mod cost_row_names;
 mod error;
 pub mod handshake;
+mod headroom;
 mod progress;
 mod protocol;
 mod run_error;
@@ -22,6 +23,7 @@ pub use shuffle::Shuffle;
 
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
+pub use headroom::Headroom;
 pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use run_error::RunError;
@@ -33,6 +35,8 @@ pub struct Session {
     pub model: Model,
     /// Width of the ring, and fraction bits of values and weights.
     pub format: Format,
+    /// Range beyond the format's, by stage.
+    pub headroom: Headroom,
     /// Training or inference.
     pub task: Task,
     /// The protocol, with its own options.
@@ -108,6 +112,9 @@ impl Session {
     pub(crate) fn network(&self) -> Result<Network, SessionError> {
         let mut network = Network::EMPTY;
         network.compile_in_place(&self.model)?;
+        for (index, stage) in network.stages.iter_mut().enumerate() {
+            stage.headroom = self.headroom.of_stage(index);
+        }
         if self.protocol.triples() == TripleScheme::Baseline {
             network.unroll();
         }

@@ -30,7 +30,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word, signed},
     },
-    session::{Protocol, RunError, Session, Task},
+    session::{Headroom, Protocol, RunError, Session, Task},
     share::{Share, observer::Observer},
 };
 
@@ -256,6 +256,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
     Session {
         model: Model::new("test", input, layers).unwrap(),
         format: Format::new::<R>(fraction).unwrap(),
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [11, 6],

@@ -17,7 +17,7 @@ use ringlet_core::{
     num::Format,
     prg::Key,
     profile::{Section, section},
-    session::{Protocol, RATE_FRACTION, Session, Task},
+    session::{Headroom, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 
@@ -32,6 +32,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
     Ok(Session {
         model: Model::built_in(name).ok_or("no such model")?,
         format: Format::new::<Ring>(12).map_err(|_| "the format")?,
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],

@@ -141,6 +141,7 @@ fn max_pool_2x2<R: Ring>(bencher: Bencher, len: usize) {
 fn softmax<R: Ring>(bencher: Bencher, rows: usize) {
     let gate = Softmax {
         format: format::<R>(),
+        headroom: 0,
         classes: 10,
         exponent: 0,
     };

@@ -30,7 +30,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{Protocol, RATE_FRACTION, Session, Task},
+    session::{Headroom, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -52,6 +52,7 @@ fn main() -> Result<(), Failed> {
     let session = Session {
         model: Model::built_in("convnet2").ok_or("no such model")?,
         format: Format::new::<u32>(12).map_err(|_| "the format")?,
+        headroom: Headroom::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [128 * ITERATIONS, 0],

@@ -1,6 +1,7 @@
 //! The command line, and one file for each command: it parses, calls and prints.
 
 pub mod assistant;
+pub mod calibrate;
 pub mod compare;
 pub mod data;
 pub mod deal;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 use assistant::AssistantArgs;
+use calibrate::CalibrateArgs;
 use compare::CompareArgs;
 use data::DataCommand;
 use deal::DealArgs;
@@ -75,6 +77,8 @@ pub enum Command {
     Qemu(Box<QemuArgs>),
     /// Print the cost of a run, without running it.
     Plan(Box<PlanArgs>),
+    /// Train in plaintext on images at hand, and print the range that the values of a private training need.
+    Calibrate(Box<CalibrateArgs>),
     /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
     Compare(CompareArgs),
 }
@@ -94,6 +98,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Data(command)) => data::run(&command),
         Some(Command::Qemu(args)) => qemu::run(&args),
         Some(Command::Plan(args)) => console::print(&plan::run(&args)?),
+        Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
     }
 }

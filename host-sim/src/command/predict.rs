@@ -22,6 +22,7 @@ use crate::{
         load_to_classify,
         model_file::{self, marks},
         parameters::encode_model,
+        range_bits::RangeBits,
     },
     error::Failure,
     output::{
@@ -74,6 +75,9 @@ pub struct PredictArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
+    /// Bits before the binary point of values between layers, as in `train`. As the model's file keeps it when left out.
+    #[arg(long, value_name = "BITS[,BITS...]")]
+    pub range_bits: Option<RangeBits>,
     /// Write the classes to this file, as CSV; up to 20 are printed when left out.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -116,6 +120,7 @@ impl PredictArgs {
             audit: None,
             ring: self.ring,
             fraction_bits: self.fraction_bits,
+            range_bits: self.range_bits.clone(),
             seed: self.seed,
         }
     }
@@ -153,7 +158,8 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let session_args = args.session();
     let protocol = Protocol::new(&session_args)?;
     let (model, _, parameters) = model_file::load(&args.model_file)?;
-    if marks(&args.model_file)?.left_range {
+    let marks = marks(&args.model_file)?;
+    if marks.left_range {
         console::note(&format!(
             "warning: values left their range when {} was trained, so its classes are not to be trusted",
             args.model_file.display()
@@ -166,7 +172,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let mut samples = [0; 2];
     samples[asking.index()] = count;
     let setting = Setting {
-        model: ModelSource::Trained(&model, Some(&images)),
+        model: ModelSource::Trained(&model, marks.range.as_ref(), Some(&images)),
         samples: Samples::Counts(samples),
         shuffle_seed: secrets.shuffle_seed()?,
         receiver: None,

@@ -30,6 +30,7 @@ use crate::{
         file::check_writable,
         load,
         model_file::{Marks, save},
+        range_bits::RangeBits,
     },
     error::Failure,
     links::counted::ByteCounts,
@@ -145,6 +146,7 @@ impl QemuArgs {
             limit: self.limit.or(serial.then_some(3)),
             ring: None,
             fraction_bits: None,
+            range_bits: None,
             seed: self.seed,
         }
     }
@@ -220,6 +222,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     if let Some(path) = &args.save {
         let marks = Marks {
             left_range: progress.left_range(),
+            range: Some(RangeBits::of(&session, &network)),
         };
         save(path, (&session.model, marks), &network, &outcome.model)?;
         console::line(&format!("the model is in {}", path.display()))?;

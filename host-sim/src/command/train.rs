@@ -8,6 +8,7 @@ use ringlet_core::{
     session::{Session, Task},
 };
 
+use super::calibrate::{calibrate, short};
 use crate::{
     config::{
         args::{CheckpointArgs, LinkArgs, OnRange, OutputArgs, RangeArgs, SessionArgs, seeded},
@@ -16,10 +17,11 @@ use crate::{
     },
     console,
     data::{
-        Part,
+        Images, Part,
         file::check_writable,
         load,
         model_file::{Marks, save},
+        range_bits::RangeBits,
     },
     error::Failure,
     output::{
@@ -87,9 +89,13 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Train,
     };
-    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
-    train.check_labels(network.classes)?;
-    test.check_labels(network.classes)?;
+    let checked = session(&args.session, &protocol, setting)?;
+    train.check_labels(checked.network.classes)?;
+    test.check_labels(checked.network.classes)?;
+    let CheckedSession { session, network } = match (&protocol, &args.session.range_bits) {
+        (Protocol::Exact, None) => calibrated(checked, &train)?,
+        _ => checked,
+    };
     if let Some(path) = &args.output.save {
         check_writable(path)?;
     }
@@ -128,7 +134,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         }
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);
-            let mut options = args.session.to_options(&session, momentum);
+            let range = RangeBits::of(&session, &network);
+            let mut options = args.session.to_options(&session, &range, momentum);
             options.extend(args.checkpoints.to_options());
             processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
         }
@@ -139,6 +146,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(path) = &args.output.save {
         let marks = Marks {
             left_range: progress.left_range(),
+            range: Some(RangeBits::of(&session, &network)),
         };
         save(
             path,
@@ -167,6 +175,26 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         console::note(&warning);
     }
     Ok(())
+}
+
+/// Iterations of a plaintext training that tell a simulation what range its values need.
+const CALIBRATION: u32 = 100;
+
+/// The session with more range where a plaintext training on the images needs more than the usual one.
+fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession, Failure> {
+    let CheckedSession { session, network } = &checked;
+    let iterations = session.iterations().min(CALIBRATION);
+    let calibration = calibrate((session, network), train, iterations)?;
+    if calibration.is_short() {
+        console::note(&format!("warning: {}", short(session)));
+    }
+    let range = calibration
+        .range_bits()
+        .max(&RangeBits::of(session, network));
+    CheckedSession::new(Session {
+        headroom: range.limited(network, session.format),
+        ..session.clone()
+    })
 }
 
 /// The seed of the samples' order. A run that can go on has to have the same one again.

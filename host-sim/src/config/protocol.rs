@@ -2,15 +2,16 @@
 
 use ringlet_core::{
     model::{Loss, Model, TripleScheme},
+    network::Network,
     num::Format,
-    session,
+    session::{self, Headroom},
 };
 
 use super::{
     activation::Activation,
     args::session::{ProtocolName, RingName, SessionArgs, TriplesName},
 };
-use crate::error::Failure;
+use crate::{data::range_bits::RangeBits, error::Failure};
 
 /// A protocol, with the options that only it has.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +129,28 @@ impl Protocol {
             (_, RingName::U64) => Format::new::<u64>(fraction)?,
             (_, RingName::U32) => Format::new::<u32>(fraction)?,
         })
+    }
+
+    /// The headroom for a range that is given, or else for the one that a model's file keeps, or else for the usual one.
+    /// What is not given is only taken as far as the format allows. Only exact ReLU with a dealer has headroom.
+    pub fn headroom(
+        &self,
+        network: &Network,
+        format: Format,
+        [given, kept]: [Option<&RangeBits>; 2],
+    ) -> Result<Headroom, Failure> {
+        match (self, given) {
+            (Protocol::Exact, Some(given)) => given.headroom(network, format),
+            (Protocol::Exact, None) => {
+                let usual = RangeBits::usual();
+                Ok(kept.unwrap_or(&usual).limited(network, format))
+            }
+            (_, None) => Ok(Headroom::NONE),
+            (_, Some(_)) => Err(Failure::new(
+                "--range-bits belongs to --protocol exact",
+                "leave it out: the ring of 64 bits has range enough",
+            )),
+        }
     }
 
     /// The model as this protocol runs it: SPDZ replaces ReLU by its polynomial.

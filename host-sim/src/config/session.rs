@@ -5,7 +5,7 @@ use ringlet_core::{
     model::{Loss, Model, TripleScheme},
     network::Network,
     securenn,
-    session::{self, RATE_FRACTION, Session, Task},
+    session::{self, Headroom, RATE_FRACTION, Session, SessionError, Task},
 };
 
 use super::{
@@ -14,7 +14,10 @@ use super::{
     model::{check_shape, model},
     protocol::Protocol,
 };
-use crate::{data::Images, error::Failure};
+use crate::{
+    data::{Images, range_bits::RangeBits},
+    error::Failure,
+};
 
 /// A session whose parameters fit together, and its network.
 #[derive(Clone, Debug)]
@@ -45,11 +48,19 @@ pub enum ModelSource<'a> {
     Images(&'a [&'a Images]),
     /// `--model`, or the built-in model for images of this shape, which the command does not use.
     Shape(Option<[usize; 3]>),
-    /// A file with a trained model. The images, if there are any here, must fit it.
-    Trained(&'a Model, Option<&'a Images>),
+    /// A file with a trained model, and the range that it keeps. The images, if there are any here, must fit it.
+    Trained(&'a Model, Option<&'a RangeBits>, Option<&'a Images>),
 }
 
 impl ModelSource<'_> {
+    /// The range that a file keeps with its model.
+    fn range(&self) -> Option<RangeBits> {
+        match self {
+            ModelSource::Trained(_, range, _) => range.cloned(),
+            _ => None,
+        }
+    }
+
     fn model(self, name: Option<&str>) -> Result<Model, Failure> {
         match self {
             ModelSource::Shape(shape) => model(name, shape),
@@ -60,7 +71,7 @@ impl ModelSource<'_> {
                     .try_for_each(|images| check_shape(&model, images))?;
                 Ok(model)
             }
-            ModelSource::Trained(model, images) => {
+            ModelSource::Trained(model, _, images) => {
                 images.map_or(Ok(()), |images| check_shape(model, images))?;
                 Ok(model.clone())
             }
@@ -123,7 +134,9 @@ pub fn session(
     protocol: &Protocol,
     setting: Setting<'_>,
 ) -> Result<CheckedSession, Failure> {
+    let kept = setting.model.range();
     let model = protocol.adapt(setting.model.model(args.model.as_deref())?)?;
+    let network = Network::new(&model).map_err(SessionError::from)?;
     let samples = setting.samples.counts(args.share_of_p0)?;
     let momentum = momentum(args, protocol);
     if args.limit == Some(0) {
@@ -132,9 +145,13 @@ pub fn session(
             "give at least one iteration",
         ));
     }
+    let format = protocol.format(args.ring, args.fraction_bits, momentum)?;
+    let headroom =
+        protocol.headroom(&network, format, [args.range_bits.as_ref(), kept.as_ref()])?;
     let session = Session {
         model,
-        format: protocol.format(args.ring, args.fraction_bits, momentum)?,
+        format,
+        headroom,
         task: setting.task,
         protocol: protocol.core(),
         samples,
@@ -210,9 +227,12 @@ fn inference(session: Session) -> Result<Session, Failure> {
 pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
     let protocol = Protocol::Exact;
     let momentum = protocol.usual_momentum();
+    let format = protocol.format(None, None, momentum)?;
+    let network = Network::new(&model).map_err(SessionError::from)?;
     Ok(Session {
         model,
-        format: protocol.format(None, None, momentum)?,
+        format,
+        headroom: protocol.headroom(&network, format, [None; 2])?,
         task: Task::Train,
         protocol: protocol.core(),
         samples: [batch, 0],
@@ -242,6 +262,7 @@ pub fn with_polynomials(
     Ok(Session {
         model: protocol.adapt(session.model.clone())?,
         format: protocol.format(None, None, 0.0)?,
+        headroom: Headroom::NONE,
         protocol: protocol.core(),
         momentum: 0,
         ..session.clone()

@@ -10,6 +10,7 @@ pub mod images;
 pub mod key_file;
 pub mod model_file;
 pub mod parameters;
+pub mod range_bits;
 
 pub use dataset::{load, load_to_classify};
 pub use images::{Images, OwnImages, Part};

@@ -13,7 +13,7 @@ use safetensors::{
 };
 
 use crate::{
-    data::{file::Staged, parameters::Parameters},
+    data::{file::Staged, parameters::Parameters, range_bits::RangeBits},
     error::Failure,
 };
 
@@ -31,10 +31,12 @@ fn shapes(linear: &Linear) -> Vec<usize> {
 }
 
 /// What a file says of a model beside its description.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Values left their range in the training, so the model may be worthless.
     pub left_range: bool,
+    /// The range of its values in training, if it is known.
+    pub range: Option<RangeBits>,
 }
 
 /// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
@@ -125,6 +127,9 @@ fn bytes_of(
     if marks.left_range {
         metadata.insert(LEFT_RANGE.to_owned(), "true".to_owned());
     }
+    if let Some(range) = marks.range {
+        metadata.insert(RANGE.to_owned(), range.to_string());
+    }
     serialize(views, Some(metadata)).map_err(unfit)
 }
 
@@ -139,11 +144,20 @@ const DESCRIPTION: &str = "ringlet.model";
 /// The key of the mark of a model whose training left its range.
 const LEFT_RANGE: &str = "ringlet.left-range";
 
+/// The key of the range of a model's values, as --range-bits has it.
+const RANGE: &str = "ringlet.range-bits";
+
 /// What a file says of its model.
 pub fn marks(path: &Path) -> Result<Marks, Failure> {
     let bytes = read(path)?;
-    let left_range = metadata_of(path, &bytes)?.contains_key(LEFT_RANGE);
-    Ok(Marks { left_range })
+    let metadata = metadata_of(path, &bytes)?;
+    let range = metadata.get(RANGE).map(|range| range.parse());
+    Ok(Marks {
+        left_range: metadata.contains_key(LEFT_RANGE),
+        range: range
+            .transpose()
+            .map_err(|error: String| damaged(path, &error))?,
+    })
 }
 
 /// The model that a file describes, without its parameters.
@@ -233,7 +247,11 @@ mod tests {
         std::os::unix::fs::symlink("/dev/full", dir.path().join(partial)).expect("a link");
         let model = Model::built_in("digits8").expect("a model");
         let network = Network::new(&model).expect("a network");
-        let model_and_marks = (&model, Marks { left_range: true });
+        let marked = Marks {
+            left_range: true,
+            range: "7,9,8".parse().ok(),
+        };
+        let model_and_marks = (&model, marked.clone());
         let saved =
             save(&path, model_and_marks, &network, &[]).map_err(|failure| failure.to_string());
         let wanted = format!("{} cannot be written: the disk is full", path.display());
@@ -242,7 +260,7 @@ mod tests {
         // What was trained is not lost.
         let (_, other) = line.split_once("the model is in ").expect("another place");
         assert_eq!(describe(Path::new(other)).expect("a model"), model);
-        assert_eq!(marks(Path::new(other)).expect("a model"), model_and_marks.1);
+        assert_eq!(marks(Path::new(other)).expect("a model"), marked);
         fs::remove_file(other).expect("the model");
     }
 }

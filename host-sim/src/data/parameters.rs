@@ -3,8 +3,9 @@
 use std::ops::{AddAssign, Div, DivAssign, Mul, Neg, Sub, SubAssign};
 
 use ringlet_core::{
-    network::{Network, Stage},
+    network::{Network, Stage, draw_weights},
     num::Scalar,
+    prg::{Key, Prg},
     session::Session,
 };
 
@@ -59,16 +60,19 @@ impl<T: Real> Parameters<T> {
     pub fn decode(stage: &Stage, session: &Session, values: &[u128]) -> Self {
         let [bits, fraction] = session.master();
         let unused = 128 - bits;
-        let scale = (2f64).powi(-(fraction as i32));
-        let all: Vec<T> = values
-            .iter()
-            .map(|&value| T::from_f64(((value << unused) as i128 >> unused) as f64 * scale))
-            .collect();
-        let (weights, biases) = all.split_at(stage.linear.weight_len());
+        let [weight_scale, bias_scale] = scales(stage, fraction);
+        let (weights, biases) = values.split_at(stage.linear.weight_len());
+        let floats = |values: &[u128], scale: f64| {
+            let signed = values
+                .iter()
+                .map(|&value| (value << unused) as i128 >> unused);
+            signed
+                .map(|value| T::from_f64(value as f64 / scale))
+                .collect()
+        };
         Parameters {
-            // The protocol keeps them divided.
-            weights: weights.iter().map(|&w| w * divisor(stage)).collect(),
-            biases: biases.to_vec(),
+            weights: floats(weights, weight_scale),
+            biases: floats(biases, bias_scale),
         }
     }
 }
@@ -77,13 +81,23 @@ impl Parameters {
     /// The inverse of [`Parameters::decode`].
     pub fn encode(&self, stage: &Stage, session: &Session) -> Vec<u128> {
         let [_, fraction] = session.master();
-        let scale = (2f64).powi(fraction as i32);
-        let units = |value: f64| (value * scale).round() as i128 as u128;
-        let divisor = f64::from(stage.divisor);
-        let weights = self.weights.iter().map(|&w| units(f64::from(w) / divisor));
-        let biases = self.biases.iter().map(|&b| units(b.into()));
+        let [weight_scale, bias_scale] = scales(stage, fraction);
+        let units = |value: f32, scale: f64| (f64::from(value) * scale).round() as i128 as u128;
+        let weights = self.weights.iter().map(|&w| units(w, weight_scale));
+        let biases = self.biases.iter().map(|&b| units(b, bias_scale));
         weights.chain(biases).collect()
     }
+}
+
+/// The factors of a stage's weights and biases in the protocol, whose master weights have `fraction` fraction bits. It
+/// keeps weights divided by the stage's divisor and added headroom, and biases by the output's headroom.
+fn scales(stage: &Stage, fraction: u32) -> [f64; 2] {
+    let power = |less: i32| 2f64.powi(fraction as i32 - less);
+    let [_, output] = stage.headroom;
+    [
+        power(stage.added_headroom()) / f64::from(stage.divisor),
+        power(output as i32),
+    ]
 }
 
 /// The parameters of all stages, from what [`Parameters::decode`] reads for each.
@@ -91,6 +105,24 @@ pub fn decode_model(network: &Network, session: &Session, values: &[Vec<u128>]) 
     let stages = network.stages.iter().zip(values);
     stages
         .map(|(stage, values)| Parameters::decode(stage, session, values))
+        .collect()
+}
+
+/// The model that two parties with these secrets begin with.
+pub fn initial_model(network: &Network, session: &Session, keys: [Key; 2]) -> Vec<Parameters> {
+    let [_, fraction] = session.master();
+    let prgs = keys.map(Prg::new);
+    let stages = network.stages.iter().enumerate();
+    stages
+        .map(|(index, stage)| {
+            let mut sums = vec![0u128; stage.parameters()];
+            for prg in &prgs {
+                draw_weights(prg, network, index, fraction, |weight, value| {
+                    sums[weight] = sums[weight].wrapping_add(value as u128);
+                });
+            }
+            Parameters::decode(stage, session, &sums)
+        })
         .collect()
 }
 
@@ -106,17 +138,21 @@ pub fn encode_model(
     let stages = network.stages.iter().zip(parameters);
     stages
         .map(|(stage, parameters)| {
-            let mut values = parameters.weights.iter().chain(&parameters.biases);
-            match values.find(|&&value| f64::from(value.abs()) >= limit) {
-                Some(value) => Err(Failure::new(
-                    format!(
-                        "{} has a parameter of {value}, and values have to stay below {limit}",
-                        stage.name
-                    ),
-                    "use --ring u64 or fewer --fraction-bits",
-                )),
-                None => Ok(parameters.encode(stage, session)),
+            let [weight_scale, bias_scale] = scales(stage, 0);
+            let limits = [limit / weight_scale, limit / bias_scale];
+            let values = [&parameters.weights, &parameters.biases];
+            for (values, limit) in values.into_iter().zip(limits) {
+                if let Some(value) = values.iter().find(|value| f64::from(value.abs()) >= limit) {
+                    return Err(Failure::new(
+                        format!(
+                            "{} has a parameter of {value}, and it has to stay below {limit}",
+                            stage.name
+                        ),
+                        "use more --range-bits or --ring u64",
+                    ));
+                }
             }
+            Ok(parameters.encode(stage, session))
         })
         .collect()
 }

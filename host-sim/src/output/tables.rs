@@ -10,7 +10,11 @@ use super::{
     amounts::bytes,
     comparison::costs::{PUBLISHED_VALUE_BYTES, published_values},
 };
-use crate::run::{audits::outside_warning, ranges::Ranges, role_time::RoleTime};
+use crate::run::{
+    audits::{outside_warning, remedy},
+    ranges::Ranges,
+    role_time::RoleTime,
+};
 
 /// Bytes that were sent in an iteration, by layer.
 pub fn layer_table(session: &Session, network: &Network, sums: &Traffic) -> String {
@@ -130,13 +134,16 @@ pub fn range_lines(
     let mut warnings = Vec::new();
     let mut largest = (0.0, String::new());
     for (name, range) in cost_row_names(session, network).iter().zip(ranges) {
-        for (pass, range) in ["forward", "backward"].into_iter().zip(range) {
+        for ((pass, backward), range) in [("forward", false), ("backward", true)]
+            .into_iter()
+            .zip(range)
+        {
             let place = format!("{name} {pass}");
             if range.outside > 0 {
                 warnings.push(outside_warning(
                     range.outside,
                     &format!("{place} in the whole run"),
-                    session.task,
+                    &remedy((session, network), backward),
                 ));
             }
             if range.largest > largest.0 {

@@ -22,6 +22,26 @@ struct Trace<T> {
     outputs: Vec<Vec<T>>,
     /// The index of each maximum in the map's output, for stages with max pooling.
     winners: Vec<Vec<usize>>,
+    /// The largest magnitude in the output of each stage's linear map.
+    largest: Vec<f64>,
+}
+
+/// The largest magnitudes of a stage's values so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Largest {
+    /// Of the outputs of its linear map.
+    pub output: f64,
+    /// Of the velocities of its weights and biases.
+    pub velocity: f64,
+}
+
+/// The largest magnitude; not a number if one of them is none.
+fn largest_of<T: Real>(values: &[T], start: f64) -> f64 {
+    let magnitudes = values.iter().map(|value| value.to_f64().abs());
+    magnitudes.fold(start, |largest, value| match value <= largest {
+        true => largest,
+        false => value,
+    })
 }
 
 /// A network in floats with its velocities.
@@ -29,6 +49,7 @@ pub struct Twin<'a, T = f32> {
     network: &'a Network,
     parameters: Vec<Parameters<T>>,
     velocities: Vec<Parameters<T>>,
+    largest: Vec<Largest>,
     learning_rate: T,
     momentum: T,
     loss: Loss,
@@ -49,6 +70,7 @@ impl<'a, T: Real> Twin<'a, T> {
             network,
             parameters,
             velocities,
+            largest: vec![Largest::default(); network.stages.len()],
             learning_rate: rate(session.learning_rate),
             momentum: rate(session.momentum),
             loss: session.protocol.loss(),
@@ -58,6 +80,11 @@ impl<'a, T: Real> Twin<'a, T> {
     /// The parameters as they stand.
     pub fn parameters(&self) -> &[Parameters<T>] {
         &self.parameters
+    }
+
+    /// The largest values of each stage in all steps so far.
+    pub fn largest(&self) -> &[Largest] {
+        &self.largest
     }
 
     /// The parameters, for tests that change them.
@@ -76,6 +103,7 @@ impl<'a, T: Real> Twin<'a, T> {
             inputs: Vec::new(),
             outputs: Vec::new(),
             winners: Vec::new(),
+            largest: Vec::new(),
         };
         for (index, stage) in self.network.stages.iter().enumerate() {
             if let Some(pool) = stage.pooled_input {
@@ -93,6 +121,7 @@ impl<'a, T: Real> Twin<'a, T> {
             let mut scratch = vec![T::default(); stage.linear.scratch_len()];
             let w = self.operand(index);
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
+            trace.largest.push(largest_of(&y, 0.0));
             trace.inputs.push(x);
             let mut winners = Vec::new();
             if let Some(windows) = stage.max_pool {
@@ -124,8 +153,15 @@ impl<'a, T: Real> Twin<'a, T> {
     /// One step of gradient descent on the images `x`. The gradient is the sum over them divided by the session's
     /// `batch` size, even if the last batch is shorter.
     pub fn step(&mut self, x: Vec<T>, labels: &[u8], batch: u32) {
-        for (index, gradient) in self.gradients(x, labels, batch).iter().enumerate() {
+        let trace = self.forward(labels.len(), x);
+        for (largest, &value) in self.largest.iter_mut().zip(&trace.largest) {
+            largest.output = largest_of(&[value], largest.output);
+        }
+        for (index, gradient) in self.backward(&trace, labels, batch).iter().enumerate() {
             self.update(index, gradient);
+            let (velocities, largest) = (&self.velocities[index], &mut self.largest[index]);
+            largest.velocity = largest_of(&velocities.weights, largest.velocity);
+            largest.velocity = largest_of(&velocities.biases, largest.velocity);
         }
     }
 
@@ -142,9 +178,13 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// The gradient of [`Twin::loss`] by every parameter.
     pub fn gradients(&self, x: Vec<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
+        self.backward(&self.forward(labels.len(), x), labels, batch)
+    }
+
+    /// The gradient by every parameter, from what the forward pass left.
+    fn backward(&self, trace: &Trace<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
         let rows = labels.len();
         let classes = self.network.classes;
-        let trace = self.forward(rows, x);
         let mut gradients = Vec::new();
         let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {

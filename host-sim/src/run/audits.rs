@@ -1,12 +1,18 @@
 //! Values outside the range contract, as an audit or a simulation finds them, for the user and for the metrics.
 
 use ringlet_core::{
-    network::Network,
+    network::{Activation, Network},
     session::{Session, Task, cost_row_names},
 };
 use serde::Serialize;
 
-use crate::error::Failure;
+use crate::{
+    data::range_bits::{RangeBits, most},
+    error::Failure,
+};
+
+/// The names of the passes.
+const PASSES: [&str; 2] = ["forward", "backward"];
 
 /// The result of an audited iteration, as `--metrics` writes it, or of one in which a simulation saw values outside.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,6 +23,9 @@ pub struct AuditRecord {
     pub iteration: u32,
     #[serde(skip)]
     task: Task,
+    /// What to change if values left the contract, forward and backward.
+    #[serde(skip)]
+    remedies: [String; 2],
     /// The cost rows of the plan.
     pub layers: Vec<OutsideRecord>,
 }
@@ -54,6 +63,7 @@ impl AuditRecord {
             kind: "audit",
             iteration: iteration + 1,
             task: session.task,
+            remedies: [false, true].map(|backward| remedy((session, network), backward)),
             layers: rows
                 .map(
                     |(name, &[outside_forward, outside_backward])| OutsideRecord {
@@ -83,8 +93,17 @@ impl AuditRecord {
                 self.place(),
                 places.join(", ")
             ),
-            format!("{}, or go on with --on-range warn", remedy(self.task)),
+            format!("{}, or go on with --on-range warn", self.remedy()),
         )
+    }
+
+    /// What to change: for the backward pass if only that left the contract.
+    fn remedy(&self) -> &str {
+        let [forward, backward] = &self.remedies;
+        match self.outside().all(|(_, pass, _)| pass == PASSES[1]) {
+            true => backward,
+            false => forward,
+        }
     }
 
     /// Where in the run it was.
@@ -101,7 +120,7 @@ impl AuditRecord {
         self.outside()
             .map(|(name, pass, outside)| {
                 let place = format!("{name} {pass} in {}", self.place());
-                outside_warning(outside.into(), &place, self.task)
+                outside_warning(outside.into(), &place, self.remedy())
             })
             .collect()
     }
@@ -110,25 +129,45 @@ impl AuditRecord {
     fn outside(&self) -> impl Iterator<Item = (&str, &'static str, u32)> {
         let passes = self.layers.iter().flat_map(|layer| {
             [
-                (layer.name.as_str(), "forward", layer.outside_forward),
-                (layer.name.as_str(), "backward", layer.outside_backward),
+                (layer.name.as_str(), PASSES[0], layer.outside_forward),
+                (layer.name.as_str(), PASSES[1], layer.outside_backward),
             ]
         });
         passes.filter(|&(_, _, outside)| outside > 0)
     }
 }
 
-/// What gives values more room.
-fn remedy(task: Task) -> &'static str {
-    match task {
-        Task::Train => "use --ring u64, fewer --fraction-bits or a lower --lr",
-        Task::Infer => "use --ring u64 or fewer --fraction-bits",
+/// What gives values of a session more room, forward or backward.
+pub fn remedy((session, network): (&Session, &Network), backward: bool) -> String {
+    let format = session.format;
+    let mut remedies = Vec::new();
+    let range = RangeBits::of(session, network);
+    let has_polynomials = network
+        .stages
+        .iter()
+        .any(|stage| matches!(stage.activation, Some(Activation::Polynomial(..))));
+    let more = most(format);
+    let is_least = |&bits: &u8| u32::from(bits) < more;
+    if !backward && !has_polynomials && !format.is_direct() && range.bits().iter().any(is_least) {
+        remedies.push(format!("--range-bits {more}"));
     }
+    if format.ring == u32::BITS {
+        remedies.push("--ring u64".to_owned());
+    } else if !has_polynomials {
+        remedies.push("fewer --fraction-bits".to_owned());
+    }
+    match session.task {
+        Task::Train => remedies.push("a lower --lr".to_owned()),
+        Task::Infer if remedies.is_empty() => {
+            remedies.push("a model whose values stay smaller".to_owned());
+        }
+        Task::Infer => {}
+    }
+    format!("use {}", remedies.join(" or "))
 }
 
 /// The warning that `outside` values at a layer left the range contract.
-pub fn outside_warning(outside: u64, place: &str, task: Task) -> String {
-    let remedy = remedy(task);
+pub fn outside_warning(outside: u64, place: &str, remedy: &str) -> String {
     format!(
         "warning: {outside} values outside the range contract at {place}, so the result is not to \
          be trusted: {remedy}"

@@ -228,7 +228,7 @@ mod tests {
     use ringlet_core::{
         model::Model,
         num::Format,
-        session::{Protocol, Task},
+        session::{Headroom, Protocol, Task},
     };
 
     use super::*;
@@ -238,6 +238,7 @@ mod tests {
         Session {
             model: Model::built_in("digits8").expect("built in"),
             format: Format::new::<u32>(12).expect("widths that fit"),
+            headroom: Headroom::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [8, 0],

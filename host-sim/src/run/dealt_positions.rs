@@ -127,7 +127,7 @@ mod tests {
         model::Model,
         num::Format,
         prg::Key,
-        session::{Protocol, Task, handshake::DealtId},
+        session::{Headroom, Protocol, Task, handshake::DealtId},
     };
 
     use crate::run::dealt_files::{Dealing, DealtWriter};
@@ -136,6 +136,7 @@ mod tests {
         Session {
             model: Model::built_in("digits8").expect("built in"),
             format: Format::new::<u32>(12).expect("widths that fit"),
+            headroom: Headroom::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [40, 0],

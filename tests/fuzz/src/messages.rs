@@ -121,14 +121,17 @@ fn session<R: Ring>(session: &Session) {
         plan.opened_data_words(role);
     }
     assert!(plan.dealer_arena_words::<R>() > 0);
-    for (line, range) in plan.polynomial_ranges() {
-        assert!(line < plan.cost_rows::<R>(1).len() && range < R::BITS);
+    for ranged in plan.ranges::<R>() {
+        let is_row = ranged.cost_row < plan.cost_rows::<R>(1).len();
+        assert!(is_row && ranged.bits.unsigned_abs() < R::BITS);
     }
     for stage in 0..network.stages.len() {
-        let learns = session.rates(&network, stage).iter().all(|&rate| rate > 0);
+        let learns = session
+            .rates(&network, stage, last)
+            .iter()
+            .all(|&rate| rate > 0);
         assert!(learns || session.task == Task::Infer);
     }
-    session.momentum_units();
 }
 
 /// The same for a session with an assistant.

@@ -53,10 +53,12 @@ impl<R: Ring> Party<'_, R> {
         walk::backward(&mut steps, stages)
     }
 
-    /// Adds the gradient by the output, raised to scale 2f, to the velocities of the biases.
+    /// Adds the gradient by the output to the velocities of the biases, raised to the scale that the weights' gradients
+    /// have as products with the stage's input.
     pub(super) fn bias_gradient(&mut self, micro: MicroBatch, index: usize) {
-        let linear = &self.network.stages[index].linear;
-        let fraction = self.session.format.fraction;
+        let stage = &self.network.stages[index];
+        let linear = &stage.linear;
+        let fraction = self.session.format.fraction - stage.headroom[0];
         let sums = Share::peel_slice_mut(&mut *self.stages[index].velocity);
         let sums = &mut sums[linear.weight_len()..];
         let gradient = &self.current[..micro.rows * linear.output_len()];
@@ -192,7 +194,7 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[index];
         let rows = micro.rows;
         let tensors = micro.tensors(self.session, self.network, self.samples);
-        let audited = Audits::of(&tensors).tensor(index, Kind::InputGradient);
+        let audited = Audits::of(&tensors).tensor::<R>(index, Kind::InputGradient);
         self.multiply_by_weights(cx, micro, index)?;
         if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
             self.sum_patches(rows, conv);

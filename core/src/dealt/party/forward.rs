@@ -275,7 +275,7 @@ impl<R: Ring> Party<'_, R> {
         let biases = &mut scratch[..stage.linear.channels()];
         memory.biases(self.role, format, stage, biases);
         add_and_truncate(self.role, format, biases, out);
-        let audited = Audits::of(&tensors).tensor(index, Kind::Product);
+        let audited = Audits::of(&tensors).tensor::<R>(index, Kind::Product);
         self.audit
             .observe_and_count(cx, observer, audited, Share::wrap_slice(out))?;
         Ok(())
@@ -330,7 +330,7 @@ impl<R: Ring> Party<'_, R> {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
                 let tensors = micro.tensors(self.session, self.network, self.samples);
-                let audited = Audits::of(&tensors).tensor(index, Kind::Polynomial);
+                let audited = Audits::of(&tensors).tensor::<R>(index, Kind::Polynomial);
                 self.audit
                     .observe_and_count(cx, observer, audited, values)?;
                 let kept = &mut *before[index].kept;

@@ -153,7 +153,7 @@ impl<'a, R: Ring> Party<'a, R> {
         let prg = Prg::new(secret.clone());
         let format = self.session.format;
         for (index, memory) in self.stages.iter_mut().enumerate() {
-            weight_init::draw(
+            weight_init::draw_weights(
                 &prg,
                 self.network,
                 index,

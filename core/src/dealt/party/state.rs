@@ -23,7 +23,7 @@ use super::Party;
 impl<R: Ring> Party<'_, R> {
     /// Whether velocities outlast an iteration.
     fn keeps_velocities(&self) -> bool {
-        self.session.momentum_units() > 0
+        self.session.momentum > 0
     }
 
     /// Bytes of the state.

@@ -1,9 +1,10 @@
 //! Stochastic gradient descent with momentum (Sutskever et al., ICML 2013).
 //!
-//! The velocity buffer holds momentum * v + gradient in Z_2^L at scale 2f. Its truncation is the new velocity v, in
-//! Z_2^n at scale f. One narrow opening per parameter widens v to the master weights' ring. The update then subtracts
-//! rate * v from the master weights, and stores momentum * v at scale 2f. Both products are exact, because rate and
-//! momentum are public integers.
+//! The velocity buffer holds momentum * v + gradient in Z_2^L at scale 2f. Its truncation is the new velocity v, in the
+//! ring of [`Format::velocity`] bits. One opening per parameter widens v to the master weights' ring. The update then
+//! subtracts rate * v from the master weights, and stores momentum * v at scale 2f. Both products are exact, because rate
+//! and momentum are public integers; the second has [`RATE_FRACTION`] fraction bits too many, and is truncated by what
+//! exceeds 2f.
 //!
 //! In a direct format, the master weights are in the ring and at a scale of their own gradients. The update then
 //! subtracts rate * gradient, without an opening and without momentum.
@@ -31,7 +32,7 @@ use crate::{
     net::link::{LinkError, Segment},
     network::{MAX_STAGES, Stage},
     num::{
-        fixed_point::Format,
+        fixed_point::{Format, RATE_FRACTION},
         ring::{Ring, Word},
     },
     prg::Address,
@@ -46,7 +47,7 @@ use crate::session::RunError;
 struct Factors {
     /// Of the velocities of weights and of biases: see [`Session::rates`](crate::session::Session::rates).
     rates: [u64; 2],
-    /// Momentum with f fraction bits.
+    /// Momentum with [`RATE_FRACTION`] fraction bits.
     momentum: u64,
 }
 
@@ -100,7 +101,8 @@ impl<R: Ring> StageMemory<'_, R> {
         stage: &Stage,
         factors: &Factors,
     ) -> Result<(), LinkError> {
-        let momentum = R::from_u64(factors.momentum);
+        let momentum = R::Wide::from_u64(factors.momentum);
+        let excess = RATE_FRACTION - format.velocity_drop();
         for group in groups(at, 1, stage.parameters()) {
             let mut wide = [R::Wide::ZERO; LANES];
             let wide = &mut wide[..group.lanes];
@@ -113,7 +115,7 @@ impl<R: Ring> StageMemory<'_, R> {
                 let step = wide.times(R::Wide::from_u64(factors.rate(stage, parameter)));
                 let moved = self.master_share(format, parameter).minus(step);
                 self.set_master_share(format, parameter, moved);
-                let kept = wide.cast::<R>().times(momentum);
+                let kept = truncate(cx.role(), wide.times(momentum), format.wide(), excess).cast();
                 Share::peel_slice_mut(&mut *self.velocity)[parameter] = kept;
             }
         }
@@ -121,7 +123,7 @@ impl<R: Ring> StageMemory<'_, R> {
     }
 }
 
-/// Masks narrow velocities in place, to be opened by `widen`.
+/// Masks velocities in place, to be opened by `widen`.
 fn mask_velocity<'v, R: Ring, O: Online>(
     cx: &O,
     (widen, at): (Widen, At),
@@ -149,8 +151,8 @@ impl<R: Ring> Party<'_, R> {
         let widen = self.gates.velocity();
         let at = |stage| stream_ids::at(batch.iteration, stage, Use::Velocity, 0);
         let factors = |stage| Factors {
-            rates: session.rates(network, stage),
-            momentum: session.momentum_units().into(),
+            rates: session.rates(network, stage, batch.iteration),
+            momentum: session.momentum.into(),
         };
         let audits = Audits {
             iteration: batch.iteration,
@@ -172,9 +174,9 @@ impl<R: Ring> Party<'_, R> {
                 continue;
             }
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
-                *value = truncate(self.role, *value, format.ring, format.fraction);
+                *value = truncate(self.role, *value, format.ring, format.velocity_drop());
             }
-            let audited = audits.tensor(index, Kind::Velocity);
+            let audited = audits.tensor::<R>(index, Kind::Velocity);
             self.audit
                 .observe_and_count(cx, observer, audited, memory.velocity)?;
             let masked = mask_velocity(cx, (widen, at(index)), memory.velocity);

@@ -2,8 +2,10 @@
 //! cost row, and the memory of each role.
 
 mod inference;
+mod ranges;
 mod sent;
 
+pub use ranges::{Ranged, Values};
 pub use sent::Sent;
 
 use heapless::Vec;
@@ -155,7 +157,7 @@ impl<'a> Plan<'a> {
             cost_row: map_row(0),
             gate: "counts",
             backward: true,
-            cost: Audits::new(self.session, self.network, 0).counts_cost(),
+            cost: Audits::new(self.session, self.network, 0).counts_cost::<R>(),
         });
     }
 
@@ -343,21 +345,6 @@ impl<'a> Plan<'a> {
                 activation("widen", true, backward);
             }
         }
-    }
-
-    /// For each polynomial, the index of its cost row and its range contract: log2 of the magnitude below which its
-    /// inputs must stay.
-    pub fn polynomial_ranges(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
-        let stages = self.network.stages.iter().enumerate();
-        stages.filter_map(|(index, stage)| match stage.activation {
-            Some(Activation::Polynomial(polynomial, _)) => {
-                let drop = self.session.gradient_drop(self.network, index);
-                let gate = self.gates.polynomial(polynomial, drop);
-                let range = gate.from - 2 - self.session.format.fraction;
-                Some((activation_row(index), range))
-            }
-            _ => None,
-        })
     }
 
     /// The sum of [`Plan::cost_rows`].

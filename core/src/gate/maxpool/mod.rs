@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online, plane_len,
+    At, Contract, Offline, Online, plane_len,
     relu::{HiddenSign, Relu},
     select::Select,
 };
@@ -64,6 +64,11 @@ impl Level {
 pub const MAX_LEVELS: u32 = 16;
 
 impl MaxPool {
+    /// The values that the forward pass takes: then their differences, which it compares, keep within the ring.
+    pub const fn contract(self) -> Contract {
+        self.relu.contract()
+    }
+
     /// The gate for shares in Z_2^from. In the backward pass, gradients come in Z_2^back and leave in Z_2^to.
     pub fn new<R: Ring>(windows: Windows, from: u32, back: u32, to: u32) -> Self {
         MaxPool {

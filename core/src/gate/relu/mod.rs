@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    At, Offline, Online, deal, dealt, groups,
+    At, Contract, Offline, Online, deal, dealt, groups,
     lift::{Lift, Lifted},
     load_plane, plane_len,
 };
@@ -61,6 +61,11 @@ pub struct HiddenSign<'a, W> {
 }
 
 impl Relu {
+    /// The values that the gate takes, and whose differences it takes if it is made for differences.
+    pub const fn contract(self) -> Contract {
+        Contract { bits: self.from }
+    }
+
     /// The gate from Z_2^from to Z_2^to, with comparison in chunks of [`Ring::CHUNK`] bits.
     pub fn new<R: Ring>(from: u32, to: u32) -> Self {
         Relu::with_chunks(from, to, R::CHUNK)

@@ -25,13 +25,13 @@ use crate::{
     cost::Cost,
     net::link::LinkError,
     num::{
-        fixed_point::Format,
+        fixed_point::{Format, MIN_FRACTION_BITS},
         ring::{Ring, Word},
     },
     share::{Share, truncate},
 };
 
-use super::{At, Offline, Online, lookup::Lookup, multiply::Multiply};
+use super::{At, Contract, Offline, Online, lookup::Lookup, multiply::Multiply};
 use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, fixed};
 use maximum::Maximum;
 
@@ -40,6 +40,8 @@ use maximum::Maximum;
 pub struct Softmax {
     /// The bit widths of the run.
     pub format: Format,
+    /// Bits of headroom of the logits, which have f - headroom fraction bits, at least [`MIN_FRACTION_BITS`].
+    pub headroom: u32,
     /// Number of classes, 2 to [`MAX_CLASSES`].
     pub classes: usize,
     /// log2 of the result's scale relative to 2^f: probabilities are at scale f + exponent.
@@ -64,9 +66,16 @@ const SUM_INDEX_FRACTION: u32 = 6;
 /// Fraction bits of the reciprocal, as looked up.
 const RECIPROCAL_FRACTION: u32 = 18;
 impl Softmax {
-    /// n, the width in bits of the ring of logits. This is the gate's contract: it is right for |z| < 2^(n-2).
-    pub const fn logit_bits(self) -> u32 {
-        self.format.narrow()
+    /// The logits that the gate takes, which are in Z_2^n.
+    pub const fn contract(self) -> Contract {
+        Contract {
+            bits: self.format.narrow(),
+        }
+    }
+
+    /// Fraction bits of logits.
+    const fn logit_fraction(self) -> u32 {
+        self.format.fraction - self.headroom
     }
 
     /// Bits before the binary point of the sum of exponentials, each at most 1 but for rounding.
@@ -77,7 +86,7 @@ impl Softmax {
     /// The maximum of a sample's logits.
     fn maximum(self) -> Maximum {
         Maximum {
-            bits: self.logit_bits(),
+            bits: self.contract().bits,
             len: self.classes,
         }
     }
@@ -85,8 +94,8 @@ impl Softmax {
     /// The exponentials of shifted logits.
     fn exponential(self) -> Exponential {
         Exponential {
-            from: self.logit_bits(),
-            fraction: self.format.fraction,
+            from: self.contract().bits,
+            fraction: self.logit_fraction(),
             to: FACTOR_FRACTION + self.sum_integer_bits(),
         }
     }
@@ -114,9 +123,11 @@ impl Softmax {
         }
     }
 
-    /// Whether words twice as wide as `R` hold the product before its truncation.
+    /// Whether words twice as wide as `R` hold the product before its truncation, and logits have the fraction bits that
+    /// the tables are defined for.
     pub fn fits<R: Ring>(self) -> bool {
         self.product().to <= 2 * R::BITS
+            && self.headroom + MIN_FRACTION_BITS <= self.format.fraction
     }
 
     /// Writes the exact softmax of `logits` to `probabilities`, in floats. The protocol approximates it.
@@ -209,7 +220,7 @@ impl Softmax {
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, self.classes)
     }
 
-    /// Runs the gate on `rows` samples in place: shares of logits in Z_2^n at scale f become shares of probabilities in
+    /// Runs the gate on `rows` samples in place: shares of logits in Z_2^n become shares of probabilities in
     /// Z_2^L at scale f + exponent. `scratch` has at least [`Softmax::scratch_len`] words.
     #[inline(never)]
     pub fn run<R: Ring, O: Online>(
@@ -254,13 +265,13 @@ impl Softmax {
     /// Replaces logits z by z - max + 15.25.
     fn shift(self, role: Role, values: &mut [u64], maxima: &[u64]) {
         let offset = match role {
-            Role::P0 => CLIP_QUARTERS.left(self.format.fraction - 2),
+            Role::P0 => CLIP_QUARTERS.left(self.logit_fraction() - 2),
             Role::P1 => 0,
         };
         for (values, maximum) in values.chunks_exact_mut(self.classes).zip(maxima) {
             for value in values {
                 *value = value.minus(*maximum).plus(offset);
-                *value = value.low(self.logit_bits());
+                *value = value.low(self.contract().bits);
             }
         }
     }

@@ -272,7 +272,7 @@ fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
 
 /// The largest logit under the gate's contract.
 fn most(softmax: Softmax) -> f64 {
-    let limit = 1u64 << (softmax.logit_bits() - 2);
+    let limit = 1u64 << (softmax.contract().bits - 2);
     (limit - 1) as f64 / libm::scalbn(1.0, softmax.format.fraction as i32)
 }
 
@@ -298,6 +298,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_contract() {
             let format = Format::new::<u32>(12).unwrap();
             let softmax = Softmax {
                 format,
+                headroom: 0,
                 classes,
                 exponent,
             };
@@ -307,6 +308,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_contract() {
     for fraction in 8..=14 {
         let softmax = Softmax {
             format: Format::new::<u32>(fraction).unwrap(),
+            headroom: 0,
             classes: 10,
             exponent: 0,
         };
@@ -318,6 +320,7 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_contract() {
         for classes in [10, 26] {
             let softmax = Softmax {
                 format: format.unwrap(),
+                headroom: 0,
                 classes,
                 exponent: -2,
             };
@@ -331,6 +334,7 @@ fn probabilities_stay_right_as_the_true_logit_grows() {
     let format32 = |fraction| Format::new::<u32>(fraction).unwrap();
     let softmax = |format| Softmax {
         format,
+        headroom: 0,
         classes: 10,
         exponent: 0,
     };
@@ -368,6 +372,7 @@ fn probabilities_stay_right_as_the_true_logit_grows() {
 fn softmax_cost_is_within_its_limits() {
     let softmax = Softmax {
         format: Format::new::<u32>(12).unwrap(),
+        headroom: 0,
         classes: 10,
         exponent: -2,
     };

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 9;
+pub const VERSION: u16 = 10;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,7 @@ pub enum Parameter {
     Model,
     Ring,
     FractionBits,
+    Headroom,
     Update,
     Task,
     TripleScheme,
@@ -92,6 +93,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Model => "models",
             Parameter::Ring => "rings",
             Parameter::FractionBits => "fraction bits",
+            Parameter::Headroom => "bits of headroom",
             Parameter::Update => "ways of updating weights",
             Parameter::Task => "tasks",
             Parameter::TripleScheme => "triples",
@@ -294,6 +296,7 @@ impl Hello {
         let Session {
             model,
             format,
+            headroom,
             task,
             protocol,
             samples,
@@ -320,6 +323,7 @@ impl Hello {
                 Parameter::FractionBits,
             ),
             (format.weights == b.format.weights, Parameter::Update),
+            (*headroom == b.headroom, Parameter::Headroom),
             (
                 protocol.triples() == b.protocol.triples(),
                 Parameter::TripleScheme,

@@ -90,7 +90,8 @@ impl Inputs {
             pixels: Vec::new(),
             labels: Vec::new(),
         };
-        let model = ModelSource::Trained(&model, None);
+        let range = model_file::marks(path)?.range;
+        let model = ModelSource::Trained(&model, range.as_ref(), None);
         let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
         if checked.session.model_owner() != Some(role) {
             return Err(Failure::new(

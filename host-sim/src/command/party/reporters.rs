@@ -16,6 +16,7 @@ use crate::{
         file::Staged,
         model_file::{self, Marks, keep},
         parameters::decode_model,
+        range_bits::RangeBits,
     },
     error::Failure,
     links::wait_time::WaitTime,
@@ -106,7 +107,11 @@ impl<'a> Terminal<'a> {
                     .run
                     .as_ref()
                     .is_some_and(|run| run.progress.left_range());
-                let model = (&session.model, Marks { left_range });
+                let marks = Marks {
+                    left_range,
+                    range: Some(RangeBits::of(session, self.network)),
+                };
+                let model = (&session.model, marks);
                 let file = keep(path, model, self.network, &parameters)?;
                 let line = format!("{role}: the model is in {}", path.display());
                 Ok(Some(Kept::Model(file, line)))

@@ -8,7 +8,7 @@ use ringlet_core::{
     session::{Protocol, Session},
 };
 
-use crate::config::activation::Activation;
+use crate::{config::activation::Activation, data::range_bits::RangeBits};
 
 /// How activations are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -141,6 +141,11 @@ pub struct SessionArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
+    /// Bits before the binary point of values between layers, which stay below 2^BITS: one number, or one for the images
+    /// and one for each layer that learns. Range beyond what the ring leaves takes fraction bits. As a model's file keeps
+    /// it or 9 when left out.
+    #[arg(long, value_name = "BITS[,BITS...]")]
+    pub range_bits: Option<RangeBits>,
     /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests, and not for
     /// `--link tcp`. In `party` it seeds only the public order of images, and both parties must give the same.
     #[arg(long, value_name = "SEED")]
@@ -148,8 +153,8 @@ pub struct SessionArgs {
 }
 
 impl SessionArgs {
-    /// The options that give another process of this machine the same `session`, with this `momentum`.
-    pub fn to_options(&self, session: &Session, momentum: f64) -> Vec<String> {
+    /// The options that give another process of this machine the same `session`, with this `range` and `momentum`.
+    pub fn to_options(&self, session: &Session, range: &RangeBits, momentum: f64) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         let mut option = |name: &str, value: String| {
             options.extend([name.to_owned(), value]);
@@ -174,6 +179,7 @@ impl SessionArgs {
         }
         option("--ring", format!("u{}", session.format.ring));
         option("--fraction-bits", session.format.fraction.to_string());
+        option("--range-bits", range.to_string());
         option("--seed", session.shuffle_seed.to_string());
         if let Some(data) = &self.data {
             option("--data", data.display().to_string());

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
+    ranges::{RangeJson, lines, ranges},
 };
 use crate::output::amounts::{bytes, counted};
 
@@ -33,6 +34,9 @@ pub struct InferencePlan<'a> {
     dealt: Option<Dealt>,
     link_bytes: LinkBytes,
     layers: Vec<Layer>,
+    /// The range contracts; none by SecureNN.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ranges: Vec<RangeJson>,
 }
 
 /// Traffic of a batch, or of one layer of it.
@@ -143,6 +147,7 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
     };
     InferencePlan {
         layers: layers.collect(),
+        ranges: ranges::<R>(session, network),
         setup_bytes: setup.iter().sum(),
         dealt: Some(Dealt {
             dealer_bytes_p0_session: Plan::DEALER_BYTES_P0,
@@ -202,6 +207,7 @@ fn empty<'a>(
         dealt: None,
         link_bytes,
         layers: Vec::new(),
+        ranges: Vec::new(),
     }
 }
 
@@ -280,6 +286,9 @@ impl InferencePlan<'_> {
             None => "assistant",
         };
         table += &self.link_bytes.lines(helper);
+        if !self.ranges.is_empty() {
+            table += &lines(&self.ranges);
+        }
         table
     }
 }

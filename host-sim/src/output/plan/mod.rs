@@ -4,6 +4,7 @@ mod device;
 mod inference;
 mod links;
 mod process;
+mod ranges;
 mod securenn;
 mod training;
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
+    ranges::{RangeJson, lines, ranges},
 };
 use crate::output::amounts::{bytes, counted};
 
@@ -76,6 +77,7 @@ pub struct TrainingPlan<'a> {
     link_bytes: LinkBytes,
     /// What an audit adds to an iteration; null where there are none.
     audit: Option<CostJson>,
+    ranges: Vec<RangeJson>,
     layers: Vec<RowJson<'a>>,
 }
 
@@ -128,6 +130,7 @@ pub fn plan_json<'a, R: Ring>(
         audit: session
             .has_audits()
             .then(|| plan.audit::<R>(session.batch).into()),
+        ranges: ranges::<R>(session, network),
         layers: rows
             .iter()
             .enumerate()
@@ -204,10 +207,6 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
         bytes(plan.online_bytes),
         bytes(plan.dealer_bytes_p1)
     );
-    for (row, range) in Plan::new(session, network).polynomial_ranges() {
-        let limit = 1u64 << range;
-        table += &format!("{} takes values within +-{limit}.\n", rows[row].name);
-    }
     table += &format!("{} rounds. ", plan.rounds);
     if session.protocol.triples().keep_data() {
         let later = bytes(plan.online_bytes_later_epochs);
@@ -241,5 +240,6 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
         bytes(plan.process_bytes_dealer)
     );
     table += &plan.link_bytes.lines("dealer");
+    table += &lines(&plan.ranges);
     table
 }

@@ -1,0 +1,112 @@
+//! `ringlet calibrate`: the range that the values of a training need, from a plaintext training on images at hand.
+
+use clap::Args;
+use indicatif::ProgressBar;
+use ringlet_core::{
+    network::Network,
+    session::{Session, Task},
+};
+
+use crate::{
+    config::{
+        args::SessionArgs,
+        protocol::Protocol,
+        session::{CheckedSession, ModelSource, Samples, Setting, session},
+    },
+    console,
+    data::{Images, Part, load},
+    error::Failure,
+    output::amounts::work,
+    reference::calibration::Calibration,
+};
+
+/// Options of `calibrate`.
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// The session.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// Calibrates.
+pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
+    let protocol = Protocol::new(&args.session)?;
+    if protocol != Protocol::Exact {
+        return Err(Failure::new(
+            "only --protocol exact has a range to choose",
+            "leave out --protocol",
+        ));
+    }
+    let images = load(args.session.data.as_deref(), Part::Train)?;
+    let setting = Setting {
+        model: ModelSource::Images(&[&images]),
+        samples: Samples::Split(images.len()),
+        shuffle_seed: args.session.seed.unwrap_or(0),
+        receiver: None,
+        task: Task::Train,
+    };
+    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
+    images.check_labels(network.classes)?;
+    console::line(&format!(
+        "training {} in plaintext, {}",
+        session.model.name,
+        work(&session)
+    ))?;
+    let calibration = calibrate((&session, &network), &images, session.iterations())?;
+    console::print(&table(&network, &calibration))?;
+    match calibration.is_short() {
+        true => Err(short(&session)),
+        false => console::line(&format!("\n--range-bits {}", calibration.range_bits())),
+    }
+}
+
+/// Calibrates on the first `iterations` of a session, with a progress bar.
+pub fn calibrate(
+    parameters: (&Session, &Network),
+    images: &Images,
+    iterations: u32,
+) -> Result<Calibration, Failure> {
+    let bar = ProgressBar::new(iterations.into());
+    let calibration = Calibration::run(parameters, images, iterations, |done| {
+        bar.set_position(done.into());
+    });
+    bar.finish_and_clear();
+    calibration
+}
+
+/// No range of the session's format is enough.
+pub fn short(session: &Session) -> Failure {
+    Failure::new(
+        format!(
+            "in plaintext, values come near the end of the range that {} fraction bits in the ring of {} bits can give",
+            session.format.fraction, session.format.ring
+        ),
+        "choose --ring u64, or a lower --lr or --momentum",
+    )
+}
+
+/// The largest values of each stage, and the range for them.
+fn table(network: &Network, calibration: &Calibration) -> String {
+    let range = calibration.range_bits();
+    let mut bits = range.bits().iter();
+    let mut next = || bits.next().copied().unwrap_or(0);
+    let mut table = format!(
+        "\n{:<16}{:>16}{:>18}{:>12}\n{:<16}{:>46}\n",
+        "",
+        "largest output",
+        "largest velocity",
+        "range bits",
+        "images",
+        next()
+    );
+    for (stage, largest) in network.stages.iter().zip(&calibration.largest) {
+        table += &format!(
+            "{:<16}{:>16.3}{:>18.4}{:>12}\n",
+            stage.name,
+            largest.output,
+            largest.velocity,
+            next()
+        );
+    }
+    table
+}

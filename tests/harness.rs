@@ -39,7 +39,7 @@ use ringlet_core::{
         Session,
         handshake::{Hello, receive_hello},
     },
-    share::{Observer, Share},
+    share::{Observer, Share, Values},
 };
 use serde_json::Value;
 
@@ -258,7 +258,8 @@ pub type Narrow = (usize, bool, u32, Vec<u64>);
 struct Keeping(Vec<Narrow>);
 
 impl<R: Ring> Observer<R> for Keeping {
-    fn narrow(&mut self, row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+    fn values(&mut self, stage: usize, values: Values, [_, bits]: [u32; 2], shares: &[Share<R>]) {
+        let (row, backward) = values.cost_row(stage);
         let shares = shares.iter().map(|share| share.reveal().to_u64()).collect();
         self.0.push((row, backward, bits, shares));
     }

@@ -212,7 +212,7 @@ fn securenn_run(session: &Session, watched: Watched, runs: [usize; 2]) -> Vec<Vi
                 let trainer = securenn::Trainer::new(session, network, role, secret, &mut memory);
                 let mut trainer = trainer.expect("a party that runs");
                 for iteration in 0..session.iterations() {
-                    let done = trainer.iterate(cx, iteration, data);
+                    let done = trainer.iterate(cx, iteration, data, &mut NoObserver);
                     done.expect("a party that runs");
                 }
                 trainer.reveal(cx, |_, _| {}).expect("a party that runs");
@@ -229,7 +229,7 @@ fn securenn_run(session: &Session, watched: Watched, runs: [usize; 2]) -> Vec<Vi
                     }
                 }
                 for iteration in 0..session.iterations() {
-                    let done = classifier.classify(cx, iteration, data, |_, _| {});
+                    let done = classifier.classify(cx, iteration, data, &mut NoObserver, |_, _| {});
                     done.expect("a party that runs");
                 }
                 Ok(())

@@ -17,40 +17,18 @@ use crate::{
         At, Contract, Offline, Online,
         range::{COUNT_BITS, Range, pieces},
     },
-    model::cost_rows::{activation_row, map_row},
+    model::cost_rows::map_row,
     net::link::{LinkError, Segment},
     network::{Activation, Network, Stage},
     num::{
         arena::Arena,
         ring::{Ring, Word},
     },
-    session::Session,
-    share::{Masked, Share, observer::Observer},
+    session::{Session, Task},
+    share::{Masked, Share, Values, observer::Observer},
 };
 
-/// The tensors of a stage that are audited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The map's truncated output.
-    Product,
-    /// A polynomial's input, in the polynomial's ring.
-    Polynomial,
-    /// The truncated gradient by the stage's input.
-    InputGradient,
-    /// The velocities.
-    Velocity,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 4] = [
-        Kind::Product,
-        Kind::Polynomial,
-        Kind::InputGradient,
-        Kind::Velocity,
-    ];
-}
-
-const _: () = assert!(Kind::ALL.len() as u32 == stream_ids::AUDITED_TENSORS);
+const _: () = assert!(Values::ALL.len() as u32 == stream_ids::AUDITED_TENSORS);
 
 /// The audits of one micro-batch, or of a whole iteration if it has no rows.
 #[derive(Clone, Copy)]
@@ -68,8 +46,10 @@ pub(crate) struct Audits<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Audited {
     stage: usize,
-    kind: Kind,
+    values: Values,
     contract: Contract,
+    /// Bits of the ring of its shares: the contract's, or that of the map's output before a polynomial.
+    ring: u32,
     /// Rows, and values of a row.
     shape: [usize; 2],
     at: At,
@@ -101,24 +81,27 @@ impl<'a> Audits<'a> {
     }
 
     /// An audited tensor of a stage; none if the stage does not have it. In a direct format velocities are not narrow,
-    /// so there is nothing to audit.
+    /// so there is nothing to audit, and inference has no backward pass.
     #[inline(never)]
-    pub fn tensor<R: Ring>(self, stage: usize, kind: Kind) -> Option<Audited> {
+    pub fn tensor<R: Ring>(self, stage: usize, values: Values) -> Option<Audited> {
         let Audits {
             session,
             network,
             rows,
             ..
         } = self;
+        if session.task == Task::Infer && values.cost_row(stage).1 {
+            return None;
+        }
         let gates = GateSet::new(session, network);
         let here = &network.stages[stage];
-        let (contract, shape) = match kind {
-            Kind::Product => {
+        let (contract, shape) = match values {
+            Values::Outputs => {
                 let is_last = stage + 1 == network.stages.len();
                 let contract = gates.output_contract::<R>(here, is_last);
                 (contract, [rows, here.linear.output_len()])
             }
-            Kind::Polynomial => {
+            Values::Arguments => {
                 let Some(Activation::Polynomial(polynomial, _)) = here.activation else {
                     return None;
                 };
@@ -126,28 +109,37 @@ impl<'a> Audits<'a> {
                 let contract = gates.polynomial(polynomial, drop).contract();
                 (contract, [rows, here.leaving_len()])
             }
-            Kind::InputGradient => {
+            Values::Gradients => {
                 let before = stage.checked_sub(1)?;
                 let drop = session.gradient_drop(network, before);
                 let contract = gates.gradient_contract(&network.stages[before], drop);
                 (contract, [rows, here.linear.input_len()])
             }
-            Kind::Velocity if session.format.is_direct() => return None,
-            Kind::Velocity => (gates.velocity().contract(), [1, here.parameters()]),
+            Values::Velocities if session.format.is_direct() => return None,
+            Values::Velocities => (gates.velocity().contract(), [1, here.parameters()]),
+        };
+        let ring = match values {
+            Values::Arguments => session.format.narrow(),
+            _ => contract.bits,
         };
         Some(Audited {
             stage,
-            kind,
+            values,
+            ring,
             contract,
             shape,
-            at: stream_ids::audit(self.iteration, stage, kind as u32, self.first),
+            at: stream_ids::audit(self.iteration, stage, values as u32, self.first),
             piece_len: piece_len(session, network),
         })
     }
 
     /// The cost row of a stage's tensor, whether that is backward, and the tensor's contract.
-    pub fn contract<R: Ring>(self, stage: usize, kind: Kind) -> Option<(usize, bool, Contract)> {
-        let audited = self.tensor::<R>(stage, kind)?;
+    pub fn contract<R: Ring>(
+        self,
+        stage: usize,
+        values: Values,
+    ) -> Option<(usize, bool, Contract)> {
+        let audited = self.tensor::<R>(stage, values)?;
         let (cost_row, backward) = audited.cost_row();
         Some((cost_row, backward, audited.contract))
     }
@@ -157,12 +149,12 @@ impl<'a> Audits<'a> {
         self,
         cx: &mut D,
         stage: usize,
-        kind: Kind,
+        values: Values,
     ) -> Result<(), LinkError> {
         if !self.session.is_audited(self.iteration) {
             return Ok(());
         }
-        let Some(audited) = self.tensor::<R>(stage, kind) else {
+        let Some(audited) = self.tensor::<R>(stage, values) else {
             return Ok(());
         };
         let gate = Range::new::<R>(audited.contract);
@@ -176,8 +168,8 @@ impl<'a> Audits<'a> {
     #[inline(never)]
     fn is_counted<R: Ring>(self, count: usize) -> bool {
         let (cost_row, backward) = (count / 2, count % 2 == 1);
-        Kind::ALL.iter().any(|&kind| {
-            let audited = self.tensor::<R>(cost_row / 2, kind);
+        Values::ALL.iter().any(|&values| {
+            let audited = self.tensor::<R>(cost_row / 2, values);
             audited.is_some_and(|audited| audited.cost_row() == (cost_row, backward))
         })
     }
@@ -190,8 +182,8 @@ impl<'a> Audits<'a> {
     }
 
     /// An audited tensor of a stage and the cost of its audit; none if the stage does not have it.
-    pub fn cost<R: Ring>(self, stage: usize, kind: Kind) -> Option<(Audited, Cost)> {
-        let audited = self.tensor::<R>(stage, kind)?;
+    pub fn cost<R: Ring>(self, stage: usize, values: Values) -> Option<(Audited, Cost)> {
+        let audited = self.tensor::<R>(stage, values)?;
         let gate = Range::new::<R>(audited.contract);
         let parts = audited.parts();
         let cost = parts.map(|(_, _, [rows, len])| gate.cost(rows, len)).sum();
@@ -202,11 +194,7 @@ impl<'a> Audits<'a> {
 impl Audited {
     /// The cost row that its values count for, and whether backward.
     pub fn cost_row(self) -> (usize, bool) {
-        match self.kind {
-            Kind::Product => (map_row(self.stage), false),
-            Kind::Polynomial => (activation_row(self.stage), false),
-            Kind::InputGradient | Kind::Velocity => (map_row(self.stage), true),
-        }
+        self.values.cost_row(self.stage)
     }
 
     /// The runs of the gate that count the tensor: for each its address, its values' range, and their rows and columns.
@@ -214,8 +202,8 @@ impl Audited {
     fn parts(self) -> impl Iterator<Item = (At, core::ops::Range<usize>, [usize; 2])> {
         let Audited { at, piece_len, .. } = self;
         let [rows, len] = self.shape;
-        let (whole, in_pieces) = match self.kind {
-            Kind::Velocity => (None, len),
+        let (whole, in_pieces) = match self.values {
+            Values::Velocities => (None, len),
             _ => (Some((at, 0..rows * len, self.shape)), 0),
         };
         let pieces = pieces(at, in_pieces, piece_len).map(|(at, piece)| {
@@ -252,7 +240,7 @@ impl Lengths {
         let audits = Audits::new(session, network, session.micro_batch as usize);
         let stages = 0..network.stages.len();
         let tensors =
-            stages.flat_map(|stage| Kind::ALL.map(|kind| audits.tensor::<R>(stage, kind)));
+            stages.flat_map(|stage| Values::ALL.map(|values| audits.tensor::<R>(stage, values)));
         let scratch = tensors.flatten().map(|audited| {
             let gate = Range::new::<R>(audited.contract);
             let parts = audited.parts();
@@ -316,8 +304,9 @@ impl<'a, R: Ring> Audit<'a, R> {
         let Some(audited) = audited else {
             return Ok(());
         };
+        let rings = [audited.ring, audited.contract.bits];
+        observer.values(audited.stage, audited.values, rings, shares);
         let (cost_row, backward) = audited.cost_row();
-        observer.narrow(cost_row, backward, audited.contract.bits, shares);
         if !self.due {
             return Ok(());
         }
@@ -342,7 +331,7 @@ impl<'a, R: Ring> Audit<'a, R> {
         if !self.due {
             return Ok(());
         }
-        cx.set_cost_row(map_row(0), true);
+        cx.set_cost_row(map_row(0), audits.session.task == Task::Train);
         // Only counts with audited tensors are sent: they move to the front, and back after the opening.
         let counts = self.counts.as_flattened_mut();
         let mut opened = 0;

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     dealt::{
-        audit::{Audits, Kind},
+        audit::Audits,
         gate_set::GateSet,
         layout::{dealer_scratch, reopened_weights_len},
         micro_batch::MicroBatch,
@@ -32,6 +32,7 @@ use crate::{
     },
     prg::{Key, Prg},
     session::{Batch, Progress, RunError, Session, Task},
+    share::Values,
 };
 
 /// The dealer's protocol context: both parties' PRG keys and the link to P1. It wipes its keys when it is dropped.
@@ -233,7 +234,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             let product = stream_ids::address(iteration, index, Use::WeightGradient);
             let (linear, _) = stage.product();
             Bilinear(linear).deal_weight_gradient(cx, product, memory.gradient)?;
-            audits.deal::<R, _>(cx, index, Kind::Velocity)?;
+            audits.deal::<R, _>(cx, index, Values::Velocities)?;
         }
         if self.session.format.is_direct() {
             return Ok(());
@@ -299,7 +300,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
             dealer.stages[stage].weights.masks(),
             bytemuck::cast_slice_mut(&mut *dealer.scratch),
         )?;
-        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Kind::Product)
+        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Values::Outputs)
     }
 
     fn max_pool(&mut self, stage: usize) -> Result<(), LinkError> {
@@ -325,7 +326,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
             Some(Activation::Polynomial(polynomial, _)) => {
                 let gate = gates.polynomial(polynomial, session.gradient_drop(network, stage));
                 let audits = Audits::of(&self.dealer.tensors(self.micro));
-                audits.deal::<R, _>(self.cx, stage, Kind::Polynomial)?;
+                audits.deal::<R, _>(self.cx, stage, Values::Arguments)?;
                 gate.deal_forward(self.cx, at, rows, len)
             }
             None => gates.widen().deal::<R, _>(self.cx, at, rows, len),
@@ -367,7 +368,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
             weights.masks(),
             bytemuck::cast_slice_mut(&mut *dealer.scratch),
         )?;
-        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Kind::InputGradient)
+        Audits::of(&tensors).deal::<R, _>(self.cx, stage, Values::Gradients)
     }
 
     fn activation_backward(&mut self, stage: usize) -> Result<(), LinkError> {

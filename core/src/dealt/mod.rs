@@ -19,4 +19,4 @@ pub use config::check;
 pub use dealer::{Dealer, DealerContext};
 pub use party::{Classifier, Trainer};
 pub use party_context::PartyContext;
-pub use plan::{CostRow, GateCost, Plan, Ranged, Sent, Values};
+pub use plan::{CostRow, GateCost, Plan, Ranged, Sent};

@@ -16,7 +16,7 @@ use crate::{
     gate::harness::key,
     model::{loss::Loss, triple_scheme::TripleScheme},
     session::{Protocol, RunError, Session},
-    share::Share,
+    share::{Share, observer::NoObserver},
     tests::{DEFAULT_RUN, networks},
 };
 
@@ -39,7 +39,9 @@ fn run_part(session: &Session, seed: u64, iterations: Range<u32>, before: Option
                 party.restore(start, &before[role.index()].0).unwrap();
             }
             for iteration in iterations.clone() {
-                party.iterate(cx, iteration, &mut data).unwrap();
+                party
+                    .iterate(cx, iteration, &mut data, &mut NoObserver)
+                    .unwrap();
             }
             let mut state = vec![0; party.state_len()];
             party.save_state(&mut state).unwrap();

@@ -5,13 +5,23 @@
 //! with probability |x| / 2^64. Otherwise the result is x / 2^bits, rounded up with a probability equal to the fraction
 //! that is cut off and rounded down else, so the mean is exact.
 
-use crate::{Role, network::Stage, num::fixed_point::RATE_FRACTION};
+use crate::{
+    Role, gate::Contract, network::Stage, num::fixed_point::RATE_FRACTION, session::Session,
+};
 
 /// This party's share of a number divided by 2^`bits`: SecureML's local truncation, which fails as the module says.
 pub fn truncate_within_ring(role: Role, share: u64, bits: u32) -> u64 {
     match role {
         Role::P0 => share >> bits,
         Role::P1 => (share.wrapping_neg() >> bits).wrapping_neg(),
+    }
+}
+
+/// The contract of values with f fraction bits: the products that they are truncated from are below 2^62, so neither they
+/// nor twice their size go around Z_2^64. Every gate takes such values.
+pub fn contract(session: &Session) -> Contract {
+    Contract {
+        bits: u64::BITS - session.format.fraction,
     }
 }
 

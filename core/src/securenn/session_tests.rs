@@ -19,7 +19,7 @@ use crate::{
     network::Network,
     num::fixed_point::Format,
     session::{Protocol, Session, SessionError, Task},
-    share::Share,
+    share::{Share, observer::NoObserver},
     tests::{DEFAULT_RUN, SyntheticData, networks, run as run_dealt, session as dealt},
 };
 
@@ -79,7 +79,9 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
                     let mut party =
                         Trainer::new(session, &network, role, &secret, &mut memory).unwrap();
                     for iteration in 0..rows {
-                        party.iterate(cx, iteration, &mut data).unwrap();
+                        party
+                            .iterate(cx, iteration, &mut data, &mut NoObserver)
+                            .unwrap();
                         result.traffic.push(cx.take_traffic());
                     }
                     for stage in 0..network.stages.len() {
@@ -97,7 +99,9 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
                     }
                     for iteration in 0..rows {
                         let sink = |sample, class| result.classes.push((sample, class));
-                        party.classify(cx, iteration, &mut data, sink).unwrap();
+                        party
+                            .classify(cx, iteration, &mut data, &mut NoObserver, sink)
+                            .unwrap();
                         result.traffic.push(cx.take_traffic());
                     }
                 }

@@ -59,8 +59,7 @@ pub struct Session {
     pub shuffle_seed: u64,
     /// The party that learns the trained model, if one does.
     pub receiver: Option<Role>,
-    /// Iterations from one audit of the range contract to the next, in training. The first iteration is audited. 0 for
-    /// no audit.
+    /// Iterations from one audit of the range contract to the next. The first iteration is audited. 0 for no audit.
     pub audit: u32,
 }
 
@@ -165,9 +164,9 @@ impl Session {
         Ok(())
     }
 
-    /// Whether any iteration is audited. Inference has no audits.
+    /// Whether any iteration is audited.
     pub fn has_audits(&self) -> bool {
-        self.audit > 0 && self.task == Task::Train
+        self.audit > 0
     }
 
     /// Whether an iteration is audited: the first, and each [`Session::audit`] iterations after it.

@@ -7,7 +7,7 @@
 pub(crate) mod observer;
 mod truncation;
 
-pub use observer::{NoObserver, Observer};
+pub use observer::{Factor, NoObserver, Observer, Values};
 pub use truncation::truncate;
 
 use bytemuck::TransparentWrapper;

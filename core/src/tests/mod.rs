@@ -31,7 +31,7 @@ use crate::{
         ring::{Ring, Word, signed},
     },
     session::{Headroom, Protocol, RunError, Session, Task},
-    share::{Share, observer::Observer},
+    share::{Share, Values, observer::Observer},
 };
 
 /// Images and labels computed from the sample's number, from `first` on.
@@ -84,8 +84,9 @@ struct Recorder {
 }
 
 impl<R: Ring> Observer<R> for Recorder {
-    fn narrow(&mut self, cost_row: usize, backward: bool, bits: u32, shares: &[Share<R>]) {
+    fn values(&mut self, stage: usize, values: Values, [_, bits]: [u32; 2], shares: &[Share<R>]) {
         if self.records {
+            let (cost_row, backward) = values.cost_row(stage);
             let shares = shares.iter().map(|share| share.reveal().to_u64());
             self.seen.push((cost_row, backward, bits, shares.collect()));
         }

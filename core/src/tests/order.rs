@@ -239,7 +239,7 @@ fn securenn_parties_take_each_iteration_once_and_in_order() {
         securenn::Trainer::new(&train, &network, Role::P0, &secret, &mut memory).unwrap();
     let mut cx = context();
     check_order(&zeros, |iteration| {
-        let ran = party.iterate(&mut cx, iteration, &mut { DATA });
+        let ran = party.iterate(&mut cx, iteration, &mut { DATA }, &mut NoObserver);
         (ran.map(drop), cx.sent())
     });
     assert_eq!(party.reveal(&mut cx, |_, _| {}), Err(RunError::Spent));
@@ -252,7 +252,13 @@ fn securenn_parties_take_each_iteration_once_and_in_order() {
     let mut party = securenn::Classifier::new(&infer, &network, Role::P0, &mut memory).unwrap();
     let mut cx = context();
     check_order(&zeros, |iteration| {
-        let ran = party.classify(&mut cx, iteration, &mut { DATA }, |_, _| {});
+        let ran = party.classify(
+            &mut cx,
+            iteration,
+            &mut { DATA },
+            &mut NoObserver,
+            |_, _| {},
+        );
         (ran.map(drop), cx.sent())
     });
 }

@@ -159,11 +159,11 @@ fn measure(
         shape,
         secrets: Secrets::Seed(SEED),
         checkpoints: None,
-        stops_outside_range: false,
+        on_range: None,
     };
     // An iteration takes as long as the slower party.
     let mut times = vec![0f64; session.iterations() as usize];
-    simulation.train(|role, event| {
+    let (_, _) = simulation.train(|role, event| {
         if let Event::Iteration {
             iteration, seconds, ..
         } = event

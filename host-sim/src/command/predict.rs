@@ -78,6 +78,9 @@ pub struct PredictArgs {
     /// Bits before the binary point of values between layers, as in `train`. As the model's file keeps it when left out.
     #[arg(long, value_name = "BITS[,BITS...]")]
     pub range_bits: Option<RangeBits>,
+    /// Every N batches, from the first on, count privately how many values left the range contract at each layer.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub audit: Option<u32>,
     /// Write the classes to this file, as CSV; up to 20 are printed when left out.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -117,7 +120,7 @@ impl PredictArgs {
             lr: 1.0,
             momentum: Some(0.0),
             limit: None,
-            audit: None,
+            audit: self.audit,
             ring: self.ring,
             fraction_bits: self.fraction_bits,
             range_bits: self.range_bits.clone(),
@@ -196,27 +199,36 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         shape: args.shape.shape()?,
         secrets,
         checkpoints: None,
-        stops_outside_range: args.on_range == OnRange::Stop,
+        on_range: Some(args.on_range),
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let bar = ProgressBar::new(session.iterations().into());
     let model = encode_model(&network, &session, &parameters)?;
     let classes = inference::simulate(&simulation, &model, |role, event| {
-        match &event {
-            Event::Iteration { iteration, .. } => {
+        let parameters = (&session, &network);
+        let record = match &event {
+            Event::Iteration {
+                iteration, audit, ..
+            } => {
                 batches[*iteration as usize].add(role, &event);
                 bar.set_position(u64::from(*iteration) + 1);
+                // Both parties learn the same counts.
+                let audit = audit.as_ref().filter(|_| role == Role::P0);
+                audit.map(|counts| AuditRecord::new(*iteration, parameters, counts))
             }
             Event::OutsideRange { iteration, counts } => {
-                let record = AuditRecord::seen(*iteration, (&session, &network), counts);
-                if args.on_range == OnRange::Stop {
-                    return Err(record.failure());
-                }
-                let warnings = record.warnings();
-                bar.suspend(|| warnings.iter().for_each(|warning| console::note(warning)));
+                Some(AuditRecord::seen(*iteration, parameters, counts))
             }
-            _ => {}
+            _ => None,
+        };
+        let Some(record) = record.filter(|record| !record.is_sound()) else {
+            return Ok(());
+        };
+        if args.on_range == OnRange::Stop {
+            return Err(record.failure());
         }
+        let warnings = record.warnings();
+        bar.suspend(|| warnings.iter().for_each(|warning| console::note(warning)));
         Ok(())
     });
     bar.finish_and_clear();

@@ -11,7 +11,7 @@ use ringlet_core::{
 use super::calibrate::{calibrate, short};
 use crate::{
     config::{
-        args::{CheckpointArgs, LinkArgs, OnRange, OutputArgs, RangeArgs, SessionArgs, seeded},
+        args::{CheckpointArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs, seeded},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
@@ -128,9 +128,11 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 shape: args.shape.shape()?,
                 secrets,
                 checkpoints,
-                stops_outside_range: args.range.on_range == OnRange::Stop,
+                on_range: Some(args.range.on_range),
             };
-            simulation.train_with_range_checks(take)
+            simulation
+                .train(take)
+                .map(|(times, ranges)| (times, Some(ranges)))
         }
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);

@@ -189,18 +189,12 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
     }
 }
 
-/// Inference runs once over the samples of one party, and has neither loss nor audits.
+/// Inference runs once over the samples of one party, and has no loss.
 fn inference(session: Session) -> Result<Session, Failure> {
     if !session.samples.contains(&0) {
         return Err(Failure::new(
             "inference is on images of one party, by the model of the other",
             "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
-        ));
-    }
-    if session.audit != 0 {
-        return Err(Failure::new(
-            "inference has no range audit",
-            "leave out --audit",
         ));
     }
     let batch = session.batch.min(session.total_samples()).max(1);

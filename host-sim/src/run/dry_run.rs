@@ -89,11 +89,11 @@ pub fn securenn_iteration(
             Task::Train => {
                 let mut party =
                     securenn::Trainer::new(session, network, role, &key(), &mut memory)?;
-                party.iterate(&mut cx, 0, &mut Blank)?;
+                party.iterate(&mut cx, 0, &mut Blank, &mut NoObserver)?;
             }
             Task::Infer => {
                 let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
-                party.classify(&mut cx, 0, &mut Blank, |_, _| {})?;
+                party.classify(&mut cx, 0, &mut Blank, &mut NoObserver, |_, _| {})?;
             }
         }
         let (peer, assistant) = cx.into_links();

@@ -52,7 +52,8 @@ pub fn run_party<R: Ring>(
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
-        Ok((batch, cx.take_traffic()))
+        let audit = party.audit_counts().map(<[_]>::to_vec);
+        Ok((batch, cx.take_traffic(), audit))
     })
 }
 
@@ -62,6 +63,7 @@ pub fn run_securenn_party(
     (pair, model): (Key, &[StageValues]),
     (peer, assistant): PartyLinks<'_>,
     data: &mut impl Data,
+    observer: &mut impl Observer<u64>,
     emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
@@ -73,8 +75,8 @@ pub fn run_securenn_party(
     let mut cx = securenn::PartyContext::new(role, [pair, setup.key], peer, assistant);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.classify(&mut cx, iteration, data, sink)?;
-        Ok((batch, cx.take_traffic()))
+        let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
+        Ok((batch, cx.take_traffic(), None))
     })
 }
 
@@ -82,26 +84,25 @@ pub fn run_securenn_party(
 fn every_batch(
     session: &Session,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
-    mut step: impl FnMut(u32, &mut Classes) -> Result<(Batch, Traffic), RunError>,
+    mut step: impl FnMut(u32, &mut Classes) -> Result<(Batch, Traffic, Option<Vec<[u32; 2]>>), RunError>,
 ) -> Result<Classes, Failure> {
     let mut classes = Classes::new();
     for iteration in 0..session.iterations() {
         let start = Instant::now();
-        let (batch, traffic) = step(iteration, &mut classes)?;
+        let (batch, traffic, audit) = step(iteration, &mut classes)?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             traffic: Box::new(traffic),
-            audit: None,
+            audit,
         })?;
     }
     Ok(classes)
 }
 
-/// Runs inference by `model` with all roles as threads, and watches the range of values under a dealer; `take` gets the
-/// parties' events. Returns the classes in the order
-/// of the images.
+/// Runs inference by `model` with all roles as threads, and watches the range of values; `take` gets the parties' events.
+/// Returns the classes in the order of the images.
 pub fn simulate(
     simulation: &Simulation<'_>,
     model: &[StageValues],
@@ -133,14 +134,23 @@ struct Inference<'a, F> {
 
 impl<F: FnMut(Role, Event) -> Result<(), Failure>> Inference<'_, F> {
     fn run_securenn(self) -> Result<(), Failure> {
-        let party = |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            let model = model_of(&party.setup, self.model);
-            let links = (party.peer, party.helper);
-            let classes =
-                run_securenn_party(party.setup, (pair, model), links, &mut party.data, emit)?;
-            keep(self.kept, classes)
+        let Inference {
+            simulation,
+            model,
+            kept,
+            take,
+        } = self;
+        let (mut observer_p0, mut observer_p1, ranges) =
+            observers::<u64>(simulation.on_range, simulation.session, simulation.network);
+        let mut watch = Watch::new(ranges, simulation.on_range);
+        let p0 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+            classify_by_securenn(party, (pair, model), kept, &mut observer_p0, emit)
         };
-        self.simulation.with_assistant(party, self.take).map(drop)
+        let p1 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+            let mut watched = |event| watch.pass(event, emit);
+            classify_by_securenn(party, (pair, model), kept, &mut observer_p1, &mut watched)
+        };
+        simulation.with_assistant((p0, p1), take).map(drop)
     }
 }
 
@@ -154,8 +164,9 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
             kept,
             take,
         } = self;
-        let (mut observer_p0, mut observer_p1, ranges) = observers::<R>();
-        let mut watch = Watch::new(ranges, simulation.stops_outside_range);
+        let (mut observer_p0, mut observer_p1, ranges) =
+            observers::<R>(simulation.on_range, simulation.session, simulation.network);
+        let mut watch = Watch::new(ranges, simulation.on_range);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             classify(party, model, kept, &mut observer_p0, emit)
         };
@@ -179,6 +190,23 @@ fn classify<R: Ring>(
     let links = (party.peer, party.helper);
     let classes = run_party::<R>(party.setup, model, links, &mut party.data, observer, emit)?;
     keep(kept, classes)
+}
+
+/// The same with an assistant.
+fn classify_by_securenn(
+    mut party: ConnectedParty<'_>,
+    (pair, model): (Key, &[StageValues]),
+    kept: &Mutex<Classes>,
+    observer: &mut impl Observer<u64>,
+    emit: Emit<'_>,
+) -> Result<(), Failure> {
+    let model = (pair, model_of(&party.setup, model));
+    let links = (party.peer, party.helper);
+    let data = &mut party.data;
+    keep(
+        kept,
+        run_securenn_party(party.setup, model, links, data, observer, emit)?,
+    )
 }
 
 /// The model for its owner, nothing for the other party.

@@ -330,11 +330,13 @@ impl LoneParty<'_> {
         let emit = |event| reporter.event(event);
         let made = match self.session.task {
             Task::Train => {
-                securenn::run_party(setup, pair, links, &mut data, emit).map(Made::Model)
+                securenn::run_party(setup, pair, links, &mut data, &mut NoObserver, emit)
+                    .map(Made::Model)
             }
             Task::Infer => {
                 let keys = (pair, &self.model[..]);
-                run_securenn_party(setup, keys, links, &mut data, emit).map(Made::Classes)
+                run_securenn_party(setup, keys, links, &mut data, &mut NoObserver, emit)
+                    .map(Made::Classes)
             }
         };
         self.end(made?, (peer.end, assistant), Remote::Assistant, reporter)

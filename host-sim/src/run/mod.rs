@@ -23,6 +23,7 @@ pub mod lone_party;
 pub mod meeting;
 pub mod party;
 pub mod processes;
+mod products;
 pub mod ranges;
 pub mod records;
 pub mod relay;

@@ -10,7 +10,7 @@ use ringlet_core::{
     prg::Key,
     securenn::{Assistant, AssistantContext, PartyContext, Trainer, assistant_words, party_words},
     session::{RunError, Session},
-    share::Share,
+    share::{Observer, Share},
 };
 
 use super::{
@@ -40,6 +40,7 @@ pub fn run_party(
     pair: Key,
     (peer, assistant): PartyLinks<'_>,
     data: &mut impl Data,
+    observer: &mut impl Observer<u64>,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let PartySetup {
@@ -63,7 +64,7 @@ pub fn run_party(
         before(&mut durable, &mut None, iteration, &party)?;
         let start = Instant::now();
         let batch = party
-            .iterate(&mut cx, iteration, data)
+            .iterate(&mut cx, iteration, data, observer)
             .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,

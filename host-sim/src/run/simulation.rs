@@ -16,7 +16,7 @@ use ringlet_core::{
         Protocol, Session,
         handshake::{Hello, receive_hello},
     },
-    share::{NoObserver, Observer},
+    share::Observer,
 };
 
 use super::{
@@ -33,6 +33,7 @@ use super::{
     securenn,
 };
 use crate::{
+    config::args::OnRange,
     data::{Images, OwnImages},
     error::Failure,
     links::{
@@ -59,8 +60,8 @@ pub struct Simulation<'a> {
     pub secrets: Secrets,
     /// Where the parties' checkpoints are, if they keep any.
     pub checkpoints: Option<Simulated>,
-    /// Whether the run ends at the iteration in which values leave their range, where the simulation watches them.
-    pub stops_outside_range: bool,
+    /// What happens when values leave their range; none if the simulation does not watch them.
+    pub on_range: Option<OnRange>,
 }
 
 /// A party after its handshakes.
@@ -79,40 +80,38 @@ pub struct ConnectedParty<'s> {
 pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
 
 impl Simulation<'_> {
-    /// Trains; `take` gets the parties' events. Returns where the roles' time went.
+    /// Trains, and watches the range contract; `take` gets the parties' events. Returns where the roles' time went, and
+    /// the ranges of all values.
     pub fn train(
         &self,
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<RoleTime>, Failure> {
+    ) -> Result<(Vec<RoleTime>, Ranges), Failure> {
         match self.session.protocol {
             Protocol::SecureNn { .. } => self.train_by_securenn(take),
             Protocol::Dealt { .. } => in_ring(self.session, Training(self, take)),
         }
     }
 
-    /// The same, and checks the range contract of the protocols with a dealer. The contract does not exist in SecureNN.
-    pub fn train_with_range_checks(
-        &self,
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<(Vec<RoleTime>, Option<Ranges>), Failure> {
-        match self.session.protocol {
-            Protocol::SecureNn { .. } => Ok((self.train_by_securenn(take)?, None)),
-            Protocol::Dealt { .. } => {
-                let (times, ranges) = in_ring(self.session, CheckedTraining(self, take))?;
-                Ok((times, Some(ranges)))
-            }
-        }
-    }
-
     fn train_by_securenn(
         &self,
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<Vec<RoleTime>, Failure> {
-        let train = |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+    ) -> Result<(Vec<RoleTime>, Ranges), Failure> {
+        let (mut observer_p0, mut observer_p1, ranges) =
+            observers::<u64>(self.on_range, self.session, self.network);
+        let mut watch = Watch::new(ranges.clone(), self.on_range);
+        let p0 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
-            securenn::run_party(party.setup, pair, links, &mut party.data, emit).map(drop)
+            let (setup, data) = (party.setup, &mut party.data);
+            securenn::run_party(setup, pair, links, data, &mut observer_p0, emit).map(drop)
         };
-        self.with_assistant(train, take)
+        let p1 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
+            let links = (party.peer, party.helper);
+            let (setup, data) = (party.setup, &mut party.data);
+            let watched = |event| watch.pass(event, emit);
+            securenn::run_party(setup, pair, links, data, &mut observer_p1, watched).map(drop)
+        };
+        let times = self.with_assistant((p0, p1), take)?;
+        Ok((times, taken(&ranges)?))
     }
 
     /// Runs P0 and P1 with a dealer.
@@ -134,20 +133,30 @@ impl Simulation<'_> {
     /// Runs both parties with an assistant. Each gets the key that only the parties have.
     pub fn with_assistant(
         &self,
-        party: impl Fn(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Sync,
+        (p0, p1): (
+            impl FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send,
+            impl FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send,
+        ),
         take: impl FnMut(Role, Event) -> Result<(), Failure>,
     ) -> Result<Vec<RoleTime>, Failure> {
-        let (secrets, party) = (self.secrets, &party);
+        let secrets = self.secrets;
         let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
         let links = [memory::duplex(self.shape), memory::duplex(self.shape)];
-        let run = move |mut connected: ConnectedParty<'_>, emit: Emit<'_>| {
+        let pair_of = move |connected: &mut ConnectedParty<'_>| {
             let part = secrets.pair_part(connected.setup.role)?;
-            let pair = securenn::share_pair_key(&part, &mut connected.peer)?;
-            party(connected, pair, emit)
+            securenn::share_pair_key(&part, &mut connected.peer)
+        };
+        let run_p0 = move |mut connected: ConnectedParty<'_>, emit: Emit<'_>| {
+            let pair = pair_of(&mut connected)?;
+            p0(connected, pair, emit)
+        };
+        let run_p1 = move |mut connected: ConnectedParty<'_>, emit: Emit<'_>| {
+            let pair = pair_of(&mut connected)?;
+            p1(connected, pair, emit)
         };
         let first = self.first();
         let assist = move |ends| serve_assistant(keys, ends, first);
-        self.run((Helper::Assistant, assist), links, (run, run), take)
+        self.run((Helper::Assistant, assist), links, (run_p0, run_p1), take)
     }
 
     /// Runs each role in a thread; `links` are those of the dealer or assistant.
@@ -280,26 +289,13 @@ fn helper_time(helper: Helper, total: Duration, [p0, p1]: [WaitTime; 2]) -> Role
 struct Training<'a, F>(&'a Simulation<'a>, F);
 
 impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Training<'_, F> {
-    type Output = Vec<RoleTime>;
-
-    fn run<R: Ring>(self) -> Result<Vec<RoleTime>, Failure> {
-        let Training(simulation, take) = self;
-        let train =
-            |party: ConnectedParty<'_>, emit: Emit<'_>| train::<R>(party, &mut NoObserver, emit);
-        simulation.with_dealer::<R>((train, train), take)
-    }
-}
-
-/// Training with a dealer, and with checks of the range contract.
-struct CheckedTraining<'a, F>(&'a Simulation<'a>, F);
-
-impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for CheckedTraining<'_, F> {
     type Output = (Vec<RoleTime>, Ranges);
 
     fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
-        let CheckedTraining(simulation, take) = self;
-        let (mut observer_p0, mut observer_p1, ranges) = observers::<R>();
-        let mut watch = Watch::new(ranges.clone(), simulation.stops_outside_range);
+        let Training(simulation, take) = self;
+        let (mut observer_p0, mut observer_p1, ranges) =
+            observers::<R>(simulation.on_range, simulation.session, simulation.network);
+        let mut watch = Watch::new(ranges.clone(), simulation.on_range);
         let p0 =
             move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p0, emit);
         let p1 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {

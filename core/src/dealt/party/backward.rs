@@ -5,7 +5,7 @@ use embedded_io::{Read, Write};
 
 use crate::{
     dealt::{
-        audit::{Audits, Kind},
+        audit::Audits,
         micro_batch::MicroBatch,
         party_context::PartyContext,
         stream_ids::{Product, Use},
@@ -23,7 +23,7 @@ use crate::{
     net::link::Segment,
     network::{Activation, walk},
     num::ring::Ring,
-    share::{Held, Share, observer::Observer, truncate},
+    share::{Factor, Held, Share, Values, observer::Observer, truncate},
 };
 
 use super::{
@@ -77,8 +77,11 @@ impl<R: Ring> Party<'_, R> {
         cx: &mut PartyContext<P, D>,
         micro: MicroBatch,
         index: usize,
+        observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
+        let gradient = &self.current[..micro.rows * stage.linear.output_len()];
+        observer.factor(index, Factor::Gradient, Share::wrap_slice(gradient));
         if let Some(pool) = stage.pooled_product() {
             self.avg_pool_backward(micro.rows, pool);
         }
@@ -194,7 +197,7 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[index];
         let rows = micro.rows;
         let tensors = micro.tensors(self.session, self.network, self.samples);
-        let audited = Audits::of(&tensors).tensor::<R>(index, Kind::InputGradient);
+        let audited = Audits::of(&tensors).tensor::<R>(index, Values::Gradients);
         self.multiply_by_weights(cx, micro, index)?;
         if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
             self.sum_patches(rows, conv);

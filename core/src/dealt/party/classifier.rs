@@ -11,7 +11,7 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     data::Data,
-    dealt::{micro_batch::MicroBatch, party_context::PartyContext, stream_ids},
+    dealt::{audit::Audits, micro_batch::MicroBatch, party_context::PartyContext, stream_ids},
     gate::argmax::Argmax,
     model::cost_rows::activation_row,
     network::Network,
@@ -125,12 +125,21 @@ impl<'a, R: Ring> Classifier<'a, R> {
         let party = &mut self.0;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
+        party.audit.begin(party.session.is_audited(iteration));
         for micro in MicroBatch::all(batch, party.session.micro_batch) {
             party.forward(cx, micro, data, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
+        let audits = Audits::new(party.session, party.network, 0);
+        party.audit.open(cx, audits)?;
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
+    }
+
+    /// The audit of the last iteration, as [`Trainer::audit_counts`](super::Trainer::audit_counts) gives it. Only
+    /// forward values are counted.
+    pub fn audit_counts(&self) -> Option<&[[u32; 2]]> {
+        self.0.audit.counts()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     Role,
     data::{Data, read_pixels},
     dealt::{
-        audit::{Audits, Kind},
+        audit::Audits,
         micro_batch::MicroBatch,
         party_context::PartyContext,
         stream_ids::{self, Product, Tensors, Use},
@@ -27,7 +27,7 @@ use crate::{
         ring::{Ring, Word},
     },
     session::Task,
-    share::{Held, Masked, Public, Share, observer::Observer, truncate},
+    share::{Factor, Held, Masked, Public, Share, Values, observer::Observer, truncate},
 };
 
 use super::{Party, StageMemory, steps::PartySteps};
@@ -39,7 +39,12 @@ impl<R: Ring> Party<'_, R> {
     ///
     /// Fails if a sample of this party is missing.
     #[inline(never)]
-    fn load_samples(&mut self, micro: MicroBatch, data: &mut impl Data) -> Result<(), RunError> {
+    fn load_samples(
+        &mut self,
+        micro: MicroBatch,
+        data: &mut impl Data,
+        observer: &mut impl Observer<R>,
+    ) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
         let keep = self.session.protocol.triples().keep_data();
@@ -52,7 +57,11 @@ impl<R: Ring> Party<'_, R> {
                 let pixels = &mut bytes[..stage.entering_len()];
                 data.pixels(number, pixels)?;
                 read_pixels(stage, self.session.format.fraction, pixels, operand);
-            } else if keep && !opens {
+                observer.factor(0, Factor::Input, Share::wrap_slice(operand));
+                continue;
+            }
+            observer.factor(0, Factor::Input, &[]);
+            if keep && !opens {
                 let kept = &self.opened_data[number as usize * len..][..len];
                 operand.copy_from_slice(Public::peel_slice(kept));
             } else {
@@ -76,6 +85,7 @@ impl<R: Ring> Party<'_, R> {
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: MicroBatch,
+        observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
         cx.set_cost_row(map_row(0), false);
         let (network, session, role) = (self.network, self.session, self.role);
@@ -90,6 +100,7 @@ impl<R: Ring> Party<'_, R> {
                 memory.truncate_weights(role, session.format, stage);
                 let mask = tensors.weights(index, Product::Forward);
                 let weights = &mut memory.weights[..stage.linear.weight_len()];
+                observer.factor(index, Factor::Weights, Share::wrap_slice(weights));
                 let masked = mask_whole(cx, mask, Share::wrap_slice_mut(weights));
                 let _ = segments.push(match mask.owner {
                     Some(owner) => Segment::owned(masked, bits, owner == role),
@@ -167,8 +178,8 @@ impl<R: Ring> Party<'_, R> {
         let samples = &mut self.samples[..micro.rows];
         self.session
             .batch_samples(micro.batch, micro.first, samples);
-        self.load_samples(micro, data)?;
-        self.open_weights_and_data(cx, micro)?;
+        self.load_samples(micro, data, observer)?;
+        self.open_weights_and_data(cx, micro, observer)?;
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
             party: self,
@@ -203,6 +214,7 @@ impl<R: Ring> Party<'_, R> {
         cx: &mut PartyContext<P, D>,
         micro: MicroBatch,
         index: usize,
+        observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let operand = &mut *self.stages[index].operand;
@@ -210,6 +222,8 @@ impl<R: Ring> Party<'_, R> {
         if let Some(pool) = stage.pooled_input {
             pool.sum_in_place(micro.rows, operand, scratch);
         }
+        let input = &operand[..micro.rows * stage.linear.input_len()];
+        observer.factor(index, Factor::Input, Share::wrap_slice(input));
         unroll(stage, micro.rows, operand, scratch);
         cx.set_cost_row(map_row(index), false);
         let tensors = micro.tensors(self.session, self.network, self.samples);
@@ -274,8 +288,9 @@ impl<R: Ring> Party<'_, R> {
         let format = self.session.format;
         let biases = &mut scratch[..stage.linear.channels()];
         memory.biases(self.role, format, stage, biases);
+        observer.factor(index, Factor::Biases, Share::wrap_slice(biases));
         add_and_truncate(self.role, format, biases, out);
-        let audited = Audits::of(&tensors).tensor::<R>(index, Kind::Product);
+        let audited = Audits::of(&tensors).tensor::<R>(index, Values::Outputs);
         self.audit
             .observe_and_count(cx, observer, audited, Share::wrap_slice(out))?;
         Ok(())
@@ -330,7 +345,7 @@ impl<R: Ring> Party<'_, R> {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
                 let tensors = micro.tensors(self.session, self.network, self.samples);
-                let audited = Audits::of(&tensors).tensor::<R>(index, Kind::Polynomial);
+                let audited = Audits::of(&tensors).tensor::<R>(index, Values::Arguments);
                 self.audit
                     .observe_and_count(cx, observer, audited, values)?;
                 let kept = &mut *before[index].kept;

@@ -25,7 +25,8 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
 {
     fn map(&mut self, stage: usize) -> Result<(), RunError> {
         if stage > 0 {
-            self.party.open_operand(self.cx, self.micro, stage)?;
+            self.party
+                .open_operand(self.cx, self.micro, stage, self.observer)?;
         }
         self.party.map(self.cx, self.micro, stage, self.observer)
     }
@@ -41,7 +42,8 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
 
     fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
         self.party.bias_gradient(self.micro, stage);
-        self.party.open_gradient(self.cx, self.micro, stage)?;
+        self.party
+            .open_gradient(self.cx, self.micro, stage, self.observer)?;
         self.party.weight_gradient(self.cx, self.micro, stage);
         Ok(())
     }

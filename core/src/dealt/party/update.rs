@@ -16,7 +16,7 @@ use heapless::Vec;
 use crate::{
     cost::LANES,
     dealt::{
-        audit::{Audits, Kind},
+        audit::Audits,
         party_context::PartyContext,
         stream_ids::{self, Use},
     },
@@ -37,7 +37,7 @@ use crate::{
     },
     prg::Address,
     session::Batch,
-    share::{Masked, Share, observer::Observer, truncate},
+    share::{Masked, Share, Values, observer::Observer, truncate},
 };
 
 use super::{Party, StageMemory};
@@ -176,7 +176,7 @@ impl<R: Ring> Party<'_, R> {
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
                 *value = truncate(self.role, *value, format.ring, format.velocity_drop());
             }
-            let audited = audits.tensor::<R>(index, Kind::Velocity);
+            let audited = audits.tensor::<R>(index, Values::Velocities);
             self.audit
                 .observe_and_count(cx, observer, audited, memory.velocity)?;
             let masked = mask_velocity(cx, (widen, at(index)), memory.velocity);

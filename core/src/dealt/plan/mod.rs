@@ -5,7 +5,7 @@ mod inference;
 mod ranges;
 mod sent;
 
-pub use ranges::{Ranged, Values};
+pub use ranges::Ranged;
 pub use sent::Sent;
 
 use heapless::Vec;
@@ -14,7 +14,7 @@ use crate::{
     Role,
     cost::Cost,
     dealt::{
-        audit::{self, Audits, Kind},
+        audit::{self, Audits},
         gate_set::GateSet,
         layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, words},
     },
@@ -24,6 +24,7 @@ use crate::{
     num::ring::Ring,
     prg::Key,
     session::{Batch, Session, Task, cost_row_names},
+    share::Values,
 };
 
 /// The costs of one cost row in one iteration.
@@ -130,8 +131,8 @@ impl<'a> Plan<'a> {
     /// all cost rows; it counts for the first one.
     pub fn audit_gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
-        let mut counted = |audits: Audits<'_>, stage, kind, times: u32| {
-            if let Some((audited, cost)) = audits.cost::<R>(stage, kind) {
+        let mut counted = |audits: Audits<'_>, stage, values, times: u32| {
+            if let Some((audited, cost)) = audits.cost::<R>(stage, values) {
                 let (cost_row, backward) = audited.cost_row();
                 visit(GateCost {
                     cost_row,
@@ -144,19 +145,19 @@ impl<'a> Plan<'a> {
         for stage in 0..self.network.stages.len() {
             for (rows, times) in [(size, len / size), (len % size, 1)] {
                 let audits = Audits::new(self.session, self.network, rows as usize);
-                for kind in [Kind::Product, Kind::Polynomial, Kind::InputGradient] {
+                for values in [Values::Outputs, Values::Arguments, Values::Gradients] {
                     if rows > 0 {
-                        counted(audits, stage, kind, times);
+                        counted(audits, stage, values, times);
                     }
                 }
             }
             let audits = Audits::new(self.session, self.network, 0);
-            counted(audits, stage, Kind::Velocity, 1);
+            counted(audits, stage, Values::Velocities, 1);
         }
         visit(GateCost {
             cost_row: map_row(0),
             gate: "counts",
-            backward: true,
+            backward: self.session.task == Task::Train,
             cost: Audits::new(self.session, self.network, 0).counts_cost::<R>(),
         });
     }

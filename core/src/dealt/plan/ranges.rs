@@ -1,24 +1,8 @@
 //! The range contracts of a session's values, in the numbers that they stand for.
 
-use crate::{
-    dealt::audit::{Audits, Kind},
-    num::ring::Ring,
-};
+use crate::{dealt::audit::Audits, num::ring::Ring, share::Values};
 
 use super::Plan;
-
-/// What values are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// Outputs of a stage's map.
-    Outputs,
-    /// Inputs of a polynomial.
-    Arguments,
-    /// Gradients of the mean loss by a stage's input.
-    Gradients,
-    /// Velocities of a stage's weights and biases, whose steps are learning rate times velocity.
-    Velocities,
-}
 
 /// Values that have to keep a range contract: they stay below 2^bits in magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +11,7 @@ pub struct Ranged {
     pub cost_row: usize,
     /// Whether it counts them backward.
     pub backward: bool,
-    /// What they are.
+    /// What they are. Gradients and velocities are those of the mean loss.
     pub values: Values,
     /// log2 of their limit.
     pub bits: i32,
@@ -44,16 +28,10 @@ impl Plan<'_> {
         let (session, network) = (self.session, self.network);
         let audits = Audits::new(session, network, 1);
         let fraction = session.format.fraction as i32;
-        let kinds = [
-            (Kind::Product, Values::Outputs),
-            (Kind::Polynomial, Values::Arguments),
-            (Kind::InputGradient, Values::Gradients),
-            (Kind::Velocity, Values::Velocities),
-        ];
         let stages = network.stages.iter().enumerate();
         stages.flat_map(move |(index, stage)| {
-            kinds.into_iter().filter_map(move |(kind, values)| {
-                let (cost_row, backward, contract) = audits.contract::<R>(index, kind)?;
+            Values::ALL.into_iter().filter_map(move |values| {
+                let (cost_row, backward, contract) = audits.contract::<R>(index, values)?;
                 let [input, output] = stage.headroom.map(|bits| bits as i32);
                 let fraction = match values {
                     Values::Outputs | Values::Arguments => fraction - output,

@@ -1,5 +1,6 @@
 //! The backward pass: from shares of probabilities - labels to the gradients by weights and biases.
 
+use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
 
 use crate::{
@@ -7,6 +8,7 @@ use crate::{
     model::cost_rows::{activation_row, map_row},
     network::{Activation, walk},
     session::RunError,
+    share::{Factor, Share, Values, observer::Observer},
 };
 
 use super::{MicroBatch, Party, forward::BITS, steps::PartySteps};
@@ -14,7 +16,7 @@ use crate::securenn::{
     context::PartyContext,
     gates::{linear::Wanted, maxpool::OneHot, product::Product},
     layout::{ScratchSplitter, map_gate, one_hot_len},
-    scale::truncate_within_ring,
+    scale::{contract, truncate_within_ring},
     stream_ids::{self, Use},
 };
 
@@ -25,12 +27,14 @@ impl Party<'_> {
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: MicroBatch,
+        observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
             party: self,
             cx,
             micro,
+            observer,
         };
         walk::backward(&mut steps, stages)
     }
@@ -41,13 +45,19 @@ impl Party<'_> {
     }
 
     /// Adds the gradient by the output, raised to 2f fraction bits, to the velocities of the biases.
-    pub(super) fn bias_gradient(&mut self, micro: MicroBatch, index: usize) {
+    pub(super) fn bias_gradient(
+        &mut self,
+        micro: MicroBatch,
+        index: usize,
+        observer: &mut impl Observer<u64>,
+    ) {
         let (linear, fraction) = (
             &self.network.stages[index].linear,
             self.session.format.fraction,
         );
         let sums = &mut self.stages[index].velocity[linear.weight_len()..];
         let gradient = &self.current[..micro.rows * linear.output_len()];
+        observer.factor(index, Factor::Gradient, Share::wrap_slice(gradient));
         for gradient in gradient.chunks_exact(sums.len()) {
             for (sum, gradient) in sums.iter_mut().zip(gradient) {
                 *sum = sum.wrapping_add(gradient << fraction);
@@ -94,6 +104,7 @@ impl Party<'_> {
         cx: &mut PartyContext<P, A>,
         micro: MicroBatch,
         index: usize,
+        observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &self.stages[index]);
         let (role, fraction) = (self.role, self.session.format.fraction);
@@ -117,6 +128,8 @@ impl Party<'_> {
         }
         let out = &mut self.next[..micro.rows * stage.linear.input_len()];
         Self::truncate(role, self.session, out);
+        let rings = [BITS, contract(self.session).bits];
+        observer.values(index, Values::Gradients, rings, Share::wrap_slice(out));
         self.swap_buffers();
         if let Some(pool) = stage.pooled_input {
             self.avg_pool_backward(micro.rows, pool);

@@ -8,6 +8,7 @@ use crate::{
     network::Network,
     securenn::{context::PartyContext, gates::Computing},
     session::{Batch, Progress, RunError, Session, Task},
+    share::observer::Observer,
 };
 
 use super::Party;
@@ -58,6 +59,7 @@ impl<'a> Classifier<'a> {
         cx: &mut PartyContext<P, A>,
         iteration: u32,
         data: &mut impl Data,
+        observer: &mut impl Observer<u64>,
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
@@ -67,8 +69,8 @@ impl<'a> Classifier<'a> {
             party.blind_weights(cx.pair());
         }
         for (first, rows) in batch.micro_batches(party.session.micro_batch) {
-            let micro = party.load(batch, first, rows, data)?;
-            party.forward(cx, micro)?;
+            let micro = party.load(batch, first, rows, data, observer)?;
+            party.forward(cx, micro, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
         cx.flush()?;

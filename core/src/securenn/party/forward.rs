@@ -1,5 +1,6 @@
 //! The forward pass: from pixels to shares of the logits.
 
+use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     model::cost_rows::{activation_row, map_row},
     network::{Activation, Stage, walk},
     session::{Batch, RunError},
+    share::{Factor, Share, Values, observer::Observer},
 };
 
 use super::{MicroBatch, Party, steps::PartySteps};
@@ -19,7 +21,7 @@ use crate::securenn::{
         sign::Relu,
     },
     layout::{ScratchSplitter, map_gate},
-    scale::truncate_within_ring,
+    scale::{contract, truncate_within_ring},
     stream_ids::{self, Use},
 };
 
@@ -37,6 +39,7 @@ impl Party<'_> {
         first: u32,
         rows: u32,
         data: &mut impl Data,
+        observer: &mut impl Observer<u64>,
     ) -> Result<MicroBatch, RunError> {
         let micro = MicroBatch {
             step: stream_ids::step(self.session, batch.iteration, first),
@@ -50,12 +53,14 @@ impl Party<'_> {
             let operand = &mut self.stages[0].operand[row * len..][..len];
             if self.session.owner(sample) != self.role {
                 operand.fill(0);
+                observer.factor(0, Factor::Input, &[]);
                 continue;
             }
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
             let pixels = &mut bytes[..stage.entering_len()];
             data.pixels(self.session.local_index(sample), pixels)?;
             read_pixels(stage, self.session.format.fraction, pixels, operand);
+            observer.factor(0, Factor::Input, Share::wrap_slice(operand));
         }
         Ok(micro)
     }
@@ -65,24 +70,34 @@ impl Party<'_> {
         &mut self,
         cx: &mut PartyContext<P, A>,
         micro: MicroBatch,
+        observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
             party: self,
             cx,
             micro,
+            observer,
         };
         walk::forward(&mut steps, stages)
     }
 
     /// Copies the output of the stage before from the current buffer to a stage's operand, and pools it if the stage
     /// pools its input.
-    pub(super) fn load_operand(&mut self, micro: MicroBatch, index: usize) {
+    pub(super) fn load_operand(
+        &mut self,
+        micro: MicroBatch,
+        index: usize,
+        observer: &mut impl Observer<u64>,
+    ) {
         let len = micro.rows * self.network.stages[index - 1].leaving_len();
         self.stages[index].operand[..len].copy_from_slice(&self.current[..len]);
         if let Some(pool) = self.network.stages[index].pooled_input {
             pool.sum_in_place(micro.rows, self.stages[index].operand, self.next);
         }
+        let len = micro.rows * self.network.stages[index].linear.input_len();
+        let input = &self.stages[index].operand[..len];
+        observer.factor(index, Factor::Input, Share::wrap_slice(input));
     }
 
     /// The left operand of a stage's products: its input, or all patches of the input of an unrolled convolution, which
@@ -111,6 +126,7 @@ impl Party<'_> {
         cx: &mut PartyContext<P, A>,
         micro: MicroBatch,
         index: usize,
+        observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
         let (role, fraction, rows) = (self.role, self.session.format.fraction, micro.rows);
@@ -120,6 +136,8 @@ impl Party<'_> {
         for (right, &weight) in right.iter_mut().zip(weights) {
             *right = truncate_within_ring(role, weight, fraction);
         }
+        observer.factor(index, Factor::Weights, Share::wrap_slice(right));
+        observer.factor(index, Factor::Biases, Share::wrap_slice(biases));
         let left = Self::left_operand(stage, rows, memory.operand, self.patches);
         let gate = map_gate(stage, Wanted::Output, rows);
         let mut product_memory = ScratchSplitter(self.scratch).product_memory(gate);
@@ -137,6 +155,8 @@ impl Party<'_> {
             }
         }
         Self::truncate(role, self.session, out);
+        let rings = [BITS, contract(self.session).bits];
+        observer.values(index, Values::Outputs, rings, Share::wrap_slice(out));
         Ok(())
     }
 

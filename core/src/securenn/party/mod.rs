@@ -27,7 +27,7 @@ use crate::{
     num::arena::Arena,
     prg::{Key, Prg},
     session::{Progress, RunError, Session},
-    share::Share,
+    share::{Share, Values, observer::Observer},
 };
 
 use super::{
@@ -166,8 +166,11 @@ impl<'a> Party<'a> {
     }
 
     /// Updates the weights and biases of every stage, at the end of an iteration. Nothing is sent.
-    fn update(&mut self) {
-        for (stage, memory) in self.network.stages.iter().zip(&mut self.stages) {
+    fn update(&mut self, observer: &mut impl Observer<u64>) {
+        let stages = self.network.stages.iter().zip(&mut self.stages);
+        for (index, (stage, memory)) in stages.enumerate() {
+            let velocity = Share::wrap_slice(&*memory.velocity);
+            observer.values(index, Values::Velocities, [u64::BITS; 2], velocity);
             let [weights, biases] =
                 Rate::steps([self.session.learning_rate, self.session.batch], stage);
             for (parameter, (master, &velocity)) in memory

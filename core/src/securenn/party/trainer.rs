@@ -9,7 +9,7 @@ use crate::{
     prg::Key,
     securenn::{context::PartyContext, gates::Computing, scale::Rate},
     session::{Batch, Progress, RunError, Session, Task, state},
-    share::Share,
+    share::{Share, observer::Observer},
 };
 
 use super::Party;
@@ -52,6 +52,7 @@ impl<'a> Trainer<'a> {
         cx: &mut PartyContext<P, A>,
         iteration: u32,
         data: &mut impl Data,
+        observer: &mut impl Observer<u64>,
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
@@ -66,14 +67,14 @@ impl<'a> Trainer<'a> {
             }
         }
         for (first, rows) in batch.micro_batches(party.session.micro_batch) {
-            let micro = party.load(batch, first, rows, data)?;
-            party.forward(cx, micro)?;
+            let micro = party.load(batch, first, rows, data, observer)?;
+            party.forward(cx, micro, observer)?;
             party.loss(cx, micro)?;
             party.subtract_labels(micro, data)?;
-            party.backward(cx, micro)?;
+            party.backward(cx, micro, observer)?;
         }
         cx.flush()?;
-        party.update();
+        party.update(observer);
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }

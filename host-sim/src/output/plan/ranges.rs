@@ -1,10 +1,11 @@
 //! The range contracts of a session, by layer.
 
 use ringlet_core::{
-    dealt::{Plan, Ranged, Values},
+    dealt::{Plan, Ranged},
     network::Network,
     num::Ring,
     session::{Session, Task, cost_row_names},
+    share::Values,
 };
 use serde::Serialize;
 

@@ -1,0 +1,362 @@
+//! The true sizes of a stage's products. A ring holds a product only modulo 2^L, so a large one can look like a small one.
+//!
+//! By the inequality of Cauchy and Schwarz a product of a row with weights is at most the product of their norms. While
+//! that bound is below what can go around the ring and come back within the range contract, the ring tells the truth, and
+//! the norms are all that this costs. Else the products are computed in floats.
+
+use ringlet_core::{
+    kernel::Linear,
+    network::{Network, Stage},
+    session::{RATE_FRACTION, Session},
+    share::Factor,
+};
+
+/// The factors of one stage's products, as integers, and what they say of its velocities.
+#[derive(Default)]
+struct StageFactors {
+    input: Vec<f64>,
+    /// Whether the next rows of the input begin a micro-batch.
+    is_used: bool,
+    weights: Vec<f64>,
+    biases: Vec<f64>,
+    gradient: Vec<f64>,
+    /// A bound of the gradients by weights of those micro-batches that `summed` does not have.
+    bound: f64,
+    /// The gradients by weights and biases, summed over micro-batches.
+    summed: Vec<f64>,
+    /// The last velocities, at the scale of the products.
+    velocities: Vec<f64>,
+}
+
+/// The factors of all stages' products.
+pub struct Products<'a> {
+    session: &'a Session,
+    network: &'a Network,
+    stages: Vec<StageFactors>,
+    /// 2^(L-2), the range contract of products.
+    limit: f64,
+}
+
+/// Products that may be too large for their ring to tell, by the place of their first value.
+pub type Doubtful = Vec<(usize, Vec<f64>)>;
+
+fn norm<'v>(values: impl IntoIterator<Item = &'v f64>) -> f64 {
+    let squares = values.into_iter().map(|value| value * value);
+    squares.sum::<f64>().sqrt()
+}
+
+fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(0.0, f64::max)
+}
+
+/// The side of the windows of average pooling that a linear map sums over.
+fn pool(linear: &Linear) -> f64 {
+    match linear {
+        Linear::Conv(conv) => conv.pool as f64,
+        Linear::Dense(_) => 1.0,
+    }
+}
+
+/// A bound of the norm of what one output of a linear map reads of a row.
+fn read_norm(linear: &Linear, row: &[f64]) -> f64 {
+    match linear {
+        Linear::Dense(_) => norm(row),
+        Linear::Conv(conv) => {
+            let of_pixel = largest(row.chunks_exact(conv.inputs).map(norm));
+            norm(row).min(conv.kernel as f64 * of_pixel)
+        }
+    }
+}
+
+/// The largest norm of the weights of one output channel, and of one input channel.
+fn weight_norms(linear: &Linear, weights: &[f64]) -> [f64; 2] {
+    let outputs = linear.channels();
+    let inputs = match linear {
+        Linear::Conv(conv) => conv.inputs,
+        Linear::Dense(dense) => dense.inputs,
+    };
+    let mut squares = [vec![0.0; outputs], vec![0.0; inputs]];
+    for (index, weight) in weights.iter().enumerate() {
+        squares[0][index % outputs] += weight * weight;
+        squares[1][index / outputs % inputs] += weight * weight;
+    }
+    squares.map(|squares| largest(squares).sqrt())
+}
+
+impl<'a> Products<'a> {
+    /// No factors yet.
+    pub fn new(session: &'a Session, network: &'a Network) -> Self {
+        Products {
+            session,
+            network,
+            stages: network
+                .stages
+                .iter()
+                .map(|_| StageFactors::default())
+                .collect(),
+            limit: 2f64.powi(session.format.ring as i32 - 2),
+        }
+    }
+
+    /// Takes a factor of a stage's products, as signed integers.
+    pub fn factor(&mut self, index: usize, factor: Factor, values: impl Iterator<Item = f64>) {
+        let stage = &mut self.stages[index];
+        match factor {
+            Factor::Input => {
+                if stage.is_used {
+                    stage.input.clear();
+                    stage.is_used = false;
+                }
+                stage.input.extend(values);
+            }
+            Factor::Weights => {
+                stage.weights.clear();
+                stage.weights.extend(values);
+            }
+            Factor::Biases => {
+                stage.biases.clear();
+                stage.biases.extend(values);
+            }
+            Factor::Gradient => {
+                stage.gradient.clear();
+                stage.gradient.extend(values);
+                self.sum_gradient(index);
+            }
+        }
+    }
+
+    /// Rows of a stage's outputs that may have gone around the ring.
+    pub fn outputs(&mut self, index: usize) -> Doubtful {
+        let linear = &self.network.stages[index].linear;
+        let stage = &mut self.stages[index];
+        stage.is_used = true;
+        let [by_output, _] = weight_norms(linear, &stage.weights);
+        let bias = largest(stage.biases.iter().map(|bias| bias.abs()));
+        let (len, out_len) = (linear.input_len(), linear.output_len());
+        let mut doubtful = Doubtful::new();
+        for (row, input) in stage.input.chunks_exact(len).enumerate() {
+            let bound = read_norm(linear, input) * by_output * pool(linear).powi(2) + bias;
+            if bound < 3.0 * self.limit {
+                continue;
+            }
+            let biases = stage.biases.iter().copied().cycle();
+            let mut out: Vec<f64> = biases.take(out_len).collect();
+            let mut scratch = vec![0.0; linear.scratch_len()];
+            linear.forward(1, input, &stage.weights, &mut out, &mut scratch);
+            doubtful.push((row * out_len, out));
+        }
+        doubtful
+    }
+
+    /// Rows of the gradients by a stage's input that may have gone around the ring.
+    pub fn gradients(&self, index: usize) -> Doubtful {
+        let linear = &self.network.stages[index].linear;
+        let stage = &self.stages[index];
+        let [_, by_input] = weight_norms(linear, &stage.weights);
+        let (len, in_len) = (linear.output_len(), linear.input_len());
+        let mut doubtful = Doubtful::new();
+        for (row, gradient) in stage.gradient.chunks_exact(len).enumerate() {
+            if norm(gradient) * by_input * pool(linear) < 3.0 * self.limit {
+                continue;
+            }
+            let mut transposed = vec![0.0; stage.weights.len()];
+            linear.transpose(&stage.weights, &mut transposed);
+            let (mut out, mut scratch) = (vec![0.0; in_len], vec![0.0; linear.scratch_len()]);
+            linear.input_gradient(1, gradient, &transposed, &mut out, &mut scratch);
+            doubtful.push((row * in_len, out));
+        }
+        doubtful
+    }
+
+    /// Adds a micro-batch's gradient by a stage's weights and biases to the sums.
+    fn sum_gradient(&mut self, index: usize) {
+        let (network, session) = (self.network, self.session);
+        let Stage {
+            linear, headroom, ..
+        } = &network.stages[index];
+        let stage = &mut self.stages[index];
+        let parameters = linear.weight_len() + linear.channels();
+        stage.summed.resize(parameters, 0.0);
+        let (weights, biases) = stage.summed.split_at_mut(linear.weight_len());
+        let raised = 2f64.powi(session.format.fraction as i32 - headroom[0] as i32);
+        for gradient in stage.gradient.chunks_exact(biases.len()) {
+            for (sum, gradient) in biases.iter_mut().zip(gradient) {
+                *sum += gradient * raised;
+            }
+        }
+        let bound = norm(&stage.input) * norm(&stage.gradient) * pool(linear);
+        let micro_batches = session.batch.div_ceil(session.micro_batch);
+        if bound < self.limit / f64::from(micro_batches) {
+            stage.bound += bound;
+            return;
+        }
+        let rows = stage.gradient.len() / linear.output_len();
+        let mut scratch = vec![0.0; linear.scratch_len()];
+        linear.weight_gradient(rows, &stage.input, &stage.gradient, weights, &mut scratch);
+    }
+
+    /// A stage's velocities, if they may have gone around the ring. `velocities` are those in the ring, as signed integers
+    /// at the scale of the products.
+    pub fn velocities(&mut self, index: usize, velocities: impl Iterator<Item = f64>) -> Doubtful {
+        let stage = &mut self.stages[index];
+        let momentum = f64::from(self.session.momentum) / f64::from(1u32 << RATE_FRACTION);
+        let previous = stage
+            .velocities
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(0.0));
+        let sums = stage.summed.iter().zip(previous);
+        let summed: Vec<f64> = sums.map(|(sum, last)| sum + momentum * last).collect();
+        let is_sure = largest(summed.iter().map(|sum| sum.abs())) + stage.bound < 3.0 * self.limit;
+        stage.velocities.clear();
+        stage.velocities.extend(velocities);
+        stage.summed.fill(0.0);
+        stage.bound = 0.0;
+        match is_sure {
+            true => Doubtful::new(),
+            false => vec![(0, summed)],
+        }
+    }
+
+    /// Whether a product is too large for its ring to show that it is outside the contract.
+    pub fn goes_around(&self, product: f64) -> bool {
+        // What `velocities` leaves out of its sums is below the limit, and from the limit to three times it the ring
+        // shows that a value is outside.
+        product.abs() >= 2.0 * self.limit
+    }
+
+    /// The largest weight operand of a stage, as a part of what its ring holds without doubt.
+    pub fn weights(&self, index: usize) -> f64 {
+        largest(self.stages[index].weights.iter().map(|weight| weight.abs())) / self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlet_core::{
+        model::{Layer, Model},
+        prg::{Address, Key, Prg},
+    };
+
+    use super::*;
+    use crate::config::session::one_batch;
+
+    const CONV: Layer = Layer::Conv2d {
+        channels: 3,
+        kernel: 2,
+        stride: 1,
+        padding: 1,
+    };
+    const POOL: Layer = Layer::AvgPool { window: 2 };
+
+    /// A session of one row on 5x4 images with two channels.
+    fn session(layers: &[Layer]) -> (Session, Network) {
+        let model = Model::new("m", [5, 4, 2], layers).expect("a few layers");
+        let network = Network::new(&model).expect("a network");
+        let session = one_batch(model, 1).expect("a session");
+        (session, network)
+    }
+
+    /// Draws signed numbers.
+    struct Numbers(Prg, u64);
+
+    impl Numbers {
+        fn new(seed: u8) -> Self {
+            Numbers(Prg::new(Key::new([seed; Key::LEN])), 0)
+        }
+
+        /// Numbers below 2^bits.
+        fn below(&mut self, count: usize, bits: u32) -> Vec<f64> {
+            let mut words = vec![0u32; count];
+            let address = Address {
+                iteration: 0,
+                gate: 0,
+                wire: 0,
+            };
+            self.0.fill(address, self.1, &mut words);
+            self.1 += count as u64;
+            let signed = words.iter().map(|&word| (word as i32) >> (31 - bits));
+            signed.map(f64::from).collect()
+        }
+    }
+
+    /// Whether `products` names every value of `exact` that goes around the ring, and how many of them do.
+    fn named(products: &Products<'_>, doubtful: &Doubtful, exact: &[f64]) -> usize {
+        let mut around = 0;
+        for (index, value) in exact.iter().enumerate() {
+            if value.abs() < 3.0 * products.limit {
+                continue;
+            }
+            around += 1;
+            let of = |(first, values): &&(usize, Vec<f64>)| {
+                (*first..*first + values.len()).contains(&index)
+            };
+            let (first, values) = doubtful.iter().find(of).expect("a bound that is no bound");
+            assert_eq!(values[index - first], *value);
+            assert!(products.goes_around(*value));
+        }
+        around
+    }
+
+    #[test]
+    fn no_product_goes_around_the_ring_unseen() {
+        let dense = Layer::Dense { units: 3 };
+        let mut numbers = Numbers::new(1);
+        let mut around = [0; 3];
+        for layers in [
+            &[CONV, Layer::Flatten, dense][..],
+            &[CONV, POOL, Layer::Flatten, dense],
+            &[Layer::Flatten, dense, Layer::Relu, dense],
+        ] {
+            let (session, network) = session(layers);
+            let stage = &network.stages[0];
+            let linear = &stage.linear;
+            for bits in (8..20).cycle().take(120) {
+                let mut products = Products::new(&session, &network);
+                let x = numbers.below(linear.input_len(), bits);
+                let w = numbers.below(linear.weight_len(), bits - 4);
+                let b = numbers.below(linear.channels(), bits);
+                let g = numbers.below(linear.output_len(), bits);
+                for (factor, values) in [
+                    (Factor::Input, &x),
+                    (Factor::Weights, &w),
+                    (Factor::Biases, &b),
+                ] {
+                    products.factor(0, factor, values.iter().copied());
+                }
+                let mut scratch = vec![0.0; linear.scratch_len()];
+                let biases = b.iter().copied().cycle();
+                let mut y: Vec<f64> = biases.take(linear.output_len()).collect();
+                linear.forward(1, &x, &w, &mut y, &mut scratch);
+                let outputs = products.outputs(0);
+                around[0] += named(&products, &outputs, &y);
+                products.factor(0, Factor::Gradient, g.iter().copied());
+                let mut transposed = vec![0.0; w.len()];
+                linear.transpose(&w, &mut transposed);
+                let mut dx = vec![0.0; x.len()];
+                linear.input_gradient(1, &g, &transposed, &mut dx, &mut scratch);
+                around[1] += named(&products, &products.gradients(0), &dx);
+                let mut dw = vec![0.0; w.len()];
+                linear.weight_gradient(1, &x, &g, &mut dw, &mut scratch);
+                let velocities =
+                    products.velocities(0, std::iter::repeat_n(0.0, stage.parameters()));
+                around[2] += named(&products, &velocities, &dw);
+            }
+        }
+        assert!(around.iter().all(|&count| count > 100), "{around:?}");
+    }
+
+    #[test]
+    fn small_products_cost_nothing_but_norms() {
+        let (session, network) = session(&[Layer::Flatten, Layer::Dense { units: 3 }]);
+        let linear = &network.stages[0].linear;
+        let mut numbers = Numbers::new(2);
+        let mut products = Products::new(&session, &network);
+        // Values up to 1 with 9 fraction bits, weights up to 1 with 12.
+        let x = numbers.below(linear.input_len(), 9);
+        let w = numbers.below(linear.weight_len(), 12);
+        products.factor(0, Factor::Input, x.into_iter());
+        products.factor(0, Factor::Weights, w.into_iter());
+        assert!(products.outputs(0).is_empty());
+    }
+}

@@ -18,6 +18,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
+    data::Normalisation,
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
@@ -192,6 +193,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         model: Model::built_in(known.model).expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [samples as u32, 0],

@@ -15,6 +15,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
+    data::Normalisation,
     model::Model,
     net::secure::Suite,
     num::Format,
@@ -131,6 +132,7 @@ fn session(samples: [u32; 2]) -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples,

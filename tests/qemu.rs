@@ -16,6 +16,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
+    data::Normalisation,
     model::Model,
     num::Format,
     prg::device_key::session_secret,
@@ -46,6 +47,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [count as u32, 0],

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use ringlet::{
     config::{activation::Activation, session::with_polynomials},
-    data::{Images, Part, load, parameters::Parameters},
-    reference::twin::{Twin, floats},
+    data::{Images, Part, load, normalise::floats, parameters::Parameters},
+    reference::twin::Twin,
 };
 use ringlet_core::{
+    data::Normalisation,
     model::{Layer, Model, TripleScheme},
     network::Network,
     num::Format,
@@ -22,6 +23,7 @@ fn digits_session(images: &Images) -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32, 0],
@@ -82,7 +84,7 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
             session.batch_samples(batch, 0, &mut samples);
             let x = samples
                 .iter()
-                .flat_map(|&s| floats(images.image(s as usize)));
+                .flat_map(|&s| twin.floats(images.image(s as usize)));
             let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
             twin.step(x.collect(), &labels, session.batch);
         }
@@ -178,8 +180,9 @@ fn flat<T: Copy>(parameters: &[Parameters<T>]) -> Vec<T> {
 fn every_gradient_equals_the_numeric_difference() {
     let images = load(None, Part::Train).expect("built-in digits");
     let labels = &images.labels[..6];
+    let plain = Normalisation::NONE;
     let x: Vec<f64> = (0..6)
-        .flat_map(|i| floats::<f64>(images.image(i)))
+        .flat_map(|i| floats::<f64>(&plain, 1, images.image(i)))
         .collect();
     for model in every_kind_of_stage() {
         let mut session = digits_session(&images);
@@ -264,7 +267,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         session.batch_samples(session.batch(0), 0, &mut samples);
         let x = samples
             .iter()
-            .flat_map(|&s| floats(images.image(s as usize)));
+            .flat_map(|&s| floats(&session.normalisation, 1, images.image(s as usize)));
         let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
         let twin: Twin<'_> = Twin::new(&network, &session, first.clone());
         let want = flat(&twin.gradients(x.collect(), &labels, session.batch));

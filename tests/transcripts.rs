@@ -8,6 +8,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
+    data::Normalisation,
     dealt::Plan,
     kernel::pack::{pack, packed_len},
     model::{Model, TripleScheme},
@@ -27,6 +28,7 @@ fn session(images: &Images) -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32 - 500, 500],
@@ -204,7 +206,7 @@ fn no_link_carries_data_labels_weights_or_gradients() {
         let mut secrets: Vec<(&str, Vec<u8>)> = Vec::new();
         // Pixels as loaded, and in fixed point.
         secrets.push(("pixels", images.pixels.clone()));
-        let fixed = |p: &u8| ringlet_core::data::pixel_units::<u32>(*p, 12).to_le_bytes();
+        let fixed = |p: &u8| Normalisation::NONE.units::<u32>(0, *p, 12).to_le_bytes();
         secrets.push((
             "pixels at scale f",
             images.pixels.iter().flat_map(fixed).collect(),

@@ -21,6 +21,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
+    data::Normalisation,
     model::Model,
     num::Format,
     prg::Key,
@@ -77,6 +78,7 @@ fn session() -> Session {
         model: Model::built_in("digits8").expect("built in"),
         format: Format::new::<u32>(12).expect("widths that fit"),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [8, 0],

@@ -6,6 +6,7 @@ use std::{env, error::Error};
 
 use ringlet_core::{
     Role,
+    data::Normalisation,
     dealt::{self, Plan},
     model::{BUILT_IN, Model},
     num::{Format, RATE_FRACTION},
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         model,
         format: Format::new::<Ring>(12)?,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],

@@ -15,7 +15,7 @@ use std::{
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    data::{Data, DataError, NoData},
+    data::{Data, DataError, NoData, Normalisation},
     dealt::{self, Dealer, DealerContext, PartyContext, Plan, Trainer},
     model::{Layer, Model},
     net::{Link, Remote},
@@ -111,6 +111,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         model: Model::new("halves", [side, side, 1], &layers).ok_or("too many layers")?,
         format: Format::new::<Ring>(12)?,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [SAMPLES, 0],

@@ -14,6 +14,7 @@
 //! ```
 //! use ringlet_core::{
 //!     Role,
+//!     data::Normalisation,
 //!     dealt::{self, Plan, Trainer},
 //!     model::{Layer, Model},
 //!     num::{Format, RATE_FRACTION},
@@ -26,6 +27,7 @@
 //!     model: Model::new("small", [4, 4, 1], &layers).expect("a few layers"),
 //!     format: Format::new::<u32>(12)?, // Z_2^32 with 12 fraction bits
 //!     headroom: Headroom::NONE,
+//!     normalisation: Normalisation::NONE,
 //!     task: Task::Train,
 //!     protocol: Protocol::DEALT,
 //!     samples: [64, 0], // P0 owns all of them

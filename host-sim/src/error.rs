@@ -177,6 +177,7 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Ring => "give both the same --ring",
         Parameter::FractionBits => "give both the same --fraction-bits",
         Parameter::Headroom => "give both the same --range-bits; a --model-file keeps its own",
+        Parameter::Normalisation => "give both the same --normalise; a --model-file keeps its own",
         Parameter::Update => "give both the same --protocol and --momentum",
         Parameter::Task => "start both to train, or both to predict",
         Parameter::TripleScheme => "give both the same --triples",

@@ -4,7 +4,7 @@ use std::thread;
 
 use ringlet_core::{
     Role,
-    data::{Data, DataError},
+    data::{Data, DataError, Normalisation},
     dealt::{self, Dealer, DealerContext, Plan},
     model::{Layer, Loss, Model, TripleScheme},
     net::{Link, Remote},
@@ -83,6 +83,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         model: Model::new("leaks", [side, side, 1], layers).expect("a few layers"),
         format,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol,
         samples: [1, 1],
@@ -104,6 +105,7 @@ fn inference(session: &Session, asking: Role) -> Session {
     samples[asking.index()] = 2;
     Session {
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Infer,
         samples,
         ..session.clone()

@@ -1,6 +1,9 @@
 //! The samples that a party owns. The caller implements [`Data`].
 
+mod normalisation;
 pub mod sample_image;
+
+pub use normalisation::{Channel, MAX_NORMALISED, NORMALISATION_FRACTION, Normalisation};
 
 use crate::{network::Stage, num::ring::Ring};
 
@@ -58,18 +61,21 @@ impl core::fmt::Display for DataError {
 
 impl core::error::Error for DataError {}
 
-/// A pixel / 255 with `fraction` fraction bits, rounded to the nearest unit.
-pub fn pixel_units<R: Ring>(pixel: u8, fraction: u32) -> R {
-    R::from_u64(((u64::from(pixel) << fraction) + 127) / 255)
-}
-
-/// Writes a sample's pixels with `fraction` fraction bits, less the headroom of the stage's input, to `operand`, summed
-/// over the windows if the stage pools its input. `pixels` has [`Stage::entering_len`] values and `operand` the length of the map's input.
-pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], operand: &mut [R]) {
+/// Writes a sample's pixels, normalised, with `fraction` fraction bits, less the headroom of the stage's input, to
+/// `operand`, summed over the windows if the stage pools its input. `pixels` has [`Stage::entering_len`] values and
+/// `operand` the length of the map's input; `channels` are those of an image.
+pub(crate) fn read_pixels<R: Ring>(
+    stage: &Stage,
+    (normalisation, channels): (&Normalisation, usize),
+    fraction: u32,
+    pixels: &[u8],
+    operand: &mut [R],
+) {
     let fraction = fraction - stage.headroom[0];
+    let units = |index: usize| normalisation.units::<R>(index % channels, pixels[index], fraction);
     let Some(pool) = stage.pooled_input else {
-        for (to, &pixel) in operand.iter_mut().zip(pixels) {
-            *to = pixel_units(pixel, fraction);
+        for (index, to) in operand.iter_mut().enumerate().take(pixels.len()) {
+            *to = units(index);
         }
         return;
     };
@@ -81,8 +87,7 @@ pub(crate) fn read_pixels<R: Ring>(stage: &Stage, fraction: u32, pixels: &[u8], 
             let from = (y * width + x) * channels;
             let to = (y / window * columns + x / window) * channels;
             for channel in 0..channels {
-                let units = pixel_units(pixels[from + channel], fraction);
-                operand[to + channel] = operand[to + channel].plus(units);
+                operand[to + channel] = operand[to + channel].plus(units(from + channel));
             }
         }
     }

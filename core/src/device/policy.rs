@@ -150,6 +150,7 @@ fn smallest_batch(session: &Session) -> u32 {
 mod tests {
     use super::*;
     use crate::{
+        data::Normalisation,
         num::Format,
         session::{Headroom, Protocol, Task},
     };
@@ -159,6 +160,7 @@ mod tests {
             model: Model::built_in("digits8").unwrap(),
             format: Format::new::<u32>(12).unwrap(),
             headroom: Headroom::NONE,
+            normalisation: Normalisation::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [70, 0],

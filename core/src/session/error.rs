@@ -38,6 +38,8 @@ pub enum SessionError {
     Headroom(u32),
     /// The output of the polynomial of this cost row has headroom, and its interval bounds its values anyway.
     PolynomialHeadroom(Name),
+    /// The normalisation is for another number of channels, or makes numbers of 64 and more.
+    Normalisation,
     /// The momentum is 1 or more.
     Momentum,
     /// The momentum is so near 1 that its fraction bits round the rest to 1, or 1 minus it, too far off.
@@ -85,6 +87,9 @@ impl core::fmt::Display for SessionError {
             SessionError::PolynomialHeadroom(name) => write!(
                 f,
                 "{name} has headroom, and values have to stay in its interval anyway: give it 0 bits"
+            ),
+            SessionError::Normalisation => f.write_str(
+                "the normalisation is for another number of channels, or its deviation is so small that pixels become numbers of 64 and more",
             ),
             SessionError::Momentum => f.write_str("the momentum must be at least 0 and below 1"),
             SessionError::MomentumRounds => f.write_str(

@@ -13,6 +13,7 @@ pub(crate) mod state;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data::Normalisation,
     model::{Model, triple_scheme::TripleScheme},
     network::Network,
     num::fixed_point::Format,
@@ -37,6 +38,8 @@ pub struct Session {
     pub format: Format,
     /// Range beyond the format's, by stage.
     pub headroom: Headroom,
+    /// How pixels become numbers.
+    pub normalisation: Normalisation,
     /// Training or inference.
     pub task: Task,
     /// The protocol, with its own options.
@@ -154,6 +157,9 @@ impl Session {
         self.epochs
             .checked_mul(self.iterations_per_epoch())
             .ok_or(SessionError::TooLong)?;
+        if !self.normalisation.is_sound(network.input[2]) {
+            return Err(SessionError::Normalisation);
+        }
         if self.momentum >= 1 << RATE_FRACTION {
             return Err(SessionError::Momentum);
         }

@@ -14,6 +14,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         model: Model::new("m", input, layers).unwrap(),
         format: Format::new::<R>(12).unwrap(),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [1 << 20, 0],

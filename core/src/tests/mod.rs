@@ -16,7 +16,7 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::traffic::Traffic,
-    data::{Data, DataError},
+    data::{Data, DataError, Normalisation},
     dealt::{Dealer, DealerContext, PartyContext, Plan, Trainer},
     gate::{
         harness::{End, Sent, duplex, key},
@@ -258,6 +258,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         model: Model::new("test", input, layers).unwrap(),
         format: Format::new::<R>(fraction).unwrap(),
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [11, 6],

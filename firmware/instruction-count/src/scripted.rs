@@ -6,7 +6,7 @@ use core::{cell::Cell, convert::Infallible, ops::Range};
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    data::{Data, DataError},
+    data::{Data, DataError, Normalisation},
     dealt::{PartyContext, Trainer},
     model::Model,
     net::{
@@ -33,6 +33,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         model: Model::built_in(name).ok_or("no such model")?,
         format: Format::new::<Ring>(12).map_err(|_| "the format")?,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],

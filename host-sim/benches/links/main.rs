@@ -20,7 +20,7 @@ use ringlet::{
 };
 use ringlet_core::{
     Role,
-    data::{Data, DataError},
+    data::{Data, DataError, Normalisation},
     dealt,
     model::Model,
     net::{
@@ -53,6 +53,7 @@ fn main() -> Result<(), Failed> {
         model: Model::built_in("convnet2").ok_or("no such model")?,
         format: Format::new::<u32>(12).map_err(|_| "the format")?,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [128 * ITERATIONS, 0],

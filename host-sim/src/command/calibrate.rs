@@ -44,8 +44,13 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         shuffle_seed: args.session.seed.unwrap_or(0),
         receiver: None,
         task: Task::Train,
+        normalise_by: Some(&images),
     };
-    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
+    let CheckedSession {
+        session,
+        network,
+        normalise,
+    } = session(&args.session, &protocol, setting)?;
     images.check_labels(network.classes)?;
     console::line(&format!(
         "training {} in plaintext, {}",
@@ -56,7 +61,10 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
     console::print(&table(&network, &calibration))?;
     match calibration.is_short() {
         true => Err(short(&session)),
-        false => console::line(&format!("\n--range-bits {}", calibration.range_bits())),
+        false => console::line(&format!(
+            "\n--normalise {normalise} --range-bits {}",
+            calibration.range_bits()
+        )),
     }
 }
 

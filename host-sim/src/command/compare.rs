@@ -24,6 +24,7 @@ use crate::{
         Images, Part,
         file::{check_writable, write_whole},
         load,
+        normalise::MeanAndDeviation,
     },
     error::Failure,
     links::traffic_shaper::TrafficShape,
@@ -151,7 +152,9 @@ fn measure(
     shape: TrafficShape,
     bar: &ProgressBar,
 ) -> Result<f64, Failure> {
-    let CheckedSession { session, network } = CheckedSession::new(session)?;
+    let CheckedSession {
+        session, network, ..
+    } = CheckedSession::new(session, MeanAndDeviation::default())?;
     let simulation = Simulation {
         session: &session,
         network: &network,

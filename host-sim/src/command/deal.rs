@@ -68,6 +68,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         shuffle_seed: args.session.seed.unwrap_or(0),
         receiver: args.reveal_to.map(Role::from),
         task: Task::Train,
+        normalise_by: None,
     };
     let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
     let dealt = with_spare(&session, args.spare)?;

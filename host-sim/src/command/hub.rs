@@ -87,6 +87,7 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
         shuffle_seed: args.session.seed.unwrap_or(0),
         receiver: None,
         task: Task::Train,
+        normalise_by: None,
     };
     let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
     let corrections = corrections(&session)?;

@@ -59,8 +59,11 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
             true => Task::Infer,
             false => Task::Train,
         },
+        normalise_by: None,
     };
-    let CheckedSession { session, network } = session(&args.session, &protocol, setting)?;
+    let CheckedSession {
+        session, network, ..
+    } = session(&args.session, &protocol, setting)?;
     match (args.device, args.json) {
         (true, _) if session.format.ring != u32::BITS => Err(Failure::new(
             "devices are made for the ring of 32 bits",

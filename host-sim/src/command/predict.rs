@@ -21,6 +21,7 @@ use crate::{
         file::{check_writable, write_whole},
         load_to_classify,
         model_file::{self, marks},
+        normalise::MeanAndDeviation,
         parameters::encode_model,
         range_bits::RangeBits,
     },
@@ -78,6 +79,9 @@ pub struct PredictArgs {
     /// Bits before the binary point of values between layers, as in `train`. As the model's file keeps it when left out.
     #[arg(long, value_name = "BITS[,BITS...]")]
     pub range_bits: Option<RangeBits>,
+    /// How pixels become numbers, as in `train`. As the model's file keeps it when left out.
+    #[arg(long, visible_alias = "normalize", value_name = "MEAN:DEVIATION[,...]")]
+    pub normalise: Option<MeanAndDeviation>,
     /// Every N batches, from the first on, count privately how many values left the range contract at each layer.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit: Option<u32>,
@@ -124,6 +128,7 @@ impl PredictArgs {
             ring: self.ring,
             fraction_bits: self.fraction_bits,
             range_bits: self.range_bits.clone(),
+            normalise: self.normalise.clone(),
             seed: self.seed,
         }
     }
@@ -175,13 +180,16 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let mut samples = [0; 2];
     samples[asking.index()] = count;
     let setting = Setting {
-        model: ModelSource::Trained(&model, marks.range.as_ref(), Some(&images)),
+        model: ModelSource::Trained(&model, &marks, Some(&images)),
         samples: Samples::Counts(samples),
         shuffle_seed: secrets.shuffle_seed()?,
         receiver: None,
         task: Task::Infer,
+        normalise_by: None,
     };
-    let CheckedSession { session, network } = session(&session_args, &protocol, setting)?;
+    let CheckedSession {
+        session, network, ..
+    } = session(&session_args, &protocol, setting)?;
     if let Some(path) = &args.out {
         check_writable(path)?;
     }

@@ -147,6 +147,7 @@ impl QemuArgs {
             ring: None,
             fraction_bits: None,
             range_bits: None,
+            normalise: None,
             seed: self.seed,
         }
     }
@@ -168,8 +169,13 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         shuffle_seed: secrets.shuffle_seed()?,
         receiver: Some(Role::P1),
         task: Task::Train,
+        normalise_by: None,
     };
-    let CheckedSession { session, network } = session(&session_args, &protocol, setting)?;
+    let CheckedSession {
+        session,
+        network,
+        normalise,
+    } = session(&session_args, &protocol, setting)?;
     for images in [&train, &test] {
         images.check_labels(network.classes)?;
     }
@@ -223,6 +229,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         let marks = Marks {
             left_range: progress.left_range(),
             range: Some(RangeBits::of(&session, &network)),
+            normalise: Some(normalise),
         };
         save(path, (&session.model, marks), &network, &outcome.model)?;
         console::line(&format!("the model is in {}", path.display()))?;

@@ -88,11 +88,16 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         shuffle_seed: shuffle_seed(args, secrets)?,
         receiver: None,
         task: Task::Train,
+        normalise_by: Some(&train),
     };
     let checked = session(&args.session, &protocol, setting)?;
     train.check_labels(checked.network.classes)?;
     test.check_labels(checked.network.classes)?;
-    let CheckedSession { session, network } = match (&protocol, &args.session.range_bits) {
+    let CheckedSession {
+        session,
+        network,
+        normalise,
+    } = match (&protocol, &args.session.range_bits) {
         (Protocol::Exact, None) => calibrated(checked, &train)?,
         _ => checked,
     };
@@ -137,7 +142,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);
             let range = RangeBits::of(&session, &network);
-            let mut options = args.session.to_options(&session, &range, momentum);
+            let mut options = args
+                .session
+                .to_options(&session, (&range, &normalise), momentum);
             options.extend(args.checkpoints.to_options());
             processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
         }
@@ -149,6 +156,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         let marks = Marks {
             left_range: progress.left_range(),
             range: Some(RangeBits::of(&session, &network)),
+            normalise: Some(normalise),
         };
         save(
             path,
@@ -184,7 +192,11 @@ const CALIBRATION: u32 = 100;
 
 /// The session with more range where a plaintext training on the images needs more than the usual one.
 fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession, Failure> {
-    let CheckedSession { session, network } = &checked;
+    let CheckedSession {
+        session,
+        network,
+        normalise,
+    } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
     let calibration = calibrate((session, network), train, iterations)?;
     if calibration.is_short() {
@@ -193,10 +205,11 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
     let range = calibration
         .range_bits()
         .max(&RangeBits::of(session, network));
-    CheckedSession::new(Session {
+    let session = Session {
         headroom: range.limited(network, session.format),
         ..session.clone()
-    })
+    };
+    CheckedSession::new(session, normalise.clone())
 }
 
 /// The seed of the samples' order. A run that can go on has to have the same one again.

@@ -1,7 +1,9 @@
 //! The session that a command runs, made from its arguments and checked in one place.
 
 use ringlet_core::{
-    Role, dealt,
+    Role,
+    data::Normalisation,
+    dealt,
     model::{Loss, Model, TripleScheme},
     network::Network,
     securenn,
@@ -15,7 +17,7 @@ use super::{
     protocol::Protocol,
 };
 use crate::{
-    data::{Images, range_bits::RangeBits},
+    data::{Images, model_file::Marks, normalise::MeanAndDeviation},
     error::Failure,
 };
 
@@ -26,11 +28,17 @@ pub struct CheckedSession {
     pub session: Session,
     /// The network that its model describes.
     pub network: Network,
+    /// The normalisation of its images.
+    pub normalise: MeanAndDeviation,
 }
 
 impl CheckedSession {
-    /// Checks a session.
-    pub fn new(session: Session) -> Result<Self, Failure> {
+    /// Checks a session whose images are normalised by `normalise`.
+    pub fn new(session: Session, normalise: MeanAndDeviation) -> Result<Self, Failure> {
+        let session = Session {
+            normalisation: normalise.normalisation(),
+            ..session
+        };
         let network = match session.protocol {
             session::Protocol::SecureNn { .. } => securenn::check(&session)?,
             session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
@@ -38,7 +46,11 @@ impl CheckedSession {
             }
             session::Protocol::Dealt { .. } => dealt::check::<u64>(&session)?,
         };
-        Ok(CheckedSession { session, network })
+        Ok(CheckedSession {
+            session,
+            network,
+            normalise,
+        })
     }
 }
 
@@ -48,16 +60,16 @@ pub enum ModelSource<'a> {
     Images(&'a [&'a Images]),
     /// `--model`, or the built-in model for images of this shape, which the command does not use.
     Shape(Option<[usize; 3]>),
-    /// A file with a trained model, and the range that it keeps. The images, if there are any here, must fit it.
-    Trained(&'a Model, Option<&'a RangeBits>, Option<&'a Images>),
+    /// A file with a trained model, and what it says of it. The images, if there are any here, must fit it.
+    Trained(&'a Model, &'a Marks, Option<&'a Images>),
 }
 
 impl ModelSource<'_> {
-    /// The range that a file keeps with its model.
-    fn range(&self) -> Option<RangeBits> {
+    /// What a file says of its model.
+    fn marks(&self) -> Marks {
         match self {
-            ModelSource::Trained(_, range, _) => range.cloned(),
-            _ => None,
+            ModelSource::Trained(_, marks, _) => (*marks).clone(),
+            _ => Marks::default(),
         }
     }
 
@@ -126,6 +138,8 @@ pub struct Setting<'a> {
     pub receiver: Option<Role>,
     /// Training or inference.
     pub task: Task,
+    /// Images whose mean and deviation normalise all images where that helps, if nothing else says how.
+    pub normalise_by: Option<&'a Images>,
 }
 
 /// Makes the session of a command, and checks it.
@@ -134,7 +148,7 @@ pub fn session(
     protocol: &Protocol,
     setting: Setting<'_>,
 ) -> Result<CheckedSession, Failure> {
-    let kept = setting.model.range();
+    let kept = setting.model.marks();
     let model = protocol.adapt(setting.model.model(args.model.as_deref())?)?;
     let network = Network::new(&model).map_err(SessionError::from)?;
     let samples = setting.samples.counts(args.share_of_p0)?;
@@ -146,12 +160,20 @@ pub fn session(
         ));
     }
     let format = protocol.format(args.ring, args.fraction_bits, momentum)?;
-    let headroom =
-        protocol.headroom(&network, format, [args.range_bits.as_ref(), kept.as_ref()])?;
+    let headroom = protocol.headroom(
+        &network,
+        format,
+        [args.range_bits.as_ref(), kept.range.as_ref()],
+    )?;
+    let measured = setting.normalise_by.map(MeanAndDeviation::of);
+    let helpful = measured.filter(MeanAndDeviation::helps);
+    let given = args.normalise.clone().or(kept.normalise);
+    let normalise = given.or(helpful).unwrap_or_default();
     let session = Session {
         model,
         format,
         headroom,
+        normalisation: Normalisation::NONE,
         task: setting.task,
         protocol: protocol.core(),
         samples,
@@ -165,10 +187,11 @@ pub fn session(
         receiver: setting.receiver,
         audit: args.audit.unwrap_or(0),
     };
-    CheckedSession::new(match setting.task {
+    let session = match setting.task {
         Task::Train => session,
         Task::Infer => inference(session)?,
-    })
+    };
+    CheckedSession::new(session, normalise)
 }
 
 /// The momentum that the arguments give, or the usual one of their protocol.
@@ -227,6 +250,7 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         model,
         format,
         headroom: protocol.headroom(&network, format, [None; 2])?,
+        normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: protocol.core(),
         samples: [batch, 0],
@@ -257,6 +281,7 @@ pub fn with_polynomials(
         model: protocol.adapt(session.model.clone())?,
         format: protocol.format(None, None, 0.0)?,
         headroom: Headroom::NONE,
+        normalisation: Normalisation::NONE,
         protocol: protocol.core(),
         momentum: 0,
         ..session.clone()

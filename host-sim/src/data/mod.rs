@@ -9,6 +9,7 @@ pub mod idx;
 pub mod images;
 pub mod key_file;
 pub mod model_file;
+pub mod normalise;
 pub mod parameters;
 pub mod range_bits;
 

@@ -13,7 +13,9 @@ use safetensors::{
 };
 
 use crate::{
-    data::{file::Staged, parameters::Parameters, range_bits::RangeBits},
+    data::{
+        file::Staged, normalise::MeanAndDeviation, parameters::Parameters, range_bits::RangeBits,
+    },
     error::Failure,
 };
 
@@ -31,12 +33,14 @@ fn shapes(linear: &Linear) -> Vec<usize> {
 }
 
 /// What a file says of a model beside its description.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Marks {
     /// Values left their range in the training, so the model may be worthless.
     pub left_range: bool,
     /// The range of its values in training, if it is known.
     pub range: Option<RangeBits>,
+    /// The normalisation of its images, if it is known.
+    pub normalise: Option<MeanAndDeviation>,
 }
 
 /// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
@@ -130,6 +134,9 @@ fn bytes_of(
     if let Some(range) = marks.range {
         metadata.insert(RANGE.to_owned(), range.to_string());
     }
+    if let Some(normalise) = marks.normalise {
+        metadata.insert(NORMALISE.to_owned(), normalise.to_string());
+    }
     serialize(views, Some(metadata)).map_err(unfit)
 }
 
@@ -147,16 +154,20 @@ const LEFT_RANGE: &str = "ringlet.left-range";
 /// The key of the range of a model's values, as --range-bits has it.
 const RANGE: &str = "ringlet.range-bits";
 
+/// The key of the normalisation of a model's images, as --normalise has it.
+const NORMALISE: &str = "ringlet.normalise";
+
 /// What a file says of its model.
 pub fn marks(path: &Path) -> Result<Marks, Failure> {
     let bytes = read(path)?;
     let metadata = metadata_of(path, &bytes)?;
+    let unreadable = |error: String| damaged(path, &error);
     let range = metadata.get(RANGE).map(|range| range.parse());
+    let normalise = metadata.get(NORMALISE).map(|numbers| numbers.parse());
     Ok(Marks {
         left_range: metadata.contains_key(LEFT_RANGE),
-        range: range
-            .transpose()
-            .map_err(|error: String| damaged(path, &error))?,
+        range: range.transpose().map_err(unreadable)?,
+        normalise: normalise.transpose().map_err(unreadable)?,
     })
 }
 
@@ -250,6 +261,7 @@ mod tests {
         let marked = Marks {
             left_range: true,
             range: "7,9,8".parse().ok(),
+            normalise: "0.5:0.25".parse().ok(),
         };
         let model_and_marks = (&model, marked.clone());
         let saved =

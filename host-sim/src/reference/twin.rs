@@ -2,6 +2,7 @@
 //! float32; tests check its gradients in float64.
 
 use ringlet_core::{
+    data::Normalisation,
     kernel::Windows,
     model::Loss,
     network::{Activation, Network, Stage},
@@ -11,6 +12,7 @@ use ringlet_core::{
 
 use crate::data::{
     Images,
+    normalise::floats,
     parameters::{Parameters, Real, divisor},
 };
 
@@ -53,6 +55,7 @@ pub struct Twin<'a, T = f32> {
     learning_rate: T,
     momentum: T,
     loss: Loss,
+    normalisation: Normalisation,
 }
 
 impl<'a, T: Real> Twin<'a, T> {
@@ -74,6 +77,7 @@ impl<'a, T: Real> Twin<'a, T> {
             learning_rate: rate(session.learning_rate),
             momentum: rate(session.momentum),
             loss: session.protocol.loss(),
+            normalisation: session.normalisation.clone(),
         }
     }
 
@@ -165,13 +169,18 @@ impl<'a, T: Real> Twin<'a, T> {
         }
     }
 
+    /// The pixels of an image as the network takes them.
+    pub fn floats<'p>(&'p self, pixels: &'p [u8]) -> impl Iterator<Item = T> + 'p {
+        floats(&self.normalisation, self.network.input[2], pixels)
+    }
+
     /// One step on the batch of `iteration`, which has `samples` of the session's `images`.
     pub fn iterate(&mut self, session: &Session, images: &Images, iteration: u32, samples: u32) {
         let mut indices = vec![0; samples as usize];
         let batch = session.batch(iteration);
         session.batch_samples(batch, 0, &mut indices);
         let chosen = indices.iter().map(|&index| index as usize);
-        let x = chosen.clone().flat_map(|i| floats(images.image(i)));
+        let x = chosen.clone().flat_map(|i| self.floats(images.image(i)));
         let labels: Vec<u8> = chosen.clone().map(|i| images.labels[i]).collect();
         self.step(x.collect(), &labels, session.batch);
     }
@@ -266,7 +275,7 @@ impl<'a, T: Real> Twin<'a, T> {
         let mut right = 0;
         for first in (0..images.len()).step_by(ROWS) {
             let rows = ROWS.min(images.len() - first);
-            let x = (first..first + rows).flat_map(|i| floats(images.image(i)));
+            let x = (first..first + rows).flat_map(|i| self.floats(images.image(i)));
             let trace = self.forward(rows, x.collect());
             let logits = &trace.outputs[self.network.stages.len() - 1];
             for (row, logits) in logits.chunks_exact(classes).enumerate() {
@@ -277,11 +286,6 @@ impl<'a, T: Real> Twin<'a, T> {
         }
         right as f64 / images.len() as f64
     }
-}
-
-/// Pixels as numbers from 0 to 1.
-pub fn floats<T: Real>(pixels: &[u8]) -> impl Iterator<Item = T> + '_ {
-    pixels.iter().map(|&p| T::from_f64(f64::from(p) / 255.0))
 }
 
 /// The index of the largest value of each window, image by image.

@@ -226,6 +226,7 @@ pub fn join(
 #[cfg(test)]
 mod tests {
     use ringlet_core::{
+        data::Normalisation,
         model::Model,
         num::Format,
         session::{Headroom, Protocol, Task},
@@ -239,6 +240,7 @@ mod tests {
             model: Model::built_in("digits8").expect("built in"),
             format: Format::new::<u32>(12).expect("widths that fit"),
             headroom: Headroom::NONE,
+            normalisation: Normalisation::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [8, 0],

@@ -124,6 +124,7 @@ mod tests {
 
     use ringlet_core::{
         Role,
+        data::Normalisation,
         model::Model,
         num::Format,
         prg::Key,
@@ -137,6 +138,7 @@ mod tests {
             model: Model::built_in("digits8").expect("built in"),
             format: Format::new::<u32>(12).expect("widths that fit"),
             headroom: Headroom::NONE,
+            normalisation: Normalisation::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [40, 0],

@@ -47,6 +47,7 @@ impl<R: Ring> Party<'_, R> {
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
+        let normalisation = (&self.session.normalisation, self.network.input[2]);
         let keep = self.session.protocol.triples().keep_data();
         let opens = self.opens_samples(micro);
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
@@ -56,7 +57,13 @@ impl<R: Ring> Party<'_, R> {
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
                 let pixels = &mut bytes[..stage.entering_len()];
                 data.pixels(number, pixels)?;
-                read_pixels(stage, self.session.format.fraction, pixels, operand);
+                read_pixels(
+                    stage,
+                    normalisation,
+                    self.session.format.fraction,
+                    pixels,
+                    operand,
+                );
                 observer.factor(0, Factor::Input, Share::wrap_slice(operand));
                 continue;
             }

@@ -47,6 +47,7 @@ impl Party<'_> {
         };
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
+        let normalisation = (&self.session.normalisation, self.network.input[2]);
         let samples = &mut self.samples[..micro.rows];
         self.session.batch_samples(batch, first, samples);
         for (row, &sample) in samples.iter().enumerate() {
@@ -59,7 +60,13 @@ impl Party<'_> {
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
             let pixels = &mut bytes[..stage.entering_len()];
             data.pixels(self.session.local_index(sample), pixels)?;
-            read_pixels(stage, self.session.format.fraction, pixels, operand);
+            read_pixels(
+                stage,
+                normalisation,
+                self.session.format.fraction,
+                pixels,
+                operand,
+            );
             observer.factor(0, Factor::Input, Share::wrap_slice(operand));
         }
         Ok(micro)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    data::{Channel, Normalisation},
     gate::harness::duplex,
     model::{Layer, Model, loss::Loss, triple_scheme::TripleScheme},
     net::{
@@ -24,6 +25,11 @@ fn session() -> Session {
             weights: 12,
         },
         headroom: Headroom::new(&[3, 2]).unwrap(),
+        normalisation: Normalisation::new(&[Channel {
+            scale: 5,
+            offset: -2,
+        }])
+        .unwrap(),
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [300, 2],
@@ -54,12 +60,13 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 43);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 46);
     let body = [
         10, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
+        1, 10, 3, // normalisation: scale 5, offset -2, zigzag
         0, 2, 0, // train, fused triples, not SecureNN
         0xAC, 0x02, 2, // samples, 300 as a varint
         5, 5, 1, 0, // batch, micro-batch, epochs, limit
@@ -83,14 +90,14 @@ fn answer_formats_are_stable() {
     assert_eq!(key[39..], [0xAC, 0x02]); // 300 as a varint
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
-    assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x09");
+    assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x0A");
 }
 
 #[test]
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 43);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 46);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -130,11 +137,15 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 18] = [
+    let changes: [(Change, Parameter); 19] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
         (|s| s.headroom = Headroom::NONE, Parameter::Headroom),
+        (
+            |s| s.normalisation = Normalisation::NONE,
+            Parameter::Normalisation,
+        ),
         (|s| s.format.weights = 13, Parameter::Update),
         (|s| s.task = Task::Infer, Parameter::Task),
         (

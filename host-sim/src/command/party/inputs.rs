@@ -90,8 +90,8 @@ impl Inputs {
             pixels: Vec::new(),
             labels: Vec::new(),
         };
-        let range = model_file::marks(path)?.range;
-        let model = ModelSource::Trained(&model, range.as_ref(), None);
+        let marks = model_file::marks(path)?;
+        let model = ModelSource::Trained(&model, &marks, None);
         let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
         if checked.session.model_owner() != Some(role) {
             return Err(Failure::new(
@@ -123,6 +123,7 @@ fn make_session(
             true => Task::Infer,
             false => Task::Train,
         },
+        normalise_by: None,
     };
     session(&args.session, protocol, setting)
 }

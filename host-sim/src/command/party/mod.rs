@@ -24,7 +24,11 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     args.check_files()?;
     let (protocol, others) = args.others()?;
     let inputs = Inputs::new(args, &protocol)?;
-    let CheckedSession { session, network } = &inputs.checked;
+    let CheckedSession {
+        session,
+        network,
+        normalise,
+    } = &inputs.checked;
     let party = LoneParty {
         session,
         network,
@@ -40,7 +44,10 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     };
     let device = match args.process.supervised {
         true => party.run(&others, &mut Supervised),
-        false => party.run(&others, &mut Terminal::new(args, session, network)),
+        false => party.run(
+            &others,
+            &mut Terminal::new(args, (session, network), normalise),
+        ),
     }?;
     let Some(taken) = device else {
         return Ok(());

@@ -15,6 +15,7 @@ use crate::{
     data::{
         file::Staged,
         model_file::{self, Marks, keep},
+        normalise::MeanAndDeviation,
         parameters::decode_model,
         range_bits::RangeBits,
     },
@@ -60,6 +61,7 @@ pub struct Terminal<'a> {
     args: &'a PartyArgs,
     session: &'a Session,
     network: &'a Network,
+    normalise: &'a MeanAndDeviation,
     run: Option<Run>,
     kept: Option<Kept>,
 }
@@ -84,11 +86,16 @@ struct Run {
 
 impl<'a> Terminal<'a> {
     /// A reporter for a party that has not connected yet.
-    pub fn new(args: &'a PartyArgs, session: &'a Session, network: &'a Network) -> Self {
+    pub fn new(
+        args: &'a PartyArgs,
+        (session, network): (&'a Session, &'a Network),
+        normalise: &'a MeanAndDeviation,
+    ) -> Self {
         Terminal {
             args,
             session,
             network,
+            normalise,
             run: None,
             kept: None,
         }
@@ -110,6 +117,7 @@ impl<'a> Terminal<'a> {
                 let marks = Marks {
                     left_range,
                     range: Some(RangeBits::of(session, self.network)),
+                    normalise: Some(self.normalise.clone()),
                 };
                 let model = (&session.model, marks);
                 let file = keep(path, model, self.network, &parameters)?;

@@ -8,7 +8,10 @@ use ringlet_core::{
     session::{Protocol, Session},
 };
 
-use crate::{config::activation::Activation, data::range_bits::RangeBits};
+use crate::{
+    config::activation::Activation,
+    data::{normalise::MeanAndDeviation, range_bits::RangeBits},
+};
 
 /// How activations are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -141,6 +144,11 @@ pub struct SessionArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
+    /// How pixels become numbers: `none` for 0 (black) to 1 (white), or MEAN:DEVIATION of the pixels in these numbers, for
+    /// all channels or for each. As a model's file keeps it when left out; else `train` and `calibrate` normalise images
+    /// whose mean is larger than their deviation by both, and all others take `none`.
+    #[arg(long, visible_alias = "normalize", value_name = "MEAN:DEVIATION[,...]")]
+    pub normalise: Option<MeanAndDeviation>,
     /// Bits before the binary point of values between layers, which stay below 2^BITS: one number, or one for the images
     /// and one for each layer that learns. Range beyond what the ring leaves takes fraction bits. As a model's file keeps
     /// it or 9 when left out.
@@ -153,8 +161,13 @@ pub struct SessionArgs {
 }
 
 impl SessionArgs {
-    /// The options that give another process of this machine the same `session`, with this `range` and `momentum`.
-    pub fn to_options(&self, session: &Session, range: &RangeBits, momentum: f64) -> Vec<String> {
+    /// The options that give another process of this machine the same `session`, with this range, `normalise` and `momentum`.
+    pub fn to_options(
+        &self,
+        session: &Session,
+        (range, normalise): (&RangeBits, &MeanAndDeviation),
+        momentum: f64,
+    ) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         let mut option = |name: &str, value: String| {
             options.extend([name.to_owned(), value]);
@@ -180,6 +193,7 @@ impl SessionArgs {
         option("--ring", format!("u{}", session.format.ring));
         option("--fraction-bits", session.format.fraction.to_string());
         option("--range-bits", range.to_string());
+        option("--normalise", normalise.to_string());
         option("--seed", session.shuffle_seed.to_string());
         if let Some(data) = &self.data {
             option("--data", data.display().to_string());

@@ -199,24 +199,28 @@ fn classes_of_values_outside_their_range_are_not_given() {
     let described = (&model_of_digits, model_file::Marks::default());
     model_file::save(&large, described.clone(), &network, &parameters).expect("a file");
     let arguments = ["predict", "--model-file", text(&large), "--count", "20"];
-    let line = failure(&arguments);
+    let narrow = [&arguments[..], &["--range-bits", "6"]].concat();
+    let line = failure(&narrow);
     assert!(
-        line.contains("values left the range contract in batch 1: ") && line.contains("--ring u64"),
+        line.contains("values left the range contract in batch 1: ")
+            && line.contains(": use --range-bits 10 or --ring u64, or"),
         "{line}"
     );
-    let output = ringlet(&[&arguments[..], &["--on-range", "warn"]].concat());
+    let output = ringlet(&[&narrow[..], &["--on-range", "warn"]].concat());
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("not to be trusted"));
     // A parameter that the ring takes for another number.
     let mut huge = parameters.clone();
-    huge[1].biases[3] = 256.5;
+    huge[1].biases[3] = 512.5;
     let path = dir.path().join("huge");
     model_file::save(&path, described, &network, &huge).expect("a file");
     let line = failure(&["predict", "--model-file", text(&path)]);
-    assert!(line.contains("has a parameter of 256.5"), "{line}");
+    assert!(line.contains("has a parameter of 512.5"), "{line}");
     // What the message advises works.
-    let wide = rows(&success(&[&arguments[..], &["--ring", "u64"]].concat()));
-    assert_eq!(wide, predict(&["--count", "20"]));
+    for remedy in [["--ring", "u64"], ["--range-bits", "10"]] {
+        let wide = rows(&success(&[&arguments[..], &remedy].concat()));
+        assert_eq!(wide, predict(&["--count", "20"]));
+    }
 }
 
 #[test]

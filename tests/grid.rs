@@ -131,7 +131,12 @@ impl Cell {
         let out = file(format!("{number}.jsonl"));
         let (batch, limit) = BATCHES[self.batch];
         let mut arguments = vec!["train", "--twin", "--model", &model, "--seed", seed];
-        arguments.extend(["--lr", RATES[self.rate], "--momentum", MOMENTA[self.momentum]]);
+        arguments.extend([
+            "--lr",
+            RATES[self.rate],
+            "--momentum",
+            MOMENTA[self.momentum],
+        ]);
         arguments.extend(["--batch", batch, "--limit", limit, "--metrics", &out]);
         arguments.extend(ARITHMETIC[self.arithmetic].1);
         let inverted = file("inverted".to_owned());
@@ -145,8 +150,15 @@ impl Cell {
         let output = ringlet(&arguments);
         if !output.status.success() {
             let error = text(&output.stderr);
-            let named = ["values left the range contract", "leaves the range of floats"];
-            assert!(named.iter().any(|reason| error.contains(reason)), "{}: {error}", self.name());
+            let named = [
+                "values left the range contract",
+                "leaves the range of floats",
+            ];
+            assert!(
+                named.iter().any(|reason| error.contains(reason)),
+                "{}: {error}",
+                self.name()
+            );
             return Outcome::Refused;
         }
         let epochs = metrics(Path::new(&out), "epoch");
@@ -168,7 +180,10 @@ fn files(dir: &Path) {
         let images = load(None, part).expect("built-in digits");
         let count = images.len() as u32;
         let head = |numbers: &[u32]| -> Vec<u8> {
-            numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+            numbers
+                .iter()
+                .flat_map(|number| number.to_be_bytes())
+                .collect()
         };
         let mut bytes = head(&[0x803, count, 8, 8]);
         bytes.extend(images.pixels.iter().map(|pixel| 255 - pixel));
@@ -183,7 +198,10 @@ fn files(dir: &Path) {
 fn spread(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt())
+    (
+        mean,
+        (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt(),
+    )
 }
 
 /// Whether a cell is behind, given its runs: on average so much behind its twin, and further than twice the twin's own

@@ -83,7 +83,10 @@ fn each_remedy_for_values_outside_works() {
     let raw = ["--normalise", "none", "--metrics", &out];
     let narrow = ["--range-bits", "6"];
     let line = failure(&files.training(&paths, &[&raw[..], &narrow, &["--lr", "0.25"]].concat()));
-    assert!(line.contains("values left the range contract in iteration"), "{line}");
+    assert!(
+        line.contains("values left the range contract in iteration"),
+        "{line}"
+    );
     let remedies = remedies(&line);
     assert_eq!(remedies, ["--range-bits 10", "--ring u64", "a lower --lr"]);
     for more in [
@@ -104,7 +107,11 @@ fn calibration_gives_options_that_work() {
     arguments[0] = "calibrate";
     let said = success(&arguments);
     let options: Vec<&str> = said.lines().last().expect("a line").split(' ').collect();
-    assert_eq!(options[..3], ["--normalise", "none", "--range-bits"], "{said}");
+    assert_eq!(
+        options[..3],
+        ["--normalise", "none", "--range-bits"],
+        "{said}"
+    );
     let more = [&["--lr", "0.25", "--metrics", &out][..], &options].concat();
     success(&files.training(&paths, &more));
     assert!(accuracy(&out) > 0.7);
@@ -145,20 +152,45 @@ fn a_value_that_goes_around_its_ring_is_outside() {
     let network = ringlet_core::network::Network::new(&described).expect("a network");
     let images = inverted(Part::Test);
     // The logits of class 3 are 2048 for the first image: 0 in a ring of 20 bits with 9 fraction bits.
-    let sum: f32 = images.image(0).iter().map(|&pixel| f32::from(pixel) / 255.0).sum();
+    let sum: f32 = images
+        .image(0)
+        .iter()
+        .map(|&pixel| f32::from(pixel) / 255.0)
+        .sum();
     let mut weights = vec![0.0; 640];
-    weights.iter_mut().skip(3).step_by(10).for_each(|weight| *weight = 2048.0 / sum);
+    weights
+        .iter_mut()
+        .skip(3)
+        .step_by(10)
+        .for_each(|weight| *weight = 2048.0 / sum);
     let parameters = ringlet::data::parameters::Parameters {
         weights,
         biases: vec![0.0; 10],
     };
     let path = files.path("model");
     let marks = Marks::default();
-    model_file::save(Path::new(&path), (&described, marks), &network, &[parameters]).expect("a file");
+    model_file::save(
+        Path::new(&path),
+        (&described, marks),
+        &network,
+        &[parameters],
+    )
+    .expect("a file");
     let data = files.path("");
-    let arguments = ["predict", "--model-file", &path, "--data", &data, "--image", "0"];
+    let arguments = [
+        "predict",
+        "--model-file",
+        &path,
+        "--data",
+        &data,
+        "--image",
+        "0",
+    ];
     let line = failure(&arguments);
-    assert!(line.contains("values left the range contract in batch 1: 1 at dense1 forward"), "{line}");
+    assert!(
+        line.contains("values left the range contract in batch 1: 1 at dense1 forward"),
+        "{line}"
+    );
     // In a ring that holds it, it is the class.
     let said = success(&[&arguments[..], &["--ring", "u64"]].concat());
     assert!(said.contains("0,3"), "{said}");

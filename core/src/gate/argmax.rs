@@ -188,7 +188,7 @@ impl Argmax {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     extern crate std;
 
     use std::{vec, vec::Vec};
@@ -205,7 +205,7 @@ mod tests {
     };
 
     /// Checks the classes of samples of `classes` logits, |z| < 2^(from-2), and that only one party learns them.
-    fn check<W: Ring>(classes: usize, from: u32, logits: &[i64], asking: Role) {
+    pub(in crate::gate) fn check<W: Ring>(classes: usize, from: u32, logits: &[i64], asking: Role) {
         let gate = Argmax::new::<W>(classes, from);
         let rows = logits.len() / classes;
         let logits = &logits[..rows * classes];

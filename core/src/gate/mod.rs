@@ -29,6 +29,8 @@ pub mod tensor;
 pub mod widen;
 
 #[cfg(test)]
+mod contract_tests;
+#[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
 pub(crate) mod polynomial_tests;

@@ -120,7 +120,7 @@ fn worst_of<R: Ring>(
 }
 
 /// The largest errors, as in [`worst`], for the inputs `xs`.
-fn worst_at<R: Ring>(
+pub(super) fn worst_at<R: Ring>(
     gate: &PolynomialGate,
     format: Format,
     mut xs: Vec<i64>,

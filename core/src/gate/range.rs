@@ -120,7 +120,7 @@ pub(crate) fn pieces(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     extern crate std;
 
     use std::{vec, vec::Vec};
@@ -133,7 +133,12 @@ mod tests {
     };
 
     /// Checks the count for `xs` in rows of `len`; returns the openings.
-    fn count<W: Word>(gate: Range, xs: &[i64], len: usize, seed: u64) -> Vec<W> {
+    pub(in crate::gate) fn count<W: Word>(
+        gate: Range,
+        xs: &[i64],
+        len: usize,
+        seed: u64,
+    ) -> Vec<W> {
         let rows = xs.len() / len;
         let xs = &xs[..rows * len];
         let x = Values::new(seed).share::<W>(xs, gate.contract.bits);

@@ -57,7 +57,7 @@ pub(super) fn reconstruct<W: Word>(shares: &[Vec<W>; 2], bits: u32) -> Vec<i128>
 }
 
 /// Checks ReLU and its backward pass on all values in `xs`, padded to rows of `len`.
-fn check_relu<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
+pub(super) fn check_relu<W: Word>(relu: Relu, xs: &[i64], len: usize, seed: u64) {
     let rows = xs.len().div_ceil(len);
     let mut xs = xs.to_vec();
     xs.resize(rows * len, 0);
@@ -351,28 +351,33 @@ fn bilinear_against_plain<R: Ring>(linear: Linear) {
     );
 }
 
+/// Checks widening on values `xs`, in two rows.
+pub(super) fn check_widen(widen: Widen, xs: &[i64]) {
+    let Widen { from, to } = widen;
+    let x = Values::new(from.into()).share::<u32>(xs, from);
+    let len = xs.len() / 2;
+    let (outputs, cost) = run(
+        9,
+        1 << 20,
+        |cx| widen.deal::<u32, _>(cx, AT, 2, len),
+        |cx| {
+            let mut y = shares_of(cx.role(), &x);
+            widen.run(cx, AT, 2, len, Share::wrap_slice_mut(&mut y))?;
+            Ok(y)
+        },
+    );
+    for (&y, &x) in reconstruct(&outputs, to).iter().zip(xs) {
+        assert_eq!(y, signed(widen.ideal(u32::from_i64(x)), to));
+    }
+    assert_eq!(cost, widen.cost(2, len));
+}
+
 #[test]
 fn widen_keeps_every_value() {
     for (from, to) in [(6, 9), (8, 8), (10, 17)] {
         let limit = 1i64 << (from - 2);
         let xs: Vec<i64> = (0..40).flat_map(|_| -limit..limit).collect();
-        let widen = Widen { from, to };
-        let x = Values::new(from.into()).share::<u32>(&xs, from);
-        let len = xs.len() / 2;
-        let (outputs, cost) = run(
-            9,
-            1 << 20,
-            |cx| widen.deal::<u32, _>(cx, AT, 2, len),
-            |cx| {
-                let mut y = shares_of(cx.role(), &x);
-                widen.run(cx, AT, 2, len, Share::wrap_slice_mut(&mut y))?;
-                Ok(y)
-            },
-        );
-        for (&y, &x) in reconstruct(&outputs, to).iter().zip(&xs) {
-            assert_eq!(y, signed(widen.ideal(u32::from_i64(x)), to));
-        }
-        assert_eq!(cost, widen.cost(2, len));
+        check_widen(Widen { from, to }, &xs);
     }
 }
 

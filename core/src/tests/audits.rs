@@ -102,12 +102,10 @@ fn sessions_without_audits_take_no_memory_for_them() {
         session.audit = 1000;
         let with = words(&session);
         assert!(without[0] < with[0] && without[1] < with[1]);
-        // Inference has no audits.
         session.task = Task::Infer;
         let infers = words(&session);
         session.audit = 0;
-        assert_eq!(words(&session), infers);
-        session.audit = 1000;
-        assert!(!session.is_audited(0));
+        let without = words(&session);
+        assert!(without[0] < infers[0] && without[1] < infers[1]);
     }
 }

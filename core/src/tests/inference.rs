@@ -20,6 +20,8 @@ struct Inferred {
     sent: [u64; 2],
     /// Stream positions that P0 and P1 used for masks, and that the dealer dealt.
     used: [Used; 3],
+    /// For P0 and P1 and each iteration, the counts of the audit.
+    audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
 }
 
 /// Parameters of each stage at the master weights' scale: weights divided by the divisor, then biases.
@@ -80,15 +82,17 @@ fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Infe
             first: 0,
             classes: network.classes as u8,
         };
-        let (mut traffic, mut classes) = (Vec::new(), Vec::new());
+        let (mut traffic, mut classes, mut audited) = (Vec::new(), Vec::new(), Vec::new());
         for iteration in 0..session.iterations() {
             let learned = |sample, class| classes.push((sample, class));
             party
                 .classify(&mut cx, iteration, &mut data, &mut NoObserver, learned)
                 .unwrap();
             traffic.push(cx.take_traffic());
+            audited.push(party.audit_counts().map(<[_]>::to_vec));
         }
-        (classes, traffic, cx.peer_bytes()[0], reuse::stop().0)
+        let sent = cx.peer_bytes()[0];
+        (classes, traffic, sent, reuse::stop().0, audited)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -103,14 +107,15 @@ fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Infe
             (reuse::stop().0, cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (classes1, traffic1, sent1, used1) = party(Role::P1, end_p1, dealt);
-        let (classes0, traffic0, sent0, used0) = p0.join().unwrap();
+        let (classes1, traffic1, sent1, used1, audited1) = party(Role::P1, end_p1, dealt);
+        let (classes0, traffic0, sent0, used0, audited0) = p0.join().unwrap();
         let (dealt, _cx) = dealer.join().unwrap();
         Inferred {
             classes: [classes0, classes1],
             traffic: [traffic0, traffic1],
             sent: [sent0, sent1],
             used: [used0, used1, dealt],
+            audited: [audited0, audited1],
         }
     })
 }
@@ -193,6 +198,7 @@ fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
         session.epochs = 1;
         session.samples = if at % 2 == 0 { [12, 0] } else { [0, 12] };
         session.micro_batch = [5, 2, 1][at % 3];
+        session.audit = [0, 2, 1, 0][at % 4];
     }
     let mut other = sessions[sessions.len() - 1].clone();
     other.samples.reverse();
@@ -243,6 +249,17 @@ fn traffic_matches_the_plan_and_the_model_is_opened_once() {
                 let batch = session.batch(iteration as u32);
                 let mut want = plan.inference::<R>(role, batch.len);
                 all += want.iter().map(|cost_row| cost_row.forward).sum();
+                let is_audited = session.is_audited(iteration as u32);
+                if is_audited {
+                    plan.audit_gates::<R>(batch.len, |gate| {
+                        assert!(!gate.backward);
+                        want[gate.cost_row].forward += gate.cost;
+                        all += gate.cost;
+                    });
+                }
+                let [counts, same] = [0, 1].map(|party: usize| &outcome.audited[party][iteration]);
+                assert_eq!(counts.is_some(), is_audited);
+                assert_eq!(counts, same);
                 if iteration == 0 {
                     for stage in 0..network.stages.len() {
                         want[2 * stage].forward += plan.stage_opening(stage, role);

@@ -321,4 +321,4 @@ impl MaxPool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,7 +14,12 @@ use crate::{
     share::Public,
 };
 
-fn windows(height: usize, width: usize, window: usize, stride: usize) -> Windows {
+pub(in crate::gate) fn windows(
+    height: usize,
+    width: usize,
+    window: usize,
+    stride: usize,
+) -> Windows {
     Windows {
         height,
         width,
@@ -25,7 +30,7 @@ fn windows(height: usize, width: usize, window: usize, stride: usize) -> Windows
 }
 
 /// Checks both passes on `images` with |x| < 2^(from-2) and on random gradients in Z_2^back.
-fn check_both_passes<W: Ring>(
+pub(in crate::gate) fn check_both_passes<W: Ring>(
     windows: Windows,
     [from, back, to]: [u32; 3],
     images: &[i64],

@@ -15,7 +15,7 @@ mod exponential;
 mod maximum;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use bytemuck::TransparentWrapper;
 use zeroize::Zeroize;

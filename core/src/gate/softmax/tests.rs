@@ -204,10 +204,13 @@ fn exponentials_are_right_for_every_argument() {
 }
 
 /// The largest error of a probability for `samples` of logits, and the cost.
-fn softmax_error<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (f64, Cost) {
+pub(in crate::gate) fn softmax_error<R: Ring>(
+    softmax: Softmax,
+    samples: &[Vec<f64>],
+) -> (f64, Cost) {
     let (rows, classes) = (samples.len(), softmax.classes);
     let format = softmax.format;
-    let unit = f64::from(1u32 << format.fraction);
+    let unit = f64::from(1u32 << softmax.logit_fraction());
     let z: Vec<i64> = samples
         .iter()
         .flatten()
@@ -273,7 +276,7 @@ fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
 /// The largest logit under the gate's contract.
 fn most(softmax: Softmax) -> f64 {
     let limit = 1u64 << (softmax.contract().bits - 2);
-    (limit - 1) as f64 / libm::scalbn(1.0, softmax.format.fraction as i32)
+    (limit - 1) as f64 / libm::scalbn(1.0, softmax.logit_fraction() as i32)
 }
 
 /// Checks the error over all logits under the contract, in a format of ring `R`.
@@ -312,6 +315,16 @@ fn softmax_error_is_below_one_part_in_256_over_the_whole_contract() {
             classes: 10,
             exponent: 0,
         };
+        check_softmax::<u32>(softmax, 60);
+    }
+    for (fraction, headroom) in [(12, 1), (12, 3), (12, 4), (14, 6)] {
+        let softmax = Softmax {
+            format: Format::new::<u32>(fraction).unwrap(),
+            headroom,
+            classes: 10,
+            exponent: -2,
+        };
+        assert!(softmax.fits::<u32>());
         check_softmax::<u32>(softmax, 60);
     }
     let wide = [8, 13, 16, 20].map(Format::new::<u64>);

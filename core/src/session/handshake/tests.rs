@@ -221,15 +221,15 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 40 + 18 + 34 + 1);
-    assert_eq!(bytes[38..41], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[41..57], [6; 16]);
-    assert_eq!(bytes[57], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 46 + 18 + 34 + 1);
+    assert_eq!(bytes[44..47], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[47..63], [6; 16]);
+    assert_eq!(bytes[63], 1);
     // To party p1.
-    assert_eq!(bytes[58..60], [0, 1]);
-    assert_eq!(bytes[60..92], [5; 32]);
+    assert_eq!(bytes[64..66], [0, 1]);
+    assert_eq!(bytes[66..98], [5; 32]);
     // With a device.
-    assert_eq!(bytes[92..], [1]);
+    assert_eq!(bytes[98..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -1,13 +1,20 @@
 //! The firmware's code behind a pseudo-terminal on this machine.
 
-use std::{path::Path, process::Child};
+use std::{
+    path::Path,
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use ringlet_core::{
     Role,
     device::{Breach, MAX_RECORD_LEN, ModelId, NotFresh, Policy, RecordError, Status},
     model::Model,
     net::{LinkError, Remote},
-    session::handshake::{Actor, HandshakeError},
+    session::{
+        RunError,
+        handshake::{Actor, HandshakeError},
+    },
 };
 use ringlet_device::{
     Stopped,
@@ -17,9 +24,10 @@ use ringlet_tests::{
     address, complaint,
     deployment::{Deployment, host, lax, record},
     end, failure,
+    faulty_line::FaultyLine,
     middle::{Attack, Middle},
     served::{CounterMemory, Served, pack},
-    start, stop,
+    start, stop, wait_until,
 };
 
 /// The device's secret.
@@ -54,9 +62,13 @@ fn start_party(
     let party = [
         "party", "--role", "p1", "--peer", device, "--dealer", dealer,
     ];
-    let session = ["--idle", "60", "--model", "digits8", "--samples", samples];
+    let session = ["--model", "digits8", "--samples", samples];
     let reveal = ["--reveal-to", "p1"];
-    start(&[&party[..], &session, &reveal, &deployment.p1(), more].concat())
+    let idle: &[&str] = match more.contains(&"--idle") {
+        true => &[],
+        false => &["--idle", "60"],
+    };
+    start(&[&party[..], &session, idle, &reveal, &deployment.p1(), more].concat())
 }
 
 /// Starts P1 with the device at an address as P0, and the dealer.
@@ -383,4 +395,50 @@ fn addresses_that_hold_no_device_are_told() {
     let gone = format!("tcp:{}", address());
     let line = failure(&[&arguments[..], &[gone.as_str(), "--wait", "1"]].concat());
     assert!(line.contains("cannot reach the device at 127"), "{line}");
+}
+
+/// Faults among 100,000 bytes of a line that carries nothing longer than an acknowledgement any more.
+const DEAD: u64 = 30_000;
+
+#[test]
+fn a_line_that_damages_a_third_of_all_bytes_does_not_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), 0, 50);
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let device = Served::start(&image, &record_with(lax()), ARENA);
+    let line = FaultyLine::start(&device.address, DEAD, 1);
+    let unwritten = dir.path().join("unwritten");
+    let more = ["--batch", "10", "--wait", "5", "--save", text(&unwritten)];
+    let (at, begun) = (address(), Instant::now());
+    let p1 = start_party(&deployment, &line.address, &at, "50,0", &more);
+    let said = complaint(p1);
+    assert!(said.contains("does not answer"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{said}");
+}
+
+#[test]
+fn a_line_that_dies_ends_the_session_on_both_sides() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), 0, 200);
+    let deployment = Deployment::new(dir.path(), ROOT);
+    let device = Served::start(&image, &record_with(lax()), ARENA);
+    let line = FaultyLine::start(&device.address, 0, 1);
+    let unwritten = dir.path().join("unwritten");
+    let more = ["--batch", "20", "--idle", "10", "--save", text(&unwritten)];
+    let [p1, dealer] = party_beside_device(&deployment, &line.address, "200,0", &more);
+    wait_until("the first bytes", Duration::from_secs(60), || {
+        line.carried()[1] > 50_000
+    });
+    line.set_share(DEAD);
+    let begun = Instant::now();
+    let said = complaint(p1);
+    println!("{said} after {:.1?}", begun.elapsed());
+    assert!(said.contains("silent for too long"), "{said}");
+    assert!(said.contains("the line to the device damaged"), "{said}");
+    let silent = LinkError::Silent(Remote::Peer);
+    assert_eq!(device.outcome(), Err(Stopped::Run(RunError::Link(silent))));
+    println!("the device after {:.1?}", begun.elapsed());
+    assert!(!unwritten.exists());
+    let (well, _, err) = end(dealer);
+    assert!(!well && err.contains("error: "), "{err}");
 }

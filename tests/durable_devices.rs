@@ -2,15 +2,12 @@
 //! device's sealed state, and ends with the right number of iterations and a model that has learnt.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Child,
     thread,
     time::Duration,
 };
 
-use ringlet::board::{Board, Emulated};
 use ringlet_core::{
     Role,
     prg::{Address, Key, Prg},
@@ -19,6 +16,7 @@ use ringlet_tests::{
     address, complaint,
     deployment::{Deployment, host, lax, record},
     end,
+    resettable::Resettable,
     served::{Served, pack},
     start, stop, success, wait_until,
 };
@@ -208,52 +206,17 @@ fn a_device_refuses_a_state_that_was_altered() {
     assert_eq!(device.outcome(), Ok(()));
 }
 
-/// A board in QEMU that can be reset.
-struct Resettable {
-    board: Emulated,
-    monitor: PathBuf,
-}
-
-impl Resettable {
-    fn start(name: &str, dir: &Path, count: u32) -> Self {
-        let board = Board::named(name).expect("a board");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-        let firmware = board.firmware(&folder);
-        assert!(
-            firmware.is_file(),
-            "tests/run builds {}",
-            firmware.display()
-        );
-        let (image, secret, monitor) =
-            (pack(dir, 0, count), dir.join("record"), dir.join("monitor"));
-        let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
-        std::fs::write(&secret, own).expect("a file");
-        let server = format!("unix:{},server=on,wait=off", text(&monitor));
-        let board = board.start_with(&firmware, &image, &secret, &["-qmp", &server]);
-        Resettable {
-            board: board.expect("a board"),
-            monitor,
-        }
-    }
-
-    fn reset(&self) {
-        let stream = UnixStream::connect(&self.monitor).expect("QEMU's monitor");
-        let mut answers = BufReader::new(stream.try_clone().expect("a handle")).lines();
-        let mut stream = stream;
-        let mut next = || answers.next().expect("an answer").expect("an answer");
-        next();
-        for command in ["qmp_capabilities", "system_reset"] {
-            writeln!(stream, "{{\"execute\":\"{command}\"}}").expect("a monitor");
-            while !next().contains("return") {}
-        }
-    }
+/// A board in QEMU with so many digits, and its record.
+fn resettable(name: &str, dir: &Path, count: u32) -> Resettable {
+    let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
+    Resettable::start(name, dir, &pack(dir, 0, count), &own)
 }
 
 /// Resets a board, kills its host and the dealer at seeded moments, `count` times altogether.
 fn cut_off(name: &str, seed: u8, count: u32, moments: [u64; 2], session: &[&str], iterations: u64) {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = session[1].split(',').next().expect("a number");
-    let board = Resettable::start(name, dir.path(), samples.parse().expect("a number"));
+    let board = resettable(name, dir.path(), samples.parse().expect("a number"));
     let run = Run::new(dir.path(), &board.board.address, session);
     let mut children = [run.start_p1(), run.start_dealer()];
     let prg = Prg::new(Key::new([seed; Key::LEN]));
@@ -303,7 +266,7 @@ fn a_board_that_is_reset_goes_on_from_its_state() {
         "3",
     ];
     let dir = tempfile::tempdir().expect("a directory");
-    let board = Resettable::start("riscv-virt", dir.path(), 400);
+    let board = resettable("riscv-virt", dir.path(), 400);
     let run = Run::new(dir.path(), &board.board.address, &session);
     let (dealer, p1) = (run.start_dealer(), run.start_p1());
     for moment in [5, 12] {

@@ -17,11 +17,13 @@ pub struct FaultyLine {
     pub address: String,
     /// Bytes that came from the host and from the device.
     carried: Arc<[AtomicU64; 2]>,
+    /// Faults among 100,000 bytes.
+    share: Arc<AtomicU64>,
 }
 
 /// A byte has a fault with a probability of `share` in 100,000. A third of the faults is of each kind.
 struct Faults {
-    share: u64,
+    share: Arc<AtomicU64>,
     state: u64,
 }
 
@@ -39,7 +41,7 @@ impl Faults {
     fn carry(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + 8);
         for &byte in bytes {
-            if self.next() % 100_000 >= self.share {
+            if self.next() % 100_000 >= self.share.load(Ordering::Relaxed) {
                 out.push(byte);
                 continue;
             }
@@ -66,20 +68,34 @@ impl FaultyLine {
         let address = format!("tcp:{}", listener.local_addr().expect("an address"));
         let carried: Arc<[AtomicU64; 2]> = Arc::default();
         let counts = carried.clone();
+        let share = Arc::new(AtomicU64::new(share));
+        let shares = [share.clone(), share.clone()];
         thread::spawn(move || {
             let (mut host, _) = listener.accept().expect("a host");
             host.set_nodelay(true).expect("a connection");
             let mut to_host = host.try_clone().expect("the same connection");
-            let faults = [0, 1].map(|end| Faults {
-                share,
-                state: 2 * seed + end,
+            let mut state = 2 * seed;
+            let [mut there, mut back] = shares.map(|share| {
+                state += 1;
+                Faults {
+                    share,
+                    state: state - 1,
+                }
             });
-            let [mut there, mut back] = faults;
             let others = counts.clone();
             thread::spawn(move || carry(&mut from_device, &mut to_host, &mut back, &others[1]));
             carry(&mut host, &mut port, &mut there, &counts[0]);
         });
-        FaultyLine { address, carried }
+        FaultyLine {
+            address,
+            carried,
+            share,
+        }
+    }
+
+    /// From now on a byte has a fault with a probability of `share` in 100,000.
+    pub fn set_share(&self, share: u64) {
+        self.share.store(share, Ordering::Relaxed);
     }
 
     /// Bytes that the host and the device have sent so far.

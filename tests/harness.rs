@@ -3,6 +3,7 @@
 pub mod deployment;
 pub mod faulty_line;
 pub mod middle;
+pub mod resettable;
 pub mod served;
 
 use std::{

@@ -221,3 +221,12 @@ pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
     let most = network.stages.iter().map(most).max().unwrap_or(0);
     words(most, size_of::<R>())
 }
+
+/// Bytes of a training party's state of so many parameters: a master share of each, and with momentum a velocity.
+pub fn state_len(session: &Session, parameters: usize) -> usize {
+    let mut bits = session.format.wide();
+    if session.momentum > 0 {
+        bits += session.format.ring;
+    }
+    parameters * (bits as usize / 8)
+}

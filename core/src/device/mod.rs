@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use fresh::NotFresh;
 pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
 pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Peers, Record, RecordError};
-pub use sealed_state::{Belonging, CHUNK, Opener, Sealer, StateError, sealed_len};
+pub use sealed_state::{
+    Belonging, CHUNK, NAME_LEN, Opener, Sealer, StateError, name_of, sealed_len,
+};
 
 use crate::{
     data::sample_image::SampleImageError,
@@ -193,7 +195,7 @@ pub enum Status {
     Unauthentic(Actor),
     /// What this role sent was altered, repeated or left out on its way to the device.
     Tampered(Actor),
-    /// The device's sealed state follows: a checkpoint.
+    /// A checkpoint: its name and the device's sealed state follow.
     Saving,
     /// The state that the device was given is none that it sealed for this session, party and checkpoint.
     Checkpoint,

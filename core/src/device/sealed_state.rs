@@ -4,7 +4,8 @@
 //! fresh value (16) · chunks, each of sealed bytes and a tag (16)
 //! ```
 //!
-//! Each chunk holds [`CHUNK`] bytes of the state, the last one what is left. The cipher is ChaCha20-Poly1305; the key
+//! When the device gives a state, the checkpoint's name comes first ([`name_of`]): a host that is no party cannot know it
+//! otherwise. Each chunk holds [`CHUNK`] bytes of the state, the last one what is left. The cipher is ChaCha20-Poly1305; the key
 //! derives from the root secret, the fresh value of the session that seals, and the iteration, so it serves one
 //! state. The nonce counts chunks, and is another one for the last. Tags cover what the state belongs to: the session, both parties' identities,
 //! and the checkpoint's name.
@@ -35,7 +36,21 @@ pub const CHUNK: usize = 128;
 /// Set in the nonce of the last chunk.
 const LAST: u64 = 1 << 63;
 
-/// Bytes of a sealed state of `len` bytes.
+/// Bytes of a checkpoint's name before a sealed state.
+pub const NAME_LEN: usize = 4 + 16;
+
+/// The checkpoint's name that comes before a sealed state: the iteration (little-endian) and the run.
+pub fn name_of(bytes: &[u8; NAME_LEN]) -> CheckpointId {
+    let (mut iteration, mut run) = ([0; 4], [0; 16]);
+    iteration.copy_from_slice(&bytes[..4]);
+    run.copy_from_slice(&bytes[4..]);
+    CheckpointId {
+        iteration: u32::from_le_bytes(iteration),
+        run,
+    }
+}
+
+/// Bytes of a sealed state of `len` bytes, without the checkpoint's name.
 pub const fn sealed_len(len: usize) -> usize {
     FRESH_LEN + len + len.div_ceil(CHUNK) * TAG_LEN
 }
@@ -137,7 +152,7 @@ impl Drop for Chunks {
     }
 }
 
-/// Seals a state and sends it to the host, chunk by chunk.
+/// Seals a state and sends it to the host, after the checkpoint's name, chunk by chunk.
 pub struct Sealer<'l, T> {
     link: &'l mut Link<T>,
     chunks: Chunks,
@@ -155,6 +170,8 @@ impl<'l, T: Read + Write> Sealer<'l, T> {
         belonging: Belonging<'_>,
         len: usize,
     ) -> Result<Self, LinkError> {
+        link.send(&belonging.id.iteration.to_le_bytes())?;
+        link.send(&belonging.id.run)?;
         link.send(fresh)?;
         let mut chunks = Chunks::new(root, fresh, belonging, len);
         let nonce = chunks.next();
@@ -302,10 +319,12 @@ mod tests {
         for word in state.chunks(7) {
             sealer.write(word).unwrap();
         }
+        let mut name = [0; NAME_LEN];
         let mut sealed = vec![0; sealed_len(state.len())];
-        Link::new(far, Remote::Peer, 0)
-            .receive(&mut sealed)
-            .unwrap();
+        let mut host = Link::new(far, Remote::Peer, 0);
+        host.receive(&mut name).unwrap();
+        host.receive(&mut sealed).unwrap();
+        assert_eq!(name_of(&name), belonging.id);
         sealed
     }
 

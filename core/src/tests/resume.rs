@@ -275,6 +275,7 @@ fn a_state_is_little_endian_words_of_shares_and_velocities() {
         })
         .collect();
     assert_eq!(party.state_len(), 11 * counts.iter().sum::<usize>());
+    assert_eq!(plan.state_len(), party.state_len());
     let mut saved = vec![0; party.state_len()];
     party.save_state(&mut saved).unwrap();
     assert!(saved == initial);

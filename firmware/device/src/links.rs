@@ -6,7 +6,7 @@ use ringlet_core::{
     device::{Introduction, NotFresh, Record, RecordError},
     net::{
         Link,
-        secure::{ChaChaPoly, Identity, Keys, PublicIdentity, SecureTransport, Suite},
+        secure::{ChaChaPoly, Identity, Keys, Prologue, PublicIdentity, SecureTransport, Suite},
     },
     prg::{
         Key,
@@ -15,8 +15,8 @@ use ringlet_core::{
         },
     },
     session::handshake::{
-        Actor, Checkpoints, Ends, HandshakeError, Hello, Mismatch, greet, receive_greeting,
-        refuse_greeting,
+        Actor, Checkpoints, Ends, HandshakeError, Hello, Mismatch, accept_welcomed, greet,
+        receive_greeting, refuse_greeting,
     },
 };
 
@@ -118,20 +118,29 @@ pub fn meet_peer<T: Read + Write>(
             let other = Actor::Party(Role::P1);
             greet::<ChaChaPoly, T>(link, hello, other, ends).map(|welcome| welcome.keys)
         }
-        Role::P1 => answer(link, hello, ends),
+        Role::P1 => {
+            let prologue = answer(link, hello, peer)?;
+            accept_welcomed::<ChaChaPoly, T>(link, prologue, ends)
+        }
     }
 }
 
-/// Answers the greeting of P0.
+/// Answers the greeting of P0. Returns the prologue of the handshake. The greeting takes much stack, and so does the
+/// handshake, which comes when this has returned.
 #[inline(never)]
 fn answer<T: Read + Write>(
     link: &mut Link<T>,
     hello: &Hello,
-    ends: Ends<'_>,
-) -> Result<Keys, HandshakeError> {
-    let greeting = receive_greeting(link)?;
+    remote: PublicIdentity,
+) -> Result<Prologue, HandshakeError> {
+    // Borrowed: a copy would take as much again.
+    let received = receive_greeting(link);
+    let greeting = match &received {
+        Ok(greeting) => greeting,
+        Err(error) => return Err(*error),
+    };
     let fits = greeting
-        .check(Actor::Party(Role::P1), ends.remote)
+        .check(Actor::Party(Role::P1), remote)
         .and_then(|()| match greeting.hello.role {
             Role::P0 if greeting.suite == Suite::Device => hello.compare(&greeting.hello),
             Role::P0 => Err(Mismatch::Foreign),
@@ -141,7 +150,7 @@ fn answer<T: Read + Write>(
         refuse_greeting(link, mismatch)?;
         return Err(mismatch.into());
     }
-    greeting.welcome::<ChaChaPoly, T>(link, &Checkpoints::default(), ends)
+    greeting.reply(link, &Checkpoints::default())
 }
 
 /// The secret from which the device draws its part of the initial weights.

@@ -1,7 +1,7 @@
 //! `ringlet hub`: two devices train with each other, each with one line to this process.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -12,20 +12,16 @@ use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{SampleCounts, SessionArgs, seconds},
+        args::{CheckpointArgs, SampleCounts, SessionArgs, seconds},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
     data::{Part, load},
     error::Failure,
-    links::{capture::transcript, connect::reach_dealer, device_address::DeviceAddress},
+    links::device_address::DeviceAddress,
     output::amounts::bytes,
-    run::{
-        dealer::corrections,
-        device::{crash_report, has_reported, open_device},
-        relay::Relay,
-    },
+    run::{checkpoints::CheckpointPlan, dealer::corrections, hub::Hub},
 };
 
 /// Options of `hub`.
@@ -54,6 +50,9 @@ pub struct HubArgs {
     /// Give up when all have been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
+    /// The devices' checkpoints.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -91,61 +90,34 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
     };
     let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
     let corrections = corrections(&session)?;
-    let kept = transcripts(args.transcript.as_deref())?;
-    let (wait, idle) = (
-        Duration::from_secs(args.wait),
-        Duration::from_secs(args.idle),
-    );
-    let open = |role: Role| {
-        let address = &addresses[role.index()];
-        let mux =
-            open_device(address, wait, idle).map_err(|failure| failure.of(&role.to_string()))?;
-        console::line(&format!("hub: {role} at {address} answers"))?;
-        Ok::<_, Failure>(mux)
-    };
-    let [p0, p1] = [open(Role::P0)?, open(Role::P1)?];
-    console::line("hub: each device has only shares of the model, so nobody will learn it")?;
-    let relay = Relay {
+    let hub = Hub {
         session: &session,
-        muxes: [&p0, &p1],
-        idle,
+        addresses,
+        dealer: &args.dealer,
+        wait: Duration::from_secs(args.wait),
+        idle: Duration::from_secs(args.idle),
+        checkpoints: CheckpointPlan::new(&args.checkpoints),
+        transcripts: transcripts(args.transcript.as_deref())?,
     };
-    serve(&relay, args, corrections, &addresses, kept).map_err(|failure| {
-        // If a device is gone, other failures are its consequences.
-        for ((role, mux), address) in Role::BOTH.into_iter().zip([&p0, &p1]).zip(&addresses) {
-            if mux.borrow().failure().is_some() || has_reported(mux) {
-                return crash_report(mux, address, failure).of(&role.to_string());
-            }
-        }
-        failure
-    })
+    console::line("hub: each device has only shares of the model, so nobody will learn it")?;
+    serve(&hub, corrections)
 }
 
-/// Runs the session after both devices have answered.
-fn serve(
-    relay: &Relay<'_>,
-    args: &HubArgs,
-    corrections: u64,
-    addresses: &[DeviceAddress; 2],
-    kept: [Option<File>; 2],
-) -> Result<(), Failure> {
-    let wait = Duration::from_secs(args.wait);
-    let dealer = || reach_dealer(&args.dealer, wait);
-    relay.start()?;
-    let dealers = [dealer()?, dealer()?];
+/// Runs the session, and tells what it took.
+fn serve(hub: &Hub<'_>, corrections: u64) -> Result<(), Failure> {
     let start = Instant::now();
     let bar = ProgressBar::new(corrections.max(1));
     let style = "[{elapsed_precise}] {wide_bar} {percent}%, {msg} between the devices";
     let style = ProgressStyle::with_template(style);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let outcome = relay.run(dealers, kept, |dealt, exchanged| {
+    let outcome = hub.run(|dealt, exchanged| {
         bar.set_position(dealt);
         bar.set_message(bytes(exchanged));
     });
     bar.finish_and_clear();
     let (totals, time) = (outcome?, start.elapsed());
-    for (role, address) in Role::BOTH.into_iter().zip(addresses) {
-        let device = totals.end(role)?;
+    for (role, device) in Role::BOTH.into_iter().zip(totals) {
+        let address = &hub.addresses[role.index()];
         console::line(&format!(
             "hub: {role} at {address} sent {} to the other device and received {} from the dealer; it took {} of its memory and {} of stack",
             bytes(device.sent),
@@ -156,24 +128,21 @@ fn serve(
     }
     console::line(&format!(
         "hub: done; {} iterations in {:.1} s",
-        relay.session.iterations(),
+        hub.session.iterations(),
         time.as_secs_f64()
     ))
 }
 
-/// The files for what each device sends to the other, if they are wanted.
-fn transcripts(dir: Option<&Path>) -> Result<[Option<File>; 2], Failure> {
-    let Some(dir) = dir else {
-        return Ok([None, None]);
-    };
+/// The paths of the files for what each device sends to the other, if they are wanted. Makes their directory.
+fn transcripts(dir: Option<&Path>) -> Result<Option<[PathBuf; 2]>, Failure> {
+    let Some(dir) = dir else { return Ok(None) };
     fs::create_dir_all(dir).map_err(|error| {
         Failure::new(
             format!("{} cannot be made: {error}", dir.display()),
             "give another directory with --transcript",
         )
     })?;
-    let file = |name| transcript(Some(&dir.join(name)));
-    Ok([file("p0.sent")?, file("p1.sent")?])
+    Ok(Some(["p0.sent", "p1.sent"].map(|name| dir.join(name))))
 }
 
 /// The address of a device.

@@ -36,11 +36,41 @@ const TAG: usize = 16;
 
 /// What a checkpoint's file holds beside the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Head {
+pub(super) struct Head {
     version: u16,
     role: Role,
-    id: CheckpointId,
+    /// The checkpoint's name.
+    pub id: CheckpointId,
     session: Session,
+}
+
+impl Head {
+    /// The head of the checkpoint `id` of a party.
+    pub fn new(role: Role, session: &Session, id: CheckpointId) -> Self {
+        Head {
+            version: VERSION,
+            role,
+            id,
+            session: session.clone(),
+        }
+    }
+
+    /// Whether this version of the program wrote it for this role.
+    pub fn is_of(&self, role: Role) -> bool {
+        self.version == VERSION && self.role == role
+    }
+
+    /// Fails if the file at `path` is of another session, and names the parameter that differs.
+    pub fn check_session(&self, path: &Path, session: &Session) -> Result<(), Failure> {
+        let hello = |session: &Session| Hello::new(self.role, session);
+        let compared = hello(session).compare(&hello(&self.session));
+        compared.map_err(|mismatch| {
+            Failure::new(
+                format!("{} is of another session: {mismatch}", path.display()),
+                "start with the options of that session, or with another --checkpoint directory",
+            )
+        })
+    }
 }
 
 /// A checkpoint: what a party needs to go on.
@@ -59,6 +89,15 @@ pub fn path(dir: &Path, role: Role, iteration: u32) -> PathBuf {
 
 /// The checkpoints of a party in a directory, the earliest first: their iterations and files.
 pub fn list(dir: &Path, role: Role) -> Result<Vec<(u32, PathBuf)>, Failure> {
+    list_with(dir, role, ".checkpoint")
+}
+
+/// The files of a party in a directory with this ending, the earliest iteration first.
+pub(super) fn list_with(
+    dir: &Path,
+    role: Role,
+    ending: &str,
+) -> Result<Vec<(u32, PathBuf)>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(
             format!("{} cannot be read: {error}", dir.display()),
@@ -72,7 +111,7 @@ pub fn list(dir: &Path, role: Role) -> Result<Vec<(u32, PathBuf)>, Failure> {
         let name = entry.file_name();
         let number = name
             .to_str()
-            .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".checkpoint"));
+            .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(ending));
         if let Some(iteration) = number.and_then(|number| number.parse().ok()) {
             found.push((iteration, entry.path()));
         }
@@ -107,12 +146,7 @@ pub fn write(
     let mut head = [0; MAGIC.len() + SALT];
     head[..MAGIC.len()].copy_from_slice(&MAGIC);
     getrandom::fill(&mut head[MAGIC.len()..]).map_err(|error| lost(error.to_string()))?;
-    let text = Head {
-        version: VERSION,
-        role,
-        id: checkpoint.id,
-        session: session.clone(),
-    };
+    let text = Head::new(role, session, checkpoint.id);
     let text = postcard::to_stdvec(&text).map_err(|error| lost(error.to_string()))?;
     let len = head.len() + 4 + text.len() + checkpoint.state.len();
     let mut bytes = Zeroizing::new(Vec::with_capacity(len + TAG));
@@ -166,20 +200,12 @@ pub fn read(
     let (text, state) = text_and_state.ok_or_else(|| damaged("it is cut off"))?;
     let head: Head =
         postcard::from_bytes(text).map_err(|_| damaged("it was made by another version"))?;
-    if head.version != VERSION || head.role != role {
+    if !head.is_of(role) {
         return Err(damaged(
             "it was made by another version, or by the other party",
         ));
     }
-    let hello = |session: &Session| Hello::new(role, session);
-    hello(session)
-        .compare(&hello(&head.session))
-        .map_err(|mismatch| {
-            Failure::new(
-                format!("{} is of another session: {mismatch}", path.display()),
-                "start with the options of that session, or with another --checkpoint directory",
-            )
-        })?;
+    head.check_session(path, session)?;
     Ok(Checkpoint {
         id: head.id,
         state: Zeroizing::new(state.to_vec()),

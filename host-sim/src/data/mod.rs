@@ -12,6 +12,7 @@ pub mod model_file;
 pub mod normalise;
 pub mod parameters;
 pub mod range_bits;
+pub mod sealed_state_file;
 
 pub use dataset::{load, load_to_classify};
 pub use images::{Images, OwnImages, Part};

@@ -73,6 +73,37 @@ impl CheckpointPlan {
             resumes,
         })
     }
+
+    /// Makes the directory, if it is not there.
+    pub fn make_dir(&self) -> Result<(), Failure> {
+        fs::create_dir_all(&self.dir).map_err(|error| {
+            Failure::new(
+                format!("{} cannot be made: {error}", self.dir.display()),
+                "give another directory with --checkpoint",
+            )
+        })
+    }
+
+    /// The failure of a run that is to begin where checkpoints of `role` are.
+    pub fn taken(&self, role: Role) -> Failure {
+        Failure::new(
+            format!("{} holds checkpoints of {role} already", self.dir.display()),
+            "go on from them with --resume, or give another directory with --checkpoint",
+        )
+    }
+
+    /// How to go on after a failure.
+    pub fn remedy(&self) -> String {
+        format!(
+            "then start all roles again, this one with --resume {}",
+            self.dir.display()
+        )
+    }
+}
+
+/// Whether the user wants the program to stop.
+pub fn is_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
 }
 
 /// Keeps the checkpoints of one party.
@@ -155,22 +186,13 @@ impl Keeper {
         session: &Session,
         identity: &Identity,
     ) -> Result<Self, Failure> {
-        let dir = &plan.dir;
-        fs::create_dir_all(dir).map_err(|error| {
-            Failure::new(
-                format!("{} cannot be made: {error}", dir.display()),
-                "give another directory with --checkpoint",
-            )
-        })?;
+        plan.make_dir()?;
         let mut kept = Vec::new();
-        for (_, path) in list(dir, role)? {
+        for (_, path) in list(&plan.dir, role)? {
             kept.push(read(&path, role, session, identity)?.id);
         }
         if !kept.is_empty() && !plan.resumes {
-            return Err(Failure::new(
-                format!("{} holds checkpoints of {role} already", dir.display()),
-                "go on from them with --resume, or give another directory with --checkpoint",
-            ));
+            return Err(plan.taken(role));
         }
         Ok(Keeper {
             plan: plan.clone(),
@@ -186,14 +208,6 @@ impl Keeper {
     /// The iteration that has come furthest, if one has begun.
     pub fn furthest(&self) -> Option<u32> {
         self.current.as_ref().map(|last| last.id.iteration)
-    }
-
-    /// How to go on after a failure.
-    pub fn remedy(&self) -> String {
-        format!(
-            "then start all roles again, this one with --resume {}",
-            self.plan.dir.display()
-        )
     }
 
     /// Where the checkpoints are, and how many.
@@ -315,7 +329,7 @@ impl Keeper {
     /// If the user wants the program to stop, writes a checkpoint and says how to go on. To be called before an iteration
     /// whose state is noted.
     pub fn stop(&mut self) -> Result<(), Failure> {
-        if !STOPPED.load(Ordering::Relaxed) {
+        if !is_stopped() {
             return Ok(());
         }
         self.write()?;

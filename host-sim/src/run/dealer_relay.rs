@@ -95,7 +95,8 @@ pub fn pass(
     if count == 0 {
         return Ok(0);
     }
-    let failed = |kind| Failure::new(format!("a line broke ({kind:?})"), "start again");
+    let failed =
+        |kind| Failure::new(format!("a line broke ({kind:?})"), "start again").of_broken_link();
     let count = (from.read(&mut piece[..count])).map_err(|error| failed(error.kind()))?;
     to.write_all(&piece[..count])
         .and_then(|()| to.flush())

@@ -115,9 +115,10 @@ pub fn start_session(
     await_ready(mux)
 }
 
-/// Waits until a device reports that it is ready: first for the session, then with its key.
+/// Waits until a device reports that it is ready: first for the session, then with its key, and then with its state, if
+/// it was given one.
 pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
-    match Status::receive(&mut control(mux))? {
+    match await_progress(mux)? {
         Status::Ready => Ok(()),
         status => Err(refusal(status)),
     }
@@ -125,8 +126,17 @@ pub fn await_ready(mux: &DeviceMux) -> Result<(), Failure> {
 
 /// Waits until a device gives its state.
 pub fn await_saving(mux: &DeviceMux) -> Result<(), Failure> {
-    match Status::receive(&mut control(mux))? {
+    match await_progress(mux)? {
         Status::Saving => Ok(()),
+        status => Err(refusal(status)),
+    }
+}
+
+/// Waits for what a device reports next: that it is ready or done, or that its state follows. Fails if it reports anything
+/// else.
+pub fn await_progress(mux: &DeviceMux) -> Result<Status, Failure> {
+    match Status::receive(&mut control(mux))? {
+        status @ (Status::Ready | Status::Saving | Status::Done(_)) => Ok(status),
         status => Err(refusal(status)),
     }
 }
@@ -178,10 +188,17 @@ fn refusal(status: Status) -> Failure {
 /// Receives the memory use of the device, and waits until the device has received everything. Tells the user if the line
 /// to the device, which messages call `name`, was bad.
 pub fn end_session(mux: &DeviceMux, name: &str) -> Result<MemoryUsed, Failure> {
-    let taken = match Status::receive(&mut control(mux))? {
+    let taken = match await_progress(mux)? {
         Status::Done(taken) => taken,
         status => return Err(refusal(status)),
     };
+    end_line(mux, name)?;
+    Ok(taken)
+}
+
+/// Waits until a device that is done has received everything. Tells the user if the line to the device, which messages call
+/// `name`, was bad.
+pub fn end_line(mux: &DeviceMux, name: &str) -> Result<(), Failure> {
     // The device has everything only when it has acknowledged it.
     mux.borrow_mut().finish().map_err(|error| {
         Failure::new(format!("the device left early: {error}"), "look at its log")
@@ -189,7 +206,7 @@ pub fn end_session(mux: &DeviceMux, name: &str) -> Result<MemoryUsed, Failure> {
     if let Some(bad) = line_report(name, &mux.borrow().counts()) {
         console::line(&format!("{bad} ({LINE_REMEDY})"))?;
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// What helps against a line that damages frames.

@@ -1,6 +1,7 @@
 //! A party whose peer is a device: it is the device's host, and keeps the device's states beside its own.
 
 use ringlet_core::{
+    Role,
     device::MemoryUsed,
     net::{Link, Remote},
     session::handshake::Checkpoints,
@@ -74,7 +75,11 @@ impl LoneParty<'_> {
     ) -> Result<MemoryUsed, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
         let mut states = match &keeper {
-            Some(keeper) => Some(DeviceStates::open(keeper.plan().dir.clone())?),
+            Some(keeper) => Some(DeviceStates::open(
+                keeper.plan().dir.clone(),
+                Role::P0,
+                self.session,
+            )?),
             None => None,
         };
         let (mut common, mut every) = (None, 0);

@@ -206,7 +206,7 @@ impl LoneParty<'_> {
                 (moved_at, furthest) = (Instant::now(), keeper.furthest());
             }
             if !failure.is_broken_link() || moved_at.elapsed() >= self.endpoint.wait {
-                return Err(failure.with_remedy(keeper.remedy()));
+                return Err(failure.with_remedy(plan.remedy()));
             }
             if !self.endpoint.quiet {
                 console::note(&format!(

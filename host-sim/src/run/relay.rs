@@ -1,5 +1,5 @@
 //! Relays a session of two devices. Each has one line, to this process, which passes on their messages to each other and
-//! to the dealer.
+//! to the dealer, and keeps their states.
 
 use std::{
     fs::File,
@@ -10,21 +10,22 @@ use std::{
 
 use ringlet_core::{
     Role,
-    device::{Assignment, MemoryUsed, channel},
-    net::{secure::PublicIdentity, serial::mux::Channel},
-    session::{Session, handshake::Hello},
+    device::{Assignment, MemoryUsed},
+    net::secure::PublicIdentity,
+    session::{
+        Session,
+        handshake::{Checkpoints, Hello},
+    },
 };
 
 use super::{
-    dealer_relay::{DealerRelay, REST, pass},
-    device::{
-        DeviceChannel, DeviceMux, await_ready, end_session, has_reported, start_session, wake,
-    },
+    checkpoints::is_stopped,
+    dealer_relay::REST,
+    device::{DeviceMux, crash_report, end_line, has_reported, start_session, wake},
+    device_at_hub::DeviceAtHub,
+    hub_states::HubStates,
 };
-use crate::{
-    error::Failure,
-    links::{capture::Capture, connect::broken},
-};
+use crate::{error::Failure, links::device_address::DeviceAddress};
 
 /// The public identity that belongs to nobody.
 const NOBODY: PublicIdentity = PublicIdentity([0; 32]);
@@ -38,6 +39,8 @@ pub struct Relay<'a> {
     pub session: &'a Session,
     /// The devices' lines.
     pub muxes: [&'a DeviceMux; 2],
+    /// Where the devices are.
+    pub addresses: &'a [DeviceAddress; 2],
     /// How long all may be silent.
     pub idle: Duration,
 }
@@ -53,127 +56,111 @@ pub struct DeviceTotals {
     pub taken: MemoryUsed,
 }
 
-impl<'a> Relay<'a> {
-    /// Gives both devices the session, their roles in it, and each other's public identity.
-    pub fn start(&self) -> Result<(), Failure> {
+impl Relay<'_> {
+    /// Gives both devices the session, their roles in it, and each other's public identity. With `states` they are to take
+    /// back the checkpoint that is common to both, and to give theirs.
+    pub fn start(&self, states: &Option<HubStates>) -> Result<(), Failure> {
+        self.introduce(states)
+            .map_err(|failure| self.explained(failure, |role| has_reported(self.mux(role))))
+    }
+
+    fn introduce(&self, states: &Option<HubStates>) -> Result<(), Failure> {
         let [p0, p1] = [Role::P0, Role::P1].map(|role| {
             let introduction =
-                wake(self.muxes[role.index()]).map_err(|failure| failure.of(&role.to_string()))?;
+                wake(self.mux(role)).map_err(|failure| failure.of(&role.to_string()))?;
             // A device without an identity refuses the session, whoever the other is.
             Ok::<_, Failure>(introduction.identity.unwrap_or(NOBODY))
         });
         let identities = [p0?, p1?];
-        for (role, mux) in Role::BOTH.into_iter().zip(self.muxes) {
-            let hello = Hello::new(role, self.session);
+        let (checkpoints, every) = match states {
+            Some(states) => (states.checkpoints(), states.plan().every),
+            None => (Checkpoints::default(), 0),
+        };
+        for role in Role::BOTH {
+            let mut hello = Hello::new(role, self.session);
+            hello.checkpoints = checkpoints.clone();
             let assignment = Assignment {
                 peer: identities[role.other().index()],
-                every: 0,
+                every,
             };
-            start_session(mux, &hello, assignment)
+            start_session(self.mux(role), &hello, assignment)
                 .map_err(|failure| failure.of(&role.to_string()))?;
         }
         Ok(())
     }
 
     /// Relays until both devices are done. `dealers` are connections to the dealer. Writes what the devices send to each
-    /// other to the files `kept`. `progress` gets the bytes from the dealer to P1 and the bytes between the devices.
+    /// other to the files `kept`, and keeps their `states`. `progress` gets the bytes from the dealer to P1 and the bytes
+    /// between the devices.
     pub fn run(
         &self,
         [dealer0, dealer1]: [TcpStream; 2],
         [kept0, kept1]: [Option<File>; 2],
+        states: &mut Option<HubStates>,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<Totals<'a>, Failure> {
-        let [mux0, mux1] = self.muxes;
-        let mut sides = [
-            Side::new(mux0, dealer0, self.idle, kept0)?,
-            Side::new(mux1, dealer1, self.idle, kept1)?,
+    ) -> Result<[DeviceTotals; 2], Failure> {
+        let given = match states {
+            Some(states) => states.begin()?,
+            None => None,
+        };
+        let [given0, given1] = given.map_or([None, None], |given| given.map(Some));
+        let device = |role, dealer, given, kept| {
+            DeviceAtHub::new((role, self.mux(role)), (dealer, self.idle), given, kept)
+        };
+        let mut devices = [
+            device(Role::P0, dealer0, given0, kept0)?,
+            device(Role::P1, dealer1, given1, kept1)?,
         ];
-        pass_all(&mut sides, self.idle, &mut progress)?;
-        Ok(Totals(sides))
-    }
-}
-
-/// A session that both devices have done.
-pub struct Totals<'a>([Side<'a>; 2]);
-
-impl Totals<'_> {
-    /// Ends the session with the device of `role`.
-    pub fn end(&self, role: Role) -> Result<DeviceTotals, Failure> {
-        let side = &self.0[role.index()];
-        let name = format!("the device that is {role}");
-        let taken =
-            end_session(side.mux, &name).map_err(|failure| failure.of(&role.to_string()))?;
-        Ok(DeviceTotals {
-            sent: side.sent,
-            dealt: side.dealer.from_dealer(),
-            taken,
-        })
-    }
-}
-
-/// A device and its relay to the dealer.
-struct Side<'a> {
-    mux: &'a DeviceMux,
-    /// The channel to the other device.
-    peer: Capture<DeviceChannel<'a>>,
-    dealer: DealerRelay<'a>,
-    /// Bytes that it has sent to the other device.
-    sent: u64,
-    /// Whether it has its key.
-    greeted: bool,
-}
-
-impl<'a> Side<'a> {
-    fn new(
-        mux: &'a DeviceMux,
-        dealer: TcpStream,
-        patience: Duration,
-        kept: Option<File>,
-    ) -> Result<Self, Failure> {
-        let peer = Channel::new(mux, channel::PEER);
-        Ok(Side {
-            mux,
-            peer: Capture::new(peer, &kept).map_err(broken)?,
-            dealer: DealerRelay::new(mux, dealer, patience)?,
-            sent: 0,
-            greeted: false,
-        })
+        let outcome = pass_all(&mut devices, states, self.idle, &mut progress);
+        outcome
+            .and_then(|()| self.end(&devices))
+            .map_err(|failure| match is_stopped() {
+                true => failure,
+                false => self.explained(failure, |role| devices[role.index()].has_reported()),
+            })
     }
 
-    /// Whether the device has reported the end of its session. Takes note when it reports that it has its key.
-    fn is_done(&mut self) -> Result<bool, Failure> {
-        if !self.greeted && has_reported(self.mux) {
-            await_ready(self.mux)?;
-            self.dealer.set_greeted();
-            self.greeted = true;
+    /// Ends the session with both devices.
+    fn end(&self, devices: &[DeviceAtHub<'_>; 2]) -> Result<[DeviceTotals; 2], Failure> {
+        let end = |role: Role| {
+            let device = &devices[role.index()];
+            end_line(self.mux(role), &format!("the device that is {role}"))
+                .map_err(|failure| failure.of(&role.to_string()))?;
+            Ok::<_, Failure>(DeviceTotals {
+                sent: device.sent(),
+                dealt: device.dealt(),
+                taken: device.taken().unwrap_or(MemoryUsed {
+                    memory: 0,
+                    stack: 0,
+                }),
+            })
+        };
+        Ok([end(Role::P0)?, end(Role::P1)?])
+    }
+
+    fn mux(&self, role: Role) -> &DeviceMux {
+        self.muxes[role.index()]
+    }
+
+    /// The `failure` of a session, or the one of the device that is behind it. If a device is gone or `has_reported`
+    /// something, other failures are its consequences.
+    fn explained(&self, failure: Failure, has_reported: impl Fn(Role) -> bool) -> Failure {
+        for role in Role::BOTH {
+            let mux = self.mux(role);
+            if mux.borrow().failure().is_some() || has_reported(role) {
+                let address = &self.addresses[role.index()];
+                return crash_report(mux, address, failure).of(&role.to_string());
+            }
         }
-        Ok(self.greeted && has_reported(self.mux))
-    }
-
-    /// Reads the device's line. True if anything came.
-    fn poll(&mut self) -> Result<bool, Failure> {
-        let turned = self.mux.borrow_mut().poll();
-        match turned {
-            Ok(came) => Ok(came),
-            // A device that is done may go.
-            Err(_) if has_reported(self.mux) => Ok(false),
-            Err(error) => Err(Failure::new(error.to_string(), "start again")),
-        }
-    }
-
-    /// Relays from this device to the `other`, as far as there is room. Returns the number of bytes.
-    fn pass_to(&mut self, other: &mut Side<'_>) -> Result<usize, Failure> {
-        let waiting = self.mux.borrow().readable(channel::PEER);
-        let room = other.mux.borrow_mut().writable(channel::PEER);
-        let count = pass(&mut self.peer, waiting, &mut other.peer, room)?;
-        self.sent += count as u64;
-        Ok(count)
+        failure
     }
 }
 
-/// Relays until both devices are done. Fails if nothing moves for as long as `idle`.
+/// Relays until both devices are done. Fails if nothing moves for as long as `idle`, and if the user stops a run that keeps
+/// `states`.
 fn pass_all(
-    sides: &mut [Side<'_>; 2],
+    devices: &mut [DeviceAtHub<'_>; 2],
+    states: &mut Option<HubStates>,
     idle: Duration,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Failure> {
@@ -181,17 +168,23 @@ fn pass_all(
     loop {
         let mut came = false;
         let mut moved = 0;
-        let mut done = 0;
-        for (role, side) in Role::BOTH.into_iter().zip(sides.iter_mut()) {
+        for (role, device) in Role::BOTH.into_iter().zip(devices.iter_mut()) {
             let of = |failure: Failure| failure.of(&role.to_string());
-            came |= side.poll().map_err(of)?;
-            done += usize::from(side.is_done().map_err(of)?);
-            moved += side.dealer.pass()?;
+            came |= device.poll().map_err(of)?;
+            // A state is on the disk before the other device gets anything that follows it.
+            moved += device.listen(states).map_err(of)?;
+            moved += device.give().map_err(of)?;
+            moved += device.pass_dealers()?;
         }
-        if done == sides.len() {
+        if devices.iter().all(|device| device.taken().is_some()) {
             return Ok(());
         }
-        let [p0, p1] = sides;
+        if let Some(states) = states
+            && is_stopped()
+        {
+            return Err(states.stopped());
+        }
+        let [p0, p1] = devices;
         moved += p0.pass_to(p1)? + p1.pass_to(p0)?;
         if moved > 0 {
             moved_at = Instant::now();
@@ -199,13 +192,14 @@ fn pass_all(
             return Err(Failure::new(
                 format!("all have been silent for {} s", idle.as_secs()),
                 "see whether both devices still run, then start again; --idle waits longer",
-            ));
+            )
+            .of_broken_link());
         } else if !came {
             thread::park_timeout(REST);
         }
         if reported_at.elapsed() >= REPORT_PAUSE {
             reported_at = Instant::now();
-            progress(sides[1].dealer.from_dealer(), sides[0].sent + sides[1].sent);
+            progress(devices[1].dealt(), devices[0].sent() + devices[1].sent());
         }
     }
 }

@@ -13,6 +13,7 @@
 use bytemuck::TransparentWrapper;
 
 use crate::{
+    dealt::layout::state_len,
     num::ring::Ring,
     session::state::{read_word, write_word},
     share::Share,
@@ -28,12 +29,7 @@ impl<R: Ring> Party<'_, R> {
 
     /// Bytes of the state.
     pub(super) fn state_len(&self) -> usize {
-        let mut bits = self.session.format.wide();
-        if self.keeps_velocities() {
-            bits += R::BITS;
-        }
-        let parameters = self.stages.iter().map(|memory| memory.weights.len());
-        parameters.sum::<usize>() * (bits as usize / 8)
+        state_len(self.session, self.network.parameters())
     }
 
     /// Passes the state to `write`, word by word.

@@ -16,7 +16,7 @@ use crate::{
     dealt::{
         audit::{self, Audits},
         gate_set::GateSet,
-        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, words},
+        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len, words},
     },
     gate::bilinear::Bilinear,
     model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
@@ -73,6 +73,11 @@ impl<'a> Plan<'a> {
 
     /// Bytes of P1's key, which the dealer sends once in a session, before the corrections.
     pub const KEY_BYTES_P1: u64 = Key::LEN as u64;
+
+    /// Bytes of a training party's state, as [`Trainer::write_state`](crate::dealt::Trainer::write_state) gives it.
+    pub fn state_len(&self) -> usize {
+        state_len(self.session, self.network.parameters())
+    }
 
     /// Bytes that the owner of `rows` samples sends to open them once, if samples keep their masks.
     pub fn data_bytes(&self, rows: u32) -> u64 {

@@ -146,21 +146,42 @@ impl Greeting {
         checkpoints: &Checkpoints,
         ends: Ends<'_>,
     ) -> Result<Keys, HandshakeError> {
+        let prologue = self.reply(link, checkpoints)?;
+        accept_welcomed::<A, T>(link, prologue, ends)
+    }
+
+    /// Welcomes the role that has sent this greeting: the first half of [`Greeting::welcome`], for a device whose stack has no
+    /// room for a greeting beside the handshake. The second half is [`accept_welcomed`]. Fails if the link does.
+    #[inline(never)]
+    pub fn reply<T: Read + Write>(
+        &self,
+        link: &mut Link<T>,
+        checkpoints: &Checkpoints,
+    ) -> Result<Prologue, HandshakeError> {
         let reply = Reply::Welcome(checkpoints.clone());
         send(link, &reply)?;
         let mut prologue = Prologue::new(LABEL);
         prologue.add_message(self);
         prologue.add_message(&reply);
-        let Ends {
-            own,
-            remote,
-            ephemeral,
-            ..
-        } = ends;
-        Ok(secure::accept::<A, T>(
-            link, own, remote, prologue, ephemeral,
-        )?)
+        Ok(prologue)
     }
+}
+
+/// Runs the handshake with a role that was welcomed, after all that was said before. Fails as [`Greeting::welcome`] does.
+pub fn accept_welcomed<A: Aead, T: Read + Write>(
+    link: &mut Link<T>,
+    prologue: Prologue,
+    ends: Ends<'_>,
+) -> Result<Keys, HandshakeError> {
+    let Ends {
+        own,
+        remote,
+        ephemeral,
+        ..
+    } = ends;
+    Ok(secure::accept::<A, T>(
+        link, own, remote, prologue, ephemeral,
+    )?)
 }
 
 /// Refuses a greeting, and says why. Fails if the link does.

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use actor::Actor;
 pub use checkpoints::{CheckpointId, Checkpoints};
-pub use greeting::{Ends, Greeting, Welcome, greet, receive_greeting, refuse_greeting};
+pub use greeting::{
+    Ends, Greeting, Welcome, accept_welcomed, greet, receive_greeting, refuse_greeting,
+};
 
 use crate::{
     Role,

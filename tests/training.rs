@@ -276,7 +276,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             error += (before - after - want).powi(2);
             whole += want.powi(2);
         }
-        // Rounding is unbiased noise. The softmax has errors of up to 2^-8 in a probability.
+        // Rounding is unbiased noise. The softmax has errors of up to 2^-10 in a probability.
         let relative = (error / whole).sqrt();
         println!(
             "gradients off by {:.2} % in the mean square",

@@ -172,7 +172,10 @@ fn lookups() {
     check_gate(
         "lookup",
         [&[], &[]],
-        |cx| lookup.deal(cx, AT, [1, 8], &table, &mut vec![[0; 2]; 32]),
+        |cx| {
+            let scratch = &mut vec![[0; 2]; 32];
+            lookup.deal(cx, AT, [1, 8], &table, scratch, Lookup::tangent)
+        },
         |cx, inputs| {
             let mut x = shares[inputs][cx.role().index()].clone();
             lookup.run(cx, AT, [1, 8], Share::wrap_slice_mut(&mut x))

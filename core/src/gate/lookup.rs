@@ -4,7 +4,7 @@
 //! x is opened under a mask. The opening's high bits minus the mask's are the index, and the low bits' difference is the
 //! remainder r = x - index * 2^rest in (-2^rest, 2^rest), whether the mask's low bits borrow or not. The dealer shares
 //! the table rotated by the mask's high bits, and each party reads the entry at the opening's. The dealer knows the
-//! mask's part of r, so the table holds value - slope * (that part), and y = entry + slope * (the opening's low bits).
+//! mask's part of r, so it deals lines in the opening's low bits: a tangent is value - slope * (that part), slope.
 //! One round. Rotated shared tables follow one-time truth tables (Ishai et al., TCC 2013).
 
 use bytemuck::TransparentWrapper;
@@ -58,8 +58,17 @@ impl Lookup {
         Cost::opening(rows * len, self.from()) + self.tables_cost(rows, len) + Cost::rounds(1)
     }
 
-    /// Sends the corrections for `rows` x `len` elements. `table` holds value and slope for each index, modulo 2^to.
-    /// `scratch` is twice as long.
+    /// The line in u of a mask with the low bits `low`, from value and slope at u = `low`: the tangent there.
+    pub fn tangent([value, slope]: [u64; 2], low: u64) -> [u64; 2] {
+        [value.minus(slope.times(low)), slope]
+    }
+
+    /// Sends the corrections for `rows` x `len` elements. `table` holds what `line` takes for each index; `scratch` is
+    /// twice as long.
+    ///
+    /// `line` takes an entry of the table and a mask's low bits. It returns base and slope of a line modulo 2^to, whose
+    /// value at the opening's low bits is the result. The function's argument is that of the index where both are
+    /// equal.
     pub fn deal<D: Offline>(
         self,
         cx: &mut D,
@@ -67,8 +76,9 @@ impl Lookup {
         [rows, len]: [usize; 2],
         table: &[[u64; 2]],
         scratch: &mut [[u64; 2]],
+        line: impl Fn([u64; 2], u64) -> [u64; 2],
     ) -> Result<(), LinkError> {
-        self.deal_opened(cx, at, at.wire(MASK), [rows, len], table, scratch)
+        self.deal_opened(cx, at, at.wire(MASK), [rows, len], (table, scratch), line)
     }
 
     /// Sends the corrections for elements that are opened under the low bits of the masks at `masks`.
@@ -78,8 +88,8 @@ impl Lookup {
         at: At,
         masks: Address,
         [rows, len]: [usize; 2],
-        table: &[[u64; 2]],
-        scratch: &mut [[u64; 2]],
+        (table, scratch): (&[[u64; 2]], &mut [[u64; 2]]),
+        line: impl Fn([u64; 2], u64) -> [u64; 2],
     ) -> Result<(), LinkError> {
         debug_assert_eq!(table.len(), 1 << self.index);
         for group in groups(at, rows, len) {
@@ -89,17 +99,16 @@ impl Lookup {
             for (lane, mask) in lanes.iter().enumerate() {
                 let start = (group.stream + lane as u64) << self.index;
                 let rotated = rotate(table, mask.right(self.rest), scratch);
-                let low = mask.low(self.rest);
-                for wire in [BASE, SLOPE] {
-                    for (first, entries) in (start..).step_by(LANES).zip(rotated.chunks(LANES)) {
+                for entry in rotated.iter_mut() {
+                    *entry = line(*entry, mask.low(self.rest));
+                }
+                for (part, wire) in [BASE, SLOPE].into_iter().enumerate() {
+                    for (first, lines) in (start..).step_by(LANES).zip(rotated.chunks(LANES)) {
                         let mut values = [0; LANES];
-                        for (value, [function, slope]) in values.iter_mut().zip(entries) {
-                            *value = match wire {
-                                BASE => function.minus(slope.times(low)),
-                                _ => *slope,
-                            };
+                        for (value, line) in values.iter_mut().zip(lines) {
+                            *value = line[part];
                         }
-                        let values = &mut values[..entries.len()];
+                        let values = &mut values[..lines.len()];
                         deal(cx, at.wire(wire), first, self.to, values)?;
                     }
                 }
@@ -154,7 +163,7 @@ impl Lookup {
 
 /// Rotates a table by a secret number of entries, one power of two after another, so that memory accesses do not depend
 /// on the secret. The table's length is a power of two; `scratch` is twice as long.
-fn rotate<'s>(table: &[[u64; 2]], by: u64, scratch: &'s mut [[u64; 2]]) -> &'s [[u64; 2]] {
+fn rotate<'s>(table: &[[u64; 2]], by: u64, scratch: &'s mut [[u64; 2]]) -> &'s mut [[u64; 2]] {
     let (mut from, mut to) = scratch.split_at_mut(table.len());
     to = &mut to[..table.len()];
     from.copy_from_slice(table);

@@ -437,7 +437,10 @@ fn lookup_interpolates_for_either_rounding_of_the_index() {
     let (outputs, cost) = run(
         6,
         1 << 20,
-        |cx| lookup.deal(cx, AT, [rows, len], &table, &mut vec![[0; 2]; 128]),
+        |cx| {
+            let scratch = &mut vec![[0; 2]; 128];
+            lookup.deal(cx, AT, [rows, len], &table, scratch, Lookup::tangent)
+        },
         |cx| {
             let mut y = shares_of(cx.role(), &x);
             lookup.run(cx, AT, [rows, len], Share::wrap_slice_mut(&mut y))?;

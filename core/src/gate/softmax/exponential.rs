@@ -6,6 +6,7 @@
 
 use bytemuck::TransparentWrapper;
 
+use super::fit::{DERIVATIVE_FRACTION, Fit};
 use crate::{
     cost::{Cost, LANES},
     gate::{
@@ -89,12 +90,23 @@ impl Exponential {
         1 << self.lookup().index
     }
 
-    /// Value and slope for each index.
+    /// Value and derivative for each index.
     pub fn table_entry(self, index: usize) -> [u64; 2] {
         let argument = index as f64 / f64::from(1 << INDEX_FRACTION) - CLIP_QUARTERS as f64 / 4.0;
         let value = libm::exp(argument);
         let fraction = SLOPE_FRACTION + self.fraction;
-        [fraction, SLOPE_FRACTION].map(|fraction| fixed(value, fraction))
+        [fraction, DERIVATIVE_FRACTION].map(|fraction| fixed(value, fraction))
+    }
+
+    /// The line for an entry of the table and a mask's low bits.
+    fn line(self, [value, derivative]: [u64; 2], low: u64) -> [u64; 2] {
+        let fit = Fit {
+            lookup: self.lookup(),
+            argument: self.fraction,
+            slope: SLOPE_FRACTION,
+        };
+        let derivative = derivative as i64;
+        fit.line([value as i64, derivative, derivative], low)
     }
 
     /// Cost for `rows` x `len` elements.
@@ -139,10 +151,12 @@ impl Exponential {
         let [clip_at, lookup_at, select_at] = Self::at(at);
         let lookup = self.lookup();
         let Some(clip) = self.clip() else {
-            return lookup.deal(cx, lookup_at, [rows, len], table, rotated);
+            let line = |entry, low| self.line(entry, low);
+            return lookup.deal(cx, lookup_at, [rows, len], table, rotated, line);
         };
         let masks = clip.mask_wire(clip_at);
-        lookup.deal_opened(cx, lookup_at, masks, [rows, len], table, rotated)?;
+        let (tables, line) = ((table, rotated), |entry, low| self.line(entry, low));
+        lookup.deal_opened(cx, lookup_at, masks, [rows, len], tables, line)?;
         clip.deal_comparison::<u64, D>(cx, clip_at, rows, len, clip.input_masks(clip_at))?;
         let (wires, hide_wire) = (Self::select_wires(select_at), clip.hide_wire(clip_at));
         for group in groups(select_at, rows, len) {

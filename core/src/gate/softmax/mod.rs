@@ -4,14 +4,15 @@
 //! 1. Maximum, by comparison of all pairs, in the ring of the logits.
 //! 2. Shift and clip. Softmax does not change when the same number is subtracted from all logits of a sample. So z - max
 //!    takes the place of z. Exponentials below e^-15.25 become 0.
-//! 3. Exponential, by lookup at multiples of 1/8 with linear interpolation. The error of e^r ~ 1 + r for |r| < 1/8 is
-//!    below 2^-7 of each value, and so below 2^-9 of a probability. The clip's comparison runs at the same time.
+//! 3. Exponential, by lookup at multiples of 1/8 with lines between. Their error is below 2^-9 of each value, and so below
+//!    2^-10 of a probability; in the mean over the masks it is zero. The clip's comparison runs at the same time.
 //! 4. Reciprocal of the sum, by lookup at multiples of 1/64 with linear interpolation.
 //! 5. Product of both, in a ring from which a local truncation leads to Z_2^L.
 //!
 //! The comparisons are right for any difference in the ring, and so the gate for all logits under the range contract.
 
 mod exponential;
+mod fit;
 mod maximum;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::{
 
 use super::{At, Contract, Offline, Online, lookup::Lookup, multiply::Multiply};
 use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, fixed};
+use fit::{DERIVATIVE_FRACTION, Fit};
 use maximum::Maximum;
 
 /// The gate for one format and number of classes.
@@ -65,6 +67,7 @@ const SUM_FRACTION: u32 = 12;
 const SUM_INDEX_FRACTION: u32 = 6;
 /// Fraction bits of the reciprocal, as looked up.
 const RECIPROCAL_FRACTION: u32 = 18;
+
 impl Softmax {
     /// The logits that the gate takes, which are in Z_2^n.
     pub const fn contract(self) -> Contract {
@@ -178,7 +181,20 @@ impl Softmax {
         (self.exponential().table_len(), reciprocal)
     }
 
-    /// Computes the tables of both lookups, `[value, slope]` for each index. `memory` has [`Softmax::table_len`] entries.
+    /// The line of the reciprocal for an entry of its table and a mask's low bits.
+    fn reciprocal_line(self, [value, derivative]: [u64; 2], low: u64) -> [u64; 2] {
+        let fit = Fit {
+            lookup: self.reciprocal(),
+            argument: SUM_FRACTION,
+            slope: RECIPROCAL_FRACTION - SUM_FRACTION,
+        };
+        let (value, first) = (value as i64, derivative as i64);
+        // (1/s)'' = 2 / s^3 = -2 (1/s) (1/s)'.
+        let second = (-2 * value * first) >> RECIPROCAL_FRACTION;
+        fit.line([value, first, second], low)
+    }
+
+    /// Computes the tables of both lookups, `[value, derivative]` for each index. `memory` has [`Softmax::table_len`] entries.
     pub fn tables(self, memory: &mut [[u64; 2]]) -> Tables<'_> {
         let lens = self.table_lens();
         let (exponential, memory) = memory.split_at_mut(lens.0);
@@ -189,8 +205,8 @@ impl Softmax {
         for (index, entry) in reciprocal.iter_mut().enumerate() {
             // The sum is at least 1 but for rounding, so smaller indices never occur.
             let sum = (index as f64 / f64::from(1u32 << SUM_INDEX_FRACTION)).max(0.625);
-            let slope = fixed(-1.0 / (sum * sum), RECIPROCAL_FRACTION - SUM_FRACTION);
-            *entry = [fixed(1.0 / sum, RECIPROCAL_FRACTION), slope];
+            let derivative = fixed(-1.0 / (sum * sum), DERIVATIVE_FRACTION);
+            *entry = [fixed(1.0 / sum, RECIPROCAL_FRACTION), derivative];
         }
         Tables {
             exponential,
@@ -214,8 +230,11 @@ impl Softmax {
         self.exponential()
             .deal(cx, exponential_at, shape, table, rotated)?;
         let reciprocal_at = Self::gate(at, RECIPROCAL);
+        let (table, line) = (tables.reciprocal, |entry, low| {
+            self.reciprocal_line(entry, low)
+        });
         self.reciprocal()
-            .deal(cx, reciprocal_at, [rows, 1], tables.reciprocal, rotated)?;
+            .deal(cx, reciprocal_at, [rows, 1], table, rotated, line)?;
         self.product()
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, self.classes)
     }

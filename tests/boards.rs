@@ -22,7 +22,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Headroom, Protocol, Session, Task},
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -31,7 +31,7 @@ use ringlet_tests::{
     faulty_line::FaultyLine,
     mnist, record_with,
     served::fresh,
-    start, stop, success, wait_until,
+    start, stop, success, usual_headroom, wait_until,
 };
 
 /// The root secret that every board is given.
@@ -189,10 +189,12 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
 
     let images = load(known.data, Part::Train).expect("images");
     let images = images.slice(0..samples);
+    let model = Model::built_in(known.model).expect("built in");
+    let format = Format::new::<u32>(12).expect("widths that fit");
     let session = Session {
-        model: Model::built_in(known.model).expect("built in"),
-        format: Format::new::<u32>(12).expect("widths that fit"),
-        headroom: Headroom::NONE,
+        headroom: usual_headroom(&model, format),
+        model,
+        format,
         normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,

@@ -27,7 +27,7 @@ use ringlet_core::{
     net::{Link, Remote},
     num::Format,
     prg::{Address, Key, Prg},
-    session::{Headroom, Protocol, Session, Task},
+    session::{Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -35,7 +35,7 @@ use ringlet_tests::{
     end, failure,
     resettable::Resettable,
     served::{Served, pack},
-    start, stop, wait_until,
+    start, stop, usual_headroom, wait_until,
 };
 
 /// The root secrets of the devices that are P0 and P1.
@@ -76,10 +76,12 @@ impl Asked {
     }
 
     fn session(self) -> Session {
+        let model = Model::built_in("digits8").expect("built in");
+        let format = Format::new::<u32>(12).expect("widths that fit");
         Session {
-            model: Model::built_in("digits8").expect("built in"),
-            format: Format::new::<u32>(12).expect("widths that fit"),
-            headroom: Headroom::NONE,
+            headroom: usual_headroom(&model, format),
+            model,
+            format,
             normalisation: Normalisation::NONE,
             task: Task::Train,
             protocol: Protocol::DEALT,

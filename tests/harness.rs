@@ -17,7 +17,7 @@ use std::{
 
 use embedded_io::{ErrorType, Read, Write};
 use ringlet::{
-    data::{Images, OwnImages},
+    data::{Images, OwnImages, range_bits::RangeBits},
     links::{
         any_end::AnyEnd,
         memory::{self, MemoryEnd},
@@ -33,11 +33,13 @@ use ringlet::{
 };
 pub use ringlet_core::Role;
 use ringlet_core::{
+    model::Model,
     net::{Link, Remote},
-    num::Ring,
+    network::Network,
+    num::{Format, Ring},
     prg::Key,
     session::{
-        Session,
+        Headroom, Session,
         handshake::{Hello, receive_hello},
     },
     share::{Observer, Share, Values},
@@ -120,6 +122,12 @@ pub fn metrics(path: &Path, kind: &str) -> Vec<Value> {
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
         .filter(|record: &Value| record["kind"] == kind)
         .collect()
+}
+
+/// The headroom of a session for which no --range-bits are given.
+pub fn usual_headroom(model: &Model, format: Format) -> Headroom {
+    let network = Network::new(model).expect("a network");
+    RangeBits::usual().limited(&network, format)
 }
 
 /// Bytes as text.

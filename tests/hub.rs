@@ -20,7 +20,7 @@ use ringlet_core::{
     net::secure::Suite,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Headroom, Protocol, Session, Task},
+    session::{Protocol, Session, Task},
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
@@ -28,7 +28,7 @@ use ringlet_tests::{
     deployment::{Deployment, device, hello_len, lax, record, unsealed},
     end, failure, record_with,
     served::{Served, fresh, pack},
-    start, stop, wait_until,
+    start, stop, usual_headroom, wait_until,
 };
 
 /// The root secrets of the devices that are P0 and P1.
@@ -128,10 +128,12 @@ fn is_as_long_as_planned(session: &Session, sent: &[Vec<u8>; 2]) {
 }
 
 fn session(samples: [u32; 2]) -> Session {
+    let model = Model::built_in("digits8").expect("built in");
+    let format = Format::new::<u32>(12).expect("widths that fit");
     Session {
-        model: Model::built_in("digits8").expect("built in"),
-        format: Format::new::<u32>(12).expect("widths that fit"),
-        headroom: Headroom::NONE,
+        headroom: usual_headroom(&model, format),
+        model,
+        format,
         normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,

@@ -9,7 +9,9 @@ use ringlet::{
     data::{
         Part, load,
         model_file::{Marks, save},
+        normalise::MeanAndDeviation,
         parameters::Parameters,
+        range_bits::RangeBits,
     },
     reference::twin::Twin,
     run::secrets::Secrets,
@@ -20,9 +22,9 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::device_key::session_secret,
-    session::{Headroom, Protocol, Session, Task},
+    session::{Protocol, Session, Task},
 };
-use ringlet_tests::{failure, program, record_with, served::fresh, success, text};
+use ringlet_tests::{failure, program, record_with, served::fresh, success, text, usual_headroom};
 
 /// Batch, micro-batch, iterations and digits.
 struct Sizes(u32, u32, u32, usize);
@@ -43,10 +45,12 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let said = success(&arguments);
 
     let images = load(None, Part::Train).expect("built-in digits");
+    let model = Model::built_in("digits8").expect("built in");
+    let format = Format::new::<u32>(12).expect("widths that fit");
     let session = Session {
-        model: Model::built_in("digits8").expect("built in"),
-        format: Format::new::<u32>(12).expect("widths that fit"),
-        headroom: Headroom::NONE,
+        headroom: usual_headroom(&model, format),
+        model,
+        format,
         normalisation: Normalisation::NONE,
         task: Task::Train,
         protocol: Protocol::DEALT,
@@ -78,13 +82,12 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
     let model: Vec<Parameters> = stages
         .map(|(stage, values)| Parameters::decode(stage, &session, &values))
         .collect();
-    save(
-        &wanted,
-        (&session.model, Marks::default()),
-        &network,
-        &model,
-    )
-    .expect("a file");
+    let marks = Marks {
+        left_range: false,
+        range: Some(RangeBits::of(&session, &network)),
+        normalise: Some(MeanAndDeviation::default()),
+    };
+    save(&wanted, (&session.model, marks), &network, &model).expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");
     assert!(read(&trained) == read(&wanted), "{said}");
 

@@ -82,7 +82,7 @@ fn each_remedy_for_values_outside_works() {
     let (paths, out) = (files.paths(), files.path("metrics"));
     let raw = ["--normalise", "none", "--metrics", &out];
     let narrow = ["--range-bits", "6"];
-    let line = failure(&files.training(&paths, &[&raw[..], &narrow, &["--lr", "0.25"]].concat()));
+    let line = failure(&files.training(&paths, &[&raw[..], &narrow, &["--lr", "1"]].concat()));
     assert!(
         line.contains("values left the range contract in iteration"),
         "{line}"
@@ -90,8 +90,8 @@ fn each_remedy_for_values_outside_works() {
     let remedies = remedies(&line);
     assert_eq!(remedies, ["--range-bits 10", "--ring u64", "a lower --lr"]);
     for more in [
-        &["--lr", "0.25", "--range-bits", "10"][..],
-        &["--lr", "0.25", "--ring", "u64"],
+        &["--lr", "1", "--range-bits", "10"][..],
+        &["--lr", "1", "--ring", "u64"],
         &["--lr", "0.015625", "--range-bits", "6"],
     ] {
         success(&files.training(&paths, &[&raw[..], more].concat()));
@@ -103,7 +103,7 @@ fn each_remedy_for_values_outside_works() {
 fn calibration_gives_options_that_work() {
     let files = Files::new();
     let (paths, out) = (files.paths(), files.path("metrics"));
-    let mut arguments = files.training(&paths, &["--lr", "0.25", "--normalise", "none"]);
+    let mut arguments = files.training(&paths, &["--lr", "1", "--normalise", "none"]);
     arguments[0] = "calibrate";
     let said = success(&arguments);
     let options: Vec<&str> = said.lines().last().expect("a line").split(' ').collect();
@@ -112,7 +112,7 @@ fn calibration_gives_options_that_work() {
         ["--normalise", "none", "--range-bits"],
         "{said}"
     );
-    let more = [&["--lr", "0.25", "--metrics", &out][..], &options].concat();
+    let more = [&["--lr", "1", "--metrics", &out][..], &options].concat();
     success(&files.training(&paths, &more));
     assert!(accuracy(&out) > 0.7);
     // No range is enough for these.
@@ -140,7 +140,7 @@ fn images_far_from_centred_are_normalised_and_the_model_keeps_how() {
         percent.parse::<f64>().expect("a number") / 100.0
     };
     assert!((predicted(&[]) - accuracy(&out)).abs() < 0.02);
-    assert!(predicted(&["--normalise", "none"]) < 0.7);
+    assert!(predicted(&["--normalise", "none"]) < predicted(&[]));
 }
 
 #[test]

@@ -106,7 +106,9 @@ fn links_between_hosts_carry_what_is_planned() {
     let data = dir.path().to_str().expect("UTF-8");
     let model = dir.path().join("model");
     let model = model.to_str().expect("UTF-8");
-    success(&["train", "--data", data, "--limit", "1", "--save", model]);
+    // The owner of the images knows nothing of the model, so the model takes pixels as they are.
+    let plain = ["--normalise", "none", "--save", model];
+    success(&[&["train", "--data", data, "--limit", "1"], &plain[..]].concat());
     // Batches of 20, 20 and 10 images; samples of both parties, in turn or of P0 alone.
     let training = ["--batch", "20", "--epochs", "2"];
     for more in [

@@ -146,8 +146,8 @@ fn a_ring_of_32_bits_stays_within_three_units() {
 }
 
 #[test]
-fn the_usual_headroom_costs_its_bits() {
-    check(USUAL, 8, 8.0 * 3.0);
+fn the_usual_headroom_stays_within_seven_units() {
+    check(USUAL, 8, 7.0);
 }
 
 #[test]

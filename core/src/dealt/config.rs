@@ -174,11 +174,18 @@ impl Session {
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
             let (numerator, denominator) =
                 (u128::from(self.learning_rate) << up, divided_by << down);
-            let (whole, rest) = (numerator / denominator, numerator % denominator);
-            let sum = |iterations: u128| iterations * rest / denominator;
+            let whole = quotient(numerator, denominator);
+            let rest = numerator - whole * denominator;
+            let sum = |iterations: u128| quotient(iterations * rest, denominator);
             let iteration = u128::from(iteration);
             u64::try_from(whole + sum(iteration + 1) - sum(iteration)).unwrap_or(u64::MAX)
         };
         [rate(stage.divisor, shift + input), rate(1, shift)]
     }
+}
+
+/// One copy of a long division: inlined, each would take most of a kilobyte of a microcontroller's flash.
+#[inline(never)]
+fn quotient(numerator: u128, denominator: u128) -> u128 {
+    numerator.checked_div(denominator).unwrap_or(0)
 }

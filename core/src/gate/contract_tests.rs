@@ -75,7 +75,7 @@ fn max_pooling() {
     // The differences of both ends are the largest that it compares.
     let values = inside(contract);
     let images: Vec<i64> = (0..4 * 32)
-        .map(|at| values[at * 5 % 8 ^ at / 8 % 8])
+        .map(|at| values[(at * 5 % 8) ^ (at / 8 % 8)])
         .collect();
     check_both_passes::<u32>(windows, [20, 18, 32], &images, 3);
 }

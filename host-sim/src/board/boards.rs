@@ -62,7 +62,7 @@ const MPS2_AN386: Board = Board {
         party: 354_560,
         statics: 1_280,
         stack: [35_584, 36_864],
-        flash: [156_672, 262_144],
+        flash: [158_720, 262_144],
     },
 };
 
@@ -79,7 +79,7 @@ const RISCV_VIRT: Board = Board {
         party: 1_376_256,
         statics: 43_008,
         stack: [43_008, 131_072],
-        flash: [275_456, 393_216],
+        flash: [279_552, 393_216],
     },
 };
 
@@ -98,7 +98,7 @@ pub const BOARDS: [Board; 5] = [
             party: 60_320,
             statics: 2_304,
             stack: [35_584, 37_888],
-            flash: [161_792, 262_144],
+            flash: [163_840, 262_144],
         },
     },
     MPS2_AN386,
@@ -117,7 +117,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [249_856, 393_216],
+            flash: [253_952, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

@@ -12,6 +12,9 @@ use safetensors::{
     tensor::{Dtype, TensorView, serialize},
 };
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::{
     data::{
         file::Staged, normalise::MeanAndDeviation, parameters::Parameters, range_bits::RangeBits,
@@ -33,11 +36,13 @@ fn shapes(linear: &Linear) -> Vec<usize> {
 }
 
 /// What a file says of a model beside its description.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Marks {
     /// Values left their range in the training, so the model may be worthless.
     pub left_range: bool,
     /// The range of its values in training, if it is known.
+    #[serde(rename = "range_bits")]
     pub range: Option<RangeBits>,
     /// The normalisation of its images, if it is known.
     pub normalise: Option<MeanAndDeviation>,
@@ -126,17 +131,10 @@ fn bytes_of(
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(unfit)?;
-    let description = serde_json::to_string(model).map_err(unfit)?;
-    let mut metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
-    if marks.left_range {
-        metadata.insert(LEFT_RANGE.to_owned(), "true".to_owned());
-    }
-    if let Some(range) = marks.range {
-        metadata.insert(RANGE.to_owned(), range.to_string());
-    }
-    if let Some(normalise) = marks.normalise {
-        metadata.insert(NORMALISE.to_owned(), normalise.to_string());
-    }
+    // One key, because the order of several would change from file to file.
+    let mut description = serde_json::to_value(model).map_err(unfit)?;
+    description[TRAINING] = serde_json::to_value(marks).map_err(unfit)?;
+    let metadata = HashMap::from([(DESCRIPTION.to_owned(), description.to_string())]);
     serialize(views, Some(metadata)).map_err(unfit)
 }
 
@@ -148,27 +146,12 @@ fn unfit(error: impl std::fmt::Display) -> Failure {
 /// The key of the model's description in a file's metadata.
 const DESCRIPTION: &str = "ringlet.model";
 
-/// The key of the mark of a model whose training left its range.
-const LEFT_RANGE: &str = "ringlet.left-range";
-
-/// The key of the range of a model's values, as --range-bits has it.
-const RANGE: &str = "ringlet.range-bits";
-
-/// The key of the normalisation of a model's images, as --normalise has it.
-const NORMALISE: &str = "ringlet.normalise";
+/// The key in the description of what the training says of the model.
+const TRAINING: &str = "training";
 
 /// What a file says of its model.
 pub fn marks(path: &Path) -> Result<Marks, Failure> {
-    let bytes = read(path)?;
-    let metadata = metadata_of(path, &bytes)?;
-    let unreadable = |error: String| damaged(path, &error);
-    let range = metadata.get(RANGE).map(|range| range.parse());
-    let normalise = metadata.get(NORMALISE).map(|numbers| numbers.parse());
-    Ok(Marks {
-        left_range: metadata.contains_key(LEFT_RANGE),
-        range: range.transpose().map_err(unreadable)?,
-        normalise: normalise.transpose().map_err(unreadable)?,
-    })
+    described(path, &read(path)?).map(|(_, marks)| marks)
 }
 
 /// The model that a file describes, without its parameters.
@@ -226,10 +209,25 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn model_of(path: &Path, bytes: &[u8]) -> Result<Model, Failure> {
+    described(path, bytes).map(|(model, _)| model)
+}
+
+/// The model that a file describes, and what its training says of it, if anything.
+fn described(path: &Path, bytes: &[u8]) -> Result<(Model, Marks), Failure> {
+    let unreadable = |error: serde_json::Error| damaged(path, &error.to_string());
     let metadata = metadata_of(path, bytes)?;
     let description = metadata.get(DESCRIPTION);
     let description = description.ok_or_else(|| damaged(path, "it does not describe its model"))?;
-    serde_json::from_str(description).map_err(|error| damaged(path, &error.to_string()))
+    let mut description: Value = serde_json::from_str(description).map_err(unreadable)?;
+    let training = description
+        .as_object_mut()
+        .and_then(|all| all.remove(TRAINING));
+    let marks = training
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(unreadable)?;
+    let model = serde_json::from_value(description).map_err(unreadable)?;
+    Ok((model, marks.unwrap_or_default()))
 }
 
 fn metadata_of(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, Failure> {

@@ -4,6 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use ringlet_core::data::{Channel, MAX_NORMALISED, NORMALISATION_FRACTION, Normalisation};
+use serde::{Deserialize, Serialize};
 
 use super::{Images, parameters::Real};
 
@@ -11,7 +12,8 @@ use super::{Images, parameters::Real};
 const DIGITS: f64 = 1e4;
 
 /// Mean and standard deviation of the pixels of each channel, or once for all; none for pixels as they are.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct MeanAndDeviation(Vec<[f64; 2]>);
 
 impl FromStr for MeanAndDeviation {
@@ -39,6 +41,20 @@ impl FromStr for MeanAndDeviation {
             true => Ok(MeanAndDeviation(pairs)),
             false => Err(wrong()),
         }
+    }
+}
+
+impl TryFrom<String> for MeanAndDeviation {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<MeanAndDeviation> for String {
+    fn from(value: MeanAndDeviation) -> Self {
+        value.to_string()
     }
 }
 

@@ -7,6 +7,7 @@ use ringlet_core::{
     num::{Format, MIN_FRACTION_BITS},
     session::{Headroom, Session},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 
@@ -17,7 +18,8 @@ const USUAL: u8 = 9;
 const MOST: u8 = 64;
 
 /// The range contract, |x| < 2^bits: one number for all places, or one for the images and one for each layer that learns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RangeBits(Vec<u8>);
 
 impl FromStr for RangeBits {
@@ -31,6 +33,20 @@ impl FromStr for RangeBits {
             }
             _ => Err("give a number of bits, such as 9, or one for each place: 7,9,8".to_owned()),
         }
+    }
+}
+
+impl TryFrom<String> for RangeBits {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<RangeBits> for String {
+    fn from(value: RangeBits) -> Self {
+        value.to_string()
     }
 }
 

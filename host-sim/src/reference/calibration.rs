@@ -1,7 +1,12 @@
 //! Calibration: a plaintext training shows how large the values of a private one will be, and so what range its stages
 //! need.
 
-use ringlet_core::{network::Network, num::Format, prg::Key, session::Session};
+use ringlet_core::{
+    network::{Network, Stage},
+    num::Format,
+    prg::Key,
+    session::Session,
+};
 
 use super::twin::{Largest, Twin};
 use crate::{
@@ -11,6 +16,7 @@ use crate::{
         range_bits::{RangeBits, least, most},
     },
     error::Failure,
+    resources::reserved,
 };
 
 /// The range is this many times what the plaintext training needed: another order of images, other initial weights and
@@ -39,6 +45,11 @@ impl Calibration {
             ..session.clone()
         };
         let keys = [0, 1].map(|byte| Key::new([byte; Key::LEN]));
+        // What a step keeps of a batch and makes of it. A machine that refuses so much says so here.
+        let values = |stage: &Stage| stage.entering_len() + stage.linear.output_len();
+        let values: usize = network.stages.iter().map(values).sum();
+        let floats = 2 * values * session.batch as usize;
+        drop(reserved::<f32>(floats, "the calibration")?);
         let mut twin: Twin<'_> = Twin::new(network, session, initial_model(network, session, keys));
         for iteration in 0..iterations {
             let samples = session.batch(iteration).len;

@@ -192,7 +192,9 @@ impl SessionArgs {
         }
         option("--ring", format!("u{}", session.format.ring));
         option("--fraction-bits", session.format.fraction.to_string());
-        option("--range-bits", range.to_string());
+        if self.protocol == ProtocolName::Exact {
+            option("--range-bits", range.to_string());
+        }
         option("--normalise", normalise.to_string());
         option("--seed", session.shuffle_seed.to_string());
         if let Some(data) = &self.data {

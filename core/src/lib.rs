@@ -44,7 +44,7 @@
 //! let network = dealt::check::<u32>(&session)?;
 //! let plan = Plan::new(&session, &network);
 //! assert_eq!(session.iterations(), 24);
-//! assert_eq!(plan.iteration::<u32>(16).online_bytes, 3_505);
+//! assert_eq!(plan.iteration::<u32>(16).online_bytes, 3_582);
 //!
 //! // A device would have this memory as a static array.
 //! let mut memory = vec![0; plan.arena_words::<u32>(Role::P0)];

@@ -1,5 +1,7 @@
 //! Bit packing: values of `bits` bits without gaps, least significant bit first.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(any(test, target_pointer_width = "32"))]
 mod small;
 
@@ -30,6 +32,8 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
         if bits < 32 {
             return small::pack(bits, values, bytes);
         }
+        let done = start_packing(bits, values, bytes);
+        let (values, bytes) = (&values[done..], &mut bytes[packed_len(done, bits)..]);
         // Eight values fill exactly `bits` bytes. Only the last chunk may hold fewer values.
         for (values, chunk) in values.chunks(8).zip(bytes.chunks_mut(bits as usize)) {
             pack_run(bits, values, chunk);
@@ -37,6 +41,47 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     } else {
         pack_wide(bits, values, bytes);
     }
+}
+
+/// Packs the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
+#[cfg(target_arch = "x86_64")]
+fn start_packing<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) -> usize {
+    match bytemuck::try_cast_slice(values) {
+        Ok(values) if vectorised::<W>(bits) => {
+            // SAFETY: the processor and the operating system support AVX2.
+            unsafe { avx2::pack(bits, values, bytes) }
+        }
+        _ => 0,
+    }
+}
+
+/// Unpacks the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
+#[cfg(target_arch = "x86_64")]
+fn start_unpacking<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) -> usize {
+    match bytemuck::try_cast_slice_mut(values) {
+        Ok(values) if vectorised::<W>(bits) => {
+            // SAFETY: the processor and the operating system support AVX2.
+            unsafe { avx2::unpack(bits, bytes, values) }
+        }
+        _ => 0,
+    }
+}
+
+/// Whether this processor has vector instructions for words of this type and so many bits of them.
+#[cfg(target_arch = "x86_64")]
+fn vectorised<W: Word>(bits: u32) -> bool {
+    cpufeatures::new!(has_avx2, "avx2");
+    W::BITS == u32::BITS && bits <= avx2::MAX_BITS && has_avx2::get()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn start_packing<W: Word>(_: u32, _: &[W], _: &mut [u8]) -> usize {
+    0
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn start_unpacking<W: Word>(_: u32, _: &[u8], _: &mut [W]) -> usize {
+    0
 }
 
 /// As [`pack_run`], but writes eight bytes at a time.
@@ -108,6 +153,8 @@ pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
         if bits < 32 {
             return small::unpack(bits, bytes, values);
         }
+        let done = start_unpacking(bits, bytes, values);
+        let (values, bytes) = (&mut values[done..], &bytes[packed_len(done, bits)..]);
         for (values, chunk) in values.chunks_mut(8).zip(bytes.chunks(bits as usize)) {
             unpack_run(bits, chunk, values);
         }
@@ -207,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_width_round_trips(values in prop::collection::vec(any::<u128>(), 0..70)) {
+        fn every_width_round_trips(values in prop::collection::vec(any::<u128>(), 0..300)) {
             for bits in 1..=64 {
                 check::<u64>(bits, &values);
                 if bits <= 32 {

@@ -8,6 +8,7 @@ pub(crate) mod dense;
 pub(crate) mod linear;
 pub(crate) mod pool;
 pub(crate) mod unroll;
+pub(crate) mod vector;
 pub(crate) mod windows;
 
 #[cfg(not(feature = "internals"))]

@@ -5,6 +5,7 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
+    kernel::vector::{self, Loop},
     net::link::{LinkError, Segment},
     num::ring::{Word, mask},
     share::Masked,
@@ -67,11 +68,8 @@ impl Relu {
             masks(cx, &group, a);
             for chunk in 0..self.chunks.count {
                 let (shift, width) = (self.chunks.shift(chunk), self.chunks.width(chunk));
-                let mut table = [W::ZERO; LANES];
-                for (table, a) in table.iter_mut().zip(a.iter()) {
-                    let digit = a.right(shift).low(width).to_u64() as u32;
-                    *table = mask::<W>(digit);
-                }
+                let digits = [shift, width];
+                let mut table = vector::run(Tables { digits, a });
                 let wire = at.wire(TABLE + chunk as u8);
                 let bits = (1 << width) - 1;
                 deal_bits(cx, wire, group.stream, bits, &mut table[..group.lanes])?;
@@ -306,20 +304,13 @@ impl Relu {
             let table = &mut table[..e.len()];
             let bits = (1 << width) - 1;
             dealt(cx, at.wire(TABLE + chunk as u8), first, bits, table)?;
-            let (less, equal) = (&mut less[chunk as usize], &mut equal[chunk as usize]);
-            // In halves of 32 lanes, because small processors have no 64-bit shifts.
-            for (half, (e, table)) in e.chunks(32).zip(table.chunks(32)).enumerate() {
-                let (mut less_plane, mut equal_plane) = (0u32, 0u32);
-                for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
-                    let digit = e.right(shift).low(width).to_u64() as u32;
-                    let read = table.left(1).plus(first_entry).right(digit).to_u64() as u32;
-                    let (below, at) = (read & 1, read >> 1 & 1);
-                    less_plane |= at << lane;
-                    equal_plane |= (below ^ at) << lane;
-                }
-                *less |= u64::from(less_plane) << (32 * half);
-                *equal |= u64::from(equal_plane) << (32 * half);
-            }
+            let entries = Entries {
+                digits: [shift, width],
+                first_entry,
+                e,
+                table,
+            };
+            (less[chunk as usize], equal[chunk as usize]) = vector::run(entries);
         }
         Ok((less, equal))
     }
@@ -438,6 +429,66 @@ impl<'a> AndInputs<'a> {
             }
         }
         share
+    }
+}
+
+/// What is read of the tables of one chunk and group: the planes [digit < a_j] and [digit = a_j].
+struct Entries<'a, W> {
+    /// Shift and width of the chunk.
+    digits: [u32; 2],
+    /// The entry before the first.
+    first_entry: W,
+    /// The openings.
+    e: &'a [W],
+    /// The table of each lane.
+    table: &'a [W],
+}
+
+impl<W: Word> Loop for Entries<'_, W> {
+    type Output = (u64, u64);
+
+    #[inline(always)]
+    fn run(self) -> (u64, u64) {
+        let ([shift, width], first_entry) = (self.digits, self.first_entry);
+        let (mut less, mut equal) = (0, 0);
+        // In halves of 32 lanes, because small processors have no 64-bit shifts.
+        let halves = self.e.chunks(32).zip(self.table.chunks(32));
+        for (half, (e, table)) in halves.enumerate() {
+            let (mut less_plane, mut equal_plane) = (0u32, 0u32);
+            for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
+                let digit = e.right(shift).low(width).to_u64() as u32;
+                let read = table.left(1).plus(first_entry).right(digit).to_u64() as u32;
+                let (below, at) = (read & 1, read >> 1 & 1);
+                less_plane |= at << lane;
+                equal_plane |= (below ^ at) << lane;
+            }
+            less |= u64::from(less_plane) << (32 * half);
+            equal |= u64::from(equal_plane) << (32 * half);
+        }
+        (less, equal)
+    }
+}
+
+/// The tables of one chunk and group: in each lane ones in as many low bits as the mask's digit says.
+struct Tables<'a, W> {
+    /// Shift and width of the chunk.
+    digits: [u32; 2],
+    /// The masks.
+    a: &'a [W],
+}
+
+impl<W: Word> Loop for Tables<'_, W> {
+    type Output = [W; LANES];
+
+    #[inline(always)]
+    fn run(self) -> [W; LANES] {
+        let [shift, width] = self.digits;
+        let mut tables = [W::ZERO; LANES];
+        for (table, a) in tables.iter_mut().zip(self.a) {
+            let digit = a.right(shift).low(width).to_u64() as u32;
+            *table = mask::<W>(digit);
+        }
+        tables
     }
 }
 

@@ -3,11 +3,18 @@
 //! Any element of a stream can be generated alone and again, in any order and in constant memory, so masks are
 //! never stored. The generator is ChaCha12 (RFC 8439 with 12 rounds and a 64-bit nonce). The key is the
 //! session key of a pair of roles, the nonce is the address, and the offset gives the block counter.
+//!
+//! Hosts read ahead in the streams that are drawn in order, and make blocks with vector instructions. Microcontrollers
+//! make each draw alone, which takes no memory. The words are the same.
 
+#[cfg(target_pointer_width = "64")]
+mod blocks;
 pub mod device_key;
+#[cfg(any(test, not(target_pointer_width = "64")))]
+mod draws;
+#[cfg(target_pointer_width = "64")]
+mod read_ahead;
 
-use rand_chacha::ChaCha12Rng;
-use rand_core::{Rng, SeedableRng};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
@@ -66,15 +73,22 @@ impl Address {
     }
 }
 
+#[cfg(not(target_pointer_width = "64"))]
+use draws::Draws as Streams;
+#[cfg(target_pointer_width = "64")]
+use read_ahead::ReadAhead as Streams;
+
 /// Generator of the streams of one key.
 pub struct Prg {
-    key: Key,
+    streams: Streams,
 }
 
 impl Prg {
     /// The generator for `key`.
     pub fn new(key: Key) -> Self {
-        Prg { key }
+        Prg {
+            streams: Streams::new(key),
+        }
     }
 
     /// Fills `out` with the words `first`, `first + 1`, ... of the stream at `address`. Offsets count words of
@@ -85,12 +99,8 @@ impl Prg {
         }
         let _section = profile::section(Section::Prg);
         let bytes = first * size_of::<W>() as u64;
-        fill_bytes(
-            &self.key.0,
-            address.nonce(),
-            bytes,
-            bytemuck::cast_slice_mut(out),
-        );
+        self.streams
+            .fill(address.nonce(), bytes, bytemuck::cast_slice_mut(out));
         for word in out {
             *word = word.little_endian();
         }
@@ -107,24 +117,11 @@ impl Prg {
     }
 }
 
-/// Fills `out` with the stream of `key` and `nonce` from byte `first` on.
-fn fill_bytes(key: &[u8; Key::LEN], nonce: u64, first: u64, out: &mut [u8]) {
-    let mut stream = ChaCha12Rng::from_seed(*key);
-    stream.set_stream(nonce);
-    stream.set_word_pos(u128::from(first / 4));
-    // The first byte may be inside a 4-byte word of the stream.
-    let inside = (first % 4) as usize;
-    let (head, rest) = out.split_at_mut(((4 - inside) % 4).min(out.len()));
-    if inside != 0 {
-        let mut word = [0; 4];
-        stream.fill_bytes(&mut word);
-        head.copy_from_slice(&word[inside..inside + head.len()]);
-    }
-    stream.fill_bytes(rest);
-}
-
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha12Rng;
+    use rand_core::{Rng, SeedableRng};
+
     use super::*;
 
     const AT: Address = Address {

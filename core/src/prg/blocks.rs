@@ -1,0 +1,35 @@
+//! Blocks of ChaCha12, several at a time with vector instructions that are chosen at run time.
+
+use chacha20::{
+    ChaChaCore, KeyIvInit, R12,
+    cipher::{StreamCipherCore, array::Array},
+    variants::Ietf,
+};
+
+use super::Key;
+
+/// Length of a block in bytes.
+pub(super) const BLOCK: usize = 64;
+
+/// Blocks until the low half of the block counter returns to 0.
+const LOW_HALF: u64 = 1 << 32;
+
+/// Fills `out` with the blocks `first`, `first + 1`, ... of the stream of `key` and `nonce`.
+pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; BLOCK]]) {
+    // The cipher counts blocks in 32 bits: the counter's high half is the first part of its nonce.
+    let until_carry = LOW_HALF - first % LOW_HALF;
+    let (now, later) = match usize::try_from(until_carry) {
+        Ok(until_carry) if until_carry < out.len() => out.split_at_mut(until_carry),
+        _ => (out, &mut [][..]),
+    };
+    let mut iv = [0; 12];
+    let (high, stream) = iv.split_at_mut(4);
+    high.copy_from_slice(&((first / LOW_HALF) as u32).to_le_bytes());
+    stream.copy_from_slice(&nonce.to_le_bytes());
+    let mut cipher = ChaChaCore::<R12, Ietf>::new((&key.0).into(), &Array(iv));
+    cipher.set_block_pos(first as u32);
+    cipher.write_keystream_blocks(Array::cast_slice_from_core_mut(now));
+    if !later.is_empty() {
+        fill_blocks(key, nonce, first + until_carry, later);
+    }
+}

@@ -1,0 +1,244 @@
+//! Streams of which the next bytes are made ahead, for hosts.
+//!
+//! Gates draw a few bytes at a time from each of several wires in turn, and each wire's draws follow each other. So a
+//! window holds the next bytes of a stream, and draws share the work of making them. A stream that is read in order
+//! doubles its window each time; one that is not makes little more than it is asked for. Addresses and offsets are
+//! public, so which window a draw takes tells nothing.
+
+use core::cell::RefCell;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{
+    Key,
+    blocks::{BLOCK, fill_blocks},
+};
+
+/// Windows of a key. The wires of a gate have numbers below this.
+const WINDOWS: usize = 32;
+/// Blocks of a window.
+const BLOCKS: usize = 16;
+/// Blocks that a window makes at first: as many as the vector instructions make at once.
+const FIRST_BLOCKS: usize = 4;
+/// The longest draw that a window serves, in bytes: one that starts within a block fits too.
+const LONGEST: usize = (BLOCKS - 1) * BLOCK;
+
+/// The streams of one key.
+pub(super) struct ReadAhead {
+    key: Key,
+    windows: RefCell<[Window; WINDOWS]>,
+}
+
+/// Consecutive bytes of one stream.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Window {
+    /// The stream.
+    nonce: u64,
+    /// Number of the first block that is held.
+    block: u64,
+    /// Number of blocks that are held.
+    held: usize,
+    /// The byte of the stream after the last one drawn.
+    next: u64,
+    blocks: [[u8; BLOCK]; BLOCKS],
+}
+
+impl ReadAhead {
+    /// The streams of `key`.
+    pub(super) fn new(key: Key) -> Self {
+        ReadAhead {
+            key,
+            windows: RefCell::new([const { Window::EMPTY }; WINDOWS]),
+        }
+    }
+
+    /// Fills `out` with the stream of `nonce` from byte `first` on.
+    pub(super) fn fill(&self, nonce: u64, first: u64, out: &mut [u8]) {
+        if out.len() <= LONGEST
+            && let Ok(mut windows) = self.windows.try_borrow_mut()
+        {
+            // The low bits of a nonce are the wire.
+            let window = &mut windows[nonce as usize % WINDOWS];
+            return window.fill(&self.key, nonce, first, out);
+        }
+        fill_bytes(&self.key, nonce, first, out);
+    }
+}
+
+impl Window {
+    const EMPTY: Window = Window {
+        nonce: 0,
+        block: 0,
+        held: 0,
+        next: 0,
+        blocks: [[0; BLOCK]; BLOCKS],
+    };
+
+    /// Fills `out`, of at most [`LONGEST`] bytes, with the stream of `key` and `nonce` from byte `first` on.
+    fn fill(&mut self, key: &Key, nonce: u64, first: u64, mut out: &mut [u8]) {
+        let mut at = first;
+        let mut blocks = FIRST_BLOCKS;
+        if self.nonce == nonce {
+            let held = self.held_from(at);
+            if !held.is_empty() {
+                let (head, rest) = out.split_at_mut(out.len().min(held.len()));
+                head.copy_from_slice(&held[..head.len()]);
+                at += head.len() as u64;
+                out = rest;
+            }
+            if first == self.next {
+                blocks = 2 * self.held;
+            }
+        }
+        if !out.is_empty() {
+            let inside = (at % BLOCK as u64) as usize;
+            let least = (inside + out.len()).div_ceil(BLOCK);
+            self.nonce = nonce;
+            self.block = at / BLOCK as u64;
+            self.held = blocks.clamp(least, BLOCKS);
+            fill_blocks(key, nonce, self.block, &mut self.blocks[..self.held]);
+            out.copy_from_slice(&self.blocks.as_flattened()[inside..inside + out.len()]);
+        }
+        self.next = at + out.len() as u64;
+    }
+
+    /// The bytes that are held from byte `at` of the stream on; none if that byte is not held.
+    fn held_from(&self, at: u64) -> &[u8] {
+        let bytes = self.blocks[..self.held].as_flattened();
+        at.checked_sub(self.block * BLOCK as u64)
+            .and_then(|skip| bytes.get(usize::try_from(skip).ok()?..))
+            .unwrap_or_default()
+    }
+}
+
+/// Fills `out` with the stream of `key` and `nonce` from byte `first` on, without a window.
+fn fill_bytes(key: &Key, nonce: u64, first: u64, out: &mut [u8]) {
+    let mut block = first / BLOCK as u64;
+    let inside = (first % BLOCK as u64) as usize;
+    let mut one = [[0; BLOCK]];
+    let mut rest = out;
+    if inside > 0 {
+        let head;
+        (head, rest) = rest.split_at_mut((BLOCK - inside).min(rest.len()));
+        fill_blocks(key, nonce, block, &mut one);
+        head.copy_from_slice(&one[0][inside..inside + head.len()]);
+        block += 1;
+    }
+    let (whole, tail) = rest.as_chunks_mut();
+    fill_blocks(key, nonce, block, whole);
+    if !tail.is_empty() {
+        fill_blocks(key, nonce, block + whole.len() as u64, &mut one);
+        tail.copy_from_slice(&one[0][..tail.len()]);
+    }
+    one.zeroize();
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use proptest::prelude::*;
+    use std::vec;
+
+    use super::*;
+    use crate::prg::draws::Draws;
+
+    /// Compares a draw of `length` bytes with the reference.
+    fn compare(streams: &ReadAhead, reference: &Draws, nonce: u64, first: u64, length: usize) {
+        let (mut got, mut want) = (vec![1; length], vec![2; length]);
+        streams.fill(nonce, first, &mut got);
+        reference.fill(nonce, first, &mut want);
+        assert_eq!(got, want, "{length} bytes of {nonce:x} from {first}");
+    }
+
+    fn both() -> (ReadAhead, Draws) {
+        let key = || Key::new(core::array::from_fn(|at| at as u8 ^ 0x5A));
+        (ReadAhead::new(key()), Draws::new(key()))
+    }
+
+    #[test]
+    fn blocks_go_on_when_the_low_half_of_their_counter_returns_to_0() {
+        let (streams, reference) = both();
+        for carry in [1, 2, 77, (1 << 26) - 1].map(|high| high << 38) {
+            for before in [0, 1, 3, 64, 65, 255, 500, 960, 1024, 4096, 9999] {
+                for length in [
+                    1,
+                    8,
+                    63,
+                    64,
+                    65,
+                    256,
+                    512,
+                    LONGEST,
+                    LONGEST + 1,
+                    8192,
+                    20_000,
+                ] {
+                    compare(&streams, &reference, 9, carry - before, length);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_read_in_order_gets_a_whole_window() {
+        let (streams, reference) = both();
+        for length in [8, 24, 200, 256, 512, 700] {
+            let nonce = length as u64;
+            for number in 0..256 {
+                compare(&streams, &reference, nonce, number * nonce, length);
+            }
+            let held = streams.windows.borrow()[length % WINDOWS].held;
+            assert_eq!(held, BLOCKS, "{length} bytes a draw");
+        }
+    }
+
+    #[test]
+    fn a_draw_alone_makes_few_blocks() {
+        let (streams, reference) = both();
+        for number in (0..20).rev() {
+            compare(&streams, &reference, 3, 8 * 1000 * number, 8);
+            assert_eq!(streams.windows.borrow()[3].held, FIRST_BLOCKS);
+            compare(&streams, &reference, number << 8 | 5, 0, 8);
+            assert_eq!(streams.windows.borrow()[5].held, FIRST_BLOCKS);
+        }
+    }
+
+    /// A draw: how far it is from the end of the stream's last one, and its length.
+    fn draw() -> impl Strategy<Value = (usize, i64, usize)> {
+        let step = prop_oneof![
+            6 => Just(0),
+            2 => -1500i64..1500,
+            1 => (-30_000i64..30_000).prop_map(|words| words * 8),
+        ];
+        let length = prop_oneof![
+            3 => Just(8),
+            3 => Just(256),
+            3 => 0usize..700,
+            1 => LONGEST - 2..LONGEST + 3,
+            1 => 0usize..5000,
+        ];
+        (0usize..6, step, length)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Draws from streams that share windows and from others, in order, back and forth.
+        #[test]
+        fn windows_never_give_another_byte_than_the_stream_has(
+            draws in prop::collection::vec(draw(), 1..200),
+            base in prop_oneof![Just(0u64), Just((1u64 << 38) - 2000), any::<u64>().prop_map(|at| at >> 2)],
+        ) {
+            let (streams, reference) = both();
+            // Wires 1, 33 and another gate's wire 1 share a window.
+            let nonces = [0x1_0000_0001, 0x1_0000_0021, 0x1_0000_0101, 0x2_0000_0001, 0, 31];
+            let mut next = [base; 6];
+            for (stream, step, length) in draws {
+                let first = next[stream].saturating_add_signed(step);
+                compare(&streams, &reference, nonces[stream], first, length);
+                next[stream] = first + length as u64;
+            }
+        }
+    }
+}

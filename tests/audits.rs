@@ -1,5 +1,7 @@
 //! Range audits from the command line: their results, and that they cost what the plan says.
 
+use std::path::Path;
+
 use ringlet_tests::{address, end, metrics, ringlet, start, success, text};
 use serde_json::Value;
 
@@ -115,6 +117,56 @@ fn what_leaves_its_range_is_told_by_layer_over_every_link() {
         name == "conv1" && *forward > 100 && *backward > 0,
         "{told:?}"
     );
+}
+
+#[test]
+fn parties_whose_values_leave_the_range_keep_the_checkpoint_before_that() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let model = path("model");
+    let (at, meeting) = (address(), address());
+    let dealer = start(&["dealer", "--listen", &at]);
+    let session = [
+        "--lr",
+        "16",
+        "--limit",
+        "60",
+        "--audit",
+        "1",
+        "--reveal-to",
+        "p1",
+    ];
+    let parties = [
+        ("p0", vec!["--listen", &meeting]),
+        ("p1", vec!["--peer", &meeting, "--save", &model]),
+    ];
+    let parties = parties.map(|(role, more)| {
+        let kept = path(role);
+        let party = ["party", "--role", role, "--dealer", &at];
+        let keep = ["--checkpoint", &kept, "--every", "1"];
+        (role, start(&[&party[..], &keep, &session, &more].concat()))
+    });
+    let mut told = Vec::new();
+    for (role, party) in parties {
+        let (well, out, err) = end(party);
+        assert!(!well && !out.contains("done"), "{role}: {out}{err}");
+        let line = err.lines().last().expect("a line");
+        let (_, rest) = line
+            .split_once("error: values left the range contract in iteration ")
+            .expect(line);
+        let (iteration, rest) = rest.split_once(": ").expect(line);
+        assert!(rest.contains("ward"), "{line}");
+        told.push(iteration.parse::<u32>().expect("a number"));
+        // Iterations count from 1, and a checkpoint has the number of those before it.
+        let before = format!("{role}/{role}-{:010}.checkpoint", told[0] - 1);
+        assert!(dir.path().join(&before).exists(), "{before}");
+        let after = format!("{role}/{role}-{:010}.checkpoint", told[0]);
+        assert!(!dir.path().join(&after).exists(), "{after}");
+    }
+    assert_eq!(told[0], told[1]);
+    assert!(!Path::new(&model).exists());
+    let (well, ..) = end(dealer);
+    assert!(!well);
 }
 
 #[test]

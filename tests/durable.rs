@@ -15,7 +15,7 @@ use std::{
 };
 
 use ringlet_core::prg::{Address, Key, Prg};
-use ringlet_tests::{address, complaint, end, failure, start, success};
+use ringlet_tests::{address, complaint, end, failure, start, success, terminate};
 
 /// The roles of a run and how each is started.
 struct Roles {
@@ -383,17 +383,26 @@ fn a_party_that_is_told_to_stop_says_how_to_go_on() {
     let [dealer, p0, p1] = [0, 1, 2].map(|role| roles.start(role));
     let first = dir.path().join("ck1/p1-0000000010.checkpoint");
     ringlet_tests::wait_until("a checkpoint", Duration::from_secs(60), || first.exists());
-    let id = p0.id().to_string();
-    let told = std::process::Command::new("kill")
-        .args(["-TERM", &id])
-        .status();
-    assert!(told.expect("kill runs").success());
-    let line = complaint(p0);
-    assert!(
-        line.contains("p0 stopped after") && line.contains("--resume"),
-        "{line}"
-    );
+    terminate(&p0);
+    let (well, _, err) = end(p0);
+    let line = err.lines().last().expect("a line");
+    assert!(!well && line.contains("p0 stopped after"), "{err}");
+    assert!(line.contains("--resume"), "{err}");
     check(dir.path(), [dealer, roles.start(1), p1], 1800);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_party_that_waits_for_the_others_ends_at_once_when_it_is_told_to_stop() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (d, p) = (address(), address());
+    let roles = Roles::new(dir.path(), "dealer", [&d, &p], [&d, &p], &LONG);
+    let p0 = roles.start(1);
+    let begun = dir.path().join("ck0");
+    ringlet_tests::wait_until("its directory", Duration::from_secs(60), || begun.exists());
+    terminate(&p0);
+    let (well, _, err) = end(p0);
+    assert!(!well && err.contains("no run was under way"), "{err}");
 }
 
 #[test]

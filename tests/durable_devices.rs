@@ -157,6 +157,52 @@ fn a_device_whose_host_is_killed_goes_on_from_its_state() {
     assert!(accuracy > 75.0, "{accuracy}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_party_beside_a_device_stops_at_the_next_checkpoint_of_both() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = pack(dir.path(), 0, 1000);
+    let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
+    let device = Served::until_done(&image, &own, ARENA);
+    let session = [
+        "--samples",
+        "1000,0",
+        "--batch",
+        "20",
+        "--limit",
+        "50",
+        "--every",
+        "16",
+    ];
+    let run = Run::new(dir.path(), &device.address, &session);
+    let (dealer, p1) = (run.start_dealer(), run.start_p1());
+    run.wait_for(2);
+    ringlet_tests::terminate(&p1);
+    let (well, _, err) = end(p1);
+    assert!(!well, "{err}");
+    // Where it says that it will, and with the states of both.
+    let noted = "p1 stops at the next checkpoint, after ";
+    let told = err
+        .lines()
+        .find_map(|line| line.strip_prefix(noted)?.split(' ').next());
+    let told: u32 = told.expect(&err).parse().expect("a number");
+    assert!(told > 0 && told.is_multiple_of(16), "{err}");
+    let stopped = format!("p1 stopped after {told} iterations");
+    let line = err.lines().last().expect("a line");
+    assert!(
+        line.contains(&stopped) && line.contains("--resume"),
+        "{err}"
+    );
+    for end in ["p0-", "p1-"].map(|role| format!("ck/{role}{told:010}")) {
+        let kept = ["sealed", "checkpoint"].map(|kind| dir.path().join(format!("{end}.{kind}")));
+        assert!(kept.iter().any(|path| path.exists()), "{kept:?}");
+    }
+    stop(dealer);
+    let (dealer, p1) = (run.start_dealer(), run.start_p1());
+    run.check([p1, dealer], 50);
+    assert_eq!(device.outcome(), Ok(()));
+}
+
 #[test]
 fn a_device_refuses_a_state_that_was_altered() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
-    process::{Child, Command},
+    process::Child,
     thread,
     time::Duration,
 };
@@ -35,7 +35,7 @@ use ringlet_tests::{
     end, failure,
     resettable::Resettable,
     served::{Served, pack},
-    start, stop, usual_headroom, wait_until,
+    start, stop, terminate, usual_headroom, wait_until,
 };
 
 /// The root secrets of the devices that are P0 and P1.
@@ -272,11 +272,15 @@ fn a_hub_that_is_stopped_or_killed_goes_on_from_both_states() {
     let run = Run::new(dir.path(), [&p0.address, &p1.address], Asked::SHORT);
     let (mut dealer, mut hub) = (run.start_dealer(), run.start_hub());
     run.wait_for(&mut hub, 4);
-    let id = hub.id().to_string();
-    let sent = Command::new("kill").args(["-TERM", &id]).status();
-    assert!(sent.expect("a kill").success());
-    let line = complaint(hub);
-    assert!(line.contains("the hub stopped"), "{line}");
+    terminate(&hub);
+    // It waits for the next checkpoint of both, so nothing is done again.
+    let (well, _, err) = end(hub);
+    let line = err.lines().last().expect("a line");
+    assert!(
+        !well && err.contains("stops at the next checkpoint"),
+        "{err}"
+    );
+    assert!(line.contains("the hub stopped"), "{err}");
     assert!(line.contains("go on with --resume"), "{line}");
     let mut hub = run.start_hub();
     run.wait_for(&mut hub, 12);

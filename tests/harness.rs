@@ -204,6 +204,14 @@ pub fn stop(mut child: std::process::Child) {
     child.wait().expect("a process");
 }
 
+/// Asks a process to terminate.
+#[cfg(unix)]
+pub fn terminate(child: &std::process::Child) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
 /// Waits for a process, which must fail with one line after its notices. Returns that line.
 pub fn complaint(child: std::process::Child) -> String {
     let (well, out, err) = end(child);

@@ -115,6 +115,17 @@ fn calibration_gives_options_that_work() {
     let more = [&["--lr", "1", "--metrics", &out][..], &options].concat();
     success(&files.training(&paths, &more));
     assert!(accuracy(&out) > 0.7);
+    // The second of two parties gives what the first has found, and no place gets less.
+    let widest = ["--range-bits", "10"];
+    let second = success(&[&arguments[..], &widest].concat());
+    let asked = |said: &str| -> Vec<u32> {
+        let list = said.split_whitespace().last().expect("a list");
+        list.split(',')
+            .map(|bits| bits.parse().expect("a number"))
+            .collect()
+    };
+    let larger: Vec<u32> = asked(&said).into_iter().map(|bits| bits.max(10)).collect();
+    assert_eq!(asked(&second), larger, "{second}");
     // No range is enough for these.
     arguments.extend(["--fraction-bits", "14"]);
     let line = failure(&arguments);

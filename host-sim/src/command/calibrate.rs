@@ -14,7 +14,7 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Images, Part, load},
+    data::{Images, Part, load, range_bits::RangeBits},
     error::Failure,
     output::amounts::work,
     reference::calibration::Calibration,
@@ -58,13 +58,15 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         work(&session)
     ))?;
     let calibration = calibrate((&session, &network), &images, session.iterations())?;
-    console::print(&table(&network, &calibration))?;
+    // No place gets less than what is asked for, such as what the other party's images need.
+    let range = match &args.session.range_bits {
+        Some(asked) => calibration.range_bits().max(asked),
+        None => calibration.range_bits(),
+    };
+    console::print(&table(&network, &calibration, &range))?;
     match calibration.is_short() {
         true => Err(short(&session)),
-        false => console::line(&format!(
-            "\n--normalise {normalise} --range-bits {}",
-            calibration.range_bits()
-        )),
+        false => console::line(&format!("\n--normalise {normalise} --range-bits {range}")),
     }
 }
 
@@ -93,9 +95,8 @@ pub fn short(session: &Session) -> Failure {
     )
 }
 
-/// The largest values of each stage, and the range for them.
-fn table(network: &Network, calibration: &Calibration) -> String {
-    let range = calibration.range_bits();
+/// The largest values of each stage, and the range that the training is to have.
+fn table(network: &Network, calibration: &Calibration, range: &RangeBits) -> String {
     let mut bits = range.bits().iter();
     let mut next = || bits.next().copied().unwrap_or(0);
     let mut table = format!(

@@ -31,12 +31,13 @@ use crate::{
     },
     run::{
         actors::Helper,
-        checkpoints::{CheckpointPlan, Simulated, stop_with_a_checkpoint},
+        checkpoints::{CheckpointPlan, Simulated},
         collect::{Collector, Record},
         event::Event,
         processes,
         secrets::Secrets,
         simulation::Simulation,
+        stop_request,
     },
 };
 
@@ -106,7 +107,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     }
     let checkpoints = match CheckpointPlan::new(&args.checkpoints) {
         Some(plan) => {
-            stop_with_a_checkpoint()?;
+            stop_request::watch()?;
             Some(Simulated::new(&plan, &session)?)
         }
         None => None,

@@ -4,11 +4,7 @@
 //! told to stop. It keeps the last two, so that both parties have one in common: no party is further ahead of the other
 //! than one iteration.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{fs, path::PathBuf};
 
 use ringlet_core::{
     Role,
@@ -20,6 +16,7 @@ use ringlet_core::{
 };
 use zeroize::Zeroizing;
 
+use super::stop_request;
 use crate::{
     config::args::CheckpointArgs,
     console,
@@ -30,27 +27,6 @@ use crate::{
 
 /// The most checkpoints that a party keeps.
 const KEPT: usize = 2;
-
-/// Set when the user wants the program to stop.
-static STOPPED: AtomicBool = AtomicBool::new(false);
-
-/// From now on an interrupt or a request to terminate lets the parties of this process finish their iteration, write a
-/// checkpoint and end. A second one ends the process at once.
-pub fn stop_with_a_checkpoint() -> Result<(), Failure> {
-    let handler = || {
-        if STOPPED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    match ctrlc::set_handler(handler) {
-        // Another run of this process has set it.
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(error) => Err(Failure::new(
-            format!("interrupts cannot be watched: {error}"),
-            "leave out --checkpoint",
-        )),
-    }
-}
 
 /// Where checkpoints are, and how many.
 #[derive(Clone, Debug)]
@@ -99,11 +75,6 @@ impl CheckpointPlan {
             self.dir.display()
         )
     }
-}
-
-/// Whether the user wants the program to stop.
-pub fn is_stopped() -> bool {
-    STOPPED.load(Ordering::Relaxed)
 }
 
 /// Keeps the checkpoints of one party.
@@ -327,13 +298,23 @@ impl Keeper {
     }
 
     /// If the user wants the program to stop, writes a checkpoint and says how to go on. To be called before an iteration
-    /// whose state is noted.
-    pub fn stop(&mut self) -> Result<(), Failure> {
-        if !is_stopped() {
+    /// whose state is noted. A device gives its state only at checkpoints, so a party beside one (`beside_device`) goes on
+    /// to the next of them.
+    pub fn stop(&mut self, beside_device: bool) -> Result<(), Failure> {
+        let Some(last) = self.current.as_ref().filter(|_| stop_request::is_made()) else {
+            return Ok(());
+        };
+        let iteration = last.id.iteration;
+        if beside_device && !self.kept.contains(&last.id) {
+            let next = iteration.next_multiple_of(self.plan.every);
+            stop_request::note_once(&format!(
+                "{} stops at the next checkpoint, after {} iterations",
+                self.role,
+                next.min(self.session.iterations())
+            ));
             return Ok(());
         }
         self.write()?;
-        let iteration = self.current.as_ref().map_or(0, |last| last.id.iteration);
         Err(Failure::new(
             format!("{} stopped after {iteration} iterations", self.role),
             format!("go on with --resume {}", self.plan.dir.display()),

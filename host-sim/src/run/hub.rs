@@ -10,11 +10,12 @@ use std::{
 use ringlet_core::{Role, session::Session};
 
 use super::{
-    checkpoints::{CheckpointPlan, is_stopped, stop_with_a_checkpoint},
+    checkpoints::CheckpointPlan,
     dealer::corrections_before,
     device::open_device,
     hub_states::HubStates,
     relay::{DeviceTotals, Relay},
+    stop_request,
 };
 use crate::{
     console,
@@ -51,7 +52,7 @@ impl Hub<'_> {
         let Some(plan) = &self.checkpoints else {
             return self.attempt(&mut None, false, &mut progress);
         };
-        stop_with_a_checkpoint()?;
+        stop_request::watch()?;
         let mut states = Some(HubStates::open(plan, self.session)?);
         let (mut moved_at, mut furthest, mut dealt) = (Instant::now(), 0, 0);
         loop {
@@ -62,10 +63,12 @@ impl Hub<'_> {
             let failure = match (attempted, &states) {
                 (Ok(totals), _) => return Ok(totals),
                 // The user wants no further attempt.
-                (Err(failure), Some(states)) if is_stopped() && failure.is_broken_link() => {
+                (Err(failure), Some(states))
+                    if stop_request::is_made() && failure.is_broken_link() =>
+                {
                     return Err(states.stopped());
                 }
-                (Err(failure), _) if is_stopped() => return Err(failure),
+                (Err(failure), _) if stop_request::is_made() => return Err(failure),
                 (Err(failure), _) => failure,
             };
             if dealt > furthest {

@@ -22,7 +22,7 @@ use ringlet_core::{
 };
 
 use super::{
-    checkpoints::{CheckpointPlan, Keeper, stop_with_a_checkpoint},
+    checkpoints::{CheckpointPlan, Keeper},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
     dealt_positions::{self, Positions},
@@ -32,7 +32,7 @@ use super::{
     meeting::await_peer,
     party::{PartyLinks, PartySetup, run_party},
     secrets::Secrets,
-    securenn,
+    securenn, stop_request,
 };
 use crate::{
     console,
@@ -193,7 +193,7 @@ impl LoneParty<'_> {
         let Some(plan) = &self.checkpoints else {
             return attempt(None, reporter);
         };
-        stop_with_a_checkpoint()?;
+        stop_request::watch()?;
         let own = self.endpoint.credentials.own();
         let mut keeper = Keeper::open(plan, self.role, self.session, own)?;
         let (mut moved_at, mut furthest) = (Instant::now(), None);
@@ -205,7 +205,8 @@ impl LoneParty<'_> {
             if keeper.furthest() > furthest {
                 (moved_at, furthest) = (Instant::now(), keeper.furthest());
             }
-            if !failure.is_broken_link() || moved_at.elapsed() >= self.endpoint.wait {
+            let over = moved_at.elapsed() >= self.endpoint.wait || stop_request::is_made();
+            if !failure.is_broken_link() || over {
                 return Err(failure.with_remedy(plan.remedy()));
             }
             if !self.endpoint.quiet {

@@ -34,4 +34,5 @@ pub mod role_time;
 pub mod secrets;
 pub mod securenn;
 pub mod simulation;
+pub mod stop_request;
 pub mod supervision;

@@ -19,6 +19,7 @@ use super::{
     checkpoints::{Keeper, Stateful},
     dealt_positions::Positions,
     event::{Event, StageValues},
+    stop_request::UnderWay,
 };
 use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
 
@@ -92,10 +93,10 @@ pub fn before(
     let Some((keeper, _)) = durable else {
         return Ok(());
     };
-    if let (Some(id), Some(keep)) = (keeper.before(iteration, party)?, beside) {
+    if let (Some(id), Some(keep)) = (keeper.before(iteration, party)?, beside.as_mut()) {
         keep(id, party.state_len())?;
     }
-    keeper.stop()
+    keeper.stop(beside.is_some())
 }
 
 /// The failure of an iteration, after which the state before it is kept.
@@ -142,6 +143,7 @@ pub fn run_party<R: Ring>(
         stages: shares(party, network),
     };
     let first = begin(&mut durable, &mut party)?;
+    let _under_way = durable.is_some().then(UnderWay::begin);
     if let Some(positions) = &positions {
         go_to(positions.of(first), &mut party)?;
     }

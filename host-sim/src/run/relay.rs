@@ -19,11 +19,11 @@ use ringlet_core::{
 };
 
 use super::{
-    checkpoints::is_stopped,
     dealer_relay::REST,
     device::{DeviceMux, crash_report, end_line, has_reported, start_session, wake},
     device_at_hub::DeviceAtHub,
     hub_states::HubStates,
+    stop_request::{self, UnderWay},
 };
 use crate::{error::Failure, links::device_address::DeviceAddress};
 
@@ -111,10 +111,11 @@ impl Relay<'_> {
             device(Role::P0, dealer0, given0, kept0)?,
             device(Role::P1, dealer1, given1, kept1)?,
         ];
+        let _under_way = states.is_some().then(UnderWay::begin);
         let outcome = pass_all(&mut devices, states, self.idle, &mut progress);
         outcome
             .and_then(|()| self.end(&devices))
-            .map_err(|failure| match is_stopped() {
+            .map_err(|failure| match stop_request::is_made() {
                 true => failure,
                 false => self.explained(failure, |role| devices[role.index()].has_reported()),
             })
@@ -156,8 +157,8 @@ impl Relay<'_> {
     }
 }
 
-/// Relays until both devices are done. Fails if nothing moves for as long as `idle`, and if the user stops a run that keeps
-/// `states`.
+/// Relays until both devices are done. Fails if nothing moves for as long as `idle`, and at the next common checkpoint
+/// after the user has stopped a run that keeps `states`.
 fn pass_all(
     devices: &mut [DeviceAtHub<'_>; 2],
     states: &mut Option<HubStates>,
@@ -165,6 +166,8 @@ fn pass_all(
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<(), Failure> {
     let (mut moved_at, mut reported_at) = (Instant::now(), Instant::now());
+    // The last common checkpoint when the user asked to stop.
+    let mut stops_after = None;
     loop {
         let mut came = false;
         let mut moved = 0;
@@ -180,9 +183,12 @@ fn pass_all(
             return Ok(());
         }
         if let Some(states) = states
-            && is_stopped()
+            && stop_request::is_made()
         {
-            return Err(states.stopped());
+            stop_request::note_once("the hub stops at the next checkpoint of both devices");
+            if states.first() > *stops_after.get_or_insert(states.first()) {
+                return Err(states.stopped());
+            }
         }
         let [p0, p1] = devices;
         moved += p0.pass_to(p1)? + p1.pass_to(p0)?;

@@ -17,6 +17,7 @@ use super::{
     checkpoints::Stateful,
     event::{Event, StageValues},
     party::{PartyLinks, PartySetup, before, begin, broke},
+    stop_request::UnderWay,
 };
 use crate::{error::Failure, resources::filled};
 
@@ -54,6 +55,7 @@ pub fn run_party(
     let mut party = Trainer::new(session, network, role, &setup.secret, &mut memory)?;
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
     let start = begin(&mut durable, &mut party)?;
+    let _under_way = durable.is_some().then(UnderWay::begin);
     if setup.simulated && start == 0 {
         emit(Event::Shares {
             epoch: 0,

@@ -6,7 +6,7 @@ use chacha20::{
     variants::Ietf,
 };
 
-use super::Key;
+use super::key::Key;
 
 /// Length of a block in bytes.
 pub(super) const BLOCK: usize = 64;
@@ -26,7 +26,7 @@ pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; BLO
     let (high, stream) = iv.split_at_mut(4);
     high.copy_from_slice(&((first / LOW_HALF) as u32).to_le_bytes());
     stream.copy_from_slice(&nonce.to_le_bytes());
-    let mut cipher = ChaChaCore::<R12, Ietf>::new((&key.0).into(), &Array(iv));
+    let mut cipher = ChaChaCore::<R12, Ietf>::new(key.reveal().into(), &Array(iv));
     cipher.set_block_pos(first as u32);
     cipher.write_keystream_blocks(Array::cast_slice_from_core_mut(now));
     if !later.is_empty() {

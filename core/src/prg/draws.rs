@@ -4,7 +4,7 @@
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::Key;
+use super::key::Key;
 
 /// The streams of one key.
 pub(super) struct Draws {
@@ -19,7 +19,7 @@ impl Draws {
 
     /// Fills `out` with the stream of `nonce` from byte `first` on.
     pub(super) fn fill(&self, nonce: u64, first: u64, out: &mut [u8]) {
-        fill_bytes(&self.key.0, nonce, first, out);
+        fill_bytes(self.key.reveal(), nonce, first, out);
     }
 }
 

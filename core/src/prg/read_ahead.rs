@@ -10,8 +10,8 @@ use core::cell::RefCell;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
-    Key,
     blocks::{BLOCK, fill_blocks},
+    key::Key,
 };
 
 /// Windows of a key. The wires of a gate have numbers below this.

@@ -12,9 +12,9 @@ use syn::{
 };
 
 /// The core's top level, from the bottom to the top.
-const CORE: [&str; 15] = [
+const CORE: [&str; 16] = [
     "num", "model", "profile", "share", "prg", "kernel", "cost", "net", "gate", "network", "data",
-    "session", "device", "dealt", "securenn",
+    "session", "audit", "device", "dealt", "securenn",
 ];
 
 /// The host's top level, likewise.

@@ -1,8 +1,12 @@
 //! Range audits from the command line: their results, and that they cost what the plan says.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use ringlet_tests::{address, end, metrics, ringlet, start, success, text};
+use ringlet::data::{
+    model_file::{self, Marks},
+    parameters::Parameters,
+};
+use ringlet_tests::{address, complaint, end, metrics, ringlet, start, success, text};
 use serde_json::Value;
 
 /// Values out of range by layer, forward and backward.
@@ -195,4 +199,105 @@ fn parties_on_their_own_are_both_told_with_a_dealer_or_what_it_left() {
     }
     let (well, out, err) = end(dealer);
     assert!(well, "{out}{err}");
+}
+
+/// Runs the three roles of SecureNN as processes, with these arguments of both parties and of each. Returns the ends of
+/// the parties.
+fn securenn_processes(both: &[&str], each: [&[&str]; 2]) -> [std::process::Child; 2] {
+    let (at, meeting) = (address(), address());
+    let shared = ["--protocol", "securenn", "--assistant", &at, "--wait", "30"];
+    let peers = [["--listen", &meeting], ["--peer", &meeting]];
+    let assistant = start(&["assistant", "--listen", &at, "--wait", "30"]);
+    let parties = [0, 1].map(|index| {
+        let role = ["party", "--role", ["p0", "p1"][index]];
+        start(&[&role[..], &peers[index], &shared, both, each[index]].concat())
+    });
+    std::thread::spawn(move || end(assistant));
+    parties
+}
+
+#[test]
+fn parties_of_securenn_are_both_told_that_all_is_well() {
+    let both = ["--limit", "3", "--audit", "2", "--share-of-p0", "0.5"];
+    for party in securenn_processes(&both, [&[]; 2]) {
+        let (well, out, err) = end(party);
+        assert!(well, "{out}{err}");
+        assert!(
+            out.contains(": all 2 audits found every value in its range"),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn parties_of_securenn_end_where_values_leave_their_range_and_name_the_layer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("deep.json");
+    // Without activations nothing dies before it grows.
+    let layers = r#""flatten", {"dense": {"units": 16}}, {"dense": {"units": 16}}, {"dense": {"units": 10}}"#;
+    let text = format!(r#"{{"name": "deep", "input": [8, 8, 1], "layers": [{layers}]}}"#);
+    fs::write(&path, text).expect("a file");
+    let model = path.to_str().expect("UTF-8");
+    let both = [
+        "--model", model, "--limit", "12", "--audit", "1", "--lr", "200",
+    ];
+    for party in securenn_processes(&both, [&[]; 2]) {
+        let line = complaint(party);
+        assert!(
+            line.starts_with("error: values left the range contract in iteration ")
+                && (line.contains(" at dense2 forward") || line.contains(" at dense2 backward"))
+                && line.contains(": use fewer --fraction-bits or a lower --lr, or go on"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn classes_by_securenn_of_values_outside_their_range_are_not_given() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let layers = r#"["flatten", {"dense": {"units": 10}}]"#;
+    let described = format!(r#"{{"name": "linear", "input": [8, 8, 1], "layers": {layers}}}"#);
+    let path = dir.path().join("linear.json");
+    fs::write(&path, &described).expect("a file");
+    // The owner of the images knows the model's layers, but no parameter.
+    let layers = ["--model", path.to_str().expect("UTF-8")];
+    let described = serde_json::from_str(&described).expect("a model");
+    let network = ringlet_core::network::Network::new(&described).expect("a network");
+    // Logits have to stay below 2^36. The pixels of a digit add up to some 2^4.
+    let save = |name: &str, weight: f32| {
+        let path = dir.path().join(name);
+        let parameters = Parameters {
+            weights: (0..640).map(|at| weight * (10 + at % 10) as f32).collect(),
+            biases: vec![0.0; 10],
+        };
+        let of = (&described, Marks::default());
+        model_file::save(Path::new(&path), of, &network, &[parameters]).expect("a file");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let (large, sound) = (save("large", 2f32.powi(29)), save("sound", 2f32.powi(20)));
+    let both = [
+        "--infer",
+        "--samples",
+        "9,0",
+        "--batch",
+        "4",
+        "--audit",
+        "1",
+    ];
+    for party in securenn_processes(&both, [&layers, &["--model-file", &large]]) {
+        let line = complaint(party);
+        assert!(
+            line.starts_with("error: values left the range contract in batch 1: ")
+                && line.contains(" at dense1 forward: use fewer --fraction-bits"),
+            "{line}"
+        );
+    }
+    for party in securenn_processes(&both, [&layers, &["--model-file", &sound]]) {
+        let (well, out, err) = end(party);
+        assert!(well, "{out}{err}");
+        assert!(
+            out.contains("audits found every value in its range"),
+            "{out}"
+        );
+    }
 }

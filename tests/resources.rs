@@ -160,7 +160,12 @@ fn a_process_takes_the_memory_that_the_plan_says() {
     let dir = tempfile::tempdir().expect("a directory");
     images(dir.path());
     let data = dir.path().to_str().expect("UTF-8");
-    for (helper, protocol) in [("dealer", "exact"), ("assistant", "securenn")] {
+    let audit = ["--audit", "1"];
+    for (helper, protocol, more) in [
+        ("dealer", "exact", &[][..]),
+        ("assistant", "securenn", &[]),
+        ("assistant", "securenn", &audit),
+    ] {
         let session = [
             "--data",
             data,
@@ -173,7 +178,7 @@ fn a_process_takes_the_memory_that_the_plan_says() {
             "--protocol",
             protocol,
         ];
-        take_what_is_planned(helper, &session);
+        take_what_is_planned(helper, &[&session[..], more].concat());
     }
 }
 

@@ -124,6 +124,14 @@ fn links_between_hosts_carry_what_is_planned() {
         ],
         &["--protocol", "spdz", "--share-of-p0", "0"],
         &["--protocol", "securenn", "--micro-batch", "7"],
+        &[
+            "--protocol",
+            "securenn",
+            "--micro-batch",
+            "7",
+            "--audit",
+            "2",
+        ],
     ] {
         carries_what_is_planned(data, &[&training, more].concat(), None);
     }
@@ -137,5 +145,7 @@ fn links_between_hosts_carry_what_is_planned() {
             protocol,
         ];
         carries_what_is_planned(data, &session, Some(model));
+        let audited = [&session[..], &["--audit", "2"]].concat();
+        carries_what_is_planned(data, &audited, Some(model));
     }
 }

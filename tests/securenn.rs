@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use ringlet_tests::{address, complaint, end, failure, start, success};
+use ringlet_tests::{address, complaint, end, failure, metrics as records, start, success};
 
 const SECURENN: [&str; 2] = ["--protocol", "securenn"];
 
@@ -43,6 +43,7 @@ fn threads_and_processes_make_the_same_model() {
 
 #[test]
 fn what_is_counted_is_what_the_plan_says() {
+    let audit = ["--audit", "1", "--micro-batch", "3"];
     let dir = tempfile::tempdir().expect("a directory");
     let metrics = dir.path().join("metrics");
     let metrics = metrics.to_str().expect("UTF-8");
@@ -50,16 +51,15 @@ fn what_is_counted_is_what_the_plan_says() {
         vec![],
         vec!["--triples", "seed", "--micro-batch", "3"],
         vec!["--loss", "normalised"],
+        audit.to_vec(),
     ] {
         let shared = [&["--batch", "8"], &SECURENN[..], &more].concat();
         let plan = success(&[&["plan", "--json"], &shared[..]].concat());
         let plan: serde_json::Value = serde_json::from_str(&plan).expect("JSON");
         let train = ["train", "--limit", "2", "--metrics", metrics];
         success(&[&train, &shared[..]].concat());
-        let lines = std::fs::read_to_string(metrics).expect("metrics");
         // The first iteration also counts the keys.
-        let second = lines.lines().nth(1).expect("a second iteration");
-        let second: serde_json::Value = serde_json::from_str(second).expect("JSON");
+        let second = &records(metrics.as_ref(), "iteration")[1];
         let counted: u64 = [
             "online_bytes_p0",
             "online_bytes_p1",
@@ -69,9 +69,23 @@ fn what_is_counted_is_what_the_plan_says() {
         .map(|key| second[key].as_u64().expect("a number"))
         .iter()
         .sum();
-        assert_eq!(plan["all_parties_bytes"], counted, "{more:?}");
+        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+        let [mut bytes, mut rounds] = ["all_parties_bytes", "rounds"].map(|key| number(&plan[key]));
+        let added = &plan["audit"];
+        assert_eq!(added.is_null(), more != audit);
+        if more == audit {
+            // Each party sends the same, and the assistant to P1 alone.
+            bytes += 2 * number(&added["online_bytes"]) + number(&added["dealer_bytes_p1"]);
+            rounds += number(&added["rounds"]);
+        }
+        assert_eq!(bytes, counted, "{more:?}");
+        assert_eq!(rounds, number(&second["rounds"]), "{more:?}");
         let table = success(&[&["plan"], &shared[..]].concat());
         assert!(table.contains("all three roles"), "{table}");
+        assert_eq!(
+            table.contains("An audited iteration, one in 1,"),
+            more == audit
+        );
     }
 }
 

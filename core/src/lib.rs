@@ -76,6 +76,7 @@
 //! | [`network`] | a model compiled into stages |
 //! | [`data`] | samples, as a caller or a flash memory provides them |
 //! | [`session`] | what roles agree on, and the handshake |
+//! | `audit` | counts of values outside their range contract |
 //! | [`device`] | what a host and a device tell each other |
 //! | [`dealt`] | the dealt protocols: trainer, classifier, dealer, plan |
 //! | [`securenn`] | SecureNN: trainer, classifier, assistant, plan |
@@ -121,6 +122,7 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod audit;
 pub mod cost;
 pub mod data;
 pub mod dealt;

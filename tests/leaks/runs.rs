@@ -339,13 +339,14 @@ fn securenn_session(layers: &[Layer], side: u16, loss: Loss) -> Session {
 /// numbers of 64 bits, and the assistant twice as many.
 fn check_securenn(name: &str, session: &Session, comparisons: usize) {
     let elements = 2 * 64 * comparisons;
+    let audits = session.has_audits();
     for watched in Watched::ALL {
-        // The softmax's lists come from the assistant as the dealer.
+        // The lists of the softmax and of the audits come from the assistant as the dealer.
         let [zeros, bit6] = match watched {
-            Watched::Party(_) => field_elements(elements, 0..=300),
+            Watched::Party(_) => field_elements(elements, 0..=if audits { 4000 } else { 300 }),
             Watched::Assistant => field_elements(2 * elements, 0..=0),
         };
-        let allowed = [zeros, bit6, no_value(0..=30)];
+        let allowed = [zeros, bit6, no_value(0..=if audits { 200 } else { 30 })];
         check(&format!("{name}, {watched:?}"), &allowed, |runs, inputs| {
             securenn_run(session, watched, [runs, inputs])
         });
@@ -357,6 +358,15 @@ fn securenn_training() {
     // Each of two units, in two iterations.
     let session = securenn_session(&dense(Layer::Relu), 2, Loss::Softmax);
     check_securenn("dense", &session, 4);
+}
+
+#[test]
+fn securenn_training_with_audits() {
+    let session = Session {
+        audit: 1,
+        ..securenn_session(&dense(Layer::Relu), 2, Loss::Softmax)
+    };
+    check_securenn("audit", &session, 4);
 }
 
 #[test]
@@ -379,5 +389,10 @@ fn securenn_inference() {
         // Two units and two classes of two samples.
         let session = inference(&session, asking);
         check_securenn(&format!("{asking} asks"), &session, 6);
+        let audited = Session {
+            audit: 1,
+            ..session
+        };
+        check_securenn(&format!("{asking} asks, audit"), &audited, 6);
     }
 }

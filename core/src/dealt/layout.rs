@@ -5,7 +5,7 @@ use crate::{
     dealt::gate_set::GateSet,
     gate::{bilinear::Bilinear, plane_len},
     network::{Activation, Network, Stage},
-    num::ring::Ring,
+    num::{arena::words, ring::Ring},
     session::{Session, Task},
 };
 
@@ -42,11 +42,6 @@ pub(crate) struct Lengths {
     pub scratch: usize,
     /// Samples of a micro-batch.
     pub samples: usize,
-}
-
-/// 64-bit words that hold `len` elements of `size` bytes.
-pub(crate) const fn words(len: usize, size: usize) -> usize {
-    (len * size).div_ceil(8)
 }
 
 impl StageLengths {

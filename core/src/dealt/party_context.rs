@@ -4,6 +4,7 @@ use embedded_io::{Read, Write};
 
 use crate::{
     Role,
+    audit::Counting,
     cost::traffic::Traffic,
     gate::Online,
     net::link::{Link, LinkError, Segment},
@@ -93,6 +94,12 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
     /// The link to the peer.
     pub(crate) fn peer(&mut self) -> &mut Link<P> {
         &mut self.peer
+    }
+}
+
+impl<P: Read + Write, D: Read + Write> Counting for PartyContext<P, D> {
+    fn count_under(&mut self, cost_row: usize, backward: bool) {
+        self.set_cost_row(cost_row, backward);
     }
 }
 

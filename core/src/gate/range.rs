@@ -36,6 +36,11 @@ impl Range {
         Range { contract, signs }
     }
 
+    /// The most bits of a contract whose values the gate counts.
+    pub const fn most_bits<R: Ring>() -> u32 {
+        Relu::most_bits::<R>()
+    }
+
     /// Whether x is outside the contract.
     pub fn ideal<W: Word>(self, x: W) -> bool {
         !self.contract.holds(x)
@@ -192,7 +197,7 @@ pub(super) mod tests {
     #[test]
     fn counts_are_right_at_protocol_widths() {
         let mut values = Values::new(1);
-        for bits in [20, 18, 51, 44, 56] {
+        for bits in [20, 18, 51, 44, 56, Range::most_bits::<u64>()] {
             let limit = 1i64 << (bits - 2);
             let mut xs: Vec<i64> = (0..2100).map(|_| values.word::<u64>() as i64).collect();
             for edge in [-2, -1, 0, 1].map(|by| limit + by) {

@@ -25,6 +25,11 @@ impl core::fmt::Display for ArenaTooSmall {
 
 impl core::error::Error for ArenaTooSmall {}
 
+/// 64-bit words that hold `len` elements of `size` bytes.
+pub(crate) const fn words(len: usize, size: usize) -> usize {
+    (len * size).div_ceil(8)
+}
+
 /// The part of the caller's memory that is not allocated yet.
 pub(crate) struct Arena<'a>(&'a mut [u64]);
 
@@ -45,7 +50,7 @@ impl<'a> Arena<'a> {
     ///
     /// Returns fewer elements when too little memory is left. The check in [`Arena::new`] rules that out.
     pub fn take<T: Pod>(&mut self, len: usize) -> &'a mut [T] {
-        let words = (len * size_of::<T>()).div_ceil(8);
+        let words = words(len, size_of::<T>());
         let memory = core::mem::take(&mut self.0);
         let (taken, rest) = memory.split_at_mut(words.min(memory.len()));
         self.0 = rest;

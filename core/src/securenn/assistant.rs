@@ -4,7 +4,7 @@ use embedded_io::{Read, Write};
 use zeroize::Zeroize;
 
 use crate::{
-    gate::{self, softmax::Tables},
+    gate::softmax::Tables,
     model::loss::Loss,
     net::link::LinkError,
     network::{
@@ -13,9 +13,11 @@ use crate::{
     },
     num::arena::{Arena, ArenaTooSmall},
     session::{Progress, RunError, Session, Task},
+    share::Values,
 };
 
 use super::{
+    audit::Audits,
     context::AssistantContext,
     gates::{
         At,
@@ -82,15 +84,13 @@ impl<'a> Assistant<'a> {
         let batch = self.session.batch(iteration);
         let (stages, task) = (self.network.stages.len(), self.session.task);
         for (first, rows) in batch.micro_batches(self.session.micro_batch) {
-            let (step, rows) = (
-                stream_ids::step(self.session, iteration, first),
-                rows as usize,
-            );
+            let parameters = (self.session, self.network);
             let mut steps = AssistantSteps {
+                audits: Audits::of_rows(parameters, iteration, first, rows as usize),
                 assistant: self,
                 cx,
-                step,
-                rows,
+                step: stream_ids::step(parameters.0, iteration, first),
+                rows: rows as usize,
             };
             walk::forward(&mut steps, stages)?;
             match task {
@@ -99,6 +99,12 @@ impl<'a> Assistant<'a> {
                     steps.loss()?;
                     walk::backward(&mut steps, stages)?;
                 }
+            }
+        }
+        if task == Task::Train {
+            let audits = Audits::of_iteration(self.session, self.network, iteration);
+            for stage in 0..stages {
+                audits.deal::<u64, _>(cx, stage, Values::Velocities)?;
             }
         }
         cx.flush()?;
@@ -114,6 +120,7 @@ struct AssistantSteps<'w, 'a, F, S> {
     /// Number of the micro-batch in the run.
     step: u32,
     rows: usize,
+    audits: Audits<'a>,
 }
 
 impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
@@ -154,11 +161,7 @@ impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
             };
             return division.assist(self.cx, division_at, len, &mut scratch);
         }
-        let at = gate::At {
-            iteration: self.step,
-            gate: self.at(last, Use::Softmax).gate,
-            row: 0,
-        };
+        let at = stream_ids::dealt(self.at(last, Use::Softmax));
         let tables = &mut self.assistant.tables;
         softmax(session, network).deal::<u64, _>(self.cx, at, self.rows, tables)
     }
@@ -177,7 +180,8 @@ impl<F: Read + Write, S: Read + Write> AssistantSteps<'_, '_, F, S> {
 
 impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '_, F, S> {
     fn map(&mut self, stage: usize) -> Result<(), LinkError> {
-        self.product(stage, Use::Output, Wanted::Output)
+        self.product(stage, Use::Output, Wanted::Output)?;
+        self.audits.deal::<u64, _>(self.cx, stage, Values::Outputs)
     }
 
     fn max_pool(&mut self, stage: usize) -> Result<(), LinkError> {
@@ -204,7 +208,9 @@ impl<F: Read + Write, S: Read + Write> Steps<LinkError> for AssistantSteps<'_, '
     }
 
     fn input_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
-        self.product(stage, Use::InputGradient, Wanted::InputGradient)
+        self.product(stage, Use::InputGradient, Wanted::InputGradient)?;
+        self.audits
+            .deal::<u64, _>(self.cx, stage, Values::Gradients)
     }
 
     fn activation_backward(&mut self, stage: usize) -> Result<(), LinkError> {

@@ -49,7 +49,6 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
         |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
     let missing = [
         (session.format.is_direct(), "weights at full precision"),
-        (session.audit != 0, "range audit"),
         (
             session.headroom != Headroom::NONE,
             "headroom: values have range enough",

@@ -5,6 +5,7 @@ use embedded_io::{Read, Write};
 
 use crate::{
     Role,
+    audit::Counting,
     cost::{Cost, traffic::Traffic},
     gate::{Offline, Online},
     net::link::{Link, LinkError, Segment},
@@ -165,6 +166,12 @@ impl<P: Read + Write, A: Read + Write> Computing for PartyContext<P, A> {
         count.rounds += u64::from(waits);
         self.assistant.flush()?;
         self.assistant.receive(bytes)
+    }
+}
+
+impl<P: Read + Write, A: Read + Write> Counting for PartyContext<P, A> {
+    fn count_under(&mut self, cost_row: usize, backward: bool) {
+        self.set_cost_row(cost_row, backward);
     }
 }
 

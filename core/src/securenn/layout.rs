@@ -1,14 +1,18 @@
 //! Lengths of the buffers in the roles' arenas, in 64-bit words, and the division of scratch memory.
 
 use crate::{
+    audit::Lengths as AuditLengths,
     gate::softmax::Softmax,
     network::{Activation, Network, Stage},
     session::Session,
 };
 
-use super::gates::{
-    Scratch,
-    linear::{Map, Memory, Wanted},
+use super::{
+    audit::SecureNnTensors,
+    gates::{
+        Scratch,
+        linear::{Map, Memory, Wanted},
+    },
 };
 
 /// Words of a computing party's [`Scratch`] for one element: 64 field elements of a byte, and 6 words.
@@ -177,6 +181,7 @@ pub fn party_words(session: &Session, network: &Network) -> usize {
     let stage = |index| StageLengths::new(&network.stages, index, rows).words();
     (0..network.stages.len()).map(stage).sum::<usize>()
         + Lengths::new(session, network, rows).words()
+        + AuditLengths::new::<u64, SecureNnTensors>(session, network).words::<u64>()
 }
 
 /// The assistant's buffers.

@@ -15,6 +15,7 @@
 //! [`PartyContext`]; the [`Assistant`] has an [`AssistantContext`].
 
 mod assistant;
+mod audit;
 mod config;
 mod context;
 mod layout;
@@ -29,6 +30,8 @@ pub(crate) mod gates;
 #[cfg(feature = "internals")]
 pub mod gates;
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]

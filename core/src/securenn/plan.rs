@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use crate::{
+    cost,
     model::{
         cost_rows::{MAX_COST_ROWS, activation_row, map_row},
         loss::Loss,
@@ -12,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    audit::Audits,
     gates::{
         Cost,
         division::Division,
@@ -40,14 +42,7 @@ pub struct CostRow {
 ///
 /// Each product opens its weights and data again, and an update sends nothing.
 pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow, MAX_COST_ROWS> {
-    let mut cost_rows: Vec<CostRow, MAX_COST_ROWS> = Vec::new();
-    for name in cost_row_names(session, network) {
-        let _ = cost_rows.push(CostRow {
-            name,
-            forward: Cost::default(),
-            backward: Cost::default(),
-        });
-    }
+    let mut cost_rows = empty_rows(session, network);
     let size = session.micro_batch;
     for (rows, times) in [(size, len / size), (len % size, 1)] {
         if rows > 0 {
@@ -61,6 +56,53 @@ pub fn cost_rows(session: &Session, network: &Network, len: u32) -> Vec<CostRow,
         }
     }
     cost_rows
+}
+
+/// The cost rows of what an audit adds to an iteration of training or inference over `len` samples. The opening of the
+/// counts counts for the first one.
+pub fn audit_cost_rows(
+    session: &Session,
+    network: &Network,
+    len: u32,
+) -> Vec<CostRow, MAX_COST_ROWS> {
+    let mut cost_rows = empty_rows(session, network);
+    Audits::gates::<u64>(session, network, len, |_, (cost_row, backward), cost| {
+        let cost_row: &mut CostRow = &mut cost_rows[cost_row];
+        let sum = match backward {
+            true => &mut cost_row.backward,
+            false => &mut cost_row.forward,
+        };
+        *sum = *sum + of_all(cost);
+    });
+    cost_rows
+}
+
+/// The cost that an audit adds to an iteration over `len` samples, for one party: what it sends to the other one, and
+/// what the assistant sends to P1, in place of a dealer.
+pub fn audit(session: &Session, network: &Network, len: u32) -> cost::Cost {
+    let mut sum = cost::Cost::ZERO;
+    Audits::gates::<u64>(session, network, len, |_, _, cost| sum += cost);
+    sum
+}
+
+/// The cost rows of a session, all zero.
+fn empty_rows(session: &Session, network: &Network) -> Vec<CostRow, MAX_COST_ROWS> {
+    let names = cost_row_names(session, network).into_iter();
+    let rows = names.map(|name| CostRow {
+        name,
+        forward: Cost::default(),
+        backward: Cost::default(),
+    });
+    rows.collect()
+}
+
+/// The cost for all roles of a gate of the dealt protocols, which the assistant deals.
+fn of_all(cost: cost::Cost) -> Cost {
+    Cost {
+        bytes: 2 * cost.online_bytes + cost.dealer_bytes,
+        messages: cost.rounds,
+        rounds: cost.rounds,
+    }
 }
 
 /// Adds the costs of `times` micro-batches of `rows` samples.
@@ -140,14 +182,7 @@ fn loss_or_class(session: &Session, network: &Network, rows: usize) -> Cost {
             };
             Relu { bits: BITS }.cost(len) + division.cost(len)
         }
-        (Task::Train, Loss::Softmax) => {
-            let cost = softmax(session, network).cost(rows);
-            Cost {
-                bytes: 2 * cost.online_bytes + cost.dealer_bytes,
-                messages: cost.rounds,
-                rounds: cost.rounds,
-            }
-        }
+        (Task::Train, Loss::Softmax) => of_all(softmax(session, network).cost(rows)),
     }
 }
 

@@ -23,8 +23,16 @@ use crate::{
 /// What each party has after a part of a session: its state, and its shares of the parameters.
 type Ended = [(Vec<u8>, Vec<u64>); 2];
 
+/// The counts of a party's audits in a part of a session, iteration by iteration.
+type Counts = Vec<Option<Vec<[u32; 2]>>>;
+
 /// Runs iterations of a session, from the end of another run on if there is one.
-fn run_part(session: &Session, seed: u64, iterations: Range<u32>, before: Option<&Ended>) -> Ended {
+fn run_part(
+    session: &Session,
+    seed: u64,
+    iterations: Range<u32>,
+    before: Option<&Ended>,
+) -> (Ended, [Counts; 2]) {
     let network = crate::securenn::check(session).unwrap();
     let start = iterations.start;
     let ran = run(
@@ -38,16 +46,19 @@ fn run_part(session: &Session, seed: u64, iterations: Range<u32>, before: Option
             if let Some(before) = before {
                 party.restore(start, &before[role.index()].0).unwrap();
             }
+            assert_eq!(party.audit_counts(), None);
+            let mut counts = Counts::new();
             for iteration in iterations.clone() {
                 party
                     .iterate(cx, iteration, &mut data, &mut NoObserver)
                     .unwrap();
+                counts.push(party.audit_counts().map(<[_]>::to_vec));
             }
             let mut state = vec![0; party.state_len()];
             party.save_state(&mut state).unwrap();
             let stages = 0..network.stages.len();
             let shares = stages.flat_map(|stage| party.parameters(stage).map(Share::reveal));
-            Ok((state, shares.collect()))
+            Ok(((state, shares.collect()), counts))
         },
         |cx| {
             let mut memory = vec![0; assistant_words(session, &network)];
@@ -61,7 +72,8 @@ fn run_part(session: &Session, seed: u64, iterations: Range<u32>, before: Option
             Ok(())
         },
     );
-    ran.outputs
+    let [(first, counts), (second, others)] = ran.outputs;
+    ([first, second], [counts, others])
 }
 
 fn parameters([first, second]: &Ended) -> Vec<f64> {
@@ -81,17 +93,26 @@ fn a_state_is_all_that_a_run_needs_to_go_on() {
             },
             momentum: if index == 4 { 0 } else { 7 << 21 },
             micro_batch: 3,
+            audit: if index % 3 == 1 { 0 } else { 3 },
             ..session(input, &layers)
         };
         let (start, last) = ([1, 4, 6, 8][index % 4], session.iterations());
-        let straight = run_part(&session, 17, 0..last, None);
-        let before = run_part(&session, 17, 0..start, None);
+        let (straight, counts) = run_part(&session, 17, 0..last, None);
+        let (before, _) = run_part(&session, 17, 0..start, None);
         // Under the same keys even the shares are those of the straight run, so the state lacks nothing. Only a test
         // may do so.
-        let same = run_part(&session, 17, start..last, Some(&before));
+        let (same, again) = run_part(&session, 17, start..last, Some(&before));
         assert!(same == straight, "{start} {layers:?}");
+        for (again, counts) in again.iter().zip(&counts) {
+            assert_eq!(again[..], counts[start as usize..]);
+        }
         // Under new keys the rounding differs, because it depends on the shares.
-        let resumed = run_part(&session, 18, start..last, Some(&before));
+        let (resumed, again) = run_part(&session, 18, start..last, Some(&before));
+        assert_eq!(again[0], again[1]);
+        for (iteration, counts) in (start..).zip(&again[0]) {
+            assert_eq!(counts.is_some(), session.is_audited(iteration));
+            assert!(counts.iter().flatten().flatten().all(|&count| count == 0));
+        }
         assert_eq!(resumed == straight, start == last);
         for (a, b) in parameters(&resumed).iter().zip(parameters(&straight)) {
             assert!((a - b).abs() < 0.03, "{a} {b} {layers:?}");

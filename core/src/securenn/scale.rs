@@ -6,7 +6,11 @@
 //! that is cut off and rounded down else, so the mean is exact.
 
 use crate::{
-    Role, gate::Contract, network::Stage, num::fixed_point::RATE_FRACTION, session::Session,
+    Role,
+    gate::{Contract, range::Range},
+    network::Stage,
+    num::fixed_point::RATE_FRACTION,
+    session::Session,
 };
 
 /// This party's share of a number divided by 2^`bits`: SecureML's local truncation, which fails as the module says.
@@ -86,6 +90,20 @@ impl Rate {
         Rate::new(momentum.into(), 1 << RATE_FRACTION).unwrap_or(Rate { times: 0, shift: 0 })
     }
 
+    /// The contract of a stage's velocities, which have 2f fraction bits: their products with the integers of the rates
+    /// are below 2^62, as products of values are. It has no more bits than an audit can count.
+    pub fn contract(session: &Session, stage: &Stage) -> Contract {
+        let steps = Rate::steps([session.learning_rate, session.batch], stage);
+        let rates = steps.into_iter().flatten();
+        let rates = rates.chain([Rate::momentum(session.momentum)]);
+        let most = rates.map(|rate| rate.times).max().unwrap_or(0);
+        // The smallest power of two that is no smaller.
+        let power = u64::BITS - most.saturating_sub(1).leading_zeros();
+        Contract {
+            bits: (u64::BITS - power).min(Range::most_bits::<u64>()),
+        }
+    }
+
     /// Whether rounding changes 1 minus the momentum, by which steps add up, by at most a quarter.
     pub fn momentum_is_close(momentum: u32) -> bool {
         let Rate { times, shift } = Rate::momentum(momentum);
@@ -107,6 +125,8 @@ mod tests {
     use crate::{
         gate::harness::key,
         prg::{Address, Prg},
+        securenn::session_tests::session,
+        tests::networks,
     };
 
     extern crate std;
@@ -174,6 +194,42 @@ mod tests {
             let wanted = numerator as f64 / denominator as f64;
             assert!((value / wanted - 1.0).abs() < 2f64.powi(-12), "{rate:?}");
             assert!(rate.times < 1 << 12);
+        }
+    }
+
+    #[test]
+    fn velocities_times_a_rate_stay_within_the_ring() {
+        // Each with the bits of the contract. Of the stages one divides its weights by 4.
+        let tenth = (1 << RATE_FRACTION) / 10;
+        for (learning_rate, batch, momentum, bits) in [
+            (1 << 19, 128, 0, 61),
+            (1 << 19, 128, 7 << 21, 61),
+            (1 << 19, 128, 9 * tenth, 52),
+            (tenth, 128, 0, 52),
+            (1 << 19, 96, 0, 52),
+            (5 << 19, 64, 15 << 20, 60),
+        ] {
+            let (input, layers) = networks().swap_remove(0);
+            let session = Session {
+                learning_rate,
+                batch,
+                momentum,
+                samples: [200, 0],
+                ..session(input, &layers)
+            };
+            let network = crate::securenn::check(&session).unwrap();
+            for stage in &network.stages {
+                let contract = Rate::contract(&session, stage);
+                assert_eq!(contract.bits, bits, "{session:?}");
+                let steps = Rate::steps([learning_rate, batch], stage);
+                for rate in [
+                    steps[0].unwrap(),
+                    steps[1].unwrap(),
+                    Rate::momentum(momentum),
+                ] {
+                    assert!(contract.limit() * rate.times <= 1 << 62);
+                }
+            }
         }
     }
 

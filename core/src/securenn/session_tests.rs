@@ -14,13 +14,16 @@ use super::{
 use crate::{
     Role,
     cost::traffic::Traffic,
-    gate::harness::key,
+    gate::{
+        harness::key,
+        reuse::{self, Used},
+    },
     model::{Layer, loss::Loss, triple_scheme::TripleScheme},
     network::Network,
     num::fixed_point::Format,
     session::{Protocol, Session, SessionError, Task},
-    share::{Share, observer::NoObserver},
-    tests::{DEFAULT_RUN, SyntheticData, networks, run as run_dealt, session as dealt},
+    share::Share,
+    tests::{DEFAULT_RUN, Recorder, SyntheticData, networks, run as run_dealt, session as dealt},
 };
 
 /// Fraction bits as published.
@@ -54,16 +57,22 @@ pub(super) fn samples_of(session: &Session, network: &Network, role: Role) -> Sy
 
 /// The result of one party.
 #[derive(Default)]
-struct PartyResult {
+pub(super) struct PartyResult {
     /// Its shares of every stage's parameters.
-    shares: Vec<u64>,
-    traffic: Vec<Traffic>,
+    pub shares: Vec<u64>,
+    pub traffic: Vec<Traffic>,
     /// Samples and classes that it learns.
-    classes: Vec<(u32, u8)>,
+    pub classes: Vec<(u32, u8)>,
+    /// For each iteration, the counts of the audit.
+    pub audits: Vec<Option<Vec<[u32; 2]>>>,
+    /// For each iteration, the shares that the observer saw, in sessions with audits.
+    pub seen: Vec<Recorder>,
+    /// The stream positions that it used for masks in the gates of the dealt protocols.
+    pub used: Used,
 }
 
 /// Runs a session. In inference the model's owner loads `model`.
-fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, ()> {
+pub(super) fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, Used> {
     let network = check(session);
     let rows = session.iterations();
     run(
@@ -73,16 +82,21 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
             let mut memory = vec![0; party_words(session, &network)];
             let mut data = samples_of(session, &network, role);
             let mut result = PartyResult::default();
+            let records = session.has_audits();
+            reuse::start();
             match session.task {
                 Task::Train => {
                     let secret = key(DEFAULT_RUN.weights, role);
                     let mut party =
                         Trainer::new(session, &network, role, &secret, &mut memory).unwrap();
                     for iteration in 0..rows {
+                        let mut observer = Recorder::new(records);
                         party
-                            .iterate(cx, iteration, &mut data, &mut NoObserver)
+                            .iterate(cx, iteration, &mut data, &mut observer)
                             .unwrap();
                         result.traffic.push(cx.take_traffic());
+                        result.audits.push(party.audit_counts().map(<[_]>::to_vec));
+                        result.seen.push(observer);
                     }
                     for stage in 0..network.stages.len() {
                         result
@@ -99,28 +113,33 @@ fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, 
                     }
                     for iteration in 0..rows {
                         let sink = |sample, class| result.classes.push((sample, class));
+                        let mut observer = Recorder::new(records);
                         party
-                            .classify(cx, iteration, &mut data, &mut NoObserver, sink)
+                            .classify(cx, iteration, &mut data, &mut observer, sink)
                             .unwrap();
                         result.traffic.push(cx.take_traffic());
+                        result.audits.push(party.audit_counts().map(<[_]>::to_vec));
+                        result.seen.push(observer);
                     }
                 }
             }
+            result.used = reuse::stop().0;
             Ok(result)
         },
         |cx| {
+            reuse::start();
             let mut memory = vec![0; assistant_words(session, &network)];
             let mut assistant = Assistant::new(session, &network, &mut memory).unwrap();
             for iteration in 0..rows {
                 assistant.iterate(cx, iteration).unwrap();
             }
-            Ok(())
+            Ok(reuse::stop().0)
         },
     )
 }
 
 /// The trained parameters of all stages.
-fn parameters(ran: &RunResult<PartyResult, ()>) -> Vec<f64> {
+fn parameters(ran: &RunResult<PartyResult, Used>) -> Vec<f64> {
     let [first, second] = &ran.outputs;
     let pairs = first.shares.iter().zip(&second.shares);
     pairs
@@ -130,12 +149,18 @@ fn parameters(ran: &RunResult<PartyResult, ()>) -> Vec<f64> {
 
 /// Checks traffic against the plan: the bytes that all roles send, and the rounds of both parties. The model's owner
 /// does not wait for the classes.
-fn check_costs(session: &Session, ran: &RunResult<PartyResult, ()>) {
+pub(super) fn check_costs(session: &Session, ran: &RunResult<PartyResult, Used>) {
     let network = check(session);
     let planned = (0..session.iterations()).map(|iteration| {
-        let cost_rows = plan::cost_rows(session, &network, session.batch(iteration).len);
-        let cost_row = |cost_row: &plan::CostRow| cost_row.forward + cost_row.backward;
-        cost_rows.iter().map(cost_row).sum::<super::gates::Cost>()
+        let len = session.batch(iteration).len;
+        let cost_rows = plan::cost_rows(session, &network, len).into_iter();
+        let audit = match session.is_audited(iteration) {
+            true => plan::audit_cost_rows(session, &network, len),
+            false => Default::default(),
+        };
+        let cost_row = |cost_row: plan::CostRow| cost_row.forward + cost_row.backward;
+        let cost_rows = cost_rows.chain(audit).map(cost_row);
+        cost_rows.sum::<super::gates::Cost>()
     });
     let planned: super::gates::Cost = planned.sum();
     let counted = ran.outputs.each_ref().map(|result| {
@@ -216,7 +241,7 @@ fn the_normalised_loss_changes_the_model() {
 }
 
 /// The parameters of one dense stage whose logits are the pixels, so that the class is the brightest pixel's index.
-fn brightest(classes: usize) -> Vec<u64> {
+pub(super) fn brightest(classes: usize) -> Vec<u64> {
     let one = 1u64 << (2 * FRACTION);
     let weights = (0..classes * classes).map(|at| one * u64::from(at / classes == at % classes));
     weights.chain((0..classes).map(|_| 0)).collect()
@@ -262,9 +287,8 @@ fn sessions_that_securenn_cannot_run_are_refused() {
         Some(SessionError::Protocol)
     );
     type Change = fn(&mut Session);
-    let changes: [(Change, SessionError); 5] = [
+    let changes: [(Change, SessionError); 4] = [
         (|s| s.protocol = Protocol::DEALT, SessionError::Protocol),
-        (|s| s.audit = 1, SessionError::NotInSecureNn("range audit")),
         (|s| s.learning_rate = 0, SessionError::LearningRate),
         (|s| s.task = Task::Infer, SessionError::Owners),
         (

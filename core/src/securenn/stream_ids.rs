@@ -1,7 +1,7 @@
 //! Stream ids: each gate of a session has its own gate numbers, because a second use of a stream position would repeat
 //! a mask.
 
-use crate::{network::MAX_STAGES, session::Session};
+use crate::{gate, network::MAX_STAGES, session::Session, share::Values};
 
 use super::gates::At;
 
@@ -32,6 +32,8 @@ pub(super) enum Use {
     Class,
     /// The blinding that makes shares of the weights uniform.
     WeightBlinding,
+    /// The audits of the stage's tensors, each with a gate number of its own.
+    Audit,
 }
 
 /// Gate numbers of one use: a maximum of 128 classes takes 127 steps of 8 gates.
@@ -39,6 +41,7 @@ const PARTS: u32 = 1 << 10;
 /// Uses in a stage, rounded up to a power of two.
 const USES: u32 = 16;
 
+const _: () = assert!((Use::Audit as u32) < USES);
 const _: () = assert!(PARTS * USES * (MAX_STAGES as u32) < 1 << 24);
 
 /// Address of a gate in micro-batch `step` of the run.
@@ -47,6 +50,21 @@ pub(super) fn at(step: u32, stage: usize, which: Use) -> At {
         iteration: step,
         gate: (stage as u32 * USES + which as u32) * PARTS,
     }
+}
+
+/// Address of a gate of the dealt protocols, which takes a micro-batch's rows from 0 on.
+pub(super) fn dealt(at: At) -> gate::At {
+    gate::At {
+        iteration: at.iteration,
+        gate: at.gate,
+        row: 0,
+    }
+}
+
+/// Address of the audit of a stage's tensor in micro-batch `step` of the run; velocities are audited once in an
+/// iteration, under its first micro-batch.
+pub(super) fn audit(step: u32, stage: usize, values: Values) -> gate::At {
+    dealt(at(step, stage, Use::Audit).part(values as u32))
 }
 
 /// The number in the run of the micro-batch that starts at row `first` of the iteration's batch.

@@ -2,10 +2,11 @@
 
 use super::*;
 
-/// For each cost row, forward and backward: the values outside of the contract, from both parties' shares.
-fn seen(outcome: &Outcome, iteration: usize, cost_rows: usize) -> Vec<[u32; 2]> {
+/// For each cost row, forward and backward: the values outside of the contract, from the shares that both parties'
+/// observers saw in an iteration.
+pub(crate) fn outside(seen: [&Recorder; 2], cost_rows: usize) -> Vec<[u32; 2]> {
     let mut counts = vec![[0; 2]; cost_rows];
-    let [first, second] = [0, 1].map(|party: usize| &outcome.seen[party][iteration].seen);
+    let [first, second] = seen.map(|recorder| &recorder.seen);
     assert_eq!(first.len(), second.len());
     for ((cost_row, backward, bits, one), (.., other)) in first.iter().zip(second) {
         let limit = 1i128 << (bits - 2);
@@ -36,7 +37,8 @@ fn audited(session: &Session) -> u32 {
         assert_eq!(counts, other);
         assert_eq!(counts.is_some(), session.is_audited(iteration));
         if let Some(counts) = counts {
-            assert_eq!(counts, &seen(&outcome, at, counts.len()), "{layers:?}");
+            let seen = [0, 1].map(|party: usize| &outcome.seen[party][at]);
+            assert_eq!(counts, &outside(seen, counts.len()), "{layers:?}");
             found += counts.iter().flatten().sum::<u32>();
         }
     }

@@ -4,7 +4,7 @@ mod inference;
 
 extern crate std;
 
-mod audits;
+pub(crate) mod audits;
 mod costs;
 mod order;
 mod resume;
@@ -78,9 +78,19 @@ type Seen = (usize, bool, u32, Vec<u64>);
 
 /// An observer that records the shares that it sees, if `records` is set.
 #[derive(Clone, Default)]
-struct Recorder {
+pub(crate) struct Recorder {
     records: bool,
     seen: Vec<Seen>,
+}
+
+impl Recorder {
+    /// An observer that records what it sees if it `records`.
+    pub fn new(records: bool) -> Self {
+        Recorder {
+            records,
+            seen: Vec::new(),
+        }
+    }
 }
 
 impl<R: Ring> Observer<R> for Recorder {

@@ -2,7 +2,7 @@
 
 use ringlet_core::{
     network::{Activation, Network},
-    session::{Session, Task, cost_row_names},
+    session::{Protocol, Session, Task, cost_row_names},
 };
 use serde::Serialize;
 
@@ -50,9 +50,10 @@ impl AuditRecord {
         }
     }
 
-    /// The record of `iteration`, from 0, with the counts of [`Trainer::audit_counts`].
+    /// The record of `iteration`, from 0, with the counts of a party's audit, as [`dealt`] and [`securenn`] give them.
     ///
-    /// [`Trainer::audit_counts`]: ringlet_core::dealt::Trainer::audit_counts
+    /// [`dealt`]: ringlet_core::dealt::Trainer::audit_counts
+    /// [`securenn`]: ringlet_core::securenn::Trainer::audit_counts
     pub fn new(
         iteration: u32,
         (session, network): (&Session, &Network),
@@ -148,7 +149,8 @@ pub fn remedy((session, network): (&Session, &Network), backward: bool) -> Strin
         .any(|stage| matches!(stage.activation, Some(Activation::Polynomial(..))));
     let more = most(format);
     let is_least = |&bits: &u8| u32::from(bits) < more;
-    if !backward && !has_polynomials && !format.is_direct() && range.bits().iter().any(is_least) {
+    let has_headroom = matches!(session.protocol, Protocol::Dealt { .. }) && !format.is_direct();
+    if !backward && !has_polynomials && has_headroom && range.bits().iter().any(is_least) {
         remedies.push(format!("--range-bits {more}"));
     }
     if format.ring == u32::BITS {

@@ -63,11 +63,13 @@ pub struct RolesSent {
     pub from_helper: [Sent; 2],
 }
 
-/// Counts what the roles of SecureNN send in an iteration over `len` samples, of which all are alike.
+/// Counts what the roles of SecureNN send in an iteration over `len` samples, which is `audited` or not. All such
+/// iterations are alike.
 pub fn securenn_iteration(
     session: &Session,
     network: &Network,
     len: u32,
+    audited: bool,
 ) -> Result<RolesSent, RunError> {
     let session = &Session {
         samples: match session.samples_owner() {
@@ -78,6 +80,7 @@ pub fn securenn_iteration(
         micro_batch: session.micro_batch.min(len),
         limit: 1,
         receiver: None,
+        audit: audited.into(),
         ..session.clone()
     };
     let mut sent = RolesSent::default();

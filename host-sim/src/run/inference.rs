@@ -76,7 +76,8 @@ pub fn run_securenn_party(
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
-        Ok((batch, cx.take_traffic(), None))
+        let audit = party.audit_counts().map(<[_]>::to_vec);
+        Ok((batch, cx.take_traffic(), audit))
     })
 }
 

@@ -73,7 +73,7 @@ pub fn run_party(
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
             traffic: Box::new(cx.take_traffic()),
-            audit: None,
+            audit: party.audit_counts().map(<[_]>::to_vec),
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {

@@ -17,8 +17,9 @@ use zeroize::Zeroize;
 
 use crate::{
     Role,
+    audit::{Audit, Lengths as AuditLengths},
     dealt::{
-        audit::{self, Audit},
+        audit::DealtTensors,
         gate_set::GateSet,
         layout::{Lengths, StageLengths},
         plan::Plan,
@@ -142,7 +143,10 @@ impl<'a, R: Ring> Party<'a, R> {
             swapped: false,
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
-            audit: Audit::take(&mut arena, audit::Lengths::new::<R>(session, network)),
+            audit: Audit::take(
+                &mut arena,
+                AuditLengths::new::<R, DealtTensors>(session, network),
+            ),
             opened_data: Public::wrap_slice_mut(opened_data),
         })
     }

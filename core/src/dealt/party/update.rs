@@ -154,10 +154,7 @@ impl<R: Ring> Party<'_, R> {
             rates: session.rates(network, stage, batch.iteration),
             momentum: session.momentum.into(),
         };
-        let audits = Audits {
-            iteration: batch.iteration,
-            ..Audits::new(session, network, 0)
-        };
+        let audits = Audits::of_iteration(session, network, batch.iteration);
         let mut segments: Vec<Segment<'_, R>, MAX_STAGES> = Vec::new();
         let stages = network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {

@@ -12,19 +12,19 @@ use heapless::Vec;
 
 use crate::{
     Role,
+    audit::Lengths as AuditLengths,
     cost::Cost,
     dealt::{
-        audit::{self, Audits},
+        audit::{Audits, DealtTensors},
         gate_set::GateSet,
-        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len, words},
+        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len},
     },
     gate::bilinear::Bilinear,
     model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
     network::{Activation, Name, Network, Stage},
-    num::ring::Ring,
+    num::{arena::words, ring::Ring},
     prg::Key,
     session::{Batch, Session, Task, cost_row_names},
-    share::Values,
 };
 
 /// The costs of one cost row in one iteration.
@@ -135,35 +135,14 @@ impl<'a> Plan<'a> {
     /// Calls `visit` for each gate that an audit adds to an iteration over `len` samples. One round opens the counts of
     /// all cost rows; it counts for the first one.
     pub fn audit_gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
-        let size = self.session.micro_batch;
-        let mut counted = |audits: Audits<'_>, stage, values, times: u32| {
-            if let Some((audited, cost)) = audits.cost::<R>(stage, values) {
-                let (cost_row, backward) = audited.cost_row();
-                visit(GateCost {
-                    cost_row,
-                    gate: "audit",
-                    backward,
-                    cost: cost * u64::from(times),
-                });
-            }
-        };
-        for stage in 0..self.network.stages.len() {
-            for (rows, times) in [(size, len / size), (len % size, 1)] {
-                let audits = Audits::new(self.session, self.network, rows as usize);
-                for values in [Values::Outputs, Values::Arguments, Values::Gradients] {
-                    if rows > 0 {
-                        counted(audits, stage, values, times);
-                    }
-                }
-            }
-            let audits = Audits::new(self.session, self.network, 0);
-            counted(audits, stage, Values::Velocities, 1);
-        }
-        visit(GateCost {
-            cost_row: map_row(0),
-            gate: "counts",
-            backward: self.session.task == Task::Train,
-            cost: Audits::new(self.session, self.network, 0).counts_cost::<R>(),
+        let (session, network) = (self.session, self.network);
+        Audits::gates::<R>(session, network, len, |gate, (cost_row, backward), cost| {
+            visit(GateCost {
+                cost_row,
+                gate,
+                backward,
+                cost,
+            });
         });
     }
 
@@ -172,6 +151,14 @@ impl<'a> Plan<'a> {
         let mut sum = Cost::ZERO;
         self.audit_gates::<R>(len, |gate| sum += gate.cost);
         sum
+    }
+
+    /// The cost of the audit of an iteration over `len` samples; zero if it is not audited.
+    fn audit_of<R: Ring>(&self, iteration: u32, len: u32) -> Cost {
+        match self.session.is_audited(iteration) {
+            true => self.audit::<R>(len),
+            false => Cost::ZERO,
+        }
     }
 
     /// The cost that an audit adds to each cost row of an iteration over `len` samples.
@@ -372,11 +359,7 @@ impl<'a> Plan<'a> {
         let session = self.session;
         let iteration_bytes = |iteration| {
             let len = session.batch(iteration).len;
-            let audit = match session.is_audited(iteration) {
-                true => self.audit::<R>(len),
-                false => Cost::ZERO,
-            };
-            (self.iteration::<R>(len) + audit).dealer_bytes
+            (self.iteration::<R>(len) + self.audit_of::<R>(iteration, len)).dealer_bytes
         };
         (start..session.iterations()).map(iteration_bytes).sum()
     }
@@ -405,7 +388,7 @@ impl<'a> Plan<'a> {
         };
         (0..stages.len()).map(stage_words).sum::<usize>()
             + Lengths::new::<R>(self.session, self.gates, self.network, rows, role).words::<R>()
-            + audit::Lengths::new::<R>(self.session, self.network).words::<R>()
+            + AuditLengths::new::<R, DealtTensors>(self.session, self.network).words::<R>()
     }
 
     /// Ring words that a party needs to store the openings of the peer's samples; `usize::MAX` if they are more than a

@@ -31,7 +31,8 @@ impl Plan<'_> {
         let stages = network.stages.iter().enumerate();
         stages.flat_map(move |(index, stage)| {
             Values::ALL.into_iter().filter_map(move |values| {
-                let (cost_row, backward, contract) = audits.contract::<R>(index, values)?;
+                let contract = audits.tensor::<R>(index, values)?.contract();
+                let (cost_row, backward) = values.cost_row(index);
                 let [input, output] = stage.headroom.map(|bits| bits as i32);
                 let fraction = match values {
                     Values::Outputs | Values::Arguments => fraction - output,

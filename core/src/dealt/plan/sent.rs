@@ -64,7 +64,8 @@ impl Plan<'_> {
                     .map(|iteration| {
                         let len = session.batch(iteration).len;
                         let rows = self.inference::<R>(Role::P1, len);
-                        rows.iter().map(|row| row.forward.dealer_bytes).sum::<u64>()
+                        let batch = rows.iter().map(|row| row.forward.dealer_bytes).sum::<u64>();
+                        batch + self.audit_of::<R>(iteration, len).dealer_bytes
                     })
                     .sum(),
             },
@@ -78,9 +79,7 @@ impl Plan<'_> {
         for iteration in start..session.iterations() {
             let batch = session.batch(iteration);
             all += sent(self.iteration::<R>(batch.len));
-            if session.is_audited(iteration) {
-                all += sent(self.audit::<R>(batch.len));
-            }
+            all += sent(self.audit_of::<R>(iteration, batch.len));
             if !session.protocol.triples().keep_data() || !self.opens_samples(start, iteration) {
                 continue;
             }
@@ -119,6 +118,7 @@ impl Plan<'_> {
         let mut all = Sent::default();
         for iteration in start..session.iterations() {
             let batch = session.batch(iteration);
+            all += sent(self.audit_of::<R>(iteration, batch.len));
             for micro in MicroBatch::all(batch, session.micro_batch) {
                 // The model is opened with the first samples. Only its owner sends it.
                 let model = match (iteration, micro.first) {

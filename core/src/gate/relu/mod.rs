@@ -88,6 +88,11 @@ impl Relu {
         Relu::over(from, from, hide, most)
     }
 
+    /// The widest ring of differences that the gate takes with comparison in chunks of [`Ring::CHUNK`] bits.
+    pub(super) const fn most_bits<R: Ring>() -> u32 {
+        MAX_CHUNKS * R::CHUNK + 1
+    }
+
     /// The gate with all widths given.
     fn over(from: u32, to: u32, hide: u32, most: u32) -> Self {
         let mask = Lift { from, to };

@@ -140,7 +140,7 @@ pub fn unpack(bits: u32, bytes: &[u8], values: &mut [u32]) -> usize {
 #[target_feature(enable = "avx2")]
 fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
     let moves = &MOVES[bits as usize];
-    let [first, second] = [moves.first, moves.second].map(|index| must_cast::<_, __m256i>(index));
+    let [first, second]: [__m256i; 2] = [moves.first, moves.second].map(must_cast);
     let (shifts, joint): (__m256i, __m128i) = (must_cast(moves.to_bits), must_cast(moves.joint));
     let mask = _mm256_set1_epi32((1i32 << bits) - 1);
     let low_word = _mm256_set1_epi64x(u32::MAX.into());

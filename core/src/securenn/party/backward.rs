@@ -16,7 +16,7 @@ use crate::securenn::{
     context::PartyContext,
     gates::{linear::Wanted, maxpool::OneHot, product::Product},
     layout::{ScratchSplitter, map_gate, one_hot_len},
-    scale::{contract, truncate_within_ring},
+    scale::truncate_within_ring,
     stream_ids::{self, Use},
 };
 
@@ -106,6 +106,7 @@ impl Party<'_> {
         index: usize,
         observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
+        let audits = self.audits(micro);
         let (stage, memory) = (&self.network.stages[index], &self.stages[index]);
         let (role, fraction) = (self.role, self.session.format.fraction);
         cx.set_cost_row(map_row(index), true);
@@ -128,8 +129,10 @@ impl Party<'_> {
         }
         let out = &mut self.next[..micro.rows * stage.linear.input_len()];
         Self::truncate(role, self.session, out);
-        let rings = [BITS, contract(self.session).bits];
-        observer.values(index, Values::Gradients, rings, Share::wrap_slice(out));
+        let audited = audits.tensor::<u64>(index, Values::Gradients);
+        let values = Share::wrap_slice(out);
+        self.audit
+            .observe_and_count(cx, observer, audited, values)?;
         self.swap_buffers();
         if let Some(pool) = stage.pooled_input {
             self.avg_pool_backward(micro.rows, pool);

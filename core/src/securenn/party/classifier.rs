@@ -65,6 +65,7 @@ impl<'a> Classifier<'a> {
         let party = &mut self.0;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
+        party.audit.begin(party.session.is_audited(iteration));
         if iteration == 0 {
             party.blind_weights(cx.pair());
         }
@@ -73,8 +74,15 @@ impl<'a> Classifier<'a> {
             party.forward(cx, micro, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
+        party.open_counts(cx)?;
         cx.flush()?;
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
+    }
+
+    /// The audit of the last iteration, as [`Trainer::audit_counts`](super::Trainer::audit_counts) gives it. Only
+    /// forward values are counted.
+    pub fn audit_counts(&self) -> Option<&[[u32; 2]]> {
+        self.0.audit.counts()
     }
 }

@@ -21,7 +21,7 @@ use crate::securenn::{
         sign::Relu,
     },
     layout::{ScratchSplitter, map_gate},
-    scale::{contract, truncate_within_ring},
+    scale::truncate_within_ring,
     stream_ids::{self, Use},
 };
 
@@ -42,6 +42,8 @@ impl Party<'_> {
         observer: &mut impl Observer<u64>,
     ) -> Result<MicroBatch, RunError> {
         let micro = MicroBatch {
+            iteration: batch.iteration,
+            first,
             step: stream_ids::step(self.session, batch.iteration, first),
             rows: rows as usize,
         };
@@ -127,7 +129,7 @@ impl Party<'_> {
         &patches[..rows * out_len]
     }
 
-    /// Runs a stage's bilinear map with average pooling, bias and truncation. Leaves the result in the current buffer.
+    /// Runs a stage's bilinear map with average pooling, bias and truncation, and audits the result. Leaves the result in the current buffer.
     pub(super) fn map<P: Read + Write, A: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, A>,
@@ -135,6 +137,7 @@ impl Party<'_> {
         index: usize,
         observer: &mut impl Observer<u64>,
     ) -> Result<(), RunError> {
+        let audits = self.audits(micro);
         let (stage, memory) = (&self.network.stages[index], &mut self.stages[index]);
         let (role, fraction, rows) = (self.role, self.session.format.fraction, micro.rows);
         cx.set_cost_row(map_row(index), false);
@@ -162,8 +165,10 @@ impl Party<'_> {
             }
         }
         Self::truncate(role, self.session, out);
-        let rings = [BITS, contract(self.session).bits];
-        observer.values(index, Values::Outputs, rings, Share::wrap_slice(out));
+        let audited = audits.tensor::<u64>(index, Values::Outputs);
+        let values = Share::wrap_slice(out);
+        self.audit
+            .observe_and_count(cx, observer, audited, values)?;
         Ok(())
     }
 

@@ -13,18 +13,15 @@ use crate::{
 };
 
 use super::{MicroBatch, Party, forward::BITS};
-use crate::{
-    gate,
-    securenn::{
-        context::PartyContext,
-        gates::{
-            division::{Division, Remainders},
-            maxpool::{MaxPool, Steps},
-            sign::Relu,
-        },
-        layout::{ScratchSplitter, softmax},
-        stream_ids::{self, Use},
+use crate::securenn::{
+    context::PartyContext,
+    gates::{
+        division::{Division, Remainders},
+        maxpool::{MaxPool, Steps},
+        sign::Relu,
     },
+    layout::{ScratchSplitter, softmax},
+    stream_ids::{self, Use},
 };
 
 impl Party<'_> {
@@ -44,12 +41,7 @@ impl Party<'_> {
         if self.session.protocol.loss() == Loss::Normalised {
             return Ok(self.normalise(cx, micro)?);
         }
-        let at = stream_ids::at(micro.step, last, Use::Softmax);
-        let at = gate::At {
-            iteration: at.iteration,
-            gate: at.gate,
-            row: 0,
-        };
+        let at = stream_ids::dealt(stream_ids::at(micro.step, last, Use::Softmax));
         let logits = &mut self.current[..micro.rows * self.network.classes];
         let logits = Share::wrap_slice_mut(logits);
         let gate = softmax(self.session, self.network);

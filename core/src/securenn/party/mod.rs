@@ -22,6 +22,7 @@ use zeroize::Zeroize;
 
 use crate::{
     Role,
+    audit::{Audit, Lengths as AuditLengths},
     net::link::LinkError,
     network::{MAX_STAGES, Network, weight_init},
     num::arena::Arena,
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use super::{
+    audit::{Audits, SecureNnTensors},
     context::PartyContext,
     gates::BLOCK,
     layout::{Lengths, StageLengths, party_words},
@@ -72,12 +74,16 @@ struct Party<'a> {
     gradient: &'a mut [u64],
     scratch: &'a mut [u64],
     samples: &'a mut [u32],
+    audit: Audit<'a, u64>,
 }
 
 /// A micro-batch of an iteration.
 #[derive(Clone, Copy)]
 struct MicroBatch {
-    /// Number of the micro-batch in the run.
+    iteration: u32,
+    /// Its first row in the batch.
+    first: u32,
+    /// Its number in the run.
     step: u32,
     /// Number of samples.
     rows: usize,
@@ -119,6 +125,10 @@ impl<'a> Party<'a> {
             gradient: arena.take(lengths.gradient),
             scratch: arena.take(lengths.scratch),
             samples: arena.take(lengths.samples),
+            audit: Audit::take(
+                &mut arena,
+                AuditLengths::new::<u64, SecureNnTensors>(session, network),
+            ),
         })
     }
 
@@ -165,12 +175,26 @@ impl<'a> Party<'a> {
         }
     }
 
-    /// Updates the weights and biases of every stage, at the end of an iteration. Nothing is sent.
-    fn update(&mut self, observer: &mut impl Observer<u64>) {
+    /// The audits of a micro-batch.
+    fn audits(&self, micro: MicroBatch) -> Audits<'a> {
+        let parameters = (self.session, self.network);
+        Audits::of_rows(parameters, micro.iteration, micro.first, micro.rows)
+    }
+
+    /// Updates the weights and biases of every stage, at the end of an iteration. Only an audit sends something.
+    fn update<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+        iteration: u32,
+        observer: &mut impl Observer<u64>,
+    ) -> Result<(), LinkError> {
+        let audits = Audits::of_iteration(self.session, self.network, iteration);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
             let velocity = Share::wrap_slice(&*memory.velocity);
-            observer.values(index, Values::Velocities, [u64::BITS; 2], velocity);
+            let audited = audits.tensor::<u64>(index, Values::Velocities);
+            self.audit
+                .observe_and_count(cx, observer, audited, velocity)?;
             let [weights, biases] =
                 Rate::steps([self.session.learning_rate, self.session.batch], stage);
             for (parameter, (master, &velocity)) in memory
@@ -185,6 +209,16 @@ impl<'a> Party<'a> {
                 *master = master.wrapping_sub(step);
             }
         }
+        Ok(())
+    }
+
+    /// Opens the counts of an audited iteration.
+    fn open_counts<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+    ) -> Result<(), LinkError> {
+        let audits = Audits::new(self.session, self.network, 0);
+        self.audit.open(cx, audits)
     }
 
     /// See [`Trainer::reveal`].
@@ -237,5 +271,6 @@ impl Drop for Party<'_> {
         ] {
             buffer.zeroize();
         }
+        self.audit.wipe();
     }
 }

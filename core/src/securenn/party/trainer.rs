@@ -57,6 +57,7 @@ impl<'a> Trainer<'a> {
         let party = &mut self.0;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
+        party.audit.begin(party.session.is_audited(iteration));
         let momentum = Rate::momentum(party.session.momentum);
         if iteration == 0 {
             party.blind_weights(cx.pair());
@@ -74,9 +75,24 @@ impl<'a> Trainer<'a> {
             party.backward(cx, micro, observer)?;
         }
         cx.flush()?;
-        party.update(observer);
+        party.update(cx, iteration, observer)?;
+        party.open_counts(cx)?;
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
+    }
+
+    /// The audit of the last iteration, if it had one: for each cost row, in the order of [`cost_row_names`], the
+    /// number of values outside of the range contract, forward and backward. The peer learns the same counts, and
+    /// neither party learns more.
+    ///
+    /// The audit counts what an [`Observer`] sees: the maps' outputs, the gradients by the stages' inputs, and the
+    /// velocities. Of outputs and gradients, whose products were truncated by f bits, it reads the low 64 - f bits: a value
+    /// so far outside that it wraps around them may count as inside. So does a truncation that fails, until a later product
+    /// reads its result.
+    ///
+    /// [`cost_row_names`]: crate::session::cost_row_names
+    pub fn audit_counts(&self) -> Option<&[[u32; 2]]> {
+        self.0.audit.counts()
     }
 
     /// This party's shares of a stage's parameters, between iterations: the weights, divided by [`Stage::divisor`],
@@ -132,6 +148,7 @@ impl<'a> Trainer<'a> {
         party.progress = Progress::Spent;
         party.read_state(read)?;
         party.progress = progress;
+        party.audit.begin(false);
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub struct PartyArgs {
     pub reveal_to: Option<RoleName>,
     /// Classify instead of training. One party gives --data (a file of images, or a directory of which the held-out
     /// images are used), and only it learns the classes. The other gives --model-file.
-    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "audit", "share_of_p0", "checkpoint", "resume"])]
+    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "share_of_p0", "checkpoint", "resume"])]
     pub infer: bool,
     /// The model, at the party that owns it: a file that --save has written.
     #[arg(long, value_name = "FILE", requires = "infer", conflicts_with_all = ["data", "model"])]

@@ -15,6 +15,7 @@ use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
     ranges::{RangeJson, lines, ranges},
+    training::CostJson,
 };
 use crate::output::amounts::{bytes, counted};
 
@@ -33,6 +34,8 @@ pub struct InferencePlan<'a> {
     #[serde(flatten)]
     dealt: Option<Dealt>,
     link_bytes: LinkBytes,
+    /// What an audit adds to a batch, for a party and for the dealer or the assistant; null where there are none.
+    audit: Option<CostJson>,
     layers: Vec<Layer>,
     /// The range contracts; none by SecureNN.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -161,6 +164,7 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
                 DEALER_LINK,
             ),
         }),
+        audit: audit(session, plan.audit::<R>(session.batch)),
         ..empty(
             session,
             network,
@@ -184,10 +188,17 @@ pub fn securenn<'a>(
         gates: Vec::new(),
     });
     let links = LinkBytes::securenn(session, network)?;
+    let audited = securenn::plan::audit(session, network, session.batch);
     Ok(InferencePlan {
         layers: layers.collect(),
+        audit: audit(session, audited),
         ..empty(session, network, Sent::of_all(total), links)
     })
+}
+
+/// What an audit adds to a batch, if there are audits.
+fn audit(session: &Session, cost: Cost) -> Option<CostJson> {
+    session.has_audits().then(|| cost.into())
 }
 
 fn empty<'a>(
@@ -206,6 +217,7 @@ fn empty<'a>(
         setup_bytes: 0,
         dealt: None,
         link_bytes,
+        audit: None,
         layers: Vec::new(),
         ranges: Vec::new(),
     }
@@ -260,6 +272,9 @@ impl InferencePlan<'_> {
             table += &format!("{:<16}{}\n", layer.name, layer.cost.row());
         }
         table += &format!("{:<16}{}\n\n", "total", self.batch_cost.row());
+        if let Some(audit) = &self.audit {
+            table += &audit.of_an_audit("batch", session.audit);
+        }
         if let Some(dealt) = &self.dealt {
             table += &format!(
                 "The model is opened once in a session, with the first batch: {} sent by {}.\n\

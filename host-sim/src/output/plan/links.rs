@@ -44,7 +44,8 @@ impl LinkBytes {
         )
     }
 
-    /// The links of a session with SecureNN's assistant. All iterations over as many samples are alike.
+    /// The links of a session with SecureNN's assistant. All iterations over as many samples are alike, with audits or
+    /// without.
     pub fn securenn(session: &Session, network: &Network) -> Result<Self, RunError> {
         let mut sent = RolesSent::default();
         let mut add = |more: RolesSent| {
@@ -61,16 +62,18 @@ impl LinkBytes {
             to_peer: [key; 2],
             ..RolesSent::default()
         });
-        let mut known: Vec<(u32, RolesSent)> = Vec::new();
+        let mut known: Vec<((u32, bool), RolesSent)> = Vec::new();
         for iteration in 0..session.iterations() {
-            let len = session.batch(iteration).len;
-            let sent = match known.iter().find(|(of, _)| *of == len) {
+            let audited = session.is_audited(iteration);
+            let kind = (session.batch(iteration).len, audited);
+            let sent = match known.iter().find(|(of, _)| *of == kind) {
                 Some((_, sent)) => *sent,
-                None => securenn_iteration(session, network, len)?,
+                None => {
+                    let sent = securenn_iteration(session, network, kind.0, audited)?;
+                    known.push((kind, sent));
+                    sent
+                }
             };
-            if known.iter().all(|(of, _)| *of != len) {
-                known.push((len, sent));
-            }
             add(sent);
         }
         if let Some(receiver) = session.receiver {

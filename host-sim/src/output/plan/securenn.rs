@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     links::LinkBytes,
     process::{helper_bytes, party_bytes},
+    training::CostJson,
 };
 use crate::output::amounts::bytes;
 
@@ -29,6 +30,11 @@ pub struct SecureNnPlan<'a> {
     process_bytes_p1: u64,
     process_bytes_assistant: u64,
     link_bytes: LinkBytes,
+    /// What an audit adds to an iteration, for a party and for the assistant as its dealer; null where there are none.
+    audit: Option<CostJson>,
+    /// Iterations from one audit to the next.
+    #[serde(skip)]
+    audit_every: u32,
     layers: Vec<Layer>,
 }
 
@@ -61,8 +67,13 @@ impl<'a> SecureNnPlan<'a> {
     pub fn new(session: &'a Session, network: &Network) -> Result<Self, RunError> {
         let rows = plan::cost_rows(session, network, session.batch);
         // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
+        let audit = match session.has_audits() {
+            true => plan::audit_cost_rows(session, network, session.micro_batch),
+            false => Default::default(),
+        };
         let message = plan::cost_rows(session, network, session.micro_batch)
             .iter()
+            .chain(&audit)
             .flat_map(|row| [row.forward, row.backward])
             .map(|pass| pass.bytes / pass.rounds.max(1))
             .max()
@@ -87,6 +98,10 @@ impl<'a> SecureNnPlan<'a> {
                 message,
             ),
             link_bytes: LinkBytes::securenn(session, network)?,
+            audit: session
+                .has_audits()
+                .then(|| plan::audit(session, network, session.batch).into()),
+            audit_every: session.audit,
             layers: rows
                 .iter()
                 .map(|row| Layer {
@@ -120,11 +135,15 @@ impl<'a> SecureNnPlan<'a> {
         }
         let [forward, backward] = total.map(bytes);
         table += &format!(
-            "{:<16}{forward:>12}{backward:>12}{:>9}\n\n\
-             Buffers: a party {}, the assistant {}.\n\
+            "{:<16}{forward:>12}{backward:>12}{:>9}\n\n",
+            "total", self.rounds
+        );
+        if let Some(audit) = &self.audit {
+            table += &audit.of_an_audit("iteration", self.audit_every);
+        }
+        table += &format!(
+            "Buffers: a party {}, the assistant {}.\n\
              Memory of a process, with program, images and links: p0 {}, p1 {}, the assistant {}.\n",
-            "total",
-            self.rounds,
             bytes(self.arena_bytes_party as u64),
             bytes(self.arena_bytes_assistant as u64),
             bytes(self.process_bytes_p0),

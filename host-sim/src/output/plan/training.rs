@@ -35,8 +35,9 @@ struct GateJson {
     cost: CostJson,
 }
 
+/// A party's cost as JSON.
 #[derive(Serialize)]
-struct CostJson {
+pub struct CostJson {
     opened_values: u64,
     online_bytes: u64,
     dealer_bytes_p1: u64,
@@ -51,6 +52,18 @@ impl From<Cost> for CostJson {
             dealer_bytes_p1: cost.dealer_bytes,
             rounds: cost.rounds,
         }
+    }
+}
+
+impl CostJson {
+    /// The line of a table for the audit of an iteration or a batch, of which one in `every` is audited.
+    pub fn of_an_audit(&self, what: &str, every: u32) -> String {
+        format!(
+            "An audited {what}, one in {every}, adds {} sent, {} of corrections and {} rounds.\n",
+            bytes(self.online_bytes),
+            bytes(self.dealer_bytes_p1),
+            self.rounds
+        )
     }
 }
 
@@ -215,13 +228,7 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
         table += "Every epoch opens the data again.\n";
     }
     if let Some(audit) = &plan.audit {
-        table += &format!(
-            "An audited iteration, one in {}, adds {} sent, {} of corrections and {} rounds.\n",
-            session.audit,
-            bytes(audit.online_bytes),
-            bytes(audit.dealer_bytes_p1),
-            audit.rounds
-        );
+        table += &audit.of_an_audit("iteration", session.audit);
     }
     table += &format!(
         "Dealer to p0: {} bytes in the whole session.\n\

@@ -85,6 +85,18 @@ pub fn audit(session: &Session, network: &Network, len: u32) -> cost::Cost {
     sum
 }
 
+/// Bytes of an audit's corrections that the assistant may send before it waits for a party: those of a micro-batch's
+/// backward pass and of the update, in which it does not wait, and of the first outputs after it.
+pub fn audit_ahead(session: &Session, network: &Network) -> u64 {
+    let (mut bytes, len) = (0, session.micro_batch);
+    Audits::gates::<u64>(session, network, len, |_, (cost_row, backward), cost| {
+        if backward || cost_row == map_row(0) {
+            bytes += cost.dealer_bytes;
+        }
+    });
+    bytes
+}
+
 /// The cost rows of a session, all zero.
 fn empty_rows(session: &Session, network: &Network) -> Vec<CostRow, MAX_COST_ROWS> {
     let names = cost_row_names(session, network).into_iter();

@@ -67,8 +67,11 @@ impl<'a> SecureNnPlan<'a> {
     pub fn new(session: &'a Session, network: &Network) -> Result<Self, RunError> {
         let rows = plan::cost_rows(session, network, session.batch);
         // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
-        let audit = match session.has_audits() {
-            true => plan::audit_cost_rows(session, network, session.micro_batch),
+        let (audit, ahead) = match session.has_audits() {
+            true => (
+                plan::audit_cost_rows(session, network, session.micro_batch),
+                plan::audit_ahead(session, network),
+            ),
             false => Default::default(),
         };
         let message = plan::cost_rows(session, network, session.micro_batch)
@@ -95,7 +98,8 @@ impl<'a> SecureNnPlan<'a> {
             process_bytes_p1: process_of(Role::P1),
             process_bytes_assistant: helper_bytes(
                 8 * assistant_words(session, network) as u64,
-                message,
+                // Corrections go ahead beside the assistant's third of a message.
+                message.max(ahead + message / 3),
             ),
             link_bytes: LinkBytes::securenn(session, network)?,
             audit: session

@@ -7,6 +7,8 @@
 //! Hosts read ahead in the streams that are drawn in order, and make blocks with vector instructions. Microcontrollers
 //! make each draw alone, which takes no memory. The words are the same.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_pointer_width = "64")]
 mod blocks;
 pub mod device_key;

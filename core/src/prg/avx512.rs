@@ -1,0 +1,106 @@
+//! Sixteen blocks of ChaCha12 at a time, by AVX-512: each register holds one word of all of them.
+
+use core::arch::x86_64::{
+    __m512i, _mm512_add_epi32, _mm512_rol_epi32, _mm512_set1_epi32, _mm512_shuffle_i32x4,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_xor_si512,
+};
+
+use bytemuck::must_cast;
+
+use super::key::Key;
+
+/// Blocks that are made at a time.
+pub(super) const BLOCKS: usize = 16;
+
+/// "expand 32-byte k", as words.
+const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646E, 0x7962_2D32, 0x6B20_6574];
+
+/// Rounds, two at a time.
+const DOUBLE_ROUNDS: usize = 6;
+
+/// Fills `out` with the blocks `first`, `first + 1`, ... of the stream of `key` and `nonce`.
+#[target_feature(enable = "avx512f")]
+pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; 64]; BLOCKS]) {
+    let counters: [u64; BLOCKS] = core::array::from_fn(|block| first.wrapping_add(block as u64));
+    let start: [__m512i; 16] = core::array::from_fn(|word| match word {
+        0..4 => _mm512_set1_epi32(CONSTANTS[word] as i32),
+        4..12 => {
+            let bytes = key.reveal().as_chunks::<4>().0[word - 4];
+            _mm512_set1_epi32(i32::from_le_bytes(bytes))
+        }
+        12 => must_cast(counters.map(|counter| counter as u32)),
+        13 => must_cast(counters.map(|counter| (counter >> 32) as u32)),
+        14 => _mm512_set1_epi32(nonce as i32),
+        _ => _mm512_set1_epi32((nonce >> 32) as i32),
+    });
+    let mut words = start;
+    for _ in 0..DOUBLE_ROUNDS {
+        for column in 0..4 {
+            quarter_round(&mut words, [column, column + 4, column + 8, column + 12]);
+        }
+        for first in 0..4 {
+            let diagonal = [1, 2, 3].map(|row| 4 * row + (first + row) % 4);
+            quarter_round(&mut words, [first, diagonal[0], diagonal[1], diagonal[2]]);
+        }
+    }
+    for (word, start) in words.iter_mut().zip(start) {
+        *word = _mm512_add_epi32(*word, start);
+    }
+    store(words, out);
+}
+
+/// RFC 8439, section 2.1.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn quarter_round(words: &mut [__m512i; 16], [a, b, c, d]: [usize; 4]) {
+    words[a] = _mm512_add_epi32(words[a], words[b]);
+    words[d] = _mm512_rol_epi32::<16>(_mm512_xor_si512(words[d], words[a]));
+    words[c] = _mm512_add_epi32(words[c], words[d]);
+    words[b] = _mm512_rol_epi32::<12>(_mm512_xor_si512(words[b], words[c]));
+    words[a] = _mm512_add_epi32(words[a], words[b]);
+    words[d] = _mm512_rol_epi32::<8>(_mm512_xor_si512(words[d], words[a]));
+    words[c] = _mm512_add_epi32(words[c], words[d]);
+    words[b] = _mm512_rol_epi32::<7>(_mm512_xor_si512(words[b], words[c]));
+}
+
+/// Stores the words block by block.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(words: [__m512i; 16], out: &mut [[u8; 64]; BLOCKS]) {
+    // For each four words: a register for each `block % 4`, whose quarters have these words of blocks 0, 4, 8 and 12 on.
+    let mut fours = [[words[0]; 4]; 4];
+    for (four, words) in fours.iter_mut().zip(words.as_chunks::<4>().0) {
+        let low = [0, 2].map(|i| _mm512_unpacklo_epi32(words[i], words[i + 1]));
+        let high = [0, 2].map(|i| _mm512_unpackhi_epi32(words[i], words[i + 1]));
+        *four = [
+            _mm512_unpacklo_epi64(low[0], low[1]),
+            _mm512_unpackhi_epi64(low[0], low[1]),
+            _mm512_unpacklo_epi64(high[0], high[1]),
+            _mm512_unpackhi_epi64(high[0], high[1]),
+        ];
+    }
+    for block in 0..4 {
+        let [a, b, c, d] = fours.map(|four| four[block]);
+        let (even_low, even_high) = (even_quarters(a, b), even_quarters(c, d));
+        let (odd_low, odd_high) = (odd_quarters(a, b), odd_quarters(c, d));
+        out[block] = must_cast(even_quarters(even_low, even_high));
+        out[block + 4] = must_cast(even_quarters(odd_low, odd_high));
+        out[block + 8] = must_cast(odd_quarters(even_low, even_high));
+        out[block + 12] = must_cast(odd_quarters(odd_low, odd_high));
+    }
+}
+
+/// Quarters 0 and 2 of both registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn even_quarters(low: __m512i, high: __m512i) -> __m512i {
+    _mm512_shuffle_i32x4::<0b10_00_10_00>(low, high)
+}
+
+/// Quarters 1 and 3 of both registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn odd_quarters(low: __m512i, high: __m512i) -> __m512i {
+    _mm512_shuffle_i32x4::<0b11_01_11_01>(low, high)
+}

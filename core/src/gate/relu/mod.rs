@@ -6,6 +6,7 @@
 //! `T[v-1] xor T[v]`. One multi-input AND combines the chunks. Bits are processed as planes of 64 lanes.
 
 mod chunks;
+mod selection;
 mod signs;
 
 use bytemuck::TransparentWrapper;
@@ -13,7 +14,6 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    kernel::vector::{self, Loop},
     net::link::LinkError,
     num::ring::{Ring, Word},
     share::{Public, Share},
@@ -25,6 +25,7 @@ use super::{
     load_plane, plane_len,
 };
 use chunks::Chunks;
+use selection::Selection;
 pub(crate) use signs::SignOpening;
 
 /// The gate's public widths, in bits.
@@ -249,72 +250,6 @@ pub(super) fn deal_hidden<W: Word, D: Offline>(
     deal(cx, hide_carry, first, lift.high(), product)
 }
 
-/// The arithmetic of [`select_group`] on its lanes.
-struct Selection<'a, W> {
-    lift: Lift,
-    /// All ones at P0, which adds what is public; else zero.
-    public_select: W,
-    bit: HiddenPlane<'a, W>,
-    lifted: &'a Lifted<W>,
-    /// Shares of r times the mask, and of r times the carry.
-    hidden: [&'a [W; LANES]; 2],
-    /// Openings, which the shares of y replace.
-    e: &'a mut [W],
-}
-
-impl<W: Word> Loop for Selection<'_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Selection {
-            lift,
-            public_select,
-            bit: HiddenPlane { m, r },
-            lifted: Lifted { mask, carry },
-            hidden: [ra, rc],
-            e,
-        } = self;
-        // In halves of 32 lanes, because small processors have no 64-bit shifts.
-        for (half, e) in e.chunks_mut(32).enumerate() {
-            let m = (m >> (32 * half)) as u32;
-            let lanes = 32 * half..32 * half + e.len();
-            let [mask, carry, ra, rc, r] =
-                [mask, carry, ra, rc, r].map(|list| &list[lanes.clone()]);
-            select_lanes(lift, public_select, m, [mask, carry, ra, rc, r], e);
-        }
-    }
-}
-
-/// Selects up to 32 lanes. Lists: mask, carry, r times mask, r times carry, r.
-#[inline(always)]
-fn select_lanes<W: Word>(
-    lift: Lift,
-    public_select: W,
-    m: u32,
-    [mask, carry, ra, rc, r]: [&[W]; 5],
-    e: &mut [W],
-) {
-    let lists = mask.iter().zip(carry).zip(ra).zip(rc).zip(r);
-    for ((lane, e), ((((&mask, &carry), &ra), &rc), &r)) in e.iter_mut().enumerate().zip(lists) {
-        let carry_select: W = lift.carry_select(*e);
-        let public = e.minus(lift.offset());
-        // x, and r * x.
-        let x = public
-            .and(public_select)
-            .minus(mask)
-            .plus(carry_select.and(carry));
-        let rx = r
-            .times(public)
-            .minus(ra)
-            .plus(carry_select.and(rc.left(lift.from)));
-        // b = r if m = 0, and b = 1 - r if m = 1. m is public.
-        let set = W::ZERO.minus(W::from_u64((m >> lane & 1).into()));
-        let y = rx.xor(set).minus(set).plus(x.and(set));
-        *e = y.low(lift.to);
-    }
-}
-
 /// Hidden bits b = m xor r of one group: the public plane m, and this party's shares of r.
 #[derive(Clone, Copy)]
 pub(super) struct HiddenPlane<'a, W> {
@@ -349,14 +284,14 @@ pub(super) fn select_group<W: Word, O: Online>(
         let public = e.minus(lift.offset()).and(public_select);
         *rest = public.minus(lifted.mask[lane]).plus(carry);
     }
-    vector::run(Selection {
+    let selection = Selection {
         lift,
         public_select,
         bit,
         lifted: &lifted,
         hidden: [&ra, &rc],
-        e: &mut *e,
-    });
+    };
+    selection.select(e);
     for (rest, &y) in rest.iter_mut().zip(&*e) {
         *rest = rest.minus(y).low(lift.to);
     }

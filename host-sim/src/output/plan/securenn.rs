@@ -62,6 +62,9 @@ impl From<Cost> for Sent {
     }
 }
 
+/// Of so many bytes that the assistant sends ahead, memory takes one more.
+const AHEAD_SLACK: u64 = 16;
+
 impl<'a> SecureNnPlan<'a> {
     /// The plan of one iteration over a whole batch.
     pub fn new(session: &'a Session, network: &Network) -> Result<Self, RunError> {
@@ -98,8 +101,8 @@ impl<'a> SecureNnPlan<'a> {
             process_bytes_p1: process_of(Role::P1),
             process_bytes_assistant: helper_bytes(
                 8 * assistant_words(session, network) as u64,
-                // Corrections go ahead beside the assistant's third of a message.
-                message.max(ahead + message / 3),
+                // Corrections go ahead beside the assistant's third of a message, in chunks that are not all full.
+                message.max(ahead + ahead / AHEAD_SLACK + message / 3),
             ),
             link_bytes: LinkBytes::securenn(session, network)?,
             audit: session

@@ -25,6 +25,7 @@ use super::{
     load_plane, plane_len,
 };
 use chunks::Chunks;
+pub(super) use selection::HiddenPlane;
 use selection::Selection;
 pub(crate) use signs::SignOpening;
 
@@ -248,13 +249,6 @@ pub(super) fn deal_hidden<W: Word, D: Offline>(
         *product = r.times(a.right(lift.from - 1));
     }
     deal(cx, hide_carry, first, lift.high(), product)
-}
-
-/// Hidden bits b = m xor r of one group: the public plane m, and this party's shares of r.
-#[derive(Clone, Copy)]
-pub(super) struct HiddenPlane<'a, W> {
-    pub m: u64,
-    pub r: &'a [W; LANES],
 }
 
 /// Computes shares of y = b * x for hidden bits b and openings `e` of x, as a linear combination of dealt shares with

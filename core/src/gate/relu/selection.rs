@@ -9,7 +9,12 @@ use crate::{
 #[cfg(not(target_pointer_width = "32"))]
 use crate::kernel::vector::{self, Loop};
 
-use super::HiddenPlane;
+/// Hidden bits b = m xor r of one group: the public plane m, and this party's shares of r.
+#[derive(Clone, Copy)]
+pub(in crate::gate) struct HiddenPlane<'a, W> {
+    pub m: u64,
+    pub r: &'a [W; LANES],
+}
 
 /// Shares of y = b * x for hidden bits b = m xor r, as a linear combination of dealt shares with public coefficients.
 #[derive(Clone, Copy)]

@@ -91,7 +91,10 @@ pub fn short(session: &Session) -> Failure {
             "in plaintext, values come near the end of the range that {} fraction bits in the ring of {} bits can give",
             session.format.fraction, session.format.ring
         ),
-        "choose --ring u64, or a lower --lr or --momentum",
+        match session.format.ring {
+            u32::BITS => "choose --ring u64, or a lower --lr or --momentum",
+            _ => "choose a lower --lr or --momentum",
+        },
     )
 }
 

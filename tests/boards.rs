@@ -22,7 +22,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Protocol, Session, Task},
+    session::{ClassList, Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -208,6 +208,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         shuffle_seed: 3,
         receiver: Some(Role::P1),
         audit: 0,
+        classes: ClassList::Unknown,
     };
     let secrets = Secrets::Seed(7);
     let keys = secrets.dealer_keys().expect("keys");

@@ -27,7 +27,7 @@ use ringlet_core::{
     net::{Link, Remote},
     num::Format,
     prg::{Address, Key, Prg},
-    session::{Protocol, Session, Task},
+    session::{ClassList, Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -95,6 +95,7 @@ impl Asked {
             shuffle_seed: 3,
             receiver: None,
             audit: 0,
+            classes: ClassList::Unknown,
         }
     }
 }

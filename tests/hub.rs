@@ -20,7 +20,7 @@ use ringlet_core::{
     net::secure::Suite,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{Protocol, Session, Task},
+    session::{ClassList, Protocol, Session, Task},
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
@@ -147,6 +147,7 @@ fn session(samples: [u32; 2]) -> Session {
         shuffle_seed: 3,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

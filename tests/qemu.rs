@@ -22,7 +22,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::device_key::session_secret,
-    session::{Protocol, Session, Task},
+    session::{ClassList, Protocol, Session, Task},
 };
 use ringlet_tests::{failure, program, record_with, served::fresh, success, text, usual_headroom};
 
@@ -64,6 +64,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         shuffle_seed: 3,
         receiver: Some(Role::P1),
         audit: 0,
+        classes: ClassList::Unknown,
     };
     let secrets = Secrets::Seed(3);
     let root = secrets.device_root().expect("a secret");

@@ -13,7 +13,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -36,6 +36,7 @@ fn digits_session(images: &Images) -> Session {
         shuffle_seed: 1,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

@@ -15,7 +15,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, mask},
     prg::Key,
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
 };
 use ringlet_tests::{Recording, record};
 
@@ -41,6 +41,7 @@ fn session(images: &Images) -> Session {
         shuffle_seed: 3,
         receiver: None,
         audit: 1,
+        classes: ClassList::Unknown,
     }
 }
 

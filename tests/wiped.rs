@@ -25,7 +25,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::Key,
-    session::{Headroom, Protocol, Session, Task, handshake::DealtId},
+    session::{ClassList, Headroom, Protocol, Session, Task, handshake::DealtId},
 };
 
 /// Bytes of a marked transfer: several chunks of a link, and more than a block of a dealt file.
@@ -91,6 +91,7 @@ fn session() -> Session {
         shuffle_seed: 3,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

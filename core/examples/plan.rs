@@ -10,7 +10,7 @@ use ringlet_core::{
     dealt::{self, Plan},
     model::{BUILT_IN, Model},
     num::{Format, RATE_FRACTION},
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
 };
 
 /// The ring of linear arithmetic: Z_2^32.
@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         shuffle_seed: 0,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     };
     let network = dealt::check::<Ring>(&session)?;
     let plan = Plan::new(&session, &network);

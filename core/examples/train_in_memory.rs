@@ -22,7 +22,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION, signed},
     prg::Key,
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -124,6 +124,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         shuffle_seed: 1,
         receiver: Some(Role::P1),
         audit: 0,
+        classes: ClassList::Unknown,
     })
 }
 

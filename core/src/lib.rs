@@ -19,7 +19,7 @@
 //!     model::{Layer, Model},
 //!     num::{Format, RATE_FRACTION},
 //!     prg::Key,
-//!     session::{Headroom, Protocol, Session, Task},
+//!     session::{ClassList, Headroom, Protocol, Session, Task},
 //! };
 //!
 //! let layers = [Layer::Flatten, Layer::Dense { units: 8 }, Layer::Relu, Layer::Dense { units: 2 }];
@@ -40,6 +40,7 @@
 //!     shuffle_seed: 1,
 //!     receiver: Some(Role::P1),
 //!     audit: 0,
+//!     classes: ClassList::Unknown,
 //! };
 //! let network = dealt::check::<u32>(&session)?;
 //! let plan = Plan::new(&session, &network);

@@ -192,6 +192,9 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::Shuffle => "give both the same --seed",
         Parameter::Receiver => "give both the same --reveal-to",
         Parameter::Audit => "give both the same --audit",
+        Parameter::Classes => {
+            "give both the same --classes, in the same order, or folders of the same names"
+        }
         Parameter::Dealt => "give both the files of one dealt session, or one dealer",
         _ => "give both the same options",
     }

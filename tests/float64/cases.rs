@@ -15,7 +15,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION},
     securenn,
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
 };
 use serde_json::Value;
 
@@ -212,6 +212,7 @@ impl Case {
                 Protocol::Dealt { .. } => 9,
                 Protocol::SecureNn { .. } => 0,
             },
+            classes: ClassList::Unknown,
         }
     }
 

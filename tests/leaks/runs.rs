@@ -11,7 +11,7 @@ use ringlet_core::{
     num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring, Word},
     prg::Key,
     securenn::{self, gates::Computing},
-    session::{Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -96,6 +96,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         shuffle_seed: 5,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
     use crate::{
         data::Normalisation,
         num::Format,
-        session::{Headroom, Protocol, Task},
+        session::{ClassList, Headroom, Protocol, Task},
     };
 
     fn session() -> Session {
@@ -173,6 +173,7 @@ mod tests {
             shuffle_seed: 0,
             receiver: None,
             audit: 0,
+            classes: ClassList::Unknown,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The public parameters of a run, on which all roles agree in the handshake.
 
+mod class_list;
 mod cost_row_names;
 mod error;
 pub mod handshake;
@@ -22,6 +23,7 @@ use crate::{
 
 pub use shuffle::Shuffle;
 
+pub use class_list::ClassList;
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
 pub use headroom::Headroom;
@@ -29,7 +31,7 @@ pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use run_error::RunError;
 
-/// The public parameters of a run. All roles hold the same.
+/// The public parameters of a run. All roles hold the same, but for [`ClassList`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// The model.
@@ -64,6 +66,8 @@ pub struct Session {
     pub receiver: Option<Role>,
     /// Iterations from one audit of the range contract to the next. The first iteration is audited. 0 for no audit.
     pub audit: u32,
+    /// The classes that labels stand for. Roles may know them or not.
+    pub classes: ClassList,
 }
 
 /// The task of a session.

@@ -27,6 +27,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         shuffle_seed: 0,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

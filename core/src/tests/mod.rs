@@ -30,7 +30,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word, signed},
     },
-    session::{Headroom, Protocol, RunError, Session, Task},
+    session::{ClassList, Headroom, Protocol, RunError, Session, Task},
     share::{Share, Values, observer::Observer},
 };
 
@@ -281,6 +281,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         shuffle_seed: 5,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     }
 }
 

@@ -17,7 +17,7 @@ use ringlet_core::{
     num::Format,
     prg::Key,
     profile::{Section, section},
-    session::{Headroom, Protocol, RATE_FRACTION, Session, Task},
+    session::{ClassList, Headroom, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 
@@ -46,6 +46,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         shuffle_seed: 1,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     })
 }
 

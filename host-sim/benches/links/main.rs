@@ -30,7 +30,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{Headroom, Protocol, RATE_FRACTION, Session, Task},
+    session::{ClassList, Headroom, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -66,6 +66,7 @@ fn main() -> Result<(), Failed> {
         shuffle_seed: 1,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     };
     let network = dealt::check::<u32>(&session).map_err(|_| "the session")?;
     let mut times = [Vec::new(), Vec::new()];

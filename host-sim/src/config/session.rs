@@ -7,7 +7,7 @@ use ringlet_core::{
     model::{Loss, Model, TripleScheme},
     network::Network,
     securenn,
-    session::{self, Headroom, RATE_FRACTION, Session, SessionError, Task},
+    session::{self, ClassList, Headroom, RATE_FRACTION, Session, SessionError, Task},
 };
 
 use super::{
@@ -186,6 +186,7 @@ pub fn session(
         shuffle_seed: setting.shuffle_seed,
         receiver: setting.receiver,
         audit: args.audit.unwrap_or(0),
+        classes: ClassList::Unknown,
     };
     let session = match setting.task {
         Task::Train => session,
@@ -263,6 +264,7 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         shuffle_seed: 0,
         receiver: None,
         audit: 0,
+        classes: ClassList::Unknown,
     })
 }
 

@@ -109,7 +109,7 @@ mod tests {
         data::Normalisation,
         model::Model,
         num::Format,
-        session::{Headroom, Protocol, Task},
+        session::{ClassList, Headroom, Protocol, Task},
     };
 
     const ID: CheckpointId = CheckpointId {
@@ -135,6 +135,7 @@ mod tests {
             shuffle_seed: 3,
             receiver: None,
             audit: 0,
+            classes: ClassList::Unknown,
         }
     }
 

@@ -229,7 +229,7 @@ mod tests {
         data::Normalisation,
         model::Model,
         num::Format,
-        session::{Headroom, Protocol, Task},
+        session::{ClassList, Headroom, Protocol, Task},
     };
 
     use super::*;
@@ -253,6 +253,7 @@ mod tests {
             shuffle_seed: 3,
             receiver: None,
             audit: 1,
+            classes: ClassList::Unknown,
         }
     }
 

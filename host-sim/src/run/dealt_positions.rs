@@ -128,7 +128,7 @@ mod tests {
         model::Model,
         num::Format,
         prg::Key,
-        session::{Headroom, Protocol, Task, handshake::DealtId},
+        session::{ClassList, Headroom, Protocol, Task, handshake::DealtId},
     };
 
     use crate::run::dealt_files::{Dealing, DealtWriter};
@@ -151,6 +151,7 @@ mod tests {
             shuffle_seed: 3,
             receiver: None,
             audit: 0,
+            classes: ClassList::Unknown,
         }
     }
 

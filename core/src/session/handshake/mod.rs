@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 10;
+pub const VERSION: u16 = 11;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,7 @@ pub enum Parameter {
     Shuffle,
     Receiver,
     Audit,
+    Classes,
     Dealt,
 }
 
@@ -112,6 +113,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Shuffle => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model (--reveal-to)",
             Parameter::Audit => "audits",
+            Parameter::Classes => "lists of classes",
             Parameter::Dealt => "dealt files",
         })
     }
@@ -314,6 +316,7 @@ impl Hello {
             shuffle_seed,
             receiver,
             audit,
+            classes,
         } = a;
         // The triple scheme has its own check below, so that its error names it.
         let same_protocol = discriminant(protocol) == discriminant(&b.protocol)
@@ -344,6 +347,7 @@ impl Hello {
             (*shuffle_seed == b.shuffle_seed, Parameter::Shuffle),
             (*receiver == b.receiver, Parameter::Receiver),
             (*audit == b.audit, Parameter::Audit),
+            (classes.agrees(&b.classes), Parameter::Classes),
             (self.dealt == other.dealt, Parameter::Dealt),
         ];
         match checks.into_iter().find(|(same, _)| !same) {

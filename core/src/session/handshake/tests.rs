@@ -10,7 +10,7 @@ use crate::{
         secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
     },
     num::fixed_point::Format,
-    session::{Headroom, Protocol, Task},
+    session::{ClassList, Headroom, Protocol, Task},
 };
 
 extern crate std;
@@ -42,6 +42,7 @@ fn session() -> Session {
         shuffle_seed: 9,
         receiver: Some(Role::P1),
         audit: 0,
+        classes: ClassList::Named([7; 16]),
     }
 }
 
@@ -137,7 +138,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 19] = [
+    let changes: [(Change, Parameter); 21] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -175,8 +176,15 @@ fn every_parameter_is_compared() {
         (|s| s.shuffle_seed = 1, Parameter::Shuffle),
         (|s| s.receiver = None, Parameter::Receiver),
         (|s| s.audit = 9, Parameter::Audit),
+        (|s| s.classes = ClassList::Numbered, Parameter::Classes),
+        (
+            |s| s.classes = ClassList::Named([8; 16]),
+            Parameter::Classes,
+        ),
     ];
     assert_eq!(other(|_| ()), Ok(()));
+    // A role without labels goes with any.
+    assert_eq!(other(|s| s.classes = ClassList::Unknown), Ok(()));
     for (change, parameter) in changes {
         assert_eq!(other(change), Err(Mismatch::Differs(parameter)));
     }

@@ -87,6 +87,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         left_range: false,
         range: Some(RangeBits::of(&session, &network)),
         normalise: Some(MeanAndDeviation::default()),
+        classes: None,
     };
     save(&wanted, (&session.model, marks), &network, &model).expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ringlet::data::{Images, Part, load, parameters::Parameters};
+use ringlet::data::{Classes, Images, Part, load, parameters::Parameters};
 use ringlet_core::{
     Role,
     data::Normalisation,
@@ -109,6 +109,7 @@ fn samples(seed: usize, count: usize, model: &Model, digits: bool) -> Images {
         shape,
         pixels,
         labels,
+        classes: Classes::Numbered,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Images, Part, load, range_bits::RangeBits},
+    data::{Images, Part, range_bits::RangeBits},
     error::Failure,
     output::amounts::work,
     reference::calibration::Calibration,
@@ -37,7 +37,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
             "leave out --protocol",
         ));
     }
-    let images = load(args.session.data.as_deref(), Part::Train)?;
+    let images = args.session.data.load(Part::Train)?;
     let setting = Setting {
         model: ModelSource::Images(&[&images]),
         samples: Samples::Split(images.len()),
@@ -50,6 +50,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         session,
         network,
         normalise,
+        ..
     } = session(&args.session, &protocol, setting)?;
     images.check_labels(network.classes)?;
     console::line(&format!(

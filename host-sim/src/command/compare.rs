@@ -21,7 +21,7 @@ use crate::{
     },
     console,
     data::{
-        Images, Part,
+        Classes, Images, Part,
         file::{check_writable, write_whole},
         load,
         normalise::MeanAndDeviation,
@@ -66,9 +66,9 @@ pub struct CompareArgs {
     /// Kind of the links of --measure: lan (0.2 ms, 625 MB/s) or wan (40 ms, 40 MB/s); as fast as memory when left out.
     #[arg(long, value_enum, requires = "measure")]
     pub profile: Option<ProfileName>,
-    /// Directory of MNIST-style IDX files for --measure. The built-in digits when left out, or random
+    /// Labelled images for --measure, as in `train`. The built-in digits when left out, or random
     /// images if the model takes another shape.
-    #[arg(long, value_name = "DIR", requires = "measure")]
+    #[arg(long, value_name = "PATH", requires = "measure")]
     pub data: Option<PathBuf>,
 }
 
@@ -154,7 +154,7 @@ fn measure(
 ) -> Result<f64, Failure> {
     let CheckedSession {
         session, network, ..
-    } = CheckedSession::new(session, MeanAndDeviation::default())?;
+    } = CheckedSession::new(session, MeanAndDeviation::default(), Classes::default())?;
     let simulation = Simulation {
         session: &session,
         network: &network,
@@ -214,6 +214,7 @@ fn images(args: &CompareArgs, model: &Model, iterations: u32) -> Result<Images, 
         shape,
         pixels,
         labels,
+        classes: Classes::Numbered,
     })
 }
 
@@ -236,6 +237,7 @@ fn random_images(shape: [usize; 3], count: usize, classes: usize) -> Images {
         labels: labels
             .map(|byte| (usize::from(byte) % classes) as u8)
             .collect(),
+        classes: Classes::Numbered,
     }
 }
 

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::device_record::{self, SecretArgs};
 use crate::{
+    config::args::DataArgs,
     console,
     data::{
         Part,
         file::{check_writable, write_whole},
         flash_image::flash_image,
-        load,
     },
     error::Failure,
     output::amounts::bytes,
@@ -30,9 +30,9 @@ pub enum DataCommand {
 /// Options of `data pack`.
 #[derive(Clone, Debug, Args)]
 pub struct PackArgs {
-    /// Directory of MNIST-style IDX files, plain or gzipped. The built-in digits when left out.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// The images.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// The first image.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
@@ -54,7 +54,7 @@ pub fn run(command: &DataCommand) -> Result<(), Failure> {
 
 /// Writes a flash image of samples.
 fn pack(args: &PackArgs) -> Result<(), Failure> {
-    let all = load(args.data.as_deref(), Part::Train)?;
+    let all = args.data.load(Part::Train)?;
     let last = args
         .count
         .map_or(Some(all.len()), |count| args.first.checked_add(count));

@@ -17,7 +17,7 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Part, load},
+    data::Part,
     error::Failure,
     links::device_address::DeviceAddress,
     output::amounts::bytes,
@@ -76,8 +76,8 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
     }
     // Only the devices have the images; files here give their number.
     let images = match args.samples {
-        Some(_) if args.session.data.is_none() => None,
-        _ => Some(load(args.session.data.as_deref(), Part::Train)?),
+        Some(_) if args.session.data.data.is_none() => None,
+        _ => Some(args.session.data.load(Part::Train)?),
     };
     let total = images.as_ref().map_or(0, |images| images.len());
     let setting = Setting {

@@ -9,7 +9,7 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    data::{Part, load},
+    data::Part,
     error::Failure,
     output::plan::{Form, costs, devices},
 };
@@ -41,8 +41,9 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
         true => Protocol::with_device(&args.session)?,
         false => Protocol::new(&args.session)?,
     };
-    let images = match &args.session.data {
-        Some(dir) => Some(load(Some(dir), Part::Train)?),
+    let data = &args.session.data;
+    let images = match &data.data {
+        Some(_) => Some(data.load(Part::Train)?),
         None => None,
     };
     // Costs depend only on the batch. Without data there are as many images as the batch has.

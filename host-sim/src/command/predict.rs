@@ -11,15 +11,17 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{LinkArgs, OnRange, ProtocolName, RingName, RoleName, SessionArgs, TriplesName},
+        args::{
+            DataArgs, LinkArgs, OnRange, ProtocolName, RingName, RoleName, SessionArgs, TriplesName,
+        },
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
     data::{
-        Images,
+        Classes, Images,
+        dataset::ToClassify,
         file::{check_writable, write_whole},
-        load_to_classify,
         model_file::{self, marks},
         normalise::MeanAndDeviation,
         parameters::encode_model,
@@ -28,7 +30,7 @@ use crate::{
     error::Failure,
     output::{
         amounts::{bytes, counted, work},
-        classes::classes_table,
+        classes::{Names, classes_table},
     },
     run::{
         actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
@@ -45,10 +47,9 @@ pub struct PredictArgs {
     /// The model: a file that `train --save` or `party --save` has written.
     #[arg(long, value_name = "FILE")]
     pub model_file: PathBuf,
-    /// The images: an IDX file of images, or a directory of MNIST-style IDX files, of which the held-out images are used.
-    /// The built-in held-out digits when left out.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub data: Option<PathBuf>,
+    /// The images. Of those with classes, the held-out ones are used if some are held out.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Classify only this image, counted from 0.
     #[arg(long, value_name = "N", conflicts_with = "count")]
     pub image: Option<usize>,
@@ -112,7 +113,7 @@ impl PredictArgs {
     fn session(&self) -> SessionArgs {
         SessionArgs {
             model: None,
-            data: None,
+            data: self.data.clone(),
             share_of_p0: 1.0,
             epochs: 1,
             batch: self.batch,
@@ -144,21 +145,31 @@ struct Batch {
     sent: [u64; 3],
 }
 
-/// The chosen images, the number of the first one, and whether their classes are known.
-fn images(args: &PredictArgs) -> Result<(Images, usize, bool), Failure> {
-    let (all, labelled) = load_to_classify(args.data.as_deref())?;
+/// The chosen images, and the number of the first one.
+fn images(args: &PredictArgs) -> Result<(ToClassify, usize), Failure> {
+    let ToClassify {
+        images,
+        labelled,
+        mut names,
+    } = args.data.set().load_to_classify()?;
     let range = match (args.image, args.count) {
         (Some(image), _) => image..image.saturating_add(1),
         (None, Some(count)) => 0..count,
-        (None, None) => 0..all.len(),
+        (None, None) => 0..images.len(),
     };
-    if range.end > all.len() || range.is_empty() {
+    if range.end > images.len() || range.is_empty() {
         return Err(Failure::new(
-            format!("there are {} images, numbered from 0", all.len()),
+            format!("there are {} images, numbered from 0", images.len()),
             "correct --image or --count",
         ));
     }
-    Ok((all.slice(range.clone()), range.start, labelled))
+    names.drain(..range.start.min(names.len()));
+    let chosen = ToClassify {
+        images: images.slice(range.clone()),
+        labelled,
+        names,
+    };
+    Ok((chosen, range.start))
 }
 
 /// Classifies.
@@ -173,14 +184,15 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
             args.model_file.display()
         ));
     }
-    let (images, first, labelled) = images(args)?;
+    let (chosen, first) = images(args)?;
+    let images = &chosen.images;
     let asking = Role::from(args.asking);
     let secrets = Secrets::new(args.seed);
     let count = images.count()?;
     let mut samples = [0; 2];
     samples[asking.index()] = count;
     let setting = Setting {
-        model: ModelSource::Trained(&model, &marks, Some(&images)),
+        model: ModelSource::Trained(&model, &marks, Some(images)),
         samples: Samples::Counts(samples),
         shuffle_seed: secrets.shuffle_seed()?,
         receiver: None,
@@ -188,7 +200,10 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         normalise_by: None,
     };
     let CheckedSession {
-        session, network, ..
+        session,
+        network,
+        classes: known,
+        ..
     } = session(&session_args, &protocol, setting)?;
     if let Some(path) = &args.out {
         check_writable(path)?;
@@ -203,7 +218,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let simulation = Simulation {
         session: &session,
         network: &network,
-        images: &images,
+        images,
         shape: args.shape.shape()?,
         secrets,
         checkpoints: None,
@@ -242,14 +257,19 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     let found = classes?;
     let classes: Vec<u8> = found.iter().map(|&(_, class)| class).collect();
+    let names = Names {
+        files: &chosen.names,
+        classes: &known,
+    };
+    let table = classes_table(found, first, names)?;
     if let Some(path) = &args.out {
-        write_whole(path, classes_table(found, first).as_bytes())?;
+        write_whole(path, table.as_bytes())?;
         console::line(&format!("the classes are in {}", path.display()))?;
     } else if classes.len() <= PRINTED {
-        console::print(&classes_table(found, first))?;
+        console::print(&table)?;
     }
-    if labelled {
-        console::line(&verdict(&classes, &images.labels))?;
+    if chosen.labelled {
+        console::line(&verdict(&classes, images, &known))?;
     }
     console::print(&costs(&session, &batches))
 }
@@ -276,10 +296,11 @@ impl Batch {
 }
 
 /// How many of the classes are right.
-fn verdict(classes: &[u8], labels: &[u8]) -> String {
-    if let ([class], [label]) = (classes, labels) {
+fn verdict(classes: &[u8], images: &Images, known: &Classes) -> String {
+    let labels = &images.labels;
+    if let ([class], [label]) = (classes, &labels[..]) {
         let right = if class == label { "right" } else { "wrong" };
-        return format!("{right}: its label is {label}");
+        return format!("{right}: its label is {}", known.name((*label).into()));
     }
     let pairs = classes.iter().zip(labels);
     let right = pairs.filter(|(class, label)| class == label).count();

@@ -20,18 +20,12 @@ use ringlet_core::{
 use crate::{
     board::{BOARDS, Board, Line, firmware},
     config::{
-        args::{ProtocolName, SessionArgs},
+        args::{DataArgs, ProtocolName, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{
-        Images, Part,
-        file::check_writable,
-        load,
-        model_file::{Marks, save},
-        range_bits::RangeBits,
-    },
+    data::{Images, Part, file::check_writable, load, model_file::save},
     error::Failure,
     links::counted::ByteCounts,
     output::{amounts::bytes, progress::Progress},
@@ -131,7 +125,7 @@ impl QemuArgs {
         let batch = self.batch.unwrap_or(if serial { 8 } else { 20 });
         SessionArgs {
             model: Some(self.model.clone()),
-            data: None,
+            data: DataArgs::default(),
             share_of_p0: 1.0,
             epochs: self.epochs,
             batch,
@@ -171,11 +165,10 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         task: Task::Train,
         normalise_by: None,
     };
+    let checked = session(&session_args, &protocol, setting)?;
     let CheckedSession {
-        session,
-        network,
-        normalise,
-    } = session(&session_args, &protocol, setting)?;
+        session, network, ..
+    } = &checked;
     for images in [&train, &test] {
         images.check_labels(network.classes)?;
     }
@@ -191,7 +184,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         None => firmware::ready(board)?,
     };
     let root = secrets.device_root()?;
-    let board_session = BoardSession::new(&session, &network, &train, secrets, root)?;
+    let board_session = BoardSession::new(session, network, &train, secrets, root)?;
 
     let [program, machine] = board.emulator;
     console::line(&format!(
@@ -215,7 +208,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let (start, counts) = (Instant::now(), ByteCounts::default());
     let mut progress = Progress::new(session.iterations(), None, None)?;
     let outcome = board_session.train(&mux, &counts, IDLE, |event| {
-        progress.party_event(Role::P1, (&session, &network), start, event)
+        progress.party_event(Role::P1, (session, network), start, event)
     });
     progress.finish();
     let outcome = outcome.map_err(|failure| match emulated.process().try_wait() {
@@ -226,17 +219,13 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         _ => crash_report(&mux, &address, failure),
     })?;
     if let Some(path) = &args.save {
-        let marks = Marks {
-            left_range: progress.left_range(),
-            range: Some(RangeBits::of(&session, &network)),
-            normalise: Some(normalise),
-        };
-        save(path, (&session.model, marks), &network, &outcome.model)?;
+        let marks = checked.marks(progress.left_range());
+        save(path, (&session.model, marks), network, &outcome.model)?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
-    let model = Twin::new(&network, &session, outcome.model.clone());
+    let model = Twin::new(network, session, outcome.model.clone());
     console::print(&summary(
-        &session,
+        session,
         model.accuracy(&test),
         &outcome,
         &test,

@@ -16,13 +16,7 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
     console,
-    data::{
-        Images, Part,
-        file::check_writable,
-        load,
-        model_file::{Marks, save},
-        range_bits::RangeBits,
-    },
+    data::{Images, Part, file::check_writable, model_file::save, range_bits::RangeBits},
     error::Failure,
     output::{
         amounts::{counted, work},
@@ -80,8 +74,8 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let protocol = Protocol::new(&args.session)?;
     let common = common_options(args)?;
-    let train = load(args.session.data.as_deref(), Part::Train)?;
-    let test = load(args.session.data.as_deref(), Part::Test)?;
+    let train = args.session.data.load(Part::Train)?;
+    let test = args.session.data.load(Part::Test)?;
     let secrets = Secrets::new(args.session.seed);
     let setting = Setting {
         model: ModelSource::Images(&[&train, &test]),
@@ -94,21 +88,23 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let checked = session(&args.session, &protocol, setting)?;
     train.check_labels(checked.network.classes)?;
     test.check_labels(checked.network.classes)?;
+    let checked = match (&protocol, &args.session.range_bits) {
+        (Protocol::Exact, None) => calibrated(checked, &train)?,
+        _ => checked,
+    };
     let CheckedSession {
         session,
         network,
         normalise,
-    } = match (&protocol, &args.session.range_bits) {
-        (Protocol::Exact, None) => calibrated(checked, &train)?,
-        _ => checked,
-    };
+        ..
+    } = &checked;
     if let Some(path) = &args.output.save {
         check_writable(path)?;
     }
     let checkpoints = match CheckpointPlan::new(&args.checkpoints) {
         Some(plan) => {
             stop_request::watch()?;
-            Some(Simulated::new(&plan, &session)?)
+            Some(Simulated::new(&plan, session)?)
         }
         None => None,
     };
@@ -121,15 +117,15 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         session.model.name,
         counted(session.samples[0].into(), "image"),
         session.samples[1],
-        work(&session)
+        work(session)
     ))?;
-    let mut collector = Collector::new(&session, &network, [&train, &test], args.twin);
+    let mut collector = Collector::new(session, network, [&train, &test], args.twin);
     let take = recording(&mut collector, &mut progress);
     let outcome = match args.link {
         LinkName::Memory => {
             let simulation = Simulation {
-                session: &session,
-                network: &network,
+                session: session,
+                network: network,
                 images: &train,
                 shape: args.shape.shape()?,
                 secrets,
@@ -142,10 +138,10 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         }
         LinkName::Tcp => {
             let momentum = momentum(&args.session, &protocol);
-            let range = RangeBits::of(&session, &network);
+            let range = RangeBits::of(session, network);
             let mut options = args
                 .session
-                .to_options(&session, (&range, &normalise), momentum);
+                .to_options(session, (&range, normalise), momentum);
             options.extend(args.checkpoints.to_options());
             processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
         }
@@ -154,30 +150,26 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let (times, ranges) = outcome?;
     collector.finish()?;
     if let Some(path) = &args.output.save {
-        let marks = Marks {
-            left_range: progress.left_range(),
-            range: Some(RangeBits::of(&session, &network)),
-            normalise: Some(normalise),
-        };
+        let marks = checked.marks(progress.left_range());
         save(
             path,
             (&session.model, marks),
-            &network,
+            network,
             &collector.parameters,
         )?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
-    let table = layer_table(&session, &network, &collector.sums);
+    let table = layer_table(session, network, &collector.sums);
     console::line(&format!("\n{table}"))?;
     if !times.is_empty() {
-        console::line(&time_table(&session, &times))?;
+        console::line(&time_table(session, &times))?;
     }
     if let Some(line) = progress.audits() {
         console::line(&line)?;
     }
     match ranges {
-        None => console::line(&unchecked_line(&session))?,
-        Some(ranges) => match range_lines(&session, &network, &ranges) {
+        None => console::line(&unchecked_line(session))?,
+        Some(ranges) => match range_lines(session, network, &ranges) {
             Ok(line) => console::line(&line)?,
             Err(warnings) => warnings.iter().for_each(|warning| console::note(warning)),
         },
@@ -197,6 +189,7 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
         session,
         network,
         normalise,
+        classes,
     } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
     let calibration = calibrate((session, network), train, iterations)?;
@@ -210,7 +203,7 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
         headroom: range.limited(network, session.format),
         ..session.clone()
     };
-    CheckedSession::new(session, normalise.clone())
+    CheckedSession::new(session, normalise.clone(), classes.clone())
 }
 
 /// The seed of the samples' order. A run that can go on has to have the same one again.

@@ -17,7 +17,9 @@ use super::{
     protocol::Protocol,
 };
 use crate::{
-    data::{Images, model_file::Marks, normalise::MeanAndDeviation},
+    data::{
+        Classes, Images, model_file::Marks, normalise::MeanAndDeviation, range_bits::RangeBits,
+    },
     error::Failure,
 };
 
@@ -30,13 +32,20 @@ pub struct CheckedSession {
     pub network: Network,
     /// The normalisation of its images.
     pub normalise: MeanAndDeviation,
+    /// The classes that its labels stand for, as far as they are known here.
+    pub classes: Classes,
 }
 
 impl CheckedSession {
-    /// Checks a session whose images are normalised by `normalise`.
-    pub fn new(session: Session, normalise: MeanAndDeviation) -> Result<Self, Failure> {
+    /// Checks a session whose images are normalised by `normalise`, and whose labels stand for `classes`.
+    pub fn new(
+        session: Session,
+        normalise: MeanAndDeviation,
+        classes: Classes,
+    ) -> Result<Self, Failure> {
         let session = Session {
             normalisation: normalise.normalisation(),
+            classes: classes.list(),
             ..session
         };
         let network = match session.protocol {
@@ -50,7 +59,18 @@ impl CheckedSession {
             session,
             network,
             normalise,
+            classes,
         })
+    }
+
+    /// What a file says of the model that the session trains.
+    pub fn marks(&self, left_range: bool) -> Marks {
+        Marks {
+            left_range,
+            range: Some(RangeBits::of(&self.session, &self.network)),
+            normalise: Some(self.normalise.clone()),
+            classes: self.classes.names().map(<[String]>::to_vec),
+        }
     }
 }
 
@@ -71,6 +91,37 @@ impl ModelSource<'_> {
             ModelSource::Trained(_, marks, _) => (*marks).clone(),
             _ => Marks::default(),
         }
+    }
+
+    /// The classes that labels stand for: those that are `given`, those of the model's file, and those of the images. Fails
+    /// if they differ.
+    fn classes(&self, given: Option<Classes>) -> Result<Classes, Failure> {
+        let images: Vec<&Images> = match self {
+            ModelSource::Images(images) => images.to_vec(),
+            ModelSource::Shape(_) => Vec::new(),
+            ModelSource::Trained(_, _, images) => images.iter().copied().collect(),
+        };
+        let of_images = images
+            .into_iter()
+            .map(|images| ("the images", images.classes.clone()));
+        let given = given.map(|given| ("--classes", given));
+        let of_model = [("the model", self.marks().classes())];
+        let mut found = ("", Classes::Unknown);
+        for (whose, classes) in given.into_iter().chain(of_model).chain(of_images) {
+            if !classes.list().agrees(&found.1.list()) {
+                return Err(Failure::new(
+                    format!(
+                        "the classes of {} are {}, and those of {whose} are {classes}",
+                        found.0, found.1
+                    ),
+                    "give --classes with the names of the model's classes, in their order",
+                ));
+            }
+            if found.1 == Classes::Unknown {
+                found = (whose, classes);
+            }
+        }
+        Ok(found.1)
     }
 
     fn model(self, name: Option<&str>) -> Result<Model, Failure> {
@@ -149,8 +200,23 @@ pub fn session(
     setting: Setting<'_>,
 ) -> Result<CheckedSession, Failure> {
     let kept = setting.model.marks();
+    let classes = setting.model.classes(args.data.set().given_classes()?)?;
     let model = protocol.adapt(setting.model.model(args.model.as_deref())?)?;
     let network = Network::new(&model).map_err(SessionError::from)?;
+    if let Some(names) = classes
+        .names()
+        .filter(|names| names.len() > network.classes)
+    {
+        return Err(Failure::new(
+            format!(
+                "there are {} classes ({classes}), and model {} has {}",
+                names.len(),
+                model.name,
+                network.classes
+            ),
+            "use a model with more classes, or other data",
+        ));
+    }
     let samples = setting.samples.counts(args.share_of_p0)?;
     let momentum = momentum(args, protocol);
     if args.limit == Some(0) {
@@ -192,7 +258,7 @@ pub fn session(
         Task::Train => session,
         Task::Infer => inference(session)?,
     };
-    CheckedSession::new(session, normalise)
+    CheckedSession::new(session, normalise, classes)
 }
 
 /// The momentum that the arguments give, or the usual one of their protocol.

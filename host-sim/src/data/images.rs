@@ -5,6 +5,7 @@ use std::ops::Range;
 use ring::digest::{Context, SHA256};
 use ringlet_core::data::{Data, DataError};
 
+use super::classes::Classes;
 use crate::error::Failure;
 
 /// Labelled images of one shape.
@@ -16,6 +17,8 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// One class for each image.
     pub labels: Vec<u8>,
+    /// What the labels stand for.
+    pub classes: Classes,
 }
 
 /// Which part of a data set.

@@ -1,11 +1,13 @@
 //! Images, trained models, keys and flash images: what roles read from files and write to them.
 
 pub mod checkpoint_file;
+pub mod classes;
+pub mod conversion;
 pub mod dataset;
 pub mod file;
 pub mod flash_image;
+pub mod gather;
 pub mod identity_file;
-pub mod idx;
 pub mod images;
 pub mod key_file;
 pub mod model_file;
@@ -13,6 +15,8 @@ pub mod normalise;
 pub mod parameters;
 pub mod range_bits;
 pub mod sealed_state_file;
+pub mod sources;
 
-pub use dataset::{load, load_to_classify};
+pub use classes::Classes;
+pub use dataset::{DataSet, load};
 pub use images::{Images, OwnImages, Part};

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use crate::{
     data::{
-        file::Staged, normalise::MeanAndDeviation, parameters::Parameters, range_bits::RangeBits,
+        classes::Classes, file::Staged, normalise::MeanAndDeviation, parameters::Parameters,
+        range_bits::RangeBits,
     },
     error::Failure,
 };
@@ -46,6 +47,18 @@ pub struct Marks {
     pub range: Option<RangeBits>,
     /// The normalisation of its images, if it is known.
     pub normalise: Option<MeanAndDeviation>,
+    /// The names of its classes, if they have names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+}
+
+impl Marks {
+    /// The classes that it names.
+    pub fn classes(&self) -> Classes {
+        self.classes
+            .clone()
+            .map_or(Classes::Unknown, Classes::Named)
+    }
 }
 
 /// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
@@ -260,6 +273,7 @@ mod tests {
             left_range: true,
             range: "7,9,8".parse().ok(),
             normalise: "0.5:0.25".parse().ok(),
+            classes: Some(vec!["cat".to_owned(), "dog".to_owned()]),
         };
         let model_and_marks = (&model, marked.clone());
         let saved =

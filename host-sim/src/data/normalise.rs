@@ -136,6 +136,7 @@ pub fn floats<'p, T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Classes;
 
     #[test]
     fn text_and_numbers_agree() {
@@ -170,6 +171,7 @@ mod tests {
                 })
                 .collect(),
             labels: vec![0; 10],
+            classes: Classes::Numbered,
         };
         let numbers = MeanAndDeviation::of(&images);
         assert!(numbers.helps());

@@ -121,6 +121,7 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Classes;
 
     use ringlet_core::{
         Role,
@@ -160,6 +161,7 @@ mod tests {
             shape: [8, 8, 1],
             pixels: vec![pixel; 64],
             labels: vec![1],
+            classes: Classes::Numbered,
         }
     }
 

@@ -11,7 +11,8 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    data::{Images, Part, load, load_to_classify, model_file, parameters::Parameters},
+    console,
+    data::{Classes, Images, Part, dataset::ToClassify, model_file, parameters::Parameters},
     error::Failure,
 };
 
@@ -21,6 +22,8 @@ pub struct Inputs {
     pub checked: CheckedSession,
     /// The images of this party.
     pub images: Images,
+    /// The names of their files, if they are files to classify.
+    pub files: Vec<String>,
     /// The parameters of the model, at their owner in inference.
     pub parameters: Vec<Parameters>,
 }
@@ -36,18 +39,41 @@ impl Inputs {
     }
 
     fn of_trainer(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
-        let all = load(args.session.data.as_deref(), Part::Train)?;
+        let role = args.role();
+        let data = &args.session.data;
+        let given = args.samples.map(|SampleCounts(counts)| counts);
+        if let (Some(counts), None) = (given, &data.data)
+            && counts[role.index()] == 0
+        {
+            // It has no images, so it needs to know only their shape, which the model says.
+            let shape = ModelSource::Shape(None);
+            let checked = make_session(args, protocol, shape, Samples::Counts(counts))?;
+            return Ok(Inputs {
+                images: none(&checked),
+                files: Vec::new(),
+                checked,
+                parameters: Vec::new(),
+            });
+        }
+        let all = data.load(Part::Train)?;
         let samples = Samples::given_or_split(args.samples, all.len());
         let checked = make_session(args, protocol, ModelSource::Images(&[&all]), samples)?;
         let samples = checked.session.samples;
         // If the numbers are given, the files of each party hold only its own images.
-        let first = match (args.samples, args.role()) {
+        let first = match (args.samples, role) {
             (None, Role::P1) => samples[0] as usize,
             _ => 0,
         };
-        let count = samples[args.role().index()] as usize;
+        let count = samples[role.index()] as usize;
+        if given.is_some() && count < all.len() && !args.process.supervised {
+            console::note(&format!(
+                "warning: --samples gives {role} {count} images, and there are {}: the first {count} are used",
+                all.len()
+            ));
+        }
         Ok(Inputs {
-            images: slice(args.role(), all, first, count)?,
+            images: slice(role, all, first, count)?,
+            files: Vec::new(),
             checked,
             parameters: Vec::new(),
         })
@@ -55,7 +81,11 @@ impl Inputs {
 
     fn of_image_owner(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
         let role = args.role();
-        let (all, _) = load_to_classify(args.session.data.as_deref())?;
+        let ToClassify {
+            images: all,
+            names: files,
+            ..
+        } = args.session.data.set().load_to_classify()?;
         let mut samples = [0; 2];
         samples[role.index()] = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let samples = args
@@ -70,6 +100,7 @@ impl Inputs {
             ));
         }
         Ok(Inputs {
+            files,
             images: slice(role, all, 0, samples[role.index()] as usize)?,
             checked,
             parameters: Vec::new(),
@@ -85,11 +116,6 @@ impl Inputs {
                 "give both parties the same --samples, such as 100,0",
             ));
         };
-        let none = Images {
-            shape: model.input.map(usize::from),
-            pixels: Vec::new(),
-            labels: Vec::new(),
-        };
         let marks = model_file::marks(path)?;
         let model = ModelSource::Trained(&model, &marks, None);
         let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
@@ -100,10 +126,21 @@ impl Inputs {
             ));
         }
         Ok(Inputs {
-            images: none,
+            images: none(&checked),
+            files: Vec::new(),
             checked,
             parameters,
         })
+    }
+}
+
+/// No images, of the shape that the model takes.
+fn none(checked: &CheckedSession) -> Images {
+    Images {
+        shape: checked.session.model.input.map(usize::from),
+        pixels: Vec::new(),
+        labels: Vec::new(),
+        classes: Classes::Unknown,
     }
 }
 

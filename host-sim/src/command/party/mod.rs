@@ -25,9 +25,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     let (protocol, others) = args.others()?;
     let inputs = Inputs::new(args, &protocol)?;
     let CheckedSession {
-        session,
-        network,
-        normalise,
+        session, network, ..
     } = &inputs.checked;
     let party = LoneParty {
         session,
@@ -46,7 +44,7 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         true => party.run(&others, &mut Supervised),
         false => party.run(
             &others,
-            &mut Terminal::new(args, (session, network), normalise),
+            &mut Terminal::new(args, &inputs.checked, &inputs.files),
         ),
     }?;
     let Some(taken) = device else {

@@ -2,26 +2,25 @@
 
 use std::{io, time::Instant};
 
-use ringlet_core::{
-    Role,
-    cost::Traffic,
-    network::Network,
-    session::{Session, Task},
-};
+use ringlet_core::{Role, cost::Traffic, session::Task};
 
 use super::args::PartyArgs;
 use crate::{
+    config::session::CheckedSession,
     console,
     data::{
         file::Staged,
-        model_file::{self, Marks, keep},
-        normalise::MeanAndDeviation,
+        model_file::{self, keep},
         parameters::decode_model,
-        range_bits::RangeBits,
     },
     error::Failure,
     links::wait_time::WaitTime,
-    output::{amounts::bytes, classes::classes_table, progress::Progress, tables::time_table},
+    output::{
+        amounts::bytes,
+        classes::{Names, classes_table},
+        progress::Progress,
+        tables::time_table,
+    },
     run::{
         actors::Helper,
         event::Event,
@@ -59,9 +58,9 @@ impl Reporter for Supervised {
 /// Shows the progress of a party, and writes its files.
 pub struct Terminal<'a> {
     args: &'a PartyArgs,
-    session: &'a Session,
-    network: &'a Network,
-    normalise: &'a MeanAndDeviation,
+    checked: &'a CheckedSession,
+    /// The files of the images, if it classifies files.
+    files: &'a [String],
     run: Option<Run>,
     kept: Option<Kept>,
 }
@@ -86,16 +85,11 @@ struct Run {
 
 impl<'a> Terminal<'a> {
     /// A reporter for a party that has not connected yet.
-    pub fn new(
-        args: &'a PartyArgs,
-        (session, network): (&'a Session, &'a Network),
-        normalise: &'a MeanAndDeviation,
-    ) -> Self {
+    pub fn new(args: &'a PartyArgs, checked: &'a CheckedSession, files: &'a [String]) -> Self {
         Terminal {
             args,
-            session,
-            network,
-            normalise,
+            checked,
+            files,
             run: None,
             kept: None,
         }
@@ -103,29 +97,32 @@ impl<'a> Terminal<'a> {
 
     /// Writes the result to the file that the user names. It appears when the result counts.
     fn keep(&self, made: Made) -> Result<Option<Kept>, Failure> {
-        let (args, role, session) = (self.args, self.args.role(), self.session);
+        let (args, role) = (self.args, self.args.role());
+        let CheckedSession {
+            session, network, ..
+        } = self.checked;
         match made {
             Made::Model(Some(values)) => {
                 let Some(path) = &args.output.save else {
                     return Ok(None);
                 };
-                let parameters = decode_model(self.network, session, &values);
+                let parameters = decode_model(network, session, &values);
                 let left_range = self
                     .run
                     .as_ref()
                     .is_some_and(|run| run.progress.left_range());
-                let marks = Marks {
-                    left_range,
-                    range: Some(RangeBits::of(session, self.network)),
-                    normalise: Some(self.normalise.clone()),
-                };
+                let marks = self.checked.marks(left_range);
                 let model = (&session.model, marks);
-                let file = keep(path, model, self.network, &parameters)?;
+                let file = keep(path, model, network, &parameters)?;
                 let line = format!("{role}: the model is in {}", path.display());
                 Ok(Some(Kept::Model(file, line)))
             }
             Made::Classes(classes) if session.samples_owner() == role => {
-                let table = classes_table(classes, 0);
+                let names = Names {
+                    files: self.files,
+                    classes: &self.checked.classes,
+                };
+                let table = classes_table(classes, 0, names)?;
                 let Some(path) = &args.out else {
                     return Ok(Some(Kept::Table(table)));
                 };
@@ -152,7 +149,7 @@ impl Reporter for Terminal<'_> {
             return run.progress.go_back(first);
         }
         let start = Instant::now();
-        let session = self.session;
+        let session = &self.checked.session;
         if session.task == Task::Train && session.receiver.is_none() {
             console::line(
                 "nobody will learn the model; to reveal it, give both parties --reveal-to",
@@ -177,7 +174,7 @@ impl Reporter for Terminal<'_> {
         if let Event::Iteration { traffic, .. } = &event {
             run.sums.add(traffic);
         }
-        let parameters = (self.session, self.network);
+        let parameters = (&self.checked.session, &self.checked.network);
         run.progress
             .party_event(self.args.role(), parameters, run.start, event)
     }
@@ -209,7 +206,7 @@ impl Reporter for Terminal<'_> {
             None => {}
         }
         let total = run.sums.total();
-        let (others, what) = match Helper::of(self.session.protocol) {
+        let (others, what) = match Helper::of(self.checked.session.protocol) {
             Helper::Dealer => ("the peer", "of corrections"),
             Helper::Assistant => ("the others", "from the assistant"),
         };
@@ -226,6 +223,6 @@ impl Reporter for Terminal<'_> {
             peer: peer.total(),
             helper: helper.total(),
         };
-        console::print(&time_table(self.session, &[time]))
+        console::print(&time_table(&self.checked.session, &[time]))
     }
 }

@@ -1,6 +1,7 @@
 //! Groups of options that several commands share.
 
 pub mod checkpoints;
+pub mod data;
 pub mod identity;
 pub mod links;
 pub mod output;
@@ -11,6 +12,7 @@ pub mod secrets;
 pub mod session;
 
 pub use checkpoints::CheckpointArgs;
+pub use data::DataArgs;
 pub use identity::{IdentityArgs, Membership};
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;

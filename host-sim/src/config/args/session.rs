@@ -1,13 +1,12 @@
 //! Options on which all roles of a run must agree.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use ringlet_core::{
     model::{Loss, TripleScheme},
     session::{Protocol, Session},
 };
 
+use super::data::DataArgs;
 use crate::{
     config::activation::Activation,
     data::{normalise::MeanAndDeviation, range_bits::RangeBits},
@@ -89,10 +88,9 @@ pub struct SessionArgs {
     /// when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
-    /// Directory of MNIST-style IDX files, plain or gzipped; to classify, also a file of images. The built-in digits
-    /// when left out.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    /// The images.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Part of the training images that P0 owns. P1 owns the rest.
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub share_of_p0: f64,
@@ -197,15 +195,13 @@ impl SessionArgs {
         }
         option("--normalise", normalise.to_string());
         option("--seed", session.shuffle_seed.to_string());
-        if let Some(data) = &self.data {
-            option("--data", data.display().to_string());
-        }
         if session.audit > 0 {
             option("--audit", session.audit.to_string());
         }
         if session.limit > 0 {
             option("--limit", session.limit.to_string());
         }
+        options.extend(self.data.to_options());
         options
     }
 }

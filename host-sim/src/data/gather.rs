@@ -1,0 +1,221 @@
+//! Images of a source as samples: converted, with their labels, and without those that cannot be used.
+
+use std::fmt::Write as _;
+
+use indicatif::ProgressBar;
+
+use super::{
+    classes::Classes,
+    conversion::Conversion,
+    images::Images,
+    sources::{Entry, FilePart, Source},
+};
+use crate::{console, error::Failure, resources::reserved};
+
+/// The most images that an error names.
+const NAMED: usize = 10;
+
+/// From so many images on there is a progress bar.
+const MANY: usize = 1000;
+
+/// How images become samples.
+pub struct Gathering<'a> {
+    /// What lies where, for messages.
+    pub place: &'a str,
+    /// What is done to each image.
+    pub conversion: Conversion,
+    /// The classes that labels are to stand for; none for the source's own.
+    pub classes: Option<&'a Classes>,
+    /// Leave out what cannot be used.
+    pub skip_bad: bool,
+    /// Keep the names of files.
+    pub named: bool,
+}
+
+/// Samples, and what they are called.
+pub struct Gathered {
+    /// The samples.
+    pub images: Images,
+    /// The names of their files, if they were kept and there are any.
+    pub names: Vec<String>,
+}
+
+/// An image that cannot be used, and why.
+struct Bad {
+    what: String,
+    remedy: &'static str,
+}
+
+/// What has been gathered so far.
+struct State<'a> {
+    gathering: &'a Gathering<'a>,
+    source: &'a dyn Source,
+    /// Images that are still to come at first.
+    wanted: usize,
+    gathered: Gathered,
+    /// The first ones that cannot be used, and the number of all.
+    bad: (Vec<Bad>, usize),
+    pixels: Vec<u8>,
+}
+
+/// Gathers the images of a part whose numbers are `wanted`, `count` of them.
+pub fn gather(
+    source: &dyn Source,
+    part: FilePart,
+    (wanted, count): (&dyn Fn(usize) -> bool, usize),
+    gathering: &Gathering<'_>,
+) -> Result<Gathered, Failure> {
+    let bar = match count >= MANY {
+        true => ProgressBar::new(count as u64).with_message("images"),
+        false => ProgressBar::hidden(),
+    };
+    let mut state = State {
+        gathering,
+        source,
+        wanted: count,
+        gathered: Gathered {
+            images: Images {
+                shape: [0; 3],
+                pixels: Vec::new(),
+                labels: reserved(count, "the labels")?,
+                classes: gathering.classes.unwrap_or(source.classes()).clone(),
+            },
+            names: Vec::new(),
+        },
+        bad: (Vec::new(), 0),
+        pixels: Vec::new(),
+    };
+    if *source.classes() == Classes::Unknown {
+        state.gathered.images.classes = Classes::Unknown;
+    }
+    let read = source.read(part, wanted, &mut |entry| {
+        bar.inc(1);
+        state.take(entry)
+    });
+    bar.finish_and_clear();
+    read?;
+    state.end()
+}
+
+impl State<'_> {
+    fn take(&mut self, entry: Entry<'_>) -> Result<(), Failure> {
+        let gathering = self.gathering;
+        let label = match (entry.label, gathering.classes) {
+            (Some(label), Some(given)) => {
+                let own = self.source.classes();
+                let translated = given.translate(own, label);
+                translated.ok_or_else(|| {
+                    Failure::new(
+                        format!(
+                            "{} has a class {}, which is not among --classes {given}",
+                            gathering.place,
+                            own.name(label)
+                        ),
+                        "add it there, at both parties",
+                    )
+                })?
+            }
+            (label, _) => label.unwrap_or(0),
+        };
+        let raw = match entry.image {
+            Ok(raw) => raw,
+            Err(why) => {
+                let what = format!("{} {why}", entry.name);
+                self.put_aside(what, "mend or remove what is damaged");
+                return Ok(());
+            }
+        };
+        let channels = match (self.source.channels(), self.gathered.images.shape) {
+            (Some(channels), _) => channels,
+            (None, [0, ..]) => raw.shape[2],
+            (None, [.., channels]) => channels,
+        };
+        let shape = gathering.conversion.apply(raw, channels, &mut self.pixels);
+        let Some(shape) = shape else {
+            let what = format!("{} is in colour, and others are not", entry.name);
+            self.put_aside(what, "give --greyscale");
+            return Ok(());
+        };
+        let images = &mut self.gathered.images;
+        if images.is_empty() {
+            images.shape = shape;
+            images.pixels = reserved(self.wanted * images.image_len(), "the images")?;
+        }
+        if images.shape != shape {
+            let [[rows, columns, _], [first_rows, first_columns, _]] = [shape, images.shape];
+            let what = format!(
+                "{} has {columns}x{rows} pixels, and the first image {first_columns}x{first_rows}",
+                entry.name
+            );
+            self.put_aside(what, "give --resize WIDTHxHEIGHT");
+            return Ok(());
+        }
+        images.pixels.extend_from_slice(&self.pixels);
+        // A source has at most 256 classes.
+        images.labels.push(label as u8);
+        if gathering.named {
+            self.gathered.names.push(entry.name.to_string());
+        }
+        Ok(())
+    }
+
+    fn put_aside(&mut self, what: String, remedy: &'static str) {
+        let (first, count) = &mut self.bad;
+        *count += 1;
+        if first.len() < NAMED {
+            first.push(Bad { what, remedy });
+        }
+    }
+
+    /// Ends with the samples, or tells which images cannot be used.
+    fn end(self) -> Result<Gathered, Failure> {
+        let State {
+            gathering,
+            gathered,
+            bad: (first, count),
+            wanted,
+            ..
+        } = self;
+        let Some(bad) = first.first() else {
+            return match gathered.images.is_empty() {
+                false => Ok(gathered),
+                true => Err(Failure::new(
+                    format!("{} leaves no images", gathering.place),
+                    "give other --data, or another --test-part",
+                )),
+            };
+        };
+        let mut list = String::new();
+        for (index, bad) in first.iter().enumerate() {
+            let _ = match index {
+                0 => write!(list, "{}", bad.what),
+                _ => write!(list, ", {}", bad.what),
+            };
+        }
+        if count > first.len() {
+            let _ = write!(list, " and {} more", count - first.len());
+        }
+        let told = format!(
+            "{count} of {wanted} images of {} cannot be used: {list}",
+            gathering.place
+        );
+        // If most are left out, then something else is wrong than a few files.
+        match gathering.skip_bad && 2 * count <= wanted {
+            true => {
+                console::note(&format!("warning: left out, as --skip-bad says: {told}"));
+                Ok(gathered)
+            }
+            false if gathering.skip_bad => Err(Failure::new(
+                told,
+                format!(
+                    "{}; --skip-bad leaves out half of them at the most",
+                    bad.remedy
+                ),
+            )),
+            false => Err(Failure::new(
+                told,
+                format!("{}, or leave such images out with --skip-bad", bad.remedy),
+            )),
+        }
+    }
+}

@@ -85,6 +85,28 @@ fn memory_that_the_machine_refuses_ends_the_program_with_one_line() {
     );
 }
 
+/// What a run needs beyond what it reserves: the smaller the address space, the earlier it is refused.
+#[test]
+fn any_allocation_that_the_machine_refuses_ends_the_program_with_one_line() {
+    let arguments = ["train", "--limit", "1", "--batch", "4", "--seed", "1"];
+    let whole = success(&arguments);
+    // Seconds follow the accuracy, and differ from run to run.
+    let result = |out: &str| out.split(" %").next().map(str::to_owned);
+    let (mut refused, mut trained) = (0, 0);
+    for kilobytes in (10_100..30_000).step_by(307) {
+        let output = within(kilobytes, &arguments);
+        if output.status.success() {
+            assert_eq!(result(&text(&output.stdout)), result(&whole), "{kilobytes}");
+            trained += 1;
+        } else if output.status.code() != Some(127) {
+            // The system's loader had room for the program itself.
+            line(&output);
+            refused += 1;
+        }
+    }
+    assert!(refused > 3 && trained > 3, "{refused} and {trained}");
+}
+
 #[test]
 fn threads_that_the_machine_refuses_end_the_program_with_one_line() {
     // No machine has room for such a stack.

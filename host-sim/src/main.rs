@@ -6,7 +6,11 @@ use clap::Parser;
 use ringlet::{
     command::{self, Cli},
     console,
+    resources::Memory,
 };
+
+#[global_allocator]
+static MEMORY: Memory = Memory;
 
 /// What a shell reports of a program that ended by SIGPIPE: 128 and the signal's number.
 const OUTPUT_CLOSED: u8 = 141;

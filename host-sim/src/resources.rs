@@ -1,11 +1,60 @@
-//! Memory for large buffers, and threads. A machine may refuse either, and then the program ends with one line.
+//! Memory and threads. A machine may refuse either, and then the program ends with one line.
 
 use std::{
-    io,
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    io::{self, Write},
+    process,
     thread::{Builder, JoinHandle, Scope, ScopedJoinHandle},
 };
 
 use crate::error::Failure;
+
+thread_local! {
+    /// Whether this thread is in [`reserved`], which says itself what there is no memory for.
+    static RESERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The system's allocator. An allocation that it refuses ends the program with an error line, where the standard library
+/// would abort it: an abort may leave an image of the memory, secrets included.
+pub struct Memory;
+
+impl Memory {
+    fn given(memory: *mut u8, bytes: usize) -> *mut u8 {
+        if memory.is_null() && !RESERVES.get() {
+            // This must not allocate. Nothing is left to do if the line cannot be written.
+            let _ = writeln!(
+                io::stderr(),
+                "error: the machine gives no more memory ({bytes} bytes): end other programs, or raise the limit of memory"
+            );
+            process::exit(1);
+        }
+        memory
+    }
+}
+
+// SAFETY: every call is the system allocator's, whose result is passed on as it is.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that the system allocator asks for.
+        Memory::given(unsafe { System.alloc(layout) }, layout.size())
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        Memory::given(unsafe { System.alloc_zeroed(layout) }, layout.size())
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        Memory::given(unsafe { System.realloc(memory, layout, size) }, size)
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
 
 /// A buffer of `count` times `value`, to hold `what`.
 pub fn filled<T: Copy>(value: T, count: usize, what: &str) -> Result<Vec<T>, Failure> {
@@ -17,7 +66,10 @@ pub fn filled<T: Copy>(value: T, count: usize, what: &str) -> Result<Vec<T>, Fai
 /// An empty buffer with room for `count` values, to hold `what`.
 pub fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>, Failure> {
     let mut buffer = Vec::new();
-    match buffer.try_reserve_exact(count) {
+    RESERVES.set(true);
+    let reservation = buffer.try_reserve_exact(count);
+    RESERVES.set(false);
+    match reservation {
         Ok(()) => Ok(buffer),
         Err(_) => {
             let bytes = count as u128 * size_of::<T>() as u128;

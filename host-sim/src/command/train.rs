@@ -193,8 +193,9 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
     } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
     let calibration = calibrate((session, network), train, iterations)?;
+    let short = short(session);
     if calibration.is_short() {
-        console::note(&format!("warning: {}", short(session)));
+        console::note(&format!("warning: {short}"));
     }
     let range = calibration
         .range_bits()
@@ -203,7 +204,8 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
         headroom: range.limited(network, session.format),
         ..session.clone()
     };
-    CheckedSession::new(session, normalise.clone(), classes.clone())
+    // What the session was without this range, it had passed. So the range leaves no bits for the learning rate.
+    CheckedSession::new(session, normalise.clone(), classes.clone()).map_err(|_| short)
 }
 
 /// The seed of the samples' order. A run that can go on has to have the same one again.

@@ -207,6 +207,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         momentum: 7 << 21,
         shuffle_seed: 3,
         receiver: Some(Role::P1),
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     };

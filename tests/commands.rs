@@ -344,11 +344,11 @@ fn the_model_is_saved_whole() {
     let header: Value = serde_json::from_slice(&bytes[8..8 + header]).expect("a header");
     assert_eq!(
         header["conv1.weight"]["shape"],
-        serde_json::json!([3, 3, 1, 8])
+        serde_json::json!([8, 1, 3, 3])
     );
     assert_eq!(
         header["dense1.weight"]["shape"],
-        serde_json::json!([288, 10])
+        serde_json::json!([10, 288])
     );
     assert!(header["__metadata__"]["ringlet.model"].is_string());
     assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);

@@ -94,6 +94,7 @@ impl Asked {
             momentum: 7 << 21,
             shuffle_seed: 3,
             receiver: None,
+            initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
         }

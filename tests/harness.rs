@@ -359,6 +359,7 @@ fn record_in<R: Ring>(
                     network,
                     role,
                     secret,
+                    initial: &[],
                     key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
                         .expect("a handshake"),
                     simulated: true,

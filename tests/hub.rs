@@ -146,6 +146,7 @@ fn session(samples: [u32; 2]) -> Session {
         momentum: 7 << 21,
         shuffle_seed: 3,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use ringlet::data::model_file;
+use ringlet::data::model_file::{self, Trained};
 use ringlet_tests::{address, end, failure, ringlet, start, success};
 use serde_json::Value;
 
@@ -189,7 +189,12 @@ fn who_owns_the_model_gives_it_and_nobody_else() {
 fn classes_of_values_outside_their_range_are_not_given() {
     let dir = tempfile::tempdir().expect("a directory");
     let large = dir.path().join("large");
-    let (model_of_digits, network, mut parameters) = model_file::load(model()).expect("a model");
+    let Trained {
+        model: model_of_digits,
+        network,
+        mut parameters,
+        ..
+    } = model_file::load(model(), None).expect("a model");
     // Logits of some ten are a few hundred then, where the ring of 32 bits has 64.
     for stage in &mut parameters {
         let last = stage.biases.len() == 10;

@@ -63,6 +63,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         momentum: 7 << 21,
         shuffle_seed: 3,
         receiver: Some(Role::P1),
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     };

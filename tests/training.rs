@@ -35,6 +35,7 @@ fn digits_session(images: &Images) -> Session {
         momentum: 7 << 21,
         shuffle_seed: 1,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

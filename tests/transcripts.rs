@@ -40,6 +40,7 @@ fn session(images: &Images) -> Session {
         momentum: 7 << 21,
         shuffle_seed: 3,
         receiver: None,
+        initial_model: None,
         audit: 1,
         classes: ClassList::Unknown,
     }

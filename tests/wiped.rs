@@ -90,6 +90,7 @@ fn session() -> Session {
         momentum: 0,
         shuffle_seed: 3,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

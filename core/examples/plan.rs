@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         momentum: 7 << (RATE_FRACTION - 3),
         shuffle_seed: 0,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     };

@@ -123,6 +123,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         momentum: 1 << (RATE_FRACTION - 1),
         shuffle_seed: 1,
         receiver: Some(Role::P1),
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     })

@@ -39,6 +39,7 @@
 //!     momentum: 0,
 //!     shuffle_seed: 1,
 //!     receiver: Some(Role::P1),
+//!     initial_model: None,
 //!     audit: 0,
 //!     classes: ClassList::Unknown,
 //! };

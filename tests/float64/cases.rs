@@ -209,6 +209,7 @@ impl Case {
             momentum: rate(self.momentum),
             shuffle_seed: 1,
             receiver: None,
+            initial_model: None,
             audit: match protocol {
                 Protocol::Dealt { .. } => 9,
                 Protocol::SecureNn { .. } => 0,

@@ -95,6 +95,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         momentum: 7 << 21,
         shuffle_seed: 5,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

@@ -172,6 +172,7 @@ mod tests {
             momentum: 0,
             shuffle_seed: 0,
             receiver: None,
+            initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
         }

@@ -50,7 +50,7 @@ pub enum SessionError {
     Polynomial(Name),
     /// The learning rate is 0, or too small or too large for the ring.
     LearningRate,
-    /// In inference one party must own all samples, in one epoch, with no receiver of the model.
+    /// In inference one party must own all samples, in one epoch, with no receiver of the model and no initial model.
     Owners,
     /// The session is of the other protocol: dealt or SecureNN.
     Protocol,

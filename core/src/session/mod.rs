@@ -64,6 +64,8 @@ pub struct Session {
     pub shuffle_seed: u64,
     /// The party that learns the trained model, if one does.
     pub receiver: Option<Role>,
+    /// The party whose model a training begins with. If there is none, each party draws a part of the initial weights.
+    pub initial_model: Option<Role>,
     /// Iterations from one audit of the range contract to the next. The first iteration is audited. 0 for no audit.
     pub audit: u32,
     /// The classes that labels stand for. Roles may know them or not.
@@ -167,7 +169,10 @@ impl Session {
         if self.momentum >= 1 << RATE_FRACTION {
             return Err(SessionError::Momentum);
         }
-        let one_owner = self.samples.contains(&0) && self.receiver.is_none() && self.epochs == 1;
+        let one_owner = self.samples.contains(&0)
+            && self.receiver.is_none()
+            && self.initial_model.is_none()
+            && self.epochs == 1;
         if self.task == Task::Infer && !one_owner {
             return Err(SessionError::Owners);
         }

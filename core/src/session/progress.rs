@@ -5,12 +5,15 @@
 //! state, that of a context its masks.
 
 use super::{RunError, Session, Task};
+use crate::Role;
 
 /// The iteration that a role or its session keys take next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Any iteration may come first: the keys have made no mask yet.
     Any,
+    /// None before this stage of the initial model is loaded, and those after it.
+    Loading(usize),
     /// Only this iteration.
     Next(u32),
     /// None: an iteration has begun and not ended, or the run is over.
@@ -26,7 +29,35 @@ impl Progress {
                 given: iteration,
             }),
             Progress::Spent => Err(RunError::Spent),
+            Progress::Loading(_) => Err(RunError::NoModel),
             _ => Ok(()),
+        }
+    }
+
+    /// The progress of a new party of a training session.
+    pub fn of_trainer(session: &Session, role: Role) -> Self {
+        match session.initial_model == Some(role) {
+            true => Progress::Loading(0),
+            false => Progress::Next(0),
+        }
+    }
+
+    /// Lets `load` load a stage of the initial model, one of `stages`, in order. Fails with [`RunError::NotModelOwner`] if
+    /// the party has no model to load or has begun, with [`RunError::NoModel`] if another stage comes next, and if `load`
+    /// does.
+    pub fn load(
+        self,
+        (stage, stages): (usize, usize),
+        load: impl FnOnce() -> Result<(), RunError>,
+    ) -> Result<Self, RunError> {
+        match self {
+            Progress::Loading(next) if next == stage => load()?,
+            Progress::Loading(_) => return Err(RunError::NoModel),
+            _ => return Err(RunError::NotModelOwner),
+        }
+        match stage + 1 < stages {
+            true => Ok(Progress::Loading(stage + 1)),
+            false => Ok(Progress::Next(0)),
         }
     }
 

@@ -23,6 +23,8 @@ pub enum RunError {
     Task,
     /// The caller loads a model at the party that owns none.
     NotModelOwner,
+    /// The session begins with this party's model, and a stage of it was not loaded.
+    NoModel,
     /// The caller loads another number of parameters than the stage has.
     Parameters {
         /// Parameters of the stage; 0 if there is no such stage.
@@ -64,6 +66,9 @@ impl core::fmt::Display for RunError {
             RunError::Task => f.write_str(
                 "the session is for training and was to classify, or the other way round",
             ),
+            RunError::NoModel => {
+                f.write_str("the session begins with this party's model, and it has none")
+            }
             RunError::NotModelOwner => f.write_str("the model belongs to the other party"),
             RunError::Parameters { needed, given } => {
                 write!(f, "a stage has {needed} parameters and was given {given}")

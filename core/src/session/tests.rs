@@ -26,6 +26,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         momentum: 0,
         shuffle_seed: 0,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

@@ -280,6 +280,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         momentum: 7 << 21,
         shuffle_seed: 5,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     }

@@ -45,6 +45,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         momentum: 7 << (RATE_FRACTION - 3),
         shuffle_seed: 1,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     })

@@ -65,6 +65,7 @@ fn main() -> Result<(), Failed> {
         momentum: 7 << (RATE_FRACTION - 3),
         shuffle_seed: 1,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     };
@@ -125,6 +126,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         network,
                         role,
                         secret: key(3 + role.index() as u8),
+                        initial: &[],
                         key: key(1 + role.index() as u8),
                         simulated: false,
                         durable: None,

@@ -3,18 +3,19 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use ringlet_core::{
+    Role,
     network::Network,
     session::{Session, Task},
 };
 
 use crate::{
     config::{
-        args::SessionArgs,
+        args::{InitArgs, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Images, Part, range_bits::RangeBits},
+    data::{Images, Part, parameters::Parameters, range_bits::RangeBits},
     error::Failure,
     output::amounts::work,
     reference::calibration::Calibration,
@@ -26,10 +27,18 @@ pub struct CalibrateArgs {
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// The model with which the training is to begin.
+    #[command(flatten)]
+    pub init: InitArgs,
 }
 
 /// Calibrates.
 pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
+    let mut args = args.clone();
+    let owner = args.session.init_by.map_or(Role::P0, Role::from);
+    let initial = args.init.read(owner, &mut args.session)?;
+    let initial = initial.map_or_else(Vec::new, |model| model.parameters);
+    let args = &args;
     let protocol = Protocol::new(&args.session)?;
     if protocol != Protocol::Exact {
         return Err(Failure::new(
@@ -58,7 +67,11 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         session.model.name,
         work(&session)
     ))?;
-    let calibration = calibrate((&session, &network), &images, session.iterations())?;
+    let calibration = calibrate(
+        (&session, &network),
+        (&images, &initial),
+        session.iterations(),
+    )?;
     // No place gets less than what is asked for, such as what the other party's images need.
     let range = match &args.session.range_bits {
         Some(asked) => calibration.range_bits().max(asked),
@@ -71,14 +84,15 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
     }
 }
 
-/// Calibrates on the first `iterations` of a session, with a progress bar.
+/// Calibrates on the first `iterations` of a session, which begins with the model `initial` if there is one, with a progress
+/// bar.
 pub fn calibrate(
     parameters: (&Session, &Network),
-    images: &Images,
+    (images, initial): (&Images, &[Parameters]),
     iterations: u32,
 ) -> Result<Calibration, Failure> {
     let bar = ProgressBar::new(iterations.into());
-    let calibration = Calibration::run(parameters, images, iterations, |done| {
+    let calibration = Calibration::run(parameters, (images, initial), iterations, |done| {
         bar.set_position(done.into());
     });
     bar.finish_and_clear();

@@ -162,6 +162,7 @@ fn measure(
         shape,
         secrets: Secrets::Seed(SEED),
         checkpoints: None,
+        initial: &[],
         on_range: None,
     };
     // An iteration takes as long as the slower party.

@@ -14,6 +14,7 @@ use crate::{
         args::{
             DataArgs, LinkArgs, OnRange, ProtocolName, RingName, RoleName, SessionArgs, TriplesName,
         },
+        model::model,
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -22,7 +23,7 @@ use crate::{
         Classes, Images,
         dataset::ToClassify,
         file::{check_writable, write_whole},
-        model_file::{self, marks},
+        model_file::{self, Trained},
         normalise::MeanAndDeviation,
         parameters::encode_model,
         range_bits::RangeBits,
@@ -44,9 +45,13 @@ const PRINTED: usize = 20;
 /// Options of `predict`.
 #[derive(Clone, Debug, Args)]
 pub struct PredictArgs {
-    /// The model: a file that `train --save` or `party --save` has written.
+    /// The model: a file that `train --save` or `party --save` has written, or a state_dict of PyTorch's in safetensors, whose
+    /// model --model describes.
     #[arg(long, value_name = "FILE")]
     pub model_file: PathBuf,
+    /// The model's description, if the file has none: a built-in model's name or a JSON file.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
     /// The images. Of those with classes, the held-out ones are used if some are held out.
     #[command(flatten)]
     pub data: DataArgs,
@@ -130,6 +135,7 @@ impl PredictArgs {
             fraction_bits: self.fraction_bits,
             range_bits: self.range_bits.clone(),
             normalise: self.normalise.clone(),
+            init_by: None,
             seed: self.seed,
         }
     }
@@ -176,8 +182,14 @@ fn images(args: &PredictArgs) -> Result<(ToClassify, usize), Failure> {
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let session_args = args.session();
     let protocol = Protocol::new(&session_args)?;
-    let (model, _, parameters) = model_file::load(&args.model_file)?;
-    let marks = marks(&args.model_file)?;
+    let described = args.model.as_deref();
+    let described = described.map(|name| model(Some(name), None)).transpose()?;
+    let Trained {
+        model,
+        marks,
+        parameters,
+        ..
+    } = model_file::load(&args.model_file, described)?;
     if marks.left_range {
         console::note(&format!(
             "warning: values left their range when {} was trained, so its classes are not to be trusted",
@@ -222,6 +234,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         shape: args.shape.shape()?,
         secrets,
         checkpoints: None,
+        initial: &[],
         on_range: Some(args.on_range),
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];

@@ -142,6 +142,7 @@ impl QemuArgs {
             fraction_bits: None,
             range_bits: None,
             normalise: None,
+            init_by: None,
             seed: self.seed,
         }
     }

@@ -11,12 +11,18 @@ use ringlet_core::{
 use super::calibrate::{calibrate, short};
 use crate::{
     config::{
-        args::{CheckpointArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs, seeded},
+        args::{CheckpointArgs, InitArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs, seeded},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
     console,
-    data::{Images, Part, file::check_writable, model_file::save, range_bits::RangeBits},
+    data::{
+        Images, Part,
+        file::check_writable,
+        model_file::save,
+        parameters::{Parameters, encode_model},
+        range_bits::RangeBits,
+    },
     error::Failure,
     output::{
         amounts::{counted, work},
@@ -62,6 +68,9 @@ pub struct TrainArgs {
     /// Train a plaintext float32 network too, from the same weights on the same batches.
     #[arg(long, conflicts_with = "resume")]
     pub twin: bool,
+    /// The model with which the training begins, which is P0's.
+    #[command(flatten)]
+    pub init: InitArgs,
     /// The parties' checkpoints.
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
@@ -72,6 +81,17 @@ pub struct TrainArgs {
 
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+    let mut args = args.clone();
+    let owner = args.session.init_by.map_or(Role::P0, Role::from);
+    let initial = args.init.read(owner, &mut args.session)?;
+    if initial.is_none() && args.session.init_by.is_some() {
+        return Err(Failure::new(
+            "--init-by names the owner of a model, and there is none",
+            "give it with --init",
+        ));
+    }
+    let initial = initial.map_or_else(Vec::new, |model| model.parameters);
+    let args = &args;
     let protocol = Protocol::new(&args.session)?;
     let common = common_options(args)?;
     let train = args.session.data.load(Part::Train)?;
@@ -89,7 +109,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     train.check_labels(checked.network.classes)?;
     test.check_labels(checked.network.classes)?;
     let checked = match (&protocol, &args.session.range_bits) {
-        (Protocol::Exact, None) => calibrated(checked, &train)?,
+        (Protocol::Exact, None) => calibrated(checked, &train, &initial)?,
         _ => checked,
     };
     let CheckedSession {
@@ -101,6 +121,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(path) = &args.output.save {
         check_writable(path)?;
     }
+    let initial = encode_model(network, session, &initial)?;
     let checkpoints = match CheckpointPlan::new(&args.checkpoints) {
         Some(plan) => {
             stop_request::watch()?;
@@ -124,12 +145,13 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let outcome = match args.link {
         LinkName::Memory => {
             let simulation = Simulation {
-                session: session,
-                network: network,
+                session,
+                network,
                 images: &train,
                 shape: args.shape.shape()?,
                 secrets,
                 checkpoints,
+                initial: &initial,
                 on_range: Some(args.range.on_range),
             };
             simulation
@@ -143,7 +165,14 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 .session
                 .to_options(session, (&range, normalise), momentum);
             options.extend(args.checkpoints.to_options());
-            processes::train(session.protocol, &common, &options, take).map(|()| (Vec::new(), None))
+            let own = [Role::P0, Role::P1].map(|role| match &args.init.init {
+                Some(path) if role == owner => {
+                    vec!["--init".to_owned(), path.display().to_string()]
+                }
+                _ => Vec::new(),
+            });
+            processes::train(session.protocol, (&common, &options, &own), take)
+                .map(|()| (Vec::new(), None))
         }
     };
     progress.finish();
@@ -184,7 +213,11 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
 const CALIBRATION: u32 = 100;
 
 /// The session with more range where a plaintext training on the images needs more than the usual one.
-fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession, Failure> {
+fn calibrated(
+    checked: CheckedSession,
+    train: &Images,
+    initial: &[Parameters],
+) -> Result<CheckedSession, Failure> {
     let CheckedSession {
         session,
         network,
@@ -192,7 +225,7 @@ fn calibrated(checked: CheckedSession, train: &Images) -> Result<CheckedSession,
         classes,
     } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
-    let calibration = calibrate((session, network), train, iterations)?;
+    let calibration = calibrate((session, network), (train, initial), iterations)?;
     let short = short(session);
     if calibration.is_short() {
         console::note(&format!("warning: {short}"));

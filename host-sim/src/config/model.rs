@@ -32,22 +32,23 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
             format!("choose one of {} or give a JSON file", BUILT_IN.join(", ")),
         ));
     }
-    if path.extension().is_some_and(|end| end == "safetensors") {
-        return model_file::describe(path);
-    }
-    let text = fs::read_to_string(path).map_err(|error| {
+    let text = fs::read(path).map_err(|error| {
         Failure::new(
             format!("{name} cannot be read: {error}"),
             "check the file and its permissions",
         )
     })?;
+    // A description in JSON starts with a brace. Trained models start with a number of eight bytes.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return model_file::describe(path);
+    }
     let malformed = |error: serde_json::Error| {
         Failure::new(
             format!("{name} is not a model description: {error}"),
             "see docs/src/models.md for an example",
         )
     };
-    let mut description = serde_json::from_str(&text).map_err(malformed)?;
+    let mut description = serde_json::from_slice(&text).map_err(malformed)?;
     activation::resolve(&mut description)?;
     serde_json::from_value(description).map_err(malformed)
 }

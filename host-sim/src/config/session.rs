@@ -251,6 +251,7 @@ pub fn session(
         momentum: units(momentum, "--momentum", "from 0 to below 1")?,
         shuffle_seed: setting.shuffle_seed,
         receiver: setting.receiver,
+        initial_model: args.init_by.map(Role::from),
         audit: args.audit.unwrap_or(0),
         classes: ClassList::Unknown,
     };
@@ -301,6 +302,7 @@ fn inference(session: Session) -> Result<Session, Failure> {
         micro_batch: session.micro_batch.min(batch),
         epochs: 1,
         receiver: None,
+        initial_model: None,
         protocol,
         ..session
     })
@@ -329,6 +331,7 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         momentum: units(momentum, "--momentum", "")?,
         shuffle_seed: 0,
         receiver: None,
+        initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
     })

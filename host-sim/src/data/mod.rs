@@ -16,6 +16,8 @@ pub mod parameters;
 pub mod range_bits;
 pub mod sealed_state_file;
 pub mod sources;
+pub mod state_dict;
+pub mod torch_layout;
 
 pub use classes::Classes;
 pub use dataset::{DataSet, load};

@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use ringlet_core::{
-    kernel::Linear,
-    model::Model,
-    network::{Network, Stage},
-};
+use ringlet_core::{kernel::Linear, model::Model, network::Network};
 use safetensors::{
     SafeTensors,
     tensor::{Dtype, TensorView, serialize},
@@ -17,23 +13,31 @@ use serde_json::Value;
 
 use crate::{
     data::{
-        classes::Classes, file::Staged, normalise::MeanAndDeviation, parameters::Parameters,
+        classes::Classes,
+        file::Staged,
+        normalise::MeanAndDeviation,
+        parameters::Parameters,
         range_bits::RangeBits,
+        state_dict::StateDict,
+        torch_layout::{TorchLayout, tensor_name},
     },
     error::Failure,
 };
 
-/// The part of a stage's name that names its linear map.
-fn tensor_name(stage: &Stage) -> &str {
-    let name = stage.name.split('+').find(|part| !part.starts_with("pool"));
-    name.unwrap_or(&stage.name)
-}
-
-fn shapes(linear: &Linear) -> Vec<usize> {
+/// The shape of a stage's weights in files without a layout, which hold them as the linear map stores them.
+fn stored_shape(linear: &Linear) -> Vec<usize> {
     match linear {
         Linear::Dense(dense) => vec![dense.inputs, dense.outputs],
         Linear::Conv(conv) => vec![conv.kernel, conv.kernel, conv.inputs, conv.outputs],
     }
+}
+
+/// The order of the weights in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Layout {
+    /// PyTorch's: see [`TorchLayout`].
+    Pytorch,
 }
 
 /// What a file says of a model beside its description.
@@ -61,10 +65,9 @@ impl Marks {
     }
 }
 
-/// Writes a revealed model as safetensors: `NAME.weight` and `NAME.bias` for each layer that learns, in
-/// float32. Convolutions are `[row][column][input][output]`, dense layers `[input][output]`; images
-/// are flattened by rows, columns, channels. The file appears whole or not at all; if it cannot, the model is kept elsewhere,
-/// and the error says where.
+/// Writes a revealed model as safetensors, which PyTorch loads as a state_dict: `NAME.weight` and `NAME.bias` for each layer
+/// that learns, in float32 and in PyTorch's layout, with the model's description in the metadata. The file appears whole or
+/// not at all; if it cannot, the model is kept elsewhere, and the error says where.
 pub fn save(
     path: &Path,
     model: (&Model, Marks),
@@ -127,14 +130,12 @@ fn bytes_of(
     let bytes =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let mut tensors = Vec::new();
-    for (stage, parameters) in network.stages.iter().zip(parameters) {
+    for (index, (stage, parameters)) in network.stages.iter().zip(parameters).enumerate() {
         let name = tensor_name(stage);
         let biases = vec![parameters.biases.len()];
-        tensors.push((
-            format!("{name}.weight"),
-            shapes(&stage.linear),
-            bytes(&parameters.weights),
-        ));
+        let layout = TorchLayout::new(model, network, index);
+        let weights = layout.tensor(&parameters.weights);
+        tensors.push((format!("{name}.weight"), layout.shape, bytes(&weights)));
         tensors.push((format!("{name}.bias"), biases, bytes(&parameters.biases)));
     }
     let views = tensors
@@ -146,6 +147,7 @@ fn bytes_of(
         .map_err(unfit)?;
     // One key, because the order of several would change from file to file.
     let mut description = serde_json::to_value(model).map_err(unfit)?;
+    description[LAYOUT] = serde_json::to_value(Layout::Pytorch).map_err(unfit)?;
     description[TRAINING] = serde_json::to_value(marks).map_err(unfit)?;
     let metadata = HashMap::from([(DESCRIPTION.to_owned(), description.to_string())]);
     serialize(views, Some(metadata)).map_err(unfit)
@@ -162,24 +164,78 @@ const DESCRIPTION: &str = "ringlet.model";
 /// The key in the description of what the training says of the model.
 const TRAINING: &str = "training";
 
+/// The key in the description of the order of the weights. Older files have none.
+const LAYOUT: &str = "layout";
+
 /// What a file says of its model.
 pub fn marks(path: &Path) -> Result<Marks, Failure> {
-    described(path, &read(path)?).map(|(_, marks)| marks)
+    described(path, &read(path)?).map(|described| described.marks)
 }
 
 /// The model that a file describes, without its parameters.
 pub fn describe(path: &Path) -> Result<Model, Failure> {
-    let bytes = read(path)?;
-    model_of(path, &bytes)
+    described(path, &read(path)?).map(|described| described.model)
 }
 
-/// Reads what [`save`] wrote: the model, its network, and the parameters of each layer that learns.
-pub fn load(path: &Path) -> Result<(Model, Network, Vec<Parameters>), Failure> {
+/// A model that was trained, here or elsewhere.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// Its description.
+    pub model: Model,
+    /// Its network.
+    pub network: Network,
+    /// What the file says of it.
+    pub marks: Marks,
+    /// The parameters of each layer that learns.
+    pub parameters: Vec<Parameters>,
+}
+
+/// Reads what [`save`] wrote, or a state_dict of PyTorch's in safetensors. Such a file does not describe its model, so
+/// `model` does; a file that does describe it has to describe the same one.
+pub fn load(path: &Path, model: Option<Model>) -> Result<Trained, Failure> {
     let bytes = read(path)?;
-    let model = model_of(path, &bytes)?;
-    let network = Network::new(&model).map_err(|error| damaged(path, &error.to_string()))?;
+    let described = match (described_if(path, &bytes)?, model) {
+        (Some(described), None) => described,
+        (Some(described), Some(model)) if described.model == model => described,
+        (Some(described), Some(model)) => {
+            return Err(Failure::new(
+                format!(
+                    "{} is a model {}, and not {} as --model has it",
+                    path.display(),
+                    described.model.name,
+                    model.name
+                ),
+                "leave out --model, or give another file",
+            ));
+        }
+        (None, Some(model)) => {
+            let network = network_of(path, &model)?;
+            let dict = StateDict::read(path, &bytes)?;
+            return Ok(Trained {
+                parameters: dict.parameters(&model, &network)?,
+                marks: Marks::default(),
+                model,
+                network,
+            });
+        }
+        (None, None) => {
+            return Err(Failure::new(
+                format!("{} does not describe its model", path.display()),
+                "name or describe it with --model",
+            ));
+        }
+    };
+    let Described {
+        model,
+        marks,
+        layout,
+    } = described;
+    let network = network_of(path, &model)?;
     let tensors =
         SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, &error.to_string()))?;
+    if let Some(name) = extra(&tensors, &network) {
+        return Err(damaged(path, &format!("{name} belongs to no layer of it")));
+    }
     let values = |name: String, shape: Vec<usize>| -> Result<Vec<f32>, Failure> {
         let tensor = tensors
             .tensor(&name)
@@ -198,18 +254,46 @@ pub fn load(path: &Path) -> Result<(Model, Network, Vec<Parameters>), Failure> {
             )),
         }
     };
-    let parameters = network
-        .stages
-        .iter()
-        .map(|stage| {
+    let stages = network.stages.iter().enumerate();
+    let parameters = stages
+        .map(|(index, stage)| {
             let name = tensor_name(stage);
+            let weight = format!("{name}.weight");
+            let weights = match layout {
+                None => values(weight, stored_shape(&stage.linear))?,
+                Some(Layout::Pytorch) => {
+                    let layout = TorchLayout::new(&model, &network, index);
+                    layout.weights(&values(weight, layout.shape.clone())?)
+                }
+            };
             Ok(Parameters {
-                weights: values(format!("{name}.weight"), shapes(&stage.linear))?,
+                weights,
                 biases: values(format!("{name}.bias"), vec![stage.linear.channels()])?,
             })
         })
         .collect::<Result<_, Failure>>()?;
-    Ok((model, network, parameters))
+    Ok(Trained {
+        model,
+        network,
+        marks,
+        parameters,
+    })
+}
+
+/// A tensor that is no parameter of the network, if there is one.
+fn extra(tensors: &SafeTensors<'_>, network: &Network) -> Option<String> {
+    let mut names = tensors.names().into_iter();
+    let known = |name: &str| {
+        network.stages.iter().any(|stage| {
+            let part = name.strip_prefix(tensor_name(stage));
+            matches!(part, Some(".weight" | ".bias"))
+        })
+    };
+    names.find(|name| !known(name)).map(str::to_owned)
+}
+
+fn network_of(path: &Path, model: &Model) -> Result<Network, Failure> {
+    Network::new(model).map_err(|error| damaged(path, &error.to_string()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -221,26 +305,40 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn model_of(path: &Path, bytes: &[u8]) -> Result<Model, Failure> {
-    described(path, bytes).map(|(model, _)| model)
+/// What a file says of the model in it.
+struct Described {
+    model: Model,
+    marks: Marks,
+    /// The order of the weights; none in older files.
+    layout: Option<Layout>,
 }
 
-/// The model that a file describes, and what its training says of it, if anything.
-fn described(path: &Path, bytes: &[u8]) -> Result<(Model, Marks), Failure> {
+/// The model that a file has to describe.
+fn described(path: &Path, bytes: &[u8]) -> Result<Described, Failure> {
+    let described = described_if(path, bytes)?;
+    described.ok_or_else(|| damaged(path, "it does not describe its model"))
+}
+
+/// The model that a file describes, if it describes one.
+fn described_if(path: &Path, bytes: &[u8]) -> Result<Option<Described>, Failure> {
     let unreadable = |error: serde_json::Error| damaged(path, &error.to_string());
     let metadata = metadata_of(path, bytes)?;
-    let description = metadata.get(DESCRIPTION);
-    let description = description.ok_or_else(|| damaged(path, "it does not describe its model"))?;
+    let Some(description) = metadata.get(DESCRIPTION) else {
+        return Ok(None);
+    };
     let mut description: Value = serde_json::from_str(description).map_err(unreadable)?;
-    let training = description
-        .as_object_mut()
-        .and_then(|all| all.remove(TRAINING));
-    let marks = training
-        .map(serde_json::from_value)
-        .transpose()
-        .map_err(unreadable)?;
-    let model = serde_json::from_value(description).map_err(unreadable)?;
-    Ok((model, marks.unwrap_or_default()))
+    let mut part = |name| {
+        let all = description.as_object_mut()?;
+        all.remove(name)
+    };
+    let (marks, layout) = (part(TRAINING), part(LAYOUT));
+    let marks = marks.map(serde_json::from_value).transpose();
+    let layout = layout.map(serde_json::from_value).transpose();
+    Ok(Some(Described {
+        marks: marks.map_err(unreadable)?.unwrap_or_default(),
+        layout: layout.map_err(unreadable)?,
+        model: serde_json::from_value(description).map_err(unreadable)?,
+    }))
 }
 
 fn metadata_of(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, Failure> {

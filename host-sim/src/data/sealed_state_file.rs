@@ -134,6 +134,7 @@ mod tests {
             momentum: 0,
             shuffle_seed: 3,
             receiver: None,
+            initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
         }

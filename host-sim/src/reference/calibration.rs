@@ -12,7 +12,7 @@ use super::twin::{Largest, Twin};
 use crate::{
     data::{
         Images,
-        parameters::initial_model,
+        parameters::{Parameters, initial_model},
         range_bits::{RangeBits, least, most},
     },
     error::Failure,
@@ -32,11 +32,12 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Trains on the first `iterations` batches of `images`, and calls `done` after each. Initial weights and the order
-    /// of images are always the same ones, so that the same settings and images have the same result. Fails if the plaintext training itself leaves the range of floats.
+    /// Trains on the first `iterations` batches of `images`, and calls `done` after each. It begins with the model `initial`, or
+    /// with weights of its own if that is empty: these and the order of images are always the same ones, so that the same
+    /// settings and images have the same result. Fails if the plaintext training itself leaves the range of floats.
     pub fn run(
         (session, network): (&Session, &Network),
-        images: &Images,
+        (images, initial): (&Images, &[Parameters]),
         iterations: u32,
         mut done: impl FnMut(u32),
     ) -> Result<Self, Failure> {
@@ -50,7 +51,11 @@ impl Calibration {
         let values: usize = network.stages.iter().map(values).sum();
         let floats = 2 * values * session.batch as usize;
         drop(reserved::<f32>(floats, "the calibration")?);
-        let mut twin: Twin<'_> = Twin::new(network, session, initial_model(network, session, keys));
+        let model = match initial {
+            [] => initial_model(network, session, keys),
+            initial => initial.to_vec(),
+        };
+        let mut twin: Twin<'_> = Twin::new(network, session, model);
         for iteration in 0..iterations {
             let samples = session.batch(iteration).len;
             twin.iterate(session, images, iteration, samples);

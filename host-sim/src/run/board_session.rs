@@ -219,6 +219,7 @@ impl<'a> BoardSession<'a> {
             network,
             role: Role::P1,
             secret,
+            initial: &[],
             key,
             simulated: false,
             durable: None,

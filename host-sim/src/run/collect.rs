@@ -252,6 +252,7 @@ mod tests {
             momentum: 0,
             shuffle_seed: 3,
             receiver: None,
+            initial_model: None,
             audit: 1,
             classes: ClassList::Unknown,
         }

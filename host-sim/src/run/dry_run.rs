@@ -80,6 +80,7 @@ pub fn securenn_iteration(
         micro_batch: session.micro_batch.min(len),
         limit: 1,
         receiver: None,
+        initial_model: None,
         audit: audited.into(),
         ..session.clone()
     };

@@ -125,7 +125,7 @@ pub struct LoneParty<'a> {
     pub role: Role,
     /// Its images.
     pub images: Images,
-    /// The model, at its owner in inference.
+    /// The model, at its owner: in inference, and in a training that begins with one.
     pub model: Vec<StageValues>,
     /// The source of its secrets.
     pub secrets: Secrets,
@@ -444,6 +444,10 @@ impl LoneParty<'_> {
             network: self.network,
             role: self.role,
             secret: self.secrets.initial_weights(self.role)?,
+            initial: match self.session.initial_model == Some(self.role) {
+                true => &self.model,
+                false => &[],
+            },
             key,
             simulated: self.simulated,
             durable: None,

@@ -33,6 +33,8 @@ pub struct PartySetup<'a> {
     pub role: Role,
     /// The secret from which it draws its part of the initial weights.
     pub secret: Key,
+    /// The model that the training begins with, if it begins with this party's.
+    pub initial: &'a [StageValues],
     /// The key that it shares with the dealer or the assistant.
     pub key: Key,
     /// Whether to report its shares to the starter: only in a simulation.
@@ -137,6 +139,9 @@ pub fn run_party<R: Ring>(
         &mut memory,
         &mut opened_data,
     )?;
+    for (stage, values) in setup.initial.iter().enumerate() {
+        party.load_parameters(stage, values.iter().map(|&value| R::Wide::from_u128(value)))?;
+    }
     let mut cx = PartyContext::new(role, setup.key, peer, dealer);
     let shares = |party: &Trainer<'_, R>, epoch| Event::Shares {
         epoch,

@@ -17,11 +17,10 @@ use super::{
 use crate::{error::Failure, resources::spawn};
 
 /// Trains by `protocol` with all roles as processes; `take` gets the parties' events. Every role gets the options
-/// `common`, the parties also those of the `session`.
+/// `common`, the parties also those of the `session` and their `own`.
 pub fn train(
     protocol: Protocol,
-    common: &[String],
-    session: &[String],
+    (common, session, own): (&[String], &[String], &[Vec<String>; 2]),
     take: impl FnMut(Role, Event) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let helper = Helper::of(protocol);
@@ -34,6 +33,7 @@ pub fn train(
         .recv()
         .map_err(|_| processes.first_failure(&reported))?;
     let party = |role: Role, option: &str, peer: &str| {
+        let own = &own[role.index()][..];
         let [role, helper] = [role.to_string(), format!("--{}", helper.name())];
         let arguments = [
             "party",
@@ -45,7 +45,7 @@ pub fn train(
             option,
             peer,
         ];
-        [&arguments.map(str::to_owned), session, common].concat()
+        [&arguments.map(str::to_owned), session, own, common].concat()
     };
     let arguments = party(Role::P0, "--listen", "127.0.0.1:0");
     let p0 = processes.start(Actor::Party(Role::P0), arguments, &events)?;

@@ -53,6 +53,9 @@ pub fn run_party(
     } = setup;
     let mut memory = filled(0, party_words(session, network), "the shares")?;
     let mut party = Trainer::new(session, network, role, &setup.secret, &mut memory)?;
+    for (stage, values) in setup.initial.iter().enumerate() {
+        party.load_parameters(stage, values.iter().map(|&value| value as u64))?;
+    }
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
     let start = begin(&mut durable, &mut party)?;
     let _under_way = durable.is_some().then(UnderWay::begin);

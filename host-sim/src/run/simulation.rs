@@ -24,7 +24,7 @@ use super::{
     checkpoints::Simulated,
     dealer::run_dealer,
     dispatch::{InRing, in_ring},
-    event::Event,
+    event::{Event, StageValues},
     handshakes::{greet, meet_parties},
     party::{PartySetup, run_party},
     ranges::{Ranges, Watch, observers, taken},
@@ -60,6 +60,8 @@ pub struct Simulation<'a> {
     pub secrets: Secrets,
     /// Where the parties' checkpoints are, if they keep any.
     pub checkpoints: Option<Simulated>,
+    /// The model that the training begins with, if it begins with a party's.
+    pub initial: &'a [StageValues],
     /// What happens when values leave their range; none if the simulation does not watch them.
     pub on_range: Option<OnRange>,
 }
@@ -258,6 +260,10 @@ impl Simulation<'_> {
                 network: self.network,
                 role,
                 secret: self.secrets.initial_weights(role)?,
+                initial: match self.session.initial_model == Some(role) {
+                    true => self.initial,
+                    false => &[],
+                },
                 key: greet(&Hello::new(role, self.session), &mut peer, &mut helper)?,
                 simulated: true,
                 durable: None,

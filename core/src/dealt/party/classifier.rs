@@ -15,7 +15,7 @@ use crate::{
     gate::argmax::Argmax,
     model::cost_rows::activation_row,
     network::Network,
-    num::ring::{Ring, Word},
+    num::ring::Ring,
     session::{Batch, Progress, RunError, Session, Task},
     share::{Share, observer::Observer},
 };
@@ -75,36 +75,9 @@ impl<'a, R: Ring> Classifier<'a, R> {
         stage: usize,
         values: impl IntoIterator<Item = R::Wide>,
     ) -> Result<(), RunError> {
-        let party = &mut self.0;
-        if party.session.model_owner() != Some(party.role) {
-            return Err(RunError::NotModelOwner);
-        }
-        let format = party.session.format;
-        let stages = party.network.stages.iter().zip(&mut party.stages);
-        let Some((stage, memory)) = stages.into_iter().nth(stage) else {
-            let given = values.into_iter().count();
-            return Err(RunError::Parameters { needed: 0, given });
-        };
-        let (needed, weights) = (stage.parameters(), stage.linear.weight_len());
-        // Only one party has a share, so its truncation would be biased. Rounding first makes it exact.
-        let half = R::Wide::ONE.left(format.fine()).right(1);
-        let mut given = 0;
-        for value in values {
-            if given == needed {
-                let given = given + 1;
-                return Err(RunError::Parameters { needed, given });
-            }
-            let value = if given < weights && format.fine() > 0 {
-                value.plus(half).right(format.fine()).left(format.fine())
-            } else {
-                value
-            };
-            memory.set_master_share(format, given, value);
-            given += 1;
-        }
-        match given == needed {
-            true => Ok(()),
-            false => Err(RunError::Parameters { needed, given }),
+        match self.0.session.model_owner() == Some(self.0.role) {
+            true => self.0.load_parameters(stage, values),
+            false => Err(RunError::NotModelOwner),
         }
     }
 

@@ -169,6 +169,41 @@ impl<'a, R: Ring> Party<'a, R> {
         }
     }
 
+    /// See [`Classifier::load_parameters`] and [`Trainer::load_parameters`].
+    fn load_parameters(
+        &mut self,
+        stage: usize,
+        values: impl IntoIterator<Item = R::Wide>,
+    ) -> Result<(), RunError> {
+        let format = self.session.format;
+        let stages = self.network.stages.iter().zip(&mut self.stages);
+        let Some((stage, memory)) = stages.into_iter().nth(stage) else {
+            let given = values.into_iter().count();
+            return Err(RunError::Parameters { needed: 0, given });
+        };
+        let (needed, weights) = (stage.parameters(), stage.linear.weight_len());
+        // Only one party has a share, so its truncation would be biased. Rounding first makes it exact.
+        let half = R::Wide::ONE.left(format.fine()).right(1);
+        let mut given = 0;
+        for value in values {
+            if given == needed {
+                let given = given + 1;
+                return Err(RunError::Parameters { needed, given });
+            }
+            let value = if given < weights && format.fine() > 0 {
+                value.plus(half).right(format.fine()).left(format.fine())
+            } else {
+                value
+            };
+            memory.set_master_share(format, given, value);
+            given += 1;
+        }
+        match given == needed {
+            true => Ok(()),
+            false => Err(RunError::Parameters { needed, given }),
+        }
+    }
+
     /// See [`Trainer::parameters`].
     fn parameters(&self, stage: usize) -> impl Iterator<Item = Share<R::Wide>> + '_ {
         let (memory, format) = (&self.stages[stage], self.session.format);

@@ -22,7 +22,8 @@ pub struct Trainer<'a, R: Ring>(Party<'a, R>);
 
 impl<'a, R: Ring> Trainer<'a, R> {
     /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. The party draws its share of the
-    /// initial weights from `secret`, which nobody else may know.
+    /// initial weights from `secret`, which nobody else may know. If the session begins with a party's model, all weights
+    /// are zero, and that party then loads its model with [`Trainer::load_parameters`].
     ///
     /// `memory` has at least [`Plan::arena_words`] words of 64 bits, `opened_data` at least
     /// [`Plan::opened_data_words`] ring words. Fails with [`RunError::Arena`] or [`RunError::OpenedData`] if one is too
@@ -43,8 +44,29 @@ impl<'a, R: Ring> Trainer<'a, R> {
             return Err(RunError::Task);
         }
         let mut trainer = Trainer(Party::new(session, network, role, memory, opened_data)?);
-        trainer.0.draw_weights(secret);
+        trainer.0.progress = Progress::of_trainer(session, role);
+        if session.initial_model.is_none() {
+            trainer.0.draw_weights(secret);
+        }
         Ok(trainer)
+    }
+
+    /// Loads the parameters of a stage of the initial model at its owner, before the first [`Trainer::iterate`], as
+    /// [`Classifier::load_parameters`](super::Classifier::load_parameters) does. They become the owner's share, and the
+    /// other party's is zero: the parties see the weights under masks alone, from the first iteration on.
+    ///
+    /// Stages are loaded in order. Fails with [`RunError::NotModelOwner`] at the other party, and in a session that begins
+    /// with drawn weights. Until all stages are loaded, [`Trainer::iterate`] fails with [`RunError::NoModel`].
+    pub fn load_parameters(
+        &mut self,
+        stage: usize,
+        values: impl IntoIterator<Item = R::Wide>,
+    ) -> Result<(), RunError> {
+        let party = &mut self.0;
+        let stages = (stage, party.stages.len());
+        let progress = party.progress;
+        party.progress = progress.load(stages, || party.load_parameters(stage, values))?;
+        Ok(())
     }
 
     /// This party's role.

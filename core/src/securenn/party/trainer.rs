@@ -19,7 +19,8 @@ pub struct Trainer<'a>(Party<'a>);
 
 impl<'a> Trainer<'a> {
     /// Sets up a party of a session that [`check`](crate::securenn::check) accepts. The party draws its share of the
-    /// initial weights from `secret`, which nobody else may know.
+    /// initial weights from `secret`, which nobody else may know. If the session begins with a party's model, all weights
+    /// are zero, and that party then loads its model with [`Trainer::load_parameters`].
     ///
     /// `memory` has at least [`party_words`](crate::securenn::party_words) words of 64 bits. Fails with
     /// [`RunError::Arena`] if it is too small, and with [`RunError::Task`] if the session is for inference.
@@ -34,8 +35,30 @@ impl<'a> Trainer<'a> {
             return Err(RunError::Task);
         }
         let mut trainer = Trainer(Party::new(session, network, role, memory)?);
-        trainer.0.draw_weights(secret);
+        trainer.0.progress = Progress::of_trainer(session, role);
+        if session.initial_model.is_none() {
+            trainer.0.draw_weights(secret);
+        }
         Ok(trainer)
+    }
+
+    /// Loads the parameters of a stage of the initial model at its owner, before the first [`Trainer::iterate`], as
+    /// [`Classifier::load_parameters`](super::Classifier::load_parameters) does. Stages are loaded in order. Fails with
+    /// [`RunError::NotModelOwner`] at the other party, and in a session that begins with drawn weights. Until all stages are
+    /// loaded, [`Trainer::iterate`] fails with [`RunError::NoModel`].
+    pub fn load_parameters(
+        &mut self,
+        stage: usize,
+        values: impl IntoIterator<Item = u64>,
+    ) -> Result<(), RunError> {
+        let party = &mut self.0;
+        let stages = (stage, party.stages.len());
+        let progress = party.progress;
+        party.progress = progress.load(stages, || {
+            party.load_parameters(stage, values);
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// This party's role.

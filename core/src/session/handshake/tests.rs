@@ -41,6 +41,7 @@ fn session() -> Session {
         momentum: 0,
         shuffle_seed: 9,
         receiver: Some(Role::P1),
+        initial_model: None,
         audit: 0,
         classes: ClassList::Named([7; 16]),
     }
@@ -61,9 +62,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 46);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 64);
     let body = [
-        10, 0, // version, role
+        11, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -74,7 +75,9 @@ fn hello_format_is_stable() {
         0x80, 0x80, 0x40, // learning rate, 2^20
         0, 9, // momentum, shuffle seed
         1, 1, // receiver: p1
+        0, // no initial model
         0, // no audit
+        2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
     ];
@@ -98,7 +101,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 46);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 64);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -138,7 +141,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 21] = [
+    let changes: [(Change, Parameter); 22] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -175,6 +178,10 @@ fn every_parameter_is_compared() {
         (|s| s.momentum = 1, Parameter::Momentum),
         (|s| s.shuffle_seed = 1, Parameter::Shuffle),
         (|s| s.receiver = None, Parameter::Receiver),
+        (
+            |s| s.initial_model = Some(Role::P1),
+            Parameter::InitialModel,
+        ),
         (|s| s.audit = 9, Parameter::Audit),
         (|s| s.classes = ClassList::Numbered, Parameter::Classes),
         (
@@ -229,15 +236,15 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 46 + 18 + 34 + 1);
-    assert_eq!(bytes[44..47], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[47..63], [6; 16]);
-    assert_eq!(bytes[63], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 64 + 18 + 34 + 1);
+    assert_eq!(bytes[62..65], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[65..81], [6; 16]);
+    assert_eq!(bytes[81], 1);
     // To party p1.
-    assert_eq!(bytes[64..66], [0, 1]);
-    assert_eq!(bytes[66..98], [5; 32]);
+    assert_eq!(bytes[82..84], [0, 1]);
+    assert_eq!(bytes[84..116], [5; 32]);
     // With a device.
-    assert_eq!(bytes[98..], [1]);
+    assert_eq!(bytes[116..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

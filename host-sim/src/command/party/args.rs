@@ -8,8 +8,8 @@ use ringlet_core::{Role, session::handshake::Actor};
 use crate::{
     config::{
         args::{
-            CheckpointArgs, IdentityArgs, Membership, OutputArgs, ProcessArgs, RangeArgs, RoleName,
-            SampleCounts, SessionArgs, seconds,
+            CheckpointArgs, IdentityArgs, InitArgs, Membership, OutputArgs, ProcessArgs, RangeArgs,
+            RoleName, SampleCounts, SessionArgs, seconds,
         },
         protocol::Protocol,
     },
@@ -53,10 +53,11 @@ pub struct PartyArgs {
     pub reveal_to: Option<RoleName>,
     /// Classify instead of training. One party gives --data (a file of images, or a directory of which the held-out
     /// images are used), and only it learns the classes. The other gives --model-file.
-    #[arg(long, conflicts_with_all = ["reveal_to", "save", "dealt", "share_of_p0", "checkpoint", "resume"])]
+    #[arg(long, conflicts_with_all = ["reveal_to", "save", "init", "init_by", "dealt", "share_of_p0", "checkpoint", "resume"])]
     pub infer: bool,
-    /// The model, at the party that owns it: a file that --save has written.
-    #[arg(long, value_name = "FILE", requires = "infer", conflicts_with_all = ["data", "model"])]
+    /// The model, at the party that owns it: a file that --save has written, or a state_dict of PyTorch's in safetensors, whose
+    /// model --model describes.
+    #[arg(long, value_name = "FILE", requires = "infer", conflicts_with = "data")]
     pub model_file: Option<PathBuf>,
     /// Write the classes to this file, as CSV.
     #[arg(
@@ -78,6 +79,9 @@ pub struct PartyArgs {
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// The model with which the training begins.
+    #[command(flatten)]
+    pub init: InitArgs,
     /// The files that are written.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -8,11 +8,17 @@ use super::args::PartyArgs;
 use crate::{
     config::{
         args::SampleCounts,
+        model::model,
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Classes, Images, Part, dataset::ToClassify, model_file, parameters::Parameters},
+    data::{
+        Classes, Images, Part,
+        dataset::ToClassify,
+        model_file::{self, Trained},
+        parameters::Parameters,
+    },
     error::Failure,
 };
 
@@ -24,7 +30,7 @@ pub struct Inputs {
     pub images: Images,
     /// The names of their files, if they are files to classify.
     pub files: Vec<String>,
-    /// The parameters of the model, at their owner in inference.
+    /// The parameters of the model, at their owner: in inference, and in a training that begins with one.
     pub parameters: Vec<Parameters>,
 }
 
@@ -39,7 +45,11 @@ impl Inputs {
     }
 
     fn of_trainer(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+        let mut args = args.clone();
         let role = args.role();
+        let initial = args.init.read(role, &mut args.session)?;
+        let parameters = initial.map_or_else(Vec::new, |model| model.parameters);
+        let args = &args;
         let data = &args.session.data;
         let given = args.samples.map(|SampleCounts(counts)| counts);
         if let (Some(counts), None) = (given, &data.data)
@@ -52,7 +62,7 @@ impl Inputs {
                 images: none(&checked),
                 files: Vec::new(),
                 checked,
-                parameters: Vec::new(),
+                parameters,
             });
         }
         let all = data.load(Part::Train)?;
@@ -75,7 +85,7 @@ impl Inputs {
             images: slice(role, all, first, count)?,
             files: Vec::new(),
             checked,
-            parameters: Vec::new(),
+            parameters,
         })
     }
 
@@ -109,14 +119,20 @@ impl Inputs {
 
     fn of_model_owner(args: &PartyArgs, protocol: &Protocol, path: &Path) -> Result<Self, Failure> {
         let role = args.role();
-        let (model, _, parameters) = model_file::load(path)?;
+        let described = args.session.model.as_deref();
+        let described = described.map(|name| model(Some(name), None)).transpose()?;
+        let Trained {
+            model,
+            marks,
+            parameters,
+            ..
+        } = model_file::load(path, described)?;
         let Some(SampleCounts(samples)) = args.samples else {
             return Err(Failure::new(
                 "the model's owner does not know how many images there are",
                 "give both parties the same --samples, such as 100,0",
             ));
         };
-        let marks = model_file::marks(path)?;
         let model = ModelSource::Trained(&model, &marks, None);
         let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
         if checked.session.model_owner() != Some(role) {

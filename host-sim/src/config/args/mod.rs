@@ -3,6 +3,7 @@
 pub mod checkpoints;
 pub mod data;
 pub mod identity;
+pub mod init;
 pub mod links;
 pub mod output;
 pub mod parties;
@@ -14,6 +15,7 @@ pub mod session;
 pub use checkpoints::CheckpointArgs;
 pub use data::DataArgs;
 pub use identity::{IdentityArgs, Membership};
+pub use init::InitArgs;
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};

@@ -6,7 +6,7 @@ use ringlet_core::{
     session::{Protocol, Session},
 };
 
-use super::data::DataArgs;
+use super::{RoleName, data::DataArgs};
 use crate::{
     config::activation::Activation,
     data::{normalise::MeanAndDeviation, range_bits::RangeBits},
@@ -152,6 +152,10 @@ pub struct SessionArgs {
     /// it or 9 when left out.
     #[arg(long, value_name = "BITS[,BITS...]")]
     pub range_bits: Option<RangeBits>,
+    /// The party whose model the training begins with, which gives it with --init. Both draw a part of random weights when
+    /// left out.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub init_by: Option<RoleName>,
     /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests, and not for
     /// `--link tcp`. In `party` it seeds only the public order of images, and both parties must give the same.
     #[arg(long, value_name = "SEED")]
@@ -195,6 +199,9 @@ impl SessionArgs {
         }
         option("--normalise", normalise.to_string());
         option("--seed", session.shuffle_seed.to_string());
+        if let Some(owner) = session.initial_model {
+            option("--init-by", owner.to_string());
+        }
         if session.audit > 0 {
             option("--audit", session.audit.to_string());
         }

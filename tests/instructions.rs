@@ -16,6 +16,8 @@ use serde_json::Value;
 mod handshake;
 #[path = "../firmware/instruction-count/src/scripted.rs"]
 mod scripted;
+#[path = "../firmware/instruction-count/src/streams.rs"]
+mod streams;
 
 use handshake::{Handshaker, Handshakes};
 
@@ -23,6 +25,8 @@ use handshake::{Handshaker, Handshakes};
 const RUNS: [(&str, u32); 3] = [("digits8", 1), ("convnet2", 1), ("convnet2", 2)];
 /// What stands in the place of a model to count the handshake of a secure link at either end, and in that of a batch.
 const HANDSHAKE: (&str, u32) = ("handshake", 0);
+/// What stands in the place of a model to draw from streams, and the number of draws in that of a batch.
+const STREAMS: (&str, u32) = ("streams", 4000);
 /// Kinds of work.
 const SECTIONS: [&str; 6] = ["kernels", "prg", "packing", "gates", "link", "sealing"];
 /// The relative change of a cell that is allowed.
@@ -201,6 +205,17 @@ fn small_processors_send_the_bytes_that_the_host_would_send() {
             let last: Value = serde_json::from_str(last).expect("JSON");
             assert_eq!(last["sent"], sent, "{}, {model}, batch {batch}", board.name);
         }
+    }
+}
+
+/// The streams' generators of the small processors, one of which is in assembly, draw what the host's does.
+#[test]
+fn small_processors_draw_what_the_host_draws() {
+    let drawn = streams::digest(STREAMS.1);
+    for board in [CORTEX_M4, RISC_V] {
+        let text = count(&board, STREAMS.0, STREAMS.1);
+        let line: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(line["drawn"], drawn, "{}", board.name);
     }
 }
 

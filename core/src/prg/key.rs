@@ -4,7 +4,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A 32-byte secret key, wiped when dropped. Do not add `Debug` or `defmt::Format`: keys must not be printed or
 /// logged.
+///
+/// It is aligned as words are, which some processors read it as.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[repr(C, align(4))]
 pub struct Key([u8; 32]);
 
 impl Key {

@@ -5,7 +5,8 @@
 //! session key of a pair of roles, the nonce is the address, and the offset gives the block counter.
 //!
 //! Hosts read ahead in the streams that are drawn in order, and make blocks with vector instructions. Microcontrollers
-//! make each draw alone, which takes no memory. The words are the same.
+//! make each draw alone and keep the last two blocks that were drawn in part, which takes little memory. The words are the
+//! same.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -15,8 +16,16 @@ pub mod device_key;
 #[cfg(any(test, not(target_pointer_width = "64")))]
 mod draws;
 mod key;
+#[cfg(any(test, not(any(thumb2, target_pointer_width = "64"))))]
+mod portable;
+#[cfg(any(test, not(target_pointer_width = "64")))]
+mod position;
 #[cfg(target_pointer_width = "64")]
 mod read_ahead;
+#[cfg(test)]
+mod reference;
+#[cfg(thumb2)]
+mod thumb2;
 
 use crate::{
     num::ring::Word,

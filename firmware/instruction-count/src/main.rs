@@ -7,7 +7,8 @@
 //!
 //! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
 //! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by. With `handshake` in
-//! place of a model it counts the handshake of a secure link.
+//! place of a model it counts the handshake of a secure link. With `streams` it draws that number of times from streams and prints
+//! a digest.
 
 #![no_std]
 #![no_main]
@@ -16,6 +17,7 @@ mod handshake;
 #[cfg(target_arch = "arm")]
 mod mps2_an386;
 mod scripted;
+mod streams;
 #[cfg(target_arch = "riscv32")]
 mod virt;
 
@@ -89,10 +91,14 @@ fn run(arena: &mut [u64]) -> ! {
         .and_then(|arguments| {
             let mut words = (&arguments).filter_map(Result::ok);
             let name = words.next().ok_or("the model is missing")?;
-            let batch = words.next().and_then(|word| word.parse().ok());
-            match name {
-                "handshake" => count_handshake(),
-                _ => count(name, batch.ok_or("the batch is missing")?, arena),
+            let number = words.next().and_then(|word| word.parse().ok());
+            match (name, number) {
+                ("handshake", _) => count_handshake(),
+                ("streams", Some(draws)) => {
+                    println!("{{\"drawn\":{}}}", streams::digest(draws));
+                    Ok(())
+                }
+                (_, batch) => count(name, batch.ok_or("the batch is missing")?, arena),
             }
         });
     if let Err(what) = counted {

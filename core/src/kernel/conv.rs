@@ -121,30 +121,31 @@ impl Conv {
         [y * stride, (count - 1) * stride + self.kernel]
     }
 
-    /// Row (or column) of the input that row (or column) `target` of the box image sums at offset `step` of
-    /// its window; `None` for padding.
-    fn input_at(&self, target: usize, step: usize, limit: usize) -> Option<usize> {
-        (target + step * self.stride)
-            .checked_sub(self.padding)
-            .filter(|&at| at < limit)
-    }
-
-    /// Calls `visit(sum, pixel)` for `rows` rows of the box image from row `first` on, for each window sum and
-    /// each input pixel that it adds. Both arguments are offsets of the first channel; `sum` counts from row
-    /// `first`.
-    fn each_pair(&self, [first, rows]: [usize; 2], mut visit: impl FnMut(usize, usize)) {
+    /// Calls `visit(sum, pixel, len)` for `rows` rows of the box image from row `first` on, for each run of elements that are
+    /// added to window sums. `sum` and `pixel` are the offsets of the run's first element in the box image, where it counts
+    /// from row `first`, and in the input. `columns` are the columns of a window, in the order of the visits.
+    fn each_run(
+        &self,
+        [first, rows]: [usize; 2],
+        columns: impl Iterator<Item = usize> + Clone,
+        mut visit: impl FnMut(usize, usize, usize),
+    ) {
         let width = self.boxed()[1];
         for row in 0..rows {
             for dy in 0..self.pool {
-                let Some(y) = self.input_at(first + row, dy, self.height) else {
+                let y = (first + row + dy * self.stride).wrapping_sub(self.padding);
+                if y >= self.height {
                     continue;
-                };
-                for column in 0..width {
-                    for dx in 0..self.pool {
-                        if let Some(x) = self.input_at(column, dx, self.width) {
-                            let sum = (row * width + column) * self.inputs;
-                            visit(sum, (y * self.width + x) * self.inputs);
-                        }
+                }
+                for dx in columns.clone() {
+                    // The columns of the box image whose pixels are inside the input.
+                    let reach = dx * self.stride;
+                    let start = self.padding.saturating_sub(reach);
+                    let end = (self.width + self.padding).saturating_sub(reach).min(width);
+                    if start < end {
+                        let sum = (row * width + start) * self.inputs;
+                        let pixel = y * self.width + start + reach - self.padding;
+                        visit(sum, pixel * self.inputs, (end - start) * self.inputs);
                     }
                 }
             }
@@ -154,21 +155,16 @@ impl Conv {
     /// Computes `rows` (`[first row, number of rows]`) of the box image from the zero-padded `image`.
     fn gather<T: Scalar>(&self, rows: [usize; 2], image: &[T], boxed: &mut [T]) {
         boxed[..rows[1] * self.boxed()[1] * self.inputs].fill(T::default());
-        self.each_pair(rows, |sum, pixel| {
-            let to = &mut boxed[sum..sum + self.inputs];
-            for (to, &from) in to.iter_mut().zip(&image[pixel..pixel + self.inputs]) {
-                *to = to.add(from);
-            }
+        self.each_run(rows, 0..self.pool, |sum, pixel, len| {
+            add(&mut boxed[sum..sum + len], &image[pixel..pixel + len]);
         });
     }
 
     /// The transpose of [`Conv::gather`], added to `image`.
     fn scatter<T: Scalar>(&self, rows: [usize; 2], boxed: &[T], image: &mut [T]) {
-        self.each_pair(rows, |sum, pixel| {
-            let to = &mut image[pixel..pixel + self.inputs];
-            for (to, &from) in to.iter_mut().zip(&boxed[sum..sum + self.inputs]) {
-                *to = to.add(from);
-            }
+        // A pixel's sums are added from left to right.
+        self.each_run(rows, (0..self.pool).rev(), |sum, pixel, len| {
+            add(&mut image[pixel..pixel + len], &boxed[sum..sum + len]);
         });
     }
 
@@ -284,7 +280,7 @@ impl Conv {
         }
     }
 
-    /// As [`Conv::input_gradient`] for one sample, with `w` in its usual order. It transposes a panel of the
+    /// As [`Conv::input_gradient`] for one sample, with `w` in its usual order. It reads a panel of the
     /// weights at a time, so `scratch` needs only [`Conv::min_scratch_len`] elements.
     pub fn input_gradient_of_one<T: Scalar>(
         &self,
@@ -305,7 +301,10 @@ impl Conv {
             for (ky, column) in panels {
                 let width = self.panel().min(columns - column);
                 let from = &w[(ky * columns + column) * self.outputs..];
-                transpose(width, self.outputs, from, panel);
+                // Small processors transpose as they multiply.
+                if cfg!(not(target_pointer_width = "32")) {
+                    transpose(width, self.outputs, from, panel);
+                }
                 let product = Product {
                     rows: out_width,
                     columns: width,
@@ -319,7 +318,10 @@ impl Conv {
                 for y in 0..count {
                     let dy = &dy[(first + y) * out_width * self.outputs..];
                     let to = &mut boxed[y * row_step + ky * kernel_step + column..];
+                    #[cfg(not(target_pointer_width = "32"))]
                     product.accumulate(to, dy, panel);
+                    #[cfg(target_pointer_width = "32")]
+                    product.accumulate_transposed(to, dy, from);
                 }
             }
             self.scatter(box_rows, boxed, dx);
@@ -336,6 +338,22 @@ impl Conv {
         {
             transpose(rows, columns, w, wt);
         }
+    }
+}
+
+/// Adds `from` to `to`, which has the same length.
+#[inline(always)]
+fn add<T: Scalar>(to: &mut [T], from: &[T]) {
+    // By four, for compilers that optimise for size.
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut(), from.as_chunks());
+    for ([t0, t1, t2, t3], &[f0, f1, f2, f3]) in to.iter_mut().zip(from) {
+        *t0 = t0.add(f0);
+        *t1 = t1.add(f1);
+        *t2 = t2.add(f2);
+        *t3 = t3.add(f3);
+    }
+    for (to, &from) in to_rest.iter_mut().zip(from_rest) {
+        *to = to.add(from);
     }
 }
 

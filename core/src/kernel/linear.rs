@@ -145,6 +145,7 @@ impl Linear {
         dx: &mut [T],
         scratch: &mut [T],
     ) {
+        let _section = profile::section(Section::Kernels);
         match self {
             Linear::Dense(dense) => dense.input_gradient_of_one(dy, w, dx),
             Linear::Conv(conv) => conv.input_gradient_of_one(dy, w, dx, scratch),

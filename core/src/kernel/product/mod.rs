@@ -24,6 +24,12 @@ impl Product {
         assert!((self.rows - 1) * self.out_row + self.columns <= out.len());
         dispatch(self, out, a, b);
     }
+
+    /// As [`Product::accumulate`], with `b` transposed: a row for each column of `out`.
+    #[cfg(any(test, target_pointer_width = "32"))]
+    pub fn accumulate_transposed<T: Scalar>(&self, out: &mut [T], a: &[T], b: &[T]) {
+        small::accumulate(self, out, a, small::Right::Transposed(b));
+    }
 }
 
 /// Runs the loop compiled for the widest vector instructions of this processor.
@@ -53,8 +59,13 @@ fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     }
 }
 
+#[cfg(any(test, target_pointer_width = "32"))]
+fn on_small_processors<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    small::accumulate(product, out, a, small::Right::InRows(b));
+}
+
 #[cfg(target_pointer_width = "32")]
-use small::accumulate as dispatch;
+use on_small_processors as dispatch;
 
 #[cfg(not(any(target_arch = "x86_64", target_pointer_width = "32")))]
 fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
@@ -159,6 +170,15 @@ mod tests {
     extern crate std;
     use std::{vec, vec::Vec};
 
+    /// The product by a right operand that is transposed first.
+    fn from_transposed(product: &Product, out: &mut [u32], a: &[u32], b: &[u32]) {
+        let (steps, columns) = (product.outer * product.inner, product.columns);
+        let transposed: Vec<u32> = (0..steps * columns)
+            .map(|at| b[at % steps * columns + at / steps])
+            .collect();
+        product.accumulate_transposed(out, a, &transposed);
+    }
+
     /// Checks the tile shapes of all processors, not only of the one that runs the test.
     #[test]
     fn all_tile_shapes_give_the_same_sums() {
@@ -193,7 +213,8 @@ mod tests {
                     blocked::<u32, 4, 16>,
                     blocked::<u32, 4, 8>,
                     blocked::<u32, 4, 4>,
-                    small::accumulate::<u32>,
+                    on_small_processors::<u32>,
+                    from_transposed,
                     dispatch::<u32>,
                 ] {
                     let mut out = start.clone();

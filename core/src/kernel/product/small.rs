@@ -16,22 +16,30 @@ const DEPTH: usize = 72;
 /// The fewest summation steps for which copying is faster.
 const LEAST: usize = 4;
 
-type Left<T> = [[T; DEPTH]; ROWS];
-type Right<T> = [[T; QUAD]; DEPTH];
+type LeftBlock<T> = [[T; DEPTH]; ROWS];
+type RightBlock<T> = [[T; QUAD]; DEPTH];
+
+/// The right operand.
+#[derive(Clone, Copy)]
+pub(super) enum Right<'a, T> {
+    /// A row for each step of the summation.
+    InRows(&'a [T]),
+    /// A row for each column.
+    Transposed(&'a [T]),
+}
 
 /// Adds the product to `out`; the counterpart of [`Product::accumulate`] after its checks.
-pub(super) fn accumulate<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+pub(super) fn accumulate<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: Right<'_, T>) {
     let steps = product.outer * product.inner;
-    if steps < LEAST {
+    if let (true, Right::InRows(b)) = (steps < LEAST, b) {
         return in_place(product, out, a, b);
     }
-    let mut left: Left<T> = [[T::default(); DEPTH]; ROWS];
-    let mut right: Right<T> = [[T::default(); QUAD]; DEPTH];
+    let mut left: LeftBlock<T> = [[T::default(); DEPTH]; ROWS];
+    let mut right: RightBlock<T> = [[T::default(); QUAD]; DEPTH];
     let mut step = 0;
     while step < steps {
         let depth = DEPTH.min(steps - step);
         let right = &mut right[..depth];
-        let b = &b[step * product.columns..];
         let mut row = 0;
         while row < product.rows {
             let left = &mut left[..ROWS.min(product.rows - row)];
@@ -45,12 +53,19 @@ pub(super) fn accumulate<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b
             }
             let mut column = 0;
             while column < product.columns {
-                gather_right(&b[column..], product.columns, right);
                 let columns = QUAD.min(product.columns - column);
+                match b {
+                    Right::InRows(b) => {
+                        let b = &b[step * product.columns + column..];
+                        gather_right(b, product.columns, right);
+                    }
+                    Right::Transposed(b) => {
+                        gather_transposed(&b[column * steps + step..], [columns, steps], right);
+                    }
+                }
                 let mut first = row * product.out_row + column;
                 for left in &*left {
-                    let sums = sums(&left[..depth], right);
-                    add(&mut out[first..], sums, columns);
+                    add_sums(&left[..depth], right, &mut out[first..][..columns]);
                     first += product.out_row;
                 }
                 column += QUAD;
@@ -105,34 +120,36 @@ fn gather_right<T: Scalar>(b: &[T], stride: usize, right: &mut [[T; QUAD]]) {
     }
 }
 
-/// Computes four sums over a copied block.
+/// Copies the first elements of `columns` rows of `b`, with rows `stride` elements apart, to a column each. What other columns
+/// hold does not matter.
 #[inline(never)]
-fn sums<T: Scalar>(left: &[T], right: &[[T; QUAD]]) -> [T; QUAD] {
-    let [mut s0, mut s1, mut s2, mut s3] = [T::default(); QUAD];
+fn gather_transposed<T: Scalar>(b: &[T], [columns, stride]: [usize; 2], right: &mut [[T; QUAD]]) {
+    let row = |column: usize| &b[column.min(columns - 1) * stride..][..right.len()];
+    let rows = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
+    for (to, (((&b0, &b1), &b2), &b3)) in right.iter_mut().zip(rows) {
+        *to = [b0, b1, b2, b3];
+    }
+}
+
+/// Adds four sums over a copied block to `out`, or as many as it has elements.
+#[inline(never)]
+fn add_sums<T: Scalar>(left: &[T], right: &[[T; QUAD]], out: &mut [T]) {
+    let [mut s0, mut s1, mut s2, mut s3] = match *out {
+        [o0, o1, o2, o3] => [o0, o1, o2, o3],
+        _ => [T::default(); QUAD],
+    };
     for (&left, &[r0, r1, r2, r3]) in left.iter().zip(right) {
         s0 = s0.multiply_add(left, r0);
         s1 = s1.multiply_add(left, r1);
         s2 = s2.multiply_add(left, r2);
         s3 = s3.multiply_add(left, r3);
     }
-    [s0, s1, s2, s3]
-}
-
-/// Adds `sums` to the first `columns` elements of `out`.
-#[inline(always)]
-fn add<T: Scalar>(out: &mut [T], sums: [T; QUAD], columns: usize) {
-    match out {
-        [o0, o1, o2, o3, ..] if columns == QUAD => {
-            *o0 = o0.add(sums[0]);
-            *o1 = o1.add(sums[1]);
-            *o2 = o2.add(sums[2]);
-            *o3 = o3.add(sums[3]);
-        }
-        _ => {
-            for (out, &sum) in out[..columns].iter_mut().zip(&sums) {
-                *out = out.add(sum);
-            }
-        }
+    if let [o0, o1, o2, o3] = out {
+        (*o0, *o1, *o2, *o3) = (s0, s1, s2, s3);
+        return;
+    }
+    for (out, sum) in out.iter_mut().zip([s0, s1, s2, s3]) {
+        *out = out.add(sum);
     }
 }
 

@@ -485,8 +485,11 @@ impl<R: Ring> StageMemory<'_, R> {
     /// Turns the upper words of the weights, in place, into this party's shares in Z_2^L of the weights as operand:
     /// the truncation of the whole shares, or in a direct format the shares themselves.
     fn truncate_weights(&mut self, role: Role, format: Format, stage: &Stage) {
+        if role == Role::P0 {
+            return;
+        }
         for index in 0..stage.linear.weight_len() {
-            let carry = self.carry(role, format, index);
+            let carry = self.carry(format, index);
             self.weights[index] = self.weights[index].plus(carry);
         }
     }

@@ -229,34 +229,34 @@ impl<R: Ring> StageMemory<'_, R> {
     /// This party's share of a master weight or bias, in Z_2^[`Format::wide`] at [`Format::master`] fraction bits.
     fn master_share(&self, format: Format, index: usize) -> R::Wide {
         let bytes = format.fine() as usize / 8;
-        let mut low = [0; 8];
-        low[..bytes].copy_from_slice(&self.low_bytes[index * bytes..][..bytes]);
-        let high: R::Wide = self.weights[index].cast();
-        high.left(format.fine())
-            .plus(R::Wide::from_u64(u64::from_le_bytes(low)))
+        let low = &self.low_bytes[index * bytes..][..bytes];
+        let high = self.weights[index].cast();
+        // Byte by byte, because small processors have no shifts of 64 bits.
+        low.iter().rev().fold(high, |share: R::Wide, &byte| {
+            share.left(8).plus(R::Wide::from_u64(byte.into()))
+        })
     }
 
     /// Stores this party's share of a master weight or bias.
     fn set_master_share(&mut self, format: Format, index: usize, value: R::Wide) {
         let bytes = format.fine() as usize / 8;
-        let low = value.to_u64().to_le_bytes();
-        self.low_bytes[index * bytes..][..bytes].copy_from_slice(&low[..bytes]);
-        self.weights[index] = value.right(format.fine()).cast();
+        let mut rest = value;
+        for byte in &mut self.low_bytes[index * bytes..][..bytes] {
+            *byte = rest.to_u64() as u8;
+            rest = rest.right(8);
+        }
+        self.weights[index] = rest.cast();
     }
 
-    /// The truncation of a whole share minus its upper word, 0 or 1, which depends on the share's lower bytes. P0
-    /// rounds its share down. P1 rounds the negative of its share down, so its share goes up unless the lower bytes
-    /// are 0.
-    fn carry(&self, role: Role, format: Format, index: usize) -> R {
+    /// The truncation of P1's whole share minus its upper word, 0 or 1, which depends on the share's lower bytes. P1
+    /// rounds the negative of its share down, so its share goes up unless the lower bytes are 0. P0 rounds its share down,
+    /// to the upper word.
+    fn carry(&self, format: Format, index: usize) -> R {
         let bytes = format.fine() as usize / 8;
         let low = &self.low_bytes[index * bytes..][..bytes];
         let any = low.iter().fold(0, |any, &byte| any | u64::from(byte));
         // 1 if any bit is set, without a branch on it.
-        let carry = (any + 0xFF) >> 8;
-        R::from_u64(match role {
-            Role::P0 => 0,
-            Role::P1 => carry,
-        })
+        R::from_u64((any + 0xFF) >> 8)
     }
 }
 

@@ -14,6 +14,7 @@ use embedded_io::{Read, Write};
 use heapless::Vec;
 
 use crate::{
+    Role,
     cost::LANES,
     dealt::{
         audit::Audits,
@@ -52,10 +53,14 @@ struct Factors {
 }
 
 impl Factors {
-    fn rate(&self, stage: &Stage, parameter: usize) -> u64 {
+    /// The rate of a parameter after `weights` weights.
+    fn rate(&self, weights: usize, parameter: usize) -> u64 {
         let [weight_rate, bias_rate] = self.rates;
-        let is_weight = parameter < stage.linear.weight_len();
-        if is_weight { weight_rate } else { bias_rate }
+        if parameter < weights {
+            weight_rate
+        } else {
+            bias_rate
+        }
     }
 }
 
@@ -73,16 +78,20 @@ impl<R: Ring> StageMemory<'_, R> {
         count: usize,
     ) {
         shares_of_whole(cx, WholeMask::shared(mask), &mut self.weights[..count]);
+        if cx.role() == Role::P0 {
+            return;
+        }
         for index in 0..count {
-            let carry = self.carry(cx.role(), format, index);
+            let carry = self.carry(format, index);
             self.weights[index] = self.weights[index].minus(carry);
         }
     }
 
     /// Subtracts rate * gradient from the master weights, and resets the gradient to zero.
     fn apply_gradient(&mut self, format: Format, stage: &Stage, factors: &Factors) {
+        let weights = stage.linear.weight_len();
         for parameter in 0..stage.parameters() {
-            let rate = R::from_u64(factors.rate(stage, parameter));
+            let rate = R::from_u64(factors.rate(weights, parameter));
             let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
             let step = gradient.times(rate);
             *gradient = R::ZERO;
@@ -101,6 +110,7 @@ impl<R: Ring> StageMemory<'_, R> {
         stage: &Stage,
         factors: &Factors,
     ) -> Result<(), LinkError> {
+        let weights = stage.linear.weight_len();
         let momentum = R::Wide::from_u64(factors.momentum);
         let excess = RATE_FRACTION - format.velocity_drop();
         for group in groups(at, 1, stage.parameters()) {
@@ -112,7 +122,7 @@ impl<R: Ring> StageMemory<'_, R> {
             }
             widen.finish_group(cx, at, group.stream, wide)?;
             for (parameter, &wide) in group.range().zip(wide.iter()) {
-                let step = wide.times(R::Wide::from_u64(factors.rate(stage, parameter)));
+                let step = wide.times(R::Wide::from_u64(factors.rate(weights, parameter)));
                 let moved = self.master_share(format, parameter).minus(step);
                 self.set_master_share(format, parameter, moved);
                 let kept = truncate(cx.role(), wide.times(momentum), format.wide(), excess).cast();

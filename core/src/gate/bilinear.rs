@@ -34,8 +34,8 @@ pub(crate) fn add_dealt<R: Ring, O: Online>(
     first: u64,
     out: &mut [R],
 ) -> Result<(), LinkError> {
+    let mut c = [R::ZERO; LANES];
     for (piece, out) in out.chunks_mut(LANES).enumerate() {
-        let mut c = [R::ZERO; LANES];
         let at = first + (piece * LANES) as u64;
         dealt(cx, address, at, R::BITS, &mut c[..out.len()])?;
         for (out, &c) in out.iter_mut().zip(&c) {

@@ -46,13 +46,41 @@ pub(crate) fn dealt<W: Word, O: Online>(
     }
     match cx.role() {
         Role::P0 => cx.prg().fill_bits(address, first, bits, out),
-        Role::P1 => {
-            let mut bytes = [0; LANE_BYTES];
-            let bytes = &mut bytes[..packed_len(out.len(), bits)];
-            cx.corrections(bytes)?;
-            unpack(bits, bytes, out);
-        }
+        Role::P1 => receive_corrections(cx, bits, out)?,
     }
+    Ok(())
+}
+
+/// As [`dealt`], but the bits of P0's words from `bits` on are of no meaning. The caller reduces the words, or shifts these
+/// bits out.
+pub(crate) fn dealt_unreduced<W: Word, O: Online>(
+    cx: &mut O,
+    address: Address,
+    first: u64,
+    bits: u32,
+    out: &mut [W],
+) -> Result<(), LinkError> {
+    if bits == 0 {
+        out.fill(W::ZERO);
+        return Ok(());
+    }
+    match cx.role() {
+        Role::P0 => cx.prg().fill(address, first, out),
+        Role::P1 => receive_corrections(cx, bits, out)?,
+    }
+    Ok(())
+}
+
+/// Receives and unpacks corrections of `bits` bits.
+fn receive_corrections<W: Word, O: Online>(
+    cx: &mut O,
+    bits: u32,
+    out: &mut [W],
+) -> Result<(), LinkError> {
+    let mut bytes = [0; LANE_BYTES];
+    let bytes = &mut bytes[..packed_len(out.len(), bits)];
+    cx.corrections(bytes)?;
+    unpack(bits, bytes, out);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
     prg::Address,
 };
 
-use super::{Offline, Online, deal, dealt, opening_masks};
+use super::{Offline, Online, deal, dealt, dealt_unreduced, opening_masks};
 
 /// A mask of `from` bits, shared in Z_2^to as an integer in [0, 2^from).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +34,6 @@ impl Lift {
         Cost::dealt(rows, len, self.high())
     }
 
-    /// This party's shares of the masks in Z_2^from, for an opening.
-    pub(crate) fn narrow<W: Word, O: Online>(
-        self,
-        cx: &O,
-        wire: Address,
-        first: u64,
-        out: &mut [W],
-    ) {
-        opening_masks(cx, wire, first, self.from, out);
-    }
-
     /// Adds the offset and this party's shares of masks to shares of values, for an opening at `from` bits. The values
     /// satisfy the range contract. Streams hold words of `W`, independent of the values' word `V`.
     pub(crate) fn mask_values<W: Word, V: Word, O: Online>(
@@ -55,7 +44,8 @@ impl Lift {
         values: &mut [V],
     ) {
         let mut mask = [W::ZERO; LANES];
-        self.narrow(cx, wire, first, &mut mask[..values.len()]);
+        // The sum is reduced below, so the masks need not be.
+        opening_masks(cx, wire, first, W::BITS, &mut mask[..values.len()]);
         let offset = match cx.role() {
             Role::P0 => self.offset(),
             Role::P1 => V::ZERO,
@@ -183,7 +173,12 @@ impl Lift {
     ) -> Result<(), LinkError> {
         let carry = &mut out.carry[..lanes];
         self.wide(cx, wire, first, &mut out.mask[..lanes])?;
-        dealt(cx, carry_wire, first, self.high(), carry)?;
+        if self.to == W::BITS {
+            // The shift reduces the words.
+            dealt_unreduced(cx, carry_wire, first, self.high(), carry)?;
+        } else {
+            dealt(cx, carry_wire, first, self.high(), carry)?;
+        }
         for carry in carry {
             *carry = carry.left(self.from);
         }

@@ -43,5 +43,6 @@ pub use context::{At, Offline, Online};
 pub(crate) use context::{Group, groups, load_plane, plane_len, store_plane};
 pub use contract::Contract;
 pub(crate) use dealing::{
-    deal, deal_bits, deal_plane, dealt, dealt_entry, dealt_plane, dealt_planes, opening_masks,
+    deal, deal_bits, deal_plane, dealt, dealt_entry, dealt_plane, dealt_planes, dealt_unreduced,
+    opening_masks,
 };

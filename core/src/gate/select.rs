@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     At, Contract, Offline, Online, groups, load_plane,
-    relu::{HiddenPlane, HiddenSign, Relu, deal_hidden, select_group},
+    relu::{HiddenSign, Relu, SelectionBuffers, deal_hidden, select_group},
 };
 
 /// The gate's public widths, in bits.
@@ -107,18 +107,15 @@ impl Select {
                 .mask_values::<W, W, O>(cx, at.wire(MASK), group.stream, dy);
         }
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *dy), self.from)])?;
+        let mut buffers = SelectionBuffers::new();
         for group in groups(at, rows, len) {
-            let mut r = [W::ZERO; LANES];
+            let r = &mut buffers.r[..group.lanes];
             match role {
-                Role::P0 => relu.hide().wide(
-                    cx,
-                    forward.wire(RELU_HIDE),
-                    group.stream,
-                    &mut r[..group.lanes],
-                )?,
-                Role::P1 => {
-                    r[..group.lanes].copy_from_slice(&Share::peel_slice(sign.shares)[group.range()])
+                Role::P0 => {
+                    let wire = forward.wire(RELU_HIDE);
+                    relu.hide().wide(cx, wire, group.stream, r)?;
                 }
+                Role::P1 => r.copy_from_slice(&Share::peel_slice(sign.shares)[group.range()]),
             }
             let m = Public::peel_slice(sign.opened);
             let m = load_plane(&m[group.plane..][..group.plane_bytes()]);
@@ -127,8 +124,16 @@ impl Select {
                 true => &mut [][..],
                 false => &mut rest[group.range()],
             };
-            let bit = HiddenPlane { m, r: &r };
-            select_group(cx, self.lift(), Self::wires(at), group.stream, bit, e, rest)?;
+            let bits = (m, &mut buffers);
+            select_group(
+                cx,
+                self.lift(),
+                Self::wires(at),
+                group.stream,
+                bits,
+                e,
+                rest,
+            )?;
         }
         Ok(())
     }

@@ -155,9 +155,9 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
     x: &'a mut [Share<R>],
 ) -> &'a mut [Masked<R>] {
     let x = &mut Share::peel_slice_mut(x)[..rows * len];
+    let mut a = [R::ZERO; LANES];
     for (row, x) in x.chunks_exact_mut(len.max(1)).enumerate() {
         for (piece, x) in x.chunks_mut(LANES).enumerate() {
-            let mut a = [R::ZERO; LANES];
             match mask {
                 RowMask::Fresh { address, first } => {
                     let start = (first + row as u64) * len as u64 + (piece * LANES) as u64;
@@ -168,14 +168,16 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
                     samples,
                     boundary,
                 } => {
-                    if owner(samples[row], boundary) == cx.role() {
-                        let start = (piece * LANES) as u64;
-                        let address = data_address(gate, samples[row]);
-                        // Each epoch masks the sample again, to the same values.
-                        #[cfg(test)]
-                        reuse::use_for_same(address, start, &*x);
-                        cx.prg().fill(address, start, &mut a[..x.len()]);
+                    // The other party's share is zero.
+                    if owner(samples[row], boundary) != cx.role() {
+                        continue;
                     }
+                    let start = (piece * LANES) as u64;
+                    let address = data_address(gate, samples[row]);
+                    // Each epoch masks the sample again, to the same values.
+                    #[cfg(test)]
+                    reuse::use_for_same(address, start, &*x);
+                    cx.prg().fill(address, start, &mut a[..x.len()]);
                 }
             }
             for (x, &a) in x.iter_mut().zip(&a) {
@@ -189,8 +191,8 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
 /// Subtracts this party's shares of the mask, from word `start` of the stream on, from an opening. For P0 the result
 /// is its share of the tensor.
 fn subtract_mask<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut [R]) {
+    let mut a = [R::ZERO; LANES];
     for (piece, opened) in opened.chunks_mut(LANES).enumerate() {
-        let mut a = [R::ZERO; LANES];
         let a = &mut a[..opened.len()];
         prg.fill(address, start + (piece * LANES) as u64, a);
         for (opened, &mut a) in opened.iter_mut().zip(a) {
@@ -284,8 +286,8 @@ pub fn mask_whole<'a, R: Ring, O: Online>(
     if !mask.has_share(cx.role()) {
         return Masked::wrap_slice_mut(w);
     }
+    let mut b = [R::ZERO; LANES];
     for (piece, w) in w.chunks_mut(LANES).enumerate() {
-        let mut b = [R::ZERO; LANES];
         let first = (piece * LANES) as u64;
         opening_masks(cx, mask.address, first, R::BITS, &mut b[..w.len()]);
         for (w, &b) in w.iter_mut().zip(&b) {

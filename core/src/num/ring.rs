@@ -35,6 +35,10 @@ pub trait Word: Pod + Default + Eq + Ord + Debug + DefaultIsZeroes + Send + Sync
     fn left(self, by: u32) -> Self;
     /// `self / 2^by` rounded down; zero when `by` is the width or more.
     fn right(self, by: u32) -> Self;
+    /// As [`Word::left`] for `by` below the width, which takes small processors less.
+    fn short_left(self, by: u32) -> Self;
+    /// As [`Word::right`] for `by` below the width, which takes small processors less.
+    fn short_right(self, by: u32) -> Self;
     /// The low 128 bits, zero extended.
     fn to_u128(self) -> u128;
     /// Truncation to the low BITS bits.
@@ -101,6 +105,10 @@ macro_rules! word {
             #[inline(always)]
             fn right(self, by: u32) -> Self { self.checked_shr(by).unwrap_or(0) }
             #[inline(always)]
+            fn short_left(self, by: u32) -> Self { self.wrapping_shl(by) }
+            #[inline(always)]
+            fn short_right(self, by: u32) -> Self { self.wrapping_shr(by) }
+            #[inline(always)]
             fn to_u128(self) -> u128 { self as u128 }
             #[inline(always)]
             fn from_u128(value: u128) -> Self { value as $word }
@@ -165,6 +173,8 @@ mod tests {
             prop_assert_eq!(u128::from(a.times(b).low(bits)), (u128::from(a) * u128::from(b)) % modulus);
             prop_assert_eq!(a.plus(a.negated()), 0);
             prop_assert_eq!(u128::from(a.right(by)), u128::from(a) >> by);
+            prop_assert_eq!(a.short_left(by % 64), a.left(by % 64));
+            prop_assert_eq!(a.short_right(by % 64), a.right(by % 64));
             prop_assert_eq!(u128::from(a.left(by)), (u128::from(a) << by) % (1 << 64));
         }
 

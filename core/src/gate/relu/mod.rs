@@ -8,6 +8,7 @@
 mod chunks;
 mod selection;
 mod signs;
+mod tables;
 
 use bytemuck::TransparentWrapper;
 
@@ -20,13 +21,11 @@ use crate::{
 };
 
 use super::{
-    At, Contract, Offline, Online, deal, dealt, groups,
-    lift::{Lift, Lifted},
-    load_plane, plane_len,
+    At, Contract, Offline, Online, deal, dealt_unreduced, groups, lift::Lift, load_plane, plane_len,
 };
 use chunks::Chunks;
-pub(super) use selection::HiddenPlane;
-use selection::Selection;
+pub(super) use selection::SelectionBuffers;
+use selection::{HiddenPlane, Selection};
 pub(crate) use signs::SignOpening;
 
 /// The gate's public widths, in bits.
@@ -203,11 +202,12 @@ impl Relu {
         self.hide_signs(cx, at, [rows, len], e, hidden, scratch)?;
 
         let shares = Share::peel_slice_mut(sign.shares);
+        let mut buffers = SelectionBuffers::new();
         for group in groups(at, rows, len) {
-            let mut r = [W::ZERO; LANES];
-            self.hiding_bits(cx, at, group.stream, &mut r[..group.lanes])?;
+            let r = &mut buffers.r[..group.lanes];
+            self.hiding_bits(cx, at, group.stream, r)?;
             if role == Role::P1 && !shares.is_empty() {
-                shares[group.range()].copy_from_slice(&r[..group.lanes]);
+                shares[group.range()].copy_from_slice(r);
             }
             let plane = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
             let wires = [MASK, CARRY, HIDE_MASK, HIDE_CARRY].map(|wire| at.wire(wire));
@@ -216,7 +216,7 @@ impl Relu {
                 self.mask(),
                 wires,
                 group.stream,
-                HiddenPlane { m: plane, r: &r },
+                (plane, &mut buffers),
                 &mut e[group.range()],
                 &mut [],
             )?;
@@ -251,23 +251,24 @@ pub(super) fn deal_hidden<W: Word, D: Offline>(
     deal(cx, hide_carry, first, lift.high(), product)
 }
 
-/// Computes shares of y = b * x for hidden bits b and openings `e` of x, as a linear combination of dealt shares with
-/// public coefficients. Replaces `e` by the shares of y, and `rest`, unless empty, by those of x - y.
+/// Computes shares of y = b * x for hidden bits b = m xor r and openings `e` of x, as a linear combination of dealt shares
+/// with public coefficients. The public plane m comes with the buffers, which hold r. Replaces `e` by the shares of y, and `rest`, unless empty, by those of x - y.
 pub(super) fn select_group<W: Word, O: Online>(
     cx: &mut O,
     lift: Lift,
     [mask_wire, carry_wire, hide_mask, hide_carry]: [crate::prg::Address; 4],
     first: u64,
-    bit: HiddenPlane<'_, W>,
+    (m, buffers): (u64, &mut SelectionBuffers<W>),
     e: &mut [W],
     rest: &mut [W],
 ) -> Result<(), LinkError> {
     let lanes = e.len();
-    let mut lifted = Lifted::new();
-    lift.lifted(cx, mask_wire, carry_wire, first, lanes, &mut lifted)?;
-    let (mut ra, mut rc) = ([W::ZERO; LANES], [W::ZERO; LANES]);
-    dealt(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
-    dealt(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
+    let SelectionBuffers { r, lifted, hidden } = buffers;
+    lift.lifted(cx, mask_wire, carry_wire, first, lanes, lifted)?;
+    let [ra, rc] = hidden;
+    // The selection reduces its sums.
+    dealt_unreduced(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
+    dealt_unreduced(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
     let public_select = match cx.role() {
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,
@@ -281,9 +282,9 @@ pub(super) fn select_group<W: Word, O: Online>(
     let selection = Selection {
         lift,
         public_select,
-        bit,
-        lifted: &lifted,
-        hidden: [&ra, &rc],
+        bit: HiddenPlane { m, r },
+        lifted,
+        hidden: [ra, rc],
     };
     selection.select(e);
     for (rest, &y) in rest.iter_mut().zip(&*e) {

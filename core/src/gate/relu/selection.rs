@@ -16,6 +16,27 @@ pub(in crate::gate) struct HiddenPlane<'a, W> {
     pub r: &'a [W; LANES],
 }
 
+/// What a selection reads of one group. A run of a gate has one for all groups, because clearing it takes small processors
+/// as long as a quarter of a selection.
+pub(in crate::gate) struct SelectionBuffers<W> {
+    /// This party's shares of the hiding bits.
+    pub r: [W; LANES],
+    pub(super) lifted: Lifted<W>,
+    /// Shares of r times the mask, and of r times the carry.
+    pub(super) hidden: [[W; LANES]; 2],
+}
+
+impl<W: Word> SelectionBuffers<W> {
+    /// Buffers of zeros.
+    pub fn new() -> Self {
+        SelectionBuffers {
+            r: [W::ZERO; LANES],
+            lifted: Lifted::new(),
+            hidden: [[W::ZERO; LANES]; 2],
+        }
+    }
+}
+
 /// Shares of y = b * x for hidden bits b = m xor r, as a linear combination of dealt shares with public coefficients.
 #[derive(Clone, Copy)]
 pub(super) struct Selection<'a, W> {
@@ -76,6 +97,8 @@ impl<W: Word> Dealt<W> {
     fn selected(self, lift: Lift, public_select: W, e: W, m: u64) -> W {
         let carry_select: W = lift.carry_select(e);
         let public = e.minus(lift.offset());
+        // Where no ring is wider than the opening's, carries are 0, however far they are shifted.
+        let hidden_carry = self.hidden_carry.short_left(lift.from.min(W::BITS - 1));
         // x, and r * x.
         let x = public
             .and(public_select)
@@ -85,7 +108,7 @@ impl<W: Word> Dealt<W> {
             .r
             .times(public)
             .minus(self.hidden_mask)
-            .plus(carry_select.and(self.hidden_carry.left(lift.from)));
+            .plus(carry_select.and(hidden_carry));
         // b = r if m = 0, and b = 1 - r if m = 1. m is public.
         let set = W::ZERO.minus(W::from_u64(m));
         rx.xor(set).minus(set).plus(x.and(set)).low(lift.to)

@@ -5,13 +5,16 @@ use bytemuck::TransparentWrapper;
 use crate::{
     Role,
     cost::{Cost, LANES},
-    kernel::vector::{self, Loop},
+    kernel::vector,
     net::link::{LinkError, Segment},
-    num::ring::{Word, mask},
+    num::ring::Word,
     share::Masked,
 };
 
-use super::{AND_MASK, AND_PRODUCT, HIDE, MAX_CHUNKS, Relu, SIGN, TABLE};
+use super::{
+    AND_MASK, AND_PRODUCT, HIDE, MAX_CHUNKS, Relu, SIGN, TABLE,
+    tables::{Entries, Tables},
+};
 use crate::gate::{
     At, Group, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
     load_plane, opening_masks, plane_len, store_plane,
@@ -224,8 +227,12 @@ impl Relu {
         let opened = self.chunks.opened();
         // Look up the chunks, and open the inputs of the AND. `sign_rest` holds the other terms of the sign.
         let (planes, sign_rest) = scratch.split_at_mut(rows * plane_len(len) * opened);
+        let (mut less, mut equal) = ([0; MAX_CHUNKS as usize], [0; MAX_CHUNKS as usize]);
+        let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
+        let mut words = [W::ZERO; LANES];
         for group in groups(at, rows, len) {
-            let (less, equal) = self.look_up(cx, at, group.stream, &e[group.range()])?;
+            let digits = (&e[group.range()], &mut words);
+            self.look_up(cx, at, group.stream, digits, [&mut less, &mut equal])?;
             let mut sign = dealt_plane(cx, at.wire(SIGN), group.stream, group.lanes)?;
             if role == Role::P0 {
                 sign ^= plane_of(&e[group.range()], |e| e.right(self.compared()));
@@ -233,7 +240,6 @@ impl Relu {
             let highest = self.chunks.count as usize - 1;
             let size = group.plane_bytes();
             store_plane(sign ^ less[highest], &mut sign_rest[group.plane..][..size]);
-            let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
             let start = group.stream / LANES as u64 * opened as u64;
             let and_masks = &mut masks[..opened];
             opening_masks(cx, at.wire(AND_MASK), start, u64::BITS, and_masks);
@@ -258,10 +264,10 @@ impl Relu {
             let bits = &planes[group.plane * opened..][..size * opened];
             let mut sign = load_plane(&sign_rest[group.plane..][..size]);
             sign ^= self.and_chunks(cx, at, group.stream, group.lanes, bits)?;
-            let mut r = [W::ZERO; LANES];
-            self.hide()
-                .narrow(cx, at.wire(HIDE), group.stream, &mut r[..group.lanes]);
-            sign ^= plane_of(&r[..group.lanes], |r| r);
+            let r = &mut words[..group.lanes];
+            // The plane is of the words' lowest bits, so the masks need not be reduced.
+            opening_masks(cx, at.wire(HIDE), group.stream, W::BITS, r);
+            sign ^= plane_of(r, |r| r);
             store_plane(sign, &mut hidden[group.plane..][..size]);
         }
         let signs = Segment::planes(Masked::wrap_slice_mut(hidden), (rows * len) as u64);
@@ -282,26 +288,25 @@ impl Relu {
         self.hide().wide(cx, at.wire(HIDE), first, out)
     }
 
-    /// Reads each chunk's table at the opening's digit. Returns exclusive-or shares of the planes [digit < a_j] and
-    /// [digit = a_j], lowest chunk first.
+    /// Reads each chunk's table at the openings' digits. Writes exclusive-or shares of the planes [digit < a_j] and
+    /// [digit = a_j], lowest chunk first. The tables pass through `table`.
     #[inline(never)]
     fn look_up<W: Word, O: Online>(
         self,
         cx: &mut O,
         at: At,
         first: u64,
-        e: &[W],
-    ) -> Result<ChunkPlanes, LinkError> {
-        let (mut less, mut equal) = ([0u64; MAX_CHUNKS as usize], [0u64; MAX_CHUNKS as usize]);
+        (e, table): (&[W], &mut [W; LANES]),
+        [less, equal]: [&mut ChunkPlanes; 2],
+    ) -> Result<(), LinkError> {
         // The entry before the first is T[-1] = 1, a public constant, whose share is 1 at P0.
         let first_entry = match cx.role() {
             Role::P0 => W::ONE,
             Role::P1 => W::ZERO,
         };
+        let table = &mut table[..e.len()];
         for chunk in 0..self.chunks.count {
             let (shift, width) = (self.chunks.shift(chunk), self.chunks.width(chunk));
-            let mut table = [W::ZERO; LANES];
-            let table = &mut table[..e.len()];
             let bits = (1 << width) - 1;
             dealt(cx, at.wire(TABLE + chunk as u8), first, bits, table)?;
             let entries = Entries {
@@ -310,9 +315,9 @@ impl Relu {
                 e,
                 table,
             };
-            (less[chunk as usize], equal[chunk as usize]) = vector::run(entries);
+            (less[chunk as usize], equal[chunk as usize]) = entries.planes();
         }
-        Ok((less, equal))
+        Ok(())
     }
 
     /// This party's share of the borrow's part below the highest chunk,
@@ -432,68 +437,8 @@ impl<'a> AndInputs<'a> {
     }
 }
 
-/// What is read of the tables of one chunk and group: the planes [digit < a_j] and [digit = a_j].
-struct Entries<'a, W> {
-    /// Shift and width of the chunk.
-    digits: [u32; 2],
-    /// The entry before the first.
-    first_entry: W,
-    /// The openings.
-    e: &'a [W],
-    /// The table of each lane.
-    table: &'a [W],
-}
-
-impl<W: Word> Loop for Entries<'_, W> {
-    type Output = (u64, u64);
-
-    #[inline(always)]
-    fn run(self) -> (u64, u64) {
-        let ([shift, width], first_entry) = (self.digits, self.first_entry);
-        let (mut less, mut equal) = (0, 0);
-        // In halves of 32 lanes, because small processors have no 64-bit shifts.
-        let halves = self.e.chunks(32).zip(self.table.chunks(32));
-        for (half, (e, table)) in halves.enumerate() {
-            let (mut less_plane, mut equal_plane) = (0u32, 0u32);
-            for (lane, (&e, table)) in e.iter().zip(table).enumerate() {
-                let digit = e.right(shift).low(width).to_u64() as u32;
-                let read = table.left(1).plus(first_entry).right(digit).to_u64() as u32;
-                let (below, at) = (read & 1, read >> 1 & 1);
-                less_plane |= at << lane;
-                equal_plane |= (below ^ at) << lane;
-            }
-            less |= u64::from(less_plane) << (32 * half);
-            equal |= u64::from(equal_plane) << (32 * half);
-        }
-        (less, equal)
-    }
-}
-
-/// The tables of one chunk and group: in each lane ones in as many low bits as the mask's digit says.
-struct Tables<'a, W> {
-    /// Shift and width of the chunk.
-    digits: [u32; 2],
-    /// The masks.
-    a: &'a [W],
-}
-
-impl<W: Word> Loop for Tables<'_, W> {
-    type Output = [W; LANES];
-
-    #[inline(always)]
-    fn run(self) -> [W; LANES] {
-        let [shift, width] = self.digits;
-        let mut tables = [W::ZERO; LANES];
-        for (table, a) in tables.iter_mut().zip(self.a) {
-            let digit = a.right(shift).low(width).to_u64() as u32;
-            *table = mask::<W>(digit);
-        }
-        tables
-    }
-}
-
-/// Planes per chunk: [less] and [equal].
-type ChunkPlanes = ([u64; MAX_CHUNKS as usize], [u64; MAX_CHUNKS as usize]);
+/// A plane per chunk.
+type ChunkPlanes = [u64; MAX_CHUNKS as usize];
 
 /// The plane of the lowest bits of `bit(word)`.
 fn plane_of<W: Word>(words: &[W], bit: impl Fn(W) -> W) -> u64 {

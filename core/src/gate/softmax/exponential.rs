@@ -15,7 +15,7 @@ use crate::{
         load_plane,
         lookup::Lookup,
         plane_len,
-        relu::{HiddenPlane, Relu, SignOpening, deal_hidden, select_group},
+        relu::{Relu, SelectionBuffers, SignOpening, deal_hidden, select_group},
     },
     net::link::{LinkError, Segment},
     prg::Address,
@@ -215,13 +215,13 @@ impl Exponential {
             )),
         };
         clip.hide_opened_signs(cx, clip_at, [rows, len], opening, bytes)?;
+        let mut buffers = SelectionBuffers::new();
         for group in groups(select_at, rows, len) {
-            let mut r = [0u64; LANES];
-            clip.hiding_bits(cx, clip_at, group.stream, &mut r[..group.lanes])?;
+            clip.hiding_bits(cx, clip_at, group.stream, &mut buffers.r[..group.lanes])?;
             let m = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
-            let bit = HiddenPlane { m, r: &r };
+            let bits = (m, &mut buffers);
             let values = &mut values[group.range()];
-            select_group(cx, self.mask(), wires, group.stream, bit, values, &mut [])?;
+            select_group(cx, self.mask(), wires, group.stream, bits, values, &mut [])?;
             x[group.range()].copy_from_slice(values);
         }
         Ok(())

@@ -204,6 +204,34 @@ fn a_state_dict_serves_as_a_model() {
     ]);
 }
 
+#[test]
+fn onnx_files_are_models_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("model.onnx");
+    let safetensors = dir.path().join("model.safetensors");
+    for path in [&file, &safetensors] {
+        success(&["train", "--limit", "3", "--seed", "1", "--save", text(path)]);
+    }
+    assert_eq!(load(&file).parameters, load(&safetensors).parameters);
+    assert_eq!(load(&file).marks, load(&safetensors).marks);
+    assert_eq!(load(&file).model, load(&safetensors).model);
+    success(&["predict", "--model-file", text(&file), "--count", "20"]);
+    success(&["train", "--init", text(&file), "--limit", "1"]);
+    let line = failure(&["train", "--protocol", "spdz", "--save", text(&file)]);
+    assert!(
+        line.contains("cannot hold a model with polynomials"),
+        "{line}"
+    );
+    // A part of a file.
+    let whole = fs::read(&file).expect("a file");
+    fs::write(&file, &whole[..whole.len() / 2]).expect("a file");
+    let line = failure(&["predict", "--model-file", text(&file)]);
+    assert!(
+        line.contains("model.onnx cannot be read as a model"),
+        "{line}"
+    );
+}
+
 /// A file from before the layout was PyTorch's says nothing of it.
 #[test]
 fn older_files_are_read_in_their_own_layout() {

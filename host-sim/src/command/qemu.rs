@@ -25,7 +25,10 @@ use crate::{
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
-    data::{Images, Part, file::check_writable, load, model_file::save},
+    data::{
+        Images, Part, load,
+        model_file::{self, save},
+    },
     error::Failure,
     links::counted::ByteCounts,
     output::{amounts::bytes, progress::Progress},
@@ -151,9 +154,6 @@ impl QemuArgs {
 /// Trains with a board in QEMU.
 pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let board = args.board;
-    if let Some(path) = &args.save {
-        check_writable(path)?;
-    }
     let session_args = args.session();
     let protocol = Protocol::with_device(&session_args)?;
     let (train, test) = (digits(args)?, load(None, Part::Test)?);
@@ -170,6 +170,9 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let CheckedSession {
         session, network, ..
     } = &checked;
+    if let Some(path) = &args.save {
+        model_file::check(path, &session.model)?;
+    }
     for images in [&train, &test] {
         images.check_labels(network.classes)?;
     }

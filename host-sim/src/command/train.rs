@@ -18,8 +18,7 @@ use crate::{
     console,
     data::{
         Images, Part,
-        file::check_writable,
-        model_file::save,
+        model_file::{self, save},
         parameters::{Parameters, encode_model},
         range_bits::RangeBits,
     },
@@ -119,7 +118,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         ..
     } = &checked;
     if let Some(path) = &args.output.save {
-        check_writable(path)?;
+        model_file::check(path, &session.model)?;
     }
     let initial = encode_model(network, session, &initial)?;
     let checkpoints = match CheckpointPlan::new(&args.checkpoints) {

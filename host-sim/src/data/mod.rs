@@ -10,14 +10,18 @@ pub mod gather;
 pub mod identity_file;
 pub mod images;
 pub mod key_file;
+pub mod model_description;
 pub mod model_file;
 pub mod normalise;
+pub mod onnx;
 pub mod parameters;
 pub mod range_bits;
+pub mod safetensors_file;
 pub mod sealed_state_file;
 pub mod sources;
 pub mod state_dict;
 pub mod torch_layout;
+pub mod trained_model;
 
 pub use classes::Classes;
 pub use dataset::{DataSet, load};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     config::session::CheckedSession,
     console,
-    data::parameters::encode_model,
+    data::{model_file, parameters::encode_model},
     error::Failure,
     output::amounts::bytes,
     run::{checkpoints::CheckpointPlan, lone_party::LoneParty, secrets::Secrets},
@@ -27,6 +27,9 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     let CheckedSession {
         session, network, ..
     } = &inputs.checked;
+    if let Some(path) = &args.output.save {
+        model_file::check(path, &session.model)?;
+    }
     let party = LoneParty {
         session,
         network,

@@ -1,10 +1,13 @@
-//! `ringlet data`: flash images of samples, and records with secrets, for devices.
+//! `ringlet data`: what a data set holds, and flash images of samples and records with secrets for devices.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::device_record::{self, SecretArgs};
+use super::{
+    device_record::{self, SecretArgs},
+    inspect::{self, InspectArgs},
+};
 use crate::{
     config::args::DataArgs,
     console,
@@ -22,6 +25,8 @@ use crate::{
 pub enum DataCommand {
     /// Pack training images and their labels for the flash of a device.
     Pack(PackArgs),
+    /// Print what a data set holds: its images by class, their sizes and values, and what cannot be used.
+    Inspect(InspectArgs),
     /// Draw a device's secret, and write it with the roles that the device knows and its policy. Print the device's public
     /// identity, for the roster.
     Secret(SecretArgs),
@@ -48,6 +53,7 @@ pub struct PackArgs {
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Pack(args) => pack(args),
+        DataCommand::Inspect(args) => inspect::run(args),
         DataCommand::Secret(args) => device_record::run(args),
     }
 }
@@ -75,5 +81,10 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
         images.len(),
         args.out.display(),
         bytes(image.len() as u64)
-    ))
+    ))?;
+    match images.classes.names() {
+        // A device knows numbers alone.
+        Some(_) => console::line(&format!("the classes are {}", images.classes)),
+        None => Ok(()),
+    }
 }

@@ -9,6 +9,7 @@ pub mod dealer;
 pub mod device_record;
 pub mod hub;
 pub mod init;
+pub mod inspect;
 pub mod party;
 pub mod plan;
 pub mod predict;
@@ -70,7 +71,7 @@ pub enum Command {
     Hub(Box<HubArgs>),
     /// Do the dealer's work ahead of time, into files for both parties.
     Deal(Box<DealArgs>),
-    /// Make flash images and secrets for devices.
+    /// Look at images, and make flash images and secrets for devices.
     #[command(subcommand)]
     Data(DataCommand),
     /// Train with a microcontroller that QEMU emulates: it is P0 and owns the images.

@@ -17,7 +17,7 @@ use crate::{
     },
     console,
     data::{
-        Images, Part,
+        Images,
         model_file::{self, save},
         parameters::{Parameters, encode_model},
         range_bits::RangeBits,
@@ -93,8 +93,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let args = &args;
     let protocol = Protocol::new(&args.session)?;
     let common = common_options(args)?;
-    let train = args.session.data.load(Part::Train)?;
-    let test = args.session.data.load(Part::Test)?;
+    let [train, test] = args.session.data.set().load_both()?;
     let secrets = Secrets::new(args.session.seed);
     let setting = Setting {
         model: ModelSource::Images(&[&train, &test]),

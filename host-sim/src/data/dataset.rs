@@ -63,7 +63,7 @@ enum Selection {
 
 impl DataSet {
     /// The name of its place, for messages.
-    fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
             None => "the built-in digits".to_owned(),
@@ -88,6 +88,16 @@ impl DataSet {
         let source = self.open()?;
         let selection = self.select(&*source, part)?;
         Ok(self.gather(&*source, selection, false)?.images)
+    }
+
+    /// Loads the images to train on and those that are held out.
+    pub fn load_both(&self) -> Result<[Images; 2], Failure> {
+        let source = self.open()?;
+        // What is missing is told before anything is read.
+        let train = self.select(&*source, Part::Train)?;
+        let test = self.select(&*source, Part::Test)?;
+        let train = self.gather(&*source, train, false)?;
+        Ok([train.images, self.gather(&*source, test, false)?.images])
     }
 
     /// Loads images to classify: the held-out ones, or all if none are held out.

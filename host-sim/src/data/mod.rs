@@ -20,6 +20,7 @@ pub mod safetensors_file;
 pub mod sealed_state_file;
 pub mod sources;
 pub mod state_dict;
+pub mod survey;
 pub mod torch_layout;
 pub mod trained_model;
 

@@ -72,24 +72,9 @@ impl fmt::Display for MeanAndDeviation {
 impl MeanAndDeviation {
     /// Those of images; of all channels together if there are more than can have their own.
     pub fn of(images: &Images) -> Self {
-        let channels = match images.shape[2] {
-            channels @ 1..=MAX_NORMALISED => channels,
-            _ => 1,
-        };
-        let mut sums = vec![[0u64; 2]; channels];
-        for (index, &pixel) in images.pixels.iter().enumerate() {
-            let [sum, squares] = &mut sums[index % channels];
-            *sum += u64::from(pixel);
-            *squares += u64::from(pixel).pow(2);
-        }
-        let count = (images.pixels.len() / channels).max(1) as f64;
-        let numbers = sums.iter().map(|&[sum, squares]| {
-            let mean = sum as f64 / count / 255.0;
-            let square = squares as f64 / count / 255.0 / 255.0;
-            let deviation = (square - mean * mean).max(0.0).sqrt();
-            [mean, deviation].map(|number| (number * DIGITS).round() / DIGITS)
-        });
-        MeanAndDeviation(numbers.collect())
+        let mut sums = PixelSums::default();
+        sums.add(images.shape[2], &images.pixels);
+        sums.mean_and_deviation()
     }
 
     /// Whether images with these numbers are far from centred: in some channel the mean is more than the deviation. Their
@@ -111,6 +96,42 @@ impl MeanAndDeviation {
             })
             .collect();
         Normalisation::new(&channels).unwrap_or_default()
+    }
+}
+
+/// Sums of pixels and of their squares, channel by channel.
+#[derive(Clone, Debug, Default)]
+pub struct PixelSums {
+    sums: Vec<[u64; 2]>,
+    pixels: u64,
+}
+
+impl PixelSums {
+    /// Takes images of so many channels in, always as many.
+    pub fn add(&mut self, channels: usize, pixels: &[u8]) {
+        let channels = match channels {
+            1..=MAX_NORMALISED => channels,
+            _ => 1,
+        };
+        self.sums.resize(channels, [0; 2]);
+        for (index, &pixel) in pixels.iter().enumerate() {
+            let [sum, squares] = &mut self.sums[index % channels];
+            *sum += u64::from(pixel);
+            *squares += u64::from(pixel).pow(2);
+        }
+        self.pixels += (pixels.len() / channels) as u64;
+    }
+
+    /// Mean and deviation of what was taken in.
+    pub fn mean_and_deviation(&self) -> MeanAndDeviation {
+        let count = self.pixels.max(1) as f64;
+        let numbers = self.sums.iter().map(|&[sum, squares]| {
+            let mean = sum as f64 / count / 255.0;
+            let square = squares as f64 / count / 255.0 / 255.0;
+            let deviation = (square - mean * mean).max(0.0).sqrt();
+            [mean, deviation].map(|number| (number * DIGITS).round() / DIGITS)
+        });
+        MeanAndDeviation(numbers.collect())
     }
 }
 

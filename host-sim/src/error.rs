@@ -19,6 +19,7 @@ pub struct Failure {
     consequence: bool,
     output_closed: bool,
     broken_link: bool,
+    differs: Option<Parameter>,
 }
 
 impl Failure {
@@ -30,6 +31,7 @@ impl Failure {
             consequence: false,
             output_closed: false,
             broken_link: false,
+            differs: None,
         }
     }
 
@@ -113,6 +115,11 @@ impl Failure {
         self.broken_link
     }
 
+    /// The parameter in which roles differ, if that is the cause.
+    pub fn differs_in(&self) -> Option<Parameter> {
+        self.differs
+    }
+
     /// Whether this is only a consequence of another role's failure.
     pub fn is_consequence(&self) -> bool {
         self.consequence
@@ -156,17 +163,24 @@ impl From<LinkError> for Failure {
 
 impl From<HandshakeError> for Failure {
     fn from(error: HandshakeError) -> Self {
+        let mut differs = None;
         let remedy = match error {
             HandshakeError::Link(error) => return error.into(),
             HandshakeError::Mismatch(Mismatch::Differs(parameter))
-            | HandshakeError::Refused(Mismatch::Differs(parameter)) => option(parameter),
+            | HandshakeError::Refused(Mismatch::Differs(parameter)) => {
+                differs = Some(parameter);
+                option(parameter)
+            }
             HandshakeError::Mismatch(mismatch) | HandshakeError::Refused(mismatch) => {
                 mismatch.remedy()
             }
             HandshakeError::TooLong => "use a model with fewer layers",
             _ => "",
         };
-        Failure::new(error.to_string(), remedy)
+        Failure {
+            differs,
+            ..Failure::new(error.to_string(), remedy)
+        }
     }
 }
 

@@ -6,6 +6,8 @@ mod reporters;
 
 use std::time::Duration;
 
+use ringlet_core::session::handshake::Parameter;
+
 use crate::{
     config::session::CheckedSession,
     console,
@@ -49,7 +51,14 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
             &others,
             &mut Terminal::new(args, &inputs.checked, &inputs.files),
         ),
-    }?;
+    };
+    let device = device.map_err(|failure| match failure.differs_in() {
+        Some(Parameter::Classes) => failure.with_remedy(format!(
+            "{}'s classes are {}",
+            party.role, inputs.checked.classes
+        )),
+        _ => failure,
+    })?;
     let Some(taken) = device else {
         return Ok(());
     };

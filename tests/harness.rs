@@ -48,14 +48,21 @@ use serde_json::Value;
 
 /// The directory of the MNIST files. Prints a note if there is none.
 pub fn mnist() -> Option<PathBuf> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mnist");
-    let found = std::env::var_os("RINGLET_MNIST")
+    data_set("mnist", "RINGLET_MNIST")
+}
+
+/// The directory of a data set that is not part of the project: the one that the variable names, or `name` beside the
+/// project. Prints a note if there is none.
+pub fn data_set(name: &str, variable: &str) -> Option<PathBuf> {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let shared = shared.join(name);
+    let found = std::env::var_os(variable)
         .map(PathBuf::from)
         .or_else(|| shared.is_dir().then_some(shared));
     if found.is_none() {
         // Not by a macro: the test harness hides what those print in a test that passes.
-        let note = b"skipped: no MNIST files; name their directory in RINGLET_MNIST\n";
-        io::Write::write_all(&mut io::stderr(), note).expect("a terminal or a file");
+        let note = format!("skipped: no {name} files; name their directory in {variable}\n");
+        io::Write::write_all(&mut io::stderr(), note.as_bytes()).expect("a terminal or a file");
     }
     found
 }

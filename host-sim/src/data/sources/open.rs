@@ -122,12 +122,14 @@ fn directory(dir: &Path, label: Option<&str>) -> Result<Box<dyn Source>, Failure
         return paired(dir, "IDX files", arrays.collect());
     }
     let part = |name: &String| (FilePart::of(name), dir.join(name));
-    let parts: Vec<_> = folders
+    let mut parts: Vec<_> = folders
         .iter()
         .filter(|name| is_part(name))
         .map(part)
         .collect();
     if !parts.is_empty() && parts.len() == folders.len() {
+        once_each(dir, parts.iter().map(|(part, _)| *part))?;
+        parts.sort_unstable();
         return Ok(Box::new(Folder::of_classes(dir, parts)?));
     }
     if !folders.is_empty() {
@@ -195,7 +197,7 @@ fn once_each(path: &Path, parts: impl Iterator<Item = FilePart>) -> Result<(), F
         None => Ok(()),
         Some([part, _]) => Err(Failure::new(
             format!(
-                "{} holds several files of the part `{part}`",
+                "{} holds several files or folders of the part `{part}`",
                 path.display()
             ),
             "leave one there, and call the others after their parts: train, val, test",

@@ -103,8 +103,8 @@ impl Survey {
         let part = part.filter(|part| part.count > 0);
         part.ok_or_else(|| {
             Failure::new(
-                format!("{place} holds no images"),
-                "give other --data, with images in it",
+                format!("{place} holds no lines of numbers"),
+                "give a line for each image: a label and the numbers of its pixels, separated by commas",
             )
         })
     }
@@ -302,8 +302,8 @@ mod tests {
             ("1,2\n", Some("class"), "no column class"),
             ("1,2\n", Some("9"), "no column 9"),
             ("hello\n", None, "a single column"),
-            ("a,b\n", None, "no images"),
-            ("", None, "no images"),
+            ("a,b\n", None, "no lines"),
+            ("", None, "no lines"),
             ("0,1,300\n", None, "from 1 to 300"),
         ] {
             let line = read(text, label)

@@ -10,7 +10,7 @@ use ringlet_core::{
 
 use super::proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, StringEntry,
-    TensorProto, TensorShape, TensorType, TypeProto, ValueInfo,
+    TensorProto, ValueInfo,
 };
 use crate::{
     data::{
@@ -206,15 +206,5 @@ fn value(name: &str, shape: &[i64]) -> ValueInfo {
         value,
         ..Dimension::default()
     });
-    ValueInfo {
-        name: name.to_owned(),
-        kind: Some(TypeProto {
-            tensor: Some(TensorType {
-                element: TensorProto::FLOAT,
-                shape: Some(TensorShape {
-                    dim: std::iter::once(batch).chain(sides).collect(),
-                }),
-            }),
-        }),
-    }
+    ValueInfo::floats(name, std::iter::once(batch).chain(sides).collect())
 }

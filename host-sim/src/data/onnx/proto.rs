@@ -132,6 +132,21 @@ pub struct ValueInfo {
     pub kind: Option<TypeProto>,
 }
 
+impl ValueInfo {
+    /// An input or output of float32.
+    pub fn floats(name: &str, dim: Vec<Dimension>) -> Self {
+        ValueInfo {
+            name: name.to_owned(),
+            kind: Some(TypeProto {
+                tensor: Some(TensorType {
+                    element: TensorProto::FLOAT,
+                    shape: Some(TensorShape { dim }),
+                }),
+            }),
+        }
+    }
+}
+
 /// Its type.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {

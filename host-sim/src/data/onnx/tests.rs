@@ -7,10 +7,7 @@ use ringlet_core::model::Layer;
 
 use super::{
     export, import,
-    proto::{
-        AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, TensorShape,
-        TensorType, TypeProto, ValueInfo,
-    },
+    proto::{AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo},
 };
 use crate::data::parameters::Parameters;
 
@@ -48,15 +45,7 @@ fn value(name: &str, sides: &[i64]) -> ValueInfo {
         value,
         ..Dimension::default()
     });
-    ValueInfo {
-        name: name.to_owned(),
-        kind: Some(TypeProto {
-            tensor: Some(TensorType {
-                element: TensorProto::FLOAT,
-                shape: Some(TensorShape { dim: dim.collect() }),
-            }),
-        }),
-    }
+    ValueInfo::floats(name, dim.collect())
 }
 
 /// A convolution of two channels by a normalisation, a pooling of everything, and two classes by MatMul and Add.

@@ -334,6 +334,28 @@ fn a_busy_port_is_told_at_once() {
 }
 
 #[test]
+fn models_completions_and_pages_of_the_manual_are_there() {
+    let models = success(&["models"]);
+    for name in ringlet_core::model::BUILT_IN {
+        assert!(models.contains(name), "{models}");
+    }
+    assert!(models.contains("conv 3x3 of 8, relu, flatten, dense 10"));
+    for shell in ["bash", "zsh", "fish"] {
+        let text = success(&["completions", shell]);
+        assert!(
+            text.contains("predict") && text.contains("micro-batch"),
+            "{shell}"
+        );
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    success(&["man", dir.path().to_str().expect("UTF-8")]);
+    let page = fs::read_to_string(dir.path().join("ringlet-train.1")).expect("a page");
+    assert!(page.contains("micro") && page.contains(".TH"), "{page}");
+    let line = failure(&["man", "/nowhere/at/all"]);
+    assert!(line.contains("cannot be written"), "{line}");
+}
+
+#[test]
 fn the_model_is_saved_whole() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("model.safetensors");

@@ -67,10 +67,14 @@ pub fn data_set(name: &str, variable: &str) -> Option<PathBuf> {
     found
 }
 
-/// The `ringlet` program, in the profile of this test. Unlike a release build it has --secret-seed.
+/// The `ringlet` program: the one that `RINGLET_PROGRAM` names, or else one that is built here, in the profile of this test.
+/// Unlike a release build it has --secret-seed.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(path) = std::env::var_os("RINGLET_PROGRAM") {
+            return path.into();
+        }
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--quiet", "--locked", "--package", "ringlet"]);
         cargo.args(["--features", "images,onnx,seeded-secrets"]);
@@ -305,7 +309,19 @@ pub struct Recording {
     pub revealed: [Option<Vec<StageValues>>; 2],
 }
 
-/// Runs a session in its ring with the given keys. The initial weights come from `weights`.
+/// A model of some weights, at the master weights' scale.
+fn some_model(network: &Network, session: &Session) -> Vec<StageValues> {
+    let [_, fraction] = session.master();
+    let unit = |index: usize| (index * 7919 % 1009) as i128 - 504;
+    let value = |index: usize| ((unit(index) << fraction) / 4096) as u128;
+    let stages = network.stages.iter();
+    stages
+        .map(|stage| (0..stage.parameters()).map(value).collect())
+        .collect()
+}
+
+/// Runs a session in its ring with the given keys. The initial weights come from `weights`, or are those of a fixed model if the
+/// session begins with one.
 pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
     let weights = [weights, weights.wrapping_add(1)].map(|byte| Key::new([byte; 32]));
     record_with(session, images, keys, weights)
@@ -339,7 +355,7 @@ fn record_in<R: Ring>(
     let own = [0..split, split..split + session.samples[1] as usize];
     let (tell, told) = channel();
     let ahead = usize::MAX / 4;
-    let network = &network;
+    let (network, model) = (&network, &some_model(&network, session));
     let [first, second] = thread::scope(|scope| {
         let links = [dealer0.0, dealer1.0];
         scope.spawn(move || {
@@ -366,7 +382,10 @@ fn record_in<R: Ring>(
                     network,
                     role,
                     secret,
-                    initial: &[],
+                    initial: match session.initial_model == Some(role) {
+                        true => model,
+                        false => &[],
+                    },
                     key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
                         .expect("a handshake"),
                     simulated: true,

@@ -52,8 +52,13 @@ fn published(images: &Images) -> Session {
         .expect("a session")
 }
 
-fn sessions(images: &Images) -> [Session; 2] {
-    [session(images), published(images)]
+/// One that begins with drawn weights, one that begins with P1's model, and a published one.
+fn sessions(images: &Images) -> [Session; 3] {
+    let of_p1 = Session {
+        initial_model: Some(Role::P1),
+        ..session(images)
+    };
+    [session(images), of_p1, published(images)]
 }
 
 fn network(session: &Session) -> Network {

@@ -10,15 +10,17 @@ pub mod device_record;
 pub mod hub;
 pub mod init;
 pub mod inspect;
+pub mod models;
 pub mod party;
 pub mod plan;
 pub mod predict;
 pub mod qemu;
+pub mod shell;
 pub mod train;
 
 use std::io;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     console,
@@ -38,6 +40,7 @@ use party::PartyArgs;
 use plan::PlanArgs;
 use predict::PredictArgs;
 use qemu::QemuArgs;
+use shell::{CompletionsArgs, ManArgs};
 use train::TrainArgs;
 
 /// Trains convolutional networks between two parties and a dealer (or an assistant), none of which sees the data, the
@@ -82,6 +85,12 @@ pub enum Command {
     Calibrate(Box<CalibrateArgs>),
     /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
     Compare(CompareArgs),
+    /// Print the built-in models.
+    Models,
+    /// Print what a shell needs to complete the command line.
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual.
+    Man(ManArgs),
 }
 
 /// Runs a command.
@@ -101,6 +110,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Plan(args)) => console::print(&plan::run(&args)?),
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Models) => models::run(),
+        Some(Command::Completions(args)) => shell::completions(&args, Cli::command()),
+        Some(Command::Man(args)) => shell::man(&args, Cli::command()),
     }
 }
 
@@ -118,8 +130,6 @@ fn tell(supervised: bool, outcome: Result<(), Failure>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     /// The commands that have an option.

@@ -29,9 +29,10 @@ pub enum Wrong {
     Words,
 }
 
-/// Whether a line is of a role that still waits.
+/// Whether a line is of a role that still waits, or warns of its options.
 fn is_notice(line: &str) -> bool {
-    line.contains("waiting for ") || line.contains("turned away")
+    let waits = line.contains("waiting for ") || line.contains("turned away");
+    waits || line.starts_with("warning: ")
 }
 
 /// Whether the role says what belongs to its end, and no more.

@@ -229,7 +229,11 @@ fn options() -> BTreeMap<String, BTreeSet<String>> {
                 in_commands = line == "Commands:";
             }
             let words: Vec<&str> = line.split_whitespace().collect();
+            // What an option means is indented by ten.
+            let is_alias = words.first().is_some_and(|word| word.starts_with("[alias"));
+            let is_meaning = line.starts_with("          ") && !is_alias;
             match words[..] {
+                _ if is_meaning => {}
                 // A command is indented by two, and what follows of its description by more.
                 [name, ..]
                     if in_commands

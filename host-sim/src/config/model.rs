@@ -6,7 +6,7 @@ use ringlet_core::model::{BUILT_IN, Model};
 
 use super::activation;
 use crate::{
-    data::{Images, model_file},
+    data::{Images, model_file, onnx, safetensors_file},
     error::Failure,
 };
 
@@ -38,8 +38,8 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
             "check the file and its permissions",
         )
     })?;
-    // A description in JSON starts with a brace. Trained models start with a number of eight bytes.
-    if text.trim_ascii_start().first() != Some(&b'{') {
+    let is_named = path.extension().is_some_and(|end| end == "safetensors");
+    if is_named || safetensors_file::is_file(&text) || onnx::is_file(&text) {
         return model_file::describe(path);
     }
     let malformed = |error: serde_json::Error| {

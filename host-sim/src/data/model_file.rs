@@ -236,4 +236,31 @@ mod tests {
         assert_eq!(marks(Path::new(other)).expect("a model"), marked);
         fs::remove_file(other).expect("the model");
     }
+
+    /// The length's first byte may be that of an ONNX file or of JSON.
+    #[test]
+    fn files_are_told_apart_whatever_their_length() {
+        for length in [0x108u64, 0x17B, 0x7B, 40] {
+            let mut file = length.to_le_bytes().to_vec();
+            file.push(b'{');
+            file.resize(8 + length as usize, b' ');
+            assert!(
+                safetensors_file::is_file(&file) && !onnx::is_file(&file),
+                "{length:x}"
+            );
+            assert!(
+                !safetensors_file::is_file(&file[..file.len() - 1]),
+                "{length:x}"
+            );
+        }
+        for other in [
+            &b"{\"name\": \"x\"}"[..],
+            b"\x08\x08\x12\x07ringlet",
+            b"",
+            b"{",
+        ] {
+            assert!(!safetensors_file::is_file(other));
+        }
+        assert!(onnx::is_file(b"\x08\x08\x12\x07ringlet"));
+    }
 }

@@ -54,6 +54,14 @@ fn unfit(error: impl std::fmt::Display) -> Failure {
     Failure::new(format!("the model cannot be saved: {error}"), "")
 }
 
+/// Whether a file begins like safetensors: with the length of a header, eight bytes in little-endian order, and its brace.
+pub fn is_file(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        return false;
+    };
+    rest.first() == Some(&b'{') && u64::from_le_bytes(*length) <= rest.len() as u64
+}
+
 /// The description in a file, if it has one.
 pub fn description(path: &Path, bytes: &[u8]) -> Result<Option<Description>, Failure> {
     let (_, metadata) =

@@ -17,7 +17,10 @@ use std::path::Path;
 
 use ringlet_core::{model::Model, network::Network};
 
-use crate::{data::parameters::Parameters, error::Failure};
+use crate::{
+    data::{parameters::Parameters, safetensors_file},
+    error::Failure,
+};
 
 /// A model that was read.
 pub struct Imported {
@@ -36,9 +39,9 @@ pub fn is_named(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "onnx")
 }
 
-/// Whether a file that begins like this can be an ONNX file: its first field is a version, a small number.
+/// Whether a file can be an ONNX file: its first field is a version, a small number.
 pub fn is_file(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x08, version, ..] if *version < 0x80)
+    matches!(bytes, [0x08, version, ..] if *version < 0x80) && !safetensors_file::is_file(bytes)
 }
 
 #[cfg(feature = "onnx")]

@@ -6,7 +6,7 @@ use clap::Parser;
 use ringlet::{
     command::{self, Cli},
     console,
-    resources::Memory,
+    resources::{self, Memory},
 };
 
 #[global_allocator]
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_output_closed() => ExitCode::from(OUTPUT_CLOSED),
         Err(failure) => {
+            resources::end_alone();
             console::note(&format!("error: {failure}"));
             ExitCode::FAILURE
         }

@@ -5,7 +5,9 @@ use std::{
     cell::Cell,
     io::{self, Write},
     process,
-    thread::{Builder, JoinHandle, Scope, ScopedJoinHandle},
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, Builder, JoinHandle, Scope, ScopedJoinHandle},
+    time::Duration,
 };
 
 use crate::error::Failure;
@@ -13,6 +15,22 @@ use crate::error::Failure;
 thread_local! {
     /// Whether this thread is in [`reserved`], which says itself what there is no memory for.
     static RESERVES: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread has asked to end the program.
+    static ENDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a thread ends the program.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Lets the calling thread alone end the program: its line is the only one. Any other thread that asks stays here
+/// until the program has ended.
+pub fn end_alone() {
+    if ENDS.replace(true) {
+        return;
+    }
+    while ENDING.swap(true, Ordering::AcqRel) {
+        thread::sleep(Duration::MAX);
+    }
 }
 
 /// The system's allocator. An allocation that it refuses ends the program with an error line, where the standard library
@@ -22,7 +40,8 @@ pub struct Memory;
 impl Memory {
     fn given(memory: *mut u8, bytes: usize) -> *mut u8 {
         if memory.is_null() && !RESERVES.get() {
-            // This must not allocate. Nothing is left to do if the line cannot be written.
+            end_alone();
+            // This must not allocate, as a thread that has to wait must not. Nothing is left to do if the line cannot be written.
             let _ = writeln!(
                 io::stderr(),
                 "error: the machine gives no more memory ({bytes} bytes): end other programs, or raise the limit of memory"

@@ -28,7 +28,7 @@ use ringlet::{
         dealer::run_dealer,
         event::{Event, StageValues},
         handshakes::{greet, meet_parties},
-        party::{PartySetup, run_party},
+        party::{FurtherRanks, PartySetup, run_party},
     },
 };
 pub use ringlet_core::Role;
@@ -392,6 +392,7 @@ fn record_in<R: Ring>(
                     durable: None,
                     positions: None,
                     beside: None,
+                    further: FurtherRanks::default(),
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
                 let emit = |event| {

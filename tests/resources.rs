@@ -89,9 +89,12 @@ fn memory_that_the_machine_refuses_ends_the_program_with_one_line() {
 fn refused_below(output: &Output) -> bool {
     let err = text(&output.stderr);
     !output.status.success()
-        && ["failed to allocate an alternative stack", "Fatal glibc error"]
-            .iter()
-            .any(|line| err.contains(line))
+        && [
+            "failed to allocate an alternative stack",
+            "Fatal glibc error",
+        ]
+        .iter()
+        .any(|line| err.contains(line))
 }
 
 /// What a run needs beyond what it reserves: the smaller the address space, the earlier it is refused.

@@ -240,6 +240,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Link(error) => error.into(),
+            RunError::RankLost => Failure::reported(error.to_string(), true),
             error => Failure::new(error.to_string(), ""),
         }
     }

@@ -123,6 +123,11 @@ impl<'a, R: Ring> Audit<'a, R> {
         Ok(())
     }
 
+    /// This party's shares of the counts of the current iteration, until they are open.
+    pub fn shares(&mut self) -> &mut [u32] {
+        self.counts.as_flattened_mut()
+    }
+
     /// Opens the counts in one round, if the iteration is audited.
     #[inline(never)]
     pub fn open<C: Counting, T: AuditedTensors>(

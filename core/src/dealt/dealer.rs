@@ -31,7 +31,7 @@ use crate::{
         ring::Ring,
     },
     prg::{Key, Prg},
-    session::{Batch, Progress, RunError, Session, Task},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task},
     share::Values,
 };
 
@@ -176,6 +176,21 @@ impl<'a, R: Ring> Dealer<'a, R> {
         cx: &mut DealerContext<T>,
         iteration: u32,
     ) -> Result<(), RunError> {
+        self.iterate_in_ranks(cx, &mut OneRank, iteration)
+    }
+
+    /// As [`Dealer::iterate`], for one of the ranks of the dealer. `cx` has the rank's own link, and the keys of all
+    /// ranks. Fails also with [`RunError::RankLost`] if another rank has.
+    pub fn iterate_in_ranks<T: Read + Write>(
+        &mut self,
+        cx: &mut DealerContext<T>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+    ) -> Result<(), RunError> {
+        let rank = ranks.rank();
+        if rank.count() > self.session.most_ranks() {
+            return Err(RunError::TooManyRanks);
+        }
         Progress::begin([&mut self.progress, &mut cx.progress], iteration)?;
         let batch = self.session.batch(iteration);
         let train = self.session.task == Task::Train;
@@ -184,7 +199,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             self.mask_weights(cx, batch);
         }
         let stages = self.network.stages.len();
-        for micro in MicroBatch::all(batch, self.session.micro_batch) {
+        for micro in MicroBatch::of_rank(rank, batch, self.session.micro_batch) {
             let samples = &mut self.samples[..micro.rows];
             self.session.batch_samples(batch, micro.first, samples);
             let mut steps = DealerSteps {
@@ -200,7 +215,10 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 steps.classes()?;
             }
         }
-        if train {
+        for memory in &mut self.stages {
+            ranks.sum(memory.gradient)?;
+        }
+        if train && rank.is_first() {
             self.update(cx, batch)?;
         }
         cx.link.flush()?;

@@ -4,7 +4,7 @@ use crate::{
     dealt::stream_ids::{self, Tensors, Use},
     gate::At,
     network::Network,
-    session::{Batch, Session, Task},
+    session::{Batch, Rank, Session, Task},
 };
 
 /// A micro-batch of an iteration.
@@ -20,9 +20,16 @@ pub(crate) struct MicroBatch {
 impl MicroBatch {
     /// The micro-batches of a batch. Each has `size` samples; the last may have fewer.
     pub fn all(batch: Batch, size: u32) -> impl Iterator<Item = MicroBatch> {
+        Self::of_rank(Rank::ONLY, batch, size)
+    }
+
+    /// The micro-batches of a batch that `rank` works on.
+    pub fn of_rank(rank: Rank, batch: Batch, size: u32) -> impl Iterator<Item = MicroBatch> {
         batch
             .micro_batches(size)
-            .map(move |(first, rows)| MicroBatch {
+            .enumerate()
+            .filter(move |&(index, _)| rank.takes(index))
+            .map(move |(_, (first, rows))| MicroBatch {
                 batch,
                 first,
                 rows: rows as usize,

@@ -7,6 +7,7 @@ pub mod handshake;
 mod headroom;
 mod progress;
 mod protocol;
+mod rank;
 mod run_error;
 mod shuffle;
 pub(crate) mod state;
@@ -29,6 +30,7 @@ pub use error::SessionError;
 pub use headroom::Headroom;
 pub(crate) use progress::Progress;
 pub use protocol::Protocol;
+pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
 pub use run_error::RunError;
 
 /// The public parameters of a run. All roles hold the same, but for [`ClassList`].
@@ -253,6 +255,19 @@ impl Session {
             epoch,
             first,
             len: self.batch.min(self.total_samples() - first),
+        }
+    }
+
+    /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in inference, under
+    /// SecureNN, and with [`TripleScheme::Baseline`], which opens the weights twice.
+    pub fn most_ranks(&self) -> u16 {
+        let shares_work = self.task == Task::Train
+            && self.protocol.triples().reuse()
+            && matches!(self.protocol, Protocol::Dealt { .. });
+        let micro_batches = self.batch.div_ceil(self.micro_batch.max(1));
+        match shares_work {
+            true => micro_batches.clamp(1, MAX_RANKS.into()) as u16,
+            false => 1,
         }
     }
 

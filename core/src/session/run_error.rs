@@ -2,7 +2,7 @@
 
 use crate::{data::DataError, net::link::LinkError, num::arena::ArenaTooSmall};
 
-use super::SessionError;
+use super::{SessionError, rank::RankLost};
 
 /// Why a party of either protocol stops.
 #[non_exhaustive]
@@ -46,6 +46,10 @@ pub enum RunError {
         /// Bytes that the caller gave.
         given: usize,
     },
+    /// The role has more ranks than the session has work for: see [`Session::most_ranks`](super::Session::most_ranks).
+    TooManyRanks,
+    /// Another rank of this role has ended before the run has.
+    RankLost,
     /// An earlier iteration failed, or the model has been revealed: these session keys and this role's shares take no
     /// iteration any more. Begin a new run with new keys.
     Spent,
@@ -79,6 +83,10 @@ impl core::fmt::Display for RunError {
             RunError::State { needed, given } => {
                 write!(f, "a state has {needed} bytes and was given {given}")
             }
+            RunError::TooManyRanks => {
+                f.write_str("a role has more ranks than the session has micro-batches for")
+            }
+            RunError::RankLost => f.write_str("another rank of this role has ended early"),
             RunError::Spent => f.write_str(
                 "this run has failed or is over, and its masks must not serve again: begin a new run with new keys",
             ),
@@ -103,6 +111,12 @@ impl From<ArenaTooSmall> for RunError {
 impl From<LinkError> for RunError {
     fn from(error: LinkError) -> Self {
         RunError::Link(error)
+    }
+}
+
+impl From<RankLost> for RunError {
+    fn from(_: RankLost) -> Self {
+        RunError::RankLost
     }
 }
 

@@ -230,8 +230,9 @@ fn meet<'b, C: Carrier>(
     let keys = greet_dealer(&mut link, hello, device.record, fresh).map_err(at_dealer)?;
     let mut dealer = secure(link, &keys, for_dealer);
     drop(keys);
-    let (key, first) = receive_key(&mut dealer).map_err(at_dealer)?;
-    if first != keeping::first(hello) {
+    let start = receive_key(&mut dealer).map_err(at_dealer)?;
+    // A device has one rank, as its hello says.
+    if start.first != keeping::first(hello) || start.ranks != 1 {
         return Err(at_dealer(Mismatch::Foreign.into()));
     }
     Status::Ready.send(control)?;
@@ -244,7 +245,7 @@ fn meet<'b, C: Carrier>(
         run,
         peer: secure(link, &keys, for_peer),
         dealer,
-        key,
+        key: start.key,
         weights: weights_secret(device.record, fresh).map_err(at_peer)?,
     })
 }

@@ -15,7 +15,7 @@ use ringlet::{
     },
     run::{
         dealer::run_dealer,
-        party::{PartySetup, run_party},
+        party::{FurtherRanks, PartySetup, run_party},
     },
 };
 use ringlet_core::{
@@ -132,6 +132,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         durable: None,
                         positions: None,
                         beside: None,
+                        further: FurtherRanks::default(),
                     };
                     let links = (peer.link(Remote::Peer), dealer.link(Remote::Dealer));
                     run_party::<u32>(setup, links, &mut Computed, &mut NoObserver, |_| Ok(()))?;
@@ -193,6 +194,7 @@ fn pair(sealed: bool) -> Result<(End, End), Failed> {
 }
 
 /// Samples computed from their number.
+#[derive(Clone)]
 struct Computed;
 
 impl Data for Computed {

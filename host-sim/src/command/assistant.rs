@@ -8,7 +8,7 @@ use ringlet_core::{
     Role,
     net::{Link, Remote},
     prg::Key,
-    session::handshake::{Actor, send_key},
+    session::handshake::{Actor, Start, send_key},
 };
 
 use crate::{
@@ -112,8 +112,14 @@ fn serve(
     let [p0, p1] = &mut ends;
     let mut first = Link::new(AnyEnd::new(&mut *p0), Remote::Party(Role::P0), UNBOUNDED);
     let mut second = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut first, &keys[0], start)?;
-    send_key(&mut second, &keys[1], start)?;
+    for (link, key) in [(&mut first, &keys[0]), (&mut second, &keys[1])] {
+        let start = Start {
+            key: key.clone(),
+            first: start,
+            ranks: 1,
+        };
+        send_key(link, &start)?;
+    }
     if !quiet {
         console::line(&format!(
             "assistant: serving model {}, {}",

@@ -4,19 +4,19 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use ringlet_core::{prg::Key, session::handshake::Actor};
+use ringlet_core::session::handshake::Actor;
 
 use crate::{
-    config::args::{IdentityArgs, ProcessArgs, seconds},
+    config::args::{IdentityArgs, ProcessArgs, seconds, threads},
     console,
     error::Failure,
     links::{connect::broken, tcp::TcpEnd},
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
-        dealer::serve,
+        dealer::{Begun, begin},
         event::Event,
-        meeting::{Parties, meet_parties},
+        meeting::meet_parties,
         secrets::Secrets,
         supervision,
     },
@@ -32,6 +32,10 @@ pub struct DealerArgs {
     /// Give up when a party has taken nothing for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
+    /// Deal on so many threads; as many as the machine has processors when left out.
+    /// There are no more than the parties have, and than a batch has micro-batches.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
     /// The identities of the roles.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -57,6 +61,9 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
+    let idle = Duration::from_secs(args.idle);
+    // Whoever started a supervised dealer has its processors.
+    let threads = args.threads.or(quiet.then_some(1));
     let mut attempt = 0;
     loop {
         let parties = meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
@@ -65,13 +72,16 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
         let keys = Secrets::new(args.process.secrets.seed())
             .attempt(attempt)
             .dealer_keys()?;
+        let place = (&listener, &endpoint);
+        let begin = || begin(parties, keys, place, (threads, idle));
         if !durable {
+            let begun = begin()?;
             // Who comes later is told so by the system.
             drop(listener);
-            deal_to(args, parties, keys)?;
+            deal(quiet, begun)?;
             break;
         }
-        match deal_to(args, parties, keys) {
+        match begin().and_then(|begun| deal(quiet, begun)) {
             Ok(()) => break,
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "dealer: {failure}; waiting for both parties again"
@@ -87,13 +97,16 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Deals to two parties from the checkpoint that they have in common, or from the beginning.
-fn deal_to(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Failure> {
-    let quiet = args.process.supervised;
-    let session = &parties.hellos[0].session;
+/// Deals a session that has begun, and shows its progress.
+fn deal(quiet: bool, begun: Begun) -> Result<(), Failure> {
+    let session = begun.session();
     if !quiet {
+        let threads = match begun.ranks() {
+            1 => String::new(),
+            ranks => format!(", on {ranks} threads"),
+        };
         console::line(&format!(
-            "dealer: serving model {}, {}",
+            "dealer: serving model {}, {}{threads}",
             session.model.name,
             work(session)
         ))?;
@@ -102,8 +115,7 @@ fn deal_to(args: &DealerArgs, parties: Parties, keys: [Key; 2]) -> Result<(), Fa
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let idle = Duration::from_secs(args.idle);
-    let dealt = serve(parties, keys, idle, |iteration, sent| {
+    let dealt = begun.serve(|iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     });

@@ -97,6 +97,7 @@ impl Images {
 }
 
 /// The images that a party owns.
+#[derive(Clone)]
 pub struct OwnImages<'a> {
     images: &'a Images,
     own: Range<usize>,

@@ -31,6 +31,34 @@ impl<'a> AnyEnd<'a> {
     pub fn new(end: impl Read + Write + 'a) -> Self {
         AnyEnd(Box::new(end))
     }
+
+    /// A transport that is never used: whatever is sent or awaited on it fails.
+    pub fn unused() -> Self {
+        AnyEnd::new(Unused)
+    }
+}
+
+/// The transport of a role that nothing is said to.
+struct Unused;
+
+impl ErrorType for Unused {
+    type Error = ErrorKind;
+}
+
+impl Read for Unused {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, ErrorKind> {
+        Err(ErrorKind::NotConnected)
+    }
+}
+
+impl Write for Unused {
+    fn write(&mut self, _: &[u8]) -> Result<usize, ErrorKind> {
+        Err(ErrorKind::NotConnected)
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
 }
 
 impl ErrorType for AnyEnd<'_> {

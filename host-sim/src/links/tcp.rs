@@ -18,6 +18,9 @@ use super::{
 };
 use crate::resources::spawn;
 
+/// Closes a connection that an end uses.
+pub type Handle = TcpStream;
+
 /// Pause between attempts to connect.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -70,6 +73,11 @@ impl TcpEnd {
     /// All that is read from now on has to come before `deadline`, however many reads it takes; none lifts the limit.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// A handle of the connection, with which another thread can close it.
+    pub fn handle(&self) -> io::Result<Handle> {
+        self.stream.try_clone()
     }
 
     /// A handle that sets the timeout while the end itself is in use.

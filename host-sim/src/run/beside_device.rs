@@ -162,12 +162,11 @@ impl<'a> BesideDevice<'a> {
             }
             Ok(greeted)
         };
-        let (key, first) =
-            relay_during((self.mux, &mut relay), &connection, wait, await_key, done)?;
+        let start = relay_during((self.mux, &mut relay), &connection, wait, await_key, done)?;
         dealer.tcp().set_patience(self.idle).map_err(broken)?;
         let link = wrap(Channel::new(self.mux, channel::PEER));
         let common = hello.checkpoints.kept.first();
-        if first != common.map_or(0, |id| id.iteration) {
+        if start.ranks != 1 || start.first != common.map_or(0, |id| id.iteration) {
             return Err(HandshakeError::from(Mismatch::Foreign).into());
         }
         let (peer, hash) = self.meet_device(Link::new(link, Remote::Peer, 0), &hello)?;
@@ -175,7 +174,7 @@ impl<'a> BesideDevice<'a> {
             peer,
             hash,
             dealer,
-            key,
+            key: start.key,
             ending: Ending {
                 mux: self.mux,
                 relay,

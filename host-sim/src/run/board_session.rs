@@ -27,11 +27,11 @@ use super::{
     actors::Helper,
     beside_device::{BesideDevice, Met},
     collect::join,
-    dealer::serve,
+    dealer::begin,
     device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
     meeting::meet_parties,
-    party::{PartySetup, initial_shares, run_party},
+    party::{FurtherRanks, PartySetup, initial_shares, run_party},
     secrets::Secrets,
 };
 use crate::{
@@ -159,7 +159,7 @@ impl<'a> BoardSession<'a> {
         let (party, dealer) = thread::scope(|scope| {
             let work = move || {
                 let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
-                serve(parties, keys, idle, |_, _| ())
+                begin(parties, keys, (&listener, &dealer), (Some(1), idle))?.serve(|_, _| ())
             };
             let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
@@ -225,6 +225,7 @@ impl<'a> BoardSession<'a> {
             durable: None,
             positions: None,
             beside: None,
+            further: FurtherRanks::default(),
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);
         let links = (

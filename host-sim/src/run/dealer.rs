@@ -1,6 +1,6 @@
 //! The dealer's role, from its link to P1 to its end.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
@@ -9,18 +9,24 @@ use ringlet_core::{
     net::{Link, Remote},
     num::Ring,
     prg::Key,
-    session::{RunError, Session, handshake::send_key},
+    session::{
+        OneRank, Ranks, RunError, Session,
+        handshake::{Start, send_key},
+    },
 };
 
 use super::{
     dispatch::{InRing, in_ring},
-    meeting::{Parties, finish_with_parties},
+    meeting::{Parties, RankReception, finish_with_parties},
+    ranks::{self, Closer, offer},
 };
 use crate::{
     error::Failure,
     links::{
         any_end::AnyEnd,
-        connect::{UNBOUNDED, broken},
+        connect::{Endpoint, UNBOUNDED, broken},
+        secure::SecureEnd,
+        tcp::TcpEnd,
     },
     resources::filled,
 };
@@ -28,6 +34,17 @@ use crate::{
 /// Deals a session to P1 in ring `R`, from the iteration `first` on. Returns the link.
 pub fn run_dealer<R: Ring, T: Read + Write>(
     session: &Session,
+    keys: [Key; 2],
+    link: Link<T>,
+    first: u32,
+    progress: impl FnMut(u32, u64),
+) -> Result<Link<T>, Failure> {
+    run_rank::<R, T>((session, &mut OneRank), keys, link, first, progress)
+}
+
+/// As [`run_dealer`], for one of the dealer's ranks.
+fn run_rank<R: Ring, T: Read + Write>(
+    (session, ranks): (&Session, &mut impl Ranks),
     keys: [Key; 2],
     link: Link<T>,
     first: u32,
@@ -45,7 +62,7 @@ pub fn run_dealer<R: Ring, T: Read + Write>(
         dealer.start_at(first)?;
     }
     for iteration in first..session.iterations() {
-        dealer.iterate(&mut cx, iteration)?;
+        dealer.iterate_in_ranks(&mut cx, ranks, iteration)?;
         progress(iteration, cx.sent());
     }
     Ok(cx.into_link())
@@ -91,26 +108,131 @@ pub fn deal<T: Read + Write>(
     in_ring(session, deal)
 }
 
-/// Serves two parties that have come: sends the keys, deals from the checkpoint that they have in common, or from the beginning, and ends it with both. A party may be silent,
-/// or take nothing, for as long as `idle`.
-pub fn serve(
+/// A session whose parties have come and have their keys.
+pub struct Begun {
+    session: Session,
+    keys: [Key; 2],
+    /// The iteration that comes first.
+    first: u32,
+    ends: [SecureEnd; 2],
+    /// The links to P1's further ranks.
+    further: Vec<SecureEnd>,
+    closer: Closer,
+}
+
+/// Begins a session with two parties that have come: sends them their keys, and waits for P1's further ranks. There are as
+/// many ranks as both parties and the dealer offer, which offers at most `threads`. A party may be silent, or take
+/// nothing, for as long as `idle`.
+pub fn begin(
     parties: Parties,
     keys: [Key; 2],
-    idle: Duration,
-    progress: impl FnMut(u32, u64),
-) -> Result<(), Failure> {
+    (listener, endpoint): (&TcpListener, &Endpoint),
+    (threads, idle): (Option<u16>, Duration),
+) -> Result<Begun, Failure> {
     let first = parties.first();
     let Parties { hellos, mut ends } = parties;
-    for end in &ends {
+    let offers = hellos.each_ref().map(|hello| hello.rank.count());
+    let session = hellos[0].session.clone();
+    let own = offer(threads, session.most_ranks()).count();
+    let ranks = own.min(offers[0]).min(offers[1]);
+    let mut closer = Closer::default();
+    let [_, p1] = &hellos;
+    // Before P1 has its key, with which its further ranks come.
+    let of_p1 = (Role::P1, ranks);
+    let reception = match ranks {
+        1 => None,
+        _ => Some(RankReception::open(
+            (listener, endpoint),
+            p1,
+            of_p1,
+            TcpEnd::bounded,
+        )?),
+    };
+    for ((end, key), role) in ends.iter_mut().zip(&keys).zip(Role::BOTH) {
         end.tcp().set_patience(idle).map_err(broken)?;
+        closer.add(end)?;
+        let start = Start {
+            key: key.clone(),
+            first,
+            ranks,
+        };
+        send_key(&mut Link::new(end, Remote::Party(role), UNBOUNDED), &start)?;
     }
-    let [p0, p1] = &mut ends;
-    let mut to_p0 = Link::new(&mut *p0, Remote::Party(Role::P0), UNBOUNDED);
-    let mut to_p1 = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
-    send_key(&mut to_p0, &keys[0], first)?;
-    send_key(&mut to_p1, &keys[1], first)?;
-    drop(deal(&hellos[0].session, keys, to_p1, first, progress)?);
-    finish_with_parties([p0, p1])
+    let further = reception.map_or(Ok(Vec::new()), RankReception::all)?;
+    for end in &further {
+        end.tcp().set_patience(idle).map_err(broken)?;
+        closer.add(end)?;
+    }
+    Ok(Begun {
+        session,
+        keys,
+        first,
+        ends,
+        further,
+        closer,
+    })
+}
+
+impl Begun {
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// How many ranks each role has.
+    pub fn ranks(&self) -> usize {
+        self.further.len() + 1
+    }
+
+    /// Deals from the checkpoint that both parties have in common, or from the beginning, and ends the session with
+    /// both. `progress` gets the iteration and the bytes that the first rank has sent so far.
+    pub fn serve(mut self, progress: impl FnMut(u32, u64)) -> Result<(), Failure> {
+        struct Ranked<'a, F>(&'a mut Begun, F);
+
+        impl<F: FnMut(u32, u64)> InRing for Ranked<'_, F> {
+            type Output = ();
+
+            fn run<R: Ring>(self) -> Result<(), Failure> {
+                let Ranked(begun, progress) = self;
+                let further = std::mem::take(&mut begun.further);
+                let Begun {
+                    session,
+                    keys,
+                    first,
+                    ends: [_, p1],
+                    closer,
+                    ..
+                } = begun;
+                let (session, first) = (&*session, *first);
+                let remote = Remote::Party(Role::P1);
+                ranks::run(
+                    (further, closer),
+                    |ranks| {
+                        let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
+                        run_rank::<R, _>((session, ranks), keys.clone(), link, first, progress)
+                            .map(drop)
+                    },
+                    |ranks, mut end: SecureEnd| {
+                        let task = (session, ranks);
+                        let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
+                        drop(run_rank::<R, _>(
+                            task,
+                            keys.clone(),
+                            to_p1,
+                            first,
+                            |_, _| (),
+                        )?);
+                        Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
+                    },
+                )
+            }
+        }
+
+        let session = self.session.clone();
+        in_ring(&session, Ranked(&mut self, progress))?;
+        let [p0, p1] = &mut self.ends;
+        finish_with_parties([p0, p1])
+    }
 }
 
 /// Bytes of corrections that the dealer sends to P1 in a whole session.

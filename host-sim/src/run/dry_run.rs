@@ -13,7 +13,10 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     securenn::{self, Assistant, AssistantContext, assistant_words, party_words},
-    session::{RunError, Session, Task, handshake::send_key},
+    session::{
+        RunError, Session, Task,
+        handshake::{Start, send_key},
+    },
     share::NoObserver,
 };
 
@@ -45,8 +48,13 @@ pub fn sent<R: Ring>(
 /// What a helper sends to a party before the protocol: its key.
 pub fn key_message() -> Sent {
     let mut link = link(Remote::Party(Role::P0));
+    let start = Start {
+        key: key(),
+        first: 0,
+        ranks: 1,
+    };
     // The first iteration takes a byte more in a run that goes on from a checkpoint.
-    match send_key(&mut link, &key(), 0) {
+    match send_key(&mut link, &start) {
         Ok(()) => counted(&link),
         Err(_) => Sent::default(),
     }

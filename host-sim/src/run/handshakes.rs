@@ -7,7 +7,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session,
-        handshake::{HandshakeError, Hello, Mismatch, receive_key, refuse, send_key},
+        handshake::{HandshakeError, Hello, Mismatch, Start, receive_key, refuse, send_key},
     },
 };
 
@@ -23,8 +23,7 @@ pub fn greet<P: Read + Write, D: Read + Write>(
     // The dealer first, so that it too learns of a mismatch of the parties.
     hello.send(dealer)?;
     hello.exchange_with_peer(peer)?;
-    let (key, _) = receive_key(dealer)?;
-    Ok(key)
+    Ok(receive_key(dealer)?.key)
 }
 
 /// Compares the first messages of both parties, refuses them if they do not fit together or want another `helper` than
@@ -53,7 +52,12 @@ pub fn meet_parties<T: Read + Write>(
         links.swap(0, 1);
     }
     for (link, key) in links.iter_mut().zip(keys) {
-        send_key(link, key, 0)?;
+        let start = Start {
+            key: key.clone(),
+            first: 0,
+            ranks: 1,
+        };
+        send_key(link, &start)?;
     }
     let [hello, _] = heard;
     Ok((hello.session, links))

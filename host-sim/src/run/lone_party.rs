@@ -15,8 +15,8 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Session, Task,
-        handshake::{Actor, Checkpoints, Hello, receive_key},
+        Rank, Session, Task,
+        handshake::{Actor, Checkpoints, HandshakeError, Hello, Mismatch, Start, receive_key},
     },
     share::NoObserver,
 };
@@ -29,8 +29,9 @@ use super::{
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
-    meeting::await_peer,
-    party::{PartyLinks, PartySetup, run_party},
+    meeting::{RankReception, await_peer},
+    party::{FurtherRanks, PartyLinks, PartySetup, RankLinks, run_party},
+    ranks::offer,
     secrets::Secrets,
     securenn, stop_request,
 };
@@ -41,7 +42,7 @@ use crate::{
     links::{
         any_end::AnyEnd,
         capture::{Capture, transcript},
-        connect::{Endpoint, UNBOUNDED, broken},
+        connect::{Endpoint, Reached, UNBOUNDED, broken},
         device_address::DeviceAddress,
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -139,6 +140,8 @@ pub struct LoneParty<'a> {
     pub checkpoints: Option<CheckpointPlan>,
     /// The file for everything that the peer sends, if there is to be one.
     pub transcript: Option<PathBuf>,
+    /// The most ranks of a session with a dealer at an address; as many as there are processors when left out.
+    pub threads: Option<u16>,
 }
 
 impl LoneParty<'_> {
@@ -249,6 +252,12 @@ impl LoneParty<'_> {
         reporter: &mut impl Reporter,
     ) -> Result<(), Failure> {
         let mut hello = self.hello(&keeper);
+        // A transcript has one link, and a dealt file one order.
+        let most = match (dealer, &self.transcript) {
+            (DealerPlace::Address(_), None) => self.session.most_ranks(),
+            _ => 1,
+        };
+        hello = hello.with_rank(offer(self.threads, most));
         let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
@@ -269,12 +278,21 @@ impl LoneParty<'_> {
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
         self.set_idle(&peer.end)?;
-        let (key, positions) = match &mut source {
-            DealerSource::File(file) => {
-                let positions = self.positions(file, first, keeper.is_some(), &mut peer)?;
-                (file.key.clone(), Some(positions))
+        let mut positions = None;
+        let mut further = FurtherRanks::default();
+        let key = match &mut source {
+            DealerSource::Link(end) => {
+                let start = self.await_start(end, Remote::Dealer, (first, hello.rank.count()))?;
+                further.closer.add(end)?;
+                further.closer.add(peer.end.inner())?;
+                let wanted = (&hello, start.ranks);
+                self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
+                start.key
             }
-            DealerSource::Link(end) => (self.await_key(end, Remote::Dealer, first)?, None),
+            DealerSource::File(file) => {
+                positions = Some(self.positions(file, first, keeper.is_some(), &mut peer)?);
+                file.key.clone()
+            }
         };
         let links = (
             Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
@@ -283,6 +301,7 @@ impl LoneParty<'_> {
         let mut setup = self.setup(key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
         setup.positions = positions;
+        setup.further = further;
         let made = self.compute(links, setup, wait_times, reporter)?;
         self.end(made, (peer.end, source), Remote::Dealer, reporter)
     }
@@ -318,11 +337,11 @@ impl LoneParty<'_> {
         let mut peer = self.meet(place, &hello)?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), assistant.wait_time()];
-        let key = self.await_key(&mut assistant, Remote::Assistant, first)?;
+        let start = self.await_start(&mut assistant, Remote::Assistant, (first, 1))?;
         self.set_idle(&peer.end)?;
         let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
-        let mut setup = self.setup(key)?;
+        let mut setup = self.setup(start.key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
         reporter.connected(wait_times, first)?;
         let mut data = self.data();
@@ -343,14 +362,30 @@ impl LoneParty<'_> {
         self.end(made?, (peer.end, assistant), Remote::Assistant, reporter)
     }
 
-    /// Waits for the key from the dealer or the assistant, which answers only when both parties are there.
-    fn await_key(&self, end: &mut SecureEnd, remote: Remote, first: u32) -> Result<Key, Failure> {
+    /// Waits for the key from the dealer or the assistant, which answers only when both parties are there. It has to
+    /// begin at the iteration `first`, and may give no more than `most` ranks.
+    fn await_start(
+        &self,
+        end: &mut SecureEnd,
+        remote: Remote,
+        (first, most): (u32, u16),
+    ) -> Result<Start, Failure> {
         let wait = 2 * self.endpoint.wait;
         end.tcp().set_patience(wait).map_err(broken)?;
         let what = format!("{remote}, which waits for both parties");
         let notices = self.endpoint.notices(what);
         let mut link = Link::new(&mut *end, remote, UNBOUNDED);
-        let (key, theirs) = notices.during(|| receive_key(&mut link))?;
+        let start = notices.during(|| receive_key(&mut link))?;
+        let theirs = start.first;
+        if start.ranks == 0 || start.ranks > most {
+            return Err(Failure::new(
+                format!(
+                    "{remote} wants {} ranks, and this party has {most}",
+                    start.ranks
+                ),
+                "update the older program",
+            ));
+        }
         if theirs != first {
             return Err(Failure::new(
                 format!("{remote} begins at iteration {theirs}, and the parties at {first}"),
@@ -358,7 +393,63 @@ impl LoneParty<'_> {
             ));
         }
         end.tcp().set_patience(self.idle).map_err(broken)?;
-        Ok(key)
+        Ok(start)
+    }
+
+    /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and that of P1
+    /// with the same rank of the dealer. The party that waits for the other says when it does, over the link to the `peer`.
+    fn meet_further(
+        &self,
+        (place, dealer): (&Place<'_>, &DealerPlace),
+        peer: &mut Capture<SecureEnd>,
+        (hello, count): (&Hello, u16),
+        further: &mut FurtherRanks,
+    ) -> Result<(), Failure> {
+        if count == 1 {
+            return Ok(());
+        }
+        let mut ready = Link::new(peer, Remote::Peer, UNBOUNDED);
+        let hellos = (1..count).filter_map(|index| Rank::new(index, count));
+        let hellos = hellos.map(|rank| hello.clone().with_rank(rank));
+        let peers = match place {
+            Place::Listen(listener) => {
+                let from = (self.role.other(), count);
+                let place = (listener, &self.endpoint);
+                let reception = RankReception::open(place, hello, from, TcpEnd::free)?;
+                ready.send(&count.to_le_bytes())?;
+                ready.flush()?;
+                reception.all()?
+            }
+            Place::Connect(_) => {
+                let mut theirs = [0; 2];
+                ready.receive(&mut theirs)?;
+                if u16::from_le_bytes(theirs) != count {
+                    return Err(HandshakeError::from(Mismatch::Foreign).into());
+                }
+                let hellos = hellos.clone();
+                let reached = hellos.map(|hello| Ok(self.reach_peer(place, &hello)?.end));
+                reached.collect::<Result<_, Failure>>()?
+            }
+        };
+        for (peer, hello) in peers.into_iter().zip(hellos) {
+            let mut dealt = None;
+            if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
+                let to = (Actor::Dealer, "--dealer");
+                let reached =
+                    self.endpoint
+                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
+                dealt = Some(reached.end);
+            }
+            for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
+                end.tcp().set_patience(self.idle).map_err(broken)?;
+                further.closer.add(end)?;
+            }
+            further.links.push(RankLinks {
+                peer,
+                dealer: dealt,
+            });
+        }
+        Ok(())
     }
 
     /// Gives up when the peer has been silent for too long during the run.
@@ -404,19 +495,23 @@ impl LoneParty<'_> {
     /// Meets the peer and completes the handshake with it.
     fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Met, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
-        let reached = match place {
-            Place::Listen(listener) => await_peer(listener, &self.endpoint, hello)?,
-            Place::Connect(address) => {
-                let to = (Actor::Party(self.role.other()), "--peer");
-                self.endpoint
-                    .reach(address, to, hello, Remote::Peer, TcpEnd::free)?
-            }
-        };
+        let reached = self.reach_peer(place, hello)?;
         Ok(Met {
             end: Capture::new(reached.end, &kept).map_err(broken)?,
             checkpoints: reached.checkpoints,
             hash: reached.hash,
         })
+    }
+
+    fn reach_peer(&self, place: &Place<'_>, hello: &Hello) -> Result<Reached, Failure> {
+        match place {
+            Place::Listen(listener) => await_peer(listener, &self.endpoint, hello),
+            Place::Connect(address) => {
+                let to = (Actor::Party(self.role.other()), "--peer");
+                self.endpoint
+                    .reach(address, to, hello, Remote::Peer, TcpEnd::free)
+            }
+        }
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
@@ -453,6 +548,7 @@ impl LoneParty<'_> {
             durable: None,
             positions: None,
             beside: None,
+            further: FurtherRanks::default(),
         })
     }
 

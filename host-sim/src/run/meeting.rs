@@ -61,6 +61,7 @@ fn locked(come: &Come) -> MutexGuard<'_, [Option<(Hello, TcpStream)>; 2]> {
 
 /// Whether a party's session fits this helper and the parties that have come.
 fn judge(helper: Helper, come: &Come, heard: &Hello) -> Result<(), Mismatch> {
+    heard.check_rank(None)?;
     let wanted = Helper::of(heard.session.protocol);
     match helper {
         Helper::Dealer if wanted != helper => return Err(Mismatch::Dealer),
@@ -132,6 +133,59 @@ pub fn meet_parties(
     }
 }
 
+/// What waits for the further ranks of a party.
+pub struct RankReception<'a> {
+    reception: Reception,
+    endpoint: &'a Endpoint,
+    from: Actor,
+    count: u16,
+}
+
+impl<'a> RankReception<'a> {
+    /// Waits from now on at `listener` for the further ranks of the party `from`, so that it has `count` ranks. They run the
+    /// same session as `hello`. Anybody else is refused.
+    pub fn open(
+        (listener, endpoint): (&TcpListener, &'a Endpoint),
+        hello: &Hello,
+        (from, count): (Role, u16),
+        make_end: MakeEnd,
+    ) -> Result<Self, Failure> {
+        let own = hello.clone();
+        let fits = move |greeting: &Greeting| {
+            let heard = &greeting.hello;
+            if heard.role != from {
+                return Err(Mismatch::Role(heard.role));
+            }
+            heard.check_rank(Some(count))?;
+            own.compare(heard).map(|()| Checkpoints::default())
+        };
+        Ok(RankReception {
+            reception: Reception::open(listener, endpoint, make_end, Arc::new(fits))?,
+            endpoint,
+            from: Actor::Party(from),
+            count,
+        })
+    }
+
+    /// The links to all further ranks, in their order.
+    pub fn all(self) -> Result<Vec<SecureEnd>, Failure> {
+        let what = format!("the further ranks of {}", self.from);
+        let mut notices = self.endpoint.notices(&what).said();
+        let deadline = Instant::now() + self.endpoint.wait;
+        let mut ends: Vec<Option<SecureEnd>> = (1..self.count).map(|_| None).collect();
+        while ends.iter().any(Option::is_none) {
+            let greeted = self.reception.next(deadline, || notices.say());
+            let greeted = greeted.ok_or_else(|| absent(&what, self.endpoint))?;
+            let index = usize::from(greeted.hello.rank.index());
+            // A rank that has come already keeps its link; the second one's closes.
+            if let Some(end @ None) = index.checked_sub(1).and_then(|index| ends.get_mut(index)) {
+                *end = Some(greeted.end);
+            }
+        }
+        Ok(ends.into_iter().flatten().collect())
+    }
+}
+
 /// Ends a session with both parties. Each confirms its end only after the parties have ended theirs with each other, so
 /// a helper succeeds only when both parties have.
 pub fn finish_with_parties(ends: [&mut SecureEnd; 2]) -> Result<(), Failure> {
@@ -155,6 +209,7 @@ pub fn await_peer(
 ) -> Result<Reached, Failure> {
     let own = hello.clone();
     let fits = move |greeting: &Greeting| {
+        greeting.hello.check_rank(None)?;
         own.check_peer(&greeting.hello)?;
         Ok(own.checkpoints.clone())
     };

@@ -28,6 +28,7 @@ pub mod party;
 pub mod processes;
 mod products;
 pub mod ranges;
+pub mod ranks;
 pub mod records;
 pub mod relay;
 pub mod role_time;

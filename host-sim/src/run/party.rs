@@ -1,17 +1,18 @@
 //! A training party of the protocols with a dealer, from its links to its end.
 
-use std::time::Instant;
+use std::{sync::mpsc::channel, time::Instant};
 
 use ringlet_core::{
     Role,
+    cost::Traffic,
     data::Data,
     dealt::{PartyContext, Plan, Trainer},
-    net::Link,
+    net::{Link, Remote},
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{RunError, Session, handshake::CheckpointId},
-    share::{Observer, Share},
+    session::{RankLost, RunError, Session, handshake::CheckpointId},
+    share::{NoObserver, Observer, Share},
 };
 use zeroize::Zeroizing;
 
@@ -19,9 +20,14 @@ use super::{
     checkpoints::{Keeper, Stateful},
     dealt_positions::Positions,
     event::{Event, StageValues},
+    ranks::{self, Closer, ThreadRanks},
     stop_request::UnderWay,
 };
-use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
+use crate::{
+    error::Failure,
+    links::{any_end::AnyEnd, connect::UNBOUNDED, secure::SecureEnd},
+    resources::filled,
+};
 
 /// What a party needs beside its links and data.
 pub struct PartySetup<'a> {
@@ -45,6 +51,25 @@ pub struct PartySetup<'a> {
     pub positions: Option<Positions>,
     /// What keeps the other party's state beside each of its checkpoints, if that party is a device.
     pub beside: Option<Beside<'a>>,
+    /// This party's further ranks, if it has any.
+    pub further: FurtherRanks,
+}
+
+/// What a party has for its further ranks.
+#[derive(Default)]
+pub struct FurtherRanks {
+    /// The links of each.
+    pub links: Vec<RankLinks>,
+    /// Closes the links of all ranks, the first one's as well.
+    pub closer: Closer,
+}
+
+/// The links of a further rank of a party.
+pub struct RankLinks {
+    /// The link to the same rank of the other party.
+    pub peer: SecureEnd,
+    /// At P1, the link to the same rank of the dealer.
+    pub dealer: Option<SecureEnd>,
 }
 
 /// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
@@ -109,10 +134,105 @@ pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, error: RunError) -> Failu
     }
 }
 
-/// Trains to the end. Returns the revealed parameters if this party receives them.
+/// What a further rank of a party needs beside its links.
+struct FurtherRank<'a, D> {
+    session: &'a Session,
+    network: &'a Network,
+    role: Role,
+    key: Key,
+    /// The iteration that comes first.
+    first: u32,
+    data: D,
+}
+
+impl<D: Data + Clone> FurtherRank<'_, D> {
+    /// Trains to the end, and ends the links. Passes on what was sent in each iteration.
+    fn run<R: Ring>(
+        &self,
+        ranks: &mut ThreadRanks,
+        RankLinks {
+            mut peer,
+            mut dealer,
+        }: RankLinks,
+        tell: impl Fn(Box<Traffic>),
+    ) -> Result<(), Failure> {
+        let (session, role) = (self.session, self.role);
+        let (mut memory, mut opened_data) = buffers::<R>(session, self.network, role)?;
+        let at = (role, self.first);
+        let mut party =
+            Trainer::<R>::further_rank(session, self.network, at, &mut memory, &mut opened_data)?;
+        let to_dealer = dealer.as_mut().map_or_else(AnyEnd::unused, AnyEnd::new);
+        let mut cx = PartyContext::new(
+            role,
+            self.key.clone(),
+            Link::new(AnyEnd::new(&mut peer), Remote::Peer, UNBOUNDED),
+            Link::new(to_dealer, Remote::Dealer, UNBOUNDED),
+        );
+        let mut data = self.data.clone();
+        for iteration in self.first..session.iterations() {
+            party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut NoObserver)?;
+            tell(Box::new(cx.take_traffic()));
+        }
+        drop(cx);
+        let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
+        if let Some(dealer) = &mut dealer {
+            dealer.end(false)?;
+        }
+        Link::new(peer, Remote::Peer, UNBOUNDED).finish(role == Role::P0)?;
+        if let Some(dealer) = &mut dealer {
+            // The dealer succeeds only if this rank has. If it does not hear so, it fails alone.
+            let _ = dealer.confirm(false);
+        }
+        Ok(())
+    }
+}
+
+/// Trains to the end, with all ranks of the party. Returns the revealed parameters if this party receives them.
 pub fn run_party<R: Ring>(
+    mut setup: PartySetup<'_>,
+    links: PartyLinks<'_>,
+    data: &mut (impl Data + Clone + Sync),
+    observer: &mut impl Observer<R>,
+    emit: impl FnMut(Event) -> Result<(), Failure>,
+) -> Result<Option<Vec<StageValues>>, Failure> {
+    let further = std::mem::take(&mut setup.further);
+    let (told, tellings) = channel::<Box<Traffic>>();
+    let others = further.links.len();
+    let further_rank = FurtherRank {
+        session: setup.session,
+        network: setup.network,
+        role: setup.role,
+        key: setup.key.clone(),
+        first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
+        data: data.clone(),
+    };
+    let tasks = further.links.into_iter();
+    let tasks = tasks.map(|links| (links, told.clone())).collect();
+    drop(told);
+    // Each further rank tells once in an iteration, in which the first rank waits for its gradients.
+    let traffic = move || {
+        let mut sum = Traffic::default();
+        for _ in 0..others {
+            let traffic = tellings.recv().map_err(|_| RunError::from(RankLost))?;
+            sum.add(&traffic);
+        }
+        Ok(sum)
+    };
+    ranks::run(
+        (tasks, &further.closer),
+        |ranks| run_first_rank(setup, links, (ranks, &traffic), data, observer, emit),
+        |ranks, (links, told)| {
+            // The first rank may have failed.
+            further_rank.run::<R>(ranks, links, |traffic| drop(told.send(traffic)))
+        },
+    )
+}
+
+/// As [`run_party`], for the first rank, given what waits for the traffic of the others.
+fn run_first_rank<R: Ring>(
     setup: PartySetup<'_>,
     (peer, dealer): PartyLinks<'_>,
+    (ranks, of_others): (&mut ThreadRanks, &dyn Fn() -> Result<Traffic, RunError>),
     data: &mut impl Data,
     observer: &mut impl Observer<R>,
     mut emit: impl FnMut(Event) -> Result<(), Failure>,
@@ -164,13 +284,15 @@ pub fn run_party<R: Ring>(
             position = positions.of(iteration);
         }
         let batch = party
-            .iterate(&mut cx, position, data, observer)
+            .iterate_in_ranks(&mut cx, ranks, position, data, observer)
             .map_err(|error| broke(&mut durable, error))?;
+        let mut traffic = cx.take_traffic();
+        traffic.add(&of_others().map_err(|error| broke(&mut durable, error))?);
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
-            traffic: Box::new(cx.take_traffic()),
+            traffic: Box::new(traffic),
             audit: party.audit_counts().map(<[_]>::to_vec),
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;

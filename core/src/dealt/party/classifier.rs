@@ -100,7 +100,8 @@ impl<'a, R: Ring> Classifier<'a, R> {
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         for micro in MicroBatch::all(batch, party.session.micro_batch) {
-            party.forward(cx, micro, data, observer)?;
+            party.open_inputs(cx, micro, data, observer)?;
+            party.forward(cx, micro, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
         let audits = Audits::new(party.session, party.network, 0);

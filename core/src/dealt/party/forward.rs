@@ -172,10 +172,9 @@ impl<R: Ring> Party<'_, R> {
         }
     }
 
-    /// Loads and opens the samples of a micro-batch and runs all stages. Leaves narrow shares of the logits, `rows` x
-    /// classes, in the current buffer.
+    /// Loads and opens the samples of a micro-batch, and the weights with the first one.
     #[inline(never)]
-    pub(super) fn forward<P: Read + Write, D: Read + Write>(
+    pub(super) fn open_inputs<P: Read + Write, D: Read + Write>(
         &mut self,
         cx: &mut PartyContext<P, D>,
         micro: MicroBatch,
@@ -186,7 +185,18 @@ impl<R: Ring> Party<'_, R> {
         self.session
             .batch_samples(micro.batch, micro.first, samples);
         self.load_samples(micro, data, observer)?;
-        self.open_weights_and_data(cx, micro, observer)?;
+        self.open_weights_and_data(cx, micro, observer)
+    }
+
+    /// Runs all stages on a micro-batch whose samples are open, as the weights are. Leaves narrow shares of the logits,
+    /// `rows` x classes, in the current buffer.
+    #[inline(never)]
+    pub(super) fn forward<P: Read + Write, D: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, D>,
+        micro: MicroBatch,
+        observer: &mut impl Observer<R>,
+    ) -> Result<(), RunError> {
         let stages = self.network.stages.len();
         let mut steps = PartySteps {
             party: self,

@@ -3,6 +3,7 @@
 mod backward;
 mod classifier;
 mod forward;
+mod ranks;
 mod state;
 mod steps;
 mod trainer;

@@ -9,7 +9,7 @@ use crate::{
     network::Network,
     num::ring::Ring,
     prg::Key,
-    session::{Batch, Progress, RunError, Session, Task, state},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -51,6 +51,22 @@ impl<'a, R: Ring> Trainer<'a, R> {
         Ok(trainer)
     }
 
+    /// Sets up a further rank of a party, which gets the weights from the first one in each iteration. The first iteration
+    /// of the run is `start`. Buffers and errors are those of [`Trainer::new`], and [`RunError::Iteration`] if the session
+    /// ends before `start`.
+    pub fn further_rank(
+        session: &'a Session,
+        network: &'a Network,
+        (role, start): (Role, u32),
+        memory: &'a mut [u64],
+        opened_data: &'a mut [R],
+    ) -> Result<Self, RunError> {
+        let progress = Progress::start_at(session, start)?;
+        let mut party = Party::new(session, network, role, memory, opened_data)?;
+        (party.progress, party.start) = (progress, start);
+        Ok(Trainer(party))
+    }
+
     /// Loads the parameters of a stage of the initial model at its owner, before the first [`Trainer::iterate`], as
     /// [`Classifier::load_parameters`](super::Classifier::load_parameters) does. They become the owner's share, and the
     /// other party's is zero: the parties see the weights under masks alone, from the first iteration on.
@@ -85,20 +101,53 @@ impl<'a, R: Ring> Trainer<'a, R> {
         data: &mut impl Data,
         observer: &mut impl Observer<R>,
     ) -> Result<Batch, RunError> {
+        self.iterate_in_ranks(cx, &mut OneRank, iteration, data, observer)
+    }
+
+    /// As [`Trainer::iterate`], for one of the ranks of a party. `cx` has the rank's own links, and the key of all ranks.
+    /// At the first rank are the model, its state and the counts of audits.
+    ///
+    /// Fails also with [`RunError::RankLost`] if another rank has.
+    pub fn iterate_in_ranks<P: Read + Write, D: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, D>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+        data: &mut impl Data,
+        observer: &mut impl Observer<R>,
+    ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        let rank = ranks.rank();
+        if rank.count() > party.session.most_ranks() {
+            return Err(RunError::TooManyRanks);
+        }
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
-        for micro in MicroBatch::all(batch, party.session.micro_batch) {
+        let mut has_weights = false;
+        for micro in MicroBatch::of_rank(rank, batch, party.session.micro_batch) {
             party.reset_buffers();
-            party.forward(cx, micro, data, observer)?;
+            party.open_inputs(cx, micro, data, observer)?;
+            // The first rank opens the weights with the first micro-batch, which is always its own.
+            if !has_weights {
+                party.share_weights(ranks)?;
+                has_weights = true;
+            }
+            party.forward(cx, micro, observer)?;
             party.softmax(cx, micro)?;
             party.subtract_labels(micro, data)?;
             party.backward(cx, micro, observer)?;
         }
-        party.update(cx, batch, observer)?;
-        let audits = Audits::new(party.session, party.network, 0);
-        party.audit.open(cx, audits)?;
+        if !has_weights {
+            party.share_weights(ranks)?;
+        }
+        party.share_opened_data(ranks, batch)?;
+        party.sum_gradients(ranks)?;
+        if rank.is_first() {
+            party.update(cx, batch, observer)?;
+            let audits = Audits::new(party.session, party.network, 0);
+            party.audit.open(cx, audits)?;
+        }
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }

@@ -28,11 +28,11 @@ use crate::{
         message::{MessageError, receive, send},
     },
     prg::Key,
-    session::Session,
+    session::{Rank, Session},
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 11;
+pub const VERSION: u16 = 12;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Hello {
     pub dealt: Option<DealtId>,
     /// The checkpoints from which the sender could go on.
     pub checkpoints: Checkpoints,
+    /// The rank that speaks. The first rank offers this number of ranks, and the dealer chooses no more than that; a further
+    /// rank names the chosen number.
+    pub rank: Rank,
 }
 
 /// Identity of a session dealt ahead of time. Both parties' dealt files carry it.
@@ -56,8 +59,8 @@ pub struct DealtId(pub [u8; 16]);
 /// The answer of the dealer or the assistant when it has both parties' hellos.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// The party's session key, wiped when dropped, and the iteration that comes first.
-    Key(#[serde(with = "key_bytes")] Key, u32),
+    /// The party's session key, wiped when dropped; the iteration that comes first; and how many ranks each role has.
+    Key(#[serde(with = "key_bytes")] Key, u32, u16),
     /// The sessions do not match.
     Refused(Mismatch),
 }
@@ -142,6 +145,8 @@ pub enum Mismatch {
     Actor(Actor),
     /// The identity is not the one that the roster gives this role.
     Identity,
+    /// Other ranks are to come now, this one or those from this one on.
+    Rank(u16),
 }
 
 impl core::fmt::Display for Mismatch {
@@ -162,6 +167,7 @@ impl core::fmt::Display for Mismatch {
             Mismatch::Identity => {
                 f.write_str("the identity is not the one that the roster gives the role")
             }
+            Mismatch::Rank(index) => write!(f, "rank {index} is to come now"),
         }
     }
 }
@@ -181,6 +187,7 @@ impl Mismatch {
                 "start `ringlet dealer` in the assistant's place, or give --protocol securenn"
             }
             Mismatch::Actor(_) => "correct the address",
+            Mismatch::Rank(_) => "start all roles again",
             Mismatch::Identity => "give all roles the same roster, and each its own identity",
         }
     }
@@ -247,7 +254,13 @@ impl Hello {
             session: session.clone(),
             dealt: None,
             checkpoints: Checkpoints::default(),
+            rank: Rank::ONLY,
         }
+    }
+
+    /// The same hello from another rank, or with an offer of ranks.
+    pub fn with_rank(self, rank: Rank) -> Self {
+        Hello { rank, ..self }
     }
 
     /// The same hello with a dealt file of this identity.
@@ -289,6 +302,16 @@ impl Hello {
             return Err(Mismatch::Role(self.role));
         }
         self.compare(heard)
+    }
+
+    /// Checks that a first rank speaks, when `ranks` is none, or else a further rank of so many.
+    pub fn check_rank(&self, ranks: Option<u16>) -> Result<(), Mismatch> {
+        match ranks {
+            None if self.rank.is_first() => Ok(()),
+            Some(count) if !self.rank.is_first() && self.rank.count() == count => Ok(()),
+            None => Err(Mismatch::Rank(0)),
+            Some(_) => Err(Mismatch::Rank(1)),
+        }
     }
 
     /// Sends this hello to the dealer or the assistant, which answers when it has both. Fails if the link does.
@@ -371,23 +394,29 @@ pub fn receive_hello<T: Read + Write>(link: &mut Link<T>) -> Result<Hello, Hands
     Ok(hello)
 }
 
-/// Receives the answer of the dealer or the assistant: this party's session key, and the iteration that comes first.
-/// Fails if it refuses.
+/// What the dealer or the assistant gives a party before a run.
+pub struct Start {
+    /// The party's session key.
+    pub key: Key,
+    /// The iteration that comes first.
+    pub first: u32,
+    /// How many ranks each role has.
+    pub ranks: u16,
+}
+
+/// Receives the answer of the dealer or the assistant. Fails if it refuses.
 #[inline(never)]
-pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<(Key, u32), HandshakeError> {
+pub fn receive_key<T: Read + Write>(link: &mut Link<T>) -> Result<Start, HandshakeError> {
     match receive(link)? {
-        Answer::Key(key, first) => Ok((key, first)),
+        Answer::Key(key, first, ranks) => Ok(Start { key, first, ranks }),
         Answer::Refused(mismatch) => Err(HandshakeError::Refused(mismatch)),
     }
 }
 
-/// Sends a party its session key, and the iteration that comes first. Fails if the link does.
-pub fn send_key<T: Read + Write>(
-    link: &mut Link<T>,
-    key: &Key,
-    first: u32,
-) -> Result<(), HandshakeError> {
-    Ok(send(link, &Answer::Key(key.clone(), first))?)
+/// Sends a party what it needs before a run. Fails if the link does.
+pub fn send_key<T: Read + Write>(link: &mut Link<T>, start: &Start) -> Result<(), HandshakeError> {
+    let key = start.key.clone();
+    Ok(send(link, &Answer::Key(key, start.first, start.ranks))?)
 }
 
 /// Sends a party the reason why its session does not run. Fails if the link does.

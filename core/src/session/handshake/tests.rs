@@ -62,9 +62,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 64);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 66);
     let body = [
-        11, 0, // version, role
+        12, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -80,6 +80,7 @@ fn hello_format_is_stable() {
         2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
+        0, 1, // rank 0, which offers one
     ];
     assert_eq!(bytes[..4], *b"RNGL");
     assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
@@ -88,10 +89,15 @@ fn hello_format_is_stable() {
 
 #[test]
 fn answer_formats_are_stable() {
-    let key = bytes_of(|link| send_key(link, &Key::new([7; 32]), 300).unwrap(), 41);
-    assert_eq!(key[..7], *b"RNGL\x23\0\0");
+    let start = Start {
+        key: Key::new([7; 32]),
+        first: 300,
+        ranks: 4,
+    };
+    let key = bytes_of(|link| send_key(link, &start).unwrap(), 42);
+    assert_eq!(key[..7], *b"RNGL\x24\0\0");
     assert_eq!(key[7..39], [7; 32]);
-    assert_eq!(key[39..], [0xAC, 0x02]); // 300 as a varint
+    assert_eq!(key[39..], [0xAC, 0x02, 4]); // 300 as a varint, four ranks
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
     assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x0A");
@@ -217,6 +223,23 @@ fn matching_parties_complete_the_handshake() {
 }
 
 #[test]
+fn first_ranks_come_before_further_ones() {
+    let rank = |index, count| {
+        let rank = Rank::new(index, count).expect("a rank");
+        Hello::new(Role::P0, &session()).with_rank(rank)
+    };
+    for (hello, ranks, checked) in [
+        (rank(0, 4), None, Ok(())),
+        (rank(3, 4), Some(4), Ok(())),
+        (rank(3, 4), None, Err(Mismatch::Rank(0))),
+        (rank(0, 4), Some(4), Err(Mismatch::Rank(1))),
+        (rank(1, 2), Some(4), Err(Mismatch::Rank(1))),
+    ] {
+        assert_eq!(hello.check_rank(ranks), checked);
+    }
+}
+
+#[test]
 fn greeting_formats_are_stable() {
     let hello = Hello {
         checkpoints: Checkpoints {
@@ -236,15 +259,17 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 64 + 18 + 34 + 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 66 + 18 + 34 + 1);
     assert_eq!(bytes[62..65], [1, 0xAC, 0x02]);
     assert_eq!(bytes[65..81], [6; 16]);
     assert_eq!(bytes[81], 1);
-    // To party p1.
+    // Rank 0, which offers one.
     assert_eq!(bytes[82..84], [0, 1]);
-    assert_eq!(bytes[84..116], [5; 32]);
+    // To party p1.
+    assert_eq!(bytes[84..86], [0, 1]);
+    assert_eq!(bytes[86..118], [5; 32]);
     // With a device.
-    assert_eq!(bytes[116..], [1]);
+    assert_eq!(bytes[118..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -9,7 +9,7 @@ use crate::{
     config::{
         args::{
             CheckpointArgs, IdentityArgs, InitArgs, Membership, OutputArgs, ProcessArgs, RangeArgs,
-            RoleName, SampleCounts, SessionArgs, seconds,
+            RoleName, SampleCounts, SessionArgs, seconds, threads,
         },
         protocol::Protocol,
     },
@@ -73,6 +73,10 @@ pub struct PartyArgs {
     /// Give up when another role has been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
+    /// Train on so many threads; as many as the machine has processors when left out. There are no more than the other
+    /// roles have, and than a batch has micro-batches: see --micro-batch. The model is the same to the bit.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
     /// The party's checkpoints.
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,

@@ -44,6 +44,8 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
         idle: Duration::from_secs(args.idle),
         checkpoints: CheckpointPlan::new(&args.checkpoints),
         transcript: args.transcript.clone(),
+        // Whoever started a supervised party has its processors.
+        threads: args.threads.or(args.process.supervised.then_some(1)),
     };
     let device = match args.process.supervised {
         true => party.run(&others, &mut Supervised),

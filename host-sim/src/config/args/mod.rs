@@ -19,7 +19,7 @@ pub use init::InitArgs;
 pub use links::{LinkArgs, ProfileName};
 pub use output::OutputArgs;
 pub use parties::{RoleName, SampleCounts};
-pub use process::{ProcessArgs, seconds};
+pub use process::{ProcessArgs, seconds, threads};
 pub use range::{OnRange, RangeArgs};
 pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use ringlet_core::session::handshake::Actor;
+use ringlet_core::session::{MAX_RANKS, handshake::Actor};
 
 use super::{links::LinkArgs, secrets::SecretArgs};
 use crate::{
@@ -39,6 +39,11 @@ impl ProcessArgs {
             quiet: self.supervised,
         })
     }
+}
+
+/// Parses a number of threads.
+pub fn threads() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=i64::from(MAX_RANKS))
 }
 
 /// Parses a number of seconds, up to a day.

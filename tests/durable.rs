@@ -169,6 +169,13 @@ fn killed_roles_go_on_from_the_last_common_checkpoint() {
 }
 
 #[test]
+fn killed_roles_on_several_threads_go_on_too() {
+    let session = ["--epochs", "20", "--limit", "600", "--every", "10"];
+    let threads = ["--micro-batch", "16", "--threads", "2"];
+    kill_and_go_on(4, 11, "dealer", &[&session[..], &threads].concat(), 600);
+}
+
+#[test]
 fn killed_roles_of_securenn_go_on_too() {
     let session = [
         "--protocol",

@@ -27,7 +27,7 @@ use crate::{
         credentials::Credentials,
         secure::{AesGcm, SecureEnd},
         tcp::{TcpEnd, connect},
-        traffic_shaper::TrafficShape,
+        traffic_shaper::{Lines, TrafficShape},
     },
     resources::spawn_scoped,
 };
@@ -52,7 +52,7 @@ pub struct Endpoint {
     /// The identities of all roles.
     pub credentials: Arc<Credentials>,
     /// Delay and rate of the links.
-    pub shape: TrafficShape,
+    pub lines: Lines,
     /// How long to wait for the other roles.
     pub wait: Duration,
     /// Whether to keep silent about the waiting.
@@ -177,7 +177,7 @@ impl Endpoint {
     ) -> Result<Reached, Failure> {
         let identity = self.identity_of(to)?;
         let stream = self.connect(address, to, option)?;
-        let mut end = end(stream, self.shape).map_err(broken)?;
+        let mut end = end(stream, self.lines.shape()).map_err(broken)?;
         end.set_deadline(Some(Instant::now() + self.wait.max(GREETING_TIMEOUT)));
         let mut link = Link::new(end, remote, UNBOUNDED);
         let ends = Ends {
@@ -189,6 +189,7 @@ impl Endpoint {
         let welcome = greet::<AesGcm, _>(&mut link, hello, to, ends)?;
         let mut end = link.into_inner();
         end.set_deadline(None);
+        end.set_line(self.lines.to(to));
         Ok(Reached {
             end: SecureEnd::new(end, Suite::Host, &welcome.keys),
             checkpoints: welcome.checkpoints,

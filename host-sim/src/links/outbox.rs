@@ -49,6 +49,11 @@ impl Outbox {
         }
     }
 
+    /// Sends over `line` from now on.
+    pub fn set_line(&mut self, line: TrafficShaper) {
+        self.shaper = line;
+    }
+
     /// Adds bytes, as many as the chunk has room for, and returns their number. They leave when they fill it.
     pub fn put(&mut self, bytes: &[u8], wait_time: &WaitTime) -> io::Result<usize> {
         let count = self.gathered.add(bytes);

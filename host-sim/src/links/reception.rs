@@ -190,7 +190,7 @@ impl Desk {
 
     fn greet(&self, stream: TcpStream) -> Result<Greeted, Failure> {
         let handle = stream.try_clone().map_err(broken)?;
-        let mut end = (self.make_end)(stream, self.endpoint.shape).map_err(broken)?;
+        let mut end = (self.make_end)(stream, self.endpoint.lines.shape()).map_err(broken)?;
         end.set_patience(GREETING_TIMEOUT).map_err(broken)?;
         end.set_deadline(Some(Instant::now() + GREETING_TIMEOUT));
         let mut link = Link::new(end, Remote::Peer, UNBOUNDED);
@@ -223,6 +223,7 @@ impl Desk {
         let keys = self.welcome(&greeting, &mut link, &checkpoints, remote)?;
         let mut end = link.into_inner();
         end.set_deadline(None);
+        end.set_line(self.endpoint.lines.to(from));
         Ok(Greeted {
             end: SecureEnd::new(end, greeting.suite, &keys),
             hello: greeting.hello,

@@ -13,7 +13,7 @@ use embedded_io::{ErrorType, Read, Write};
 use super::{
     chunk::Chunk,
     outbox::{CHUNK, Outbox},
-    traffic_shaper::{Parcel, TrafficShape},
+    traffic_shaper::{Parcel, TrafficShape, TrafficShaper},
     wait_time::WaitTime,
 };
 use crate::resources::spawn;
@@ -73,6 +73,13 @@ impl TcpEnd {
     /// All that is read from now on has to come before `deadline`, however many reads it takes; none lifts the limit.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
+    }
+
+    /// Sends over `line` from now on, and shares its rate with all other ends that do.
+    pub fn set_line(&mut self, line: TrafficShaper) {
+        if let Some(outbox) = &mut self.outbox {
+            outbox.set_line(line);
+        }
     }
 
     /// A handle of the connection, with which another thread can close it.

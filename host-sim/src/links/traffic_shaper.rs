@@ -1,11 +1,15 @@
 //! Makes links slower than the machine: delay and rate, enforced in user space.
 
 use std::{
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use ringlet_core::net::serial::frame::{MAX_FRAME, MAX_PAYLOAD};
+use ringlet_core::{
+    net::serial::frame::{MAX_FRAME, MAX_PAYLOAD},
+    session::handshake::Actor,
+};
 
 use super::chunk::Chunk;
 use crate::error::Failure;
@@ -104,33 +108,37 @@ impl Parcel {
     }
 }
 
-/// Times parcels on a shaped link, one after the other.
-#[derive(Default)]
+/// Times parcels on a shaped line, one after the other. Its clones are for other links over the same line.
+#[derive(Clone, Default)]
 pub struct TrafficShaper {
     shape: TrafficShape,
     /// When the last parcel leaves.
-    free: Option<Instant>,
+    free: Arc<Mutex<Option<Instant>>>,
 }
 
 impl TrafficShaper {
-    /// A shaper for a link of this shape.
+    /// A shaper for a line of this shape.
     pub fn new(shape: TrafficShape) -> Self {
-        TrafficShaper { shape, free: None }
+        TrafficShaper {
+            shape,
+            ..TrafficShaper::default()
+        }
     }
 
     /// Wraps bytes that leave now, or as soon as earlier ones have left.
-    pub fn parcel(&mut self, bytes: Chunk) -> Parcel {
+    pub fn parcel(&self, bytes: Chunk) -> Parcel {
         if self.shape.is_plain() {
             return Parcel { bytes, due: None };
         }
         let now = Instant::now();
-        let start = self.free.map_or(now, |free| free.max(now));
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = free.map_or(now, |free| free.max(now));
         let taking = self
             .shape
             .rate
             .map_or(0.0, |rate| bytes.len() as f64 / rate);
         let left = start + Duration::from_secs_f64(taking);
-        self.free = Some(left);
+        *free = Some(left);
         Parcel {
             bytes,
             due: Some(left + self.shape.delay),
@@ -138,9 +146,56 @@ impl TrafficShaper {
     }
 }
 
+/// The shaped lines of a role to the others. All links to a role share the line to it.
+#[derive(Clone, Default)]
+pub struct Lines {
+    shape: TrafficShape,
+    lines: Arc<Mutex<Vec<(Actor, TrafficShaper)>>>,
+}
+
+impl Lines {
+    /// Lines of this shape.
+    pub fn new(shape: TrafficShape) -> Self {
+        Lines {
+            shape,
+            ..Lines::default()
+        }
+    }
+
+    /// Their shape.
+    pub fn shape(&self) -> TrafficShape {
+        self.shape
+    }
+
+    /// The line to a role.
+    pub fn to(&self, role: Actor) -> TrafficShaper {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, line)) = lines.iter().find(|(to, _)| *to == role) {
+            return line.clone();
+        }
+        let line = TrafficShaper::new(self.shape);
+        lines.push((role, line.clone()));
+        line
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_over_one_line_share_its_rate() {
+        let lines = Lines::new(TrafficShape::WAN);
+        let [one, other] = [lines.to(Actor::Dealer), lines.to(Actor::Dealer)];
+        let parcel = |shaper: &TrafficShaper| {
+            let mut bytes = Chunk::new(40_000);
+            bytes.add(&[0; 40_000]);
+            shaper.parcel(bytes).due.expect("a shaped line")
+        };
+        let [first, second] = [parcel(&one), parcel(&other)];
+        // 40 kB at 40 MB/s.
+        assert!(second >= first + Duration::from_millis(1));
+    }
 
     #[test]
     fn rounds_cost_the_delay_and_bytes_the_rate() {

@@ -46,7 +46,7 @@ use crate::{
         counted::{ByteCounts, Counted},
         credentials::Credentials,
         tcp::TcpEnd,
-        traffic_shaper::TrafficShape,
+        traffic_shaper::Lines,
     },
     reference::twin::Twin,
     resources::spawn_scoped,
@@ -137,7 +137,7 @@ impl<'a> BoardSession<'a> {
         Endpoint {
             own,
             credentials: Arc::new(Credentials::new(identity.clone(), others)),
-            shape: TrafficShape::default(),
+            lines: Lines::default(),
             wait: WAIT,
             quiet: true,
         }

@@ -8,7 +8,7 @@ use ringlet_core::session::{MAX_RANKS, handshake::Actor};
 use super::{links::LinkArgs, secrets::SecretArgs};
 use crate::{
     error::Failure,
-    links::{connect::Endpoint, credentials::Credentials},
+    links::{connect::Endpoint, credentials::Credentials, traffic_shaper::Lines},
 };
 
 /// Options of every role that runs in a process of its own.
@@ -34,7 +34,7 @@ impl ProcessArgs {
         Ok(Endpoint {
             own,
             credentials,
-            shape: self.shape.shape()?,
+            lines: Lines::new(self.shape.shape()?),
             wait: Duration::from_secs(self.wait),
             quiet: self.supervised,
         })

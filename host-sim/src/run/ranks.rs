@@ -130,14 +130,22 @@ impl Closer {
     }
 }
 
-/// The first failure that is not the consequence of another.
+/// Why a role fails: the first failure that is not the consequence of another role's; else the first of a link; else that
+/// of a rank that missed another.
 #[derive(Default)]
 struct Cause(Mutex<Option<Failure>>);
 
 impl Cause {
     fn note(&self, failure: Failure) {
         let mut cause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cause.as_ref().is_none_or(Failure::is_consequence) {
+        let weight = |failure: &Failure| match failure.is_consequence() {
+            true => u8::from(failure.is_broken_link()),
+            false => 2,
+        };
+        if cause
+            .as_ref()
+            .is_none_or(|before| weight(before) < weight(&failure))
+        {
             *cause = Some(failure);
         }
     }
@@ -179,6 +187,8 @@ pub fn run<O, T: Send>(
 
 #[cfg(test)]
 mod tests {
+    use ringlet_core::net::{LinkError, Remote};
+
     use super::*;
 
     fn add_up(ranks: &mut ThreadRanks) -> Result<Vec<u32>, Failure> {
@@ -225,6 +235,23 @@ mod tests {
             });
             let failure = outcome.expect_err("one rank fails");
             assert_eq!(failure.to_string(), "the cause", "rank {fails}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_breaks_is_the_cause_however_many_ranks_miss_others() {
+        let lost = || lost(RankLost);
+        let closed = || Failure::from(LinkError::Closed(Remote::Peer));
+        let own = || Failure::new("no memory", "");
+        for (failures, wanted) in [
+            (vec![lost(), closed(), lost()], closed()),
+            (vec![closed(), lost(), own(), closed()], own()),
+            (vec![lost(), lost()], lost()),
+        ] {
+            let cause = Cause::default();
+            failures.into_iter().for_each(|failure| cause.note(failure));
+            let told = cause.0.into_inner().expect("no panic").expect("a cause");
+            assert_eq!(told.to_string(), wanted.to_string());
         }
     }
 

@@ -135,6 +135,21 @@ pub fn metrics(path: &Path, kind: &str) -> Vec<Value> {
         .collect()
 }
 
+/// A model that is trained once for all tests of a process, in a directory of its own.
+pub type TrainedOnce = OnceLock<(tempfile::TempDir, PathBuf)>;
+
+/// The file of a model of the built-in digits, trained with these options by whoever asks first.
+pub fn trained(once: &'static TrainedOnce, options: &[&str]) -> &'static Path {
+    let (_, path) = once.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("model.safetensors");
+        let save = ["--save", path.to_str().expect("UTF-8")];
+        success(&[&["train", "--seed", "1"], options, &save].concat());
+        (dir, path)
+    });
+    path
+}
+
 /// The headroom of a session for which no --range-bits are given.
 pub fn usual_headroom(model: &Model, format: Format) -> Headroom {
     let network = Network::new(model).expect("a network");

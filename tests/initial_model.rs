@@ -1,14 +1,11 @@
 //! A training that begins with a model: one that was trained here, or a state_dict of PyTorch's.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use ringlet::data::model_file::{self, Trained};
-use ringlet_tests::{address, complaint, end, failure, metrics, start, success};
+use ringlet_tests::{
+    TrainedOnce, address, complaint, end, failure, metrics, start, success, trained,
+};
 use safetensors::{
     SafeTensors,
     tensor::{Dtype, TensorView, serialize},
@@ -17,17 +14,8 @@ use serde_json::Value;
 
 /// A model of the built-in digits, trained once for all tests.
 fn model() -> &'static Path {
-    static MODEL: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = MODEL.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("model.safetensors");
-        let text = path.to_str().expect("UTF-8");
-        success(&[
-            "train", "--epochs", "1", "--lr", "0.25", "--seed", "1", "--save", text,
-        ]);
-        (dir, path)
-    });
-    path
+    static MODEL: TrainedOnce = TrainedOnce::new();
+    trained(&MODEL, &["--epochs", "1", "--lr", "0.25"])
 }
 
 fn text(path: &Path) -> &str {

@@ -1,26 +1,16 @@
 //! Private inference from the command line, by every protocol and by lone parties: only the owner of the images gets the
 //! classes.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::Path;
 
 use ringlet::data::model_file::{self, Trained};
-use ringlet_tests::{address, end, failure, ringlet, start, success};
+use ringlet_tests::{TrainedOnce, address, end, failure, ringlet, start, success, trained};
 use serde_json::Value;
 
 /// A model of the built-in digits, trained once for all tests.
 fn model() -> &'static Path {
-    static MODEL: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = MODEL.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("model.safetensors");
-        let text = path.to_str().expect("UTF-8");
-        success(&["train", "--epochs", "4", "--seed", "1", "--save", text]);
-        (dir, path)
-    });
-    path
+    static MODEL: TrainedOnce = TrainedOnce::new();
+    trained(&MODEL, &["--epochs", "4"])
 }
 
 fn text(path: &Path) -> &str {

@@ -7,7 +7,7 @@ use crate::{
     kernel::pack::{pack, packed_len, unpack},
     net::link::LinkError,
     num::ring::Word,
-    prg::Address,
+    prg::{Address, Prg},
 };
 
 #[cfg(test)]
@@ -40,15 +40,9 @@ pub(crate) fn dealt<W: Word, O: Online>(
     bits: u32,
     out: &mut [W],
 ) -> Result<(), LinkError> {
-    if bits == 0 {
-        out.fill(W::ZERO);
-        return Ok(());
-    }
-    match cx.role() {
-        Role::P0 => cx.prg().fill_bits(address, first, bits, out),
-        Role::P1 => receive_corrections(cx, bits, out)?,
-    }
-    Ok(())
+    deal_out(cx, bits, out, |prg, out| {
+        prg.fill_bits(address, first, bits, out)
+    })
 }
 
 /// As [`dealt`], but the bits of P0's words from `bits` on are of no meaning. The caller reduces the words, or shifts these
@@ -60,13 +54,20 @@ pub(crate) fn dealt_unreduced<W: Word, O: Online>(
     bits: u32,
     out: &mut [W],
 ) -> Result<(), LinkError> {
-    if bits == 0 {
-        out.fill(W::ZERO);
-        return Ok(());
-    }
-    match cx.role() {
-        Role::P0 => cx.prg().fill(address, first, out),
-        Role::P1 => receive_corrections(cx, bits, out)?,
+    deal_out(cx, bits, out, |prg, out| prg.fill(address, first, out))
+}
+
+/// Fills `out` with this party's shares of dealt values, given how P0 draws them.
+fn deal_out<W: Word, O: Online>(
+    cx: &mut O,
+    bits: u32,
+    out: &mut [W],
+    draw: impl FnOnce(&Prg, &mut [W]),
+) -> Result<(), LinkError> {
+    match (bits, cx.role()) {
+        (0, _) => out.fill(W::ZERO),
+        (_, Role::P0) => draw(cx.prg(), out),
+        (_, Role::P1) => receive_corrections(cx, bits, out)?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
 
+pub mod arrays;
 pub mod deployment;
 pub mod faulty_line;
 pub mod middle;

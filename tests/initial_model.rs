@@ -148,6 +148,28 @@ fn the_model_of_one_party_is_enough_and_both_have_to_say_whose_it_is() {
 }
 
 #[test]
+fn an_owner_without_a_model_is_refused_before_it_meets_anyone() {
+    let (d, p) = (address(), address());
+    let party = [
+        "party",
+        "--role",
+        "p0",
+        "--insecure",
+        "--listen",
+        &p,
+        "--dealer",
+        &d,
+    ];
+    for arguments in [&party[..], &["train"]] {
+        let line = failure(&[arguments, &["--init-by", "p0"]].concat());
+        assert!(
+            line.contains("p0 gives none: give it with --init"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn a_state_dict_serves_as_a_model() {
     let dir = tempfile::tempdir().expect("a directory");
     let dict = dir.path().join("dict.safetensors");

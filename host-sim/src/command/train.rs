@@ -83,12 +83,6 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let mut args = args.clone();
     let owner = args.session.init_by.map_or(Role::P0, Role::from);
     let initial = args.init.read(owner, &mut args.session)?;
-    if initial.is_none() && args.session.init_by.is_some() {
-        return Err(Failure::new(
-            "--init-by names the owner of a model, and there is none",
-            "give it with --init",
-        ));
-    }
     let initial = initial.map_or_else(Vec::new, |model| model.parameters);
     let args = &args;
     let protocol = Protocol::new(&args.session)?;

@@ -26,7 +26,15 @@ impl InitArgs {
         session: &mut SessionArgs,
     ) -> Result<Option<model_file::Trained>, Failure> {
         let Some(path) = &self.init else {
-            return Ok(None);
+            return match session.init_by.map(Role::from) {
+                Some(owner) if owner == role => Err(Failure::new(
+                    format!(
+                        "--init-by names {role} as the owner of a model, and {role} gives none"
+                    ),
+                    "give it with --init",
+                )),
+                _ => Ok(None),
+            };
         };
         let owner = session.init_by.map(Role::from).unwrap_or(role);
         if owner != role {

@@ -62,7 +62,7 @@ const MPS2_AN386: Board = Board {
         party: 354_560,
         statics: 1_280,
         stack: [35_584, 36_864],
-        flash: [158_720, 262_144],
+        flash: [160_768, 262_144],
     },
 };
 
@@ -98,7 +98,7 @@ pub const BOARDS: [Board; 5] = [
             party: 60_320,
             statics: 2_304,
             stack: [35_584, 37_888],
-            flash: [163_840, 262_144],
+            flash: [165_888, 262_144],
         },
     },
     MPS2_AN386,

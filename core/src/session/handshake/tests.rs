@@ -107,7 +107,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 64);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 66);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);

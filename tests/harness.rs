@@ -383,7 +383,7 @@ fn record_in<R: Ring>(
                 .map(|link| receive_hello(link).expect("a hello"));
             let (session, [_p0, p1]) =
                 meet_parties(Helper::Dealer, links, heard, &keys).expect("equal sessions");
-            run_dealer::<R, _>(&session, keys, p1, 0, |_, _| {}).expect("a dealer that runs");
+            run_dealer::<R>(&session, keys, p1, 0, &mut |_, _| {}).expect("a dealer that runs");
         });
         let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
         let mut parties = Vec::new();
@@ -411,7 +411,7 @@ fn record_in<R: Ring>(
                     further: FurtherRanks::default(),
                 };
                 let mut data = OwnImages::new(images, own, network.classes);
-                let emit = |event| {
+                let emit = &mut |event| {
                     tell.send((role, event)).expect("a listener");
                     Ok(())
                 };

@@ -18,6 +18,16 @@ pub trait Data {
     fn label(&mut self, sample: u32) -> Result<u8, DataError>;
 }
 
+impl<D: Data + ?Sized> Data for &mut D {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        (**self).pixels(sample, out)
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        (**self).label(sample)
+    }
+}
+
 /// The samples of a party that owns none: every access fails.
 pub struct NoData;
 

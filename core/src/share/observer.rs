@@ -69,6 +69,16 @@ pub trait Observer<R> {
     }
 }
 
+impl<R, O: Observer<R> + ?Sized> Observer<R> for &mut O {
+    fn values(&mut self, stage: usize, values: Values, rings: [u32; 2], shares: &[Share<R>]) {
+        (**self).values(stage, values, rings, shares);
+    }
+
+    fn factor(&mut self, stage: usize, factor: Factor, shares: &[Share<R>]) {
+        (**self).factor(stage, factor, shares);
+    }
+}
+
 /// Observer that does nothing.
 pub struct NoObserver;
 

@@ -115,7 +115,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
         let dealer = scope.spawn(move || -> Result<(), Failed> {
             let _idle = dealer0;
             let link = dealer1.link(Remote::Party(Role::P1));
-            run_dealer::<u32, _>(session, [key(1), key(2)], link, 0, |_, _| {})?;
+            run_dealer::<u32>(session, [key(1), key(2)], link, 0, &mut |_, _| {})?;
             Ok(())
         });
         let parties =
@@ -135,7 +135,13 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         further: FurtherRanks::default(),
                     };
                     let links = (peer.link(Remote::Peer), dealer.link(Remote::Dealer));
-                    run_party::<u32>(setup, links, &mut Computed, &mut NoObserver, |_| Ok(()))?;
+                    run_party::<u32>(
+                        setup,
+                        links,
+                        &mut Computed,
+                        &mut NoObserver,
+                        &mut |_| Ok(()),
+                    )?;
                     Ok(())
                 })
             });
@@ -194,7 +200,6 @@ fn pair(sealed: bool) -> Result<(End, End), Failed> {
 }
 
 /// Samples computed from their number.
-#[derive(Clone)]
 struct Computed;
 
 impl Data for Computed {

@@ -131,12 +131,12 @@ fn serve(
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let progress = |iteration, sent| {
+    let progress = &mut |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     };
     let served = run_assistant(session, (own, keys), (first, second), start, progress);
     bar.finish_and_clear();
-    drop(served?);
+    served?;
     finish_with_parties([p0, p1])
 }

@@ -167,7 +167,7 @@ fn measure(
     };
     // An iteration takes as long as the slower party.
     let mut times = vec![0f64; session.iterations() as usize];
-    let (_, _) = simulation.train(|role, event| {
+    let (_, _) = simulation.train(&mut |role, event| {
         if let Event::Iteration {
             iteration, seconds, ..
         } = event

@@ -19,7 +19,7 @@ use crate::{
     console,
     data::Part,
     error::Failure,
-    links::connect::UNBOUNDED,
+    links::{any_end::AnyEnd, connect::UNBOUNDED},
     output::amounts::bytes,
     run::{
         dealer::{corrections, deal},
@@ -91,7 +91,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     let start =
         |role, key, corrections| DealtWriter::create(&args.out, role, &dealing, key, corrections);
     let p0 = start(Role::P0, key_p0, 0)?;
-    let p1 = start(Role::P1, key_p1, corrections)?;
+    let mut p1 = start(Role::P1, key_p1, corrections)?;
     let spare = match args.spare {
         0 => String::new(),
         spare => format!(" and {spare} spare ones"),
@@ -105,14 +105,14 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
     ))?;
     let bar = ProgressBar::new(dealt.iterations().into());
     let fault = p1.fault();
-    let link = Link::new(p1, Remote::Party(Role::P1), UNBOUNDED);
-    let ended = deal(&dealt, keys.clone(), link, 0, |iteration, _| {
+    let link = Link::new(AnyEnd::new(&mut p1), Remote::Party(Role::P1), UNBOUNDED);
+    let ended = deal(&dealt, keys.clone(), link, 0, &mut |iteration, _| {
         bar.set_position(u64::from(iteration) + 1);
     });
     bar.finish_and_clear();
-    let link = ended.map_err(|failure| fault.take().unwrap_or(failure))?;
+    ended.map_err(|failure| fault.take().unwrap_or(failure))?;
     // P0's file appears last, so a pair is there only when both are whole.
-    let p1 = link.into_inner().finish()?;
+    let p1 = p1.finish()?;
     let p0 = p0.finish()?;
     console::line(&format!(
         "{}: p0.key of {} for p0, p1.dealt of {} for p1; each serves one run",

@@ -115,7 +115,7 @@ fn deal(quiet: bool, begun: Begun) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let dealt = begun.serve(|iteration, sent| {
+    let dealt = begun.serve(&mut |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     });

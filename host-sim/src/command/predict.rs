@@ -240,7 +240,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let bar = ProgressBar::new(session.iterations().into());
     let model = encode_model(&network, &session, &parameters)?;
-    let classes = inference::simulate(&simulation, &model, |role, event| {
+    let classes = inference::simulate(&simulation, &model, &mut |role, event| {
         let parameters = (&session, &network);
         let record = match &event {
             Event::Iteration {

@@ -211,7 +211,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     ))?;
     let (start, counts) = (Instant::now(), ByteCounts::default());
     let mut progress = Progress::new(session.iterations(), None, None)?;
-    let outcome = board_session.train(&mux, &counts, IDLE, |event| {
+    let outcome = board_session.train(&mux, &counts, IDLE, &mut |event| {
         progress.party_event(Role::P1, (session, network), start, event)
     });
     progress.finish();

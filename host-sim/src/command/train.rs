@@ -133,7 +133,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         work(session)
     ))?;
     let mut collector = Collector::new(session, network, [&train, &test], args.twin);
-    let take = recording(&mut collector, &mut progress);
+    let mut take = recording(&mut collector, &mut progress);
     let outcome = match args.link {
         LinkName::Memory => {
             let simulation = Simulation {
@@ -147,7 +147,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 on_range: Some(args.range.on_range),
             };
             simulation
-                .train(take)
+                .train(&mut take)
                 .map(|(times, ranges)| (times, Some(ranges)))
         }
         LinkName::Tcp => {
@@ -163,10 +163,11 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
                 }
                 _ => Vec::new(),
             });
-            processes::train(session.protocol, (&common, &options, &own), take)
+            processes::train(session.protocol, (&common, &options, &own), &mut take)
                 .map(|()| (Vec::new(), None))
         }
     };
+    drop(take);
     progress.finish();
     let (times, ranges) = outcome?;
     collector.finish()?;

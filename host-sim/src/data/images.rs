@@ -97,7 +97,6 @@ impl Images {
 }
 
 /// The images that a party owns.
-#[derive(Clone)]
 pub struct OwnImages<'a> {
     images: &'a Images,
     own: Range<usize>,

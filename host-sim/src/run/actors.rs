@@ -63,11 +63,11 @@ impl std::fmt::Display for Actor {
 /// An event, and the role that reports it.
 pub type ActorEvent = (Actor, Event);
 
+/// Takes the events of both parties.
+pub type Take<'t> = &'t mut dyn FnMut(Role, Event) -> Result<(), Failure>;
+
 /// Passes the parties' events to `take` until all roles are done. Returns the failure to show, if any.
-pub fn follow(
-    events: Receiver<ActorEvent>,
-    mut take: impl FnMut(Role, Event) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+pub fn follow(events: Receiver<ActorEvent>, take: Take<'_>) -> Result<(), Failure> {
     let mut failures: Vec<(Actor, Failure)> = Vec::new();
     for (actor, event) in events {
         match (actor, event) {

@@ -31,7 +31,7 @@ use super::{
     device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
     meeting::meet_parties,
-    party::{FurtherRanks, PartySetup, initial_shares, run_party},
+    party::{Emit, FurtherRanks, PartySetup, initial_shares, run_party},
     secrets::Secrets,
 };
 use crate::{
@@ -150,7 +150,7 @@ impl<'a> BoardSession<'a> {
         mux: &DeviceMux,
         counts: &ByteCounts,
         idle: Duration,
-        emit: impl FnMut(Event) -> Result<(), Failure>,
+        emit: Emit<'_>,
     ) -> Result<Outcome<'a>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let dealer = self.endpoint(Actor::Dealer, &self.dealer);
@@ -159,7 +159,8 @@ impl<'a> BoardSession<'a> {
         let (party, dealer) = thread::scope(|scope| {
             let work = move || {
                 let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
-                begin(parties, keys, (&listener, &dealer), (Some(1), idle))?.serve(|_, _| ())
+                let begun = begin(parties, keys, (&listener, &dealer), (Some(1), idle))?;
+                begun.serve(&mut |_, _| ())
             };
             let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.
@@ -180,7 +181,7 @@ impl<'a> BoardSession<'a> {
         dealer: &str,
         counts: &ByteCounts,
         idle: Duration,
-        mut emit: impl FnMut(Event) -> Result<(), Failure>,
+        emit: Emit<'_>,
     ) -> Result<Outcome<'a>, Failure> {
         let (session, network) = (self.session, self.network);
         let start = Instant::now();
@@ -200,7 +201,7 @@ impl<'a> BoardSession<'a> {
         } = board.meet(dealer, |channel| Counted::new(channel, counts))?;
         let mut twin = Twin::new(network, session, self.initial_model(&weights)?);
         let mut rounds = 0;
-        let follow = |event| {
+        let follow = &mut |event| {
             if let Event::Iteration {
                 iteration,
                 samples,

@@ -227,7 +227,7 @@ impl Keeper {
     }
 
     /// Gives a party the state with which the run begins.
-    pub fn restore(&self, party: &mut impl Stateful) -> Result<(), Failure> {
+    pub fn restore(&self, party: &mut dyn Stateful) -> Result<(), Failure> {
         match &self.current {
             Some(checkpoint) => Ok(party.restore(checkpoint.id.iteration, &checkpoint.state)?),
             None => Ok(()),
@@ -243,7 +243,7 @@ impl Keeper {
     pub fn before(
         &mut self,
         iteration: u32,
-        party: &impl Stateful,
+        party: &dyn Stateful,
     ) -> Result<Option<CheckpointId>, Failure> {
         let mut state = match self.current.take() {
             Some(last) => last.state,

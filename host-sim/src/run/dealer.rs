@@ -2,7 +2,6 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     dealt::{Dealer, DealerContext, Plan},
@@ -10,7 +9,7 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        OneRank, Ranks, RunError, Session,
+        RunError, Session,
         handshake::{Start, send_key},
     },
 };
@@ -18,7 +17,7 @@ use ringlet_core::{
 use super::{
     dispatch::{InRing, in_ring},
     meeting::{Parties, RankReception, finish_with_parties},
-    ranks::{self, Closer, offer},
+    ranks::{self, Closer, ThreadRanks, offer},
 };
 use crate::{
     error::Failure,
@@ -31,25 +30,29 @@ use crate::{
     resources::filled,
 };
 
-/// Deals a session to P1 in ring `R`, from the iteration `first` on. Returns the link.
-pub fn run_dealer<R: Ring, T: Read + Write>(
+/// Gets the iteration that is dealt, and the bytes sent so far.
+pub type Progress<'a> = &'a mut dyn FnMut(u32, u64);
+
+/// Deals a session to P1 in ring `R`, from the iteration `first` on.
+pub fn run_dealer<R: Ring>(
     session: &Session,
     keys: [Key; 2],
-    link: Link<T>,
+    link: Link<AnyEnd<'_>>,
     first: u32,
-    progress: impl FnMut(u32, u64),
-) -> Result<Link<T>, Failure> {
-    run_rank::<R, T>((session, &mut OneRank), keys, link, first, progress)
+    progress: Progress<'_>,
+) -> Result<(), Failure> {
+    let task = (session, &mut ThreadRanks::only());
+    run_rank::<R>(task, keys, link, first, progress)
 }
 
 /// As [`run_dealer`], for one of the dealer's ranks.
-fn run_rank<R: Ring, T: Read + Write>(
-    (session, ranks): (&Session, &mut impl Ranks),
+fn run_rank<R: Ring>(
+    (session, ranks): (&Session, &mut ThreadRanks),
     keys: [Key; 2],
-    link: Link<T>,
+    link: Link<AnyEnd<'_>>,
     first: u32,
-    mut progress: impl FnMut(u32, u64),
-) -> Result<Link<T>, Failure> {
+    progress: Progress<'_>,
+) -> Result<(), Failure> {
     let network = ringlet_core::dealt::check::<R>(session)?;
     let mut memory = filled(
         0,
@@ -65,30 +68,30 @@ fn run_rank<R: Ring, T: Read + Write>(
         dealer.iterate_in_ranks(&mut cx, ranks, iteration)?;
         progress(iteration, cx.sent());
     }
-    Ok(cx.into_link())
+    Ok(())
 }
 
-/// Deals a session to P1 in its ring, from the iteration `first` on. `progress` gets the iteration and the bytes sent so far. Returns the link.
-pub fn deal<T: Read + Write>(
+/// Deals a session to P1 in its ring, from the iteration `first` on.
+pub fn deal(
     session: &Session,
     keys: [Key; 2],
-    link: Link<T>,
+    link: Link<AnyEnd<'_>>,
     first: u32,
-    progress: impl FnMut(u32, u64),
-) -> Result<Link<T>, Failure> {
-    struct Deal<'a, T, F> {
+    progress: Progress<'_>,
+) -> Result<(), Failure> {
+    struct Deal<'a> {
         session: &'a Session,
         keys: [Key; 2],
-        link: Link<T>,
+        link: Link<AnyEnd<'a>>,
         first: u32,
-        progress: F,
+        progress: Progress<'a>,
     }
 
-    impl<T: Read + Write, F: FnMut(u32, u64)> InRing for Deal<'_, T, F> {
-        type Output = Link<T>;
+    impl InRing for Deal<'_> {
+        type Output = ();
 
-        fn run<R: Ring>(self) -> Result<Link<T>, Failure> {
-            run_dealer::<R, T>(
+        fn run<R: Ring>(self) -> Result<(), Failure> {
+            run_dealer::<R>(
                 self.session,
                 self.keys,
                 self.link,
@@ -186,10 +189,10 @@ impl Begun {
 
     /// Deals from the checkpoint that both parties have in common, or from the beginning, and ends the session with
     /// both. `progress` gets the iteration and the bytes that the first rank has sent so far.
-    pub fn serve(mut self, progress: impl FnMut(u32, u64)) -> Result<(), Failure> {
-        struct Ranked<'a, F>(&'a mut Begun, F);
+    pub fn serve(mut self, progress: Progress<'_>) -> Result<(), Failure> {
+        struct Ranked<'a>(&'a mut Begun, Progress<'a>);
 
-        impl<F: FnMut(u32, u64)> InRing for Ranked<'_, F> {
+        impl InRing for Ranked<'_> {
             type Output = ();
 
             fn run<R: Ring>(self) -> Result<(), Failure> {
@@ -209,19 +212,12 @@ impl Begun {
                     (further, closer),
                     |ranks| {
                         let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
-                        run_rank::<R, _>((session, ranks), keys.clone(), link, first, progress)
-                            .map(drop)
+                        run_rank::<R>((session, ranks), keys.clone(), link, first, progress)
                     },
                     |ranks, mut end: SecureEnd| {
                         let task = (session, ranks);
                         let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
-                        drop(run_rank::<R, _>(
-                            task,
-                            keys.clone(),
-                            to_p1,
-                            first,
-                            |_, _| (),
-                        )?);
+                        run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
                         Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
                     },
                 )

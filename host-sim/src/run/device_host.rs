@@ -32,13 +32,13 @@ impl LoneParty<'_> {
         &self,
         device: &DeviceAddress,
         dealer: &str,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<MemoryUsed, Failure> {
         let mut taken = MemoryUsed {
             memory: 0,
             stack: 0,
         };
-        self.go_on(reporter, |keeper, reporter| {
+        self.go_on(reporter, &mut |keeper, reporter| {
             taken = self.attempt_with_device(device, dealer, keeper, reporter)?;
             Ok(())
         })?;
@@ -50,7 +50,7 @@ impl LoneParty<'_> {
         device: &DeviceAddress,
         dealer: &str,
         keeper: Option<&mut Keeper>,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<MemoryUsed, Failure> {
         // A device that does not answer after a break may do so later.
         let again = keeper
@@ -71,7 +71,7 @@ impl LoneParty<'_> {
         mux: &DeviceMux,
         dealer: &str,
         mut keeper: Option<&mut Keeper>,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<MemoryUsed, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
         let mut states = match &keeper {

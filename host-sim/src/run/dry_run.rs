@@ -17,10 +17,11 @@ use ringlet_core::{
         RunError, Session, Task,
         handshake::{Start, send_key},
     },
-    share::NoObserver,
+    share::{NoObserver, Observer},
 };
 
-use crate::links::connect::UNBOUNDED;
+use super::ranks::ThreadRanks;
+use crate::links::{any_end::AnyEnd, connect::UNBOUNDED};
 
 /// Counts what the party of `role` sends in the whole session, at a link that takes `ahead` bytes ahead: a device's takes
 /// none.
@@ -34,28 +35,32 @@ pub fn sent<R: Ring>(
     let mut arena = vec![0; plan.arena_words::<R>(role)];
     let mut opened = vec![R::ZERO; plan.opened_data_words(role)];
     let mut party = Trainer::<R>::new(session, network, role, &key(), &mut arena, &mut opened)?;
-    let peer = Link::new(Nobody::default(), Remote::Peer, ahead);
-    let dealer = Link::new(Nobody::default(), Remote::Dealer, 0);
-    let mut cx = PartyContext::new(role, key(), peer, dealer);
+    let [mut peer, mut dealer] = <[Nobody; 2]>::default();
+    let to_peer = Link::new(AnyEnd::new(&mut peer), Remote::Peer, ahead);
+    let to_dealer = Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, 0);
+    let mut cx = PartyContext::new(role, key(), to_peer, to_dealer);
+    let (mut data, mut observer): Inputs<'_, R> = (&mut Blank, &mut NoObserver);
+    let mut ranks = ThreadRanks::only();
     for iteration in 0..session.iterations() {
-        party.iterate(&mut cx, iteration, &mut Blank, &mut NoObserver)?;
+        party.iterate_in_ranks(&mut cx, &mut ranks, iteration, &mut data, &mut observer)?;
     }
     party.reveal(&mut cx, |_, _| {})?;
-    let (peer, _) = cx.into_links();
-    Ok(counted(&peer))
+    drop(cx);
+    Ok(peer.heard())
 }
 
 /// What a helper sends to a party before the protocol: its key.
 pub fn key_message() -> Sent {
-    let mut link = link(Remote::Party(Role::P0));
+    let mut party = Nobody::default();
     let start = Start {
         key: key(),
         first: 0,
         ranks: 1,
     };
     // The first iteration takes a byte more in a run that goes on from a checkpoint.
-    match send_key(&mut link, &start) {
-        Ok(()) => counted(&link),
+    let sent = send_key(&mut link(&mut party, Remote::Party(Role::P0)), &start);
+    match sent {
+        Ok(()) => party.heard(),
         Err(_) => Sent::default(),
     }
 }
@@ -95,31 +100,35 @@ pub fn securenn_iteration(
     let mut sent = RolesSent::default();
     for role in Role::BOTH {
         let mut memory = vec![0; party_words(session, network)];
-        let links = (link(Remote::Peer), link(Remote::Assistant));
-        let mut cx = securenn::PartyContext::new(role, [key(), key()], links.0, links.1);
+        let [mut peer, mut helper] = <[Nobody; 2]>::default();
+        let to_peer = link(&mut peer, Remote::Peer);
+        let to_helper = link(&mut helper, Remote::Assistant);
+        let (mut data, mut observer): Inputs<'_, u64> = (&mut Blank, &mut NoObserver);
+        let mut cx = securenn::PartyContext::new(role, [key(), key()], to_peer, to_helper);
         match session.task {
             Task::Train => {
                 let mut party =
                     securenn::Trainer::new(session, network, role, &key(), &mut memory)?;
-                party.iterate(&mut cx, 0, &mut Blank, &mut NoObserver)?;
+                party.iterate(&mut cx, 0, &mut data, &mut observer)?;
             }
             Task::Infer => {
                 let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
-                party.classify(&mut cx, 0, &mut Blank, &mut NoObserver, |_, _| {})?;
+                party.classify(&mut cx, 0, &mut data, &mut observer, |_, _| {})?;
             }
         }
-        let (peer, assistant) = cx.into_links();
-        sent.to_peer[role.index()] = counted(&peer);
-        sent.to_helper[role.index()] = counted(&assistant);
+        drop(cx);
+        sent.to_peer[role.index()] = peer.heard();
+        sent.to_helper[role.index()] = helper.heard();
     }
     let mut memory = vec![0; assistant_words(session, network)];
     let mut assistant = Assistant::new(session, network, &mut memory)?;
-    let links = Role::BOTH.map(|role| link(Remote::Party(role)));
-    let [first, second] = links;
-    let mut cx = AssistantContext::new(key(), [key(), key()], first, second);
+    let [mut first, mut second] = <[Nobody; 2]>::default();
+    let to_first = link(&mut first, Remote::Party(Role::P0));
+    let to_second = link(&mut second, Remote::Party(Role::P1));
+    let mut cx = AssistantContext::new(key(), [key(), key()], to_first, to_second);
     assistant.iterate(&mut cx, 0)?;
-    let (first, second) = cx.into_links();
-    sent.from_helper = [counted(&first), counted(&second)];
+    drop(cx);
+    sent.from_helper = [first.heard(), second.heard()];
     Ok(sent)
 }
 
@@ -128,22 +137,29 @@ fn key() -> Key {
     Key::new([1; Key::LEN])
 }
 
-fn link(remote: Remote) -> Link<Nobody> {
-    Link::new(Nobody::default(), remote, UNBOUNDED)
+fn link(nobody: &mut Nobody, remote: Remote) -> Link<AnyEnd<'_>> {
+    Link::new(AnyEnd::new(nobody), remote, UNBOUNDED)
 }
 
-fn counted(link: &Link<Nobody>) -> Sent {
-    Sent {
-        bytes: link.sent(),
-        messages: link.transport().messages,
-    }
-}
+/// The samples and the observer of a party, of the types that all parties of this program have.
+type Inputs<'a, R> = (&'a mut dyn Data, &'a mut dyn Observer<R>);
 
-/// A transport that hears zeros and counts messages.
+/// A transport that hears zeros and counts what it is sent.
 #[derive(Default)]
 struct Nobody {
+    bytes: u64,
     messages: u64,
     written: bool,
+}
+
+impl Nobody {
+    /// What it was sent.
+    fn heard(&self) -> Sent {
+        Sent {
+            bytes: self.bytes,
+            messages: self.messages,
+        }
+    }
 }
 
 impl ErrorType for Nobody {
@@ -159,6 +175,7 @@ impl Read for Nobody {
 
 impl Write for Nobody {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        self.bytes += bytes.len() as u64;
         self.written |= !bytes.is_empty();
         Ok(bytes.len())
     }

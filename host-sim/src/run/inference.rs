@@ -4,7 +4,6 @@
 use std::{sync::Mutex, time::Instant};
 
 use ringlet_core::{
-    Role,
     cost::Traffic,
     data::Data,
     dealt::{self, Classifier, Plan},
@@ -16,11 +15,12 @@ use ringlet_core::{
 };
 
 use super::{
+    actors::Take,
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
-    party::{PartyLinks, PartySetup},
+    party::{Emit, PartyLinks, PartySetup},
     ranges::{Watch, observers},
-    simulation::{ConnectedParty, Emit, Simulation},
+    simulation::{ConnectedParty, Simulation},
 };
 use crate::{error::Failure, resources::filled};
 
@@ -33,9 +33,9 @@ pub fn run_party<R: Ring>(
     setup: PartySetup<'_>,
     model: &[StageValues],
     (peer, dealer): PartyLinks<'_>,
-    data: &mut impl Data,
-    observer: &mut impl Observer<R>,
-    emit: impl FnMut(Event) -> Result<(), Failure>,
+    mut data: &mut dyn Data,
+    mut observer: &mut dyn Observer<R>,
+    emit: Emit<'_>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let mut memory = filled(
@@ -51,7 +51,7 @@ pub fn run_party<R: Ring>(
     let mut cx = dealt::PartyContext::new(role, setup.key, peer, dealer);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
+        let batch = party.classify(&mut cx, iteration, &mut data, &mut observer, sink)?;
         let audit = party.audit_counts().map(<[_]>::to_vec);
         Ok((batch, cx.take_traffic(), audit))
     })
@@ -62,9 +62,9 @@ pub fn run_securenn_party(
     setup: PartySetup<'_>,
     (pair, model): (Key, &[StageValues]),
     (peer, assistant): PartyLinks<'_>,
-    data: &mut impl Data,
-    observer: &mut impl Observer<u64>,
-    emit: impl FnMut(Event) -> Result<(), Failure>,
+    mut data: &mut dyn Data,
+    mut observer: &mut dyn Observer<u64>,
+    emit: Emit<'_>,
 ) -> Result<Classes, Failure> {
     let (session, network, role) = (setup.session, setup.network, setup.role);
     let mut memory = filled(0, party_words(session, network), "the shares")?;
@@ -75,7 +75,7 @@ pub fn run_securenn_party(
     let mut cx = securenn::PartyContext::new(role, [pair, setup.key], peer, assistant);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
-        let batch = party.classify(&mut cx, iteration, data, observer, sink)?;
+        let batch = party.classify(&mut cx, iteration, &mut data, &mut observer, sink)?;
         let audit = party.audit_counts().map(<[_]>::to_vec);
         Ok((batch, cx.take_traffic(), audit))
     })
@@ -84,7 +84,7 @@ pub fn run_securenn_party(
 /// Classifies batch after batch by `step`, and reports each.
 fn every_batch(
     session: &Session,
-    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    emit: Emit<'_>,
     mut step: impl FnMut(u32, &mut Classes) -> Result<(Batch, Traffic, Option<Vec<[u32; 2]>>), RunError>,
 ) -> Result<Classes, Failure> {
     let mut classes = Classes::new();
@@ -107,7 +107,7 @@ fn every_batch(
 pub fn simulate(
     simulation: &Simulation<'_>,
     model: &[StageValues],
-    take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    take: Take<'_>,
 ) -> Result<Classes, Failure> {
     let kept = Mutex::new(Classes::new());
     let inference = Inference {
@@ -126,14 +126,14 @@ pub fn simulate(
 }
 
 /// An inference with all roles as threads.
-struct Inference<'a, F> {
+struct Inference<'a> {
     simulation: &'a Simulation<'a>,
     model: &'a [StageValues],
     kept: &'a Mutex<Classes>,
-    take: F,
+    take: Take<'a>,
 }
 
-impl<F: FnMut(Role, Event) -> Result<(), Failure>> Inference<'_, F> {
+impl Inference<'_> {
     fn run_securenn(self) -> Result<(), Failure> {
         let Inference {
             simulation,
@@ -151,11 +151,13 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> Inference<'_, F> {
             let mut watched = |event| watch.pass(event, emit);
             classify_by_securenn(party, (pair, model), kept, &mut observer_p1, &mut watched)
         };
-        simulation.with_assistant((p0, p1), take).map(drop)
+        simulation
+            .with_assistant((Box::new(p0), Box::new(p1)), take)
+            .map(drop)
     }
 }
 
-impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
+impl InRing for Inference<'_> {
     type Output = ();
 
     fn run<R: Ring>(self) -> Result<(), Failure> {
@@ -175,7 +177,9 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Inference<'_, F> {
             let mut watched = |event| watch.pass(event, emit);
             classify(party, model, kept, &mut observer_p1, &mut watched)
         };
-        simulation.with_dealer::<R>((p0, p1), take).map(drop)
+        simulation
+            .with_dealer::<R>((Box::new(p0), Box::new(p1)), take)
+            .map(drop)
     }
 }
 
@@ -184,7 +188,7 @@ fn classify<R: Ring>(
     mut party: ConnectedParty<'_>,
     model: &[StageValues],
     kept: &Mutex<Classes>,
-    observer: &mut impl Observer<R>,
+    observer: &mut dyn Observer<R>,
     emit: Emit<'_>,
 ) -> Result<(), Failure> {
     let model = model_of(&party.setup, model);
@@ -198,7 +202,7 @@ fn classify_by_securenn(
     mut party: ConnectedParty<'_>,
     (pair, model): (Key, &[StageValues]),
     kept: &Mutex<Classes>,
-    observer: &mut impl Observer<u64>,
+    observer: &mut dyn Observer<u64>,
     emit: Emit<'_>,
 ) -> Result<(), Failure> {
     let model = (pair, model_of(&party.setup, model));

@@ -30,7 +30,7 @@ use super::{
     event::{Event, StageValues},
     inference::{self, Classes, run_securenn_party},
     meeting::{RankReception, await_peer},
-    party::{FurtherRanks, PartyLinks, PartySetup, RankLinks, run_party},
+    party::{FurtherRanks, PartyLinks, PartySetup, RankNeeds, run_party},
     ranks::offer,
     secrets::Secrets,
     securenn, stop_request,
@@ -100,6 +100,10 @@ pub enum Made {
     Classes(Classes),
 }
 
+/// An attempt at a run, with what keeps the checkpoints, if the party keeps any.
+pub(super) type Attempt<'a> =
+    &'a mut dyn FnMut(Option<&mut Keeper>, &mut dyn Reporter) -> Result<(), Failure>;
+
 /// Gets the reports of a party.
 pub trait Reporter {
     /// The party waits for its peer at this address.
@@ -149,7 +153,7 @@ impl LoneParty<'_> {
     pub fn run(
         &self,
         others: &Others,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<Option<MemoryUsed>, Failure> {
         match others {
             Others::Dealt(peer, dealer) => self.run_dealt(peer, dealer, reporter).map(|()| None),
@@ -166,10 +170,10 @@ impl LoneParty<'_> {
         &self,
         meeting: &Meeting,
         dealer: &DealerPlace,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
-        self.go_on(reporter, |keeper, reporter| {
+        self.go_on(reporter, &mut |keeper, reporter| {
             self.attempt_dealt(&place, dealer, keeper, reporter)
         })
     }
@@ -178,20 +182,20 @@ impl LoneParty<'_> {
         &self,
         meeting: &Meeting,
         assistant: &str,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
-        self.go_on(reporter, |keeper, reporter| {
+        self.go_on(reporter, &mut |keeper, reporter| {
             self.attempt_securenn(&place, assistant, keeper, reporter)
         })
     }
 
     /// Attempts the run, and attempts it again from a checkpoint each time a link breaks, until no attempt gets any
     /// further for as long as the party waits for others.
-    pub(super) fn go_on<U: Reporter>(
+    pub(super) fn go_on(
         &self,
-        reporter: &mut U,
-        mut attempt: impl FnMut(Option<&mut Keeper>, &mut U) -> Result<(), Failure>,
+        reporter: &mut dyn Reporter,
+        attempt: Attempt<'_>,
     ) -> Result<(), Failure> {
         let Some(plan) = &self.checkpoints else {
             return attempt(None, reporter);
@@ -249,7 +253,7 @@ impl LoneParty<'_> {
         place: &Place<'_>,
         dealer: &DealerPlace,
         mut keeper: Option<&mut Keeper>,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let mut hello = self.hello(&keeper);
         // A transcript has one link, and a dealt file one order.
@@ -325,7 +329,7 @@ impl LoneParty<'_> {
         place: &Place<'_>,
         assistant: &str,
         mut keeper: Option<&mut Keeper>,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let hello = self.hello(&keeper);
         // The assistant first, so that it too learns of a mismatch of the parties.
@@ -347,7 +351,7 @@ impl LoneParty<'_> {
         let mut data = self.data();
         let helper = AnyEnd::new(&mut assistant);
         let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
-        let emit = |event| reporter.event(event);
+        let emit = &mut |event| reporter.event(event);
         let made = match self.session.task {
             Task::Train => {
                 securenn::run_party(setup, pair, links, &mut data, &mut NoObserver, emit)
@@ -398,12 +402,12 @@ impl LoneParty<'_> {
 
     /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and that of P1
     /// with the same rank of the dealer. The party that waits for the other says when it does, over the link to the `peer`.
-    fn meet_further(
-        &self,
+    fn meet_further<'s>(
+        &'s self,
         (place, dealer): (&Place<'_>, &DealerPlace),
         peer: &mut Capture<SecureEnd>,
         (hello, count): (&Hello, u16),
-        further: &mut FurtherRanks,
+        further: &mut FurtherRanks<'s>,
     ) -> Result<(), Failure> {
         if count == 1 {
             return Ok(());
@@ -444,9 +448,10 @@ impl LoneParty<'_> {
                 end.tcp().set_patience(self.idle).map_err(broken)?;
                 further.closer.add(end)?;
             }
-            further.links.push(RankLinks {
+            further.needs.push(RankNeeds {
                 peer,
                 dealer: dealt,
+                data: Box::new(self.data()),
             });
         }
         Ok(())
@@ -465,7 +470,7 @@ impl LoneParty<'_> {
         made: Made,
         (peer, helper): (P, D),
         remote: Remote,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         reporter.made(made)?;
         let mut helper = Link::new(helper, remote, UNBOUNDED);
@@ -480,7 +485,7 @@ impl LoneParty<'_> {
     fn place<'m>(
         &self,
         meeting: &'m Meeting,
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<Place<'m>, Failure> {
         match meeting {
             Meeting::Connect(address) => Ok(Place::Connect(address)),
@@ -520,7 +525,7 @@ impl LoneParty<'_> {
         links: PartyLinks<'_>,
         setup: PartySetup<'_>,
         wait_times: [WaitTime; 2],
-        reporter: &mut impl Reporter,
+        reporter: &mut dyn Reporter,
     ) -> Result<Made, Failure> {
         let first = setup.durable.as_ref().map_or(0, |(_, first)| *first);
         reporter.connected(wait_times, first)?;
@@ -558,20 +563,20 @@ impl LoneParty<'_> {
 }
 
 /// What a party with a dealer does after the handshakes.
-struct Computation<'a, 'l, U> {
+struct Computation<'a, 'l> {
     party: &'a LoneParty<'a>,
     setup: PartySetup<'a>,
     links: PartyLinks<'l>,
-    reporter: &'a mut U,
+    reporter: &'a mut dyn Reporter,
 }
 
-impl<U: Reporter> InRing for Computation<'_, '_, U> {
+impl InRing for Computation<'_, '_> {
     type Output = Made;
 
     fn run<R: Ring>(self) -> Result<Made, Failure> {
         let (party, setup) = (self.party, self.setup);
         let mut data = party.data();
-        let emit = |event| self.reporter.event(event);
+        let emit = &mut |event| self.reporter.event(event);
         match setup.session.task {
             Task::Train => {
                 run_party::<R>(setup, self.links, &mut data, &mut NoObserver, emit).map(Made::Model)

@@ -52,28 +52,33 @@ pub struct PartySetup<'a> {
     /// What keeps the other party's state beside each of its checkpoints, if that party is a device.
     pub beside: Option<Beside<'a>>,
     /// This party's further ranks, if it has any.
-    pub further: FurtherRanks,
+    pub further: FurtherRanks<'a>,
 }
 
 /// What a party has for its further ranks.
 #[derive(Default)]
-pub struct FurtherRanks {
-    /// The links of each.
-    pub links: Vec<RankLinks>,
+pub struct FurtherRanks<'a> {
+    /// What each needs.
+    pub needs: Vec<RankNeeds<'a>>,
     /// Closes the links of all ranks, the first one's as well.
     pub closer: Closer,
 }
 
-/// The links of a further rank of a party.
-pub struct RankLinks {
+/// What a further rank of a party needs.
+pub struct RankNeeds<'a> {
     /// The link to the same rank of the other party.
     pub peer: SecureEnd,
     /// At P1, the link to the same rank of the dealer.
     pub dealer: Option<SecureEnd>,
+    /// The party's samples.
+    pub data: Box<dyn Data + Send + 'a>,
 }
 
 /// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
 pub type Beside<'a> = Box<dyn FnMut(CheckpointId, usize) -> Result<(), Failure> + 'a>;
+
+/// Takes the events of a party.
+pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
 
 /// A party's links to its peer and to its helper.
 pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
@@ -95,7 +100,7 @@ impl<R: Ring> Stateful for Trainer<'_, R> {
 /// Gives a party the state with which it begins. Returns the iteration that comes first.
 pub fn begin(
     durable: &mut Option<(&mut Keeper, u32)>,
-    party: &mut impl Stateful,
+    party: &mut dyn Stateful,
 ) -> Result<u32, Failure> {
     match durable {
         Some((keeper, first)) => keeper.restore(party).map(|()| *first),
@@ -104,7 +109,7 @@ pub fn begin(
 }
 
 /// Makes `position` the next iteration of a party with the state that it has.
-fn go_to(position: u32, party: &mut impl Stateful) -> Result<(), Failure> {
+fn go_to(position: u32, party: &mut dyn Stateful) -> Result<(), Failure> {
     let mut state = Zeroizing::new(vec![0; party.state_len()]);
     party.save_state(&mut state)?;
     Ok(party.restore(position, &state)?)
@@ -115,7 +120,7 @@ pub fn before(
     durable: &mut Option<(&mut Keeper, u32)>,
     beside: &mut Option<Beside<'_>>,
     iteration: u32,
-    party: &impl Stateful,
+    party: &dyn Stateful,
 ) -> Result<(), Failure> {
     let Some((keeper, _)) = durable else {
         return Ok(());
@@ -135,26 +140,26 @@ pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, error: RunError) -> Failu
 }
 
 /// What a further rank of a party needs beside its links.
-struct FurtherRank<'a, D> {
+struct FurtherRank<'a> {
     session: &'a Session,
     network: &'a Network,
     role: Role,
     key: Key,
     /// The iteration that comes first.
     first: u32,
-    data: D,
 }
 
-impl<D: Data + Clone> FurtherRank<'_, D> {
+impl FurtherRank<'_> {
     /// Trains to the end, and ends the links. Passes on what was sent in each iteration.
     fn run<R: Ring>(
         &self,
         ranks: &mut ThreadRanks,
-        RankLinks {
+        RankNeeds {
             mut peer,
             mut dealer,
-        }: RankLinks,
-        tell: impl Fn(Box<Traffic>),
+            mut data,
+        }: RankNeeds<'_>,
+        tell: &dyn Fn(Box<Traffic>),
     ) -> Result<(), Failure> {
         let (session, role) = (self.session, self.role);
         let (mut memory, mut opened_data) = buffers::<R>(session, self.network, role)?;
@@ -168,9 +173,10 @@ impl<D: Data + Clone> FurtherRank<'_, D> {
             Link::new(AnyEnd::new(&mut peer), Remote::Peer, UNBOUNDED),
             Link::new(to_dealer, Remote::Dealer, UNBOUNDED),
         );
-        let mut data = self.data.clone();
+        let (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<R>) =
+            (&mut *data, &mut NoObserver);
         for iteration in self.first..session.iterations() {
-            party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut NoObserver)?;
+            party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
             tell(Box::new(cx.take_traffic()));
         }
         drop(cx);
@@ -188,26 +194,28 @@ impl<D: Data + Clone> FurtherRank<'_, D> {
 }
 
 /// Trains to the end, with all ranks of the party. Returns the revealed parameters if this party receives them.
+///
+/// It is generic over the ring alone, so that the protocol is compiled once for each ring, as
+/// [`inference::run_party`](super::inference::run_party) is.
 pub fn run_party<R: Ring>(
     mut setup: PartySetup<'_>,
     links: PartyLinks<'_>,
-    data: &mut (impl Data + Clone + Sync),
-    observer: &mut impl Observer<R>,
-    emit: impl FnMut(Event) -> Result<(), Failure>,
+    data: &mut dyn Data,
+    observer: &mut dyn Observer<R>,
+    emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let further = std::mem::take(&mut setup.further);
     let (told, tellings) = channel::<Box<Traffic>>();
-    let others = further.links.len();
+    let others = further.needs.len();
     let further_rank = FurtherRank {
         session: setup.session,
         network: setup.network,
         role: setup.role,
         key: setup.key.clone(),
         first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
-        data: data.clone(),
     };
-    let tasks = further.links.into_iter();
-    let tasks = tasks.map(|links| (links, told.clone())).collect();
+    let tasks = further.needs.into_iter();
+    let tasks = tasks.map(|needs| (needs, told.clone())).collect();
     drop(told);
     // Each further rank tells once in an iteration, in which the first rank waits for its gradients.
     let traffic = move || {
@@ -221,9 +229,9 @@ pub fn run_party<R: Ring>(
     ranks::run(
         (tasks, &further.closer),
         |ranks| run_first_rank(setup, links, (ranks, &traffic), data, observer, emit),
-        |ranks, (links, told)| {
+        |ranks, (needs, told)| {
             // The first rank may have failed.
-            further_rank.run::<R>(ranks, links, |traffic| drop(told.send(traffic)))
+            further_rank.run::<R>(ranks, needs, &|traffic| drop(told.send(traffic)))
         },
     )
 }
@@ -233,9 +241,9 @@ fn run_first_rank<R: Ring>(
     setup: PartySetup<'_>,
     (peer, dealer): PartyLinks<'_>,
     (ranks, of_others): (&mut ThreadRanks, &dyn Fn() -> Result<Traffic, RunError>),
-    data: &mut impl Data,
-    observer: &mut impl Observer<R>,
-    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    mut data: &mut dyn Data,
+    mut observer: &mut dyn Observer<R>,
+    emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let PartySetup {
         session,
@@ -284,7 +292,7 @@ fn run_first_rank<R: Ring>(
             position = positions.of(iteration);
         }
         let batch = party
-            .iterate_in_ranks(&mut cx, ranks, position, data, observer)
+            .iterate_in_ranks(&mut cx, ranks, position, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
         let mut traffic = cx.take_traffic();
         traffic.add(&of_others().map_err(|error| broke(&mut durable, error))?);

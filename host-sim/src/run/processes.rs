@@ -10,7 +10,7 @@ use std::{
 use ringlet_core::{Role, session::Protocol};
 
 use super::{
-    actors::{Actor, ActorEvent, Helper, follow},
+    actors::{Actor, ActorEvent, Helper, Take, follow},
     event::Event,
     supervision,
 };
@@ -21,7 +21,7 @@ use crate::{error::Failure, resources::spawn};
 pub fn train(
     protocol: Protocol,
     (common, session, own): (&[String], &[String], &[Vec<String>; 2]),
-    take: impl FnMut(Role, Event) -> Result<(), Failure>,
+    take: Take<'_>,
 ) -> Result<(), Failure> {
     let helper = Helper::of(protocol);
     let (events, reported) = channel();

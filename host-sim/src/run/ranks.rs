@@ -55,6 +55,15 @@ impl ThreadRanks {
         all
     }
 
+    /// The rank of a role that has no other.
+    pub fn only() -> Self {
+        ThreadRanks {
+            rank: Rank::ONLY,
+            to: Vec::new(),
+            from: Vec::new(),
+        }
+    }
+
     fn send(&self, to: usize, bytes: &[u8]) -> Result<(), RankLost> {
         let bytes = Zeroizing::new(bytes.to_vec());
         self.to[to].send(bytes).map_err(|_| RankLost)

@@ -16,10 +16,10 @@ use ringlet_core::{
 use super::{
     checkpoints::Stateful,
     event::{Event, StageValues},
-    party::{PartyLinks, PartySetup, before, begin, broke},
+    party::{Emit, PartyLinks, PartySetup, before, begin, broke},
     stop_request::UnderWay,
 };
-use crate::{error::Failure, resources::filled};
+use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
 
 /// Makes the key that only the parties have. Each sends its part to the other.
 pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
@@ -40,9 +40,9 @@ pub fn run_party(
     setup: PartySetup<'_>,
     pair: Key,
     (peer, assistant): PartyLinks<'_>,
-    data: &mut impl Data,
-    observer: &mut impl Observer<u64>,
-    mut emit: impl FnMut(Event) -> Result<(), Failure>,
+    mut data: &mut dyn Data,
+    mut observer: &mut dyn Observer<u64>,
+    emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let PartySetup {
         session,
@@ -69,7 +69,7 @@ pub fn run_party(
         before(&mut durable, &mut None, iteration, &party)?;
         let start = Instant::now();
         let batch = party
-            .iterate(&mut cx, iteration, data, observer)
+            .iterate(&mut cx, iteration, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
         emit(Event::Iteration {
             iteration,
@@ -119,13 +119,13 @@ fn shares(party: &Trainer<'_>, network: &Network) -> Vec<StageValues> {
 }
 
 /// Runs the assistant through a whole session; nobody else has the key `own`.
-pub fn run_assistant<F: Read + Write, S: Read + Write>(
+pub fn run_assistant(
     session: &Session,
     (own, shared): (Key, [Key; 2]),
-    (first, second): (Link<F>, Link<S>),
+    (first, second): (Link<AnyEnd<'_>>, Link<AnyEnd<'_>>),
     start: u32,
-    mut progress: impl FnMut(u32, u64),
-) -> Result<(Link<F>, Link<S>), Failure> {
+    progress: &mut dyn FnMut(u32, u64),
+) -> Result<(), Failure> {
     let network = ringlet_core::securenn::check(session)?;
     let mut memory = filled(0, assistant_words(session, &network), "the shares")?;
     let mut assistant = Assistant::new(session, &network, &mut memory).map_err(RunError::from)?;
@@ -137,5 +137,5 @@ pub fn run_assistant<F: Read + Write, S: Read + Write>(
         assistant.iterate(&mut cx, iteration)?;
         progress(iteration, cx.sent());
     }
-    Ok(cx.into_links())
+    Ok(())
 }

@@ -20,13 +20,13 @@ use ringlet_core::{
 };
 
 use super::{
-    actors::{Actor, ActorEvent, Helper, follow, report_end},
+    actors::{Actor, ActorEvent, Helper, Take, follow, report_end},
     checkpoints::Simulated,
     dealer::run_dealer,
     dispatch::{InRing, in_ring},
-    event::{Event, StageValues},
+    event::StageValues,
     handshakes::{greet, meet_parties},
-    party::{FurtherRanks, PartySetup, run_party},
+    party::{Emit, FurtherRanks, PartySetup, run_party},
     ranges::{Ranges, Watch, observers, taken},
     role_time::RoleTime,
     secrets::Secrets,
@@ -78,26 +78,28 @@ pub struct ConnectedParty<'s> {
     pub data: OwnImages<'s>,
 }
 
-/// Takes the events of a party.
-pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
+/// Runs a party after its handshakes.
+pub type PartyRun<'a> =
+    Box<dyn FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send + 'a>;
+
+/// The same with an assistant, and with the key that only the parties have.
+pub type AssistedRun<'a> =
+    Box<dyn FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send + 'a>;
+
+/// Runs the dealer or the assistant, with an end of a link to either party.
+type HelperRun<'a> = Box<dyn FnOnce([MemoryEnd; 2]) -> Result<(), Failure> + Send + 'a>;
 
 impl Simulation<'_> {
     /// Trains, and watches the range contract; `take` gets the parties' events. Returns where the roles' time went, and
     /// the ranges of all values.
-    pub fn train(
-        &self,
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<(Vec<RoleTime>, Ranges), Failure> {
+    pub fn train(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
         match self.session.protocol {
             Protocol::SecureNn { .. } => self.train_by_securenn(take),
             Protocol::Dealt { .. } => in_ring(self.session, Training(self, take)),
         }
     }
 
-    fn train_by_securenn(
-        &self,
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
-    ) -> Result<(Vec<RoleTime>, Ranges), Failure> {
+    fn train_by_securenn(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
         let (mut observer_p0, mut observer_p1, ranges) =
             observers::<u64>(self.on_range, self.session, self.network);
         let mut watch = Watch::new(ranges.clone(), self.on_range);
@@ -109,37 +111,31 @@ impl Simulation<'_> {
         let p1 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
-            let watched = |event| watch.pass(event, emit);
+            let watched = &mut |event| watch.pass(event, emit);
             securenn::run_party(setup, pair, links, data, &mut observer_p1, watched).map(drop)
         };
-        let times = self.with_assistant((p0, p1), take)?;
+        let times = self.with_assistant((Box::new(p0), Box::new(p1)), take)?;
         Ok((times, taken(&ranges)?))
     }
 
     /// Runs P0 and P1 with a dealer.
     pub fn with_dealer<R: Ring>(
         &self,
-        parties: (
-            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-        ),
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+        parties: (PartyRun<'_>, PartyRun<'_>),
+        take: Take<'_>,
     ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
         let first = self.first();
         let deal = move |ends| serve_dealer::<R>(keys, ends, first);
-        self.run((Helper::Dealer, deal), links, parties, take)
+        self.run((Helper::Dealer, Box::new(deal)), links, parties, take)
     }
 
     /// Runs both parties with an assistant. Each gets the key that only the parties have.
     pub fn with_assistant(
         &self,
-        (p0, p1): (
-            impl FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send,
-            impl FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send,
-        ),
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+        (p0, p1): (AssistedRun<'_>, AssistedRun<'_>),
+        take: Take<'_>,
     ) -> Result<Vec<RoleTime>, Failure> {
         let secrets = self.secrets;
         let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
@@ -158,22 +154,17 @@ impl Simulation<'_> {
         };
         let first = self.first();
         let assist = move |ends| serve_assistant(keys, ends, first);
-        self.run((Helper::Assistant, assist), links, (run_p0, run_p1), take)
+        let parties: (PartyRun<'_>, PartyRun<'_>) = (Box::new(run_p0), Box::new(run_p1));
+        self.run((Helper::Assistant, Box::new(assist)), links, parties, take)
     }
 
     /// Runs each role in a thread; `links` are those of the dealer or assistant.
     fn run(
         &self,
-        (helper, help): (
-            Helper,
-            impl FnOnce([MemoryEnd; 2]) -> Result<(), Failure> + Send,
-        ),
+        (helper, help): (Helper, HelperRun<'_>),
         links: [[MemoryEnd; 2]; 2],
-        (p0, p1): (
-            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-            impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure> + Send,
-        ),
-        take: impl FnMut(Role, Event) -> Result<(), Failure>,
+        (p0, p1): (PartyRun<'_>, PartyRun<'_>),
+        take: Take<'_>,
     ) -> Result<Vec<RoleTime>, Failure> {
         let [end_p0, end_p1] = memory::duplex(self.shape);
         let [[to_p0, helper_p0], [to_p1, helper_p1]] = links;
@@ -215,7 +206,7 @@ impl Simulation<'_> {
         &self,
         role: Role,
         ends: [MemoryEnd; 2],
-        party: impl FnOnce(ConnectedParty<'_>, Emit<'_>) -> Result<(), Failure>,
+        party: PartyRun<'_>,
         events: &Sender<ActorEvent>,
     ) {
         let actor = Actor::Party(role);
@@ -293,9 +284,9 @@ fn helper_time(helper: Helper, total: Duration, [p0, p1]: [WaitTime; 2]) -> Role
 }
 
 /// Training with a dealer.
-struct Training<'a, F>(&'a Simulation<'a>, F);
+struct Training<'a>(&'a Simulation<'a>, Take<'a>);
 
-impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Training<'_, F> {
+impl InRing for Training<'_> {
     type Output = (Vec<RoleTime>, Ranges);
 
     fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
@@ -309,7 +300,7 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Training<'_, F> {
             let mut watched = |event| watch.pass(event, emit);
             train(party, &mut observer_p1, &mut watched)
         };
-        let times = simulation.with_dealer::<R>((p0, p1), take)?;
+        let times = simulation.with_dealer::<R>((Box::new(p0), Box::new(p1)), take)?;
         Ok((times, taken(&ranges)?))
     }
 }
@@ -317,7 +308,7 @@ impl<F: FnMut(Role, Event) -> Result<(), Failure>> InRing for Training<'_, F> {
 /// Trains a party with a dealer.
 fn train<R: Ring>(
     mut party: ConnectedParty<'_>,
-    observer: &mut impl Observer<R>,
+    observer: &mut dyn Observer<R>,
     emit: Emit<'_>,
 ) -> Result<(), Failure> {
     let links = (party.peer, party.helper);
@@ -334,9 +325,9 @@ pub fn serve_dealer<R: Ring>(
     let [to_p0, to_p1] = &mut links;
     let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
     let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys)?;
-    let outcome = run_dealer::<R, _>(&session, keys, to_p1, first, |_, _| {});
+    let outcome = run_dealer::<R>(&session, keys, to_p1, first, &mut |_, _| {});
     drop(to_p0);
-    outcome.map(drop)
+    outcome
 }
 
 /// Runs the assistant, with an end of a link to either party.
@@ -347,5 +338,5 @@ fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2], start: u32) -> R
     let met = meet_parties(Helper::Assistant, links, heard, &keys.1)?;
     let (session, [first, second]) = met;
     let second = second.with_remote(Remote::Party(Role::P1));
-    securenn::run_assistant(&session, keys, (first, second), start, |_, _| {}).map(drop)
+    securenn::run_assistant(&session, keys, (first, second), start, &mut |_, _| {})
 }

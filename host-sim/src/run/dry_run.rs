@@ -1,27 +1,25 @@
 //! A dry run of one role without the others, which counts what the role sends: it hears zeros. Which messages a role sends
 //! depends on public values alone.
 
-use std::convert::Infallible;
-
-use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
-    data::{Data, DataError},
     dealt::{PartyContext, Plan, Sent, Trainer},
     net::{Link, Remote},
     network::Network,
     num::Ring,
-    prg::Key,
     securenn::{self, Assistant, AssistantContext, assistant_words, party_words},
     session::{
         RunError, Session, Task,
         handshake::{Start, send_key},
     },
-    share::{NoObserver, Observer},
+    share::NoObserver,
 };
 
-use super::ranks::ThreadRanks;
-use crate::links::{any_end::AnyEnd, connect::UNBOUNDED};
+use super::{
+    nobody::{Blank, Inputs, Nobody, key, link},
+    ranks::ThreadRanks,
+};
+use crate::links::any_end::AnyEnd;
 
 /// Counts what the party of `role` sends in the whole session, at a link that takes `ahead` bytes ahead: a device's takes
 /// none.
@@ -130,72 +128,4 @@ pub fn securenn_iteration(
     drop(cx);
     sent.from_helper = [first.heard(), second.heard()];
     Ok(sent)
-}
-
-/// Any key.
-fn key() -> Key {
-    Key::new([1; Key::LEN])
-}
-
-fn link(nobody: &mut Nobody, remote: Remote) -> Link<AnyEnd<'_>> {
-    Link::new(AnyEnd::new(nobody), remote, UNBOUNDED)
-}
-
-/// The samples and the observer of a party, of the types that all parties of this program have.
-type Inputs<'a, R> = (&'a mut dyn Data, &'a mut dyn Observer<R>);
-
-/// A transport that hears zeros and counts what it is sent.
-#[derive(Default)]
-struct Nobody {
-    bytes: u64,
-    messages: u64,
-    written: bool,
-}
-
-impl Nobody {
-    /// What it was sent.
-    fn heard(&self) -> Sent {
-        Sent {
-            bytes: self.bytes,
-            messages: self.messages,
-        }
-    }
-}
-
-impl ErrorType for Nobody {
-    type Error = Infallible;
-}
-
-impl Read for Nobody {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        bytes.fill(0);
-        Ok(bytes.len())
-    }
-}
-
-impl Write for Nobody {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.bytes += bytes.len() as u64;
-        self.written |= !bytes.is_empty();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        self.messages += u64::from(std::mem::take(&mut self.written));
-        Ok(())
-    }
-}
-
-/// Blank samples of the first class.
-struct Blank;
-
-impl Data for Blank {
-    fn pixels(&mut self, _: u32, out: &mut [u8]) -> Result<(), DataError> {
-        out.fill(0);
-        Ok(())
-    }
-
-    fn label(&mut self, _: u32) -> Result<u8, DataError> {
-        Ok(0)
-    }
 }

@@ -24,6 +24,7 @@ pub mod hub_states;
 pub mod inference;
 pub mod lone_party;
 pub mod meeting;
+pub mod nobody;
 pub mod party;
 pub mod processes;
 mod products;

@@ -18,7 +18,7 @@ const CORE: [&str; 16] = [
 ];
 
 /// The host's top level, likewise.
-const HOST: [&str; 11] = [
+const HOST: [&str; 12] = [
     "error",
     "console",
     "resources",
@@ -28,6 +28,7 @@ const HOST: [&str; 11] = [
     "config",
     "board",
     "run",
+    "measure",
     "output",
     "command",
 ];

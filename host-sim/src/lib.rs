@@ -11,6 +11,7 @@
 //! - [`config`]: from arguments to a checked session.
 //! - [`board`]: boards in QEMU and their firmware.
 //! - [`run`]: the roles of a run.
+//! - [`measure`]: how fast the machine is.
 //! - [`output`]: progress, metrics, tables, plans, charts.
 //! - [`command`]: the command line.
 
@@ -21,6 +22,7 @@ pub mod console;
 pub mod data;
 pub mod error;
 pub mod links;
+pub mod measure;
 pub mod output;
 pub mod reference;
 pub mod resources;

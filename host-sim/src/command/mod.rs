@@ -1,6 +1,7 @@
 //! The command line, and one file for each command: it parses, calls and prints.
 
 pub mod assistant;
+pub mod bench;
 pub mod calibrate;
 pub mod compare;
 pub mod data;
@@ -29,6 +30,7 @@ use crate::{
 };
 
 use assistant::AssistantArgs;
+use bench::BenchArgs;
 use calibrate::CalibrateArgs;
 use compare::CompareArgs;
 use data::DataCommand;
@@ -81,6 +83,8 @@ pub enum Command {
     Qemu(Box<QemuArgs>),
     /// Print the cost of a run, without running it.
     Plan(Box<PlanArgs>),
+    /// Measure what this machine reaches, and what training takes here.
+    Bench(Box<BenchArgs>),
     /// Train in plaintext on images at hand, and print the range that the values of a private training need.
     Calibrate(Box<CalibrateArgs>),
     /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
@@ -108,6 +112,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Data(command)) => data::run(&command),
         Some(Command::Qemu(args)) => qemu::run(&args),
         Some(Command::Plan(args)) => console::print(&plan::run(&args)?),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Models) => models::run(),

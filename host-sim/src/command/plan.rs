@@ -1,18 +1,25 @@
 //! `ringlet plan`: the cost of a run, without running it.
 
+use std::{path::PathBuf, time::Duration};
+
 use clap::Args;
 use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{RoleName, SessionArgs},
+        args::{LinkArgs, RoleName, SessionArgs},
         protocol::Protocol,
-        session::{CheckedSession, ModelSource, Samples, Setting, session},
+        session::{CheckedSession, planned},
     },
-    data::Part,
     error::Failure,
-    output::plan::{Form, costs, devices},
+    links::traffic_shaper::TrafficShape,
+    measure::{course::Course, kept::Kept, secure_link},
+    output::plan::{Form, costs, devices, seconds::Figures},
 };
+
+/// How long a prediction measures the session, and a link, when there is no file.
+const MEASURED: Duration = Duration::from_secs(10);
+const LINK: Duration = Duration::from_millis(300);
 
 /// Options of `plan`.
 #[derive(Clone, Debug, Args)]
@@ -27,6 +34,13 @@ pub struct PlanArgs {
     /// The party that learns the trained model.
     #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "infer")]
     pub reveal_to: Option<RoleName>,
+    /// Predict the time of training on machines like this: from the figures that `ringlet bench --save` has left in FILE, or
+    /// from some seconds of measurement without one.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "infer"])]
+    pub seconds: Option<Option<PathBuf>>,
+    /// The links of --seconds.
+    #[command(flatten)]
+    pub links: LinkArgs,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -41,37 +55,75 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
         true => Protocol::with_device(&args.session)?,
         false => Protocol::new(&args.session)?,
     };
-    let data = &args.session.data;
-    let images = match &data.data {
-        Some(_) => Some(data.load(Part::Train)?),
-        None => None,
+    let links = args.links.shape()?;
+    if args.seconds.is_none() && links != TrafficShape::default() {
+        return Err(Failure::new(
+            "--profile, --delay and --rate belong to --seconds",
+            "add --seconds, or leave them out",
+        ));
+    }
+    let task = match args.infer {
+        true => Task::Infer,
+        false => Task::Train,
     };
-    // Costs depend only on the batch. Without data there are as many images as the batch has.
-    let total = images
-        .as_ref()
-        .map_or(args.session.batch as usize, |images| images.len());
-    let images: Vec<_> = images.iter().collect();
-    let setting = Setting {
-        model: ModelSource::Images(&images),
-        samples: Samples::Split(total),
-        shuffle_seed: 0,
-        receiver: args.reveal_to.map(Role::from),
-        task: match args.infer {
-            true => Task::Infer,
-            false => Task::Train,
-        },
-        normalise_by: None,
-    };
-    let CheckedSession {
-        session, network, ..
-    } = session(&args.session, &protocol, setting)?;
-    match (args.device, args.json) {
-        (true, _) if session.format.ring != u32::BITS => Err(Failure::new(
+    let checked = planned(
+        &args.session,
+        &protocol,
+        task,
+        args.reveal_to.map(Role::from),
+    )?;
+    if args.device && checked.session.format.ring != u32::BITS {
+        return Err(Failure::new(
             "devices are made for the ring of 32 bits",
             "leave out --ring u64, and --protocol spdz without --ring u32",
-        )),
-        (true, _) => devices(&session, &network),
-        (false, true) => costs(&session, &network, Form::Json),
-        (false, false) => costs(&session, &network, Form::Table),
+        ));
     }
+    if args.device {
+        return devices(&checked.session, &checked.network);
+    }
+    let figures = args
+        .seconds
+        .as_ref()
+        .map(|file| figures(file.as_ref(), &checked, links))
+        .transpose()?;
+    let form = match args.json {
+        true => Form::Json,
+        false => Form::Table,
+    };
+    costs(&checked.session, &checked.network, figures.as_ref(), form)
+}
+
+/// The figures from a file, or measured now.
+fn figures(
+    file: Option<&PathBuf>,
+    CheckedSession {
+        session, network, ..
+    }: &CheckedSession,
+    links: TrafficShape,
+) -> Result<Figures, Failure> {
+    let Some(path) = file else {
+        return Ok(Figures {
+            source: "a measurement of this machine".to_owned(),
+            link_seconds_per_byte: secure_link::seconds_per_byte(LINK)?,
+            course: Course::measure(session, network, session.batch, MEASURED)?,
+            links,
+        });
+    };
+    let kept = Kept::read(path)?;
+    let measured = kept.session(session).ok_or_else(|| {
+        Failure::new(
+            format!(
+                "{} has no figures of model {} as it is to be trained",
+                path.display(),
+                session.model.name
+            ),
+            "measure it, with `ringlet bench --save FILE` and the same options, or leave out the file",
+        )
+    })?;
+    Ok(Figures {
+        source: path.display().to_string(),
+        course: measured.course.clone(),
+        link_seconds_per_byte: kept.link_seconds_per_byte,
+        links,
+    })
 }

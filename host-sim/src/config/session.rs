@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     data::{
-        Classes, Images, model_file::Marks, normalise::MeanAndDeviation, range_bits::RangeBits,
+        Classes, Images, Part, model_file::Marks, normalise::MeanAndDeviation,
+        range_bits::RangeBits,
     },
     error::Failure,
 };
@@ -260,6 +261,33 @@ pub fn session(
         Task::Infer => inference(session)?,
     };
     CheckedSession::new(session, normalise, classes)
+}
+
+/// The session that the arguments describe, for a command that does not run it.
+pub fn planned(
+    args: &SessionArgs,
+    protocol: &Protocol,
+    task: Task,
+    receiver: Option<Role>,
+) -> Result<CheckedSession, Failure> {
+    let images = match &args.data.data {
+        Some(_) => Some(args.data.load(Part::Train)?),
+        None => None,
+    };
+    // What an iteration costs depends only on the batch. Without data there are as many images as the batch has.
+    let total = images
+        .as_ref()
+        .map_or(args.batch as usize, |images| images.len());
+    let images: Vec<_> = images.iter().collect();
+    let setting = Setting {
+        model: ModelSource::Images(&images),
+        samples: Samples::Split(total),
+        shuffle_seed: 0,
+        receiver,
+        task,
+        normalise_by: None,
+    };
+    session(args, protocol, setting)
 }
 
 /// The momentum that the arguments give, or the usual one of their protocol.

@@ -107,6 +107,22 @@ impl LinkBytes {
         }
     }
 
+    /// Bytes that P0, P1 and the helper send and receive.
+    pub fn of_roles(&self) -> [u64; 3] {
+        let between = self.p0_to_p1 + self.p1_to_p0;
+        let p0 = self.p0_to_helper + self.helper_to_p0;
+        let p1 = self.p1_to_helper + self.helper_to_p1;
+        [between + p0, between + p1, p0 + p1]
+    }
+
+    /// Bytes of the busiest direction between the parties, and of the busiest from the helper.
+    pub fn longest(&self) -> [u64; 2] {
+        [
+            self.p0_to_p1.max(self.p1_to_p0),
+            self.helper_to_p0.max(self.helper_to_p1),
+        ]
+    }
+
     /// The lines of a table; `helper` is the dealer or the assistant.
     pub fn lines(&self, helper: &str) -> String {
         let row = |name: &str, [there, back]: [u64; 2]| {

@@ -5,6 +5,7 @@ mod inference;
 mod links;
 mod process;
 mod ranges;
+pub mod seconds;
 mod securenn;
 mod training;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 
 use inference::InferencePlan;
+use seconds::Figures;
 use securenn::SecureNnPlan;
 use training::{cost_rows, plan_json, plan_table};
 
@@ -33,15 +35,20 @@ pub enum Form {
     Json,
 }
 
-/// The plan of a session.
-pub fn costs(session: &Session, network: &Network, form: Form) -> Result<String, Failure> {
+/// The plan of a session; of training with its time, if there are figures of this machine.
+pub fn costs(
+    session: &Session,
+    network: &Network,
+    figures: Option<&Figures>,
+    form: Form,
+) -> Result<String, Failure> {
     match session.protocol {
-        Protocol::Dealt { .. } => in_ring(session, Costs(session, network, form)),
+        Protocol::Dealt { .. } => in_ring(session, Costs(session, network, figures, form)),
         Protocol::SecureNn { .. } if session.task == Task::Infer => {
             inference_text(&inference::securenn(session, network)?, session, form)
         }
         Protocol::SecureNn { .. } => {
-            let plan = SecureNnPlan::new(session, network)?;
+            let plan = SecureNnPlan::new(session, network, figures)?;
             match form {
                 Form::Json => json(&plan),
                 Form::Table => Ok(plan.table()),
@@ -56,20 +63,21 @@ pub fn devices(session: &Session, network: &Network) -> Result<String, Failure> 
 }
 
 /// The plan of a session with a dealer.
-struct Costs<'a>(&'a Session, &'a Network, Form);
+struct Costs<'a>(&'a Session, &'a Network, Option<&'a Figures>, Form);
 
 impl InRing for Costs<'_> {
     type Output = String;
 
     fn run<R: Ring>(self) -> Result<String, Failure> {
-        let Costs(session, network, form) = self;
+        let Costs(session, network, figures, form) = self;
         if session.task == Task::Infer {
             return inference_text(&inference::dealt::<R>(session, network), session, form);
         }
         let rows = cost_rows::<R>(session, network);
+        let plan = plan_json::<R>(session, network, &rows, figures);
         match form {
-            Form::Table => Ok(plan_table::<R>(session, network, &rows)),
-            Form::Json => json(&plan_json::<R>(session, network, &rows)),
+            Form::Table => Ok(plan_table(session, &plan, &rows)),
+            Form::Json => json(&plan),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     links::LinkBytes,
     process::{helper_bytes, party_bytes},
+    seconds::{Figures, Seconds},
     training::CostJson,
 };
 use crate::output::amounts::bytes;
@@ -36,6 +37,8 @@ pub struct SecureNnPlan<'a> {
     #[serde(skip)]
     audit_every: u32,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<Seconds>,
 }
 
 /// The plan of a layer.
@@ -67,7 +70,11 @@ const AHEAD_SLACK: u64 = 16;
 
 impl<'a> SecureNnPlan<'a> {
     /// The plan of one iteration over a whole batch.
-    pub fn new(session: &'a Session, network: &Network) -> Result<Self, RunError> {
+    pub fn new(
+        session: &'a Session,
+        network: &Network,
+        figures: Option<&Figures>,
+    ) -> Result<Self, RunError> {
         let rows = plan::cost_rows(session, network, session.batch);
         // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
         let (audit, ahead) = match session.has_audits() {
@@ -88,7 +95,10 @@ impl<'a> SecureNnPlan<'a> {
         let memory = (buffers, message);
         let process_of = |role| party_bytes(session, network, role, memory);
         let total: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
+        let link_bytes = LinkBytes::securenn(session, network)?;
         Ok(SecureNnPlan {
+            seconds: figures
+                .map(|figures| Seconds::new(figures, session, &link_bytes, total.rounds)),
             model: &session.model.name,
             batch: session.batch,
             micro_batch: session.micro_batch,
@@ -104,7 +114,7 @@ impl<'a> SecureNnPlan<'a> {
                 // Corrections go ahead beside the assistant's third of a message, in chunks that are not all full.
                 message.max(ahead + ahead / AHEAD_SLACK + message / 3),
             ),
-            link_bytes: LinkBytes::securenn(session, network)?,
+            link_bytes,
             audit: session
                 .has_audits()
                 .then(|| plan::audit(session, network, session.batch).into()),
@@ -158,6 +168,9 @@ impl<'a> SecureNnPlan<'a> {
             bytes(self.process_bytes_assistant)
         );
         table += &self.link_bytes.lines("assistant");
+        if let Some(seconds) = &self.seconds {
+            table += &seconds.lines();
+        }
         table
     }
 }

@@ -14,6 +14,7 @@ use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
     ranges::{RangeJson, lines, ranges},
+    seconds::{Figures, Seconds},
 };
 use crate::output::amounts::{bytes, counted};
 
@@ -92,6 +93,8 @@ pub struct TrainingPlan<'a> {
     audit: Option<CostJson>,
     ranges: Vec<RangeJson>,
     layers: Vec<RowJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<Seconds>,
 }
 
 /// The cost rows of an iteration of the first epoch, whose images belong to one party. The first row includes the opening
@@ -108,6 +111,7 @@ pub fn plan_json<'a, R: Ring>(
     session: &'a Session,
     network: &Network,
     rows: &'a [CostRow],
+    figures: Option<&Figures>,
 ) -> TrainingPlan<'a> {
     let plan = Plan::new(session, network);
     let later = plan.iteration::<R>(session.batch);
@@ -121,7 +125,9 @@ pub fn plan_json<'a, R: Ring>(
         let buffers = 8 * plan.arena_words::<R>(role) + opened;
         party_bytes(session, network, role, (buffers as u64, message))
     };
+    let link_bytes = LinkBytes::dealt::<R>(session, network);
     TrainingPlan {
+        seconds: figures.map(|figures| Seconds::new(figures, session, &link_bytes, first.rounds)),
         model: &session.model.name,
         batch: session.batch,
         micro_batch: session.micro_batch,
@@ -139,7 +145,7 @@ pub fn plan_json<'a, R: Ring>(
         process_bytes_p0: process_of(Role::P0),
         process_bytes_p1: process_of(Role::P1),
         process_bytes_dealer: helper_bytes(8 * plan.dealer_arena_words::<R>() as u64, DEALER_LINK),
-        link_bytes: LinkBytes::dealt::<R>(session, network),
+        link_bytes,
         audit: session
             .has_audits()
             .then(|| plan.audit::<R>(session.batch).into()),
@@ -179,8 +185,7 @@ fn gate_costs<R: Ring>(plan: &Plan<'_>, batch: u32, row: usize) -> Vec<GateJson>
 }
 
 /// The plan of training as a table.
-pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow]) -> String {
-    let plan = plan_json::<R>(session, network, rows);
+pub fn plan_table(session: &Session, plan: &TrainingPlan<'_>, rows: &[CostRow]) -> String {
     let mut table = format!(
         "{} with batches of {} in the ring of {} bits, {} fraction bits: {} parameters\n\n{:<14}{:>10}{:>14}{:>12}{:>14}\n",
         plan.model,
@@ -248,5 +253,8 @@ pub fn plan_table<R: Ring>(session: &Session, network: &Network, rows: &[CostRow
     );
     table += &plan.link_bytes.lines("dealer");
     table += &lines(&plan.ranges);
+    if let Some(seconds) = &plan.seconds {
+        table += &seconds.lines();
+    }
     table
 }

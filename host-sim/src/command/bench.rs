@@ -1,0 +1,125 @@
+//! `ringlet bench`: what this machine reaches, and what training takes here.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use ringlet_core::{model::BUILT_IN, session::Task};
+
+use crate::{
+    config::{
+        args::{ProtocolName, SessionArgs},
+        protocol::Protocol,
+        session::{CheckedSession, planned},
+    },
+    console,
+    data::file::check_writable,
+    error::Failure,
+    measure::{
+        course::Course,
+        kept::{Kept, MeasuredSession, work},
+        rates::Rates,
+        secure_link,
+    },
+    output::bench::tables,
+};
+
+/// The part of the time that kernels and a link are measured for.
+const KERNELS: f64 = 0.15;
+const LINK: f64 = 0.02;
+
+/// Options of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// How long to measure, about. More seconds reach larger batches.
+    #[arg(long, value_name = "N", default_value_t = 30.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Keep the figures in this file, for `plan --seconds`.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// The session; all built-in models without --model and --data, by --protocol exact and by securenn.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give 0.1 to 3600 seconds".to_owned()),
+    }
+}
+
+/// Measures, prints the tables, and keeps the figures.
+pub fn run(args: &BenchArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.save {
+        check_writable(path)?;
+    }
+    let sessions = sessions(&args.session)?;
+    let start = Instant::now();
+    let bar = ProgressBar::new((Rates::COUNT + 1 + sessions.len()) as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}") {
+        bar.set_style(style);
+    }
+    let part = |part: f64| Duration::from_secs_f64(args.seconds * part);
+    let mut kept = Kept::here();
+    bar.set_message("kernels");
+    kept.rates = Rates::measure(part(KERNELS / Rates::COUNT as f64), || bar.inc(1));
+    kept.link_seconds_per_byte = secure_link::seconds_per_byte(part(LINK))?;
+    bar.inc(1);
+    let count = sessions.len();
+    for (place, (protocol, checked)) in sessions.into_iter().enumerate() {
+        let (session, network) = (&checked.session, &checked.network);
+        bar.set_message(format!("{} by {protocol}", session.model.name));
+        // What one leaves over is for the others.
+        let left = part(1.0).saturating_sub(start.elapsed());
+        let course = Course::measure(session, network, u32::MAX, left / (count - place) as u32)?;
+        kept.sessions.push(MeasuredSession {
+            model: session.model.name.to_string(),
+            protocol: protocol.to_string(),
+            work: work(session),
+            course,
+        });
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    console::print(&tables(&kept, args.session.batch))?;
+    if let Some(path) = &args.save {
+        kept.write(path)?;
+        console::note(&format!("written: {}", path.display()));
+    }
+    Ok(())
+}
+
+/// The session that the options describe, or those of all built-in models that their protocol takes.
+fn sessions(args: &SessionArgs) -> Result<Vec<(ProtocolName, CheckedSession)>, Failure> {
+    let checked = |args: &SessionArgs| -> Result<_, Failure> {
+        let protocol = Protocol::new(args)?;
+        Ok((args.protocol, planned(args, &protocol, Task::Train, None)?))
+    };
+    if args.model.is_some() || args.data.data.is_some() {
+        return Ok(vec![checked(args)?]);
+    }
+    let other = (args.protocol == ProtocolName::Exact).then_some(ProtocolName::Securenn);
+    let mut sessions = Vec::new();
+    let mut refused = None;
+    for protocol in [args.protocol].into_iter().chain(other) {
+        for model in BUILT_IN {
+            let args = SessionArgs {
+                model: Some(model.to_owned()),
+                protocol,
+                ..args.clone()
+            };
+            match checked(&args) {
+                Ok(session) => sessions.push(session),
+                Err(failure) => refused = Some(failure),
+            }
+        }
+    }
+    match (sessions.is_empty(), refused) {
+        (true, Some(failure)) => Err(failure),
+        _ => Ok(sessions),
+    }
+}

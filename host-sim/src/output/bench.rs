@@ -1,0 +1,85 @@
+//! What a machine reaches, as tables.
+
+use super::amounts::counted;
+use crate::measure::{kept::Kept, rates::Limit};
+
+/// The tables of a measurement; iterations are of `batch` images.
+pub fn tables(kept: &Kept, batch: u32) -> String {
+    let mut text = format!(
+        "{}, ringlet {}: on one core\n\n{}\n",
+        kept.processor,
+        kept.version,
+        rates(kept)
+    );
+    text += &format!(
+        "{:<14}{:<10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>13}\n",
+        "core-seconds", "protocol", "p0", "p1", "helper", "train", "seconds", "measured to"
+    );
+    for measured in &kept.sessions {
+        let [p0, p1, helper] = measured.course.seconds(batch).map(amount);
+        let [train, passed] = measured.course.train(batch).map(amount);
+        text += &format!(
+            "{:<14}{:<10}{p0:>9}{p1:>9}{helper:>9}{train:>9}{passed:>10}{:>13}\n",
+            measured.model,
+            measured.protocol,
+            measured.course.largest()
+        );
+    }
+    text += &format!(
+        "\nOf an iteration of {batch} images, told from batches up to those measured: what each role computes by itself, in\n\
+         seconds of one core, where the helper is the dealer, or the assistant of securenn; then what `train` takes, which\n\
+         runs all roles and watches the range of all values, and the seconds that pass on the {} of this machine.\n\
+         A byte between processes takes {:.2} ns more of the cores, at both ends together.\n",
+        counted(kept.cores as u64, "core"),
+        1e9 * kept.link_seconds_per_byte
+    );
+    text
+}
+
+/// The kernels with their rates and shares.
+fn rates(kept: &Kept) -> String {
+    let mut table = format!("{:<30}{:>9} {:<9}{:>8}\n", "", "rate", "", "share");
+    let mut last = None;
+    for rate in &kept.rates.0 {
+        // Kernels with the same limit stand together.
+        if last
+            .replace(rate.limit)
+            .is_some_and(|last| last != rate.limit)
+        {
+            table.push('\n');
+        }
+        table += &format!(
+            "{:<30}{:>9.2} {:<9}{:>6.0} %\n",
+            rate.name,
+            rate.rate / 1e9,
+            rate.limit.unit(),
+            100.0 * kept.rates.share(rate.rate, rate.limit)
+        );
+    }
+    let limits = [
+        ("streams", Limit::Stream),
+        ("memory", Limit::Memory),
+        ("products of u32", Limit::Products32),
+        ("products of u64", Limit::Products64),
+    ];
+    let limits = limits.map(|(name, limit)| {
+        let rate = kept.rates.limit(limit) / 1e9;
+        format!("{name} {rate:.2} {}", limit.unit())
+    });
+    table
+        + &format!(
+            "\nThe limits, of which these are shares: {}.\n",
+            limits.join(", ")
+        )
+}
+
+/// Seconds, to three digits.
+pub fn amount(seconds: f64) -> String {
+    match seconds {
+        s if s >= 100.0 => format!("{s:.0}"),
+        s if s >= 10.0 => format!("{s:.1}"),
+        s if s >= 1.0 => format!("{s:.2}"),
+        s if s >= 0.1 => format!("{s:.3}"),
+        s => format!("{s:.4}"),
+    }
+}

@@ -7,6 +7,7 @@ use ringlet_core::{
     gate::{
         At, Online,
         bilinear::{Bilinear, Span},
+        lookup::Lookup,
         maxpool::MaxPool,
         polynomial::PolynomialGate,
         relu::{HiddenSign, Relu},
@@ -28,7 +29,7 @@ use ringlet_core::{
 
 use super::{
     SIZES,
-    harness::{Party, deal},
+    harness::{Gate, Party, deal},
 };
 
 const AT: At = At {
@@ -37,6 +38,9 @@ const AT: At = At {
     row: 0,
 };
 const BACK: At = At { gate: 1, ..AT };
+
+/// Products that a bilinear map takes: two of each party, and one of the dealer.
+const PRODUCTS: usize = 5;
 
 /// Elements of a row, such as those of an image.
 const ROW: usize = 256;
@@ -67,6 +71,7 @@ fn relu<R: Ring>(bencher: Bencher, len: usize) {
     let shape = [len / ROW, ROW];
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>("relu", len),
             |cx| gate.deal::<R, _>(cx, AT, len / ROW, ROW),
             |cx| {
                 let mut x = vec![R::ZERO; len];
@@ -92,6 +97,7 @@ fn select<R: Ring>(bencher: Bencher, len: usize) {
     let shape = [len / ROW, ROW];
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>("select", len),
             |cx| gate.deal::<R, _>(cx, BACK, (relu, AT), len / ROW, ROW),
             |cx| {
                 let mut dy = vec![R::ZERO; len];
@@ -118,6 +124,7 @@ fn max_pool_2x2<R: Ring>(bencher: Bencher, len: usize) {
     let gate = MaxPool::new::<R>(windows, narrow, narrow, R::BITS);
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>("max_pool_2x2", len),
             |cx| gate.deal_forward::<R, _>(cx, AT, rows),
             |cx| {
                 let mut x = vec![R::ZERO; len];
@@ -147,6 +154,7 @@ fn softmax<R: Ring>(bencher: Bencher, rows: usize) {
     };
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         deal(
+            Gate::new::<R>("softmax", rows),
             |cx| {
                 let mut memory = vec![[0; 2]; gate.table_len()];
                 gate.deal::<R, _>(cx, AT, rows, &mut gate.tables(&mut memory))
@@ -174,10 +182,36 @@ fn widen<R: Ring>(bencher: Bencher, len: usize) {
     };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>("widen", len),
             |cx| gate.deal::<R, _>(cx, AT, len / ROW, ROW),
             |cx| {
                 let mut x = vec![R::ZERO; len];
                 gate.run(cx, AT, len / ROW, ROW, Share::wrap_slice_mut(&mut x))
+            },
+        );
+    });
+}
+
+/// A lookup in a table of 64 lines.
+#[divan::bench(types = [u32, u64], args = SIZES, max_time = 1)]
+fn lookup<R: Ring>(bencher: Bencher, len: usize) {
+    let gate = Lookup {
+        index: 6,
+        rest: 10,
+        to: R::BITS,
+    };
+    let table = [[0; 2]; 64];
+    bencher.counter(ItemsCount::new(len)).bench_local(|| {
+        deal(
+            Gate::new::<R>("lookup", len),
+            |cx| {
+                let mut scratch = [[0; 2]; 128];
+                let shape = [len / ROW, ROW];
+                gate.deal(cx, AT, shape, &table, &mut scratch, Lookup::tangent)
+            },
+            |cx| {
+                let mut x = vec![0; len];
+                gate.run(cx, AT, [len / ROW, ROW], Share::wrap_slice_mut(&mut x))
             },
         );
     });
@@ -199,6 +233,7 @@ fn fused_polynomial<R: Ring>(bencher: Bencher, len: usize) {
     let shape = [len / ROW, ROW];
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>("fused_polynomial", len),
             |cx| gate.deal_forward(cx, AT, len / ROW, ROW),
             |cx| {
                 let (mut x, mut kept) = (vec![R::ZERO; len], vec![0; len * gate.kept()]);
@@ -223,7 +258,7 @@ fn convolution_5x5<R: Ring>(bencher: Bencher, len: usize) {
         padding: 0,
         pool: 1,
     };
-    forward::<R>(bencher, Linear::Conv(conv), len);
+    forward::<R>(bencher, "convolution_5x5", Linear::Conv(conv), len);
 }
 
 /// A dense layer from 256 values to 128; an element is an output, of 256 products.
@@ -233,7 +268,7 @@ fn dense<R: Ring>(bencher: Bencher, len: usize) {
         inputs: 256,
         outputs: 128,
     };
-    forward::<R>(bencher, Linear::Dense(dense), len);
+    forward::<R>(bencher, "dense", Linear::Dense(dense), len);
 }
 
 fn stream(gate: u32) -> Address {
@@ -245,7 +280,7 @@ fn stream(gate: u32) -> Address {
 }
 
 /// The forward pass of a linear map, with the openings of its input and its weights.
-fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
+fn forward<R: Ring>(bencher: Bencher, name: &'static str, linear: Linear, len: usize) {
     let gate = Bilinear(linear);
     let weights = linear.weight_len();
     let rows = len / linear.output_len();
@@ -282,6 +317,7 @@ fn forward<R: Ring>(bencher: Bencher, linear: Linear, len: usize) {
     };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         deal(
+            Gate::new::<R>(name, len).with_products(PRODUCTS * rows * linear.multiplications()),
             |cx| {
                 let (mut second, mut sum) = (vec![R::ZERO; weights], vec![R::ZERO; weights]);
                 whole_masks(cx, weight_mask, &mut second, &mut sum);

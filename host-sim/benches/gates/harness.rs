@@ -3,9 +3,12 @@
 use std::{convert::Infallible, thread};
 
 use embedded_io::{ErrorType, Read, Write};
-use ringlet::links::{
-    memory::{MemoryEnd, bounded, duplex},
-    traffic_shaper::TrafficShape,
+use ringlet::{
+    links::{
+        memory::{MemoryEnd, bounded, duplex},
+        traffic_shaper::TrafficShape,
+    },
+    measure::clock::Clock,
 };
 use ringlet_core::{
     Role,
@@ -15,6 +18,9 @@ use ringlet_core::{
     prg::{Key, Prg},
     securenn::{self, AssistantContext, gates::Scratch},
 };
+
+pub use super::shares::Gate;
+use super::shares::add;
 
 /// Bytes that a link in memory takes while nobody reads: any number.
 const AHEAD: usize = usize::MAX / 2;
@@ -42,8 +48,9 @@ impl Offline for Dealer {
 /// A party of the protocols with a dealer.
 pub type Party = PartyContext<MemoryEnd, MemoryEnd>;
 
-/// Runs a dealer and two parties to their end.
+/// Runs a dealer and two parties of a gate to their end.
 pub fn deal(
+    gate: Gate,
     deal: impl FnOnce(&mut Dealer) -> Result<(), LinkError> + Send,
     party: impl Fn(&mut Party) -> Result<(), LinkError> + Sync,
 ) {
@@ -56,16 +63,21 @@ pub fn deal(
             scope.spawn(move || {
                 let peer = Link::new(peer, Remote::Peer, AHEAD);
                 let dealer = Link::new(dealer, Remote::Dealer, 0);
+                let clock = Clock::start();
                 let mut cx = PartyContext::new(role, key(1 + role.index() as u8), peer, dealer);
                 party(&mut cx).expect("links that hold");
+                let (peer, _) = cx.into_links();
+                add(gate, clock.seconds(), peer.sent());
             });
         }
+        let clock = Clock::start();
         let mut dealer = Dealer {
             prgs: [1, 2].map(|number| Prg::new(key(number))),
             link: Link::new(to_p1, Remote::Party(Role::P1), 0),
         };
         deal(&mut dealer).expect("links that hold");
         dealer.link.flush().expect("links that hold");
+        add(gate, clock.seconds(), dealer.link.sent());
     });
 }
 
@@ -87,8 +99,9 @@ fn assistant<T: Read + Write>(ends: [T; 2]) -> Assistant<T> {
     AssistantContext::new(key(6), [key(4), key(5)], first, second)
 }
 
-/// Runs two parties and the assistant to their end.
+/// Runs two parties and the assistant of a gate to their end.
 pub fn assist(
+    gate: Gate,
     party: impl Fn(&mut Computer<MemoryEnd>) -> Result<(), LinkError> + Sync,
     help: impl FnOnce(&mut Assistant<MemoryEnd>) -> Result<(), LinkError>,
 ) {
@@ -98,14 +111,18 @@ pub fn assist(
     thread::scope(|scope| {
         for (role, peer, helper) in [(Role::P0, first, here0), (Role::P1, second, here1)] {
             scope.spawn(move || {
+                let clock = Clock::start();
                 let mut cx = computer(role, peer, helper);
                 party(&mut cx).expect("links that hold");
                 cx.flush().expect("links that hold");
+                add(gate, clock.seconds(), cx.sent());
             });
         }
+        let clock = Clock::start();
         let mut cx = assistant([there0, there1]);
         help(&mut cx).expect("links that hold");
         cx.flush().expect("links that hold");
+        add(gate, clock.seconds(), cx.sent());
     });
 }
 

@@ -16,10 +16,12 @@ use ringlet_core::{
 
 use super::{
     SIZES,
-    harness::{assist, with_scratch},
+    harness::{Gate, assist, with_scratch},
 };
 
 const BITS: u32 = 64;
+/// Products that a linear map takes: two of each party, and one of the assistant.
+const PRODUCTS: usize = 5;
 const AT: At = At {
     iteration: 0,
     gate: 0,
@@ -38,6 +40,7 @@ fn product(bencher: Bencher, len: usize) {
     let gate = Product { bits: BITS };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::product", len),
             |cx| {
                 let (mut x, y) = (vec![0; len], vec![0; len]);
                 let [mut e, mut f, mut other] = [(); 3].map(|()| vec![0; len]);
@@ -53,6 +56,7 @@ fn derivative(bencher: Bencher, len: usize) {
     let gate = Derivative { bits: BITS };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::derivative", len),
             |cx| with_bits(len, |scratch| gate.run(cx, AT, &mut vec![0; len], scratch)),
             |cx| with_scratch(len, 0, |scratch| gate.assist(cx, AT, len, scratch)),
         );
@@ -64,6 +68,7 @@ fn relu(bencher: Bencher, len: usize) {
     let gate = Relu { bits: BITS };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::relu", len),
             |cx| {
                 let [mut x, mut derivative] = [(); 2].map(|()| vec![0; len]);
                 with_bits(len, |scratch| {
@@ -84,6 +89,7 @@ fn max_pool_2x2_step(bencher: Bencher, len: usize) {
     };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::max_pool_2x2_step", len),
             |cx| {
                 let mut planes = vec![0; 2 * len];
                 let [mut place, mut outcome, mut moved] = [(); 3].map(|()| vec![0; len]);
@@ -109,6 +115,7 @@ fn division(bencher: Bencher, len: usize) {
     };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::division", len),
             |cx| {
                 let [mut x, mut y] = [(); 2].map(|()| vec![0; len]);
                 let [mut rest, mut bit, mut part] = [(); 3].map(|()| vec![0; len]);
@@ -148,6 +155,8 @@ fn linear_map(bencher: Bencher, len: usize) {
     };
     bencher.counter(ItemsCount::new(len)).bench_local(|| {
         assist(
+            Gate::new::<u64>("securenn::linear_map", len)
+                .with_products(PRODUCTS * gate.rows * dense.inputs * dense.outputs),
             |cx| {
                 let x = vec![0; gate.rows * 256];
                 let (mut w, mut out) = (vec![0; 256 * 128], vec![0; len]);

@@ -1,13 +1,17 @@
 //! How fast the streams of pseudo-random words are, by the length of a draw: from one stream in order, and from the
 //! wires of a gate in turn. Run `cargo bench -p ringlet --bench streams`. Beside each figure is what a generator of
-//! rand_chacha gives that is made for each draw, as on microcontrollers.
+//! rand_chacha gives that is made for each draw, as on microcontrollers, and the share of the machine's limit.
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use rand_chacha::{
     ChaCha12Rng,
     rand_core::{Rng, SeedableRng},
 };
+use ringlet::measure::rates::{Limit, Rates};
 use ringlet_core::prg::{Address, Key, Prg};
 
 /// Lengths of draws in bytes: a plane of 64 bits, 64 words of 32 and of 64 bits, and longer ones.
@@ -20,7 +24,8 @@ const RUNS: usize = 9;
 
 fn main() {
     println!("GB/s, the best of {RUNS} runs");
-    println!("bytes a draw   wires   streams   rand_chacha   ratio");
+    println!("bytes a draw   wires   streams   rand_chacha   ratio   share of limit");
+    let rates = Rates::measure(Duration::from_millis(50), || {});
     let prg = Prg::new(Key::new([1; Key::LEN]));
     for length in LENGTHS {
         for wires in [1, WIRES] {
@@ -43,7 +48,10 @@ fn main() {
                 }));
             }
             let ratio = streams / reference;
-            println!("{length:>12}{wires:>8}{streams:>10.2}{reference:>14.2}{ratio:>8.2}");
+            let share = 100.0 * rates.share(streams * 1e9, Limit::Stream);
+            println!(
+                "{length:>12}{wires:>8}{streams:>10.2}{reference:>14.2}{ratio:>8.2}{share:>15.0} %"
+            );
         }
     }
 }

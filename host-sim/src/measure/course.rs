@@ -29,18 +29,18 @@ pub struct Point {
 pub struct Course(pub Vec<Point>);
 
 /// Samples of the smallest batch.
-const FIRST: u32 = 4;
+const FIRST: u32 = 2;
 /// Larger batches tell nothing new: all that a role works on is beyond the caches.
 const LARGEST: u32 = 512;
 /// The most memory that a measurement takes.
 const MEMORY: u64 = 1 << 30;
-/// How much larger the next batch is.
-const STEP: u32 = 4;
+/// How much larger the next batch is, at best and at least.
+const STEPS: [u32; 2] = [4, 2];
 /// The part of the time for which a role, and `train`, repeat an iteration with each batch; they do at least two.
 const REPEATED: f64 = 0.03;
 const TRAINED: f64 = 0.06;
 /// The fewest and the most iterations of `train`.
-const ITERATIONS: [f64; 2] = [2.0, 9.0];
+const ITERATIONS: [f64; 2] = [2.0, 30.0];
 
 impl Course {
     /// Measures iterations of a session over more and more samples, as far as `time` goes and up to `most` samples.
@@ -51,7 +51,7 @@ impl Course {
         time: Duration,
     ) -> Result<Self, Failure> {
         let start = Instant::now();
-        let most = most.clamp(2 * FIRST, LARGEST);
+        let most = most.clamp(4 * FIRST, LARGEST);
         let mut course = Course::default();
         let time = time.as_secs_f64();
         let mut batch = FIRST;
@@ -67,18 +67,20 @@ impl Course {
                 seconds,
                 train,
             });
-            let next = batch.saturating_mul(STEP).min(most);
             // The fewest iterations of the next batch: three of each role, and two of all, as slow as other programs make them.
             let slower = began.0.elapsed().as_secs_f64() / began.1.seconds().max(f64::MIN_POSITIVE);
-            let takes = 3.0 * of_all * slower + fewest * train[1];
-            let takes = takes * f64::from(next) / f64::from(batch);
-            let over = start.elapsed().as_secs_f64() + takes > time;
-            if batch == most || over || memory(session, network, next) > MEMORY {
-                break;
+            let sample = (3.0 * of_all * slower + fewest * train[1]) / f64::from(batch);
+            let left = time - start.elapsed().as_secs_f64();
+            let larger = STEPS.map(|step| batch.saturating_mul(step).min(most));
+            let next = larger.into_iter().find(|&next| {
+                let fits = f64::from(next) * sample < left;
+                next > batch && fits && memory(session, network, next) <= MEMORY
+            });
+            match next {
+                Some(next) => batch = next,
+                None => return Ok(course),
             }
-            batch = next;
         }
-        Ok(course)
     }
 
     /// The largest batch that was measured.

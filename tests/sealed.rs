@@ -69,8 +69,10 @@ fn carries_what_is_planned(data: &str, session: &[&str], model: Option<&str>) {
     let between = [&h, &h, &p].map(|at| Middle::before(at, Attack::Listen));
     let helper_option = format!("--{helper}");
     let party = |role, helper_at: &str, meeting: [&str; 2], own: &[&str]| {
+        // A plan is for one thread, with one link to each role.
+        let threads = ["--threads", "1"];
         let all = ["party", "--role", role, &helper_option, helper_at];
-        start(&[&all[..], &meeting, session, own].concat())
+        start(&[&all[..], &meeting, &threads, session, own].concat())
     };
     let roles = [
         start(&[helper, "--listen", &h]),

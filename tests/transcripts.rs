@@ -125,8 +125,8 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
     let images = digits();
     for session in sessions(&images) {
         let recording = record(&session, &images, keys(2), 9);
-        // The answer: magic, length, and a message of one tag, 32 bytes and the first iteration.
-        assert_eq!(recording.dealer[0].len(), 6 + 1 + 32 + 1);
+        // The answer: magic, length, and a message of one tag, 32 bytes, the first iteration and the number of ranks.
+        assert_eq!(recording.dealer[0].len(), 6 + 1 + 32 + 1 + 1);
         assert_eq!(recording.dealer[0][7..39], *keys(2)[0].reveal());
         assert!(tensors(&recording.to_dealer[0]).is_empty());
         assert!(tensors(&recording.to_dealer[1]).is_empty());

@@ -146,7 +146,7 @@ impl Clock for Real {
 
 const TIMEOUTS: Timeouts = Timeouts {
     resend: 40,
-    silence: 5000,
+    silence: 20_000,
 };
 
 fn new_mux(end: End, timeouts: Timeouts) -> Mux<End, Real> {

@@ -21,7 +21,10 @@ extern crate std;
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
     vec,
@@ -161,6 +164,7 @@ fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8
         .map(|_| i64::from(values.word::<u32>() as u16))
         .collect();
     let shares = values.share::<u32>(&secrets, 20);
+    let done = AtomicU32::new(0);
     let party = |role: crate::Role, end: End, mut share: Vec<u32>| {
         let mut mux = new_mux(end, TIMEOUTS);
         match role {
@@ -182,8 +186,17 @@ fn exchange(capacity: usize, faults: Faults, count: usize, seed: u64) -> [Vec<u8
             other.receive(&mut outcome).unwrap();
             assert!(outcome.iter().all(|&byte| byte == 0));
         }
-        mux.borrow_mut().finish().unwrap();
-        (share, mux.into_inner().line.sent)
+        let mut mux = mux.into_inner();
+        mux.finish().unwrap();
+        // The ends of a session confirm its end to each other, so none leaves while the other may still send.
+        done.fetch_add(1, Ordering::Relaxed);
+        let start = Instant::now();
+        while done.load(Ordering::Relaxed) < 2 && start.elapsed() < Duration::from_secs(30) {
+            if mux.pump().is_err() {
+                break;
+            }
+        }
+        (share, mux.line.sent)
     };
     let [one, two] = line(capacity, faults, seed);
     let [first, second] = shares;

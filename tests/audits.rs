@@ -125,6 +125,11 @@ fn what_leaves_its_range_is_told_by_layer_over_every_link() {
 
 #[test]
 fn parties_whose_values_leave_the_range_keep_the_checkpoint_before_that() {
+    keeps_the_checkpoint_before(&[]);
+    keeps_the_checkpoint_before(&["--micro-batch", "16", "--threads", "2"]);
+}
+
+fn keeps_the_checkpoint_before(threads: &[&str]) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
     let model = path("model");
@@ -148,7 +153,10 @@ fn parties_whose_values_leave_the_range_keep_the_checkpoint_before_that() {
         let kept = path(role);
         let party = ["party", "--role", role, "--dealer", &at];
         let keep = ["--checkpoint", &kept, "--every", "1"];
-        (role, start(&[&party[..], &keep, &session, &more].concat()))
+        (
+            role,
+            start(&[&party[..], &keep, &session, threads, &more].concat()),
+        )
     });
     let mut told = Vec::new();
     for (role, party) in parties {

@@ -138,7 +138,7 @@ pub fn begin(
     let session = hellos[0].session.clone();
     let own = offer(threads, session.most_ranks()).count();
     let ranks = own.min(offers[0]).min(offers[1]);
-    let mut closer = Closer::default();
+    let mut closer = Closer::of_dealer();
     let [_, p1] = &hellos;
     // Before P1 has its key, with which its further ranks come.
     let of_p1 = (Role::P1, ranks);

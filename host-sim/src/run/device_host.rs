@@ -12,7 +12,8 @@ use super::{
     checkpoints::Keeper,
     device::{DeviceMux, THE_DEVICE, crash_report, end_session, open_device},
     device_states::DeviceStates,
-    lone_party::{LoneParty, Reporter},
+    lone_party::LoneParty,
+    reporter::Reporter,
 };
 use crate::{
     console,

@@ -15,8 +15,8 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Rank, Session, Task,
-        handshake::{Actor, Checkpoints, HandshakeError, Hello, Mismatch, Start, receive_key},
+        Session, Task,
+        handshake::{Actor, Checkpoints, Hello, Start, receive_key},
     },
     share::NoObserver,
 };
@@ -27,11 +27,12 @@ use super::{
     dealt_files::DealtFile,
     dealt_positions::{self, Positions},
     dispatch::{InRing, in_ring},
-    event::{Event, StageValues},
-    inference::{self, Classes, run_securenn_party},
-    meeting::{RankReception, await_peer},
-    party::{FurtherRanks, PartyLinks, PartySetup, RankNeeds, run_party},
+    event::StageValues,
+    inference::{self, run_securenn_party},
+    meeting::await_peer,
+    party::{FurtherRanks, PartyLinks, PartySetup, run_party},
     ranks::offer,
+    reporter::{Made, Reporter},
     secrets::Secrets,
     securenn, stop_request,
 };
@@ -59,7 +60,7 @@ pub enum Meeting {
 }
 
 /// How a party and its peer meet, once the party listens.
-enum Place<'m> {
+pub(super) enum Place<'m> {
     Listen(TcpListener),
     Connect(&'m str),
 }
@@ -92,33 +93,9 @@ pub enum Others {
     Device(DeviceAddress, String),
 }
 
-/// The result of a party.
-pub enum Made {
-    /// The model, if this party receives it.
-    Model(Option<Vec<StageValues>>),
-    /// The classes of its images.
-    Classes(Classes),
-}
-
 /// An attempt at a run, with what keeps the checkpoints, if the party keeps any.
 pub(super) type Attempt<'a> =
     &'a mut dyn FnMut(Option<&mut Keeper>, &mut dyn Reporter) -> Result<(), Failure>;
-
-/// Gets the reports of a party.
-pub trait Reporter {
-    /// The party waits for its peer at this address.
-    fn listening(&mut self, address: String) -> Result<(), Failure>;
-    /// All handshakes are complete, and the iteration `first` comes first. The times count the waiting for the peer and
-    /// for the helper.
-    fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure>;
-    /// Something happened.
-    fn event(&mut self, event: Event) -> Result<(), Failure>;
-    /// The party has its result, which counts only when the other roles have confirmed the end of the session. Whatever
-    /// can fail when the result is kept should fail here.
-    fn made(&mut self, made: Made) -> Result<(), Failure>;
-    /// All roles are done, and the result counts.
-    fn finished(&mut self) -> Result<(), Failure>;
-}
 
 /// A computing party in a process of its own.
 pub struct LoneParty<'a> {
@@ -400,63 +377,6 @@ impl LoneParty<'_> {
         Ok(start)
     }
 
-    /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and that of P1
-    /// with the same rank of the dealer. The party that waits for the other says when it does, over the link to the `peer`.
-    fn meet_further<'s>(
-        &'s self,
-        (place, dealer): (&Place<'_>, &DealerPlace),
-        peer: &mut Capture<SecureEnd>,
-        (hello, count): (&Hello, u16),
-        further: &mut FurtherRanks<'s>,
-    ) -> Result<(), Failure> {
-        if count == 1 {
-            return Ok(());
-        }
-        let mut ready = Link::new(peer, Remote::Peer, UNBOUNDED);
-        let hellos = (1..count).filter_map(|index| Rank::new(index, count));
-        let hellos = hellos.map(|rank| hello.clone().with_rank(rank));
-        let peers = match place {
-            Place::Listen(listener) => {
-                let from = (self.role.other(), count);
-                let place = (listener, &self.endpoint);
-                let reception = RankReception::open(place, hello, from, TcpEnd::free)?;
-                ready.send(&count.to_le_bytes())?;
-                ready.flush()?;
-                reception.all()?
-            }
-            Place::Connect(_) => {
-                let mut theirs = [0; 2];
-                ready.receive(&mut theirs)?;
-                if u16::from_le_bytes(theirs) != count {
-                    return Err(HandshakeError::from(Mismatch::Foreign).into());
-                }
-                let hellos = hellos.clone();
-                let reached = hellos.map(|hello| Ok(self.reach_peer(place, &hello)?.end));
-                reached.collect::<Result<_, Failure>>()?
-            }
-        };
-        for (peer, hello) in peers.into_iter().zip(hellos) {
-            let mut dealt = None;
-            if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
-                let to = (Actor::Dealer, "--dealer");
-                let reached =
-                    self.endpoint
-                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
-                dealt = Some(reached.end);
-            }
-            for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
-                end.tcp().set_patience(self.idle).map_err(broken)?;
-                further.closer.add(end)?;
-            }
-            further.needs.push(RankNeeds {
-                peer,
-                dealer: dealt,
-                data: Box::new(self.data()),
-            });
-        }
-        Ok(())
-    }
-
     /// Gives up when the peer has been silent for too long during the run.
     fn set_idle(&self, peer: &Capture<SecureEnd>) -> Result<(), Failure> {
         let end = peer.inner().tcp();
@@ -508,7 +428,7 @@ impl LoneParty<'_> {
         })
     }
 
-    fn reach_peer(&self, place: &Place<'_>, hello: &Hello) -> Result<Reached, Failure> {
+    pub(super) fn reach_peer(&self, place: &Place<'_>, hello: &Hello) -> Result<Reached, Failure> {
         match place {
             Place::Listen(listener) => await_peer(listener, &self.endpoint, hello),
             Place::Connect(address) => {
@@ -557,7 +477,7 @@ impl LoneParty<'_> {
         })
     }
 
-    fn data(&self) -> OwnImages<'_> {
+    pub(super) fn data(&self) -> OwnImages<'_> {
         OwnImages::new(&self.images, 0..self.images.len(), self.network.classes)
     }
 }

@@ -56,12 +56,20 @@ pub struct PartySetup<'a> {
 }
 
 /// What a party has for its further ranks.
-#[derive(Default)]
 pub struct FurtherRanks<'a> {
     /// What each needs.
     pub needs: Vec<RankNeeds<'a>>,
     /// Closes the links of all ranks, the first one's as well.
     pub closer: Closer,
+}
+
+impl Default for FurtherRanks<'_> {
+    fn default() -> Self {
+        FurtherRanks {
+            needs: Vec::new(),
+            closer: Closer::of_party(),
+        }
+    }
 }
 
 /// What a further rank of a party needs.

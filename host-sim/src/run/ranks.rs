@@ -121,20 +121,39 @@ pub fn offer(threads: Option<u16>, most: u16) -> Rank {
 }
 
 /// Closes all links of a role when one of its ranks fails: the others would wait for what never comes.
-#[derive(Default)]
-pub struct Closer(Vec<Handle>);
+pub struct Closer {
+    links: Vec<Handle>,
+    how: Shutdown,
+}
 
 impl Closer {
+    /// For a party, whose ranks wait for bytes alone. What it has sent still leaves: the peer may need it to see the same
+    /// reason to stop.
+    pub fn of_party() -> Self {
+        Closer {
+            links: Vec::new(),
+            how: Shutdown::Read,
+        }
+    }
+
+    /// For a dealer, whose ranks wait until their corrections are taken.
+    pub fn of_dealer() -> Self {
+        Closer {
+            links: Vec::new(),
+            how: Shutdown::Both,
+        }
+    }
+
     /// Adds a link.
     pub fn add(&mut self, end: &SecureEnd) -> Result<(), Failure> {
-        self.0.push(end.tcp().handle().map_err(broken)?);
+        self.links.push(end.tcp().handle().map_err(broken)?);
         Ok(())
     }
 
     fn close(&self) {
-        for handle in &self.0 {
+        for link in &self.links {
             // A link that is closed already needs no more.
-            let _: io::Result<()> = handle.shutdown(Shutdown::Both);
+            let _: io::Result<()> = link.shutdown(self.how);
         }
     }
 }
@@ -161,7 +180,7 @@ impl Cause {
 }
 
 /// Runs the first rank of a role on this thread, and a further rank for each of `further` on a thread of its own. Closes
-/// the links of all when one fails. Returns what the first rank does, or why the run failed.
+/// the links of all when one of several fails. Returns what the first rank does, or why the run failed.
 pub fn run<O, T: Send>(
     (further, closer): (Vec<T>, &Closer),
     first: impl FnOnce(&mut ThreadRanks) -> Result<O, Failure>,
@@ -172,9 +191,12 @@ pub fn run<O, T: Send>(
         return Err(Failure::new("a role has no rank", ""));
     };
     let cause = Cause::default();
+    let several = !further.is_empty();
     let failed = |failure| {
         cause.note(failure);
-        closer.close();
+        if several {
+            closer.close();
+        }
     };
     let made = thread::scope(|scope| {
         let (other, failed) = (&other, &failed);
@@ -222,7 +244,7 @@ mod tests {
     fn ranks_share_bytes_and_add_words() {
         for count in [1u16, 2, 4] {
             let further = (1..count).collect();
-            let sums = run((further, &Closer::default()), add_up, |ranks, _| {
+            let sums = run((further, &Closer::of_party()), add_up, |ranks, _| {
                 assert_eq!(add_up(ranks)?, [0; 3]);
                 Ok(())
             });
@@ -239,7 +261,7 @@ mod tests {
                 true => Err(Failure::new("the cause", "")),
                 false => add_up(ranks).map(drop),
             };
-            let outcome = run((vec![(), ()], &Closer::default()), task, |ranks, ()| {
+            let outcome = run((vec![(), ()], &Closer::of_party()), task, |ranks, ()| {
                 task(ranks)
             });
             let failure = outcome.expect_err("one rank fails");

@@ -24,7 +24,7 @@ use crate::{
     run::{
         actors::Helper,
         event::Event,
-        lone_party::{Made, Reporter},
+        reporter::{Made, Reporter},
         role_time::RoleTime,
         supervision,
     },

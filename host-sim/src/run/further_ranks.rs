@@ -1,0 +1,84 @@
+//! How the further ranks of a party in a process of its own meet those of the other roles.
+
+use ringlet_core::{
+    Role,
+    net::{Link, Remote},
+    session::{
+        Rank,
+        handshake::{Actor, HandshakeError, Hello, Mismatch},
+    },
+};
+
+use super::{
+    lone_party::{DealerPlace, LoneParty, Place},
+    meeting::RankReception,
+    party::{FurtherRanks, RankNeeds},
+};
+use crate::{
+    error::Failure,
+    links::{
+        capture::Capture,
+        connect::{UNBOUNDED, broken},
+        secure::SecureEnd,
+        tcp::TcpEnd,
+    },
+};
+
+impl LoneParty<'_> {
+    /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and that of P1
+    /// with the same rank of the dealer. The party that waits for the other says when it does, over the link to the `peer`.
+    pub(super) fn meet_further<'s>(
+        &'s self,
+        (place, dealer): (&Place<'_>, &DealerPlace),
+        peer: &mut Capture<SecureEnd>,
+        (hello, count): (&Hello, u16),
+        further: &mut FurtherRanks<'s>,
+    ) -> Result<(), Failure> {
+        if count == 1 {
+            return Ok(());
+        }
+        let mut ready = Link::new(peer, Remote::Peer, UNBOUNDED);
+        let hellos = (1..count).filter_map(|index| Rank::new(index, count));
+        let hellos = hellos.map(|rank| hello.clone().with_rank(rank));
+        let peers = match place {
+            Place::Listen(listener) => {
+                let from = (self.role.other(), count);
+                let place = (listener, &self.endpoint);
+                let reception = RankReception::open(place, hello, from, TcpEnd::free)?;
+                ready.send(&count.to_le_bytes())?;
+                ready.flush()?;
+                reception.all()?
+            }
+            Place::Connect(_) => {
+                let mut theirs = [0; 2];
+                ready.receive(&mut theirs)?;
+                if u16::from_le_bytes(theirs) != count {
+                    return Err(HandshakeError::from(Mismatch::Foreign).into());
+                }
+                let hellos = hellos.clone();
+                let reached = hellos.map(|hello| Ok(self.reach_peer(place, &hello)?.end));
+                reached.collect::<Result<_, Failure>>()?
+            }
+        };
+        for (peer, hello) in peers.into_iter().zip(hellos) {
+            let mut dealt = None;
+            if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
+                let to = (Actor::Dealer, "--dealer");
+                let reached =
+                    self.endpoint
+                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
+                dealt = Some(reached.end);
+            }
+            for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
+                end.tcp().set_patience(self.idle).map_err(broken)?;
+                further.closer.add(end)?;
+            }
+            further.needs.push(RankNeeds {
+                peer,
+                dealer: dealt,
+                data: Box::new(self.data()),
+            });
+        }
+        Ok(())
+    }
+}

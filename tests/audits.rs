@@ -134,7 +134,8 @@ fn keeps_the_checkpoint_before(threads: &[&str]) {
     let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
     let model = path("model");
     let (at, meeting) = (address(), address());
-    let dealer = start(&["dealer", "--listen", &at]);
+    // It waits for parties that go on, and gives up.
+    let dealer = start(&["dealer", "--listen", &at, "--wait", "8"]);
     let session = [
         "--lr",
         "16",

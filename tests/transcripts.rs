@@ -147,7 +147,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             32 => plan.corrections::<u32>(),
             _ => plan.corrections::<u64>(),
         };
-        let key = 6 + 1 + 32 + 1;
+        let key = 6 + 1 + 32 + 1 + 1;
         assert_eq!(recording.dealer[1].len() as u64, planned + key);
         for role in Role::BOTH {
             let planned: u64 = (0..iterations)

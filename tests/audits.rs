@@ -283,7 +283,8 @@ fn classes_by_securenn_of_values_outside_their_range_are_not_given() {
         model_file::save(Path::new(&path), of, &network, &[parameters]).expect("a file");
         path.to_str().expect("UTF-8").to_owned()
     };
-    let (large, sound) = (save("large", 2f32.powi(29)), save("sound", 2f32.powi(20)));
+    // A truncation fails the more often the larger its value is: those of the sound model are far from it.
+    let (large, sound) = (save("large", 2f32.powi(29)), save("sound", 2f32.powi(8)));
     let both = [
         "--infer",
         "--samples",

@@ -151,15 +151,11 @@ fn a_model_file_keeps_its_classes_and_its_normalisation() {
     let marks = model_file::marks(&file).expect("a model");
     assert_eq!(marks.classes().to_string(), "cat, dog");
     assert_eq!(marks.normalise.expect("numbers").to_string(), normalise);
-    let said = success(&[
-        "predict",
-        "--model-file",
-        str(&file),
-        "--data",
-        str(&set),
-        "--count",
-        "3",
-    ]);
+    let predict = |data: &Path, more: &[&str]| {
+        let of_model = ["predict", "--model-file", str(&file), "--data", str(data)];
+        success(&[&of_model[..], more].concat())
+    };
+    let said = predict(&set, &["--count", "3"]);
     assert!(said.contains("image,class,name,file"), "{said}");
     assert!(
         said.lines()
@@ -168,20 +164,12 @@ fn a_model_file_keeps_its_classes_and_its_normalisation() {
     );
     // One image without a class, and one with it.
     let image = set.join("test/dog/07.png");
-    let said = success(&["predict", "--model-file", str(&file), "--data", str(&image)]);
+    let said = predict(&image, &[]);
     assert!(
         said.contains("0,1,dog,") && !said.contains("right"),
         "{said}"
     );
-    let said = success(&[
-        "predict",
-        "--model-file",
-        str(&file),
-        "--data",
-        str(&set),
-        "--image",
-        "25",
-    ]);
+    let said = predict(&set, &["--image", "25"]);
     assert!(said.contains("right: its label is dog"), "{said}");
     let line = failure(&[
         "predict",

@@ -1,14 +1,15 @@
 //! Roles as threads, and their memory.
 
-use std::{convert::Infallible, thread};
+use std::thread;
 
-use embedded_io::{ErrorType, Read, Write};
+use embedded_io::{Read, Write};
 use ringlet::{
     links::{
         memory::{MemoryEnd, bounded, duplex},
         traffic_shaper::TrafficShape,
     },
     measure::clock::Clock,
+    run::nobody::Nobody,
 };
 use ringlet_core::{
     Role,
@@ -126,38 +127,14 @@ pub fn assist(
     });
 }
 
-/// A link to nobody: it drops what is sent, and returns zeros at once.
-pub struct Nobody;
-
-impl ErrorType for Nobody {
-    type Error = Infallible;
-}
-
-impl Read for Nobody {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        bytes.fill(0);
-        Ok(bytes.len())
-    }
-}
-
-impl Write for Nobody {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 /// A party of SecureNN with links to nobody.
 pub fn lonely_computer(role: Role) -> Computer<Nobody> {
-    computer(role, Nobody, Nobody)
+    computer(role, Nobody::default(), Nobody::default())
 }
 
 /// The assistant with links to nobody.
 pub fn lonely_assistant() -> Assistant<Nobody> {
-    assistant([Nobody, Nobody])
+    assistant([Nobody::default(), Nobody::default()])
 }
 
 /// A role's memory for gates of SecureNN on `len` elements of `bits` bits; the assistant needs no bits.

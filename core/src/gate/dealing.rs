@@ -79,9 +79,8 @@ fn receive_corrections<W: Word, O: Online>(
     out: &mut [W],
 ) -> Result<(), LinkError> {
     let mut bytes = [0; LANE_BYTES];
-    let bytes = &mut bytes[..packed_len(out.len(), bits)];
-    cx.corrections(bytes)?;
-    unpack(bits, bytes, out);
+    cx.corrections(&mut bytes[..packed_len(out.len(), bits)])?;
+    unpack(bits, &bytes, out);
     Ok(())
 }
 
@@ -211,7 +210,6 @@ pub(super) fn send_corrections<W: Word, D: Offline>(
     values: &[W],
 ) -> Result<(), LinkError> {
     let mut bytes = [0; LANE_BYTES];
-    let len = packed_len(values.len(), bits);
-    pack(bits, values, &mut bytes[..len]);
-    cx.corrections(&bytes[..len])
+    pack(bits, values, &mut bytes);
+    cx.corrections(&bytes[..packed_len(values.len(), bits)])
 }

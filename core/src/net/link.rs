@@ -435,8 +435,12 @@ impl<'a, W: Word> Segment<'a, W> {
             let mut values = [W::ZERO; LANES];
             let words = Masked::peel_slice_mut(&mut self.words[range]);
             let group = packed_len(LANES, self.bits);
-            for (words, bytes) in words.chunks_mut(LANES).zip(bytes.chunks(group)) {
-                unpack(self.bits, bytes, &mut values[..words.len()]);
+            for (number, words) in words.chunks_mut(LANES).enumerate() {
+                unpack(
+                    self.bits,
+                    &bytes[number * group..],
+                    &mut values[..words.len()],
+                );
                 for (word, &peer) in words.iter_mut().zip(&values) {
                     *word = word.plus(peer).low(self.bits);
                 }

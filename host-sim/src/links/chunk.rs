@@ -41,7 +41,7 @@ impl Chunk {
         // What the last read left behind the new bytes is not dropped with the chunk.
         let kept = *count.as_ref().unwrap_or(&0);
         if kept < left {
-            self.0[kept..left].zeroize();
+            wipe(&mut self.0[kept..left]);
         }
         self.0.truncate(kept);
         count
@@ -59,8 +59,16 @@ impl Deref for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         // Only what was used: a short message is not as dear as a full chunk.
-        self.0.as_mut_slice().zeroize();
+        wipe(&mut self.0);
     }
+}
+
+/// Wipes bytes, a word at a time where they are aligned: one by one they would take longer than they take to be sent.
+fn wipe(bytes: &mut [u8]) {
+    let (first, words, last) = bytemuck::pod_align_to_mut::<u8, u64>(bytes);
+    first.zeroize();
+    words.zeroize();
+    last.zeroize();
 }
 
 #[cfg(test)]
@@ -75,6 +83,19 @@ mod tests {
         assert_eq!(chunk.add(b"defg"), 2);
         assert_eq!((&chunk[..], chunk.is_full()), (&b"abcde"[..], true));
         assert_eq!(chunk.as_ptr(), place);
+    }
+
+    #[test]
+    fn every_byte_is_wiped_wherever_the_list_begins_and_ends() {
+        let mut bytes = [0u8; 40];
+        for first in 0..bytes.len() {
+            for last in first..bytes.len() {
+                bytes.fill(7);
+                wipe(&mut bytes[first..last]);
+                let wanted = |(at, &byte): (usize, &u8)| (byte == 0) == (first..last).contains(&at);
+                assert!(bytes.iter().enumerate().all(wanted), "{first}..{last}");
+            }
+        }
     }
 
     #[test]

@@ -39,4 +39,5 @@ pub mod secrets;
 pub mod securenn;
 pub mod simulation;
 pub mod stop_request;
+mod sums;
 pub mod supervision;

@@ -7,19 +7,31 @@
 use ringlet_core::{
     kernel::Linear,
     network::{Network, Stage},
+    num::{Ring, Word},
     session::{RATE_FRACTION, Session},
     share::Factor,
 };
 
+use super::sums::{number, squares};
+
 /// The factors of one stage's products, as integers, and what they say of its velocities.
 #[derive(Default)]
-struct StageFactors {
-    input: Vec<f64>,
+struct StageFactors<R> {
+    input: Vec<R>,
+    /// For each row of the input a bound of the norm of what one output reads of it.
+    read_norms: Vec<f64>,
+    /// The sum of the input's squares.
+    input_squares: f64,
     /// Whether the next rows of the input begin a micro-batch.
     is_used: bool,
-    weights: Vec<f64>,
-    biases: Vec<f64>,
-    gradient: Vec<f64>,
+    weights: Vec<R>,
+    /// The largest norm of the weights of one output channel, and of one input channel.
+    weight_norms: [f64; 2],
+    largest_weight: f64,
+    biases: Vec<R>,
+    gradient: Vec<R>,
+    /// The norm of each row of the gradient.
+    gradient_norms: Vec<f64>,
     /// A bound of the gradients by weights of those micro-batches that `summed` does not have.
     bound: f64,
     /// The gradients by weights and biases, summed over micro-batches.
@@ -29,10 +41,10 @@ struct StageFactors {
 }
 
 /// The factors of all stages' products.
-pub struct Products<'a> {
+pub struct Products<'a, R> {
     session: &'a Session,
     network: &'a Network,
-    stages: Vec<StageFactors>,
+    stages: Vec<StageFactors<R>>,
     /// 2^(L-2), the range contract of products.
     limit: f64,
 }
@@ -40,9 +52,8 @@ pub struct Products<'a> {
 /// Products that may be too large for their ring to tell, by the place of their first value.
 pub type Doubtful = Vec<(usize, Vec<f64>)>;
 
-fn norm<'v>(values: impl IntoIterator<Item = &'v f64>) -> f64 {
-    let squares = values.into_iter().map(|value| value * value);
-    squares.sum::<f64>().sqrt()
+fn numbers<R: Ring>(values: &[R]) -> Vec<f64> {
+    values.iter().copied().map(number).collect()
 }
 
 fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -57,33 +68,37 @@ fn pool(linear: &Linear) -> f64 {
     }
 }
 
-/// A bound of the norm of what one output of a linear map reads of a row.
-fn read_norm(linear: &Linear, row: &[f64]) -> f64 {
-    match linear {
-        Linear::Dense(_) => norm(row),
+/// The sum of a row's squares, and a bound of the norm of what one output of a linear map reads of it.
+fn read_norm<R: Ring>(linear: &Linear, row: &[R]) -> [f64; 2] {
+    let of_row = squares(row);
+    let read = match linear {
+        Linear::Dense(_) => of_row,
         Linear::Conv(conv) => {
-            let of_pixel = largest(row.chunks_exact(conv.inputs).map(norm));
-            norm(row).min(conv.kernel as f64 * of_pixel)
+            let of_pixel = largest(row.chunks_exact(conv.inputs).map(squares));
+            of_row.min((conv.kernel as f64).powi(2) * of_pixel)
         }
-    }
+    };
+    [of_row, read.sqrt()]
 }
 
 /// The largest norm of the weights of one output channel, and of one input channel.
-fn weight_norms(linear: &Linear, weights: &[f64]) -> [f64; 2] {
+fn weight_norms<R: Ring>(linear: &Linear, weights: &[R]) -> [f64; 2] {
     let outputs = linear.channels();
     let inputs = match linear {
         Linear::Conv(conv) => conv.inputs,
         Linear::Dense(dense) => dense.inputs,
     };
-    let mut squares = [vec![0.0; outputs], vec![0.0; inputs]];
-    for (index, weight) in weights.iter().enumerate() {
-        squares[0][index % outputs] += weight * weight;
-        squares[1][index / outputs % inputs] += weight * weight;
+    let [mut by_output, mut by_input] = [vec![0.0; outputs], vec![0.0; inputs]];
+    for (index, weights) in weights.chunks_exact(outputs).enumerate() {
+        by_input[index % inputs] += squares(weights);
+        for (sum, &weight) in by_output.iter_mut().zip(weights) {
+            *sum += number(weight).powi(2);
+        }
     }
-    squares.map(|squares| largest(squares).sqrt())
+    [by_output, by_input].map(|squares| largest(squares).sqrt())
 }
 
-impl<'a> Products<'a> {
+impl<'a, R: Ring> Products<'a, R> {
     /// No factors yet.
     pub fn new(session: &'a Session, network: &'a Network) -> Self {
         Products {
@@ -98,28 +113,38 @@ impl<'a> Products<'a> {
         }
     }
 
-    /// Takes a factor of a stage's products, as signed integers.
-    pub fn factor(&mut self, index: usize, factor: Factor, values: impl Iterator<Item = f64>) {
+    /// Takes a factor of a stage's products, in Z_2^L.
+    pub fn factor(&mut self, index: usize, factor: Factor, values: &[R]) {
+        let linear = &self.network.stages[index].linear;
         let stage = &mut self.stages[index];
         match factor {
             Factor::Input => {
                 if stage.is_used {
                     stage.input.clear();
+                    stage.read_norms.clear();
+                    stage.input_squares = 0.0;
                     stage.is_used = false;
                 }
-                stage.input.extend(values);
+                stage.input.extend_from_slice(values);
+                for row in values.chunks_exact(linear.input_len()) {
+                    let [squares, read] = read_norm(linear, row);
+                    stage.input_squares += squares;
+                    stage.read_norms.push(read);
+                }
             }
             Factor::Weights => {
-                stage.weights.clear();
-                stage.weights.extend(values);
+                replace(&mut stage.weights, values);
+                stage.weight_norms = weight_norms(linear, values);
+                let sizes = values.iter().map(|&weight| number(weight).abs());
+                stage.largest_weight = largest(sizes);
             }
-            Factor::Biases => {
-                stage.biases.clear();
-                stage.biases.extend(values);
-            }
+            Factor::Biases => replace(&mut stage.biases, values),
             Factor::Gradient => {
-                stage.gradient.clear();
-                stage.gradient.extend(values);
+                replace(&mut stage.gradient, values);
+                stage.gradient_norms.clear();
+                let rows = values.chunks_exact(linear.output_len());
+                let norms = rows.map(|row| squares(row).sqrt());
+                stage.gradient_norms.extend(norms);
                 self.sum_gradient(index);
             }
         }
@@ -130,19 +155,21 @@ impl<'a> Products<'a> {
         let linear = &self.network.stages[index].linear;
         let stage = &mut self.stages[index];
         stage.is_used = true;
-        let [by_output, _] = weight_norms(linear, &stage.weights);
-        let bias = largest(stage.biases.iter().map(|bias| bias.abs()));
+        let [by_output, _] = stage.weight_norms;
+        let bias = largest(stage.biases.iter().map(|&bias| number(bias).abs()));
         let (len, out_len) = (linear.input_len(), linear.output_len());
         let mut doubtful = Doubtful::new();
-        for (row, input) in stage.input.chunks_exact(len).enumerate() {
-            let bound = read_norm(linear, input) * by_output * pool(linear).powi(2) + bias;
+        let rows = stage.input.chunks_exact(len).zip(&stage.read_norms);
+        for (row, (input, read)) in rows.enumerate() {
+            let bound = read * by_output * pool(linear).powi(2) + bias;
             if bound < 3.0 * self.limit {
                 continue;
             }
-            let biases = stage.biases.iter().copied().cycle();
+            let biases = stage.biases.iter().copied().map(number).cycle();
             let mut out: Vec<f64> = biases.take(out_len).collect();
+            let (input, weights) = (numbers(input), numbers(&stage.weights));
             let mut scratch = vec![0.0; linear.scratch_len()];
-            linear.forward(1, input, &stage.weights, &mut out, &mut scratch);
+            linear.forward(1, &input, &weights, &mut out, &mut scratch);
             doubtful.push((row * out_len, out));
         }
         doubtful
@@ -152,17 +179,19 @@ impl<'a> Products<'a> {
     pub fn gradients(&self, index: usize) -> Doubtful {
         let linear = &self.network.stages[index].linear;
         let stage = &self.stages[index];
-        let [_, by_input] = weight_norms(linear, &stage.weights);
+        let [_, by_input] = stage.weight_norms;
         let (len, in_len) = (linear.output_len(), linear.input_len());
         let mut doubtful = Doubtful::new();
-        for (row, gradient) in stage.gradient.chunks_exact(len).enumerate() {
-            if norm(gradient) * by_input * pool(linear) < 3.0 * self.limit {
+        let rows = stage.gradient.chunks_exact(len).zip(&stage.gradient_norms);
+        for (row, (gradient, norm)) in rows.enumerate() {
+            if norm * by_input * pool(linear) < 3.0 * self.limit {
                 continue;
             }
-            let mut transposed = vec![0.0; stage.weights.len()];
-            linear.transpose(&stage.weights, &mut transposed);
+            let (gradient, weights) = (numbers(gradient), numbers(&stage.weights));
+            let mut transposed = vec![0.0; weights.len()];
+            linear.transpose(&weights, &mut transposed);
             let (mut out, mut scratch) = (vec![0.0; in_len], vec![0.0; linear.scratch_len()]);
-            linear.input_gradient(1, gradient, &transposed, &mut out, &mut scratch);
+            linear.input_gradient(1, &gradient, &transposed, &mut out, &mut scratch);
             doubtful.push((row * in_len, out));
         }
         doubtful
@@ -180,24 +209,25 @@ impl<'a> Products<'a> {
         let (weights, biases) = stage.summed.split_at_mut(linear.weight_len());
         let raised = 2f64.powi(session.format.fraction as i32 - headroom[0] as i32);
         for gradient in stage.gradient.chunks_exact(biases.len()) {
-            for (sum, gradient) in biases.iter_mut().zip(gradient) {
-                *sum += gradient * raised;
+            for (sum, &gradient) in biases.iter_mut().zip(gradient) {
+                *sum += number(gradient) * raised;
             }
         }
-        let bound = norm(&stage.input) * norm(&stage.gradient) * pool(linear);
+        let gradient_squares: f64 = stage.gradient_norms.iter().map(|norm| norm * norm).sum();
+        let bound = (stage.input_squares * gradient_squares).sqrt() * pool(linear);
         let micro_batches = session.batch.div_ceil(session.micro_batch);
         if bound < self.limit / f64::from(micro_batches) {
             stage.bound += bound;
             return;
         }
-        let rows = stage.gradient.len() / linear.output_len();
+        let rows = stage.gradient_norms.len();
+        let (input, gradient) = (numbers(&stage.input), numbers(&stage.gradient));
         let mut scratch = vec![0.0; linear.scratch_len()];
-        linear.weight_gradient(rows, &stage.input, &stage.gradient, weights, &mut scratch);
+        linear.weight_gradient(rows, &input, &gradient, weights, &mut scratch);
     }
 
-    /// A stage's velocities, if they may have gone around the ring. `velocities` are those in the ring, as signed integers
-    /// at the scale of the products.
-    pub fn velocities(&mut self, index: usize, velocities: impl Iterator<Item = f64>) -> Doubtful {
+    /// A stage's velocities, if they may have gone around the ring. `velocities` are those in the ring of so many bits.
+    pub fn velocities(&mut self, index: usize, velocities: &[R], ring: u32) -> Doubtful {
         let stage = &mut self.stages[index];
         let momentum = f64::from(self.session.momentum) / f64::from(1u32 << RATE_FRACTION);
         let previous = stage
@@ -209,7 +239,11 @@ impl<'a> Products<'a> {
         let summed: Vec<f64> = sums.map(|(sum, last)| sum + momentum * last).collect();
         let is_sure = largest(summed.iter().map(|sum| sum.abs())) + stage.bound < 3.0 * self.limit;
         stage.velocities.clear();
-        stage.velocities.extend(velocities);
+        // At the scale of the products they are in the high bits of a word.
+        let raised = velocities
+            .iter()
+            .map(|&velocity| velocity.left(R::BITS - ring));
+        stage.velocities.extend(raised.map(number));
         stage.summed.fill(0.0);
         stage.bound = 0.0;
         match is_sure {
@@ -227,8 +261,13 @@ impl<'a> Products<'a> {
 
     /// The largest weight operand of a stage, as a part of what its ring holds without doubt.
     pub fn weights(&self, index: usize) -> f64 {
-        largest(self.stages[index].weights.iter().map(|weight| weight.abs())) / self.limit
+        self.stages[index].largest_weight / self.limit
     }
+}
+
+fn replace<R: Word>(list: &mut Vec<R>, values: &[R]) {
+    list.clear();
+    list.extend_from_slice(values);
 }
 
 #[cfg(test)]
@@ -280,8 +319,14 @@ mod tests {
         }
     }
 
+    /// Integers as words of the ring.
+    fn words(numbers: &[f64]) -> Vec<u32> {
+        let words = numbers.iter().map(|&number| number as i32 as u32);
+        words.collect()
+    }
+
     /// Whether `products` names every value of `exact` that goes around the ring, and how many of them do.
-    fn named(products: &Products<'_>, doubtful: &Doubtful, exact: &[f64]) -> usize {
+    fn named(products: &Products<'_, u32>, doubtful: &Doubtful, exact: &[f64]) -> usize {
         let mut around = 0;
         for (index, value) in exact.iter().enumerate() {
             if value.abs() < 3.0 * products.limit {
@@ -322,7 +367,7 @@ mod tests {
                     (Factor::Weights, &w),
                     (Factor::Biases, &b),
                 ] {
-                    products.factor(0, factor, values.iter().copied());
+                    products.factor(0, factor, &words(values));
                 }
                 let mut scratch = vec![0.0; linear.scratch_len()];
                 let biases = b.iter().copied().cycle();
@@ -330,7 +375,7 @@ mod tests {
                 linear.forward(1, &x, &w, &mut y, &mut scratch);
                 let outputs = products.outputs(0);
                 around[0] += named(&products, &outputs, &y);
-                products.factor(0, Factor::Gradient, g.iter().copied());
+                products.factor(0, Factor::Gradient, &words(&g));
                 let mut transposed = vec![0.0; w.len()];
                 linear.transpose(&w, &mut transposed);
                 let mut dx = vec![0.0; x.len()];
@@ -338,8 +383,7 @@ mod tests {
                 around[1] += named(&products, &products.gradients(0), &dx);
                 let mut dw = vec![0.0; w.len()];
                 linear.weight_gradient(1, &x, &g, &mut dw, &mut scratch);
-                let velocities =
-                    products.velocities(0, std::iter::repeat_n(0.0, stage.parameters()));
+                let velocities = products.velocities(0, &vec![0; stage.parameters()], 32);
                 around[2] += named(&products, &velocities, &dw);
             }
         }
@@ -355,8 +399,8 @@ mod tests {
         // Values up to 1 with 9 fraction bits, weights up to 1 with 12.
         let x = numbers.below(linear.input_len(), 9);
         let w = numbers.below(linear.weight_len(), 12);
-        products.factor(0, Factor::Input, x.into_iter());
-        products.factor(0, Factor::Weights, w.into_iter());
+        products.factor(0, Factor::Input, &words(&x));
+        products.factor(0, Factor::Weights, &words(&w));
         assert!(products.outputs(0).is_empty());
     }
 }

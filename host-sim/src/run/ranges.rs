@@ -1,19 +1,20 @@
 //! Checks of the range contract in a simulation, which sees the shares of both parties.
 
-use std::sync::{
-    Arc, Mutex,
-    mpsc::{Receiver, Sender, channel},
-};
+use std::sync::{Arc, Mutex};
 
 use ringlet_core::{
     model::MAX_COST_ROWS,
     network::Network,
-    num::{Ring, signed},
+    num::Ring,
     session::Session,
     share::{Factor, Observer, Share, Values},
 };
 
-use super::{event::Event, products::Products};
+use super::{
+    event::Event,
+    products::Products,
+    sums::{self, Giver, Taker},
+};
 use crate::{config::args::OnRange, error::Failure};
 
 /// Values of one cost row in one pass.
@@ -23,6 +24,34 @@ pub struct RowRange {
     pub outside: u64,
     /// The largest magnitude, as a fraction of the limit.
     pub largest: f64,
+}
+
+impl RowRange {
+    /// Of sums in the ring of so many bits, whose contract is [-limit, limit).
+    fn of<R: Ring>(sums: &[R], ring: u32, limit: u64) -> Self {
+        let limit_word = R::from_u64(limit);
+        let (mut outside, mut largest) = (0, R::ZERO);
+        // A narrow count, so that it is summed as many lanes at a time as the values.
+        for sums in sums.chunks(1 << 16) {
+            let mut count = 0u32;
+            for &sum in sums {
+                let size = sums::size(sum, ring);
+                count += u32::from(size >= limit_word);
+                largest = largest.max(size);
+            }
+            outside += u64::from(count);
+        }
+        RowRange {
+            outside,
+            largest: largest.to_u64() as f64 / limit as f64,
+        }
+    }
+
+    /// Adds those of other values.
+    fn add(&mut self, other: RowRange) {
+        self.outside += other.outside;
+        self.largest = self.largest.max(other.largest);
+    }
 }
 
 /// The values of each cost row, forward and backward.
@@ -91,13 +120,13 @@ fn unwatched() -> Failure {
     Failure::new("the range check was interrupted", "report this")
 }
 
-/// Observer of P0: sends its shares to the observer of P1.
-pub struct Sending<R>(Option<Sender<Vec<R>>>);
+/// Observer of P0: gives its shares to the observer of P1.
+pub struct Sending<R>(Option<Giver<R>>);
 
 /// Observer of P1: adds the shares of both parties and checks the sums.
 pub struct Counting<'a, R> {
-    other: Option<Receiver<Vec<R>>>,
-    products: Products<'a>,
+    other: Option<Taker<R>>,
+    products: Products<'a, R>,
     ranges: Arc<Mutex<Ranges>>,
 }
 
@@ -107,48 +136,27 @@ pub fn observers<'a, R: Ring>(
     session: &'a Session,
     network: &'a Network,
 ) -> (Sending<R>, Counting<'a, R>, Arc<Mutex<Ranges>>) {
-    let (sender, other) = on_range.map(|_| channel()).unzip();
+    let (giver, other) = on_range.map(|_| sums::pair()).unzip();
     let ranges = Arc::new(Mutex::new(Ranges::default()));
     let counting = Counting {
         other,
         products: Products::new(session, network),
         ranges: ranges.clone(),
     };
-    (Sending(sender), counting, ranges)
-}
-
-impl<R: Ring> Sending<R> {
-    fn send(&self, shares: &[Share<R>]) {
-        if let Some(sender) = &self.0 {
-            let shares = shares.iter().map(|share| share.reveal()).collect();
-            // The other thread has ended only if the run has failed already.
-            let _ = sender.send(shares);
-        }
-    }
+    (Sending(giver), counting, ranges)
 }
 
 impl<R: Ring> Observer<R> for Sending<R> {
     fn values(&mut self, _: usize, _: Values, _: [u32; 2], shares: &[Share<R>]) {
-        self.send(shares);
+        if let Some(giver) = &self.0 {
+            giver.give(shares);
+        }
     }
 
     fn factor(&mut self, _: usize, _: Factor, shares: &[Share<R>]) {
-        self.send(shares);
-    }
-}
-
-impl<R: Ring> Counting<'_, R> {
-    /// The values that both parties share, as signed integers; none without a watch, or if P0 has ended.
-    fn add(&self, ring: u32, shares: &[Share<R>]) -> Option<Vec<i64>> {
-        let mut other = self.other.as_ref()?.recv().ok()?;
-        if other.is_empty() {
-            other = vec![R::ZERO; shares.len()];
+        if let Some(giver) = &self.0 {
+            giver.give(shares);
         }
-        let own = shares.iter().map(|share| share.reveal());
-        let own = own.chain(std::iter::repeat(R::ZERO));
-        let sums = other.into_iter().zip(own);
-        let signed = sums.map(|(other, own)| signed(own.plus(other).low(ring), ring) as i64);
-        Some(signed.collect())
     }
 }
 
@@ -160,54 +168,105 @@ impl<R: Ring> Observer<R> for Counting<'_, R> {
         [ring, contract]: [u32; 2],
         shares: &[Share<R>],
     ) {
-        let Some(sums) = self.add(ring, shares) else {
+        let Some(other) = &self.other else {
             return;
         };
-        let limit = 1i64 << (contract - 2);
-        // The contract is [-limit, limit).
-        let sizes: Vec<i64> = sums
-            .iter()
-            .map(|&x| if x < 0 { -(x + 1) } else { x })
-            .collect();
-        let mut range = RowRange {
-            outside: sizes.iter().filter(|&&size| size >= limit).count() as u64,
-            largest: sizes.iter().copied().max().unwrap_or(0) as f64 / limit as f64,
+        let Some(sums) = other.take(shares) else {
+            return;
         };
+        let limit = 1u64 << (contract - 2);
+        let mut range = RowRange::of(&sums, ring, limit);
         let doubtful = match values {
             Values::Outputs => self.products.outputs(stage),
             Values::Gradients => self.products.gradients(stage),
-            Values::Velocities => {
-                let raised = 2f64.powi(R::BITS as i32 - ring as i32);
-                let velocities = sums.iter().map(|&velocity| velocity as f64 * raised);
-                self.products.velocities(stage, velocities)
-            }
+            Values::Velocities => self.products.velocities(stage, &sums, ring),
             // The outputs of the map, which have been checked.
             Values::Arguments => Vec::new(),
         };
         for (first, products) in doubtful {
-            for (size, product) in sizes[first..].iter().zip(products) {
-                let part = product.abs() / 2f64.powi(R::BITS as i32 - 2);
-                range.outside += u64::from(*size < limit && self.products.goes_around(product));
-                range.largest = range.largest.max(part);
+            for (&sum, product) in sums[first..].iter().zip(products) {
+                let is_seen = sums::size(sum, ring).to_u64() >= limit;
+                range.add(RowRange {
+                    outside: u64::from(!is_seen && self.products.goes_around(product)),
+                    largest: product.abs() / 2f64.powi(R::BITS as i32 - 2),
+                });
             }
         }
         if values == Values::Outputs {
             let weights = self.products.weights(stage);
-            range.outside += u64::from(weights >= 1.0);
-            range.largest = range.largest.max(weights);
+            range.add(RowRange {
+                outside: u64::from(weights >= 1.0),
+                largest: weights,
+            });
         }
+        other.give_back(sums);
         let (row, backward) = values.cost_row(stage);
         if let Ok(mut ranges) = self.ranges.lock() {
-            let sum = &mut ranges[row][usize::from(backward)];
-            sum.outside += range.outside;
-            sum.largest = sum.largest.max(range.largest);
+            ranges[row][usize::from(backward)].add(range);
         }
     }
 
     fn factor(&mut self, stage: usize, factor: Factor, shares: &[Share<R>]) {
-        if let Some(sums) = self.add(R::BITS, shares) {
-            let values = sums.into_iter().map(|value| value as f64);
-            self.products.factor(stage, factor, values);
+        let Some(other) = &self.other else {
+            return;
+        };
+        if let Some(sums) = other.take(shares) {
+            self.products.factor(stage, factor, &sums);
+            other.give_back(sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlet_core::num::signed;
+
+    use super::*;
+
+    /// The definition: values of a ring as integers, against [-limit, limit).
+    fn defined<R: Ring>(sums: &[R], ring: u32, limit: i128) -> RowRange {
+        let mut range = RowRange::default();
+        for &sum in sums {
+            let value = signed(sum.low(ring), ring);
+            range.add(RowRange {
+                outside: u64::from(!(-limit..limit).contains(&value)),
+                largest: value.max(-(value + 1)) as f64 / limit as f64,
+            });
+        }
+        range
+    }
+
+    fn check<R: Ring>(ring: u32, contract: u32) {
+        let limit = 1u64 << (contract - 2);
+        // Around every edge, with bits above the ring, which do not count.
+        let edges = [0, limit, limit << 1, limit << 2, 1 << (ring - 1)];
+        let around = edges.map(|edge| [0u64, 1, 2].map(|by| [edge.wrapping_sub(by), edge + by]));
+        let values: Vec<R> = around
+            .as_flattened()
+            .as_flattened()
+            .iter()
+            .flat_map(|&value| [value, value.wrapping_neg()])
+            .map(|value| R::from_u64(value).plus(R::MAX.left(ring)))
+            .collect();
+        for value in &values {
+            let value = std::slice::from_ref(value);
+            let wanted = defined(value, ring, limit.into());
+            assert_eq!(RowRange::of(value, ring, limit), wanted, "{value:?}");
+        }
+        let many: Vec<R> = values.iter().copied().cycle().take(200_000).collect();
+        let wanted = defined(&many, ring, limit.into());
+        assert_eq!(RowRange::of(&many, ring, limit), wanted);
+        assert!(wanted.outside > 0);
+    }
+
+    #[test]
+    fn values_outside_are_counted_to_the_unit() {
+        for (ring, contract) in [(32, 32), (32, 28), (23, 23), (23, 20), (9, 9)] {
+            check::<u32>(ring, contract);
+            check::<u64>(ring, contract);
+        }
+        for (ring, contract) in [(64, 62), (63, 40), (47, 47)] {
+            check::<u64>(ring, contract);
         }
     }
 }

@@ -1,24 +1,29 @@
 //! Bit packing: values of `bits` bits without gaps, least significant bit first.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+mod narrow;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 #[cfg(any(test, target_pointer_width = "32"))]
 mod small;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
-use crate::num::ring::{Word, mask};
+use crate::num::ring::Word;
 
 /// Packed length in bytes of `count` values of `bits` bits. Zeros fill up the last byte.
 pub const fn packed_len(count: usize, bits: u32) -> usize {
     (count * bits as usize).div_ceil(8)
 }
 
-/// Packs the low `bits` bits of each value; `bits` is 1 to the word's width.
+/// Packs the low `bits` bits of each value; `bits` is 1 to the word's width. Bytes behind [`packed_len`] may change.
 ///
 /// # Panics
 /// When `bytes` is shorter than [`packed_len`].
 pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
-    let bytes = &mut bytes[..packed_len(values.len(), bits)];
+    let len = packed_len(values.len(), bits);
     if bits == W::BITS {
+        let bytes = &mut bytes[..len];
         if cfg!(target_endian = "little") {
             return bytes.copy_from_slice(bytemuck::cast_slice(values));
         }
@@ -27,51 +32,82 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
             let value = value.little_endian();
             chunk.copy_from_slice(bytemuck::bytes_of(&value));
         }
-    } else if bits <= 32 {
-        #[cfg(target_pointer_width = "32")]
-        if bits < 32 {
-            return small::pack(bits, values, bytes);
-        }
-        let done = start_packing(bits, values, bytes);
-        let (values, bytes) = (&values[done..], &mut bytes[packed_len(done, bits)..]);
-        // Eight values fill exactly `bits` bytes. Only the last chunk may hold fewer values.
-        for (values, chunk) in values.chunks(8).zip(bytes.chunks_mut(bits as usize)) {
-            pack_run(bits, values, chunk);
-        }
-    } else {
-        pack_wide(bits, values, bytes);
+        return;
     }
+    #[cfg(target_pointer_width = "32")]
+    if bits < 32 {
+        return small::pack(bits, values, &mut bytes[..len]);
+    }
+    let done = start_packing(bits, values, bytes);
+    pack_rest(
+        bits,
+        &values[done..],
+        &mut bytes[packed_len(done, bits)..len],
+    );
 }
 
 /// Packs the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
+/// Bytes behind those of all values may change.
 #[cfg(target_arch = "x86_64")]
 fn start_packing<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) -> usize {
-    match bytemuck::try_cast_slice(values) {
-        Ok(values) if vectorised::<W>(bits) => {
-            // SAFETY: the processor and the operating system support AVX2.
-            unsafe { avx2::pack(bits, values, bytes) }
-        }
-        _ => 0,
+    if !vectorised(bits) {
+        return 0;
     }
+    // SAFETY: the processor and the operating system support AVX2.
+    let pack = |values: &[u32], bytes: &mut [u8]| unsafe { registers::pack(bits, values, bytes) };
+    if W::BITS == u32::BITS
+        && let Ok(values) = bytemuck::try_cast_slice(values)
+    {
+        return pack(values, bytes);
+    }
+    let mut done = 0;
+    for values in values.chunks(NARROWED) {
+        let mut words = [0; NARROWED];
+        let words = &mut words[..values.len()];
+        for (word, value) in words.iter_mut().zip(values) {
+            *word = value.to_u64() as u32;
+        }
+        done += pack(words, &mut bytes[packed_len(done, bits)..]);
+    }
+    done
 }
 
 /// Unpacks the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
 #[cfg(target_arch = "x86_64")]
 fn start_unpacking<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) -> usize {
-    match bytemuck::try_cast_slice_mut(values) {
-        Ok(values) if vectorised::<W>(bits) => {
-            // SAFETY: the processor and the operating system support AVX2.
-            unsafe { avx2::unpack(bits, bytes, values) }
-        }
-        _ => 0,
+    if !vectorised(bits) {
+        return 0;
     }
+    // SAFETY: the processor and the operating system support AVX2.
+    let unpack =
+        |bytes: &[u8], values: &mut [u32]| unsafe { registers::unpack(bits, bytes, values) };
+    if W::BITS == u32::BITS
+        && let Ok(values) = bytemuck::try_cast_slice_mut(values)
+    {
+        return unpack(bytes, values);
+    }
+    let mut done = 0;
+    for values in values.chunks_mut(NARROWED) {
+        let mut words = [0; NARROWED];
+        let words = &mut words[..values.len()];
+        let count = unpack(&bytes[packed_len(done, bits)..], words);
+        for (value, &word) in values.iter_mut().zip(&words[..count]) {
+            *value = W::from_u64(word.into());
+        }
+        done += count;
+    }
+    done
 }
 
-/// Whether this processor has vector instructions for words of this type and so many bits of them.
+/// Wider words that are copied to 32-bit words at a time. Packed, they fill whole bytes.
 #[cfg(target_arch = "x86_64")]
-fn vectorised<W: Word>(bits: u32) -> bool {
+const NARROWED: usize = 64;
+
+/// Whether this processor has vector instructions for so many bits of a word.
+#[cfg(target_arch = "x86_64")]
+fn vectorised(bits: u32) -> bool {
     cpufeatures::new!(has_avx2, "avx2");
-    W::BITS == u32::BITS && bits <= avx2::MAX_BITS && has_avx2::get()
+    bits <= registers::MAX_BITS && has_avx2::get()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -84,8 +120,8 @@ fn start_unpacking<W: Word>(_: u32, _: &[u8], _: &mut [W]) -> usize {
     0
 }
 
-/// As [`pack_run`], but writes eight bytes at a time.
-fn pack_wide<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
+/// Packs values, eight bytes at a time.
+fn pack_rest<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     let (mut held, mut pending) = (0u64, 0u32);
     let mut chunks = bytes.chunks_mut(8);
     let mut put = |word: u64| {
@@ -111,60 +147,30 @@ fn pack_wide<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
     put(held);
 }
 
-/// Packs values byte by byte.
-#[inline(always)]
-fn pack_run<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
-    let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
-    for value in values {
-        let mut left = bits;
-        let mut value = value.low(bits);
-        while left > 0 {
-            let step = left.min(32);
-            held |= value.low(step).to_u64() << pending;
-            pending += step;
-            value = value.right(step);
-            left -= step;
-            while pending >= 8 {
-                bytes[at] = held as u8;
-                at += 1;
-                held >>= 8;
-                pending -= 8;
-            }
-        }
-    }
-    if pending > 0 {
-        bytes[at] = held as u8;
-    }
-}
-
 /// The inverse of [`pack`]. Ignores bits after the last value.
 ///
 /// # Panics
 /// When `bytes` is shorter than [`packed_len`].
 pub fn unpack<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
-    let bytes = &bytes[..packed_len(values.len(), bits)];
+    let len = packed_len(values.len(), bits);
     if bits == W::BITS {
-        bytemuck::cast_slice_mut(values).copy_from_slice(bytes);
+        bytemuck::cast_slice_mut(values).copy_from_slice(&bytes[..len]);
         for value in values {
             *value = value.little_endian();
         }
-    } else if bits <= 32 {
-        #[cfg(target_pointer_width = "32")]
-        if bits < 32 {
-            return small::unpack(bits, bytes, values);
-        }
-        let done = start_unpacking(bits, bytes, values);
-        let (values, bytes) = (&mut values[done..], &bytes[packed_len(done, bits)..]);
-        for (values, chunk) in values.chunks_mut(8).zip(bytes.chunks(bits as usize)) {
-            unpack_run(bits, chunk, values);
-        }
-    } else {
-        unpack_wide(bits, bytes, values);
+        return;
     }
+    #[cfg(target_pointer_width = "32")]
+    if bits < 32 {
+        return small::unpack(bits, &bytes[..len], values);
+    }
+    let done = start_unpacking(bits, bytes, values);
+    let bytes = &bytes[packed_len(done, bits)..len];
+    unpack_rest(bits, bytes, &mut values[done..]);
 }
 
-/// As [`unpack_run`], but reads eight bytes at a time.
-fn unpack_wide<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
+/// Unpacks values, eight bytes at a time.
+fn unpack_rest<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     let (mut held, mut pending) = (0u64, 0u32);
     let mut chunks = bytes.chunks(8);
     let mut get = || {
@@ -194,29 +200,6 @@ fn unpack_wide<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
     }
 }
 
-/// Unpacks values byte by byte.
-#[inline(always)]
-fn unpack_run<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) {
-    let (mut held, mut pending, mut at) = (0u64, 0u32, 0usize);
-    for value in values {
-        let mut done = 0;
-        *value = W::ZERO;
-        while done < bits {
-            let step = (bits - done).min(32);
-            while pending < step {
-                held |= u64::from(bytes[at]) << pending;
-                at += 1;
-                pending += 8;
-            }
-            let part = held & mask::<u64>(step);
-            *value = value.plus(W::from_u64(part).left(done));
-            held >>= step;
-            pending -= step;
-            done += step;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,7 +222,14 @@ mod tests {
                 assert_eq!(byte >> bit & 1 == 1, want);
             }
         }
+        // What is behind the bytes may change, but not the bytes.
+        let mut longer = vec![0x55; bytes.len() + 40];
+        pack(bits, &values, &mut longer);
+        assert_eq!(longer[..bytes.len()], bytes);
         let mut back = vec![W::MAX; values.len()];
+        unpack(bits, &longer, &mut back);
+        assert!(back.iter().zip(&values).all(|(b, v)| *b == v.low(bits)));
+        back.fill(W::MAX);
         unpack(bits, &bytes, &mut back);
         assert!(back.iter().zip(&values).all(|(b, v)| *b == v.low(bits)));
         if bits < 32 {

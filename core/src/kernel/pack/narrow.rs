@@ -1,4 +1,4 @@
-//! Packing of 32-bit words by AVX2: eight values, which fill `bits` bytes, at a time.
+//! Packing of 32-bit words of at most 25 bits by AVX2: eight values, which fill `bits` bytes, at a time.
 //!
 //! A half of a register holds four values. Their bits begin at a byte, or, for the second four values of an odd width,
 //! four bits after one.
@@ -12,18 +12,10 @@ use core::arch::x86_64::{
 
 use bytemuck::{bytes_of, must_cast, pod_read_unaligned};
 
+use super::registers::{HALF, NONE, VALUES};
+
 /// The widest values, in bits: with the seven bits of the byte before it a value fits four bytes.
-pub const MAX_BITS: u32 = 25;
-
-/// Values of a register.
-const VALUES: usize = 8;
-/// Bytes of half a register.
-const HALF: usize = 16;
-/// Bytes that are enough to read or write the last values of a list: less than a half beyond their own.
-const LAST: usize = 2 * MAX_BITS as usize + 3 * HALF;
-
-/// In an index of a shuffle: a byte of zeros.
-const NONE: u8 = 0x80;
+pub(super) const MAX_BITS: u32 = 25;
 
 /// How the values of one width move.
 struct Moves {
@@ -99,46 +91,10 @@ impl Moves {
     }
 }
 
-/// Registers of values whose two halves lie within `bytes` bytes.
-fn registers(bits: u32, bytes: usize) -> usize {
-    let (step, reach) = (bits as usize, bits as usize / 2 + HALF);
-    bytes.checked_sub(reach).map_or(0, |rest| rest / step + 1)
-}
-
-/// Packs the low `bits` bits of the values, but for the last one to seven. Returns the number of those that it packed.
-/// `bytes` has room for all values; `bits` is 1 to [`MAX_BITS`].
-#[target_feature(enable = "avx2")]
-pub fn pack(bits: u32, values: &[u32], bytes: &mut [u8]) -> usize {
-    let (values, _) = values.as_chunks();
-    let (now, last) = values.split_at(registers(bits, bytes.len()).min(values.len()));
-    pack_registers(bits, now, bytes);
-    // Whole registers do not fit in the end of the bytes.
-    let mut end = [0; LAST];
-    pack_registers(bits, last, &mut end);
-    let len = last.len() * bits as usize;
-    bytes[now.len() * bits as usize..][..len].copy_from_slice(&end[..len]);
-    values.as_flattened().len()
-}
-
-/// Unpacks the values, but for the last one to seven. Returns the number of those that it unpacked. `bytes` has all values;
-/// `bits` is 1 to [`MAX_BITS`].
-#[target_feature(enable = "avx2")]
-pub fn unpack(bits: u32, bytes: &[u8], values: &mut [u32]) -> usize {
-    let (values, _) = values.as_chunks_mut();
-    let count = values.len();
-    let (now, last) = values.split_at_mut(registers(bits, bytes.len()).min(count));
-    unpack_registers(bits, bytes, now);
-    let mut end = [0; LAST];
-    let len = last.len() * bits as usize;
-    end[..len].copy_from_slice(&bytes[now.len() * bits as usize..][..len]);
-    unpack_registers(bits, &end, last);
-    count * VALUES
-}
-
-/// Packs whole registers. Bytes behind them may change, as far as [`registers`] says.
+/// Packs whole registers. Bytes behind them may change, up to the end of the last register's second half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
+pub(super) fn pack(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
     let moves = &MOVES[bits as usize];
     let [first, second]: [__m256i; 2] = [moves.first, moves.second].map(must_cast);
     let (shifts, joint): (__m256i, __m128i) = (must_cast(moves.to_bits), must_cast(moves.joint));
@@ -163,10 +119,10 @@ fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
     }
 }
 
-/// Unpacks whole registers. Reads as many bytes as [`registers`] says.
+/// Unpacks whole registers. Reads up to the end of the last register's second half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack_registers(bits: u32, bytes: &[u8], values: &mut [[u32; VALUES]]) {
+pub(super) fn unpack(bits: u32, bytes: &[u8], values: &mut [[u32; VALUES]]) {
     let moves = &MOVES[bits as usize];
     let (from, shifts): (__m256i, __m256i) = (must_cast(moves.from), must_cast(moves.from_bits));
     let mask = _mm256_set1_epi32((1i32 << bits) - 1);

@@ -1,0 +1,74 @@
+//! Packing of 32-bit words by AVX2, a register of eight values at a time, whatever their width.
+
+use super::{narrow, wide};
+
+/// The widest values, in bits. Those of 32 are copied.
+pub const MAX_BITS: u32 = wide::MAX_BITS;
+
+/// Values of a register.
+pub(super) const VALUES: usize = 8;
+/// Bytes of half a register, which hold four packed values.
+pub(super) const HALF: usize = 16;
+/// Bytes that are enough to read or write the last values of a list: less than a half beyond their own.
+const LAST: usize = 2 * MAX_BITS as usize + 3 * HALF;
+
+/// In an index of a shuffle: a byte of zeros.
+pub(super) const NONE: u8 = 0x80;
+
+/// Registers of values whose two halves lie within `bytes` bytes.
+fn registers(bits: u32, bytes: usize) -> usize {
+    let (step, reach) = (bits as usize, bits as usize / 2 + HALF);
+    bytes.checked_sub(reach).map_or(0, |rest| rest / step + 1)
+}
+
+/// Packs the low `bits` bits of the values, but for the last one to seven. Returns the number of those that it packed.
+/// `bytes` has room for all values, and what is behind them may change; `bits` is 1 to [`MAX_BITS`].
+#[target_feature(enable = "avx2")]
+pub fn pack(bits: u32, values: &[u32], bytes: &mut [u8]) -> usize {
+    let (values, _) = values.as_chunks();
+    let (now, last) = values.split_at(registers(bits, bytes.len()).min(values.len()));
+    pack_registers(bits, now, bytes);
+    if !last.is_empty() {
+        // Whole registers do not fit in the end of the bytes.
+        let mut end = [0; LAST];
+        pack_registers(bits, last, &mut end);
+        let len = last.len() * bits as usize;
+        bytes[now.len() * bits as usize..][..len].copy_from_slice(&end[..len]);
+    }
+    values.as_flattened().len()
+}
+
+/// Unpacks the values, but for the last one to seven. Returns the number of those that it unpacked. `bytes` has all values,
+/// and may have more; `bits` is 1 to [`MAX_BITS`].
+#[target_feature(enable = "avx2")]
+pub fn unpack(bits: u32, bytes: &[u8], values: &mut [u32]) -> usize {
+    let (values, _) = values.as_chunks_mut();
+    let count = values.len();
+    let (now, last) = values.split_at_mut(registers(bits, bytes.len()).min(count));
+    unpack_registers(bits, bytes, now);
+    if !last.is_empty() {
+        let mut end = [0; LAST];
+        let len = last.len() * bits as usize;
+        end[..len].copy_from_slice(&bytes[now.len() * bits as usize..][..len]);
+        unpack_registers(bits, &end, last);
+    }
+    count * VALUES
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
+    match bits <= narrow::MAX_BITS {
+        true => narrow::pack(bits, values, bytes),
+        false => wide::pack(bits, values, bytes),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn unpack_registers(bits: u32, bytes: &[u8], values: &mut [[u32; VALUES]]) {
+    match bits <= narrow::MAX_BITS {
+        true => narrow::unpack(bits, bytes, values),
+        false => wide::unpack(bits, bytes, values),
+    }
+}

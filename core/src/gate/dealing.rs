@@ -12,7 +12,7 @@ use crate::{
 
 #[cfg(test)]
 use super::reuse;
-use super::{Offline, Online};
+use super::{Offline, Online, load_plane, store_plane};
 
 /// Fills `out` with this party's shares of masks in Z_2^bits for an opening. `first` counts words of the stream. Each
 /// mask is used once.
@@ -135,6 +135,9 @@ pub(crate) fn deal<W: Word, D: Offline>(
     send_corrections(cx, bits, values)
 }
 
+/// The most planes that are dealt together.
+pub(crate) const PLANES: usize = 16;
+
 /// As [`dealt`], for a bit plane of `lanes` bits that is shared by exclusive or. `first` counts 64-bit words.
 pub(crate) fn dealt_plane<O: Online>(
     cx: &mut O,
@@ -147,7 +150,7 @@ pub(crate) fn dealt_plane<O: Online>(
     Ok(plane[0])
 }
 
-/// As [`dealt_plane`], for planes at consecutive offsets.
+/// As [`dealt_plane`], for at most [`PLANES`] planes at consecutive offsets.
 pub(crate) fn dealt_planes<O: Online>(
     cx: &mut O,
     address: Address,
@@ -158,30 +161,39 @@ pub(crate) fn dealt_planes<O: Online>(
     match cx.role() {
         Role::P0 => cx.prg().fill(address, first, out),
         Role::P1 => {
-            for plane in out {
-                let mut bytes = [0; 8];
-                cx.corrections(&mut bytes[..lanes.div_ceil(8)])?;
-                *plane = u64::from_le_bytes(bytes);
+            let size = lanes.div_ceil(8);
+            let mut bytes = [0; 8 * PLANES];
+            let bytes = &mut bytes[..out.len() * size];
+            cx.corrections(bytes)?;
+            for (plane, bytes) in out.iter_mut().zip(bytes.chunks_exact(size)) {
+                *plane = load_plane(bytes);
             }
         }
     }
     Ok(())
 }
 
-/// The dealer's part of [`dealt_plane`].
-pub(crate) fn deal_plane<D: Offline>(
+/// The dealer's part of [`dealt_planes`]. Overwrites the planes.
+pub(crate) fn deal_planes<D: Offline>(
     cx: &mut D,
     address: Address,
     first: u64,
     lanes: usize,
-    plane: u64,
+    planes: &mut [u64],
 ) -> Result<(), LinkError> {
     #[cfg(test)]
-    reuse::use_once(address, first, 1);
-    let mut p0 = [0u64];
-    cx.prg(Role::P0).fill(address, first, &mut p0);
-    let bytes = (plane ^ p0[0]).to_le_bytes();
-    cx.corrections(&bytes[..lanes.div_ceil(8)])
+    reuse::use_once(address, first, planes.len());
+    let mut p0 = [0u64; PLANES];
+    let p0 = &mut p0[..planes.len()];
+    cx.prg(Role::P0).fill(address, first, p0);
+    let size = lanes.div_ceil(8);
+    let mut bytes = [0; 8 * PLANES];
+    let bytes = &mut bytes[..planes.len() * size];
+    for ((plane, p0), bytes) in planes.iter_mut().zip(p0).zip(bytes.chunks_exact_mut(size)) {
+        *plane ^= *p0;
+        store_plane(*plane, bytes);
+    }
+    cx.corrections(bytes)
 }
 
 /// As [`deal`], for words whose `bits` low bits are shared by exclusive or.

@@ -43,6 +43,6 @@ pub use context::{At, Offline, Online};
 pub(crate) use context::{Group, groups, load_plane, plane_len, store_plane};
 pub use contract::Contract;
 pub(crate) use dealing::{
-    deal, deal_bits, deal_plane, dealt, dealt_entry, dealt_plane, dealt_planes, dealt_unreduced,
-    opening_masks,
+    PLANES, deal, deal_bits, deal_planes, dealt, dealt_entry, dealt_plane, dealt_planes,
+    dealt_unreduced, opening_masks,
 };

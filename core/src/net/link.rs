@@ -255,7 +255,7 @@ impl<T: Read + Write> Link<T> {
                 self.send(&outgoing_bytes[..len])?;
                 sent += len;
             }
-            segments[at.segment].combine(at, &incoming_bytes[..len]);
+            segments[at.segment].combine(at, &incoming_bytes);
         }
         // The peer has sent everything; send the rest.
         while let Some(at) = outgoing.next(segments, Direction::Out) {
@@ -422,7 +422,7 @@ impl<'a, W: Word> Segment<'a, W> {
         self.wire_len(at)
     }
 
-    /// Combines the peer's packed block with the block at `at`: adds words, or xors planes.
+    /// Combines the peer's packed block, at the start of `bytes`, with the block at `at`: adds words, or xors planes.
     fn combine(&mut self, at: BlockPosition, bytes: &[u8]) {
         let _section = profile::section(Section::Packing);
         let range = self.range(at);

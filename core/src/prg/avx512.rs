@@ -22,26 +22,31 @@ const DOUBLE_ROUNDS: usize = 6;
 /// Fills `out` with the blocks `first`, `first + 1`, ... of the stream of `key` and `nonce`.
 #[target_feature(enable = "avx512f")]
 pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; 64]; BLOCKS]) {
-    let counters: [u64; BLOCKS] = core::array::from_fn(|block| first.wrapping_add(block as u64));
-    let start: [__m512i; 16] = core::array::from_fn(|word| match word {
-        0..4 => _mm512_set1_epi32(CONSTANTS[word] as i32),
-        4..12 => {
-            let bytes = key.reveal().as_chunks::<4>().0[word - 4];
-            _mm512_set1_epi32(i32::from_le_bytes(bytes))
-        }
-        12 => must_cast(counters.map(|counter| counter as u32)),
-        13 => must_cast(counters.map(|counter| (counter >> 32) as u32)),
-        14 => _mm512_set1_epi32(nonce as i32),
-        _ => _mm512_set1_epi32((nonce >> 32) as i32),
-    });
+    // Loops instead of `map`, whose closures have these instructions and `map` itself has not: it would call them.
+    let (mut low, mut high) = ([0u32; BLOCKS], [0u32; BLOCKS]);
+    for (block, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
+        let counter = first.wrapping_add(block as u64);
+        (*low, *high) = (counter as u32, (counter >> 32) as u32);
+    }
+    let mut start = [_mm512_set1_epi32(0); 16];
+    for (word, constant) in start[..4].iter_mut().zip(CONSTANTS) {
+        *word = _mm512_set1_epi32(constant as i32);
+    }
+    for (word, bytes) in start[4..12].iter_mut().zip(key.reveal().as_chunks().0) {
+        *word = _mm512_set1_epi32(i32::from_le_bytes(*bytes));
+    }
+    start[12] = must_cast(low);
+    start[13] = must_cast(high);
+    start[14] = _mm512_set1_epi32(nonce as i32);
+    start[15] = _mm512_set1_epi32((nonce >> 32) as i32);
     let mut words = start;
     for _ in 0..DOUBLE_ROUNDS {
         for column in 0..4 {
             quarter_round(&mut words, [column, column + 4, column + 8, column + 12]);
         }
         for first in 0..4 {
-            let diagonal = [1, 2, 3].map(|row| 4 * row + (first + row) % 4);
-            quarter_round(&mut words, [first, diagonal[0], diagonal[1], diagonal[2]]);
+            let [b, c, d] = [(first + 1) % 4, (first + 2) % 4, (first + 3) % 4];
+            quarter_round(&mut words, [first, 4 + b, 8 + c, 12 + d]);
         }
     }
     for (word, start) in words.iter_mut().zip(start) {
@@ -71,17 +76,24 @@ fn store(words: [__m512i; 16], out: &mut [[u8; 64]; BLOCKS]) {
     // For each four words: a register for each `block % 4`, whose quarters have these words of blocks 0, 4, 8 and 12 on.
     let mut fours = [[words[0]; 4]; 4];
     for (four, words) in fours.iter_mut().zip(words.as_chunks::<4>().0) {
-        let low = [0, 2].map(|i| _mm512_unpacklo_epi32(words[i], words[i + 1]));
-        let high = [0, 2].map(|i| _mm512_unpackhi_epi32(words[i], words[i + 1]));
+        let low = _mm512_unpacklo_epi32(words[0], words[1]);
+        let low_next = _mm512_unpacklo_epi32(words[2], words[3]);
+        let high = _mm512_unpackhi_epi32(words[0], words[1]);
+        let high_next = _mm512_unpackhi_epi32(words[2], words[3]);
         *four = [
-            _mm512_unpacklo_epi64(low[0], low[1]),
-            _mm512_unpackhi_epi64(low[0], low[1]),
-            _mm512_unpacklo_epi64(high[0], high[1]),
-            _mm512_unpackhi_epi64(high[0], high[1]),
+            _mm512_unpacklo_epi64(low, low_next),
+            _mm512_unpackhi_epi64(low, low_next),
+            _mm512_unpacklo_epi64(high, high_next),
+            _mm512_unpackhi_epi64(high, high_next),
         ];
     }
     for block in 0..4 {
-        let [a, b, c, d] = fours.map(|four| four[block]);
+        let [a, b, c, d] = [
+            fours[0][block],
+            fours[1][block],
+            fours[2][block],
+            fours[3][block],
+        ];
         let (even_low, even_high) = (even_quarters(a, b), even_quarters(c, d));
         let (odd_low, odd_high) = (odd_quarters(a, b), odd_quarters(c, d));
         out[block] = must_cast(even_quarters(even_low, even_high));

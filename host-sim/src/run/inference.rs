@@ -145,11 +145,11 @@ impl Inference<'_> {
             observers::<u64>(simulation.on_range, simulation.session, simulation.network);
         let mut watch = Watch::new(ranges, simulation.on_range);
         let p0 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            classify_by_securenn(party, (pair, model), kept, &mut observer_p0, emit)
+            let mut watched = |event| watch.pass(event, emit);
+            classify_by_securenn(party, (pair, model), kept, &mut observer_p0, &mut watched)
         };
         let p1 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            let mut watched = |event| watch.pass(event, emit);
-            classify_by_securenn(party, (pair, model), kept, &mut observer_p1, &mut watched)
+            classify_by_securenn(party, (pair, model), kept, &mut observer_p1, emit)
         };
         simulation
             .with_assistant((Box::new(p0), Box::new(p1)), take)
@@ -171,11 +171,11 @@ impl InRing for Inference<'_> {
             observers::<R>(simulation.on_range, simulation.session, simulation.network);
         let mut watch = Watch::new(ranges, simulation.on_range);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
-            classify(party, model, kept, &mut observer_p0, emit)
+            let mut watched = |event| watch.pass(event, emit);
+            classify(party, model, kept, &mut observer_p0, &mut watched)
         };
         let p1 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
-            let mut watched = |event| watch.pass(event, emit);
-            classify(party, model, kept, &mut observer_p1, &mut watched)
+            classify(party, model, kept, &mut observer_p1, emit)
         };
         simulation
             .with_dealer::<R>((Box::new(p0), Box::new(p1)), take)

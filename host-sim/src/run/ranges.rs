@@ -120,10 +120,10 @@ fn unwatched() -> Failure {
     Failure::new("the range check was interrupted", "report this")
 }
 
-/// Observer of P0: gives its shares to the observer of P1.
+/// Observer of P1: gives its shares to the observer of P0.
 pub struct Sending<R>(Option<Giver<R>>);
 
-/// Observer of P1: adds the shares of both parties and checks the sums.
+/// Observer of P0, which has less to do than P1: adds the shares of both parties and checks the sums.
 pub struct Counting<'a, R> {
     other: Option<Taker<R>>,
     products: Products<'a, R>,
@@ -135,7 +135,7 @@ pub fn observers<'a, R: Ring>(
     on_range: Option<OnRange>,
     session: &'a Session,
     network: &'a Network,
-) -> (Sending<R>, Counting<'a, R>, Arc<Mutex<Ranges>>) {
+) -> (Counting<'a, R>, Sending<R>, Arc<Mutex<Ranges>>) {
     let (giver, other) = on_range.map(|_| sums::pair()).unzip();
     let ranges = Arc::new(Mutex::new(Ranges::default()));
     let counting = Counting {
@@ -143,7 +143,7 @@ pub fn observers<'a, R: Ring>(
         products: Products::new(session, network),
         ranges: ranges.clone(),
     };
-    (Sending(giver), counting, ranges)
+    (counting, Sending(giver), ranges)
 }
 
 impl<R: Ring> Observer<R> for Sending<R> {

@@ -106,13 +106,13 @@ impl Simulation<'_> {
         let p0 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
-            securenn::run_party(setup, pair, links, data, &mut observer_p0, emit).map(drop)
+            let watched = &mut |event| watch.pass(event, emit);
+            securenn::run_party(setup, pair, links, data, &mut observer_p0, watched).map(drop)
         };
         let p1 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
-            let watched = &mut |event| watch.pass(event, emit);
-            securenn::run_party(setup, pair, links, data, &mut observer_p1, watched).map(drop)
+            securenn::run_party(setup, pair, links, data, &mut observer_p1, emit).map(drop)
         };
         let times = self.with_assistant((Box::new(p0), Box::new(p1)), take)?;
         Ok((times, taken(&ranges)?))
@@ -294,12 +294,12 @@ impl InRing for Training<'_> {
         let (mut observer_p0, mut observer_p1, ranges) =
             observers::<R>(simulation.on_range, simulation.session, simulation.network);
         let mut watch = Watch::new(ranges.clone(), simulation.on_range);
-        let p0 =
-            move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p0, emit);
-        let p1 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
+        let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
-            train(party, &mut observer_p1, &mut watched)
+            train(party, &mut observer_p0, &mut watched)
         };
+        let p1 =
+            move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p1, emit);
         let times = simulation.with_dealer::<R>((Box::new(p0), Box::new(p1)), take)?;
         Ok((times, taken(&ranges)?))
     }

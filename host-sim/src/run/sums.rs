@@ -1,16 +1,16 @@
-//! Sums of both parties' shares in a simulation: how the shares of P0 come to P1's observer, and how large the sums are.
+//! Sums of both parties' shares in a simulation: how the shares of one party come to the other's observer, and how large the sums are.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ringlet_core::{num::Ring, share::Share};
 
-/// Where P0's observer gives its shares. The lists come back, so that no memory is asked for again and again.
+/// Where the observer of one party gives its shares. The lists come back, so that no memory is asked for again and again.
 pub struct Giver<R> {
     given: Sender<Vec<R>>,
     back: Receiver<Vec<R>>,
 }
 
-/// Where P1's observer takes them.
+/// Where that of the other takes them.
 pub struct Taker<R> {
     given: Receiver<Vec<R>>,
     back: Sender<Vec<R>>,
@@ -32,7 +32,7 @@ pub fn pair<R>() -> (Giver<R>, Taker<R>) {
 }
 
 impl<R: Ring> Giver<R> {
-    /// Gives shares to P1's observer.
+    /// Gives shares to the other observer.
     pub fn give(&self, shares: &[Share<R>]) {
         let mut list = self.back.try_recv().unwrap_or_default();
         list.clear();
@@ -43,7 +43,8 @@ impl<R: Ring> Giver<R> {
 }
 
 impl<R: Ring> Taker<R> {
-    /// The sums of the next shares of P0 and of those of P1, where an empty list stands for zeros. None if P0 has ended.
+    /// The sums of the other party's next shares and of these, where an empty list stands for zeros. None if that party has
+    /// ended.
     pub fn take(&self, shares: &[Share<R>]) -> Option<Vec<R>> {
         let mut sums = self.given.recv().ok()?;
         if sums.is_empty() {
@@ -58,7 +59,7 @@ impl<R: Ring> Taker<R> {
 
     /// Gives a list back.
     pub fn give_back(&self, list: Vec<R>) {
-        // Where P0 has ended nobody needs it.
+        // Where the other party has ended nobody needs it.
         let _ = self.back.send(list);
     }
 }

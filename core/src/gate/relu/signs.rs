@@ -16,8 +16,8 @@ use super::{
     tables::{Entries, Tables},
 };
 use crate::gate::{
-    At, Group, Offline, Online, deal_bits, deal_plane, dealt, dealt_plane, dealt_planes, groups,
-    load_plane, opening_masks, plane_len, store_plane,
+    At, Group, Offline, Online, PLANES, deal_bits, deal_planes, dealt, dealt_plane, dealt_planes,
+    groups, load_plane, opening_masks, plane_len, store_plane,
 };
 
 /// What [`Relu::hide_opened_signs`] reads and opens.
@@ -78,7 +78,7 @@ impl Relu {
                 deal_bits(cx, wire, group.stream, bits, &mut table[..group.lanes])?;
             }
             let sign = plane_of(a, |a| a.right(self.compared()));
-            deal_plane(cx, at.wire(SIGN), group.stream, group.lanes, sign)?;
+            deal_planes(cx, at.wire(SIGN), group.stream, group.lanes, &mut [sign])?;
         }
         for group in groups(at, rows, len) {
             self.deal_products(cx, at, group.stream, group.lanes)?;
@@ -138,6 +138,7 @@ impl Relu {
         }
         let (equal, less) = masks[..opened].split_at(opened / 2);
         let mut next = first / LANES as u64 * self.chunks.products() as u64;
+        let (mut planes, mut held) = ([0u64; PLANES], 0);
         self.each_product(|set, below| {
             let mut product = below.map_or(u64::MAX, |below| less[below]);
             for (index, equal) in equal.iter().enumerate() {
@@ -145,9 +146,19 @@ impl Relu {
                     product &= equal;
                 }
             }
-            next += 1;
-            deal_plane(cx, at.wire(AND_PRODUCT), next - 1, lanes, product)
-        })
+            planes[held] = product;
+            held += 1;
+            if held == PLANES {
+                deal_planes(cx, at.wire(AND_PRODUCT), next, lanes, &mut planes)?;
+                next += PLANES as u64;
+                held = 0;
+            }
+            Ok(())
+        })?;
+        match held {
+            0 => Ok(()),
+            _ => deal_planes(cx, at.wire(AND_PRODUCT), next, lanes, &mut planes[..held]),
+        }
     }
 
     /// Calls `visit(set, below)` for each dealt product, in their order in the stream. Bit i of `set` selects the mask of
@@ -365,12 +376,12 @@ impl Relu {
         let products = self.chunks.products();
         let start = first / LANES as u64 * products as u64;
         // A block of the stream holds eight planes, so read several at a time.
-        let mut planes = [0u64; 16];
+        let mut planes = [0u64; PLANES];
         let mut visited = 0;
         self.each_product(|set, below| {
             let index = visited % planes.len();
             if index == 0 {
-                let planes = &mut planes[..(products - visited).min(16)];
+                let planes = &mut planes[..(products - visited).min(PLANES)];
                 let from = start + visited as u64;
                 dealt_planes(cx, at.wire(AND_PRODUCT), from, lanes, planes)?;
             }

@@ -11,7 +11,11 @@
 //! Both are multiplied by the same element, so their quotient would confirm a right guess. The parties therefore add a
 //! fresh share of zero to each entry, which makes the list that each one sends uniform.
 
-use crate::{Role, net::link::LinkError};
+use crate::{
+    Role,
+    kernel::vector::{self, Loop},
+    net::link::LinkError,
+};
 
 use super::{
     Assisting, At, Computing, Cost,
@@ -94,11 +98,11 @@ impl Compare {
                 let mut words = [0u64; MAX_BITS];
                 cx.own().fill(at.wire(UNIT), first, &mut words[..len]);
                 first += u64::from(self.bits);
-                let both = shares.iter_mut().zip(others);
-                for ((share, other), (word, bit)) in both.zip(words.iter().zip(bits_of(number))) {
-                    *share = field::uniform(*word);
-                    *other = field::minus(bit, *share);
-                }
+                vector::run(SharedBits {
+                    number,
+                    words: &words,
+                    shares: [shares, others],
+                });
             }
             cx.send_to(Role::P0, &shares[..numbers.len() * len])?;
             cx.send_to(Role::P1, &others[..numbers.len() * len])?;
@@ -125,8 +129,8 @@ impl Compare {
             let lists = &mut lists[..shares.len()];
             let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
             for (index, ((list, shares), rotation)) in (first..).zip(both.zip(rotations)) {
-                self.list(cx, at, index as u64, shares, bound(index), list);
-                rotate(list, below(rotation, self.bits));
+                let place = (index as u64, below(rotation, self.bits));
+                self.list(cx, at, place, shares, bound(index), list);
             }
             cx.send_to_assistant(lists)?;
             first += BLOCK;
@@ -134,12 +138,12 @@ impl Compare {
         Ok(())
     }
 
-    /// Writes this party's shares of the list of number `index`, before the rotation.
+    /// Writes this party's shares of the list of number `index`, rotated.
     fn list<C: Computing>(
         self,
         cx: &C,
         at: At,
-        index: u64,
+        (index, rotation): (u64, u32),
         shares: &[u8],
         bound: Bound,
         list: &mut [u8],
@@ -149,31 +153,15 @@ impl Compare {
         let (mut zeros, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
         cx.pair().fill(at.wire(ZERO), first, &mut zeros[..len]);
         cx.pair().fill(at.wire(UNIT), first, &mut units[..len]);
-        // A received byte may be no element of the field, so reduce it. What follows works on all lanes; those above
-        // the last bit are zero and add nothing to the sums.
-        let mut own = [0; MAX_BITS];
-        for (own, &share) in own.iter_mut().zip(shares) {
-            *own = u16::from(field::reduce(share.into()));
-        }
-        // hide = 0 tests [x > v] by c_i = v_i - x_i + 1 + sum. hide = 1 tests [x < v + 1] by the opposite signs.
-        let top = u64::MAX >> (64 - self.bits);
-        let against = bits_of(bound.value.wrapping_add(bound.hide) & top);
-        // Two answers are forced, because no list gives them: [x > -1] is 1, and [x > 2^bits - 1] is 0 for hide = 1.
-        let is_top = u64::from(bound.value ^ top == 0);
-        let forced = choice(bound.below_all | (bound.hide & is_top)) as u16;
-        let found = (bound.hide ^ bound.below_all) as u16;
-        let one = cx.role().index() as u16;
-        let lists = differences(&own, &against, one, bound.hide);
-        // The list of a forced answer has a zero in its first entry, or none.
-        let mut dummies = [one; MAX_BITS];
-        dummies[0] -= found & one;
-        let fresh = shares_of_zero(&zeros, one);
-        let lanes = lists.iter().zip(&dummies).zip(units.iter().zip(&fresh));
-        for (list, ((&c, &dummy), (&unit, &fresh))) in list.iter_mut().zip(lanes) {
-            let chosen = field::reduce((c & !forced) | (dummy & forced));
-            let product = u16::from(field::unit(unit)) * u16::from(chosen);
-            *list = field::reduce(product + fresh);
-        }
+        vector::run(SharedList {
+            bits: self.bits,
+            role: cx.role(),
+            shares,
+            bound,
+            words: [&zeros, &units],
+            rotation,
+            list,
+        });
     }
 
     /// The assistant's part. `found` gets each number's masked answer: whether its list has a zero.
@@ -207,7 +195,80 @@ const MODULUS: u16 = P as u16;
 /// A value for each bit, in 16-bit words, so that vector instructions take many at once.
 type Lanes = [u16; MAX_BITS];
 
+/// The sharing of a number's bits, by a word for each.
+struct SharedBits<'a> {
+    number: u64,
+    words: &'a [u64; MAX_BITS],
+    /// Receive the shares of both parties.
+    shares: [&'a mut [u8]; 2],
+}
+
+impl Loop for SharedBits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [shares, others] = self.shares;
+        let both = shares.iter_mut().zip(others);
+        let bits = bits_of(self.number);
+        for ((share, other), (&word, bit)) in both.zip(self.words.iter().zip(bits)) {
+            *share = field::uniform(word);
+            *other = field::minus(bit, *share);
+        }
+    }
+}
+
+/// A party's shares of the list of one number.
+struct SharedList<'a> {
+    bits: u32,
+    role: Role,
+    /// Its shares of the number's bits.
+    shares: &'a [u8],
+    bound: Bound,
+    /// Of the shares of zero, and of the elements by which entries are multiplied.
+    words: [&'a [u64; MAX_BITS]; 2],
+    rotation: u32,
+    /// Receives the list.
+    list: &'a mut [u8],
+}
+
+impl Loop for SharedList<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (bound, [zeros, units]) = (self.bound, self.words);
+        // A received byte may be no element of the field, so reduce it. What follows works on all lanes; those above
+        // the last bit are zero and add nothing to the sums.
+        let mut own = [0; MAX_BITS];
+        for (own, &share) in own.iter_mut().zip(self.shares) {
+            *own = u16::from(field::reduce(share.into()));
+        }
+        // hide = 0 tests [x > v] by c_i = v_i - x_i + 1 + sum. hide = 1 tests [x < v + 1] by the opposite signs.
+        let top = u64::MAX >> (64 - self.bits);
+        let against = bits_of(bound.value.wrapping_add(bound.hide) & top);
+        // Two answers are forced, because no list gives them: [x > -1] is 1, and [x > 2^bits - 1] is 0 for hide = 1.
+        let is_top = u64::from(bound.value ^ top == 0);
+        let forced = choice(bound.below_all | (bound.hide & is_top)) as u16;
+        let found = (bound.hide ^ bound.below_all) as u16;
+        let one = self.role.index() as u16;
+        let lists = differences(&own, &against, one, bound.hide);
+        // The list of a forced answer has a zero in its first entry, or none.
+        let mut dummies = [one; MAX_BITS];
+        dummies[0] -= found & one;
+        let fresh = shares_of_zero(zeros, one);
+        let lanes = lists.iter().zip(&dummies).zip(units.iter().zip(&fresh));
+        for (list, ((&c, &dummy), (&unit, &fresh))) in self.list.iter_mut().zip(lanes) {
+            let chosen = field::reduce((c & !forced) | (dummy & forced));
+            let product = u16::from(field::unit(unit)) * u16::from(chosen);
+            *list = field::reduce(product + fresh);
+        }
+        rotate(self.list, self.rotation);
+    }
+}
+
 /// The bits of a number, the lowest first.
+#[inline(always)]
 fn bits_of(number: u64) -> [u8; MAX_BITS] {
     let mut bits = [0; MAX_BITS];
     for (bits, byte) in bits.chunks_exact_mut(8).zip(number.to_le_bytes()) {
@@ -220,6 +281,7 @@ fn bits_of(number: u64) -> [u8; MAX_BITS] {
 
 /// A party's shares of c_i, not reduced: each is a sum of at most 66 elements, plus 2, which fits 16 bits. `one` is 1
 /// for the party that adds public values, else 0. `hide` selects the signs.
+#[inline(always)]
 fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> Lanes {
     let opposite = choice(hide) as u16;
     let (mut lists, mut flipped) = ([0; MAX_BITS], [0; MAX_BITS]);
@@ -243,16 +305,20 @@ fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> La
 
 /// A party's shares of zeros, not reduced, from common words of both parties. `one` is 1 for the party that takes the
 /// opposite sign, else 0.
+#[inline(always)]
 fn shares_of_zero(words: &[u64; MAX_BITS], one: u16) -> Lanes {
     let is_second = one.wrapping_neg();
-    words.map(|word| {
+    let mut zeros = [0; MAX_BITS];
+    for (zero, &word) in zeros.iter_mut().zip(words) {
         let share = u16::from(field::uniform(word));
-        (share & !is_second) | ((MODULUS - share) & is_second)
-    })
+        *zero = (share & !is_second) | ((MODULUS - share) & is_second);
+    }
+    zeros
 }
 
 /// Rotates a list to the left by `count` entries, fewer than it has, in time that does not depend on `count`: computes
 /// the rotation by each power of two, and keeps or drops the result without a branch.
+#[inline(always)]
 fn rotate(list: &mut [u8], count: u32) {
     let len = list.len();
     let mut twice = [0; 2 * MAX_BITS];

@@ -69,11 +69,13 @@ impl Modulus {
 
 /// The mask of all ones for 1 and 0 for 0, to choose between two values without a branch. `black_box` hides from the
 /// compiler that there are only two cases; it would compute each in a loop of its own.
+#[inline(always)]
 pub(super) fn choice(bit: u64) -> u64 {
     core::hint::black_box(bit.wrapping_neg())
 }
 
 /// word * bound / 2^64: a number below `bound`. For a uniform word it is uniform, with a bias of at most bound / 2^64.
+#[inline(always)]
 pub(super) fn below(word: u64, bound: u32) -> u32 {
     // Two products of 32 x 32 bits: vector units and small processors have no wider ones.
     let bound = u64::from(bound);
@@ -89,11 +91,13 @@ pub mod field {
     use super::{P, below};
 
     /// A uniform element from a uniform word, with a bias of at most 2^-57.
+    #[inline(always)]
     pub fn uniform(word: u64) -> u8 {
         below(word, P) as u8
     }
 
     /// A uniform element other than 0 from a uniform word.
+    #[inline(always)]
     pub fn unit(word: u64) -> u8 {
         1 + below(word, P - 1) as u8
     }
@@ -101,17 +105,20 @@ pub mod field {
     /// Reduces a number by the modulus. Callers reduce a sum of many elements, or a product, once at its end.
     ///
     /// A product with 62602, which is 2^22 / 67 rounded up, replaces the division.
+    #[inline(always)]
     pub fn reduce(number: u16) -> u8 {
         let quotient = ((u32::from(number) * 62602) >> 16) as u16 >> 6;
         (number - P as u16 * quotient) as u8
     }
 
     /// a + b.
+    #[inline(always)]
     pub fn plus(a: u8, b: u8) -> u8 {
         reduce(u16::from(a) + u16::from(b))
     }
 
     /// a - b.
+    #[inline(always)]
     pub fn minus(a: u8, b: u8) -> u8 {
         reduce(u16::from(a) + P as u16 - u16::from(b))
     }

@@ -11,7 +11,11 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Arc, Mutex, OnceLock, mpsc::channel},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -171,15 +175,17 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The address of a port that was free a moment ago. No other test of this process gets the same.
+/// The address of a port that was free a moment ago. No other test of this process gets the same, and the next processes
+/// to start have other ports: several programs of tests run side by side. The system gives none of these to whoever asks
+/// for any.
 pub fn address() -> String {
-    static GIVEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let mut given = GIVEN.lock().expect("a lock");
+    const PORTS: u32 = 64;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let first = 20_000 + std::process::id() % 190 * PORTS;
     loop {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        if !given.contains(&address) {
-            given.push(address.clone());
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let address = format!("127.0.0.1:{port}");
+        if std::net::TcpListener::bind(&address).is_ok() {
             return address;
         }
     }

@@ -1,6 +1,8 @@
 //! Bit packing: values of `bits` bits without gaps, least significant bit first.
 
 #[cfg(target_arch = "x86_64")]
+mod halves;
+#[cfg(target_arch = "x86_64")]
 mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod registers;

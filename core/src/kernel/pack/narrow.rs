@@ -12,7 +12,7 @@ use core::arch::x86_64::{
 
 use bytemuck::{bytes_of, must_cast, pod_read_unaligned};
 
-use super::registers::{HALF, NONE, VALUES};
+use super::halves::{HALF, NONE, VALUES};
 
 /// The widest values, in bits: with the seven bits of the byte before it a value fits four bytes.
 pub(super) const MAX_BITS: u32 = 25;

@@ -1,19 +1,15 @@
 //! Packing of 32-bit words by AVX2, a register of eight values at a time, whatever their width.
 
-use super::{narrow, wide};
+use super::{
+    halves::{HALF, VALUES},
+    narrow, wide,
+};
 
 /// The widest values, in bits. Those of 32 are copied.
 pub const MAX_BITS: u32 = wide::MAX_BITS;
 
-/// Values of a register.
-pub(super) const VALUES: usize = 8;
-/// Bytes of half a register, which hold four packed values.
-pub(super) const HALF: usize = 16;
 /// Bytes that are enough to read or write the last values of a list: less than a half beyond their own.
 const LAST: usize = 2 * MAX_BITS as usize + 3 * HALF;
-
-/// In an index of a shuffle: a byte of zeros.
-pub(super) const NONE: u8 = 0x80;
 
 /// Registers of values whose two halves lie within `bytes` bytes.
 fn registers(bits: u32, bytes: usize) -> usize {

@@ -14,8 +14,8 @@ use core::arch::x86_64::{
 use bytemuck::{bytes_of, must_cast, pod_read_unaligned};
 
 use super::{
+    halves::{HALF, NONE, VALUES},
     narrow,
-    registers::{HALF, NONE, VALUES},
 };
 
 /// The widest values, in bits.

@@ -202,6 +202,30 @@ fn wrong_numbers_are_refused() {
 }
 
 #[test]
+fn short_forms_of_layers_are_written_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let tail = r#""relu", {"avg_pool": {"window": 2}}, "flatten", {"dense": {"units": 10}}"#;
+    let long = format!(
+        r#"{{"conv2d": {{"channels": 8, "kernel": 3, "stride": 1, "padding": 1}}}}, {{"max_pool": {{"window": 4}}}}, {tail}"#
+    );
+    let plan = |layers: &str| success(&["plan", "--model", &model(dir.path(), layers)]);
+    let wanted = plan(&long);
+    let short = long
+        .replace(r#""stride": 1, "padding": 1"#, r#""padding": "same""#)
+        .replace(r#"{"avg_pool": {"window": 2}}"#, r#""global_avg_pool""#);
+    assert_eq!(plan(&short), wanted);
+    let even = model(
+        dir.path(),
+        &short.replace(r#""kernel": 3"#, r#""kernel": 4"#),
+    );
+    let refusal = failure(&["plan", "--model", &even]);
+    assert!(
+        refusal.contains("layer 1 of the model is padded \"same\""),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn models_that_do_not_fit_are_refused_by_layer() {
     let dir = tempfile::tempdir().expect("a directory");
     let conv = r#"{"conv2d":{"channels":4,"kernel":3,"stride":1,"padding":0}}"#;

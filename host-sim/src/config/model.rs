@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ringlet_core::model::{BUILT_IN, Model};
 
-use super::activation;
+use super::{activation, short_forms};
 use crate::{
     data::{Images, model_file, onnx, safetensors_file},
     error::Failure,
@@ -50,6 +50,7 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
     };
     let mut description = serde_json::from_slice(&text).map_err(malformed)?;
     activation::resolve(&mut description)?;
+    short_forms::resolve(&mut description)?;
     serde_json::from_value(description).map_err(malformed)
 }
 

@@ -25,7 +25,7 @@ const COMMAND_LINE: &str = "docs/src/cli.md";
 /// Most lines of the README.
 const README_LINES: usize = 150;
 /// Options of other programs that the text names by themselves.
-const FOREIGN: [&str; 1] = ["--features"];
+const FOREIGN: [&str; 2] = ["--bind-to", "--features"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -4,19 +4,25 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use ringlet_core::session::handshake::Actor;
+use ringlet_core::session::{Rank, Ranks, handshake::Actor};
 
+use super::role_processes;
 use crate::{
     config::args::{IdentityArgs, ProcessArgs, seconds, threads},
     console,
     error::Failure,
-    links::{connect::broken, tcp::TcpEnd},
+    links::{
+        connect::{Endpoint, broken},
+        rank_address::rank_address,
+        tcp::TcpEnd,
+    },
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
-        dealer::{Begun, begin},
+        dealer::{Begun, begin, run_further_process},
         event::Event,
         meeting::meet_parties,
+        mpi_ranks::MpiRanks,
         secrets::Secrets,
         supervision,
     },
@@ -46,42 +52,61 @@ pub struct DealerArgs {
 
 /// Serves two parties, and ends with them.
 pub fn run(args: &DealerArgs) -> Result<(), Failure> {
+    role_processes::run(args.process.supervised, |processes| {
+        run_rank(args, processes)
+    })
+}
+
+/// Runs the dealer in this process, which is one of several if there are `processes`.
+fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(), Failure> {
+    let rank = processes.as_ref().map_or(Rank::ONLY, |ranks| ranks.rank());
+    role_processes::check_threads(args.threads, rank)?;
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;
     let address = membership.address(args.listen.as_ref(), Actor::Dealer, "--listen")?;
+    let address = rank_address(&address, rank)?;
     let endpoint = args
         .process
         .endpoint(Actor::Dealer, membership.credentials)?;
     let quiet = args.process.supervised;
     let listener = endpoint.listen(&address)?;
+    let idle = Duration::from_secs(args.idle);
+    if let (Some(ranks), false) = (&mut processes, rank.is_first()) {
+        let endpoint = Endpoint {
+            quiet: true,
+            ..endpoint
+        };
+        return run_further_process((&listener, &endpoint), idle, ranks);
+    }
     let address = listener.local_addr().map_err(broken)?.to_string();
     if quiet {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
         console::line(&format!("dealer: waiting for both parties at {address}"))?;
     }
-    let idle = Duration::from_secs(args.idle);
     // Whoever started a supervised dealer has its processors.
     let threads = args.threads.or(quiet.then_some(1));
     let mut attempt = 0;
     loop {
         let parties = meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
-        let durable = parties.are_durable();
+        // Several processes end together, and are started again together.
+        let durable = parties.are_durable() && processes.is_none();
         // A run that goes on has new keys, so no mask serves twice.
         let keys = Secrets::new(args.process.secrets.seed())
             .attempt(attempt)
             .dealer_keys()?;
         let place = (&listener, &endpoint);
-        let begin = || begin(parties, keys, place, (threads, idle));
+        let limits = (threads, idle);
         if !durable {
-            let begun = begin()?;
+            let begun = begin(parties, keys, place, limits, processes.as_deref_mut())?;
             // Who comes later is told so by the system.
             drop(listener);
-            deal(quiet, begun)?;
+            deal(quiet, begun, processes)?;
             break;
         }
-        match begin().and_then(|begun| deal(quiet, begun)) {
+        let begun = begin(parties, keys, place, limits, None);
+        match begun.and_then(|begun| deal(quiet, begun, None)) {
             Ok(()) => break,
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "dealer: {failure}; waiting for both parties again"
@@ -98,15 +123,16 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
 }
 
 /// Deals a session that has begun, and shows its progress.
-fn deal(quiet: bool, begun: Begun) -> Result<(), Failure> {
+fn deal(quiet: bool, begun: Begun, processes: Option<&mut MpiRanks>) -> Result<(), Failure> {
     let session = begun.session();
     if !quiet {
-        let threads = match begun.ranks() {
-            1 => String::new(),
-            ranks => format!(", on {ranks} threads"),
+        let ranks = match (begun.ranks(), &processes) {
+            (1, _) => String::new(),
+            (ranks, None) => format!(", on {ranks} threads"),
+            (ranks, Some(_)) => format!(", in {ranks} processes"),
         };
         console::line(&format!(
-            "dealer: serving model {}, {}{threads}",
+            "dealer: serving model {}, {}{ranks}",
             session.model.name,
             work(session)
         ))?;
@@ -115,7 +141,7 @@ fn deal(quiet: bool, begun: Begun) -> Result<(), Failure> {
         true => ProgressBar::hidden(),
         false => ProgressBar::new(session.iterations().into()),
     };
-    let dealt = begun.serve(&mut |iteration, sent| {
+    let dealt = begun.serve(processes, &mut |iteration, sent| {
         bar.set_position(u64::from(iteration) + 1);
         bar.set_message(bytes(sent));
     });

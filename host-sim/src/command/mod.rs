@@ -16,6 +16,8 @@ pub mod party;
 pub mod plan;
 pub mod predict;
 pub mod qemu;
+pub mod report;
+pub mod role_processes;
 pub mod shell;
 pub mod train;
 

@@ -14,7 +14,7 @@ use crate::{
     error::Failure,
     links::traffic_shaper::TrafficShape,
     measure::{course::Course, kept::Kept, secure_link},
-    output::plan::{Form, costs, devices, seconds::Figures},
+    output::plan::{Beside, Form, costs, devices, seconds::Figures},
 };
 
 /// How long a prediction measures the session, and a link, when there is no file.
@@ -34,6 +34,9 @@ pub struct PlanArgs {
     /// The party that learns the trained model.
     #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "infer")]
     pub reveal_to: Option<RoleName>,
+    /// Print what each rank of a role has, for growing numbers of ranks.
+    #[arg(long, conflicts_with_all = ["device", "infer"])]
+    pub ranks: bool,
     /// Predict the time of training on machines like this: from the figures that `ringlet bench --save` has left in FILE, or
     /// from some seconds of measurement without one.
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "infer"])]
@@ -81,6 +84,12 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     if args.device {
         return devices(&checked.session, &checked.network);
     }
+    if args.ranks && checked.session.most_ranks() == 1 {
+        return Err(Failure::new(
+            "one rank has all the work of this session",
+            "choose a --micro-batch smaller than the batch, and a protocol with a dealer that reuses openings",
+        ));
+    }
     let figures = args
         .seconds
         .as_ref()
@@ -90,7 +99,11 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
         true => Form::Json,
         false => Form::Table,
     };
-    costs(&checked.session, &checked.network, figures.as_ref(), form)
+    let beside = Beside {
+        figures: figures.as_ref(),
+        ranks: args.ranks,
+    };
+    costs(&checked.session, &checked.network, beside, form)
 }
 
 /// The figures from a file, or measured now.

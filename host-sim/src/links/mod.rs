@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod device_address;
 pub mod memory;
 pub mod outbox;
+pub mod rank_address;
 pub mod read_ahead;
 pub mod reception;
 pub mod sealed_bytes;

@@ -159,8 +159,8 @@ impl<'a> BoardSession<'a> {
         let (party, dealer) = thread::scope(|scope| {
             let work = move || {
                 let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
-                let begun = begin(parties, keys, (&listener, &dealer), (Some(1), idle))?;
-                begun.serve(&mut |_, _| ())
+                let begun = begin(parties, keys, (&listener, &dealer), (Some(1), idle), None)?;
+                begun.serve(None, &mut |_, _| ())
             };
             let dealer = spawn_scoped(scope, work)?;
             // At its end the party drops its links, so the dealer ends too.

@@ -9,21 +9,25 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        RunError, Session,
-        handshake::{Start, send_key},
+        Ranks, RunError, Session,
+        handshake::{HandshakeError, Start, refuse, send_key},
     },
 };
 
 use super::{
+    beginning::{Beginning, await_rank},
     dispatch::{InRing, in_ring},
-    meeting::{Parties, RankReception, finish_with_parties},
+    meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties},
+    mpi_ranks::MpiRanks,
     ranks::{self, Closer, ThreadRanks, offer},
+    role_ranks::RoleRanks,
 };
 use crate::{
     error::Failure,
     links::{
         any_end::AnyEnd,
         connect::{Endpoint, UNBOUNDED, broken},
+        reception::MakeEnd,
         secure::SecureEnd,
         tcp::TcpEnd,
     },
@@ -41,13 +45,14 @@ pub fn run_dealer<R: Ring>(
     first: u32,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
-    let task = (session, &mut ThreadRanks::only());
+    let ranks = &mut ThreadRanks::only();
+    let task = (session, &mut RoleRanks::Threads(ranks));
     run_rank::<R>(task, keys, link, first, progress)
 }
 
 /// As [`run_dealer`], for one of the dealer's ranks.
 fn run_rank<R: Ring>(
-    (session, ranks): (&Session, &mut ThreadRanks),
+    (session, ranks): (&Session, &mut RoleRanks<'_>),
     keys: [Key; 2],
     link: Link<AnyEnd<'_>>,
     first: u32,
@@ -118,39 +123,62 @@ pub struct Begun {
     /// The iteration that comes first.
     first: u32,
     ends: [SecureEnd; 2],
-    /// The links to P1's further ranks.
+    /// How many ranks each role has.
+    ranks: u16,
+    /// The links to P1's further ranks that this process has as threads.
     further: Vec<SecureEnd>,
     closer: Closer,
 }
 
 /// Begins a session with two parties that have come: sends them their keys, and waits for P1's further ranks. There are as
-/// many ranks as both parties and the dealer offer, which offers at most `threads`. A party may be silent, or take
-/// nothing, for as long as `idle`.
+/// many ranks as both parties and the dealer offer, which offers at most `threads`; or each is one of the dealer's
+/// `processes`, of which all roles have to have the same number. A party may be silent, or take nothing, for as long as
+/// `idle`.
 pub fn begin(
     parties: Parties,
     keys: [Key; 2],
     (listener, endpoint): (&TcpListener, &Endpoint),
     (threads, idle): (Option<u16>, Duration),
+    processes: Option<&mut MpiRanks>,
 ) -> Result<Begun, Failure> {
     let first = parties.first();
     let Parties { hellos, mut ends } = parties;
     let offers = hellos.each_ref().map(|hello| hello.rank.count());
     let session = hellos[0].session.clone();
-    let own = offer(threads, session.most_ranks()).count();
-    let ranks = own.min(offers[0]).min(offers[1]);
-    let mut closer = Closer::of_dealer();
-    let [_, p1] = &hellos;
-    // Before P1 has its key, with which its further ranks come.
-    let of_p1 = (Role::P1, ranks);
-    let reception = match ranks {
-        1 => None,
-        _ => Some(RankReception::open(
-            (listener, endpoint),
-            p1,
-            of_p1,
-            TcpEnd::bounded,
-        )?),
+    let [p0, p1] = &hellos;
+    let own = processes.as_ref().map_or(1, |ranks| ranks.rank().count());
+    if let Err(mismatch) = p0.check_processes(p1, own) {
+        for (end, role) in ends.iter_mut().zip(Role::BOTH) {
+            // A party that is gone needs no answer.
+            let _ = refuse(
+                &mut Link::new(end, Remote::Party(role), UNBOUNDED),
+                mismatch,
+            );
+        }
+        return Err(HandshakeError::from(mismatch).into());
+    }
+    let ranks = match &processes {
+        Some(_) => own,
+        None => {
+            let own = offer(threads, session.most_ranks()).count();
+            own.min(offers[0]).min(offers[1])
+        }
     };
+    let mut closer = Closer::of_dealer();
+    // Before P1 has its key, with which its further ranks come.
+    let mut reception = None;
+    if let Some(processes) = processes {
+        let (hello, keys) = (p1.clone(), keys.clone());
+        Beginning { hello, keys, first }.give(processes)?;
+    } else if ranks > 1 {
+        let of_p1 = FurtherRanksOf {
+            role: Role::P1,
+            count: ranks,
+            indices: 1..ranks,
+        };
+        let place = (listener, endpoint);
+        reception = Some(RankReception::open(place, p1, of_p1, TcpEnd::bounded)?);
+    }
     for ((end, key), role) in ends.iter_mut().zip(&keys).zip(Role::BOTH) {
         end.tcp().set_patience(idle).map_err(broken)?;
         closer.add(end)?;
@@ -171,9 +199,42 @@ pub fn begin(
         keys,
         first,
         ends,
+        ranks,
         further,
         closer,
     })
+}
+
+/// Deals as a further rank that is a process of its own, to the same rank of P1.
+pub fn run_further_process(
+    place: (&TcpListener, &Endpoint),
+    idle: Duration,
+    ranks: &mut MpiRanks,
+) -> Result<(), Failure> {
+    struct Further<'a>(Beginning<2>, SecureEnd, RoleRanks<'a>);
+
+    impl InRing for Further<'_> {
+        type Output = ();
+
+        fn run<R: Ring>(self) -> Result<(), Failure> {
+            let Further(Beginning { hello, keys, first }, mut end, mut ranks) = self;
+            let remote = Remote::Party(Role::P1);
+            let task = (&hello.session, &mut ranks);
+            let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
+            run_rank::<R>(task, keys, to_p1, first, &mut |_, _| ())?;
+            Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
+        }
+    }
+
+    let beginning = Beginning::take(ranks)?;
+    let wanted = (&*ranks, TcpEnd::bounded as MakeEnd);
+    let end = await_rank(place, &beginning.hello, Role::P1, wanted)?;
+    end.tcp().set_patience(idle).map_err(broken)?;
+    let session = beginning.hello.session.clone();
+    let further = Further(beginning, end, RoleRanks::Processes(ranks));
+    in_ring(&session, further)?;
+    ranks.meet();
+    Ok(())
 }
 
 impl Begun {
@@ -183,20 +244,24 @@ impl Begun {
     }
 
     /// How many ranks each role has.
-    pub fn ranks(&self) -> usize {
-        self.further.len() + 1
+    pub fn ranks(&self) -> u16 {
+        self.ranks
     }
 
     /// Deals from the checkpoint that both parties have in common, or from the beginning, and ends the session with
     /// both. `progress` gets the iteration and the bytes that the first rank has sent so far.
-    pub fn serve(mut self, progress: Progress<'_>) -> Result<(), Failure> {
-        struct Ranked<'a>(&'a mut Begun, Progress<'a>);
+    pub fn serve(
+        mut self,
+        processes: Option<&mut MpiRanks>,
+        progress: Progress<'_>,
+    ) -> Result<(), Failure> {
+        struct Ranked<'a>(&'a mut Begun, Option<&'a mut MpiRanks>, Progress<'a>);
 
         impl InRing for Ranked<'_> {
             type Output = ();
 
             fn run<R: Ring>(self) -> Result<(), Failure> {
-                let Ranked(begun, progress) = self;
+                let Ranked(begun, processes, progress) = self;
                 let further = std::mem::take(&mut begun.further);
                 let Begun {
                     session,
@@ -208,14 +273,21 @@ impl Begun {
                 } = begun;
                 let (session, first) = (&*session, *first);
                 let remote = Remote::Party(Role::P1);
+                let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
+                if let Some(processes) = processes {
+                    let task = (session, &mut RoleRanks::Processes(processes));
+                    run_rank::<R>(task, keys.clone(), link, first, progress)?;
+                    processes.meet();
+                    return Ok(());
+                }
                 ranks::run(
                     (further, closer),
                     |ranks| {
-                        let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
-                        run_rank::<R>((session, ranks), keys.clone(), link, first, progress)
+                        let task = (session, &mut RoleRanks::Threads(ranks));
+                        run_rank::<R>(task, keys.clone(), link, first, progress)
                     },
                     |ranks, mut end: SecureEnd| {
-                        let task = (session, ranks);
+                        let task = (session, &mut RoleRanks::Threads(ranks));
                         let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
                         run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
                         Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
@@ -225,7 +297,7 @@ impl Begun {
         }
 
         let session = self.session.clone();
-        in_ring(&session, Ranked(&mut self, progress))?;
+        in_ring(&session, Ranked(&mut self, processes, progress))?;
         let [p0, p1] = &mut self.ends;
         finish_with_parties([p0, p1])
     }

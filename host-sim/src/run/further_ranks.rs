@@ -1,4 +1,4 @@
-//! How the further ranks of a party in a process of its own meet those of the other roles.
+//! How the further ranks of a party, as threads of its process, meet those of the other roles.
 
 use ringlet_core::{
     Role,
@@ -11,7 +11,7 @@ use ringlet_core::{
 
 use super::{
     lone_party::{DealerPlace, LoneParty, Place},
-    meeting::RankReception,
+    meeting::{FurtherRanksOf, RankReception},
     party::{FurtherRanks, RankNeeds},
 };
 use crate::{
@@ -42,9 +42,13 @@ impl LoneParty<'_> {
         let hellos = hellos.map(|rank| hello.clone().with_rank(rank));
         let peers = match place {
             Place::Listen(listener) => {
-                let from = (self.role.other(), count);
+                let of = FurtherRanksOf {
+                    role: self.role.other(),
+                    count,
+                    indices: 1..count,
+                };
                 let place = (listener, &self.endpoint);
-                let reception = RankReception::open(place, hello, from, TcpEnd::free)?;
+                let reception = RankReception::open(place, hello, of, TcpEnd::free)?;
                 ready.send(&count.to_le_bytes())?;
                 ready.flush()?;
                 reception.all()?
@@ -61,24 +65,40 @@ impl LoneParty<'_> {
             }
         };
         for (peer, hello) in peers.into_iter().zip(hellos) {
-            let mut dealt = None;
-            if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
-                let to = (Actor::Dealer, "--dealer");
-                let reached =
-                    self.endpoint
-                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
-                dealt = Some(reached.end);
-            }
-            for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
-                end.tcp().set_patience(self.idle).map_err(broken)?;
+            let needs = self.rank_needs(peer, dealer, &hello)?;
+            for end in [Some(&needs.peer), needs.dealer.as_ref()]
+                .into_iter()
+                .flatten()
+            {
                 further.closer.add(end)?;
             }
-            further.needs.push(RankNeeds {
-                peer,
-                dealer: dealt,
-                data: Box::new(self.data()),
-            });
+            further.needs.push(needs);
         }
         Ok(())
+    }
+
+    /// What a further rank needs, given the link to the `peer`: that of P1 reaches the dealer with this `hello`.
+    pub(super) fn rank_needs(
+        &self,
+        peer: SecureEnd,
+        dealer: &DealerPlace,
+        hello: &Hello,
+    ) -> Result<RankNeeds<'_>, Failure> {
+        let mut dealt = None;
+        if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
+            let to = (Actor::Dealer, "--dealer");
+            let reached = self
+                .endpoint
+                .reach(address, to, hello, Remote::Dealer, TcpEnd::free)?;
+            dealt = Some(reached.end);
+        }
+        for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
+            end.tcp().set_patience(self.idle).map_err(broken)?;
+        }
+        Ok(RankNeeds {
+            peer,
+            dealer: dealt,
+            data: Box::new(self.data()),
+        })
     }
 }

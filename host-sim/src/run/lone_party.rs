@@ -15,26 +15,28 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Session, Task,
+        Rank, Ranks, Session, Task,
         handshake::{Actor, Checkpoints, Hello, Start, receive_key},
     },
     share::NoObserver,
 };
 
 use super::{
+    beginning::Beginning,
     checkpoints::{CheckpointPlan, Keeper},
     dealer_source::DealerSource,
     dealt_files::DealtFile,
     dealt_positions::{self, Positions},
     dispatch::{InRing, in_ring},
     event::StageValues,
-    inference::{self, run_securenn_party},
+    inference,
     meeting::await_peer,
+    mpi_ranks::MpiRanks,
     party::{FurtherRanks, PartyLinks, PartySetup, run_party},
     ranks::offer,
     reporter::{Made, Reporter},
     secrets::Secrets,
-    securenn, stop_request,
+    stop_request,
 };
 use crate::{
     console,
@@ -66,8 +68,8 @@ pub(super) enum Place<'m> {
 }
 
 /// A peer after the handshake with it.
-struct Met {
-    end: Capture<SecureEnd>,
+pub(super) struct Met {
+    pub(super) end: Capture<SecureEnd>,
     checkpoints: Checkpoints,
     hash: [u8; 32],
 }
@@ -123,17 +125,32 @@ pub struct LoneParty<'a> {
     pub transcript: Option<PathBuf>,
     /// The most ranks of a session with a dealer at an address; as many as there are processors when left out.
     pub threads: Option<u16>,
+    /// Which of the party's processes this is.
+    pub process: Rank,
 }
 
 impl LoneParty<'_> {
-    /// Runs to the end. Returns the memory use of the device, if the peer is one.
+    /// Runs to the end, with the party's other `processes` if it has any. Returns the memory use of the device, if the peer
+    /// is one.
     pub fn run(
         &self,
         others: &Others,
+        mut processes: Option<&mut MpiRanks>,
         reporter: &mut dyn Reporter,
     ) -> Result<Option<MemoryUsed>, Failure> {
+        let most = self.most_ranks(others);
+        if self.process.count() > most {
+            return Err(self.too_many_processes(most));
+        }
+        if let (Some(ranks), false) = (&mut processes, self.process.is_first()) {
+            return self.run_further_process(others, ranks).map(|()| None);
+        }
         match others {
-            Others::Dealt(peer, dealer) => self.run_dealt(peer, dealer, reporter).map(|()| None),
+            Others::Dealt(peer, dealer) => {
+                let ranks = (processes, most);
+                self.run_dealt((peer, dealer), ranks, reporter)
+                    .map(|()| None)
+            }
             Others::SecureNn(peer, assistant) => {
                 self.run_securenn(peer, assistant, reporter).map(|()| None)
             }
@@ -143,27 +160,24 @@ impl LoneParty<'_> {
         }
     }
 
-    fn run_dealt(
-        &self,
-        meeting: &Meeting,
-        dealer: &DealerPlace,
-        reporter: &mut dyn Reporter,
-    ) -> Result<(), Failure> {
-        let place = self.place(meeting, reporter)?;
-        self.go_on(reporter, &mut |keeper, reporter| {
-            self.attempt_dealt(&place, dealer, keeper, reporter)
-        })
+    /// The most ranks that have work. A transcript has one link, and a dealt file one order.
+    fn most_ranks(&self, others: &Others) -> u16 {
+        match (others, &self.transcript) {
+            (Others::Dealt(_, DealerPlace::Address(_)), None) => self.session.most_ranks(),
+            _ => 1,
+        }
     }
 
-    fn run_securenn(
+    fn run_dealt(
         &self,
-        meeting: &Meeting,
-        assistant: &str,
+        (meeting, dealer): (&Meeting, &DealerPlace),
+        (mut processes, most): (Option<&mut MpiRanks>, u16),
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
         self.go_on(reporter, &mut |keeper, reporter| {
-            self.attempt_securenn(&place, assistant, keeper, reporter)
+            let ranks = (processes.as_deref_mut(), most);
+            self.attempt_dealt((&place, dealer), ranks, keeper, reporter)
         })
     }
 
@@ -189,7 +203,10 @@ impl LoneParty<'_> {
             if keeper.furthest() > furthest {
                 (moved_at, furthest) = (Instant::now(), keeper.furthest());
             }
-            let over = moved_at.elapsed() >= self.endpoint.wait || stop_request::is_made();
+            // Several processes end together, and are started again together.
+            let over = moved_at.elapsed() >= self.endpoint.wait
+                || stop_request::is_made()
+                || self.process.count() > 1;
             if !failure.is_broken_link() || over {
                 return Err(failure.with_remedy(plan.remedy()));
             }
@@ -204,7 +221,7 @@ impl LoneParty<'_> {
     }
 
     /// This party's hello, with its checkpoints.
-    fn hello(&self, keeper: &Option<&mut Keeper>) -> Hello {
+    pub(super) fn hello(&self, keeper: &Option<&mut Keeper>) -> Hello {
         let mut hello = Hello::new(self.role, self.session);
         if let Some(keeper) = keeper {
             hello.checkpoints = keeper.checkpoints();
@@ -213,7 +230,7 @@ impl LoneParty<'_> {
     }
 
     /// Goes back to the checkpoint that this party and its peer have in common. Returns the iteration that comes first.
-    fn agree(
+    pub(super) fn agree(
         &self,
         keeper: &mut Option<&mut Keeper>,
         hello: &Hello,
@@ -227,18 +244,15 @@ impl LoneParty<'_> {
 
     fn attempt_dealt(
         &self,
-        place: &Place<'_>,
-        dealer: &DealerPlace,
+        (place, dealer): (&Place<'_>, &DealerPlace),
+        (processes, most): (Option<&mut MpiRanks>, u16),
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
-        let mut hello = self.hello(&keeper);
-        // A transcript has one link, and a dealt file one order.
-        let most = match (dealer, &self.transcript) {
-            (DealerPlace::Address(_), None) => self.session.most_ranks(),
-            _ => 1,
+        let mut hello = match &processes {
+            Some(ranks) => self.hello(&keeper).with_process(ranks.rank()),
+            None => self.hello(&keeper).with_rank(offer(self.threads, most)),
         };
-        hello = hello.with_rank(offer(self.threads, most));
         let mut source = match dealer {
             // The file is checked before the party meets anyone.
             DealerPlace::Directory(dir) => {
@@ -263,11 +277,21 @@ impl LoneParty<'_> {
         let mut further = FurtherRanks::default();
         let key = match &mut source {
             DealerSource::Link(end) => {
-                let start = self.await_start(end, Remote::Dealer, (first, hello.rank.count()))?;
-                further.closer.add(end)?;
-                further.closer.add(peer.end.inner())?;
-                let wanted = (&hello, start.ranks);
-                self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
+                let most = hello.rank.count();
+                let start = self.await_start(end, Remote::Dealer, (first, most))?;
+                match processes {
+                    Some(ranks) => {
+                        let (hello, keys) = (hello, [start.key.clone()]);
+                        Beginning { hello, keys, first }.give(ranks)?;
+                        further.processes = Some(ranks);
+                    }
+                    None => {
+                        further.closer.add(end)?;
+                        further.closer.add(peer.end.inner())?;
+                        let wanted = (&hello, start.ranks);
+                        self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
+                    }
+                }
                 start.key
             }
             DealerSource::File(file) => {
@@ -301,51 +325,9 @@ impl LoneParty<'_> {
         Positions::take(file, self.session, places, &self.images, goes_on)
     }
 
-    fn attempt_securenn(
-        &self,
-        place: &Place<'_>,
-        assistant: &str,
-        mut keeper: Option<&mut Keeper>,
-        reporter: &mut dyn Reporter,
-    ) -> Result<(), Failure> {
-        let hello = self.hello(&keeper);
-        // The assistant first, so that it too learns of a mismatch of the parties.
-        let to = (Actor::Assistant, "--assistant");
-        let reached =
-            self.endpoint
-                .reach(assistant, to, &hello, Remote::Assistant, TcpEnd::free)?;
-        let mut assistant = reached.end;
-        let mut peer = self.meet(place, &hello)?;
-        let first = self.agree(&mut keeper, &hello, &peer)?;
-        let wait_times = [peer.end.inner().wait_time(), assistant.wait_time()];
-        let start = self.await_start(&mut assistant, Remote::Assistant, (first, 1))?;
-        self.set_idle(&peer.end)?;
-        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
-        let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
-        let mut setup = self.setup(start.key)?;
-        setup.durable = keeper.map(|keeper| (keeper, first));
-        reporter.connected(wait_times, first)?;
-        let mut data = self.data();
-        let helper = AnyEnd::new(&mut assistant);
-        let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
-        let emit = &mut |event| reporter.event(event);
-        let made = match self.session.task {
-            Task::Train => {
-                securenn::run_party(setup, pair, links, &mut data, &mut NoObserver, emit)
-                    .map(Made::Model)
-            }
-            Task::Infer => {
-                let keys = (pair, &self.model[..]);
-                run_securenn_party(setup, keys, links, &mut data, &mut NoObserver, emit)
-                    .map(Made::Classes)
-            }
-        };
-        self.end(made?, (peer.end, assistant), Remote::Assistant, reporter)
-    }
-
     /// Waits for the key from the dealer or the assistant, which answers only when both parties are there. It has to
     /// begin at the iteration `first`, and may give no more than `most` ranks.
-    fn await_start(
+    pub(super) fn await_start(
         &self,
         end: &mut SecureEnd,
         remote: Remote,
@@ -378,14 +360,14 @@ impl LoneParty<'_> {
     }
 
     /// Gives up when the peer has been silent for too long during the run.
-    fn set_idle(&self, peer: &Capture<SecureEnd>) -> Result<(), Failure> {
+    pub(super) fn set_idle(&self, peer: &Capture<SecureEnd>) -> Result<(), Failure> {
         let end = peer.inner().tcp();
         end.set_patience(self.idle).map_err(broken)
     }
 
     /// Ends a session: what was made is kept, and becomes a result only when the helper and then the peer have
     /// confirmed that they have done their part.
-    fn end<P: Read + Write + Finish, D: Read + Write + Finish>(
+    pub(super) fn end<P: Read + Write + Finish, D: Read + Write + Finish>(
         &self,
         made: Made,
         (peer, helper): (P, D),
@@ -402,7 +384,7 @@ impl LoneParty<'_> {
     }
 
     /// Listens for the peer, if it is to come.
-    fn place<'m>(
+    pub(super) fn place<'m>(
         &self,
         meeting: &'m Meeting,
         reporter: &mut dyn Reporter,
@@ -418,7 +400,7 @@ impl LoneParty<'_> {
     }
 
     /// Meets the peer and completes the handshake with it.
-    fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Met, Failure> {
+    pub(super) fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Met, Failure> {
         let kept = transcript(self.transcript.as_deref())?;
         let reached = self.reach_peer(place, hello)?;
         Ok(Met {

@@ -2,6 +2,7 @@
 
 use std::{
     net::{TcpListener, TcpStream},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -133,52 +134,71 @@ pub fn meet_parties(
     }
 }
 
-/// What waits for the further ranks of a party.
+/// Further ranks of a party.
+pub struct FurtherRanksOf {
+    /// The party.
+    pub role: Role,
+    /// How many ranks it has.
+    pub count: u16,
+    /// The numbers of these ranks.
+    pub indices: Range<u16>,
+}
+
+/// What waits for further ranks of a party.
 pub struct RankReception<'a> {
     reception: Reception,
     endpoint: &'a Endpoint,
     from: Actor,
-    count: u16,
+    indices: Range<u16>,
 }
 
 impl<'a> RankReception<'a> {
-    /// Waits from now on at `listener` for the further ranks of the party `from`, so that it has `count` ranks. They run the
-    /// same session as `hello`. Anybody else is refused.
+    /// Waits from now on at `listener` for the further ranks `of` a party. They run the same session as `hello`. Anybody
+    /// else is refused.
     pub fn open(
         (listener, endpoint): (&TcpListener, &'a Endpoint),
         hello: &Hello,
-        (from, count): (Role, u16),
+        of: FurtherRanksOf,
         make_end: MakeEnd,
     ) -> Result<Self, Failure> {
         let own = hello.clone();
+        let FurtherRanksOf {
+            role,
+            count,
+            indices,
+        } = of;
+        let wanted = indices.clone();
         let fits = move |greeting: &Greeting| {
             let heard = &greeting.hello;
-            if heard.role != from {
+            if heard.role != role {
                 return Err(Mismatch::Role(heard.role));
             }
             heard.check_rank(Some(count))?;
+            if !wanted.contains(&heard.rank.index()) {
+                return Err(Mismatch::Rank(wanted.start));
+            }
             own.compare(heard).map(|()| Checkpoints::default())
         };
         Ok(RankReception {
             reception: Reception::open(listener, endpoint, make_end, Arc::new(fits))?,
             endpoint,
-            from: Actor::Party(from),
-            count,
+            from: Actor::Party(role),
+            indices,
         })
     }
 
-    /// The links to all further ranks, in their order.
+    /// The links to these ranks, in their order.
     pub fn all(self) -> Result<Vec<SecureEnd>, Failure> {
         let what = format!("the further ranks of {}", self.from);
         let mut notices = self.endpoint.notices(&what).said();
         let deadline = Instant::now() + self.endpoint.wait;
-        let mut ends: Vec<Option<SecureEnd>> = (1..self.count).map(|_| None).collect();
+        let mut ends: Vec<Option<SecureEnd>> = self.indices.clone().map(|_| None).collect();
         while ends.iter().any(Option::is_none) {
             let greeted = self.reception.next(deadline, || notices.say());
             let greeted = greeted.ok_or_else(|| absent(&what, self.endpoint))?;
-            let index = usize::from(greeted.hello.rank.index());
+            let index = greeted.hello.rank.index().checked_sub(self.indices.start);
             // A rank that has come already keeps its link; the second one's closes.
-            if let Some(end @ None) = index.checked_sub(1).and_then(|index| ends.get_mut(index)) {
+            if let Some(end @ None) = index.and_then(|index| ends.get_mut(usize::from(index))) {
                 *end = Some(greeted.end);
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod actors;
 pub mod audits;
+pub mod beginning;
 pub mod beside_device;
 pub mod board_session;
 pub mod checkpoints;
@@ -24,16 +25,24 @@ pub mod hub;
 pub mod hub_states;
 pub mod inference;
 pub mod lone_party;
+mod lone_securenn;
 pub mod meeting;
+#[cfg(feature = "mpi")]
+pub mod mpi_ranks;
+#[cfg(not(feature = "mpi"))]
+#[path = "no_mpi_ranks.rs"]
+pub mod mpi_ranks;
 pub mod nobody;
 pub mod party;
 pub mod processes;
 mod products;
 pub mod ranges;
+pub mod rank_processes;
 pub mod ranks;
 pub mod records;
 pub mod relay;
 pub mod reporter;
+pub mod role_ranks;
 pub mod role_time;
 pub mod secrets;
 pub mod securenn;

@@ -1,17 +1,17 @@
 //! A training party of the protocols with a dealer, from its links to its end.
 
-use std::{sync::mpsc::channel, time::Instant};
+use std::time::Instant;
 
 use ringlet_core::{
     Role,
-    cost::Traffic,
+    cost::{Cost, Traffic},
     data::Data,
     dealt::{PartyContext, Plan, Trainer},
     net::{Link, Remote},
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{RankLost, RunError, Session, handshake::CheckpointId},
+    session::{RankLost, Ranks, RunError, Session, handshake::CheckpointId},
     share::{NoObserver, Observer, Share},
 };
 use zeroize::Zeroizing;
@@ -20,7 +20,9 @@ use super::{
     checkpoints::{Keeper, Stateful},
     dealt_positions::Positions,
     event::{Event, StageValues},
-    ranks::{self, Closer, ThreadRanks},
+    mpi_ranks::MpiRanks,
+    ranks::{self, Closer},
+    role_ranks::RoleRanks,
     stop_request::UnderWay,
 };
 use crate::{
@@ -55,12 +57,14 @@ pub struct PartySetup<'a> {
     pub further: FurtherRanks<'a>,
 }
 
-/// What a party has for its further ranks.
+/// What a party has for its further ranks: threads of this process, or other processes.
 pub struct FurtherRanks<'a> {
-    /// What each needs.
+    /// What each thread needs.
     pub needs: Vec<RankNeeds<'a>>,
-    /// Closes the links of all ranks, the first one's as well.
+    /// Closes the links of all threads, the first rank's as well.
     pub closer: Closer,
+    /// What joins the party's processes, if it has several.
+    pub processes: Option<&'a mut MpiRanks>,
 }
 
 impl Default for FurtherRanks<'_> {
@@ -68,6 +72,7 @@ impl Default for FurtherRanks<'_> {
         FurtherRanks {
             needs: Vec::new(),
             closer: Closer::of_party(),
+            processes: None,
         }
     }
 }
@@ -148,26 +153,29 @@ pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, error: RunError) -> Failu
 }
 
 /// What a further rank of a party needs beside its links.
-struct FurtherRank<'a> {
-    session: &'a Session,
-    network: &'a Network,
-    role: Role,
-    key: Key,
+pub struct FurtherRank<'a> {
+    /// The agreed parameters.
+    pub session: &'a Session,
+    /// The network that they describe.
+    pub network: &'a Network,
+    /// Which party.
+    pub role: Role,
+    /// The key that all ranks of the party share with the dealer.
+    pub key: Key,
     /// The iteration that comes first.
-    first: u32,
+    pub first: u32,
 }
 
 impl FurtherRank<'_> {
-    /// Trains to the end, and ends the links. Passes on what was sent in each iteration.
-    fn run<R: Ring>(
+    /// Trains to the end, and ends the links.
+    pub fn run<R: Ring>(
         &self,
-        ranks: &mut ThreadRanks,
+        ranks: &mut RoleRanks<'_>,
         RankNeeds {
             mut peer,
             mut dealer,
             mut data,
         }: RankNeeds<'_>,
-        tell: &dyn Fn(Box<Traffic>),
     ) -> Result<(), Failure> {
         let (session, role) = (self.session, self.role);
         let (mut memory, mut opened_data) = buffers::<R>(session, self.network, role)?;
@@ -185,7 +193,7 @@ impl FurtherRank<'_> {
             (&mut *data, &mut NoObserver);
         for iteration in self.first..session.iterations() {
             party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
-            tell(Box::new(cx.take_traffic()));
+            sum_traffic(ranks, &mut cx.take_traffic()).map_err(RunError::from)?;
         }
         drop(cx);
         let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
@@ -201,6 +209,34 @@ impl FurtherRank<'_> {
     }
 }
 
+/// Adds up at the first rank what all ranks have sent in an iteration.
+fn sum_traffic(ranks: &mut RoleRanks<'_>, traffic: &mut Traffic) -> Result<(), RankLost> {
+    if ranks.rank().count() == 1 {
+        return Ok(());
+    }
+    let costs = traffic.cost_rows.as_flattened_mut();
+    let numbers = |cost: &Cost| {
+        [
+            cost.opened_values,
+            cost.online_bytes,
+            cost.dealer_bytes,
+            cost.rounds,
+        ]
+    };
+    let mut sums: Vec<[u64; 4]> = costs.iter().map(numbers).collect();
+    ranks.sum(sums.as_flattened_mut())?;
+    for (cost, sums) in costs.iter_mut().zip(sums) {
+        let [opened_values, online_bytes, dealer_bytes, rounds] = sums;
+        *cost = Cost {
+            opened_values,
+            online_bytes,
+            dealer_bytes,
+            rounds,
+        };
+    }
+    Ok(())
+}
+
 /// Trains to the end, with all ranks of the party. Returns the revealed parameters if this party receives them.
 ///
 /// It is generic over the ring alone, so that the protocol is compiled once for each ring, as
@@ -213,8 +249,12 @@ pub fn run_party<R: Ring>(
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let further = std::mem::take(&mut setup.further);
-    let (told, tellings) = channel::<Box<Traffic>>();
-    let others = further.needs.len();
+    if let Some(processes) = further.processes {
+        let ranks = &mut RoleRanks::Processes(processes);
+        let made = run_first_rank(setup, links, ranks, data, observer, emit)?;
+        processes.meet();
+        return Ok(made);
+    }
     let further_rank = FurtherRank {
         session: setup.session,
         network: setup.network,
@@ -222,33 +262,21 @@ pub fn run_party<R: Ring>(
         key: setup.key.clone(),
         first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
     };
-    let tasks = further.needs.into_iter();
-    let tasks = tasks.map(|needs| (needs, told.clone())).collect();
-    drop(told);
-    // Each further rank tells once in an iteration, in which the first rank waits for its gradients.
-    let traffic = move || {
-        let mut sum = Traffic::default();
-        for _ in 0..others {
-            let traffic = tellings.recv().map_err(|_| RunError::from(RankLost))?;
-            sum.add(&traffic);
-        }
-        Ok(sum)
-    };
     ranks::run(
-        (tasks, &further.closer),
-        |ranks| run_first_rank(setup, links, (ranks, &traffic), data, observer, emit),
-        |ranks, (needs, told)| {
-            // The first rank may have failed.
-            further_rank.run::<R>(ranks, needs, &|traffic| drop(told.send(traffic)))
+        (further.needs, &further.closer),
+        |ranks| {
+            let ranks = &mut RoleRanks::Threads(ranks);
+            run_first_rank(setup, links, ranks, data, observer, emit)
         },
+        |ranks, needs| further_rank.run::<R>(&mut RoleRanks::Threads(ranks), needs),
     )
 }
 
-/// As [`run_party`], for the first rank, given what waits for the traffic of the others.
+/// As [`run_party`], for the first rank.
 fn run_first_rank<R: Ring>(
     setup: PartySetup<'_>,
     (peer, dealer): PartyLinks<'_>,
-    (ranks, of_others): (&mut ThreadRanks, &dyn Fn() -> Result<Traffic, RunError>),
+    ranks: &mut RoleRanks<'_>,
     mut data: &mut dyn Data,
     mut observer: &mut dyn Observer<R>,
     emit: Emit<'_>,
@@ -303,7 +331,7 @@ fn run_first_rank<R: Ring>(
             .iterate_in_ranks(&mut cx, ranks, position, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
         let mut traffic = cx.take_traffic();
-        traffic.add(&of_others().map_err(|error| broke(&mut durable, error))?);
+        sum_traffic(ranks, &mut traffic).map_err(|lost| broke(&mut durable, lost.into()))?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,

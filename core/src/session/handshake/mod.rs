@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 12;
+pub const VERSION: u16 = 13;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct Hello {
     /// The rank that speaks. The first rank offers this number of ranks, and the dealer chooses no more than that; a further
     /// rank names the chosen number.
     pub rank: Rank,
+    /// How many processes the sender's role has. If there are several, each is a rank at an address of its own, and no other
+    /// number of ranks can be chosen.
+    pub processes: u16,
 }
 
 /// Identity of a session dealt ahead of time. Both parties' dealt files carry it.
@@ -147,6 +150,8 @@ pub enum Mismatch {
     Identity,
     /// Other ranks are to come now, this one or those from this one on.
     Rank(u16),
+    /// P0, P1 and the dealer have these numbers of processes. Remedy: start all with the same.
+    Processes([u16; 3]),
 }
 
 impl core::fmt::Display for Mismatch {
@@ -168,6 +173,10 @@ impl core::fmt::Display for Mismatch {
                 f.write_str("the identity is not the one that the roster gives the role")
             }
             Mismatch::Rank(index) => write!(f, "rank {index} is to come now"),
+            Mismatch::Processes([p0, p1, dealer]) => write!(
+                f,
+                "the roles have different numbers of processes: {p0} at p0, {p1} at p1, {dealer} at the dealer"
+            ),
         }
     }
 }
@@ -188,6 +197,7 @@ impl Mismatch {
             }
             Mismatch::Actor(_) => "correct the address",
             Mismatch::Rank(_) => "start all roles again",
+            Mismatch::Processes(_) => "start all roles with the same number (mpirun -n)",
             Mismatch::Identity => "give all roles the same roster, and each its own identity",
         }
     }
@@ -255,12 +265,23 @@ impl Hello {
             dealt: None,
             checkpoints: Checkpoints::default(),
             rank: Rank::ONLY,
+            processes: 1,
         }
     }
 
     /// The same hello from another rank, or with an offer of ranks.
     pub fn with_rank(self, rank: Rank) -> Self {
         Hello { rank, ..self }
+    }
+
+    /// The same hello from the process that is this rank of its role.
+    pub fn with_process(self, rank: Rank) -> Self {
+        let processes = rank.count();
+        Hello {
+            rank,
+            processes,
+            ..self
+        }
     }
 
     /// The same hello with a dealt file of this identity.
@@ -311,6 +332,15 @@ impl Hello {
             Some(count) if !self.rank.is_first() && self.rank.count() == count => Ok(()),
             None => Err(Mismatch::Rank(0)),
             Some(_) => Err(Mismatch::Rank(1)),
+        }
+    }
+
+    /// Checks for the dealer, which has `own` processes, that this party P0 and the party `p1` have as many.
+    pub fn check_processes(&self, p1: &Hello, own: u16) -> Result<(), Mismatch> {
+        let numbers = [self.processes, p1.processes, own];
+        match numbers == [own; 3] {
+            true => Ok(()),
+            false => Err(Mismatch::Processes(numbers)),
         }
     }
 

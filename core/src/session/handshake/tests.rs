@@ -62,9 +62,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 66);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 67);
     let body = [
-        12, 0, // version, role
+        13, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -80,7 +80,7 @@ fn hello_format_is_stable() {
         2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
-        0, 1, // rank 0, which offers one
+        0, 1, 1, // rank 0, which offers one, of one process
     ];
     assert_eq!(bytes[..4], *b"RNGL");
     assert_eq!(bytes[4..6], (body.len() as u16).to_le_bytes());
@@ -107,7 +107,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 66);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 67);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -240,6 +240,35 @@ fn first_ranks_come_before_further_ones() {
 }
 
 #[test]
+fn all_roles_have_the_same_number_of_processes() {
+    let party = |role, count| {
+        let rank = Rank::new(0, count).expect("a rank");
+        Hello::new(role, &session()).with_process(rank)
+    };
+    for (numbers, good) in [
+        ([1, 1, 1], true),
+        ([4, 4, 4], true),
+        ([4, 4, 1], false),
+        ([4, 1, 4], false),
+        ([2, 4, 4], false),
+    ] {
+        let [p0, p1] = [(Role::P0, numbers[0]), (Role::P1, numbers[1])];
+        let checked = party(p0.0, p0.1).check_processes(&party(p1.0, p1.1), numbers[2]);
+        let wanted = match good {
+            true => Ok(()),
+            false => Err(Mismatch::Processes(numbers)),
+        };
+        assert_eq!(checked, wanted);
+    }
+    // A thread that is a further rank belongs to the only process.
+    let rank = Rank::new(0, 4).expect("a rank");
+    assert_eq!(
+        Hello::new(Role::P0, &session()).with_rank(rank).processes,
+        1
+    );
+}
+
+#[test]
 fn greeting_formats_are_stable() {
     let hello = Hello {
         checkpoints: Checkpoints {
@@ -259,17 +288,17 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 66 + 18 + 34 + 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 67 + 18 + 34 + 1);
     assert_eq!(bytes[62..65], [1, 0xAC, 0x02]);
     assert_eq!(bytes[65..81], [6; 16]);
     assert_eq!(bytes[81], 1);
-    // Rank 0, which offers one.
-    assert_eq!(bytes[82..84], [0, 1]);
+    // Rank 0, which offers one, of one process.
+    assert_eq!(bytes[82..85], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[84..86], [0, 1]);
-    assert_eq!(bytes[86..118], [5; 32]);
+    assert_eq!(bytes[85..87], [0, 1]);
+    assert_eq!(bytes[87..119], [5; 32]);
     // With a device.
-    assert_eq!(bytes[118..], [1]);
+    assert_eq!(bytes[119..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ringlet_core::{Role, session::handshake::Actor};
+use ringlet_core::{
+    Role,
+    session::{Rank, handshake::Actor},
+};
 
 use crate::{
     config::{
@@ -15,7 +18,7 @@ use crate::{
     },
     data::file::check_writable,
     error::Failure,
-    links::{connect::Endpoint, device_address::DeviceAddress},
+    links::{connect::Endpoint, device_address::DeviceAddress, rank_address::rank_address},
     run::lone_party::{DealerPlace, Meeting, Others},
 };
 
@@ -108,11 +111,15 @@ impl PartyArgs {
         self.identity.membership(own, self.process.supervised)
     }
 
-    /// The party as the other roles meet it.
-    pub fn endpoint(&self) -> Result<Endpoint, Failure> {
+    /// The party as the other roles meet it, in its process that is this `rank`. The first one alone speaks to the user.
+    pub fn endpoint(&self, rank: Rank) -> Result<Endpoint, Failure> {
         let own = Actor::Party(self.role());
         let credentials = self.membership()?.credentials;
-        self.process.endpoint(own, credentials)
+        let endpoint = self.process.endpoint(own, credentials)?;
+        Ok(Endpoint {
+            quiet: endpoint.quiet || !rank.is_first(),
+            ..endpoint
+        })
     }
 
     /// Checks the file of classes to write, and that the party will have something to write into them.
@@ -134,8 +141,9 @@ impl PartyArgs {
         self.out.as_deref().map_or(Ok(()), check_writable)
     }
 
-    /// The protocol, and the other roles of the session. Refuses roles that the protocol does not have.
-    pub fn others(&self) -> Result<(Protocol, Others), Failure> {
+    /// The protocol, and the other roles of the session as the process that is this `rank` meets them. Refuses roles that the
+    /// protocol does not have.
+    pub fn others(&self, rank: Rank) -> Result<(Protocol, Others), Failure> {
         let protocol = Protocol::new(&self.session)?;
         let securenn = matches!(protocol, Protocol::SecureNn { .. });
         if self.assistant.is_some() && !securenn {
@@ -145,15 +153,19 @@ impl PartyArgs {
             ));
         }
         let membership = self.membership()?;
-        let of_roster = |actor, option| membership.address(None, actor, option);
+        let at_rank = |address: &String| rank_address(address, rank);
+        let of_roster = |actor, option| {
+            let address = membership.address(None, actor, option)?;
+            at_rank(&address)
+        };
         let meeting = match (&self.listen, &self.peer) {
-            (Some(address), _) => Meeting::Listen(address.clone()),
+            (Some(address), _) => Meeting::Listen(at_rank(address)?),
             (None, Some(address)) => match DeviceAddress::parse(address)? {
                 Some(device) => {
                     let protocol = Protocol::with_device(&self.session)?;
                     return Ok((protocol, self.with_device(device)?));
                 }
-                None => Meeting::Connect(address.clone()),
+                None => Meeting::Connect(at_rank(address)?),
             },
             (None, None) => {
                 let p0 = of_roster(Actor::Party(Role::P0), "--listen or --peer")?;
@@ -177,16 +189,17 @@ impl PartyArgs {
             }
             (false, _, Some(dir), _) => Others::Dealt(meeting, DealerPlace::Directory(dir.clone())),
             (false, _, None, Some(address)) => {
-                Others::Dealt(meeting, DealerPlace::Address(address.clone()))
+                Others::Dealt(meeting, DealerPlace::Address(at_rank(address)?))
             }
             (false, _, None, None) => {
-                let address = of_roster(Actor::Dealer, "--dealer").map_err(|_| {
+                let address = membership.address(None, Actor::Dealer, "--dealer");
+                let address = address.map_err(|_| {
                     Failure::new(
                         "there is no dealer",
                         "give --dealer, --dealt, or the dealer's address in the roster",
                     )
                 })?;
-                Others::Dealt(meeting, DealerPlace::Address(address))
+                Others::Dealt(meeting, DealerPlace::Address(at_rank(&address)?))
             }
         };
         Ok((protocol, others))

@@ -35,16 +35,16 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Reads the files that the arguments name, and makes the session.
-    pub fn new(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+    /// Reads the files that the arguments name, and makes the session. `speaks` says whether to warn the user.
+    pub fn new(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
         match (args.infer, &args.model_file) {
-            (false, _) => Inputs::of_trainer(args, protocol),
+            (false, _) => Inputs::of_trainer(args, protocol, speaks),
             (true, None) => Inputs::of_image_owner(args, protocol),
             (true, Some(path)) => Inputs::of_model_owner(args, protocol, path),
         }
     }
 
-    fn of_trainer(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+    fn of_trainer(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
         let mut args = args.clone();
         let role = args.role();
         let initial = args.init.read(role, &mut args.session)?;
@@ -75,7 +75,7 @@ impl Inputs {
             _ => 0,
         };
         let count = samples[role.index()] as usize;
-        if given.is_some() && count < all.len() && !args.process.supervised {
+        if given.is_some() && count < all.len() && speaks {
             console::note(&format!(
                 "warning: --samples gives {role} {count} images, and there are {}: the first {count} are used",
                 all.len()

@@ -1,4 +1,4 @@
-//! Where the reports of a party go: to its supervisor, or to the terminal and to files.
+//! Where the reports of a party go: to its supervisor, to the terminal and to files, or nowhere.
 
 use std::{io, time::Instant};
 
@@ -44,6 +44,31 @@ impl Reporter for Supervised {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         supervision::send(io::stdout(), &event)
+    }
+
+    fn made(&mut self, _: Made) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn finished(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Says nothing: the party's first rank does.
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn listening(&mut self, _: String) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn connected(&mut self, _: [WaitTime; 2], _: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn event(&mut self, _: Event) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn made(&mut self, _: Made) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ mod inference;
 mod links;
 mod process;
 mod ranges;
+mod ranks;
 pub mod seconds;
 mod securenn;
 mod training;
@@ -22,8 +23,8 @@ use crate::{
 };
 
 use inference::InferencePlan;
-use seconds::Figures;
 use securenn::SecureNnPlan;
+pub use training::Beside;
 use training::{cost_rows, plan_json, plan_table};
 
 /// How a plan is written.
@@ -35,15 +36,16 @@ pub enum Form {
     Json,
 }
 
-/// The plan of a session; of training with its time, if there are figures of this machine.
+/// The plan of a session, and of training what is to be `beside` it.
 pub fn costs(
     session: &Session,
     network: &Network,
-    figures: Option<&Figures>,
+    beside: Beside<'_>,
     form: Form,
 ) -> Result<String, Failure> {
+    let figures = beside.figures;
     match session.protocol {
-        Protocol::Dealt { .. } => in_ring(session, Costs(session, network, figures, form)),
+        Protocol::Dealt { .. } => in_ring(session, Costs(session, network, beside, form)),
         Protocol::SecureNn { .. } if session.task == Task::Infer => {
             inference_text(&inference::securenn(session, network)?, session, form)
         }
@@ -63,18 +65,18 @@ pub fn devices(session: &Session, network: &Network) -> Result<String, Failure> 
 }
 
 /// The plan of a session with a dealer.
-struct Costs<'a>(&'a Session, &'a Network, Option<&'a Figures>, Form);
+struct Costs<'a>(&'a Session, &'a Network, Beside<'a>, Form);
 
 impl InRing for Costs<'_> {
     type Output = String;
 
     fn run<R: Ring>(self) -> Result<String, Failure> {
-        let Costs(session, network, figures, form) = self;
+        let Costs(session, network, beside, form) = self;
         if session.task == Task::Infer {
             return inference_text(&inference::dealt::<R>(session, network), session, form);
         }
         let rows = cost_rows::<R>(session, network);
-        let plan = plan_json::<R>(session, network, &rows, figures);
+        let plan = plan_json::<R>(session, network, &rows, beside);
         match form {
             Form::Table => Ok(plan_table(session, &plan, &rows)),
             Form::Json => json(&plan),

@@ -14,6 +14,7 @@ use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
     ranges::{RangeJson, lines, ranges},
+    ranks::RanksPlan,
     seconds::{Figures, Seconds},
 };
 use crate::output::amounts::{bytes, counted};
@@ -68,6 +69,15 @@ impl CostJson {
     }
 }
 
+/// What a plan of training has beside its costs.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The figures of this machine, for its time.
+    pub figures: Option<&'a Figures>,
+    /// Whether it says what each rank has, with a dealer.
+    pub ranks: bool,
+}
+
 /// The plan of training as JSON.
 #[derive(Serialize)]
 pub struct TrainingPlan<'a> {
@@ -94,6 +104,8 @@ pub struct TrainingPlan<'a> {
     ranges: Vec<RangeJson>,
     layers: Vec<RowJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ranks: Option<RanksPlan>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<Seconds>,
 }
 
@@ -111,7 +123,7 @@ pub fn plan_json<'a, R: Ring>(
     session: &'a Session,
     network: &Network,
     rows: &'a [CostRow],
-    figures: Option<&Figures>,
+    Beside { figures, ranks }: Beside<'_>,
 ) -> TrainingPlan<'a> {
     let plan = Plan::new(session, network);
     let later = plan.iteration::<R>(session.batch);
@@ -128,6 +140,7 @@ pub fn plan_json<'a, R: Ring>(
     let link_bytes = LinkBytes::dealt::<R>(session, network);
     TrainingPlan {
         seconds: figures.map(|figures| Seconds::new(figures, session, &link_bytes, first.rounds)),
+        ranks: ranks.then(|| RanksPlan::new::<R>(session, network)),
         model: &session.model.name,
         batch: session.batch,
         micro_batch: session.micro_batch,
@@ -253,6 +266,9 @@ pub fn plan_table(session: &Session, plan: &TrainingPlan<'_>, rows: &[CostRow]) 
     );
     table += &plan.link_bytes.lines("dealer");
     table += &lines(&plan.ranges);
+    if let Some(ranks) = &plan.ranks {
+        table += &ranks.lines();
+    }
     if let Some(seconds) = &plan.seconds {
         table += &seconds.lines();
     }

@@ -28,7 +28,7 @@ use crate::{
         secure::PublicIdentity,
     },
     prg::device_key::FRESH_LEN,
-    session::handshake::{Actor, HandshakeError, Hello, Mismatch, VERSION, receive_hello},
+    session::handshake::{Actor, HandshakeError, Hello, Mismatch, VERSION},
 };
 
 /// Channels of a device's line.
@@ -133,13 +133,12 @@ pub fn send_session<T: Read + Write>(
     send(link, &assignment)
 }
 
-/// Receives the session to run and what comes with it: the device's side of [`send_session`]. Fails as
-/// [`receive_hello`] does.
-pub fn receive_session<T: Read + Write>(
-    link: &mut Link<T>,
-) -> Result<(Hello, Assignment), HandshakeError> {
-    let hello = receive_hello(link)?;
-    Ok((hello, receive(link)?))
+impl Assignment {
+    /// Receives what comes with a session, after its hello: with [`receive_hello`](crate::session::handshake::receive_hello)
+    /// the device's side of [`send_session`]. Fails if the link does, or if what comes is no such message.
+    pub fn receive<T: Read + Write>(link: &mut Link<T>) -> Result<Self, MessageError> {
+        receive(link)
+    }
 }
 
 /// A device's answer to a session.

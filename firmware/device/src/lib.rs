@@ -22,7 +22,7 @@ use ringlet_core::{
     Role,
     data::sample_image::{SampleImage, SampleImageError},
     dealt::{PartyContext, Trainer},
-    device::{Assignment, DeviceHello, MemoryUsed, Status, channel, receive_session},
+    device::{Assignment, DeviceHello, MemoryUsed, Status, channel},
     net::{
         Link, MessageError, Remote,
         secure::PublicIdentity,
@@ -31,7 +31,9 @@ use ringlet_core::{
     prg::{Key, device_key::FRESH_LEN},
     session::{
         RunError,
-        handshake::{Actor, Checkpoints, HandshakeError, Hello, Mismatch, receive_key},
+        handshake::{
+            Actor, Checkpoints, HandshakeError, Hello, Mismatch, receive_hello, receive_key,
+        },
     },
     share::NoObserver,
 };
@@ -157,11 +159,13 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let introduced = introduction(device.record, device.fresh.fresh());
     introduced.send(&mut control)?;
     // The session and the network are borrowed from here on: copies of them would take much of a device's stack.
-    let mut heard = receive_session(&mut control);
-    let (hello, Assignment { peer, every }) = match &mut heard {
-        Ok((hello, assignment)) => (hello, *assignment),
+    let mut heard = receive_hello(&mut control);
+    let hello = match &mut heard {
+        Ok(hello) => hello,
         Err(error) => return Err((*error).into()),
     };
+    let assignment = Assignment::receive(&mut control).map_err(HandshakeError::from)?;
+    let Assignment { peer, every } = assignment;
     hello.dealt = None;
     match every {
         0 => hello.checkpoints = Checkpoints::default(),

@@ -91,10 +91,11 @@ fn the_firmwares_code_trains_with_a_host() {
     let deployment = Deployment::new(dir.path(), ROOT);
     let device = Served::start(&image, &record_with(lax()), ARENA);
     let more = ["--batch", "20", "--limit", "12", "--save", text(&model)];
-    for child in party_beside_device(&deployment, &device.address, "200,0", &more) {
-        let (well, out, err) = end(child);
-        assert!(well, "{out}{err}");
-        assert!(out.contains("done"), "{out}");
+    let children = party_beside_device(&deployment, &device.address, "200,0", &more);
+    let ends = children.map(end);
+    for (well, out, err) in &ends {
+        assert!(well, "{ends:?}");
+        assert!(out.contains("done"), "{out}{err}");
     }
     assert_eq!(device.outcome(), Ok(()));
     assert!(std::fs::metadata(&model).expect("a model").len() > 1000);

@@ -175,15 +175,31 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The address of a port that was free a moment ago. No other test of this process gets the same, and the next processes
-/// to start have other ports: several programs of tests run side by side. The system gives none of these to whoever asks
-/// for any.
+/// The first of this process's ports, and what keeps them for it: a listener at that one. Several programs of tests run side
+/// by side, and each has ports of its own, none of which the system gives to whoever asks for any.
+fn ports() -> u32 {
+    static KEPT: OnceLock<(u32, std::net::TcpListener)> = OnceLock::new();
+    let (first, _) = KEPT.get_or_init(|| {
+        let firsts =
+            (0..BLOCKS).map(|block| 20_000 + (std::process::id() + block) % BLOCKS * PORTS);
+        let mut kept = firsts.filter_map(|first| {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", first as u16)).ok()?;
+            Some((first, listener))
+        });
+        kept.next().expect("free ports")
+    });
+    *first
+}
+
+/// Blocks of ports, and ports of a block.
+const BLOCKS: u32 = 95;
+const PORTS: u32 = 128;
+
+/// The address of a port that was free a moment ago. No other test gets the same.
 pub fn address() -> String {
-    const PORTS: u32 = 64;
     static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let first = 20_000 + std::process::id() % 190 * PORTS;
     loop {
-        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let port = ports() + 1 + GIVEN.fetch_add(1, Ordering::Relaxed) % (PORTS - 1);
         let address = format!("127.0.0.1:{port}");
         if std::net::TcpListener::bind(&address).is_ok() {
             return address;

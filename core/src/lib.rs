@@ -77,6 +77,7 @@
 //! | `gate` | protocol steps: each has an ideal function, the dealer's part, a party's part, and its cost |
 //! | [`network`] | a model compiled into stages |
 //! | [`data`] | samples, as a caller or a flash memory provides them |
+//! | [`backbone`] | public layers in front of a model, computed in the clear by the owner of the images |
 //! | [`session`] | what roles agree on, and the handshake |
 //! | `audit` | counts of values outside their range contract |
 //! | [`device`] | what a host and a device tell each other |
@@ -92,6 +93,7 @@
 //! | [`SessionError`](session::SessionError) | the parameters of a session do not fit together |
 //! | [`ArenaTooSmall`](num::ArenaTooSmall) | the caller gave too little memory; names what is needed |
 //! | [`DataError`](data::DataError), [`SampleImageError`](data::sample_image::SampleImageError) | samples are missing or damaged |
+//! | [`BackboneError`](backbone::BackboneError) | a backbone is missing or damaged |
 //! | [`LinkError`](net::LinkError), [`MessageError`](net::MessageError) | a link failed, or what came over it is no message |
 //! | [`MuxError`](net::serial::mux::MuxError) | a serial line failed |
 //! | [`HandshakeError`](session::handshake::HandshakeError) | the roles do not fit together |
@@ -125,6 +127,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod audit;
+pub mod backbone;
 pub mod cost;
 pub mod data;
 pub mod dealt;

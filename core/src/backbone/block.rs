@@ -1,0 +1,285 @@
+//! The layers of a backbone as blocks: a linear map with the pooling and the ReLUs that follow it, which are computed
+//! together, so that what lies between them is never stored.
+
+use super::{MAX_FAN_IN, MAX_SHIFT};
+use crate::network::MAX_LEN;
+
+/// Bytes of a layer's description: its kind, its window, stride and padding, and its outputs.
+pub(super) const LAYER_LEN: usize = 6;
+
+/// A layer as its six bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layer {
+    Conv {
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        outputs: usize,
+    },
+    Dense {
+        outputs: usize,
+    },
+    AvgPool {
+        window: usize,
+    },
+    MaxPool {
+        window: usize,
+        stride: usize,
+    },
+    Relu,
+    Flatten,
+}
+
+impl Layer {
+    fn parse(bytes: &[u8; LAYER_LEN]) -> Option<Self> {
+        let [kind, window, stride, padding, low, high] = *bytes;
+        let outputs = usize::from(u16::from_le_bytes([low, high]));
+        let [window, stride, padding] = [window, stride, padding].map(usize::from);
+        match kind {
+            0 => Some(Layer::Conv {
+                kernel: window,
+                stride,
+                padding,
+                outputs,
+            }),
+            1 => Some(Layer::Dense { outputs }),
+            2 => Some(Layer::AvgPool { window }),
+            3 => Some(Layer::MaxPool { window, stride }),
+            4 => Some(Layer::Relu),
+            5 => Some(Layer::Flatten),
+            _ => None,
+        }
+    }
+}
+
+/// The six bytes of a model's layer; none if a backbone cannot have it.
+pub(super) fn layer_bytes(layer: &crate::model::Layer) -> Option<[u8; LAYER_LEN]> {
+    use crate::model::Layer as Described;
+    let bytes = |kind, [window, stride, padding]: [u8; 3], outputs: u16| {
+        let [low, high] = outputs.to_le_bytes();
+        Some([kind, window, stride, padding, low, high])
+    };
+    match *layer {
+        Described::Conv2d {
+            channels,
+            kernel,
+            stride,
+            padding,
+        } => bytes(0, [kernel, stride, padding], channels),
+        Described::Dense { units } => bytes(1, [0; 3], units),
+        Described::AvgPool { window } => bytes(2, [window, window, 0], 0),
+        Described::MaxPool { window, stride: 0 } => bytes(3, [window, window, 0], 0),
+        Described::MaxPool { window, stride } => bytes(3, [window, stride, 0], 0),
+        Described::Relu => bytes(4, [0; 3], 0),
+        Described::Flatten => bytes(5, [0; 3], 0),
+        Described::Polynomial(_) => None,
+    }
+}
+
+/// The linear map of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Map<'a> {
+    /// None: the block's input as it is.
+    Identity,
+    /// A convolution; a dense layer is one with a kernel as large as its input.
+    Conv {
+        kernel: [usize; 2],
+        stride: usize,
+        padding: usize,
+        parameters: Parameters<'a>,
+    },
+}
+
+/// The parameters of a linear map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parameters<'a> {
+    /// Weights are numbers times 2 to this power.
+    pub shift: u32,
+    /// 16 bits each, `[kernel][kernel][inputs][outputs]`.
+    pub weights: &'a [u8],
+    /// 32 bits for each output, with as many fraction bits as values have.
+    pub biases: &'a [u8],
+}
+
+/// How a window of a map's outputs becomes one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pooling {
+    Average,
+    Maximum,
+}
+
+/// A linear map with what follows it. Shapes are rows, columns and channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block<'a> {
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    pub map: Map<'a>,
+    /// Whether ReLU comes before the pooling.
+    pub relu_first: bool,
+    /// Side of a window, the step between windows, and what becomes of one.
+    pub pooling: (usize, usize, Pooling),
+    /// Whether ReLU comes at the end.
+    pub relu_last: bool,
+}
+
+/// Walks over the blocks of the layers. It ends early where bytes describe no layers that fit together, and then is not
+/// [`Blocks::is_whole`].
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<'a> {
+    shape: [usize; 3],
+    layers: &'a [u8],
+    parameters: &'a [u8],
+}
+
+impl<'a> Blocks<'a> {
+    /// The blocks of `layers`, [`LAYER_LEN`] bytes each, for images of a shape. The parameters of their maps lie one after the
+    /// other.
+    pub fn new(shape: [usize; 3], layers: &'a [u8], parameters: &'a [u8]) -> Self {
+        Blocks {
+            shape,
+            layers,
+            parameters,
+        }
+    }
+
+    /// Whether every layer was read, and every byte of the parameters was used.
+    pub fn is_whole(&self) -> bool {
+        self.layers.is_empty() && self.parameters.is_empty()
+    }
+
+    /// Rows, columns and channels of what the blocks so far make.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    fn peek(&self) -> Option<Layer> {
+        Layer::parse(self.layers.first_chunk()?)
+    }
+
+    fn skip(&mut self) {
+        self.layers = self.layers.get(LAYER_LEN..).unwrap_or_default();
+    }
+
+    /// Takes bytes of the parameters.
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.parameters.split_at_checked(len)?;
+        self.parameters = rest;
+        Some(taken)
+    }
+
+    /// Takes the parameters of a map with so many inputs for each of its outputs.
+    fn parameters(&mut self, fan_in: usize, outputs: usize) -> Option<Parameters<'a>> {
+        let weights = product(&[fan_in, outputs]).filter(|_| fan_in <= MAX_FAN_IN)?;
+        let shift = *self.take(1)?.first()?;
+        if shift > MAX_SHIFT {
+            return None;
+        }
+        Some(Parameters {
+            shift: shift.into(),
+            weights: self.take(2 * weights)?,
+            biases: self.take(4 * outputs)?,
+        })
+    }
+
+    /// The map of the next layer, if it is one, and the shape of what it makes.
+    fn map(&mut self) -> Option<(Map<'a>, [usize; 3])> {
+        let [height, width, inputs] = self.shape;
+        let (kernel, stride, padding, outputs) = match self.peek()? {
+            Layer::Conv {
+                kernel,
+                stride,
+                padding,
+                outputs,
+            } => ([kernel; 2], stride, padding, outputs),
+            Layer::Dense { outputs } => ([height, width], 1, 0, outputs),
+            _ => return Some((Map::Identity, self.shape)),
+        };
+        let fits = |side: usize, kernel: usize| kernel > padding && kernel <= side + 2 * padding;
+        if outputs == 0 || stride == 0 || !fits(height, kernel[0]) || !fits(width, kernel[1]) {
+            return None;
+        }
+        self.skip();
+        let fan_in = product(&[kernel[0], kernel[1], inputs])?;
+        let parameters = self.parameters(fan_in, outputs)?;
+        let side = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
+        let shape = [side(height, kernel[0]), side(width, kernel[1]), outputs];
+        let map = Map::Conv {
+            kernel,
+            stride,
+            padding,
+            parameters,
+        };
+        Some((map, shape))
+    }
+
+    fn block(&mut self) -> Option<Block<'a>> {
+        let input = self.shape;
+        product(&input)?;
+        let (map, mut shape) = self.map()?;
+        let mut block = Block {
+            input,
+            output: shape,
+            map,
+            relu_first: false,
+            pooling: (1, 1, Pooling::Maximum),
+            relu_last: false,
+        };
+        let mut pooled = false;
+        loop {
+            let (window, stride, pooling) = match self.peek() {
+                Some(Layer::Relu) => {
+                    let relu = match pooled {
+                        true => &mut block.relu_last,
+                        false => &mut block.relu_first,
+                    };
+                    *relu = true;
+                    self.skip();
+                    continue;
+                }
+                Some(Layer::AvgPool { window }) if !pooled => (window, window, Pooling::Average),
+                Some(Layer::MaxPool { window, stride }) if !pooled => {
+                    (window, stride, Pooling::Maximum)
+                }
+                Some(Layer::Flatten) => {
+                    self.skip();
+                    block.output = shape;
+                    self.shape = [1, 1, product(&shape)?];
+                    return Some(block);
+                }
+                _ => break,
+            };
+            let [height, width, channels] = shape;
+            if window == 0 || stride == 0 || window > height || window > width {
+                return None;
+            }
+            let side = |side: usize| (side - window) / stride + 1;
+            shape = [side(height), side(width), channels];
+            block.pooling = (window, stride, pooling);
+            pooled = true;
+            self.skip();
+        }
+        product(&shape)?;
+        block.output = shape;
+        self.shape = shape;
+        Some(block)
+    }
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Block<'a>;
+
+    fn next(&mut self) -> Option<Block<'a>> {
+        if self.layers.is_empty() {
+            return None;
+        }
+        self.block()
+    }
+}
+
+/// The number of values of a tensor, if there can be so many.
+fn product(factors: &[usize]) -> Option<usize> {
+    let product = factors
+        .iter()
+        .try_fold(1usize, |product, &factor| product.checked_mul(factor));
+    product.filter(|product| (1..=MAX_LEN).contains(product))
+}

@@ -27,7 +27,7 @@ use ringlet_core::{
     net::{Link, Remote},
     num::Format,
     prg::{Address, Key, Prg},
-    session::{ClassList, Protocol, Session, Task},
+    session::{ClassList, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -97,6 +97,7 @@ impl Asked {
             initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 }

@@ -20,7 +20,7 @@ use ringlet_core::{
     net::secure::Suite,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{ClassList, Protocol, Session, Task},
+    session::{ClassList, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_device::Stopped;
 use ringlet_tests::{
@@ -149,6 +149,7 @@ fn session(samples: [u32; 2]) -> Session {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

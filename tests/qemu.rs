@@ -22,7 +22,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::device_key::session_secret,
-    session::{ClassList, Protocol, Session, Task},
+    session::{ClassList, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_tests::{failure, program, record_with, served::fresh, success, text, usual_headroom};
 
@@ -66,6 +66,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     };
     let secrets = Secrets::Seed(3);
     let root = secrets.device_root().expect("a secret");
@@ -89,6 +90,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         range: Some(RangeBits::of(&session, &network)),
         normalise: Some(MeanAndDeviation::default()),
         classes: None,
+        backbone: None,
     };
     save(&wanted, (&session.model, marks), &network, &model).expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");

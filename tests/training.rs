@@ -13,7 +13,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -38,6 +38,7 @@ fn digits_session(images: &Images) -> Session {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

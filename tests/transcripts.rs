@@ -15,7 +15,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, mask},
     prg::Key,
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_tests::{Recording, record};
 
@@ -43,6 +43,7 @@ fn session(images: &Images) -> Session {
         initial_model: None,
         audit: 1,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

@@ -25,7 +25,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::Key,
-    session::{ClassList, Headroom, Protocol, Session, Task, handshake::DealtId},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task, handshake::DealtId},
 };
 
 /// Bytes of a marked transfer: several chunks of a link, and more than a block of a dealt file.
@@ -93,6 +93,7 @@ fn session() -> Session {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

@@ -10,7 +10,7 @@ use ringlet_core::{
     dealt::{self, Plan},
     model::{BUILT_IN, Model},
     num::{Format, RATE_FRACTION},
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
 };
 
 /// The ring of linear arithmetic: Z_2^32.
@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     };
     let network = dealt::check::<Ring>(&session)?;
     let plan = Plan::new(&session, &network);

@@ -22,7 +22,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION, signed},
     prg::Key,
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -126,6 +126,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     })
 }
 

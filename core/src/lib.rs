@@ -19,7 +19,7 @@
 //!     model::{Layer, Model},
 //!     num::{Format, RATE_FRACTION},
 //!     prg::Key,
-//!     session::{ClassList, Headroom, Protocol, Session, Task},
+//!     session::{ClassList, KnownBackbone, Headroom, Protocol, Session, Task},
 //! };
 //!
 //! let layers = [Layer::Flatten, Layer::Dense { units: 8 }, Layer::Relu, Layer::Dense { units: 2 }];
@@ -42,6 +42,7 @@
 //!     initial_model: None,
 //!     audit: 0,
 //!     classes: ClassList::Unknown,
+//!     backbone: KnownBackbone::Unknown,
 //! };
 //! let network = dealt::check::<u32>(&session)?;
 //! let plan = Plan::new(&session, &network);

@@ -15,7 +15,7 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION},
     securenn,
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
 };
 use serde_json::Value;
 
@@ -215,6 +215,7 @@ impl Case {
                 Protocol::SecureNn { .. } => 0,
             },
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 

@@ -11,7 +11,7 @@ use ringlet_core::{
     num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring, Word},
     prg::Key,
     securenn::{self, gates::Computing},
-    session::{ClassList, Headroom, Protocol, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
     share::NoObserver,
 };
 
@@ -98,6 +98,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

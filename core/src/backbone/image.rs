@@ -14,6 +14,8 @@
 //! Numbers are little-endian. Kinds are 0 for a convolution, 1 dense, 2 average pooling, 3 max pooling, 4 ReLU, 5 flatten.
 //! Weights are whole numbers, w * 2^shift, in the order `[kernel][kernel][inputs][outputs]`; biases have 16 fraction bits.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     backbone::{
         Backbone, VALUE_FRACTION,
@@ -41,7 +43,7 @@ pub const MAX_HEAD_LEN: usize = FIXED_LEN + MAX_NORMALISED * CHANNEL_LEN + MAX_L
 
 /// Why a backbone cannot be read.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BackboneError {
     /// The memory does not start with a backbone.

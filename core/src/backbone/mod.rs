@@ -88,18 +88,26 @@ impl<'a> Backbone<'a> {
     /// Computes the features of an image: 0 stands for the lowest value of the range and 255 for the highest. Returns how many
     /// of them lay outside the range, and were brought to its ends.
     ///
-    /// `pixels` has the length of the input, `out` that of the output, and `scratch` at least [`Backbone::scratch_len`] words;
-    /// with other lengths nothing is computed, and every feature counts as outside.
+    /// `out` has the length of the output; see [`Backbone::values`] for the others. With other lengths nothing is computed, and
+    /// every feature counts as outside.
     #[must_use = "features outside the range are clipped"]
     pub fn features(&self, pixels: &[u8], scratch: &mut [i32], out: &mut [u8]) -> u32 {
+        let fits = out.len() == self.output.iter().product::<usize>();
+        match self.values(pixels, scratch).filter(|_| fits) {
+            Some(values) => self.quantise(values, out),
+            None => out.len() as u32,
+        }
+    }
+
+    /// Computes the features of an image with [`VALUE_FRACTION`] fraction bits, before they become bytes.
+    ///
+    /// `pixels` has the length of the input, and `scratch` at least [`Backbone::scratch_len`] words; None otherwise.
+    pub fn values<'s>(&self, pixels: &[u8], scratch: &'s mut [i32]) -> Option<&'s [i32]> {
         let [input, output] = [self.input(), self.output].map(|shape| shape.iter().product());
-        let (true, true, Some(scratch)) = (
-            pixels.len() == input,
-            out.len() == output,
-            scratch.get_mut(..self.scratch),
-        ) else {
-            return out.len() as u32;
-        };
+        let scratch = scratch.get_mut(..self.scratch)?;
+        if pixels.len() != input {
+            return None;
+        }
         let normalisation = self.normalisation();
         let channels = self.input()[2];
         for (index, (value, &pixel)) in scratch.iter_mut().zip(pixels).enumerate() {
@@ -122,14 +130,13 @@ impl<'a> Backbone<'a> {
             }
             at_start = !at_start;
         }
-        let values = match at_start {
+        Some(match at_start {
             true => &scratch[..output],
             false => &scratch[self.scratch - output..],
-        };
-        self.quantise(values, out)
+        })
     }
 
-    /// The features of an image before they become bytes, with [`VALUE_FRACTION`] fraction bits: see [`Backbone::features`].
+    /// Features as bytes, and how many were outside the range.
     fn quantise(&self, values: &[i32], out: &mut [u8]) -> u32 {
         let [low, high] = self.range.map(i64::from);
         let span = (high - low).max(1);

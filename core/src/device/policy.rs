@@ -152,7 +152,7 @@ mod tests {
     use crate::{
         data::Normalisation,
         num::Format,
-        session::{ClassList, Headroom, Protocol, Task},
+        session::{ClassList, Headroom, KnownBackbone, Protocol, Task},
     };
 
     fn session() -> Session {
@@ -175,6 +175,7 @@ mod tests {
             initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 

@@ -5,6 +5,7 @@ mod cost_row_names;
 mod error;
 pub mod handshake;
 mod headroom;
+mod known_backbone;
 mod progress;
 mod protocol;
 mod rank;
@@ -28,12 +29,13 @@ pub use class_list::ClassList;
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
 pub use headroom::Headroom;
+pub use known_backbone::KnownBackbone;
 pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
 pub use run_error::RunError;
 
-/// The public parameters of a run. All roles hold the same, but for [`ClassList`].
+/// The public parameters of a run. All roles hold the same, but for [`ClassList`] and [`KnownBackbone`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// The model.
@@ -72,6 +74,8 @@ pub struct Session {
     pub audit: u32,
     /// The classes that labels stand for. Roles may know them or not.
     pub classes: ClassList,
+    /// The public layers by which images became samples. Roles may know them or not.
+    pub backbone: KnownBackbone,
 }
 
 /// The task of a session.

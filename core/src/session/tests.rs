@@ -29,6 +29,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

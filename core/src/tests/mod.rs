@@ -30,7 +30,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word, signed},
     },
-    session::{ClassList, Headroom, Protocol, RunError, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, RunError, Session, Task},
     share::{Share, Values, observer::Observer},
 };
 
@@ -283,6 +283,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     }
 }
 

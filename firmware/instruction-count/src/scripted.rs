@@ -17,7 +17,7 @@ use ringlet_core::{
     num::Format,
     prg::Key,
     profile::{Section, section},
-    session::{ClassList, Headroom, Protocol, RATE_FRACTION, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 
@@ -48,6 +48,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     })
 }
 

@@ -30,7 +30,7 @@ use ringlet_core::{
     network::Network,
     num::Format,
     prg::Key,
-    session::{ClassList, Headroom, Protocol, RATE_FRACTION, Session, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, RATE_FRACTION, Session, Task},
     share::NoObserver,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -68,6 +68,7 @@ fn main() -> Result<(), Failed> {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     };
     let network = dealt::check::<u32>(&session).map_err(|_| "the session")?;
     let mut times = [Vec::new(), Vec::new()];

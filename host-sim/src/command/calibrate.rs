@@ -38,6 +38,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
     let owner = args.session.init_by.map_or(Role::P0, Role::from);
     let initial = args.init.read(owner, &mut args.session)?;
     let initial = initial.map_or_else(Vec::new, |model| model.parameters);
+    let set = args.session.measured_data_set(args.init.init.clone())?;
     let args = &args;
     let protocol = Protocol::new(&args.session)?;
     if protocol != Protocol::Exact {
@@ -46,7 +47,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
             "leave out --protocol",
         ));
     }
-    let images = args.session.data.load(Part::Train)?;
+    let images = set.load(Part::Train)?;
     let setting = Setting {
         model: ModelSource::Images(&[&images]),
         samples: Samples::Split(images.len()),
@@ -54,6 +55,7 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Train,
         normalise_by: Some(&images),
+        backbone: set.backbone.clone(),
     };
     let CheckedSession {
         session,
@@ -80,7 +82,16 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
     console::print(&table(&network, &calibration, &range))?;
     match calibration.is_short() {
         true => Err(short(&session)),
-        false => console::line(&format!("\n--normalise {normalise} --range-bits {range}")),
+        false => {
+            let front = match args.session.data.backbone.feature_range {
+                Some(features) => {
+                    let images = args.session.normalise.clone().unwrap_or_default();
+                    format!("--normalise {images} --feature-range {features}")
+                }
+                None => format!("--normalise {normalise}"),
+            };
+            console::line(&format!("\n{front} --range-bits {range}"))
+        }
     }
 }
 

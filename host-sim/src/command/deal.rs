@@ -55,11 +55,14 @@ pub struct DealArgs {
 
 /// Deals a session into files.
 pub fn run(args: &DealArgs) -> Result<(), Failure> {
+    let mut args = args.clone();
+    let set = args.session.data_set(None)?;
+    let args = &args;
     let protocol = Protocol::with_dealer(&args.session)?;
     // Only the number and shape of images matter here.
     let images = match args.samples {
         Some(_) if args.session.data.data.is_none() => None,
-        _ => Some(args.session.data.load(Part::Train)?),
+        _ => Some(set.load(Part::Train)?),
     };
     let total = images.as_ref().map_or(0, |images| images.len());
     let setting = Setting {
@@ -69,6 +72,7 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         receiver: args.reveal_to.map(Role::from),
         task: Task::Train,
         normalise_by: None,
+        backbone: set.backbone.clone(),
     };
     let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
     let dealt = with_spare(&session, args.spare)?;

@@ -60,6 +60,9 @@ pub struct HubArgs {
 
 /// Relays between two devices until they have trained.
 pub fn run(args: &HubArgs) -> Result<(), Failure> {
+    let mut args = args.clone();
+    let set = args.session.data_set(None)?;
+    let args = &args;
     let protocol = Protocol::with_dealer(&args.session)?;
     let addresses = [address(&args.p0, "--p0")?, address(&args.p1, "--p1")?];
     if addresses[0] == addresses[1] {
@@ -77,7 +80,7 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
     // Only the devices have the images; files here give their number.
     let images = match args.samples {
         Some(_) if args.session.data.data.is_none() => None,
-        _ => Some(args.session.data.load(Part::Train)?),
+        _ => Some(set.load(Part::Train)?),
     };
     let total = images.as_ref().map_or(0, |images| images.len());
     let setting = Setting {
@@ -87,6 +90,7 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Train,
         normalise_by: None,
+        backbone: set.backbone.clone(),
     };
     let CheckedSession { session, .. } = session(&args.session, &protocol, setting)?;
     let corrections = corrections(&session)?;

@@ -20,7 +20,8 @@ use crate::{
     },
     console,
     data::{
-        Classes, Images,
+        Classes, DataSet, Images,
+        backbone::keep_after,
         dataset::ToClassify,
         file::{check_writable, write_whole},
         model_file::{self, Trained},
@@ -117,26 +118,19 @@ impl PredictArgs {
     /// The arguments of the session.
     fn session(&self) -> SessionArgs {
         SessionArgs {
-            model: None,
-            data: self.data.clone(),
-            share_of_p0: 1.0,
-            epochs: 1,
             batch: self.batch,
             micro_batch: self.micro_batch,
             protocol: self.protocol,
             triples: self.triples,
-            activation: None,
-            loss: None,
             lr: 1.0,
             momentum: Some(0.0),
-            limit: None,
             audit: self.audit,
             ring: self.ring,
             fraction_bits: self.fraction_bits,
             range_bits: self.range_bits.clone(),
             normalise: self.normalise.clone(),
-            init_by: None,
             seed: self.seed,
+            ..SessionArgs::usual(self.data.clone())
         }
     }
 }
@@ -152,12 +146,12 @@ struct Batch {
 }
 
 /// The chosen images, and the number of the first one.
-fn images(args: &PredictArgs) -> Result<(ToClassify, usize), Failure> {
+fn images(args: &PredictArgs, set: &DataSet) -> Result<(ToClassify, usize), Failure> {
     let ToClassify {
         images,
         labelled,
         mut names,
-    } = args.data.set().load_to_classify()?;
+    } = set.load_to_classify()?;
     let range = match (args.image, args.count) {
         (Some(image), _) => image..image.saturating_add(1),
         (None, Some(count)) => 0..count,
@@ -180,23 +174,30 @@ fn images(args: &PredictArgs) -> Result<(ToClassify, usize), Failure> {
 
 /// Classifies.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
-    let session_args = args.session();
+    let mut session_args = args.session();
     let protocol = Protocol::new(&session_args)?;
     let described = args.model.as_deref();
     let described = described.map(|name| model(Some(name), None)).transpose()?;
+    let mut trained = model_file::load(&args.model_file, described)?;
+    session_args.adopt(&args.model_file, &trained.marks, true)?;
+    let set = session_args.data_set(Some(args.model_file.clone()))?;
+    keep_after(&mut trained, session_args.data.backbone.freeze.as_deref())?;
     let Trained {
         model,
         marks,
         parameters,
         ..
-    } = model_file::load(&args.model_file, described)?;
+    } = trained;
+    if let (Some(backbone), Some(mark)) = (&set.backbone, &marks.backbone) {
+        backbone.check(mark, &args.model_file)?;
+    }
     if marks.left_range {
         console::note(&format!(
             "warning: values left their range when {} was trained, so its classes are not to be trusted",
             args.model_file.display()
         ));
     }
-    let (chosen, first) = images(args)?;
+    let (chosen, first) = images(args, &set)?;
     let images = &chosen.images;
     let asking = Role::from(args.asking);
     let secrets = Secrets::new(args.seed);
@@ -210,6 +211,7 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Infer,
         normalise_by: None,
+        backbone: set.backbone.clone(),
     };
     let CheckedSession {
         session,

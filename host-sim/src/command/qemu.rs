@@ -20,7 +20,7 @@ use ringlet_core::{
 use crate::{
     board::{BOARDS, Board, Line, firmware},
     config::{
-        args::{DataArgs, ProtocolName, SessionArgs},
+        args::{DataArgs, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -128,25 +128,13 @@ impl QemuArgs {
         let batch = self.batch.unwrap_or(if serial { 8 } else { 20 });
         SessionArgs {
             model: Some(self.model.clone()),
-            data: DataArgs::default(),
-            share_of_p0: 1.0,
             epochs: self.epochs,
             batch,
             micro_batch: self.micro_batch.or(serial.then_some(batch.min(4))),
-            protocol: ProtocolName::Exact,
-            triples: None,
-            activation: None,
-            loss: None,
             lr: self.lr,
-            momentum: None,
-            audit: None,
             limit: self.limit.or(serial.then_some(3)),
-            ring: None,
-            fraction_bits: None,
-            range_bits: None,
-            normalise: None,
-            init_by: None,
             seed: self.seed,
+            ..SessionArgs::usual(DataArgs::default())
         }
     }
 }
@@ -165,6 +153,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         receiver: Some(Role::P1),
         task: Task::Train,
         normalise_by: None,
+        backbone: None,
     };
     let checked = session(&session_args, &protocol, setting)?;
     let CheckedSession {
@@ -223,8 +212,9 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         _ => crash_report(&mux, &address, failure),
     })?;
     if let Some(path) = &args.save {
-        let marks = checked.marks(progress.left_range());
-        save(path, (&session.model, marks), network, &outcome.model)?;
+        let saved = checked.saved(&outcome.model, progress.left_range())?;
+        let model = (&saved.model, saved.marks);
+        save(path, model, &saved.network, &saved.parameters)?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
     let model = Twin::new(network, session, outcome.model.clone());

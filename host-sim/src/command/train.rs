@@ -18,7 +18,7 @@ use crate::{
     console,
     data::{
         Images,
-        model_file::{self, save},
+        model_file::save,
         parameters::{Parameters, encode_model},
         range_bits::RangeBits,
     },
@@ -84,10 +84,11 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let owner = args.session.init_by.map_or(Role::P0, Role::from);
     let initial = args.init.read(owner, &mut args.session)?;
     let initial = initial.map_or_else(Vec::new, |model| model.parameters);
+    let set = args.session.measured_data_set(args.init.init.clone())?;
     let args = &args;
     let protocol = Protocol::new(&args.session)?;
     let common = common_options(args)?;
-    let [train, test] = args.session.data.set().load_both()?;
+    let [train, test] = set.load_both()?;
     let secrets = Secrets::new(args.session.seed);
     let setting = Setting {
         model: ModelSource::Images(&[&train, &test]),
@@ -96,6 +97,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         receiver: None,
         task: Task::Train,
         normalise_by: Some(&train),
+        backbone: set.backbone.clone(),
     };
     let checked = session(&args.session, &protocol, setting)?;
     train.check_labels(checked.network.classes)?;
@@ -111,7 +113,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         ..
     } = &checked;
     if let Some(path) = &args.output.save {
-        model_file::check(path, &session.model)?;
+        checked.check_save(path, &args.session)?;
     }
     let initial = encode_model(network, session, &initial)?;
     let checkpoints = match CheckpointPlan::new(&args.checkpoints) {
@@ -172,12 +174,12 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let (times, ranges) = outcome?;
     collector.finish()?;
     if let Some(path) = &args.output.save {
-        let marks = checked.marks(progress.left_range());
+        let saved = checked.saved(&collector.parameters, progress.left_range())?;
         save(
             path,
-            (&session.model, marks),
-            network,
-            &collector.parameters,
+            (&saved.model, saved.marks),
+            &saved.network,
+            &saved.parameters,
         )?;
         console::line(&format!("the model is in {}", path.display()))?;
     }
@@ -216,6 +218,7 @@ fn calibrated(
         network,
         normalise,
         classes,
+        backbone,
     } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
     let calibration = calibrate((session, network), (train, initial), iterations)?;
@@ -231,7 +234,11 @@ fn calibrated(
         ..session.clone()
     };
     // What the session was without this range, it had passed. So the range leaves no bits for the learning rate.
-    CheckedSession::new(session, normalise.clone(), classes.clone()).map_err(|_| short)
+    let wider = CheckedSession::new(session, normalise.clone(), classes.clone());
+    Ok(CheckedSession {
+        backbone: backbone.clone(),
+        ..wider.map_err(|_| short)?
+    })
 }
 
 /// The seed of the samples' order. A run that can go on has to have the same one again.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ringlet_core::model::{BUILT_IN, Model};
+use ringlet_core::model::{BUILT_IN, Layer, Model};
 
 use super::{activation, short_forms};
 use crate::{
@@ -24,6 +24,9 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
     };
     if let Some(model) = Model::built_in(name) {
         return Ok(model);
+    }
+    if let Some(units) = name.strip_prefix("dense:") {
+        return dense(name, units, shape);
     }
     let path = Path::new(name);
     if !path.is_file() {
@@ -52,6 +55,22 @@ pub fn model(name: Option<&str>, shape: Option<[usize; 3]>) -> Result<Model, Fai
     activation::resolve(&mut description)?;
     short_forms::resolve(&mut description)?;
     serde_json::from_value(description).map_err(malformed)
+}
+
+/// A model of one dense layer, for samples of `shape`.
+fn dense(name: &str, units: &str, shape: Option<[usize; 3]>) -> Result<Model, Failure> {
+    let wrong = |cause: String| Failure::new(cause, "give a number of classes, such as dense:10");
+    let units = units.parse().ok().filter(|&units| units >= 2);
+    let units = units.ok_or_else(|| wrong(format!("{name} is no model")))?;
+    let input = shape.map(|shape| shape.map(|side| u16::try_from(side).unwrap_or(u16::MAX)));
+    let Some(input) = input else {
+        return Err(Failure::new(
+            format!("{name} is a model for samples of any shape, and theirs is not known here"),
+            "describe the model in a JSON file and name it with --model",
+        ));
+    };
+    Model::new(name, input, &[Layer::Flatten, Layer::Dense { units }])
+        .ok_or_else(|| wrong(format!("{name} is no model")))
 }
 
 /// Refuses images of another shape than the model takes.

@@ -1,5 +1,7 @@
 //! The session that a command runs, made from its arguments and checked in one place.
 
+use std::{path::Path, sync::Arc};
+
 use ringlet_core::{
     Role,
     data::Normalisation,
@@ -7,7 +9,9 @@ use ringlet_core::{
     model::{Loss, Model, TripleScheme},
     network::Network,
     securenn,
-    session::{self, ClassList, Headroom, RATE_FRACTION, Session, SessionError, Task},
+    session::{
+        self, ClassList, Headroom, KnownBackbone, RATE_FRACTION, Session, SessionError, Task,
+    },
 };
 
 use super::{
@@ -18,7 +22,11 @@ use super::{
 };
 use crate::{
     data::{
-        Classes, Images, Part, model_file::Marks, normalise::MeanAndDeviation,
+        Classes, Images, Part,
+        backbone::{Backbone, cut, unknown_range},
+        model_file::{self, Marks},
+        normalise::MeanAndDeviation,
+        parameters::Parameters,
         range_bits::RangeBits,
     },
     error::Failure,
@@ -31,10 +39,24 @@ pub struct CheckedSession {
     pub session: Session,
     /// The network that its model describes.
     pub network: Network,
-    /// The normalisation of its images.
+    /// The normalisation of its samples.
     pub normalise: MeanAndDeviation,
     /// The classes that its labels stand for, as far as they are known here.
     pub classes: Classes,
+    /// The layers that made its samples of images, where this role has them.
+    pub backbone: Option<Arc<Backbone>>,
+}
+
+/// What a trained model's file is to hold.
+pub struct Saved {
+    /// The model: with the frozen layers if they are the first ones of a model.
+    pub model: Model,
+    /// Its network.
+    pub network: Network,
+    /// The parameters of each layer that learns or learned.
+    pub parameters: Vec<Parameters>,
+    /// What the file says of it.
+    pub marks: Marks,
 }
 
 impl CheckedSession {
@@ -61,16 +83,54 @@ impl CheckedSession {
             network,
             normalise,
             classes,
+            backbone: None,
         })
     }
 
+    /// Checks, before a model is trained, that it can be saved at `path`. `args` are those of the session.
+    pub fn check_save(&self, path: &Path, args: &SessionArgs) -> Result<(), Failure> {
+        if args.data.backbone.is_given() && self.backbone.is_none() {
+            return Err(Failure::new(
+                "the model cannot be saved without the frozen layers in front of it",
+                "give their file with --backbone",
+            ));
+        }
+        let whole = self.backbone.as_ref().and_then(|backbone| {
+            backbone
+                .whole(&[], &Marks::default())
+                .map(|(model, ..)| model)
+        });
+        model_file::check(path, whole.as_ref().unwrap_or(&self.session.model))
+    }
+
+    /// What a file of the trained model is to hold, if these are its parameters.
+    pub fn saved(&self, parameters: &[Parameters], left_range: bool) -> Result<Saved, Failure> {
+        let marks = self.marks(left_range);
+        let backbone = self.backbone.as_ref();
+        match backbone.and_then(|backbone| backbone.whole(parameters, &marks)) {
+            Some((model, parameters, marks)) => Ok(Saved {
+                network: Network::new(&model).map_err(SessionError::from)?,
+                model,
+                parameters,
+                marks,
+            }),
+            None => Ok(Saved {
+                model: self.session.model.clone(),
+                network: self.network.clone(),
+                parameters: parameters.to_vec(),
+                marks,
+            }),
+        }
+    }
+
     /// What a file says of the model that the session trains.
-    pub fn marks(&self, left_range: bool) -> Marks {
+    fn marks(&self, left_range: bool) -> Marks {
         Marks {
             left_range,
             range: Some(RangeBits::of(&self.session, &self.network)),
             normalise: Some(self.normalise.clone()),
             classes: self.classes.names().map(<[String]>::to_vec),
+            backbone: self.backbone.as_ref().and_then(|backbone| backbone.mark()),
         }
     }
 }
@@ -125,20 +185,35 @@ impl ModelSource<'_> {
         Ok(found.1)
     }
 
-    fn model(self, name: Option<&str>) -> Result<Model, Failure> {
+    /// The model, or what comes after its frozen layers.
+    fn model(self, name: Option<&str>, freeze: Option<&str>) -> Result<Model, Failure> {
+        let behind = |model: Model| match freeze {
+            Some(freeze) => cut(&model, freeze).map(|cut| cut.head),
+            None => Ok(model),
+        };
         match self {
-            ModelSource::Shape(shape) => model(name, shape),
+            ModelSource::Shape(shape) => behind(model(name, shape)?),
             ModelSource::Images(images) => {
-                let model = model(name, images.first().map(|images| images.shape))?;
+                let model = behind(model(name, images.first().map(|images| images.shape))?)?;
                 images
                     .iter()
                     .try_for_each(|images| check_shape(&model, images))?;
                 Ok(model)
             }
             ModelSource::Trained(model, _, images) => {
-                images.map_or(Ok(()), |images| check_shape(model, images))?;
-                Ok(model.clone())
+                let model = behind(model.clone())?;
+                images.map_or(Ok(()), |images| check_shape(&model, images))?;
+                Ok(model)
             }
+        }
+    }
+
+    /// Whether there are images here.
+    fn has_images(&self) -> bool {
+        match self {
+            ModelSource::Images(images) => !images.is_empty(),
+            ModelSource::Shape(_) => false,
+            ModelSource::Trained(_, _, images) => images.is_some(),
         }
     }
 }
@@ -192,6 +267,8 @@ pub struct Setting<'a> {
     pub task: Task,
     /// Images whose mean and deviation normalise all images where that helps, if nothing else says how.
     pub normalise_by: Option<&'a Images>,
+    /// The layers that made samples of images, where this role has them.
+    pub backbone: Option<Arc<Backbone>>,
 }
 
 /// Makes the session of a command, and checks it.
@@ -200,9 +277,22 @@ pub fn session(
     protocol: &Protocol,
     setting: Setting<'_>,
 ) -> Result<CheckedSession, Failure> {
-    let kept = setting.model.marks();
-    let classes = setting.model.classes(args.data.set().given_classes()?)?;
-    let model = protocol.adapt(setting.model.model(args.model.as_deref())?)?;
+    let mut kept = setting.model.marks();
+    let classes = setting.model.classes(args.data.images().given_classes()?)?;
+    let front = &args.data.backbone;
+    let samples_are = Front::new(args, &setting, &kept)?;
+    let head = match (&args.model, &front.freeze, classes.names()) {
+        // Features have no built-in model.
+        (None, None, Some(names)) if front.is_given() => Some(format!("dense:{}", names.len())),
+        (name, ..) => name.clone(),
+    };
+    let freeze = front.freeze.as_deref();
+    if let (Some(freeze), ModelSource::Trained(model, ..)) = (freeze, &setting.model) {
+        let layers = cut(model, freeze)?.stages;
+        kept.range = kept.range.map(|range| range.after(layers));
+    }
+    let model = setting.model.model(head.as_deref(), freeze)?;
+    let model = protocol.adapt(model)?;
     let network = Network::new(&model).map_err(SessionError::from)?;
     if let Some(names) = classes
         .names()
@@ -232,10 +322,12 @@ pub fn session(
         format,
         [args.range_bits.as_ref(), kept.range.as_ref()],
     )?;
-    let measured = setting.normalise_by.map(MeanAndDeviation::of);
-    let helpful = measured.filter(MeanAndDeviation::helps);
-    let given = args.normalise.clone().or(kept.normalise);
-    let normalise = given.or(helpful).unwrap_or_default();
+    let normalise = samples_are.normalise.unwrap_or_else(|| {
+        let measured = setting.normalise_by.map(MeanAndDeviation::of);
+        let helpful = measured.filter(MeanAndDeviation::helps);
+        let given = args.normalise.clone().or(kept.normalise);
+        given.or(helpful).unwrap_or_default()
+    });
     let session = Session {
         model,
         format,
@@ -255,12 +347,55 @@ pub fn session(
         initial_model: args.init_by.map(Role::from),
         audit: args.audit.unwrap_or(0),
         classes: ClassList::Unknown,
+        backbone: samples_are.known,
     };
     let session = match setting.task {
         Task::Train => session,
         Task::Infer => inference(session)?,
     };
-    CheckedSession::new(session, normalise, classes)
+    Ok(CheckedSession {
+        backbone: setting.backbone,
+        ..CheckedSession::new(session, normalise, classes)?
+    })
+}
+
+/// What a session's samples are: images, or features of them.
+struct Front {
+    known: KnownBackbone,
+    /// The normalisation of features; none of images.
+    normalise: Option<MeanAndDeviation>,
+}
+
+impl Front {
+    /// As the arguments, the setting and the file of a model say. Fails if samples are features of an unknown range.
+    fn new(args: &SessionArgs, setting: &Setting<'_>, kept: &Marks) -> Result<Self, Failure> {
+        if let Some(backbone) = &setting.backbone {
+            return Ok(Front {
+                known: backbone.known(),
+                normalise: Some(backbone.range().ok_or_else(unknown_range)?.normalise()),
+            });
+        }
+        if args.data.backbone.is_given() && setting.model.has_images() {
+            return Err(Failure::new(
+                "the weights of the frozen layers are not known",
+                "give the file that has them with --backbone",
+            ));
+        }
+        let behind = kept.backbone.as_ref().filter(|mark| mark.freeze.is_none());
+        let known = match behind {
+            Some(mark) => mark.known(),
+            None if setting.model.has_images() => KnownBackbone::Absent,
+            None => KnownBackbone::Unknown,
+        };
+        let range = match args.data.backbone.is_given() {
+            true => Some(args.data.backbone.feature_range.ok_or_else(unknown_range)?),
+            false => args.data.backbone.feature_range,
+        };
+        Ok(Front {
+            known,
+            normalise: range.map(|range| range.normalise()),
+        })
+    }
 }
 
 /// The session that the arguments describe, for a command that does not run it.
@@ -270,8 +405,11 @@ pub fn planned(
     task: Task,
     receiver: Option<Role>,
 ) -> Result<CheckedSession, Failure> {
-    let images = match &args.data.data {
-        Some(_) => Some(args.data.load(Part::Train)?),
+    let mut args = args.clone();
+    let set = args.measured_data_set(None)?;
+    let args = &args;
+    let images = match &set.path {
+        Some(_) => Some(set.load(Part::Train)?),
         None => None,
     };
     // What an iteration costs depends only on the batch. Without data there are as many images as the batch has.
@@ -286,6 +424,7 @@ pub fn planned(
         receiver,
         task,
         normalise_by: None,
+        backbone: set.backbone.clone(),
     };
     session(args, protocol, setting)
 }
@@ -362,6 +501,7 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
     })
 }
 

@@ -1,12 +1,17 @@
 //! Data sets: what a user names as the images, and which of them are for training.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ringlet_core::session::Shuffle;
 
 use super::{
+    backbone::Backbone,
     classes::Classes,
     conversion::{Conversion, Size},
+    feature_range::FeatureRange,
     gather::{Gathered, Gathering, gather},
     images::{Images, Part},
     sources::{self, FilePart, Source},
@@ -30,6 +35,8 @@ pub struct DataSet {
     pub classes: Option<String>,
     /// The column of the labels in tables.
     pub label_column: Option<String>,
+    /// The layers that make features of the images, which are the samples then.
+    pub backbone: Option<Arc<Backbone>>,
 }
 
 /// Images to classify.
@@ -41,6 +48,9 @@ pub struct ToClassify {
     /// The names of their files, if they are files.
     pub names: Vec<String>,
 }
+
+/// The most images whose features are measured.
+const MEASURED: usize = 1000;
 
 /// Loads a part of the data set at `path` as it is, or of the built-in digits.
 pub fn load(path: Option<&Path>, part: Part) -> Result<Images, Failure> {
@@ -122,6 +132,35 @@ impl DataSet {
         })
     }
 
+    /// The range in which the features of up to [`MEASURED`] training images lie, from all over them.
+    pub fn measure(&self, backbone: &Backbone) -> Result<FeatureRange, Failure> {
+        let source = self.open()?;
+        let parts = source.parts();
+        let trained = [FilePart::Train, FilePart::All];
+        let part = trained
+            .iter()
+            .find_map(|part| parts.iter().find(|(own, _)| own == part));
+        let Some(&(part, len)) = part.or(parts.first()) else {
+            return Err(Failure::new(
+                format!("{} has no images", self.place()),
+                "give others",
+            ));
+        };
+        let step = len.div_ceil(MEASURED).max(1);
+        let gathering = Gathering {
+            place: &self.place(),
+            conversion: self.conversion(),
+            classes: None,
+            skip_bad: self.skip_bad,
+            named: false,
+            shape: Some(backbone.input()),
+            backbone: None,
+        };
+        let wanted = |index: usize| index.is_multiple_of(step);
+        let gathered = gather(&*source, part, (&wanted, len.div_ceil(step)), &gathering)?;
+        backbone.measured(&gathered.images.pixels)
+    }
+
     /// What of the source makes up `part`.
     fn select(&self, source: &dyn Source, part: Part) -> Result<Selection, Failure> {
         let place = self.place();
@@ -173,6 +212,7 @@ impl DataSet {
         selection: Selection,
         named: bool,
     ) -> Result<Gathered, Failure> {
+        let backbone = self.backbone.as_deref();
         let given = self.given_classes()?;
         let gathering = Gathering {
             place: &self.place(),
@@ -180,6 +220,8 @@ impl DataSet {
             classes: given.as_ref(),
             skip_bad: self.skip_bad,
             named,
+            shape: backbone.map(Backbone::input),
+            backbone,
         };
         let len = |part: FilePart| {
             let parts = source.parts();

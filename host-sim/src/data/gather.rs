@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use indicatif::ProgressBar;
 
 use super::{
+    backbone::Backbone,
     classes::Classes,
     conversion::Conversion,
     images::Images,
@@ -18,6 +19,12 @@ const NAMED: usize = 10;
 /// From so many images on there is a progress bar.
 const MANY: usize = 1000;
 
+/// Images whose features are computed together, on all processors.
+const AT_ONCE: usize = 256;
+
+/// The part of all features outside their range from which on there is a warning.
+const CLIPPED: f64 = 0.01;
+
 /// How images become samples.
 pub struct Gathering<'a> {
     /// What lies where, for messages.
@@ -30,6 +37,10 @@ pub struct Gathering<'a> {
     pub skip_bad: bool,
     /// Keep the names of files.
     pub named: bool,
+    /// Rows, columns and channels that all images have to have; none for those of the first.
+    pub shape: Option<[usize; 3]>,
+    /// The layers that make features of them.
+    pub backbone: Option<&'a Backbone>,
 }
 
 /// Samples, and what they are called.
@@ -56,6 +67,8 @@ struct State<'a> {
     /// The first ones that cannot be used, and the number of all.
     bad: (Vec<Bad>, usize),
     pixels: Vec<u8>,
+    /// Images whose features are still to be computed, and how many features were outside their range so far.
+    pending: (Vec<u8>, u64),
 }
 
 /// Gathers the images of a part whose numbers are `wanted`, `count` of them.
@@ -84,6 +97,7 @@ pub fn gather(
         },
         bad: (Vec::new(), 0),
         pixels: Vec::new(),
+        pending: (Vec::new(), 0),
     };
     if *source.classes() == Classes::Unknown {
         state.gathered.images.classes = Classes::Unknown;
@@ -125,23 +139,36 @@ impl State<'_> {
                 return Ok(());
             }
         };
-        let channels = match (self.source.channels(), self.gathered.images.shape) {
-            (Some(channels), _) => channels,
-            (None, [0, ..]) => raw.shape[2],
-            (None, [.., channels]) => channels,
+        let first = self.gathered.images.shape;
+        let channels = match (gathering.shape, self.source.channels()) {
+            (Some([.., channels]), _) | (None, Some(channels)) => channels,
+            (None, None) if first[0] == 0 => raw.shape[2],
+            (None, None) => first[2],
         };
         let shape = gathering.conversion.apply(raw, channels, &mut self.pixels);
         let Some(shape) = shape else {
-            let what = format!("{} is in colour, and others are not", entry.name);
+            let what = match gathering.shape {
+                Some(_) => format!("{} has other channels than the backbone takes", entry.name),
+                None => format!("{} is in colour, and others are not", entry.name),
+            };
             self.put_aside(what, "give --greyscale");
             return Ok(());
         };
+        if let Some(wanted) = gathering.shape.filter(|&wanted| wanted != shape) {
+            let [[rows, columns, _], [own_rows, own_columns, _]] = [shape, wanted];
+            let what = format!(
+                "{} has {columns}x{rows} pixels, and the backbone takes {own_columns}x{own_rows}",
+                entry.name
+            );
+            self.put_aside(what, "give --resize WIDTHxHEIGHT");
+            return Ok(());
+        }
         let images = &mut self.gathered.images;
         if images.is_empty() {
-            images.shape = shape;
+            images.shape = gathering.backbone.map_or(shape, Backbone::output);
             images.pixels = reserved(self.wanted * images.image_len(), "the images")?;
         }
-        if images.shape != shape {
+        if gathering.backbone.is_none() && images.shape != shape {
             let [[rows, columns, _], [first_rows, first_columns, _]] = [shape, images.shape];
             let what = format!(
                 "{} has {columns}x{rows} pixels, and the first image {first_columns}x{first_rows}",
@@ -150,13 +177,42 @@ impl State<'_> {
             self.put_aside(what, "give --resize WIDTHxHEIGHT");
             return Ok(());
         }
-        images.pixels.extend_from_slice(&self.pixels);
+        match gathering.backbone {
+            None => images.pixels.extend_from_slice(&self.pixels),
+            Some(_) => self.pending.0.extend_from_slice(&self.pixels),
+        }
         // A source has at most 256 classes.
         images.labels.push(label as u8);
         if gathering.named {
             self.gathered.names.push(entry.name.to_string());
         }
+        match self.pending.0.len() >= AT_ONCE * self.pixels.len().max(1) {
+            true => self.compute(),
+            false => Ok(()),
+        }
+    }
+
+    /// Computes the features of the images that wait for it.
+    fn compute(&mut self) -> Result<(), Failure> {
+        let (pending, outside) = &mut self.pending;
+        if let Some(backbone) = self.gathering.backbone {
+            *outside += backbone.features(pending, &mut self.gathered.images.pixels)?;
+        }
+        pending.clear();
         Ok(())
+    }
+
+    /// Warns if many features had to be brought into their range.
+    fn warn_of_range(&self) {
+        let (outside, all) = (self.pending.1, self.gathered.images.pixels.len());
+        let part = outside as f64 / all.max(1) as f64;
+        if part > CLIPPED {
+            console::note(&format!(
+                "warning: {:.1} % of the features of {} lie outside --feature-range, and were brought to its ends",
+                100.0 * part,
+                self.gathering.place
+            ));
+        }
     }
 
     fn put_aside(&mut self, what: String, remedy: &'static str) {
@@ -168,7 +224,9 @@ impl State<'_> {
     }
 
     /// Ends with the samples, or tells which images cannot be used.
-    fn end(self) -> Result<Gathered, Failure> {
+    fn end(mut self) -> Result<Gathered, Failure> {
+        self.compute()?;
+        self.warn_of_range();
         let State {
             gathering,
             gathered,

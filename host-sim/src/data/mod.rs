@@ -1,9 +1,11 @@
 //! Images, trained models, keys and flash images: what roles read from files and write to them.
 
+pub mod backbone;
 pub mod checkpoint_file;
 pub mod classes;
 pub mod conversion;
 pub mod dataset;
+pub mod feature_range;
 pub mod file;
 pub mod flash_image;
 pub mod gather;

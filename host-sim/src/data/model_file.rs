@@ -208,6 +208,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::trained_model::BackboneMark;
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -223,6 +224,12 @@ mod tests {
             range: "7,9,8".parse().ok(),
             normalise: "0.5:0.25".parse().ok(),
             classes: Some(vec!["cat".to_owned(), "dog".to_owned()]),
+            backbone: Some(BackboneMark {
+                freeze: Some("conv1".to_owned()),
+                digest: "0123456789abcdeffedcba9876543210".to_owned(),
+                features: "0:1.5".parse().expect("a range"),
+                images: "0.5:0.25".parse().expect("a normalisation"),
+            }),
         };
         let model_and_marks = (&model, marked.clone());
         let saved =

@@ -70,6 +70,11 @@ impl fmt::Display for MeanAndDeviation {
 }
 
 impl MeanAndDeviation {
+    /// The same mean and deviation for all channels.
+    pub fn of_all(mean: f64, deviation: f64) -> Self {
+        MeanAndDeviation(vec![[mean, deviation]])
+    }
+
     /// Those of images; of all channels together if there are more than can have their own.
     pub fn of(images: &Images) -> Self {
         let mut sums = PixelSums::default();

@@ -84,6 +84,27 @@ impl RangeBits {
         )
     }
 
+    /// The range of what comes after so many layers that learn.
+    pub fn after(&self, layers: usize) -> Self {
+        match self.0.get(layers..) {
+            Some(rest) if self.0.len() > 1 && !rest.is_empty() => RangeBits(rest.to_vec()),
+            _ => self.clone(),
+        }
+    }
+
+    /// The range of a model of `all` layers that learn, of which this is that of what comes after the first `layers`, and
+    /// `front` that of the whole, if it was known before.
+    pub fn behind(&self, front: Option<&RangeBits>, layers: usize, all: usize) -> Self {
+        let at = |bits: &RangeBits, place: usize| *bits.0.get(place).unwrap_or(&bits.0[0]);
+        let usual = RangeBits::usual();
+        let front = front.unwrap_or(&usual);
+        let place = |place: usize| match place.checked_sub(layers) {
+            Some(own) => at(self, own),
+            None => at(front, place),
+        };
+        RangeBits((0..=all).map(place).collect())
+    }
+
     /// The range of a session.
     pub fn of(session: &Session, network: &Network) -> Self {
         let least = least(session.format);

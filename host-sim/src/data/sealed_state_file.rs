@@ -109,7 +109,7 @@ mod tests {
         data::Normalisation,
         model::Model,
         num::Format,
-        session::{ClassList, Headroom, Protocol, Task},
+        session::{ClassList, Headroom, KnownBackbone, Protocol, Task},
     };
 
     const ID: CheckpointId = CheckpointId {
@@ -137,6 +137,7 @@ mod tests {
             initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 

@@ -1,10 +1,11 @@
 //! A model that was trained, here or elsewhere.
 
-use ringlet_core::{model::Model, network::Network};
+use ringlet_core::{model::Model, network::Network, session::KnownBackbone};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{
-    classes::Classes, normalise::MeanAndDeviation, parameters::Parameters, range_bits::RangeBits,
+    classes::Classes, feature_range::FeatureRange, normalise::MeanAndDeviation,
+    parameters::Parameters, range_bits::RangeBits,
 };
 
 /// What a file says of a model beside its description.
@@ -21,6 +22,38 @@ pub struct Marks {
     /// The names of its classes, if they have names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
+    /// The public layers in front of what was trained, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<BackboneMark>,
+}
+
+/// What a file says of the public layers in front of what was trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneMark {
+    /// The last frozen layer, if the frozen layers are the first ones of this file's model. If not, they are a file of their
+    /// own, and this file's model takes features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<String>,
+    /// What tells the layers from others, in hexadecimal digits.
+    pub digest: String,
+    /// The range of the features.
+    pub features: FeatureRange,
+    /// The normalisation of images.
+    pub images: MeanAndDeviation,
+}
+
+impl BackboneMark {
+    /// The digest as a session has it.
+    pub fn known(&self) -> KnownBackbone {
+        let byte = |index: usize| {
+            let digits = self.digest.get(2 * index..2 * index + 2);
+            digits
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+                .unwrap_or(0)
+        };
+        KnownBackbone::Digest(std::array::from_fn(byte))
+    }
 }
 
 impl Marks {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ringlet_core::{
     data::Normalisation,
-    session::{ClassList, Headroom, Session},
+    session::{ClassList, Headroom, KnownBackbone, Session},
 };
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,7 @@ pub fn work(session: &Session) -> String {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: KnownBackbone::Unknown,
         ..session.clone()
     };
     let bytes = postcard::to_stdvec(&session).unwrap_or_default();

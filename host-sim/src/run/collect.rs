@@ -229,7 +229,7 @@ mod tests {
         data::Normalisation,
         model::Model,
         num::Format,
-        session::{ClassList, Headroom, Protocol, Task},
+        session::{ClassList, Headroom, KnownBackbone, Protocol, Task},
     };
 
     use super::*;
@@ -255,6 +255,7 @@ mod tests {
             initial_model: None,
             audit: 1,
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 

@@ -129,7 +129,7 @@ mod tests {
         model::Model,
         num::Format,
         prg::Key,
-        session::{ClassList, Headroom, Protocol, Task, handshake::DealtId},
+        session::{ClassList, Headroom, KnownBackbone, Protocol, Task, handshake::DealtId},
     };
 
     use crate::run::dealt_files::{Dealing, DealtWriter};
@@ -154,6 +154,7 @@ mod tests {
             initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
+            backbone: KnownBackbone::Unknown,
         }
     }
 

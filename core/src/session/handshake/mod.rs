@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 13;
+pub const VERSION: u16 = 14;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,8 @@ pub enum Parameter {
     InitialModel,
     Audit,
     Classes,
+    /// The backbones by which images became samples.
+    Backbone,
     Dealt,
 }
 
@@ -122,6 +124,7 @@ impl core::fmt::Display for Parameter {
             Parameter::InitialModel => "initial models (--init, --init-by)",
             Parameter::Audit => "audits",
             Parameter::Classes => "lists of classes",
+            Parameter::Backbone => "backbones",
             Parameter::Dealt => "dealt files",
         })
     }
@@ -373,6 +376,7 @@ impl Hello {
             initial_model,
             audit,
             classes,
+            backbone,
         } = a;
         // The triple scheme has its own check below, so that its error names it.
         let same_protocol = discriminant(protocol) == discriminant(&b.protocol)
@@ -405,6 +409,7 @@ impl Hello {
             (*initial_model == b.initial_model, Parameter::InitialModel),
             (*audit == b.audit, Parameter::Audit),
             (classes.agrees(&b.classes), Parameter::Classes),
+            (backbone.agrees(&b.backbone), Parameter::Backbone),
             (self.dealt == other.dealt, Parameter::Dealt),
         ];
         match checks.into_iter().find(|(same, _)| !same) {

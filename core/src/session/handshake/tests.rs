@@ -10,7 +10,7 @@ use crate::{
         secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
     },
     num::fixed_point::Format,
-    session::{ClassList, Headroom, Protocol, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Task},
 };
 
 extern crate std;
@@ -44,6 +44,7 @@ fn session() -> Session {
         initial_model: None,
         audit: 0,
         classes: ClassList::Named([7; 16]),
+        backbone: KnownBackbone::Digest([8; 16]),
     }
 }
 
@@ -62,9 +63,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 67);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 84);
     let body = [
-        13, 0, // version, role
+        14, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -78,6 +79,7 @@ fn hello_format_is_stable() {
         0, // no initial model
         0, // no audit
         2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
+        2, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, // the backbone's digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
         0, 1, 1, // rank 0, which offers one, of one process
@@ -107,7 +109,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 67);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 84);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -147,7 +149,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 22] = [
+    let changes: [(Change, Parameter); 24] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -194,10 +196,17 @@ fn every_parameter_is_compared() {
             |s| s.classes = ClassList::Named([8; 16]),
             Parameter::Classes,
         ),
+        (|s| s.backbone = KnownBackbone::Absent, Parameter::Backbone),
+        (
+            |s| s.backbone = KnownBackbone::Digest([9; 16]),
+            Parameter::Backbone,
+        ),
     ];
     assert_eq!(other(|_| ()), Ok(()));
     // A role without labels goes with any.
     assert_eq!(other(|s| s.classes = ClassList::Unknown), Ok(()));
+    // And one without images goes with any backbone.
+    assert_eq!(other(|s| s.backbone = KnownBackbone::Unknown), Ok(()));
     for (change, parameter) in changes {
         assert_eq!(other(change), Err(Mismatch::Differs(parameter)));
     }
@@ -288,17 +297,17 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 67 + 18 + 34 + 1);
-    assert_eq!(bytes[62..65], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[65..81], [6; 16]);
-    assert_eq!(bytes[81], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 84 + 18 + 34 + 1);
+    assert_eq!(bytes[79..82], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[82..98], [6; 16]);
+    assert_eq!(bytes[98], 1);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[82..85], [0, 1, 1]);
+    assert_eq!(bytes[99..102], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[85..87], [0, 1]);
-    assert_eq!(bytes[87..119], [5; 32]);
+    assert_eq!(bytes[102..104], [0, 1]);
+    assert_eq!(bytes[104..136], [5; 32]);
     // With a device.
-    assert_eq!(bytes[119..], [1]);
+    assert_eq!(bytes[136..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

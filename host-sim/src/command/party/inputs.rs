@@ -14,7 +14,8 @@ use crate::{
     },
     console,
     data::{
-        Classes, Images, Part,
+        Classes, DataSet, Images, Part,
+        backbone::keep_after,
         dataset::ToClassify,
         model_file::{self, Trained},
         parameters::Parameters,
@@ -49,6 +50,7 @@ impl Inputs {
         let role = args.role();
         let initial = args.init.read(role, &mut args.session)?;
         let parameters = initial.map_or_else(Vec::new, |model| model.parameters);
+        let set = args.session.data_set(args.init.init.clone())?;
         let args = &args;
         let data = &args.session.data;
         let given = args.samples.map(|SampleCounts(counts)| counts);
@@ -57,7 +59,7 @@ impl Inputs {
         {
             // It has no images, so it needs to know only their shape, which the model says.
             let shape = ModelSource::Shape(None);
-            let checked = make_session(args, protocol, shape, Samples::Counts(counts))?;
+            let checked = make_session(args, protocol, (shape, &set), Samples::Counts(counts))?;
             return Ok(Inputs {
                 images: none(&checked),
                 files: Vec::new(),
@@ -65,9 +67,10 @@ impl Inputs {
                 parameters,
             });
         }
-        let all = data.load(Part::Train)?;
+        let all = set.load(Part::Train)?;
         let samples = Samples::given_or_split(args.samples, all.len());
-        let checked = make_session(args, protocol, ModelSource::Images(&[&all]), samples)?;
+        let model = ModelSource::Images(&[&all]);
+        let checked = make_session(args, protocol, (model, &set), samples)?;
         let samples = checked.session.samples;
         // If the numbers are given, the files of each party hold only its own images.
         let first = match (args.samples, role) {
@@ -91,18 +94,21 @@ impl Inputs {
 
     fn of_image_owner(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
         let role = args.role();
+        let mut args = args.clone();
+        let set = args.session.data_set(None)?;
+        let args = &args;
         let ToClassify {
             images: all,
             names: files,
             ..
-        } = args.session.data.set().load_to_classify()?;
+        } = set.load_to_classify()?;
         let mut samples = [0; 2];
         samples[role.index()] = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let samples = args
             .samples
             .map_or(samples, |SampleCounts(samples)| samples);
         let model = ModelSource::Images(&[&all]);
-        let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
+        let checked = make_session(args, protocol, (model, &set), Samples::Counts(samples))?;
         if checked.session.model_owner() == Some(role) {
             return Err(Failure::new(
                 format!("{role} is to classify by its model and has none"),
@@ -121,12 +127,18 @@ impl Inputs {
         let role = args.role();
         let described = args.session.model.as_deref();
         let described = described.map(|name| model(Some(name), None)).transpose()?;
+        let mut trained = model_file::load(path, described)?;
+        let mut args = args.clone();
+        args.session.adopt(path, &trained.marks, false)?;
+        let set = args.session.data_set(Some(path.to_owned()))?;
+        let args = &args;
+        keep_after(&mut trained, args.session.data.backbone.freeze.as_deref())?;
         let Trained {
             model,
             marks,
             parameters,
             ..
-        } = model_file::load(path, described)?;
+        } = trained;
         let Some(SampleCounts(samples)) = args.samples else {
             return Err(Failure::new(
                 "the model's owner does not know how many images there are",
@@ -134,7 +146,7 @@ impl Inputs {
             ));
         };
         let model = ModelSource::Trained(&model, &marks, None);
-        let checked = make_session(args, protocol, model, Samples::Counts(samples))?;
+        let checked = make_session(args, protocol, (model, &set), Samples::Counts(samples))?;
         if checked.session.model_owner() != Some(role) {
             return Err(Failure::new(
                 format!("the images are {role}'s own, so the model is the other party's"),
@@ -163,7 +175,7 @@ fn none(checked: &CheckedSession) -> Images {
 fn make_session(
     args: &PartyArgs,
     protocol: &Protocol,
-    model: ModelSource<'_>,
+    (model, set): (ModelSource<'_>, &DataSet),
     samples: Samples,
 ) -> Result<CheckedSession, Failure> {
     let setting = Setting {
@@ -177,6 +189,7 @@ fn make_session(
             false => Task::Train,
         },
         normalise_by: None,
+        backbone: set.backbone.clone(),
     };
     session(&args.session, protocol, setting)
 }

@@ -12,7 +12,7 @@ use super::role_processes;
 use crate::{
     config::session::CheckedSession,
     console,
-    data::{model_file, parameters::encode_model},
+    data::parameters::encode_model,
     error::Failure,
     output::amounts::bytes,
     run::{
@@ -43,7 +43,7 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
         session, network, ..
     } = &inputs.checked;
     if let Some(path) = &args.output.save {
-        model_file::check(path, &session.model)?;
+        inputs.checked.check_save(path, &args.session)?;
     }
     let party = LoneParty {
         session,

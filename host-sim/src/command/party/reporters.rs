@@ -136,9 +136,9 @@ impl<'a> Terminal<'a> {
                     .run
                     .as_ref()
                     .is_some_and(|run| run.progress.left_range());
-                let marks = self.checked.marks(left_range);
-                let model = (&session.model, marks);
-                let file = keep(path, model, network, &parameters)?;
+                let saved = self.checked.saved(&parameters, left_range)?;
+                let model = (&saved.model, saved.marks);
+                let file = keep(path, model, &saved.network, &saved.parameters)?;
                 let line = format!("{role}: the model is in {}", path.display());
                 Ok(Some(Kept::Model(file, line)))
             }

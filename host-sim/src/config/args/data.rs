@@ -4,10 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{
-    data::{DataSet, Images, Part, conversion::Size},
-    error::Failure,
-};
+use super::BackboneArgs;
+use crate::data::{DataSet, conversion::Size};
 
 /// Options that say which images are read, and how.
 #[derive(Clone, Debug, Default, Args)]
@@ -37,6 +35,9 @@ pub struct DataArgs {
     /// out.
     #[arg(long, value_name = "NAME|N")]
     pub label_column: Option<String>,
+    /// The layers that make features of the images.
+    #[command(flatten)]
+    pub backbone: BackboneArgs,
 }
 
 /// Parses a part between 0 and 1.
@@ -48,8 +49,8 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 impl DataArgs {
-    /// The data set that they name.
-    pub fn set(&self) -> DataSet {
+    /// The data set that they name, as images.
+    pub fn images(&self) -> DataSet {
         DataSet {
             path: self.data.clone(),
             resize: self.resize,
@@ -58,12 +59,8 @@ impl DataArgs {
             skip_bad: self.skip_bad,
             classes: self.classes.clone(),
             label_column: self.label_column.clone(),
+            backbone: None,
         }
-    }
-
-    /// Loads a part of it.
-    pub fn load(&self, part: Part) -> Result<Images, Failure> {
-        self.set().load(part)
     }
 
     /// The options that give another process of this machine the same images.
@@ -77,7 +74,14 @@ impl DataArgs {
             skip_bad,
             classes,
             label_column,
+            backbone,
         } = self;
+        let BackboneArgs {
+            freeze,
+            backbone,
+            feature_range,
+        } = backbone;
+        let backbone = backbone.as_ref().map(|path| path.display().to_string());
         let data = data.as_ref().map(|path| path.display().to_string());
         let values = [
             ("--data", data),
@@ -85,6 +89,12 @@ impl DataArgs {
             ("--test-part", test_part.map(|part| part.to_string())),
             ("--classes", classes.clone()),
             ("--label-column", label_column.clone()),
+            ("--freeze", freeze.clone()),
+            ("--backbone", backbone),
+            (
+                "--feature-range",
+                feature_range.map(|range| range.to_string()),
+            ),
         ];
         let flags = [("--greyscale", *greyscale), ("--skip-bad", *skip_bad)];
         let values = values

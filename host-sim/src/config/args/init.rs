@@ -6,7 +6,11 @@ use clap::Args;
 use ringlet_core::Role;
 
 use super::{RoleName, SessionArgs};
-use crate::{config::model::model, data::model_file, error::Failure};
+use crate::{
+    config::model::model,
+    data::{backbone::keep_after, model_file},
+    error::Failure,
+};
 
 /// The model with which a training begins.
 #[derive(Clone, Debug, Args)]
@@ -45,7 +49,9 @@ impl InitArgs {
         }
         let described = session.model.as_deref();
         let described = described.map(|name| model(Some(name), None)).transpose()?;
-        let trained = model_file::load(path, described)?;
+        let mut trained = model_file::load(path, described)?;
+        session.adopt(path, &trained.marks, true)?;
+        keep_after(&mut trained, session.data.backbone.freeze.as_deref())?;
         session
             .model
             .get_or_insert_with(|| path.display().to_string());

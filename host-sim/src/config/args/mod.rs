@@ -1,5 +1,6 @@
 //! Groups of options that several commands share.
 
+pub mod backbone;
 pub mod checkpoints;
 pub mod data;
 pub mod identity;
@@ -12,6 +13,7 @@ pub mod range;
 pub mod secrets;
 pub mod session;
 
+pub use backbone::BackboneArgs;
 pub use checkpoints::CheckpointArgs;
 pub use data::DataArgs;
 pub use identity::{IdentityArgs, Membership};

@@ -84,8 +84,8 @@ pub enum RingName {
 /// Options on which all roles of a run must agree.
 #[derive(Clone, Debug, Args)]
 pub struct SessionArgs {
-    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file. Chosen by the data's shape
-    /// when left out.
+    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, dense:CLASSES (one dense layer), or a JSON file. Chosen
+    /// by the data's shape when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// The images.
@@ -163,6 +163,32 @@ pub struct SessionArgs {
 }
 
 impl SessionArgs {
+    /// The usual options, for the images that `data` names.
+    pub fn usual(data: DataArgs) -> Self {
+        SessionArgs {
+            model: None,
+            data,
+            share_of_p0: 1.0,
+            epochs: 1,
+            batch: 32,
+            micro_batch: None,
+            protocol: ProtocolName::Exact,
+            triples: None,
+            activation: None,
+            loss: None,
+            lr: 0.03125,
+            momentum: None,
+            limit: None,
+            audit: None,
+            ring: None,
+            fraction_bits: None,
+            range_bits: None,
+            normalise: None,
+            init_by: None,
+            seed: None,
+        }
+    }
+
     /// The options that give another process of this machine the same `session`, with this range, `normalise` and `momentum`.
     pub fn to_options(
         &self,
@@ -197,6 +223,11 @@ impl SessionArgs {
         if self.protocol == ProtocolName::Exact {
             option("--range-bits", range.to_string());
         }
+        // Features are normalised by their range, and --normalise is of images.
+        let images = self.normalise.as_ref();
+        let normalise = images
+            .filter(|_| self.data.backbone.is_given())
+            .unwrap_or(normalise);
         option("--normalise", normalise.to_string());
         option("--seed", session.shuffle_seed.to_string());
         if let Some(owner) = session.initial_model {

@@ -13,7 +13,11 @@ use std::{
 use object::{Object, ObjectSection, SectionFlags, SectionKind};
 use ringlet::{
     board::{BOARDS, Board, Emulated},
-    data::{Part, load},
+    data::{
+        Images, Part,
+        backbone::{Backbone, cut},
+        load, model_file,
+    },
     run::secrets::Secrets,
 };
 use ringlet_core::{
@@ -22,7 +26,7 @@ use ringlet_core::{
     model::Model,
     num::Format,
     prg::{Key, device_key::session_secret},
-    session::{ClassList, Protocol, Session, Task},
+    session::{ClassList, KnownBackbone, Protocol, Session, Task},
 };
 use ringlet_tests::{
     address, complaint,
@@ -49,16 +53,16 @@ fn deployment() -> &'static Deployment {
 
 /// A board in QEMU with the first built-in digits, or all of them, and their number.
 fn emulate(name: &str, dir: &Path, count: Option<&str>) -> (Emulated, usize) {
-    emulate_with(name, dir, count, None, &[])
+    emulate_with(name, dir, count, None, (&[], &[]))
 }
 
-/// The same with the first images of a directory of IDX files.
+/// The same with the first images of a directory of IDX files, and further options of `data pack` and of QEMU.
 fn emulate_with(
     name: &str,
     dir: &Path,
     count: Option<&str>,
     data: Option<&Path>,
-    qemu: &[&str],
+    (packing, qemu): (&[&str], &[&str]),
 ) -> (Emulated, usize) {
     let board = Board::named(name).expect("a board");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
@@ -69,6 +73,7 @@ fn emulate_with(
     let mut pack = vec!["data", "pack", "--out", text(&image)];
     pack.extend(count.iter().flat_map(|count| ["--count", count]));
     pack.extend(data.iter().flat_map(|data| ["--data", text(data)]));
+    pack.extend(packing);
     let packed = success(&pack);
     let number = packed.split_whitespace().next().expect("a number");
     let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
@@ -134,6 +139,8 @@ struct Known<'a> {
     limit: u32,
     /// Faults of the line among 100,000 bytes, or a line without a program in between.
     faults: Option<u64>,
+    /// The layer up to which the board computes a public model in the clear.
+    freeze: Option<&'static str>,
 }
 
 impl Known<'_> {
@@ -147,6 +154,7 @@ impl Known<'_> {
             micro_batch: 2,
             limit: 3,
             faults: None,
+            freeze: None,
         }
     }
 }
@@ -157,7 +165,16 @@ impl Known<'_> {
 fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
     let dir = tempfile::tempdir().expect("a directory");
     let count = Some(known.samples);
-    let (board, samples) = emulate_with(known.board, dir.path(), count, known.data, &[]);
+    let public = known
+        .freeze
+        .map(|freeze| Public::new(dir.path(), known.model, freeze));
+    let options = public.as_ref().map_or(Vec::new(), Public::options);
+    let packing = match options.is_empty() {
+        true => Vec::new(),
+        false => [&options[..], &["--with-backbone"]].concat(),
+    };
+    let (board, samples) =
+        emulate_with(known.board, dir.path(), count, known.data, (&packing, &[]));
     let model = dir.path().join("model.safetensors");
     let transcript = dir.path().join("transcript");
     let numbers = [known.batch, known.micro_batch, known.limit].map(|n| n.to_string());
@@ -174,6 +191,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         "--secret-seed",
         "7",
     ]);
+    more.extend(&options);
     more.extend(["--save", text(&model), "--transcript", text(&transcript)]);
     let line = (known.faults).map(|share| FaultyLine::start(&board.address, share, 1));
     let address = line.as_ref().map_or(&board.address, |line| &line.address);
@@ -190,12 +208,24 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
     let images = load(known.data, Part::Train).expect("images");
     let images = images.slice(0..samples);
     let model = Model::built_in(known.model).expect("built in");
+    // The images as the board owns them, and the samples that it makes of them.
+    let (own, front) = (images.clone(), public.map(Public::backbone));
+    let (model, images) = match &front {
+        Some((backbone, freeze)) => {
+            let cut = cut(&model, freeze).expect("a layer");
+            (cut.head, features(backbone, images))
+        }
+        None => (model, images),
+    };
     let format = Format::new::<u32>(12).expect("widths that fit");
     let session = Session {
         headroom: usual_headroom(&model, format),
         model,
         format,
-        normalisation: Normalisation::NONE,
+        normalisation: front.as_ref().map_or(Normalisation::NONE, |(backbone, _)| {
+            let range = backbone.range().expect("a range");
+            range.normalise().normalisation()
+        }),
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [samples as u32, 0],
@@ -210,6 +240,10 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
+        backbone: match &front {
+            Some((backbone, _)) => backbone.known(),
+            None => KnownBackbone::Absent,
+        },
     };
     let secrets = Secrets::Seed(7);
     let keys = secrets.dealer_keys().expect("keys");
@@ -225,13 +259,96 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
     assert_eq!(sent.len(), expected.len());
 
     let sent: HashSet<&[u8]> = sent.windows(8).collect();
-    for own in [&images.pixels, &images.labels] {
+    for own in [&own.pixels, &images.pixels, &images.labels] {
         // Zeros occur everywhere. Windows of varied bytes must occur nowhere.
         let varied = |window: &&[u8]| window.iter().collect::<HashSet<_>>().len() >= 5;
         let mut windows = own.windows(8).filter(varied);
         assert!(windows.all(|window| !sent.contains(window)));
     }
     (p1.1, time, line.map_or([0; 2], |line| line.carried()))
+}
+
+/// A public model, of which a board computes the first layers in the clear.
+struct Public {
+    path: PathBuf,
+    freeze: &'static str,
+}
+
+impl Public {
+    /// The range of the features.
+    const RANGE: &str = "0:3.5";
+
+    /// Trains the model for a few iterations.
+    fn new(dir: &Path, model: &str, freeze: &'static str) -> Self {
+        let path = dir.join("public.safetensors");
+        success(&[
+            "train",
+            "--model",
+            model,
+            "--limit",
+            "20",
+            "--seed",
+            "1",
+            "--save",
+            text(&path),
+        ]);
+        Public { path, freeze }
+    }
+
+    /// The options that freeze its layers.
+    fn options(&self) -> Vec<&str> {
+        let path = text(&self.path);
+        vec![
+            "--freeze",
+            self.freeze,
+            "--backbone",
+            path,
+            "--feature-range",
+            Public::RANGE,
+        ]
+    }
+
+    /// Its layers as a host has them.
+    fn backbone(self) -> (Backbone, &'static str) {
+        let trained = model_file::load(&self.path, None).expect("a model");
+        let normalise = trained.marks.normalise.clone().unwrap_or_default();
+        let backbone = Backbone::of_model(&self.path, &trained, self.freeze, normalise);
+        let range = Public::RANGE.parse().expect("a range");
+        let backbone = backbone.and_then(|backbone| backbone.with_range(range));
+        (backbone.expect("a backbone"), self.freeze)
+    }
+}
+
+/// The features of images.
+fn features(backbone: &Backbone, images: Images) -> Images {
+    let mut pixels = Vec::new();
+    let outside = backbone
+        .features(&images.pixels, &mut pixels)
+        .expect("features");
+    assert!(outside < pixels.len() as u64 / 100);
+    let distinct: HashSet<u8> = pixels.iter().copied().collect();
+    assert!(distinct.len() > 100, "{}", distinct.len());
+    Images {
+        shape: backbone.output(),
+        pixels,
+        ..images
+    }
+}
+
+/// On every board: its own first layers in integers, and only the features enter the protocol.
+#[test]
+fn boards_compute_frozen_layers_as_a_host_does() {
+    for (board, batch) in [
+        ("mps2-an386-fifo", 20),
+        ("stm32f405", 6),
+        ("riscv-virt", 20),
+    ] {
+        sends_what_a_host_would(Known {
+            freeze: Some("conv1"),
+            limit: 2,
+            ..Known::digits(board, batch)
+        });
+    }
 }
 
 #[test]
@@ -372,6 +489,7 @@ fn securenns_networks_train_on_a_riscv_board() {
             micro_batch: 1,
             limit: 1,
             faults: None,
+            freeze: None,
         });
     }
 }
@@ -391,6 +509,7 @@ fn convnet2_trains_on_a_cortex_m4() {
         micro_batch: 1,
         limit: 2,
         faults: None,
+        freeze: None,
     });
 }
 
@@ -417,7 +536,7 @@ fn crash_by(board: &str, write: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let (at, transcript) = (address(), dir.path().join("transcript"));
     let qemu = ["-gdb", &format!("tcp:{at}")];
-    let (board, samples) = emulate_with(board, dir.path(), Some("64"), None, &qemu);
+    let (board, samples) = emulate_with(board, dir.path(), Some("64"), None, (&[], &qemu));
     let model = dir.path().join("model.safetensors");
     let mut more = vec!["--batch", "8", "--micro-batch", "1", "--save", text(&model)];
     more.extend(["--transcript", text(&transcript)]);

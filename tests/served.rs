@@ -15,7 +15,7 @@ use ringlet_core::{
     prg::device_key::FRESH_LEN,
 };
 use ringlet_device::{
-    Device, Stopped,
+    Device, Stopped, backbone_behind,
     fresh::{Counter, Fresh, SLOT_LEN, Storage, StorageError},
     serve,
 };
@@ -124,9 +124,11 @@ impl Served {
             };
             let mux = RefCell::new(Mux::new(line, clock, timeouts));
             loop {
+                let store = SampleImage::new(&image);
                 let device = Device {
                     memory: &mut vec![0; arena],
-                    store: SampleImage::new(&image),
+                    store,
+                    backbone: backbone_behind(&image, &store),
                     record: &record,
                     fresh: &mut fresh,
                     stack: None,

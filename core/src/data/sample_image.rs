@@ -119,6 +119,11 @@ impl<'a> SampleImage<'a> {
         })
     }
 
+    /// Bytes of the image. What follows it in memory is not part of it.
+    pub fn image_len(&self) -> usize {
+        HEAD_LEN + self.labels.len() + self.pixels.len() + CHECK_LEN
+    }
+
     /// Number of samples.
     pub fn len(&self) -> u32 {
         self.labels.len() as u32
@@ -186,6 +191,8 @@ mod tests {
         let mut longer = whole.clone();
         longer.extend([0xFF; 9]);
         assert_eq!(error(&longer), None);
+        let len = SampleImage::new(&longer).unwrap().image_len();
+        assert_eq!(len, whole.len());
         assert_eq!(error(&[0xFF; 64]), Some(SampleImageError::Missing));
         assert_eq!(error(&[]), Some(SampleImageError::Missing));
         for len in HEAD_LEN..whole.len() {

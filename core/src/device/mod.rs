@@ -21,6 +21,7 @@ pub use sealed_state::{
 };
 
 use crate::{
+    backbone::BackboneError,
     data::sample_image::SampleImageError,
     net::{
         link::{Link, LinkError},
@@ -198,6 +199,10 @@ pub enum Status {
     Saving,
     /// The state that the device was given is none that it sealed for this session, party and checkpoint.
     Checkpoint,
+    /// The device cannot read the backbone behind its samples.
+    NoBackbone(BackboneError),
+    /// The session's samples are made by another backbone than the device's.
+    Backbone,
 }
 
 impl Status {
@@ -222,6 +227,10 @@ impl core::fmt::Display for Status {
             Status::Saving => f.write_str("the device gives its state"),
             Status::Checkpoint => f.write_str(
                 "the device does not take its checkpoint back: it is damaged, or of another device or session",
+            ),
+            Status::NoBackbone(error) => write!(f, "the device has no features: {error}"),
+            Status::Backbone => f.write_str(
+                "the session's samples are features of another backbone than the device has",
             ),
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")

@@ -2,12 +2,13 @@
 
 use ringlet_core::{
     Role,
+    backbone::{Backbone, BackboneError, Features},
     data::{Data, DataError, sample_image::SampleImage},
     dealt::Plan,
     device::{Breach, Record, RecordError, Status},
     net::secure::PublicIdentity,
     network::{Activation, ModelError, Network, Stage},
-    session::{Session, SessionError, Task},
+    session::{KnownBackbone, RunError, Session, SessionError, Task, handshake::Hello},
 };
 
 use crate::{Device, Ring};
@@ -32,23 +33,65 @@ pub fn log_network(session: &Session, network: &Network) {
 /// What a session takes of a device that can run it.
 pub struct Requirements<'n, 'a> {
     pub network: &'n Network,
-    /// 64-bit words of the arena, and words of the ring that hold the other party's opened samples.
-    pub words: [usize; 2],
-    pub samples: OwnSamples<'a>,
+    /// 64-bit words of the arena, words of the ring that hold the other party's opened samples, and 32-bit words in which
+    /// features are computed.
+    pub words: [usize; 3],
+    /// The samples that the device's own party contributes, if it does.
+    pub images: Option<SampleImage<'a>>,
 }
 
-/// The samples that the device's own party contributes: those in its store, or none.
-pub struct OwnSamples<'a>(Option<SampleImage<'a>>);
+/// The samples that the device's own party contributes.
+pub enum OwnSamples<'a, 'm> {
+    None,
+    Images(SampleImage<'a>),
+    Features(Features<'a, 'm, SampleImage<'a>>),
+}
 
-impl Data for OwnSamples<'_> {
+impl<'a, 'm> OwnSamples<'a, 'm> {
+    /// The images, or the features that a backbone makes of them in `memory`, which [`check_session`] has found to be enough.
+    pub fn new(
+        images: Option<SampleImage<'a>>,
+        backbone: Result<Option<Backbone<'a>>, BackboneError>,
+        memory: &'m mut [i32],
+    ) -> Result<Self, RunError> {
+        let Some(images) = images else {
+            return Ok(OwnSamples::None);
+        };
+        let Ok(Some(backbone)) = backbone else {
+            return Ok(OwnSamples::Images(images));
+        };
+        let features = Features::new(backbone, images, memory);
+        let features = features.ok_or(DataError::Missing(0))?;
+        Ok(OwnSamples::Features(features))
+    }
+}
+
+impl Data for OwnSamples<'_, '_> {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
-        store.pixels(sample, out)
+        match self {
+            OwnSamples::None => Err(DataError::Missing(sample)),
+            OwnSamples::Images(images) => images.pixels(sample, out),
+            OwnSamples::Features(features) => features.pixels(sample, out),
+        }
     }
 
     fn label(&mut self, sample: u32) -> Result<u8, DataError> {
-        let store = self.0.as_mut().ok_or(DataError::Missing(sample))?;
-        store.label(sample)
+        match self {
+            OwnSamples::None => Err(DataError::Missing(sample)),
+            OwnSamples::Images(images) => images.label(sample),
+            OwnSamples::Features(features) => features.label(sample),
+        }
+    }
+}
+
+/// Tells the other roles by which layers the device's images become samples, if the host does not know.
+pub fn name_backbone(hello: &mut Hello, device: &Device<'_>) {
+    let owns = hello.session.samples[hello.role.index()] > 0;
+    if owns && hello.session.backbone == KnownBackbone::Unknown {
+        hello.session.backbone = match &device.backbone {
+            Ok(Some(backbone)) => KnownBackbone::Digest(backbone.digest()),
+            _ => KnownBackbone::Absent,
+        };
     }
 }
 
@@ -76,10 +119,16 @@ pub fn check_session<'n, 'a>(
     })?;
     check_policy(role, session, device, peer)?;
     let plan = Plan::new(session, network);
-    let words = [plan.arena_words::<Ring>(role), plan.opened_data_words(role)];
+    let own = session.samples[role.index()];
+    let features = features_words(session, own, device)?;
+    let words = [
+        plan.arena_words::<Ring>(role),
+        plan.opened_data_words(role),
+        features,
+    ];
     // In words, not bytes: a session may ask for more bytes than this device can address.
-    let opened = words[1].div_ceil(size_of::<u64>() / size_of::<Ring>());
-    let needed = words[0].saturating_add(opened);
+    let halves = words[1].saturating_add(words[2]);
+    let needed = words[0].saturating_add(halves.div_ceil(size_of::<u64>() / size_of::<Ring>()));
     let given = device.memory.len();
     if needed > given {
         return Err(Status::Memory {
@@ -97,7 +146,6 @@ pub fn check_session<'n, 'a>(
             given: clamp(stack.size()),
         });
     }
-    let own = session.samples[role.index()];
     let store = match device.store {
         _ if own == 0 => None,
         Ok(store) => Some(store),
@@ -110,15 +158,41 @@ pub fn check_session<'n, 'a>(
                 stored: store.len(),
             });
         }
-        if session.model.input != store.shape() {
+        let is_image = !matches!(device.backbone, Ok(Some(_)));
+        if is_image && session.model.input != store.shape() {
             return Err(Status::Shape(store.shape()));
         }
     }
     Ok(Requirements {
         network,
         words,
-        samples: OwnSamples(store),
+        images: store,
     })
+}
+
+/// Checks that the device's backbone makes the samples of the session. Returns the 32-bit words that it takes.
+#[inline(never)]
+fn features_words(session: &Session, own: u32, device: &Device<'_>) -> Result<usize, Status> {
+    let known = session.backbone;
+    let backbone = match device.backbone {
+        _ if own == 0 => return Ok(0),
+        Err(error) => return Err(Status::NoBackbone(error)),
+        Ok(None) if matches!(known, KnownBackbone::Digest(_)) => return Err(Status::Backbone),
+        Ok(None) => return Ok(0),
+        Ok(Some(backbone)) => backbone,
+    };
+    if known != KnownBackbone::Digest(backbone.digest()) {
+        return Err(Status::Backbone);
+    }
+    if let Ok(store) = device.store
+        && store.shape().map(usize::from) != backbone.input()
+    {
+        return Err(Status::Shape(store.shape()));
+    }
+    if session.model.input.map(usize::from) != backbone.output() {
+        return Err(Status::Backbone);
+    }
+    Ok(Features::<SampleImage<'_>>::words(&backbone))
 }
 
 /// Checks a session whose sizes are sound against the device's policy.

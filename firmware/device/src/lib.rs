@@ -20,6 +20,7 @@ pub mod stack;
 
 use ringlet_core::{
     Role,
+    backbone::{Backbone, BackboneError},
     data::sample_image::{SampleImage, SampleImageError},
     dealt::{PartyContext, Trainer},
     device::{Assignment, DeviceHello, MemoryUsed, Status, channel},
@@ -39,7 +40,7 @@ use ringlet_core::{
 };
 
 use carrier::Carrier;
-use check::{Requirements, check_session, clamp};
+use check::{OwnSamples, Requirements, check_session, clamp};
 use fresh::Fresh;
 use keeping::Keeping;
 use links::{Buffers, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret};
@@ -61,6 +62,8 @@ pub struct Device<'a> {
     pub memory: &'a mut [u64],
     /// The device's samples, or why they cannot be read.
     pub store: Result<SampleImage<'a>, SampleImageError>,
+    /// The layers by which its samples become features, if it has any, or why they cannot be read.
+    pub backbone: Result<Option<Backbone<'a>>, BackboneError>,
     /// The device's record, unchecked: its secret, the roles that it talks to, its policy.
     pub record: &'a [u8],
     /// The source of a fresh value for each session.
@@ -119,14 +122,33 @@ pub fn serve_all<C: Carrier>(
     stack: &Stack,
 ) -> ! {
     loop {
+        let store = SampleImage::new(programmed.image);
         let device = Device {
             memory: &mut *memory,
-            store: SampleImage::new(programmed.image),
+            store,
+            backbone: backbone_behind(programmed.image, &store),
             record: programmed.record,
             fresh: &mut *fresh,
             stack: Some(stack),
         };
         let _ = serve(carrier, device);
+    }
+}
+
+/// The backbone that follows the samples in their memory, if there is one.
+pub fn backbone_behind<'a>(
+    memory: &'a [u8],
+    samples: &Result<SampleImage<'a>, SampleImageError>,
+) -> Result<Option<Backbone<'a>>, BackboneError> {
+    let Ok(samples) = samples else {
+        return Ok(None);
+    };
+    let rest = memory.get(samples.image_len()..).unwrap_or_default();
+    match Backbone::new(rest) {
+        Ok(backbone) => Ok(Some(backbone)),
+        // What is erased or belongs to something else.
+        Err(BackboneError::Missing) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -172,6 +194,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         // The first one is the one that the device takes back.
         _ => hello.checkpoints.kept.truncate(1),
     }
+    check::name_backbone(hello, &device);
     let (role, session) = (hello.role, &hello.session);
     #[cfg(feature = "defmt")]
     defmt::info!(
@@ -272,8 +295,8 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     let (role, session) = (hello.role, &hello.session);
     let Requirements {
         network,
-        words: [words, opened],
-        mut samples,
+        words: [words, opened, features],
+        images,
     } = requirements;
     let Met {
         peer,
@@ -291,7 +314,9 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
         run,
     };
     let (arena, rest) = device.memory.split_at_mut(words);
-    let opened_data = &mut bytemuck::cast_slice_mut(rest)[..opened];
+    let (opened_data, rest) = bytemuck::cast_slice_mut::<u64, Ring>(rest).split_at_mut(opened);
+    let features_memory = &mut bytemuck::must_cast_slice_mut(rest)[..features];
+    let mut samples = OwnSamples::new(images, device.backbone, features_memory)?;
     let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
     drop(weights);
     keeping.restore(control, &mut party)?;
@@ -310,7 +335,7 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     dealer.finish(false).map_err(RunError::from)?;
     peer.finish(role == Role::P0).map_err(RunError::from)?;
     Ok(MemoryUsed {
-        memory: clamp(8 * words + size_of::<Ring>() * opened),
+        memory: clamp(8 * words + size_of::<Ring>() * (opened + features)),
         stack: clamp(device.stack.map_or(0, Stack::used)),
     })
 }

@@ -9,10 +9,11 @@ use super::{
     inspect::{self, InspectArgs},
 };
 use crate::{
-    config::args::DataArgs,
+    config::args::{DataArgs, SessionArgs},
     console,
     data::{
-        Part,
+        Images, Part,
+        backbone::Backbone,
         file::{check_writable, write_whole},
         flash_image::flash_image,
     },
@@ -44,6 +45,10 @@ pub struct PackArgs {
     /// The number of images; all from the first on when left out.
     #[arg(long, value_name = "N")]
     pub count: Option<usize>,
+    /// With --freeze: pack the images as they are, and the frozen layers behind them, so that the device computes the features
+    /// itself. Without this option the features are packed.
+    #[arg(long, requires = "freeze")]
+    pub with_backbone: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -58,9 +63,28 @@ pub fn run(command: &DataCommand) -> Result<(), Failure> {
     }
 }
 
+/// Refuses images of another shape than a backbone takes.
+fn fits(images: &Images, backbone: &Backbone) -> Result<(), Failure> {
+    if images.shape == backbone.input() {
+        return Ok(());
+    }
+    let [rows, columns, channels] = backbone.input();
+    Err(Failure::new(
+        format!(
+            "the frozen layers take images of {rows}x{columns}x{channels}, and these are others"
+        ),
+        "give --resize or --greyscale",
+    ))
+}
+
 /// Writes a flash image of samples.
 fn pack(args: &PackArgs) -> Result<(), Failure> {
-    let all = args.data.load(Part::Train)?;
+    let mut set = SessionArgs::usual(args.data.clone()).data_set(None)?;
+    let behind = match args.with_backbone {
+        true => set.backbone.take(),
+        false => None,
+    };
+    let all = set.load(Part::Train)?;
     let last = args
         .count
         .map_or(Some(all.len()), |count| args.first.checked_add(count));
@@ -73,11 +97,22 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
     };
     let images = all.slice(args.first..last);
     check_writable(&args.out)?;
-    let image = flash_image(&images)?;
+    let mut image = flash_image(&images)?;
+    if let Some(backbone) = &behind {
+        fits(&images, backbone)?;
+        image.extend(backbone.flash_image().unwrap_or_default());
+    }
     write_whole(&args.out, &image)?;
     let [rows, columns, channels] = images.shape;
+    let with = match &behind {
+        Some(backbone) => {
+            let layers = backbone.flash_image().map_or(0, <[u8]>::len);
+            format!(" with frozen layers of {}", bytes(layers as u64))
+        }
+        None => String::new(),
+    };
     console::line(&format!(
-        "{} images of {rows}x{columns}x{channels} in {}: {}",
+        "{} images of {rows}x{columns}x{channels}{with} in {}: {}",
         images.len(),
         args.out.display(),
         bytes(image.len() as u64)

@@ -176,6 +176,9 @@ fn refusal(status: Status) -> Failure {
         }
         Status::Memory { .. } => "give a smaller --micro-batch, or a smaller model",
         Status::Samples { .. } => "correct --samples, or program other samples",
+        Status::Backbone | Status::NoBackbone(_) => {
+            "give the device's --backbone, --freeze and --feature-range, or program the samples again with `ringlet data pack --with-backbone`"
+        }
         Status::Task => "let a host predict instead",
         Status::Checkpoint => {
             "give the directory and the device of the run that was cut off, or an empty directory"

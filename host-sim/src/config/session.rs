@@ -258,7 +258,7 @@ pub fn session(
     };
     let session = match setting.task {
         Task::Train => session,
-        Task::Infer => inference(session)?,
+        Task::Infer | Task::Evaluate => inference(session)?,
     };
     CheckedSession::new(session, normalise, classes)
 }

@@ -15,7 +15,7 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Rank, Ranks, Session, Task,
+        Rank, Ranks, RunError, Session, Task,
         handshake::{Actor, Checkpoints, Hello, Start, receive_key},
     },
     share::NoObserver,
@@ -495,6 +495,8 @@ impl InRing for Computation<'_, '_> {
                 )
                 .map(Made::Classes)
             }
+            // A party on its own has no such session yet.
+            Task::Evaluate => Err(RunError::Task.into()),
         }
     }
 }

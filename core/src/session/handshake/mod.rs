@@ -28,11 +28,11 @@ use crate::{
         message::{MessageError, receive, send},
     },
     prg::Key,
-    session::{Rank, Session},
+    session::{Rank, Session, Validation},
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 13;
+pub const VERSION: u16 = 14;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Hello {
     pub dealt: Option<DealtId>,
     /// The checkpoints from which the sender could go on.
     pub checkpoints: Checkpoints,
+    /// The held-out samples on which the shared model is evaluated as the training goes on, if any. They are no part of the
+    /// session, since they change nothing about the model.
+    pub validation: Option<Validation>,
     /// The rank that speaks. The first rank offers this number of ranks, and the dealer chooses no more than that; a further
     /// rank names the chosen number.
     pub rank: Rank,
@@ -96,6 +99,7 @@ pub enum Parameter {
     Audit,
     Classes,
     Dealt,
+    Validation,
 }
 
 impl core::fmt::Display for Parameter {
@@ -123,6 +127,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Audit => "audits",
             Parameter::Classes => "lists of classes",
             Parameter::Dealt => "dealt files",
+            Parameter::Validation => "held-out images (--validate, --validate-every)",
         })
     }
 }
@@ -264,6 +269,7 @@ impl Hello {
             session: session.clone(),
             dealt: None,
             checkpoints: Checkpoints::default(),
+            validation: None,
             rank: Rank::ONLY,
             processes: 1,
         }
@@ -350,7 +356,7 @@ impl Hello {
         Ok(send(link, self)?)
     }
 
-    /// Compares sessions and dealt files, and fails with the first parameter that differs.
+    /// Compares sessions, dealt files and held-out samples, and fails with the first parameter that differs.
     pub fn compare(&self, other: &Hello) -> Result<(), Mismatch> {
         let (a, b) = (&self.session, &other.session);
         // The pattern names every field, so a new field does not compile until it is compared.
@@ -406,6 +412,7 @@ impl Hello {
             (*audit == b.audit, Parameter::Audit),
             (classes.agrees(&b.classes), Parameter::Classes),
             (self.dealt == other.dealt, Parameter::Dealt),
+            (self.validation == other.validation, Parameter::Validation),
         ];
         match checks.into_iter().find(|(same, _)| !same) {
             Some((_, parameter)) => Err(Mismatch::Differs(parameter)),

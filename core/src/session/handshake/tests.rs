@@ -62,9 +62,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 67);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 68);
     let body = [
-        13, 0, // version, role
+        14, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -80,6 +80,7 @@ fn hello_format_is_stable() {
         2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
+        0, // no validation
         0, 1, 1, // rank 0, which offers one, of one process
     ];
     assert_eq!(bytes[..4], *b"RNGL");
@@ -107,7 +108,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 67);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 68);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -196,6 +197,17 @@ fn every_parameter_is_compared() {
         ),
     ];
     assert_eq!(other(|_| ()), Ok(()));
+    let validates = |samples, every| {
+        let validation = Some(Validation { samples, every });
+        own.compare(&Hello {
+            validation,
+            ..own.clone()
+        })
+    };
+    for (samples, every) in [([9, 0], 1), ([0, 0], 1)] {
+        let differs = Mismatch::Differs(Parameter::Validation);
+        assert_eq!(validates(samples, every), Err(differs));
+    }
     // A role without labels goes with any.
     assert_eq!(other(|s| s.classes = ClassList::Unknown), Ok(()));
     for (change, parameter) in changes {
@@ -288,17 +300,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 67 + 18 + 34 + 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 68 + 18 + 34 + 1);
     assert_eq!(bytes[62..65], [1, 0xAC, 0x02]);
     assert_eq!(bytes[65..81], [6; 16]);
     assert_eq!(bytes[81], 1);
+    // No validation.
+    assert_eq!(bytes[82], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[82..85], [0, 1, 1]);
+    assert_eq!(bytes[83..86], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[85..87], [0, 1]);
-    assert_eq!(bytes[87..119], [5; 32]);
+    assert_eq!(bytes[86..88], [0, 1]);
+    assert_eq!(bytes[88..120], [5; 32]);
     // With a device.
-    assert_eq!(bytes[119..], [1]);
+    assert_eq!(bytes[120..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

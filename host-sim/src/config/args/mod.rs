@@ -1,6 +1,7 @@
 //! Groups of options that several commands share.
 
 pub mod checkpoints;
+pub mod classification;
 pub mod data;
 pub mod identity;
 pub mod init;
@@ -13,6 +14,7 @@ pub mod secrets;
 pub mod session;
 
 pub use checkpoints::CheckpointArgs;
+pub use classification::{ClassificationArgs, positive};
 pub use data::DataArgs;
 pub use identity::{IdentityArgs, Membership};
 pub use init::InitArgs;

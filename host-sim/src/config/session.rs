@@ -49,19 +49,34 @@ impl CheckedSession {
             classes: classes.list(),
             ..session
         };
-        let network = match session.protocol {
-            session::Protocol::SecureNn { .. } => securenn::check(&session)?,
-            session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
-                dealt::check::<u32>(&session)?
-            }
-            session::Protocol::Dealt { .. } => dealt::check::<u64>(&session)?,
-        };
         Ok(CheckedSession {
+            network: checked_network(&session)?,
             session,
-            network,
             normalise,
             classes,
         })
+    }
+
+    /// Checks a session that a checkpoint has given, with its normalisation and its list of classes, which have these
+    /// names as far as they are known here.
+    pub fn of_checkpoint(session: Session, classes: Classes) -> Result<Self, Failure> {
+        Ok(CheckedSession {
+            network: checked_network(&session)?,
+            session,
+            normalise: MeanAndDeviation::default(),
+            classes,
+        })
+    }
+
+    /// Takes the classes of further images, as far as none are known yet. If the session has no list of classes yet, it has
+    /// theirs, which the peer compares.
+    pub fn name_classes(&mut self, classes: &Classes) {
+        if self.classes == Classes::Unknown {
+            self.classes = classes.clone();
+        }
+        if self.session.classes == ClassList::Unknown {
+            self.session.classes = classes.list();
+        }
     }
 
     /// What a file says of the model that the session trains.
@@ -73,6 +88,17 @@ impl CheckedSession {
             classes: self.classes.names().map(<[String]>::to_vec),
         }
     }
+}
+
+/// The network of a session whose parameters fit together.
+fn checked_network(session: &Session) -> Result<Network, Failure> {
+    Ok(match session.protocol {
+        session::Protocol::SecureNn { .. } => securenn::check(session)?,
+        session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
+            dealt::check::<u32>(session)?
+        }
+        session::Protocol::Dealt { .. } => dealt::check::<u64>(session)?,
+    })
 }
 
 /// Where the model of a session comes from.

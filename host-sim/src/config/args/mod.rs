@@ -12,6 +12,7 @@ pub mod process;
 pub mod range;
 pub mod secrets;
 pub mod session;
+pub mod validation;
 
 pub use checkpoints::CheckpointArgs;
 pub use classification::{ClassificationArgs, positive};
@@ -25,3 +26,4 @@ pub use process::{ProcessArgs, seconds, threads};
 pub use range::{OnRange, RangeArgs};
 pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};
+pub use validation::ValidationArgs;

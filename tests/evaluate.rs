@@ -217,6 +217,22 @@ fn a_model_is_evaluated_from_the_checkpoints_of_both_parties() {
         );
         assert_eq!(metrics(Path::new(&m0), "validation").len(), 1);
     }
+    // The plan tells the bytes and the rounds of a batch, and of the opening of the model.
+    let shared = ["--samples", "64,0", "--wait", "20"];
+    let [p0, p1] = [(&c0, "m2"), (&c1, "m3")].map(|(dir, name)| (dir, file(name)));
+    let own = [&p0, &p1].map(|(dir, metrics)| ["--evaluate", dir, "--metrics", metrics]);
+    run(&shared, [&own[0], &own[1]]).outs();
+    let plan = ["plan", "--evaluate", "--json", "--batch", "64"];
+    let plan = success(&[&plan[..], &["--micro-batch", "32"]].concat());
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    let of = |key: &str| plan[key].as_u64().expect("a number");
+    for ((_, file), sent) in [(&p0, "online_bytes_p0"), (&p1, "online_bytes_p1")] {
+        let record = &metrics(Path::new(file), "validation")[0];
+        assert_eq!(record["online_bytes"], of(sent) + of("setup_bytes") / 2);
+        assert_eq!(record["rounds"], of("rounds"));
+    }
+    let record = &metrics(Path::new(&p1.1), "validation")[0];
+    assert_eq!(record["dealer_bytes"], of("dealer_bytes_p1"));
     // Nothing is written there, so it can be done again.
     assert_eq!(std::fs::read_dir(&c0).expect("checkpoints").count(), before);
     // Checkpoints of different trainings, of the same shape, are no shares of one model.

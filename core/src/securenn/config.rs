@@ -15,9 +15,7 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
     };
     session.format.check::<u64>()?;
     if session.task == Task::Evaluate {
-        return Err(SessionError::NotInSecureNn(
-            "the evaluation of a shared model",
-        ));
+        return Err(SessionError::NotInSecureNn("evaluation of a shared model"));
     }
     let network = session.network()?;
     session.check_sizes(&network)?;

@@ -334,11 +334,14 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
     }
 }
 
-/// Inference runs once over the samples of one party, and has no loss.
+/// Inference and evaluation run once over the samples of one party, and have no loss.
 fn inference(session: Session) -> Result<Session, Failure> {
     if !session.samples.contains(&0) {
         return Err(Failure::new(
-            "inference is on images of one party, by the model of the other",
+            match session.task {
+                Task::Evaluate => "an evaluation is on held-out images of one party",
+                _ => "inference is on images of one party, by the model of the other",
+            },
             "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
         ));
     }

@@ -108,6 +108,16 @@ fn frozen_layers_stay_and_only_features_are_sent() {
     let (behind, said) = predicted(&tuned, &["--freeze", "conv1"]);
     assert!(said.contains("digits8 after conv1"), "{said}");
     assert!(agreement(&all, &behind) > 0.97);
+    let evaluate = [
+        "evaluate",
+        "--model-file",
+        text(&tuned),
+        "--freeze",
+        "conv1",
+    ];
+    let evaluated = success(&evaluate);
+    let right = figure(&evaluated, " % of 299 held-out images");
+    assert!(right > 80.0 && (right - figure(&said, " % of them right")).abs() < 1.5);
 }
 
 #[test]

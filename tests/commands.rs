@@ -98,8 +98,14 @@ fn plan_says_what_inference_costs_each_party() {
     let securenn = plan(&["--protocol", "securenn"]);
     assert!(securenn["all_parties_bytes"].is_u64() && securenn["online_bytes_p0"].is_null());
     assert!(success(&["plan", "--infer"]).contains("p0 asks"));
-    let line = failure(&["plan", "--infer", "--share-of-p0", "0.5"]);
-    assert!(line.contains("one party"), "{line}");
+    for task in ["--infer", "--evaluate"] {
+        let line = failure(&["plan", task, "--share-of-p0", "0.5"]);
+        assert!(line.contains("one party"), "{line}");
+    }
+    let line = failure(&["plan", "--evaluate", "--protocol", "securenn"]);
+    assert!(line.contains("evaluation of a shared model"), "{line}");
+    let shared = success(&["plan", "--evaluate"]);
+    assert!(shared.contains("sent by both parties"), "{shared}");
 }
 
 #[test]

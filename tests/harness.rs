@@ -430,6 +430,7 @@ fn record_in<R: Ring>(
                     durable: None,
                     positions: None,
                     beside: None,
+                    validation: None,
                     further: FurtherRanks::default(),
                 };
                 let mut data = OwnImages::new(images, own, network.classes);

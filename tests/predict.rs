@@ -82,6 +82,45 @@ fn every_protocol_finds_the_same_classes_but_at_ties() {
 }
 
 #[test]
+fn evaluate_counts_what_predict_finds() {
+    let seed = ["--seed", "5"];
+    let model = ["--model-file", text(model())];
+    let said = success(&[&["predict"], &model[..], &seed].concat());
+    let right = said
+        .lines()
+        .find_map(|line| line.strip_suffix(" % of them right"));
+    let told = success(&[&["evaluate"], &model[..], &seed].concat());
+    let line = format!(
+        "{} % of 299 held-out images right",
+        right.expect("a figure")
+    );
+    assert!(told.contains(&line), "{line} {told}");
+    let rows: Vec<Vec<u32>> = told
+        .lines()
+        .skip_while(|line| !line.starts_with("label \\ class"))
+        .skip(1)
+        .take(10)
+        .map(|line| {
+            let words = line.split_whitespace().skip(1).take(10);
+            words.map(|word| word.parse().expect("a count")).collect()
+        })
+        .collect();
+    assert_eq!(rows.iter().flatten().sum::<u32>(), 299);
+    let diagonal: u32 = (0..10).map(|label| rows[label][label]).sum();
+    let accuracy = format!("{:.2}", 100.0 * f64::from(diagonal) / 299.0);
+    assert!(line.starts_with(&accuracy), "{line} {told}");
+    assert!(told.contains("first, with model"), "{told}");
+    let few = ["--count", "20", "--asking", "p1"];
+    let told = success(&[&["evaluate"], &model[..], &few].concat());
+    assert!(told.contains("of 20 held-out images right"), "{told}");
+    let line = failure(&[&["evaluate"], &model[..], &["--count", "300"]].concat());
+    assert!(
+        line.contains("--count is 300, but there are 299 held-out images"),
+        "{line}"
+    );
+}
+
+#[test]
 fn one_image_is_classified_alone() {
     let all = predict(&[]);
     for protocol in ["exact", "securenn"] {

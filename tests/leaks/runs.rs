@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use bytemuck::TransparentWrapper;
 use ringlet_core::{
     Role,
     data::{Data, DataError, Normalisation},
@@ -12,7 +13,7 @@ use ringlet_core::{
     prg::Key,
     securenn::{self, gates::Computing},
     session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
-    share::NoObserver,
+    share::{NoObserver, Share},
 };
 
 use crate::{
@@ -156,15 +157,29 @@ fn dealt_run<R: Ring>(session: &Session, watched: Role, [runs, inputs]: [usize; 
                         trainer.reveal(&mut cx, |_, _| {})
                     })
                 }
-                Task::Infer => dealt::Classifier::<R>::new(session, network, role, &mut memory)
-                    .and_then(|mut classifier| {
-                        if session.model_owner() == Some(role) {
-                            for (number, stage) in network.stages.iter().enumerate() {
-                                let fraction = session.format.master().min(60);
-                                let up = session.format.master() - fraction;
-                                let values = parameters(stage.parameters(), fraction, inputs)
-                                    .map(|value| R::Wide::from_i64(value).left(up));
-                                classifier.load_parameters(number, values)?;
+                _ => dealt::Classifier::<R>::new(session, network, role, &mut memory).and_then(
+                    |mut classifier| {
+                        for (number, stage) in network.stages.iter().enumerate() {
+                            let fraction = session.format.master().min(60);
+                            let up = session.format.master() - fraction;
+                            let of = |number| {
+                                parameters(stage.parameters(), fraction, number)
+                                    .map(move |value| R::Wide::from_i64(value).left(up))
+                            };
+                            match session.model_owner() {
+                                Some(owner) if owner == role => {
+                                    classifier.load_parameters(number, of(inputs))?;
+                                }
+                                Some(_) => {}
+                                // Shares of the same model.
+                                None => {
+                                    let share = |(whole, first): (R::Wide, R::Wide)| match role {
+                                        Role::P0 => Share::wrap(first),
+                                        Role::P1 => Share::wrap(whole.minus(first)),
+                                    };
+                                    let shares = of(inputs).zip(of(inputs + 2)).map(share);
+                                    classifier.load_shares(number, shares)?;
+                                }
                             }
                         }
                         for iteration in 0..session.iterations() {
@@ -172,7 +187,8 @@ fn dealt_run<R: Ring>(session: &Session, watched: Role, [runs, inputs]: [usize; 
                             classifier.classify(&mut cx, iteration, data, &mut NoObserver, sink)?;
                         }
                         Ok(())
-                    }),
+                    },
+                ),
             };
             done.expect("a party that runs");
             drop(cx);
@@ -223,7 +239,7 @@ fn securenn_run(session: &Session, watched: Watched, runs: [usize; 2]) -> Vec<Vi
                 trainer.reveal(cx, |_, _| {}).expect("a party that runs");
                 Ok(())
             }
-            Task::Infer => {
+            _ => {
                 let classifier = securenn::Classifier::new(session, network, role, &mut memory);
                 let mut classifier = classifier.expect("a party that runs");
                 if session.model_owner() == Some(role) {
@@ -326,6 +342,18 @@ fn dealt_inference() {
         let session = inference(&session, asking);
         // The party that asks learns each sample's class. The samples are classified one after the other.
         check_dealt(&format!("{asking} asks"), &session, [0, 0], 0);
+    }
+}
+
+#[test]
+fn evaluation_of_a_shared_model() {
+    for asking in Role::BOTH {
+        let session = training(2, &dense(Layer::Relu), narrow(), Protocol::DEALT);
+        let session = Session {
+            task: Task::Evaluate,
+            ..inference(&session, asking)
+        };
+        check_dealt(&format!("{asking} evaluates"), &session, [0, 0], 0);
     }
 }
 

@@ -106,7 +106,7 @@ impl<'a, T: AuditedTensors> Audits<'a, T> {
     /// An audited tensor of a stage; none if the stage does not have it. Inference has no backward pass.
     #[inline(never)]
     pub fn tensor<R: Ring>(self, stage: usize, values: Values) -> Option<Audited> {
-        if self.session.task == Task::Infer && values.cost_row(stage).1 {
+        if self.session.task != Task::Train && values.cost_row(stage).1 {
             return None;
         }
         Some(Audited {

@@ -81,7 +81,7 @@ impl Session {
                 }
             }
         }
-        if self.task == Task::Infer {
+        if self.task != Task::Train {
             return Ok(());
         }
         for stage in 0..network.stages.len() {

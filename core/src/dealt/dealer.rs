@@ -9,6 +9,7 @@ use crate::{
     Role,
     dealt::{
         audit::Audits,
+        evaluations::Evaluations,
         gate_set::GateSet,
         layout::{dealer_scratch, reopened_weights_len},
         micro_batch::MicroBatch,
@@ -41,6 +42,7 @@ pub struct DealerContext<T> {
     link: Link<T>,
     /// The next iteration that may use the keys' masks.
     progress: Progress,
+    evaluations: Evaluations,
 }
 
 impl<T: Read + Write> DealerContext<T> {
@@ -50,7 +52,27 @@ impl<T: Read + Write> DealerContext<T> {
             prgs: keys.map(Prg::new),
             link,
             progress: Progress::Any,
+            evaluations: Evaluations::default(),
         }
+    }
+
+    /// Deals an evaluation of the shared model between two iterations, as
+    /// [`PartyContext::evaluation`](super::PartyContext::evaluation) runs it. `run` deals it with a [`Dealer`] of its own.
+    ///
+    /// Fails as `run` does, and then the context takes no iteration any more; and with [`RunError::Spent`] if it takes
+    /// none already.
+    pub fn evaluation<V, E: From<RunError>>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<V, E>,
+    ) -> Result<V, E> {
+        let progress = self.progress.pause()?;
+        let [p0, p1] = &self.prgs;
+        let prgs = self.evaluations.next([p0, p1])?;
+        let prgs = core::mem::replace(&mut self.prgs, prgs);
+        let outcome = run(self);
+        self.prgs = prgs;
+        self.progress = outcome.as_ref().map_or(Progress::Spent, |_| progress);
+        outcome
     }
 
     /// Bytes of corrections sent so far.

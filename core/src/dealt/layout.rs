@@ -147,7 +147,7 @@ impl Lengths {
         }
         let (lengths, last) = match session.task {
             Task::Train => (gradients(network), gates.softmax.scratch_len(rows)),
-            Task::Infer => {
+            Task::Infer | Task::Evaluate => {
                 let argmax = gates.argmax::<R>().scratch_len::<R>(role, rows);
                 ([network.classes, unrolled(network)], argmax)
             }
@@ -200,7 +200,7 @@ fn unrolled(network: &Network) -> usize {
 
 /// Weights of a stage that a session opens a second time, for the gradient by the input.
 pub(crate) fn reopened_weights_len(session: &Session, stage: &Stage) -> usize {
-    if session.protocol.triples().reuse() || session.task == Task::Infer {
+    if session.protocol.triples().reuse() || session.task != Task::Train {
         0
     } else {
         stage.linear.weight_len()

@@ -7,6 +7,7 @@
 mod audit;
 mod config;
 mod dealer;
+mod evaluations;
 mod gate_set;
 mod layout;
 mod micro_batch;

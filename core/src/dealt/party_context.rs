@@ -6,12 +6,13 @@ use crate::{
     Role,
     audit::Counting,
     cost::traffic::Traffic,
+    dealt::evaluations::Evaluations,
     gate::Online,
     net::link::{Link, LinkError, Segment},
     num::ring::Word,
     prg::{Key, Prg},
     profile,
-    session::Progress,
+    session::{Progress, RunError},
 };
 
 /// A party's protocol context: PRG key, links, traffic counters. It wipes its key when it is dropped.
@@ -25,6 +26,7 @@ pub struct PartyContext<P, D> {
     backward: bool,
     /// The next iteration that may use the key's masks.
     progress: Progress,
+    evaluations: Evaluations,
 }
 
 impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
@@ -40,7 +42,27 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
             cost_row: 0,
             backward: false,
             progress: Progress::Any,
+            evaluations: Evaluations::default(),
         }
+    }
+
+    /// Evaluates the shared model between two iterations: `run` takes this context under a key of the evaluation's own,
+    /// which is derived from the session key, so that no mask of the training serves and the training goes on as if there
+    /// had been no evaluation. The peer and the dealer evaluate at the same place.
+    ///
+    /// Fails as `run` does, and then the context takes no iteration any more; and with [`RunError::Spent`] if it takes
+    /// none already.
+    pub fn evaluation<T, E: From<RunError>>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let progress = self.progress.pause()?;
+        let [key] = self.evaluations.next([&self.prg])?;
+        let prg = core::mem::replace(&mut self.prg, key);
+        let outcome = run(self);
+        self.prg = prg;
+        self.progress = outcome.as_ref().map_or(Progress::Spent, |_| progress);
+        outcome
     }
 
     /// Traffic since the start, or since the last [`PartyContext::take_traffic`].

@@ -11,7 +11,7 @@ use crate::{
     },
     network::{MAX_STAGES, Network},
     prg::Address,
-    session::Session,
+    session::{Session, Task},
 };
 
 /// Gate number of the data's masks. The sample's number stands for the iteration.
@@ -28,6 +28,8 @@ const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
 pub(crate) const AUDITED_TENSORS: u32 = 4;
 /// First gate number of the audits.
 const AUDITS: u32 = MAX_POOLS + 2 * MAX_LEVELS * MAX_STAGES as u32;
+/// Gate number of the keys of evaluations. The evaluation's number stands for the iteration.
+const EVALUATIONS: u32 = AUDITS + AUDITED_TENSORS * MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
@@ -123,8 +125,8 @@ impl<'a> Tensors<'a> {
         )
     }
 
-    /// Mask of a stage's weights as `reader` reads them. In inference only their owner has a part of the mask, and it
-    /// serves the whole session: the weights do not change, so one opening is enough.
+    /// Mask of a stage's weights as `reader` reads them. In inference and evaluation it serves the whole session: the
+    /// weights do not change, so one opening is enough. In inference only their owner has a part of it.
     pub fn weights(&self, stage: usize, reader: Product) -> WholeMask {
         let again = !self.session.protocol.triples().reuse() && reader == Product::InputGradient;
         let which = if again {
@@ -132,14 +134,13 @@ impl<'a> Tensors<'a> {
         } else {
             Use::Weights
         };
-        let owner = self.session.model_owner();
-        let iteration = match owner {
-            Some(_) => 0,
-            None => self.iteration,
+        let iteration = match self.session.task {
+            Task::Train => self.iteration,
+            Task::Infer | Task::Evaluate => 0,
         };
         WholeMask {
             address: address(iteration, stage, which),
-            owner,
+            owner: self.session.model_owner(),
         }
     }
 
@@ -213,5 +214,14 @@ pub(crate) fn softmax(iteration: u32, row: u32) -> At {
         iteration,
         gate: SOFTMAX,
         row: row.into(),
+    }
+}
+
+/// Address of the key of an evaluation, by its number under these keys.
+pub(crate) fn evaluation(number: u32) -> Address {
+    Address {
+        iteration: number,
+        gate: EVALUATIONS,
+        wire: 0,
     }
 }

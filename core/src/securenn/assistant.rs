@@ -94,7 +94,7 @@ impl<'a> Assistant<'a> {
             };
             walk::forward(&mut steps, stages)?;
             match task {
-                Task::Infer => steps.classify()?,
+                Task::Infer | Task::Evaluate => steps.classify()?,
                 Task::Train => {
                     steps.loss()?;
                     walk::backward(&mut steps, stages)?;

@@ -14,6 +14,9 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
         return Err(SessionError::Protocol);
     };
     session.format.check::<u64>()?;
+    if session.task == Task::Evaluate {
+        return Err(SessionError::NotInSecureNn("evaluation of a shared model"));
+    }
     let network = session.network()?;
     session.check_sizes(&network)?;
     check_features(session, &network)?;

@@ -179,7 +179,7 @@ fn loss_or_class(session: &Session, network: &Network, rows: usize) -> Cost {
     let classes = network.classes;
     let len = rows * classes;
     match (session.task, session.protocol.loss()) {
-        (Task::Infer, _) => {
+        (Task::Infer | Task::Evaluate, _) => {
             let answer = Cost {
                 bytes: rows as u64,
                 messages: 1,

@@ -104,7 +104,7 @@ pub(super) fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<Pa
                             .extend(party.parameters(stage).map(Share::reveal));
                     }
                 }
-                Task::Infer => {
+                Task::Infer | Task::Evaluate => {
                     let mut party = Classifier::new(session, &network, role, &mut memory).unwrap();
                     if session.samples_owner() != role {
                         for (stage, values) in model.iter().enumerate() {

@@ -13,7 +13,7 @@ use super::{Session, Task};
 /// second row is the loss or, in inference, the class.
 pub fn cost_row_names(session: &Session, network: &Network) -> Vec<Name, MAX_COST_ROWS> {
     let end = match (session.task, session.protocol.loss()) {
-        (Task::Infer, _) => "class",
+        (Task::Infer | Task::Evaluate, _) => "class",
         (Task::Train, Loss::Normalised) => "normalise",
         (Task::Train, Loss::Softmax) => "softmax",
     };

@@ -50,7 +50,7 @@ pub enum SessionError {
     Polynomial(Name),
     /// The learning rate is 0, or too small or too large for the ring.
     LearningRate,
-    /// In inference one party must own all samples, in one epoch, with no receiver of the model and no initial model.
+    /// In inference and evaluation one party must own all samples, in one epoch, with no receiver of the model and no initial model.
     Owners,
     /// The session is of the other protocol: dealt or SecureNN.
     Protocol,
@@ -106,7 +106,7 @@ impl core::fmt::Display for SessionError {
                 "the learning rate is 0, or too large or too small for this ring and batch",
             ),
             SessionError::Owners => f.write_str(
-                "inference takes samples of one party alone, once, and reveals no model",
+                "inference and evaluation take samples of one party alone, once, and reveal no model",
             ),
             SessionError::Protocol => f.write_str(
                 "this session needs an assistant in place of a dealer, or a dealer in place of an assistant",

@@ -12,6 +12,7 @@ mod rank;
 mod run_error;
 mod shuffle;
 pub(crate) mod state;
+mod validation;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
 pub use run_error::RunError;
+pub use validation::Validation;
 
 /// The public parameters of a run. All roles hold the same, but for [`ClassList`] and [`KnownBackbone`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ pub enum Task {
     /// The model of the party without samples classifies the other party's samples. Only the samples' owner learns the
     /// classes.
     Infer,
+    /// The model that both parties share classifies samples of one party. Only the samples' owner learns the classes, and
+    /// nobody learns the model.
+    Evaluate,
 }
 
 /// Fraction bits of [`Session::learning_rate`] and [`Session::momentum`].
@@ -179,7 +184,7 @@ impl Session {
             && self.receiver.is_none()
             && self.initial_model.is_none()
             && self.epochs == 1;
-        if self.task == Task::Infer && !one_owner {
+        if self.task != Task::Train && !one_owner {
             return Err(SessionError::Owners);
         }
         Ok(())
@@ -206,7 +211,7 @@ impl Session {
         self.protocol.triples().keep_data() && self.batch(iteration).epoch <= whole_epoch
     }
 
-    /// In inference, the party whose samples are classified and that learns the classes.
+    /// In inference and evaluation, the party whose samples are classified and that learns the classes.
     pub fn samples_owner(&self) -> Role {
         match self.samples {
             [0, _] => Role::P1,
@@ -214,10 +219,10 @@ impl Session {
         }
     }
 
-    /// In inference, the party whose model classifies; none in training.
+    /// In inference, the party whose model classifies; none where both parties share the model.
     pub fn model_owner(&self) -> Option<Role> {
         match self.task {
-            Task::Train => None,
+            Task::Train | Task::Evaluate => None,
             Task::Infer => Some(self.samples_owner().other()),
         }
     }

@@ -97,6 +97,15 @@ impl Progress {
         }
     }
 
+    /// Lets keys that are derived from these serve between two iterations: [`Progress::Any`] until the caller sets what
+    /// this returns again. Fails with [`RunError::Spent`] if an iteration failed or the run is over.
+    pub fn pause(&mut self) -> Result<Progress, RunError> {
+        match self {
+            Progress::Spent => Err(RunError::Spent),
+            _ => Ok(core::mem::replace(self, Progress::Any)),
+        }
+    }
+
     /// Ends the run of a role and of its keys. Fails with [`RunError::Spent`] if an iteration failed or the run is
     /// over.
     pub fn close(both: [&mut Progress; 2]) -> Result<(), RunError> {

@@ -25,7 +25,7 @@ struct Inferred {
 }
 
 /// Parameters of each stage at the master weights' scale: weights divided by the divisor, then biases.
-type Master = Vec<Vec<i64>>;
+pub(super) type Master = Vec<Vec<i64>>;
 
 /// A model with weights of the variance of initial weights.
 fn master(session: &Session, network: &Network) -> Master {
@@ -50,6 +50,28 @@ fn master(session: &Session, network: &Network) -> Master {
     network.stages.iter().enumerate().map(of).collect()
 }
 
+/// The shares of `role` of the parameters of a stage.
+fn shares_of<R: Ring>(
+    role: Role,
+    stage: usize,
+    values: impl Iterator<Item = R::Wide>,
+) -> Vec<Share<R::Wide>> {
+    let values: Vec<R::Wide> = values.collect();
+    let mut shares = vec![R::Wide::ZERO; values.len()];
+    let address = Address {
+        iteration: stage as u32,
+        gate: 1,
+        wire: 0,
+    };
+    Prg::new(key(17, Role::P1)).fill(address, 0, &mut shares);
+    if role == Role::P1 {
+        for (share, value) in shares.iter_mut().zip(values) {
+            *share = value.minus(*share);
+        }
+    }
+    shares.into_iter().map(Share::wrap).collect()
+}
+
 /// Runs a session with both parties and the dealer.
 fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Inferred {
     let network = crate::dealt::check::<R>(session).unwrap();
@@ -63,13 +85,18 @@ fn run<R: Ring>(session: &Session, master: &Master, options: RunOptions) -> Infe
         let mut memory = vec![0; plan.arena_words::<R>(role)];
         assert_eq!(plan.opened_data_words(role), 0);
         let mut party = Classifier::<R>::new(session, &network, role, &mut memory).unwrap();
-        if Some(role) == session.model_owner() {
-            let by = session.format.master() - session.format.master().min(60);
-            for (stage, values) in master.iter().enumerate() {
-                let values = values
-                    .iter()
-                    .map(|&value| R::Wide::from_i64(value).left(by));
-                party.load_parameters(stage, values).unwrap();
+        let by = session.format.master() - session.format.master().min(60);
+        for (stage, values) in master.iter().enumerate() {
+            let values = values
+                .iter()
+                .map(|&value| R::Wide::from_i64(value).left(by));
+            match session.model_owner() {
+                Some(owner) if owner == role => party.load_parameters(stage, values).unwrap(),
+                Some(_) => {}
+                None => {
+                    let shares = shares_of::<R>(role, stage, values);
+                    party.load_shares(stage, shares).unwrap();
+                }
             }
         }
         let mut cx = PartyContext::new(
@@ -136,7 +163,12 @@ fn check(session: &Session) -> Network {
 }
 
 /// The logits of one sample, in floats.
-fn logits(session: &Session, network: &Network, master: &Master, sample: u32) -> Vec<f64> {
+pub(super) fn logits(
+    session: &Session,
+    network: &Network,
+    master: &Master,
+    sample: u32,
+) -> Vec<f64> {
     let units = |by: u32, value: i64| libm::scalbn(value as f64, -(by as i32));
     let mut pixels = vec![0; network.input_len()];
     let mut data = SyntheticData {
@@ -186,7 +218,7 @@ fn logits(session: &Session, network: &Network, master: &Master, sample: u32) ->
     x
 }
 
-/// Inference sessions of one network: for both samples' owners, both rings, ReLU, and polynomials under every triple
+/// Sessions of inference and of evaluation of one network: for both samples' owners, both rings, ReLU, and polynomials under every triple
 /// scheme, with micro-batches and a short last batch.
 fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
     let mut sessions = polynomial_sessions(input, layers);
@@ -203,6 +235,12 @@ fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
     let mut other = sessions[sessions.len() - 1].clone();
     other.samples.reverse();
     sessions.push(other);
+    // The same with a model that both parties share.
+    for at in 0..sessions.len() {
+        let task = Task::Evaluate;
+        let session = sessions[at].clone();
+        sessions.push(Session { task, ..session });
+    }
     sessions
 }
 
@@ -278,7 +316,8 @@ fn traffic_matches_the_plan_and_the_model_is_opened_once() {
             assert_eq!(outcome.sent[role.index()], all.online_bytes);
         }
         let asking = session.samples_owner();
-        assert_eq!(plan.model_opening(asking).online_bytes, 0);
+        let sends = session.model_owner().is_none();
+        assert_eq!(plan.model_opening(asking).online_bytes > 0, sends);
         assert!(plan.model_opening(asking.other()).online_bytes > 0);
     }
     for (input, layers) in networks() {
@@ -307,8 +346,8 @@ fn no_mask_is_used_twice() {
 #[test]
 fn little_buffering_and_other_micro_batches_give_the_same_classes() {
     for (input, layers) in networks() {
-        let last = sessions(input, &layers).len() - 1;
-        for session in &sessions(input, &layers)[last - 1..] {
+        let all = sessions(input, &layers);
+        for session in [&all[all.len() / 2 - 1], &all[all.len() - 1]] {
             let master = master(session, &check(session));
             let wide = RunOptions {
                 ahead: 1 << 15,

@@ -6,6 +6,7 @@ extern crate std;
 
 pub(crate) mod audits;
 mod costs;
+mod evaluation;
 mod order;
 mod resume;
 

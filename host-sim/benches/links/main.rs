@@ -133,6 +133,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         durable: None,
                         positions: None,
                         beside: None,
+                        validation: None,
                         further: FurtherRanks::default(),
                     };
                     let links = (peer.link(Remote::Peer), dealer.link(Remote::Dealer));

@@ -3,11 +3,13 @@
 pub mod assistant;
 pub mod bench;
 pub mod calibrate;
+mod classification;
 pub mod compare;
 pub mod data;
 pub mod deal;
 pub mod dealer;
 pub mod device_record;
+pub mod evaluate;
 pub mod hub;
 pub mod init;
 pub mod inspect;
@@ -38,6 +40,7 @@ use compare::CompareArgs;
 use data::DataCommand;
 use deal::DealArgs;
 use dealer::DealerArgs;
+use evaluate::EvaluateArgs;
 use hub::HubArgs;
 use init::InitArgs;
 use party::PartyArgs;
@@ -66,6 +69,8 @@ pub enum Command {
     Train(Box<TrainArgs>),
     /// Classify images of one party by the model of the other, all roles on this machine.
     Predict(Box<PredictArgs>),
+    /// Tell how well a model classifies held-out images of one party, all roles on this machine.
+    Evaluate(Box<EvaluateArgs>),
     /// Run one computing party, against a peer and a dealer or an assistant elsewhere.
     Party(Box<PartyArgs>),
     /// Run the dealer, for two parties elsewhere.
@@ -105,6 +110,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         None => run(Cli::parse_from(["ringlet", "train", "--twin"])),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Evaluate(args)) => evaluate::run(&args),
         Some(Command::Party(args)) => tell(args.process.supervised, party::run(&args)),
         Some(Command::Dealer(args)) => tell(args.process.supervised, dealer::run(&args)),
         Some(Command::Assistant(args)) => tell(args.process.supervised, assistant::run(&args)),

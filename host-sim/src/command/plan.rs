@@ -31,15 +31,19 @@ pub struct PlanArgs {
     /// model.
     #[arg(long, conflicts_with = "device")]
     pub infer: bool,
+    /// Print the cost to evaluate the shared model on a batch of one party's held-out images, by --share-of-p0, instead of
+    /// training.
+    #[arg(long, conflicts_with_all = ["device", "infer"])]
+    pub evaluate: bool,
     /// The party that learns the trained model.
-    #[arg(long, value_enum, value_name = "ROLE", conflicts_with = "infer")]
+    #[arg(long, value_enum, value_name = "ROLE", conflicts_with_all = ["infer", "evaluate"])]
     pub reveal_to: Option<RoleName>,
     /// Print what each rank of a role has, for growing numbers of ranks.
-    #[arg(long, conflicts_with_all = ["device", "infer"])]
+    #[arg(long, conflicts_with_all = ["device", "infer", "evaluate"])]
     pub ranks: bool,
     /// Predict the time of training on machines like this: from the figures that `ringlet bench --save` has left in FILE, or
     /// from some seconds of measurement without one.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "infer"])]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "infer", "evaluate"])]
     pub seconds: Option<Option<PathBuf>>,
     /// The links of --seconds.
     #[command(flatten)]
@@ -65,9 +69,10 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
             "add --seconds, or leave them out",
         ));
     }
-    let task = match args.infer {
-        true => Task::Infer,
-        false => Task::Train,
+    let task = match (args.infer, args.evaluate) {
+        (true, _) => Task::Infer,
+        (_, true) => Task::Evaluate,
+        _ => Task::Train,
     };
     let checked = planned(
         &args.session,

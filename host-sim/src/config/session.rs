@@ -71,16 +71,9 @@ impl CheckedSession {
             classes: classes.list(),
             ..session
         };
-        let network = match session.protocol {
-            session::Protocol::SecureNn { .. } => securenn::check(&session)?,
-            session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
-                dealt::check::<u32>(&session)?
-            }
-            session::Protocol::Dealt { .. } => dealt::check::<u64>(&session)?,
-        };
         Ok(CheckedSession {
+            network: checked_network(&session)?,
             session,
-            network,
             normalise,
             classes,
             backbone: None,
@@ -123,6 +116,29 @@ impl CheckedSession {
         }
     }
 
+    /// Checks a session that a checkpoint has given, with its normalisation and its list of classes, which have these
+    /// names as far as they are known here.
+    pub fn of_checkpoint(session: Session, classes: Classes) -> Result<Self, Failure> {
+        Ok(CheckedSession {
+            network: checked_network(&session)?,
+            session,
+            normalise: MeanAndDeviation::default(),
+            classes,
+            backbone: None,
+        })
+    }
+
+    /// Takes the classes of further images, as far as none are known yet. If the session has no list of classes yet, it has
+    /// theirs, which the peer compares.
+    pub fn name_classes(&mut self, classes: &Classes) {
+        if self.classes == Classes::Unknown {
+            self.classes = classes.clone();
+        }
+        if self.session.classes == ClassList::Unknown {
+            self.session.classes = classes.list();
+        }
+    }
+
     /// What a file says of the model that the session trains.
     fn marks(&self, left_range: bool) -> Marks {
         Marks {
@@ -133,6 +149,17 @@ impl CheckedSession {
             backbone: self.backbone.as_ref().and_then(|backbone| backbone.mark()),
         }
     }
+}
+
+/// The network of a session whose parameters fit together.
+fn checked_network(session: &Session) -> Result<Network, Failure> {
+    Ok(match session.protocol {
+        session::Protocol::SecureNn { .. } => securenn::check(session)?,
+        session::Protocol::Dealt { .. } if session.format.ring == u32::BITS => {
+            dealt::check::<u32>(session)?
+        }
+        session::Protocol::Dealt { .. } => dealt::check::<u64>(session)?,
+    })
 }
 
 /// Where the model of a session comes from.
@@ -351,7 +378,7 @@ pub fn session(
     };
     let session = match setting.task {
         Task::Train => session,
-        Task::Infer => inference(session)?,
+        Task::Infer | Task::Evaluate => inference(session)?,
     };
     Ok(CheckedSession {
         backbone: setting.backbone,
@@ -447,11 +474,14 @@ fn units(rate: f64, option: &str, range: &str) -> Result<u32, Failure> {
     }
 }
 
-/// Inference runs once over the samples of one party, and has no loss.
+/// Inference and evaluation run once over the samples of one party, and have no loss.
 fn inference(session: Session) -> Result<Session, Failure> {
     if !session.samples.contains(&0) {
         return Err(Failure::new(
-            "inference is on images of one party, by the model of the other",
+            match session.task {
+                Task::Evaluate => "an evaluation is on held-out images of one party",
+                _ => "inference is on images of one party, by the model of the other",
+            },
             "let one have them all: --share-of-p0 1 or 0, or --samples N,0 or 0,N",
         ));
     }

@@ -175,6 +175,22 @@ pub fn read(
     session: &Session,
     identity: &Identity,
 ) -> Result<Checkpoint, Failure> {
+    let (head, checkpoint) = unseal(path, role, identity)?;
+    head.check_session(path, session)?;
+    Ok(checkpoint)
+}
+
+/// Reads a checkpoint of any session, which comes with it. Fails if the file is damaged or of another identity.
+pub fn open(
+    path: &Path,
+    role: Role,
+    identity: &Identity,
+) -> Result<(Session, Checkpoint), Failure> {
+    let (head, checkpoint) = unseal(path, role, identity)?;
+    Ok((head.session, checkpoint))
+}
+
+fn unseal(path: &Path, role: Role, identity: &Identity) -> Result<(Head, Checkpoint), Failure> {
     let damaged = |why: &str| {
         Failure::new(
             format!("{} is no checkpoint of this party: {why}", path.display()),
@@ -205,9 +221,6 @@ pub fn read(
             "it was made by another version, or by the other party",
         ));
     }
-    head.check_session(path, session)?;
-    Ok(Checkpoint {
-        id: head.id,
-        state: Zeroizing::new(state.to_vec()),
-    })
+    let (id, state) = (head.id, Zeroizing::new(state.to_vec()));
+    Ok((head, Checkpoint { id, state }))
 }

@@ -22,10 +22,10 @@ pub fn counted(count: u64, what: &str) -> String {
 pub fn work(session: &Session) -> String {
     let step = match session.task {
         Task::Train => "iteration",
-        Task::Infer => "batch",
+        Task::Infer | Task::Evaluate => "batch",
     };
     let steps = match (session.task, session.iterations()) {
-        (Task::Infer, count) if count != 1 => format!("{count} batches"),
+        (Task::Infer | Task::Evaluate, count) if count != 1 => format!("{count} batches"),
         (_, count) => counted(count.into(), step),
     };
     format!("{steps} of {}", counted(session.batch.into(), "image"))

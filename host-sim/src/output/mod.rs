@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chart;
 pub mod classes;
 pub mod comparison;
+pub mod confusion;
 mod metrics;
 pub mod plan;
 pub mod progress;

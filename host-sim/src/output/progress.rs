@@ -10,15 +10,15 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::{amounts::bytes, metrics::Metrics};
+use super::{amounts::bytes, confusion::Confusion, metrics::Metrics};
 use crate::{
     config::args::OnRange,
     console,
     error::Failure,
     run::{
         audits::{AuditRecord, AuditSums},
-        event::Event,
-        records::{EpochRecord, IterationRecord, party_record},
+        event::{Evaluated, Event},
+        records::{EpochRecord, IterationRecord, ValidationRecord, party_record},
     },
 };
 
@@ -170,6 +170,22 @@ impl Progress {
         }
         self.say(&format!("{line} ({:.1} s)", record.seconds))?;
         self.write(record)
+    }
+
+    /// The shared model was evaluated. Its owner has counted the `confusion`. Fails if values left their range and the run is
+    /// to end then.
+    pub fn evaluated(
+        &mut self,
+        evaluated: &Evaluated,
+        confusion: Option<&Confusion>,
+        parameters: (&Session, &Network),
+    ) -> Result<(), Failure> {
+        if let Some(counts) = &evaluated.audit {
+            let done = evaluated.done.saturating_sub(1);
+            self.audit(&AuditRecord::new(done, parameters, counts))?;
+        }
+        let found = confusion.map(|found| (found.accuracy(), found.counts()));
+        self.write(&ValidationRecord::new(evaluated, found))
     }
 
     /// Prints a line above the bar.

@@ -112,6 +112,7 @@ impl AuditRecord {
         let what = match self.task {
             Task::Train => "iteration",
             Task::Infer => "batch",
+            Task::Evaluate => "the evaluation after iteration",
         };
         format!("{what} {}", self.iteration)
     }
@@ -160,10 +161,10 @@ pub fn remedy((session, network): (&Session, &Network), backward: bool) -> Strin
     }
     match session.task {
         Task::Train => remedies.push("a lower --lr".to_owned()),
-        Task::Infer if remedies.is_empty() => {
+        Task::Infer | Task::Evaluate if remedies.is_empty() => {
             remedies.push("a model whose values stay smaller".to_owned());
         }
-        Task::Infer => {}
+        Task::Infer | Task::Evaluate => {}
     }
     format!("use {}", remedies.join(" or "))
 }

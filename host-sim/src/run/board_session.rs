@@ -226,6 +226,7 @@ impl<'a> BoardSession<'a> {
             durable: None,
             positions: None,
             beside: None,
+            validation: None,
             further: FurtherRanks::default(),
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);

@@ -9,7 +9,7 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Ranks, RunError, Session,
+        Ranks, RunError, Session, Validation,
         handshake::{HandshakeError, Start, refuse, send_key},
     },
 };
@@ -21,6 +21,7 @@ use super::{
     mpi_ranks::MpiRanks,
     ranks::{self, Closer, ThreadRanks, offer},
     role_ranks::RoleRanks,
+    validation::{self, Evaluation},
 };
 use crate::{
     error::Failure,
@@ -46,13 +47,16 @@ pub fn run_dealer<R: Ring>(
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
     let ranks = &mut ThreadRanks::only();
-    let task = (session, &mut RoleRanks::Threads(ranks));
+    let task = (session, None, &mut RoleRanks::Threads(ranks));
     run_rank::<R>(task, keys, link, first, progress)
 }
 
-/// As [`run_dealer`], for one of the dealer's ranks.
+/// What a rank of the dealer deals: a session, the evaluations within it if there are any, and the rank.
+type RankTask<'a, 'r> = (&'a Session, Option<Validation>, &'a mut RoleRanks<'r>);
+
+/// As [`run_dealer`], for one of the dealer's ranks. The first one deals the evaluations.
 fn run_rank<R: Ring>(
-    (session, ranks): (&Session, &mut RoleRanks<'_>),
+    (session, validation, ranks): RankTask<'_, '_>,
     keys: [Key; 2],
     link: Link<AnyEnd<'_>>,
     first: u32,
@@ -71,6 +75,11 @@ fn run_rank<R: Ring>(
     }
     for iteration in first..session.iterations() {
         dealer.iterate_in_ranks(&mut cx, ranks, iteration)?;
+        if let (Some(validation), true) = (&validation, ranks.rank().is_first()) {
+            for evaluation in Evaluation::due::<R>(validation, session, iteration)? {
+                validation::deal::<R, _>(&evaluation, &mut cx)?;
+            }
+        }
         progress(iteration, cx.sent());
     }
     Ok(())
@@ -119,6 +128,7 @@ pub fn deal(
 /// A session whose parties have come and have their keys.
 pub struct Begun {
     session: Session,
+    validation: Option<Validation>,
     keys: [Key; 2],
     /// The iteration that comes first.
     first: u32,
@@ -144,7 +154,7 @@ pub fn begin(
     let first = parties.first();
     let Parties { hellos, mut ends } = parties;
     let offers = hellos.each_ref().map(|hello| hello.rank.count());
-    let session = hellos[0].session.clone();
+    let (session, validation) = (hellos[0].session.clone(), hellos[0].validation);
     let [p0, p1] = &hellos;
     let own = processes.as_ref().map_or(1, |ranks| ranks.rank().count());
     if let Err(mismatch) = p0.check_processes(p1, own) {
@@ -196,6 +206,7 @@ pub fn begin(
     }
     Ok(Begun {
         session,
+        validation,
         keys,
         first,
         ends,
@@ -219,7 +230,7 @@ pub fn run_further_process(
         fn run<R: Ring>(self) -> Result<(), Failure> {
             let Further(Beginning { hello, keys, first }, mut end, mut ranks) = self;
             let remote = Remote::Party(Role::P1);
-            let task = (&hello.session, &mut ranks);
+            let task = (&hello.session, hello.validation, &mut ranks);
             let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
             run_rank::<R>(task, keys, to_p1, first, &mut |_, _| ())?;
             Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
@@ -265,17 +276,18 @@ impl Begun {
                 let further = std::mem::take(&mut begun.further);
                 let Begun {
                     session,
+                    validation,
                     keys,
                     first,
                     ends: [_, p1],
                     closer,
                     ..
                 } = begun;
-                let (session, first) = (&*session, *first);
+                let (session, validation, first) = (&*session, *validation, *first);
                 let remote = Remote::Party(Role::P1);
                 let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
                 if let Some(processes) = processes {
-                    let task = (session, &mut RoleRanks::Processes(processes));
+                    let task = (session, validation, &mut RoleRanks::Processes(processes));
                     run_rank::<R>(task, keys.clone(), link, first, progress)?;
                     processes.meet();
                     return Ok(());
@@ -283,11 +295,11 @@ impl Begun {
                 ranks::run(
                     (further, closer),
                     |ranks| {
-                        let task = (session, &mut RoleRanks::Threads(ranks));
+                        let task = (session, validation, &mut RoleRanks::Threads(ranks));
                         run_rank::<R>(task, keys.clone(), link, first, progress)
                     },
                     |ranks, mut end: SecureEnd| {
-                        let task = (session, &mut RoleRanks::Threads(ranks));
+                        let task = (session, validation, &mut RoleRanks::Threads(ranks));
                         let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
                         run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
                         Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)

@@ -109,7 +109,7 @@ pub fn securenn_iteration(
                     securenn::Trainer::new(session, network, role, &key(), &mut memory)?;
                 party.iterate(&mut cx, 0, &mut data, &mut observer)?;
             }
-            Task::Infer => {
+            Task::Infer | Task::Evaluate => {
                 let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
                 party.classify(&mut cx, 0, &mut data, &mut observer, |_, _| {})?;
             }

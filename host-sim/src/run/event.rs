@@ -1,6 +1,6 @@
 //! Events that a role reports to its starter.
 
-use ringlet_core::cost::Traffic;
+use ringlet_core::{Role, cost::Traffic};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
@@ -35,6 +35,8 @@ pub enum Event {
         /// Values outside.
         counts: Vec<[u32; 2]>,
     },
+    /// The shared model was evaluated on held-out images.
+    Evaluated(Box<Evaluated>),
     /// A party's shares of the model before epoch `epoch`. Only a simulation gets them, since it may see both.
     Shares {
         /// Whole epochs done.
@@ -51,6 +53,25 @@ pub enum Event {
         /// Whether it is only a consequence of another role's failure.
         consequence: bool,
     },
+}
+
+/// What a party sees of an evaluation of the shared model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Iterations of the training before it.
+    pub done: u32,
+    /// The owner of the held-out images.
+    pub owner: Role,
+    /// Their number.
+    pub images: u32,
+    /// At the owner, the number of each image and its class.
+    pub classes: Vec<(u32, u8)>,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Bytes sent, values opened, rounds.
+    pub traffic: Traffic,
+    /// If it was audited: the number of values out of range, for each cost row, forward and backward.
+    pub audit: Option<Vec<[u32; 2]>>,
 }
 
 impl From<&Failure> for Event {

@@ -15,7 +15,7 @@ use ringlet_core::{
     num::Ring,
     prg::Key,
     session::{
-        Rank, Ranks, Session, Task,
+        Rank, Ranks, RunError, Session, Task, Validation,
         handshake::{Actor, Checkpoints, Hello, Start, receive_key},
     },
     share::NoObserver,
@@ -37,6 +37,7 @@ use super::{
     reporter::{Made, Reporter},
     secrets::Secrets,
     stop_request,
+    validation::PartyValidation,
 };
 use crate::{
     console,
@@ -70,7 +71,7 @@ pub(super) enum Place<'m> {
 /// A peer after the handshake with it.
 pub(super) struct Met {
     pub(super) end: Capture<SecureEnd>,
-    checkpoints: Checkpoints,
+    pub(super) checkpoints: Checkpoints,
     hash: [u8; 32],
 }
 
@@ -109,6 +110,8 @@ pub struct LoneParty<'a> {
     pub role: Role,
     /// Its images.
     pub images: Images,
+    /// The evaluations of the shared model during its training, and this party's held-out images, if there are any.
+    pub validation: Option<(Validation, Images)>,
     /// The model, at its owner: in inference, and in a training that begins with one.
     pub model: Vec<StageValues>,
     /// The source of its secrets.
@@ -223,6 +226,7 @@ impl LoneParty<'_> {
     /// This party's hello, with its checkpoints.
     pub(super) fn hello(&self, keeper: &Option<&mut Keeper>) -> Hello {
         let mut hello = Hello::new(self.role, self.session);
+        hello.validation = self.validation.as_ref().map(|(plan, _)| *plan);
         if let Some(keeper) = keeper {
             hello.checkpoints = keeper.checkpoints();
         }
@@ -455,6 +459,10 @@ impl LoneParty<'_> {
             durable: None,
             positions: None,
             beside: None,
+            validation: self
+                .validation
+                .as_ref()
+                .map(|(plan, images)| PartyValidation::new(*plan, images, self.network.classes)),
             further: FurtherRanks::default(),
         })
     }
@@ -495,6 +503,8 @@ impl InRing for Computation<'_, '_> {
                 )
                 .map(Made::Classes)
             }
+            // Its model comes from checkpoints: see `lone_evaluation`.
+            Task::Evaluate => Err(RunError::Task.into()),
         }
     }
 }

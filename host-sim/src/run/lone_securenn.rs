@@ -65,7 +65,7 @@ impl LoneParty<'_> {
                 securenn::run_party(setup, pair, links, &mut data, &mut NoObserver, emit)
                     .map(Made::Model)
             }
-            Task::Infer => {
+            Task::Infer | Task::Evaluate => {
                 let keys = (pair, &self.model[..]);
                 run_securenn_party(setup, keys, links, &mut data, &mut NoObserver, emit)
                     .map(Made::Classes)

@@ -10,7 +10,10 @@ use std::{
 use ringlet_core::{
     Role,
     net::{Link, Remote},
-    session::handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch},
+    session::{
+        Task,
+        handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch},
+    },
 };
 
 use super::actors::Helper;
@@ -38,9 +41,12 @@ impl Parties {
         self.hellos.iter().all(|hello| hello.checkpoints.durable)
     }
 
-    /// The iteration that comes first: that of the latest checkpoint that both have.
+    /// The iteration that comes first: that of the latest checkpoint that both have. An evaluation of one begins at 0.
     pub fn first(&self) -> u32 {
         let [p0, p1] = &self.hellos;
+        if p0.session.task != Task::Train {
+            return 0;
+        }
         let common = p0.checkpoints.common(&p1.checkpoints);
         common.map_or(0, |id| id.iteration)
     }

@@ -24,6 +24,7 @@ use super::{
     ranks::{self, Closer},
     role_ranks::RoleRanks,
     stop_request::UnderWay,
+    validation::{Evaluation, PartyValidation, evaluate},
 };
 use crate::{
     error::Failure,
@@ -53,6 +54,8 @@ pub struct PartySetup<'a> {
     pub positions: Option<Positions>,
     /// What keeps the other party's state beside each of its checkpoints, if that party is a device.
     pub beside: Option<Beside<'a>>,
+    /// The evaluations between iterations, if there are any.
+    pub validation: Option<PartyValidation<'a>>,
     /// This party's further ranks, if it has any.
     pub further: FurtherRanks<'a>,
 }
@@ -288,6 +291,7 @@ fn run_first_rank<R: Ring>(
         mut durable,
         mut positions,
         mut beside,
+        mut validation,
         ..
     } = setup;
     let dealt = positions
@@ -339,6 +343,15 @@ fn run_first_rank<R: Ring>(
             traffic: Box::new(traffic),
             audit: party.audit_counts().map(<[_]>::to_vec),
         })?;
+        if let Some(PartyValidation { plan, data }) = &mut validation {
+            for evaluation in Evaluation::due::<R>(plan, session, iteration)? {
+                let mut memory = evaluation.memory::<R>(role)?;
+                let own = (&mut *data, &mut memory[..]);
+                let evaluated = evaluate(&evaluation, &party, &mut cx, own, iteration + 1)
+                    .map_err(|error| broke(&mut durable, error))?;
+                emit(Event::Evaluated(Box::new(evaluated)))?;
+            }
+        }
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {
             emit(shares(&party, batch.epoch + 1))?;

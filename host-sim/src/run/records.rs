@@ -9,6 +9,8 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
+use super::event::Evaluated;
+
 /// One iteration, as `--metrics` writes it. Counts are of that iteration only; what a lone party
 /// cannot see of the others is null.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,6 +61,50 @@ pub struct EpochRecord {
     pub twin_accuracy: Option<f64>,
     /// Seconds since the run began.
     pub seconds: f64,
+}
+
+/// One evaluation of the shared model, as `--metrics` writes it. What a party does not learn is null.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValidationRecord {
+    /// "validation".
+    pub kind: &'static str,
+    /// Iterations of the training before it.
+    pub iteration: u32,
+    /// The owner of the held-out images.
+    pub owner: String,
+    /// Their number.
+    pub images: u32,
+    /// Share of them that the model classifies right.
+    pub accuracy: Option<f64>,
+    /// Numbers of images by label, then by the class that the model found.
+    pub confusion: Option<Vec<Vec<u32>>>,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Bytes that this party sent to the other.
+    pub online_bytes: u64,
+    /// Bytes of corrections that this party got from the dealer.
+    pub dealer_bytes: u64,
+    /// Rounds: times that a party waited for the other.
+    pub rounds: u64,
+}
+
+impl ValidationRecord {
+    /// The record of an evaluation, of which the owner of the images has the accuracy and the counts.
+    pub fn new(evaluated: &Evaluated, found: Option<(f64, &[Vec<u32>])>) -> Self {
+        let cost = evaluated.traffic.total();
+        ValidationRecord {
+            kind: "validation",
+            iteration: evaluated.done,
+            owner: evaluated.owner.to_string(),
+            images: evaluated.images,
+            accuracy: found.map(|(accuracy, _)| accuracy),
+            confusion: found.map(|(_, counts)| counts.to_vec()),
+            seconds: evaluated.seconds,
+            online_bytes: cost.online_bytes,
+            dealer_bytes: cost.dealer_bytes,
+            rounds: cost.rounds,
+        }
+    }
 }
 
 /// The record of an iteration from the view of one party.

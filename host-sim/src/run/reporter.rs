@@ -1,7 +1,7 @@
 //! What a party in a process of its own makes, and who gets its reports.
 
 use super::{
-    event::{Event, StageValues},
+    event::{Evaluated, Event, StageValues},
     inference::Classes,
 };
 use crate::{error::Failure, links::wait_time::WaitTime};
@@ -12,6 +12,8 @@ pub enum Made {
     Model(Option<Vec<StageValues>>),
     /// The classes of its images.
     Classes(Classes),
+    /// What it sees of the evaluation of a model that both parties share.
+    Evaluated(Box<Evaluated>),
 }
 
 /// Gets the reports of a party.

@@ -260,6 +260,7 @@ impl Simulation<'_> {
                 durable: None,
                 positions: None,
                 beside: None,
+                validation: None,
                 further: FurtherRanks::default(),
             },
             peer,

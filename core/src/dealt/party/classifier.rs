@@ -1,7 +1,9 @@
-//! Inference: one party's model classifies the other party's samples.
+//! Inference, in which one party's model classifies the other party's samples, and evaluation, in which the model that
+//! both parties share classifies the samples of one.
 //!
 //! The model's owner takes the plaintext weights as its shares; the other party's shares are zero. So the owner alone
-//! masks and opens the weights, once in a session. For each batch the samples' owner opens its masked samples, both
+//! masks and opens the weights, once in a session. A shared model is opened as in training, under masks of both
+//! parties. For each batch the samples' owner opens its masked samples, both
 //! parties run the forward pass as in training, and argmax turns the logits into shares of the classes. Only the
 //! samples' owner receives the other party's shares of them.
 
@@ -16,20 +18,21 @@ use crate::{
     model::cost_rows::activation_row,
     network::Network,
     num::ring::Ring,
-    session::{Batch, Progress, RunError, Session, Task},
+    session::{Batch, Progress, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
 use super::Party;
 
-/// A computing party of an inference session.
+/// A computing party of an inference or of an evaluation.
 ///
 /// It wipes its shares and intermediate values when it is dropped.
 pub struct Classifier<'a, R: Ring>(Party<'a, R>);
 
 impl<'a, R: Ring> Classifier<'a, R> {
-    /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. Its weights are zero; the model's
-    /// owner then loads its model with [`Classifier::load_parameters`].
+    /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. In inference its weights are zero, and
+    /// the model's owner then loads its model with [`Classifier::load_parameters`]. In an evaluation both parties load
+    /// their shares of it, with [`Classifier::load_shares`] or [`Classifier::restore`].
     ///
     /// `memory` has at least [`Plan::arena_words`] words of 64 bits. Fails with [`RunError::Arena`] if it is too small,
     /// and with [`RunError::Task`] if the session is for training.
@@ -42,17 +45,15 @@ impl<'a, R: Ring> Classifier<'a, R> {
         role: Role,
         memory: &'a mut [u64],
     ) -> Result<Self, RunError> {
-        if session.task != Task::Infer {
+        if session.task == Task::Train {
             return Err(RunError::Task);
         }
         // The session uses each sample once, so the party stores no opening.
-        Ok(Classifier(Party::new(
-            session,
-            network,
-            role,
-            memory,
-            &mut [],
-        )?))
+        let mut party = Party::new(session, network, role, memory, &mut [])?;
+        if session.task == Task::Evaluate {
+            party.progress = Progress::Loading(0);
+        }
+        Ok(Classifier(party))
     }
 
     /// This party's role.
@@ -79,6 +80,42 @@ impl<'a, R: Ring> Classifier<'a, R> {
             true => self.0.load_parameters(stage, values),
             false => Err(RunError::NotModelOwner),
         }
+    }
+
+    /// Loads this party's shares of the parameters of a stage of the model to evaluate, as
+    /// [`Trainer::parameters`](super::Trainer::parameters) gives them. Both parties load all stages in order; until then
+    /// [`Classifier::classify`] fails with [`RunError::NoModel`].
+    ///
+    /// Fails with [`RunError::NotModelOwner`] in inference and after the last stage, with [`RunError::NoModel`] if
+    /// another stage comes next, and with [`RunError::Parameters`] if the stage has another number of parameters.
+    pub fn load_shares(
+        &mut self,
+        stage: usize,
+        shares: impl IntoIterator<Item = Share<R::Wide>>,
+    ) -> Result<(), RunError> {
+        let party = &mut self.0;
+        let stages = (stage, party.stages.len());
+        let progress = party.progress;
+        let shares = shares.into_iter().map(Share::peel);
+        party.progress =
+            progress.load(stages, || party.load_master(stage, shares, |share| share))?;
+        Ok(())
+    }
+
+    /// Loads this party's shares of the model to evaluate from the state that
+    /// [`Trainer::save_state`](super::Trainer::save_state) has given in a training with the same model, format and
+    /// momentum.
+    ///
+    /// Fails with [`RunError::Task`] in inference, and with [`RunError::State`] if the state has another length.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), RunError> {
+        let party = &mut self.0;
+        if party.session.task != Task::Evaluate {
+            return Err(RunError::Task);
+        }
+        let needed = party.state_len();
+        state::from_slice(needed, state, |read| party.read_state(read))?;
+        party.progress = Progress::Next(0);
+        Ok(())
     }
 
     /// Classifies the batch of one iteration, and returns the batch. Iterations run in order from 0, each once.

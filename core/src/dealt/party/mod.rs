@@ -176,6 +176,22 @@ impl<'a, R: Ring> Party<'a, R> {
         stage: usize,
         values: impl IntoIterator<Item = R::Wide>,
     ) -> Result<(), RunError> {
+        // Only one party has a share, so its truncation would be biased. Rounding first makes it exact.
+        let fine = self.session.format.fine();
+        let half = R::Wide::ONE.left(fine).right(1);
+        self.load_master(stage, values, |weight| match fine {
+            0 => weight,
+            _ => weight.plus(half).right(fine).left(fine),
+        })
+    }
+
+    /// Loads this party's shares of the parameters of a stage, after `adapt` has changed those of the weights.
+    fn load_master(
+        &mut self,
+        stage: usize,
+        values: impl IntoIterator<Item = R::Wide>,
+        adapt: impl Fn(R::Wide) -> R::Wide,
+    ) -> Result<(), RunError> {
         let format = self.session.format;
         let stages = self.network.stages.iter().zip(&mut self.stages);
         let Some((stage, memory)) = stages.into_iter().nth(stage) else {
@@ -183,18 +199,15 @@ impl<'a, R: Ring> Party<'a, R> {
             return Err(RunError::Parameters { needed: 0, given });
         };
         let (needed, weights) = (stage.parameters(), stage.linear.weight_len());
-        // Only one party has a share, so its truncation would be biased. Rounding first makes it exact.
-        let half = R::Wide::ONE.left(format.fine()).right(1);
         let mut given = 0;
         for value in values {
             if given == needed {
                 let given = given + 1;
                 return Err(RunError::Parameters { needed, given });
             }
-            let value = if given < weights && format.fine() > 0 {
-                value.plus(half).right(format.fine()).left(format.fine())
-            } else {
-                value
+            let value = match given < weights {
+                true => adapt(value),
+                false => value,
             };
             memory.set_master_share(format, given, value);
             given += 1;

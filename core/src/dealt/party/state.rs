@@ -62,11 +62,18 @@ impl<R: Ring> Party<'_, R> {
                 let share = read_word(format.wide(), &mut read)?;
                 memory.set_master_share(format, parameter, share);
             }
-            for share in Share::peel_slice_mut(&mut *memory.velocity) {
-                *share = match keeps_velocities {
-                    true => read_word(R::BITS, &mut read)?,
-                    false => R::ZERO,
-                };
+            let velocities = Share::peel_slice_mut(&mut *memory.velocity);
+            if !keeps_velocities {
+                velocities.fill(R::ZERO);
+                continue;
+            }
+            // An evaluation has no use for velocities, and no room.
+            let mut velocities = velocities.iter_mut();
+            for _ in 0..memory.weights.len() {
+                let share = read_word(R::BITS, &mut read)?;
+                if let Some(velocity) = velocities.next() {
+                    *velocity = share;
+                }
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The plan of inference: the cost of each batch, and of the opening of the model in the first one.
+//! The plan of inference and evaluation: the cost of each batch, and of the opening of the model in the first one.
 
 use heapless::Vec;
 
@@ -12,11 +12,12 @@ use crate::{
 use super::{CostRow, GateCost, Plan};
 
 impl Plan<'_> {
-    /// The cost for `role` of the opening of a stage's weights, in the first batch of a session. Only their owner sends
-    /// them. They share the round of the first samples.
+    /// The cost for `role` of the opening of a stage's weights, in the first batch of a session. Their owner alone sends
+    /// them, or both parties if they share the model. They share the round of the first samples.
     pub fn stage_opening(&self, stage: usize, role: Role) -> Cost {
         let weights = self.network.stages[stage].linear.weight_len();
-        self.owned_opening(weights, self.session.model_owner() == Some(role))
+        let owner = self.session.model_owner();
+        self.owned_opening(weights, owner.is_none_or(|owner| owner == role))
     }
 
     /// The cost for `role` of the opening of the whole model, in the first batch of a session.

@@ -394,7 +394,7 @@ impl<'a> Plan<'a> {
     /// Ring words that a party needs to store the openings of the peer's samples; `usize::MAX` if they are more than a
     /// `usize` counts.
     pub fn opened_data_words(&self, role: Role) -> usize {
-        if !self.session.protocol.triples().keep_data() || self.session.task == Task::Infer {
+        if !self.session.protocol.triples().keep_data() || self.session.task != Task::Train {
             return 0;
         }
         let samples = self.session.samples[role.other().index()] as usize;

@@ -49,7 +49,7 @@ impl Plan<'_> {
     pub fn sent_to_peer<R: Ring>(&self, role: Role, start: u32) -> Sent {
         match self.session.task {
             Task::Train => self.sent_in_training::<R>(role, start),
-            Task::Infer => self.sent_in_inference::<R>(role, start),
+            Task::Infer | Task::Evaluate => self.sent_in_inference::<R>(role, start),
         }
     }
 
@@ -60,7 +60,7 @@ impl Plan<'_> {
         Sent {
             bytes: match session.task {
                 Task::Train => self.run_corrections::<R>(start),
-                Task::Infer => (start..session.iterations())
+                Task::Infer | Task::Evaluate => (start..session.iterations())
                     .map(|iteration| {
                         let len = session.batch(iteration).len;
                         let rows = self.inference::<R>(Role::P1, len);
@@ -120,7 +120,7 @@ impl Plan<'_> {
             let batch = session.batch(iteration);
             all += sent(self.audit_of::<R>(iteration, batch.len));
             for micro in MicroBatch::all(batch, session.micro_batch) {
-                // The model is opened with the first samples. Only its owner sends it.
+                // The model is opened with the first samples.
                 let model = match (iteration, micro.first) {
                     (0, 0) => self.model_opening(role),
                     _ => Cost::ZERO,

@@ -28,7 +28,7 @@ use crate::{
         message::{MessageError, receive, send},
     },
     prg::Key,
-    session::{Rank, Session},
+    session::{Rank, Session, Validation},
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
@@ -47,6 +47,9 @@ pub struct Hello {
     pub dealt: Option<DealtId>,
     /// The checkpoints from which the sender could go on.
     pub checkpoints: Checkpoints,
+    /// The held-out samples on which the shared model is evaluated as the training goes on, if any. They are no part of the
+    /// session, since they change nothing about the model.
+    pub validation: Option<Validation>,
     /// The rank that speaks. The first rank offers this number of ranks, and the dealer chooses no more than that; a further
     /// rank names the chosen number.
     pub rank: Rank,
@@ -98,6 +101,7 @@ pub enum Parameter {
     /// The backbones by which images became samples.
     Backbone,
     Dealt,
+    Validation,
 }
 
 impl core::fmt::Display for Parameter {
@@ -126,6 +130,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Classes => "lists of classes",
             Parameter::Backbone => "backbones",
             Parameter::Dealt => "dealt files",
+            Parameter::Validation => "held-out images (--validate, --validate-every)",
         })
     }
 }
@@ -267,6 +272,7 @@ impl Hello {
             session: session.clone(),
             dealt: None,
             checkpoints: Checkpoints::default(),
+            validation: None,
             rank: Rank::ONLY,
             processes: 1,
         }
@@ -353,7 +359,7 @@ impl Hello {
         Ok(send(link, self)?)
     }
 
-    /// Compares sessions and dealt files, and fails with the first parameter that differs.
+    /// Compares sessions, dealt files and held-out samples, and fails with the first parameter that differs.
     pub fn compare(&self, other: &Hello) -> Result<(), Mismatch> {
         let (a, b) = (&self.session, &other.session);
         // The pattern names every field, so a new field does not compile until it is compared.
@@ -411,6 +417,7 @@ impl Hello {
             (classes.agrees(&b.classes), Parameter::Classes),
             (backbone.agrees(&b.backbone), Parameter::Backbone),
             (self.dealt == other.dealt, Parameter::Dealt),
+            (self.validation == other.validation, Parameter::Validation),
         ];
         match checks.into_iter().find(|(same, _)| !same) {
             Some((_, parameter)) => Err(Mismatch::Differs(parameter)),

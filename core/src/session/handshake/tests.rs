@@ -63,7 +63,7 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 84);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 85);
     let body = [
         14, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
@@ -82,6 +82,7 @@ fn hello_format_is_stable() {
         2, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, // the backbone's digest
         0, // no dealt file
         0, 0, // no checkpoints, not durable
+        0, // no validation
         0, 1, 1, // rank 0, which offers one, of one process
     ];
     assert_eq!(bytes[..4], *b"RNGL");
@@ -109,7 +110,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 84);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 85);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -203,6 +204,17 @@ fn every_parameter_is_compared() {
         ),
     ];
     assert_eq!(other(|_| ()), Ok(()));
+    let validates = |samples, every| {
+        let validation = Some(Validation { samples, every });
+        own.compare(&Hello {
+            validation,
+            ..own.clone()
+        })
+    };
+    for (samples, every) in [([9, 0], 1), ([0, 0], 1)] {
+        let differs = Mismatch::Differs(Parameter::Validation);
+        assert_eq!(validates(samples, every), Err(differs));
+    }
     // A role without labels goes with any.
     assert_eq!(other(|s| s.classes = ClassList::Unknown), Ok(()));
     // And one without images goes with any backbone.
@@ -297,17 +309,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 84 + 18 + 34 + 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 85 + 18 + 34 + 1);
     assert_eq!(bytes[79..82], [1, 0xAC, 0x02]);
     assert_eq!(bytes[82..98], [6; 16]);
     assert_eq!(bytes[98], 1);
+    // No validation.
+    assert_eq!(bytes[99], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[99..102], [0, 1, 1]);
+    assert_eq!(bytes[100..103], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[102..104], [0, 1]);
-    assert_eq!(bytes[104..136], [5; 32]);
+    assert_eq!(bytes[103..105], [0, 1]);
+    assert_eq!(bytes[105..137], [5; 32]);
     // With a device.
-    assert_eq!(bytes[136..], [1]);
+    assert_eq!(bytes[137..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -12,7 +12,7 @@ use crate::{
     config::{
         args::{
             CheckpointArgs, IdentityArgs, InitArgs, Membership, OutputArgs, ProcessArgs, RangeArgs,
-            RoleName, SampleCounts, SessionArgs, seconds, threads,
+            RoleName, SampleCounts, SessionArgs, ValidationArgs, seconds, threads,
         },
         protocol::Protocol,
     },
@@ -58,6 +58,11 @@ pub struct PartyArgs {
     /// images are used), and only it learns the classes. The other gives --model-file.
     #[arg(long, conflicts_with_all = ["reveal_to", "save", "init", "init_by", "dealt", "share_of_p0", "checkpoint", "resume"])]
     pub infer: bool,
+    /// Evaluate instead of training: the model that the parties share in the checkpoints of this directory, each in its own,
+    /// on the held-out images of one party. --samples says how many of whose. Their owner gives --data, and only it learns
+    /// the classes; nobody learns the model. The session is that of the checkpoints.
+    #[arg(long, value_name = "DIR", requires = "samples", conflicts_with_all = ["infer", "model_file", "reveal_to", "save", "init", "init_by", "dealt", "assistant", "share_of_p0", "checkpoint", "resume", "model"])]
+    pub evaluate: Option<PathBuf>,
     /// The model, at the party that owns it: a file that --save has written, or a state_dict of PyTorch's in safetensors, whose
     /// model --model describes.
     #[arg(long, value_name = "FILE", requires = "infer", conflicts_with = "data")]
@@ -80,6 +85,9 @@ pub struct PartyArgs {
     /// roles have, and than a batch has micro-batches: see --micro-batch. The model is the same to the bit.
     #[arg(long, value_name = "N", value_parser = threads())]
     pub threads: Option<u16>,
+    /// The evaluations during a training.
+    #[command(flatten)]
+    pub validation: ValidationArgs,
     /// The party's checkpoints.
     #[command(flatten)]
     pub checkpoints: CheckpointArgs,
@@ -138,6 +146,12 @@ impl PartyArgs {
                 "give a file with --save",
             ));
         }
+        if self.validation.validate == Some(SampleCounts([0; 2])) {
+            return Err(Failure::new(
+                "--validate 0,0 leaves nothing to evaluate",
+                "give the number of P0's or P1's held-out images, or leave it out",
+            ));
+        }
         self.out.as_deref().map_or(Ok(()), check_writable)
     }
 
@@ -150,6 +164,12 @@ impl PartyArgs {
             return Err(Failure::new(
                 "--assistant belongs to --protocol securenn",
                 "add that --protocol, or give --dealer or --dealt",
+            ));
+        }
+        if securenn && (self.validation.validate.is_some() || self.evaluate.is_some()) {
+            return Err(Failure::new(
+                "SecureNN cannot evaluate a model that the parties share",
+                "leave out --protocol securenn, or --validate and --evaluate",
             ));
         }
         let membership = self.membership()?;
@@ -206,6 +226,12 @@ impl PartyArgs {
     }
 
     fn with_device(&self, device: DeviceAddress) -> Result<Others, Failure> {
+        if self.validation.validate.is_some() || self.evaluate.is_some() {
+            return Err(Failure::new(
+                "a device cannot evaluate the model that it shares",
+                "leave out --validate and --evaluate, or let a host be P0",
+            ));
+        }
         match (&self.dealer, self.role()) {
             (Some(dealer), Role::P1) => Ok(Others::Device(device, dealer.clone())),
             (_, Role::P0) => Err(Failure::new("the device is P0", "give --role p1")),

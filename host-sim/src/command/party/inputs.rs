@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use ringlet_core::{Role, session::Task};
+use ringlet_core::{
+    Role,
+    session::{Task, Validation},
+};
 
 use super::args::PartyArgs;
 use crate::{
     config::{
         args::SampleCounts,
-        model::model,
+        model::{check_shape, model},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -29,6 +32,8 @@ pub struct Inputs {
     pub checked: CheckedSession,
     /// The images of this party.
     pub images: Images,
+    /// Its held-out images of --validate, whose number may be 0, if the shared model is evaluated.
+    pub held_out: Option<(Validation, Images)>,
     /// The names of their files, if they are files to classify.
     pub files: Vec<String>,
     /// The parameters of the model, at their owner: in inference, and in a training that begins with one.
@@ -38,11 +43,18 @@ pub struct Inputs {
 impl Inputs {
     /// Reads the files that the arguments name, and makes the session. `speaks` says whether to warn the user.
     pub fn new(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
-        match (args.infer, &args.model_file) {
-            (false, _) => Inputs::of_trainer(args, protocol, speaks),
-            (true, None) => Inputs::of_image_owner(args, protocol),
-            (true, Some(path)) => Inputs::of_model_owner(args, protocol, path),
+        let mut inputs = match (args.infer, &args.model_file) {
+            (false, _) => Inputs::of_trainer(args, protocol, speaks)?,
+            (true, None) => Inputs::of_image_owner(args, protocol)?,
+            (true, Some(path)) => Inputs::of_model_owner(args, protocol, path)?,
+        };
+        if let Some(plan) = args.validation.plan() {
+            let count = plan.samples[args.role().index()];
+            let images = held_out(args, &inputs.checked, (count, "--validate"))?;
+            inputs.checked.name_classes(&images.classes);
+            inputs.held_out = Some((plan, images));
         }
+        Ok(inputs)
     }
 
     fn of_trainer(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
@@ -62,6 +74,7 @@ impl Inputs {
             let checked = make_session(args, protocol, (shape, &set), Samples::Counts(counts))?;
             return Ok(Inputs {
                 images: none(&checked),
+                held_out: None,
                 files: Vec::new(),
                 checked,
                 parameters,
@@ -86,6 +99,7 @@ impl Inputs {
         }
         Ok(Inputs {
             images: slice(role, all, first, count)?,
+            held_out: None,
             files: Vec::new(),
             checked,
             parameters,
@@ -116,6 +130,7 @@ impl Inputs {
             ));
         }
         Ok(Inputs {
+            held_out: None,
             files,
             images: slice(role, all, 0, samples[role.index()] as usize)?,
             checked,
@@ -155,6 +170,7 @@ impl Inputs {
         }
         Ok(Inputs {
             images: none(&checked),
+            held_out: None,
             files: Vec::new(),
             checked,
             parameters,
@@ -162,8 +178,55 @@ impl Inputs {
     }
 }
 
+/// The first `count` held-out images of a party, as an `option` gives their number.
+pub fn held_out(
+    args: &PartyArgs,
+    checked: &CheckedSession,
+    (count, option): (u32, &str),
+) -> Result<Images, Failure> {
+    let CheckedSession {
+        session, network, ..
+    } = checked;
+    if count == 0 {
+        return Ok(none(checked));
+    }
+    if args.session.data.backbone.is_given() && checked.backbone.is_none() {
+        return Err(Failure::new(
+            "the weights of the frozen layers are not known",
+            "give the file that has them with --backbone",
+        ));
+    }
+    let set = DataSet {
+        backbone: checked.backbone.clone(),
+        ..args.session.data.images()
+    };
+    let all = set.load(Part::Test)?;
+    let (there, count) = (all.len(), count as usize);
+    if count > there {
+        return Err(Failure::new(
+            format!(
+                "{option} gives {} {count} held-out images, but there are {there}",
+                args.role()
+            ),
+            format!("correct {option}, or give other --data"),
+        ));
+    }
+    check_shape(&session.model, &all)?;
+    all.check_labels(network.classes)?;
+    if !all.classes.list().agrees(&session.classes) {
+        return Err(Failure::new(
+            format!(
+                "the classes of the held-out images are {}, and the training has others",
+                all.classes
+            ),
+            "give --classes with the names of the training's classes, in their order",
+        ));
+    }
+    Ok(all.slice(0..count))
+}
+
 /// No images, of the shape that the model takes.
-fn none(checked: &CheckedSession) -> Images {
+pub fn none(checked: &CheckedSession) -> Images {
     Images {
         shape: checked.session.model.input.map(usize::from),
         pixels: Vec::new(),

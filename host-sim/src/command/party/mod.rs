@@ -1,10 +1,11 @@
 //! `ringlet party`: one computing party on its own.
 
 mod args;
+mod evaluation;
 mod inputs;
 mod reporters;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use ringlet_core::session::{Rank, Ranks, handshake::Parameter};
 
@@ -16,11 +17,15 @@ use crate::{
     error::Failure,
     output::amounts::bytes,
     run::{
-        checkpoints::CheckpointPlan, lone_party::LoneParty, mpi_ranks::MpiRanks, secrets::Secrets,
+        checkpoints::CheckpointPlan,
+        lone_party::{LoneParty, Others},
+        mpi_ranks::MpiRanks,
+        secrets::Secrets,
     },
 };
 
 pub use args::PartyArgs;
+use evaluation::EvaluationInputs;
 use inputs::Inputs;
 use reporters::{Silent, Supervised, Terminal};
 
@@ -37,6 +42,9 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
     role_processes::check_threads(args.threads, rank)?;
     args.check_files()?;
     let (protocol, others) = args.others(rank)?;
+    if let Some(dir) = &args.evaluate {
+        return evaluate(args, dir, (rank, &others));
+    }
     let speaks = rank.is_first() && !args.process.supervised;
     let inputs = Inputs::new(args, &protocol, speaks)?;
     let CheckedSession {
@@ -45,11 +53,14 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
     if let Some(path) = &args.output.save {
         inputs.checked.check_save(path, &args.session)?;
     }
+    let labels = inputs.held_out.as_ref();
+    let labels = labels.map_or_else(Vec::new, |(_, images)| images.labels.clone());
     let party = LoneParty {
         session,
         network,
         role: args.role(),
         images: inputs.images,
+        validation: inputs.held_out,
         model: encode_model(network, session, &inputs.parameters)?,
         secrets: Secrets::new(args.process.secrets.seed()),
         simulated: args.process.supervised,
@@ -64,7 +75,7 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
     let device = if args.process.supervised {
         party.run(&others, processes, &mut Supervised)
     } else if rank.is_first() {
-        let mut terminal = Terminal::new(args, &inputs.checked, &inputs.files);
+        let mut terminal = Terminal::new(args, &inputs.checked, (&inputs.files, &labels));
         party.run(&others, processes, &mut terminal)
     } else {
         party.run(&others, processes, &mut Silent)
@@ -74,6 +85,14 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
             "{}'s classes are {}",
             party.role, inputs.checked.classes
         )),
+        Some(Parameter::Samples | Parameter::Model)
+            if args.samples.is_none() && args.session.data.data.is_none() =>
+        {
+            failure.with_remedy(format!(
+                "{} has no --data: to own no images, give --model and both parties the same --samples",
+                party.role
+            ))
+        }
         _ => failure,
     })?;
     let Some(taken) = device else {
@@ -85,4 +104,39 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
         bytes(taken.memory.into()),
         bytes(taken.stack.into())
     ))
+}
+
+/// Evaluates the model that the party shares with its peer in the checkpoints in `dir`.
+fn evaluate(args: &PartyArgs, dir: &Path, (rank, others): (Rank, &Others)) -> Result<(), Failure> {
+    if rank.count() > 1 {
+        return Err(Failure::new(
+            "an evaluation has one process for each role",
+            "start it without mpirun",
+        ));
+    }
+    let endpoint = args.endpoint(rank)?;
+    let EvaluationInputs {
+        checked,
+        images,
+        checkpoints,
+    } = EvaluationInputs::new(args, dir, endpoint.credentials.own())?;
+    let labels = images.labels.clone();
+    let party = LoneParty {
+        session: &checked.session,
+        network: &checked.network,
+        role: args.role(),
+        images,
+        validation: None,
+        model: Vec::new(),
+        secrets: Secrets::new(args.process.secrets.seed()),
+        simulated: false,
+        endpoint,
+        idle: Duration::from_secs(args.idle),
+        checkpoints: None,
+        transcript: args.transcript.clone(),
+        threads: None,
+        process: rank,
+    };
+    let mut terminal = Terminal::new(args, &checked, (&[], &labels));
+    party.evaluate(&checkpoints, others, &mut terminal)
 }

@@ -2,7 +2,11 @@
 
 use std::{io, time::Instant};
 
-use ringlet_core::{Role, cost::Traffic, session::Task};
+use ringlet_core::{
+    Role,
+    cost::Traffic,
+    session::{Session, Task},
+};
 
 use super::args::PartyArgs;
 use crate::{
@@ -16,14 +20,15 @@ use crate::{
     error::Failure,
     links::wait_time::WaitTime,
     output::{
-        amounts::bytes,
+        amounts::{bytes, counted},
         classes::{Names, classes_table},
+        confusion::Confusion,
         progress::Progress,
         tables::time_table,
     },
     run::{
         actors::Helper,
-        event::Event,
+        event::{Evaluated, Event},
         reporter::{Made, Reporter},
         role_time::RoleTime,
         supervision,
@@ -86,6 +91,8 @@ pub struct Terminal<'a> {
     checked: &'a CheckedSession,
     /// The files of the images, if it classifies files.
     files: &'a [String],
+    /// The labels of its held-out images.
+    labels: &'a [u8],
     run: Option<Run>,
     kept: Option<Kept>,
 }
@@ -110,18 +117,71 @@ struct Run {
 
 impl<'a> Terminal<'a> {
     /// A reporter for a party that has not connected yet.
-    pub fn new(args: &'a PartyArgs, checked: &'a CheckedSession, files: &'a [String]) -> Self {
+    pub fn new(
+        args: &'a PartyArgs,
+        checked: &'a CheckedSession,
+        (files, labels): (&'a [String], &'a [u8]),
+    ) -> Self {
         Terminal {
             args,
             checked,
             files,
+            labels,
             run: None,
             kept: None,
         }
     }
 
+    /// What the labels of held-out images and their classes tell, at their owner.
+    fn confusion(&self, evaluated: &Evaluated) -> Option<Confusion> {
+        if evaluated.owner != self.args.role() {
+            return None;
+        }
+        let label = |&(image, class): &(u32, u8)| Some((*self.labels.get(image as usize)?, class));
+        let pairs = evaluated.classes.iter().filter_map(label);
+        Some(Confusion::new(self.checked.network.classes, pairs))
+    }
+
+    /// Reports an evaluation during the training. The last one, and one whose `result` counts alone, comes with the counts.
+    fn evaluated(&mut self, evaluated: &Evaluated) -> Result<String, Failure> {
+        let confusion = self.confusion(evaluated);
+        let CheckedSession {
+            session,
+            network,
+            classes,
+            ..
+        } = self.checked;
+        let Some(run) = &mut self.run else {
+            return Ok(String::new());
+        };
+        run.sums.add(&evaluated.traffic);
+        let evaluation = Session {
+            task: Task::Evaluate,
+            ..session.clone()
+        };
+        let parameters = (&evaluation, network);
+        run.progress
+            .evaluated(evaluated, confusion.as_ref(), parameters)?;
+        let Some(confusion) = confusion else {
+            return Ok(String::new());
+        };
+        let line = format!(
+            "after {} iterations: {:.2} % of {}'s {} held-out images right ({:.1} s)",
+            evaluated.done,
+            100.0 * confusion.accuracy(),
+            evaluated.owner,
+            evaluated.images,
+            evaluated.seconds
+        );
+        let is_last = session.task == Task::Evaluate || evaluated.done == session.iterations();
+        Ok(match is_last {
+            true => format!("{line}\n{}", confusion.table(classes)),
+            false => line,
+        })
+    }
+
     /// Writes the result to the file that the user names. It appears when the result counts.
-    fn keep(&self, made: Made) -> Result<Option<Kept>, Failure> {
+    fn keep(&mut self, made: Made) -> Result<Option<Kept>, Failure> {
         let (args, role) = (self.args, self.args.role());
         let CheckedSession {
             session, network, ..
@@ -155,6 +215,10 @@ impl<'a> Terminal<'a> {
                 let line = format!("{role}: the classes are in {}", path.display());
                 Ok(Some(Kept::File(file, line)))
             }
+            Made::Evaluated(evaluated) => {
+                let text = self.evaluated(&evaluated)?;
+                Ok((!text.is_empty()).then_some(Kept::Table(text)))
+            }
             _ => Ok(None),
         }
     }
@@ -180,6 +244,19 @@ impl Reporter for Terminal<'_> {
                 "nobody will learn the model; to reveal it, give both parties --reveal-to",
             )?;
         }
+        let evaluated = match (session.task, self.args.validation.plan()) {
+            (Task::Evaluate, _) => session.samples,
+            (_, plan) => plan.map_or([0; 2], |plan| plan.samples),
+        };
+        for owner in Role::BOTH {
+            let count = evaluated[owner.index()].into();
+            if count > 0 {
+                console::line(&format!(
+                    "the shared model is evaluated on {} of {owner}, which alone learns their classes",
+                    counted(count, "held-out image")
+                ))?;
+            }
+        }
         let metrics = self.args.output.metrics.as_deref();
         let resumed = self.args.checkpoints.resume.as_ref().map(|_| first);
         self.run = Some(Run {
@@ -193,6 +270,13 @@ impl Reporter for Terminal<'_> {
     }
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
+        if let Event::Evaluated(evaluated) = &event {
+            let text = self.evaluated(evaluated)?;
+            return match (&self.run, text.as_str()) {
+                (None, _) | (_, "") => Ok(()),
+                (Some(run), text) => run.progress.say(text.trim_end()),
+            };
+        }
         let Some(run) = &mut self.run else {
             return Ok(());
         };

@@ -2,6 +2,7 @@
 
 pub mod backbone;
 pub mod checkpoints;
+pub mod classification;
 pub mod data;
 pub mod identity;
 pub mod init;
@@ -12,9 +13,11 @@ pub mod process;
 pub mod range;
 pub mod secrets;
 pub mod session;
+pub mod validation;
 
 pub use backbone::BackboneArgs;
 pub use checkpoints::CheckpointArgs;
+pub use classification::{ClassificationArgs, positive};
 pub use data::DataArgs;
 pub use identity::{IdentityArgs, Membership};
 pub use init::InitArgs;
@@ -25,3 +28,4 @@ pub use process::{ProcessArgs, seconds, threads};
 pub use range::{OnRange, RangeArgs};
 pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};
+pub use validation::ValidationArgs;

@@ -1,4 +1,4 @@
-//! The plan of inference: the cost of a batch, by either kind of protocol.
+//! The plan of inference and evaluation: the cost of a batch, by either kind of protocol.
 
 use ringlet_core::{
     Role,
@@ -259,7 +259,10 @@ impl InferencePlan<'_> {
             session.format.ring,
             session.format.fraction,
             self.parameters,
-            session.samples_owner().other(),
+            match session.model_owner() {
+                Some(owner) => owner.to_string(),
+                None => "both parties".to_owned(),
+            },
             self.asking,
             "one batch",
             "rounds",
@@ -282,7 +285,10 @@ impl InferencePlan<'_> {
                  Buffers: p0 {}, p1 {}, dealer {}.\n\
                  Memory of a process, with program, {} and links: p0 {}, p1 {}, dealer {}.\n",
                 bytes(self.setup_bytes),
-                session.samples_owner().other(),
+                match session.model_owner() {
+                    Some(owner) => owner.to_string(),
+                    None => "both parties, half by each".to_owned(),
+                },
                 dealt.dealer_bytes_p0_session,
                 bytes(dealt.arena_bytes_p0 as u64),
                 bytes(dealt.arena_bytes_p1 as u64),

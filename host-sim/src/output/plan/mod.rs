@@ -72,7 +72,7 @@ impl InRing for Costs<'_> {
 
     fn run<R: Ring>(self) -> Result<String, Failure> {
         let Costs(session, network, beside, form) = self;
-        if session.task == Task::Infer {
+        if session.task != Task::Train {
             return inference_text(&inference::dealt::<R>(session, network), session, form);
         }
         let rows = cost_rows::<R>(session, network);

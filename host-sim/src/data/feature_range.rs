@@ -106,8 +106,8 @@ mod tests {
         ] {
             assert!(wrong.parse::<FeatureRange>().is_err(), "{wrong}");
         }
-        let around = FeatureRange::around(-0.001, 3.141).expect("a range");
-        assert_eq!(around.to_string(), "-0.01:3.15");
+        let around = FeatureRange::around(-0.001, 2.111).expect("a range");
+        assert_eq!(around.to_string(), "-0.01:2.12");
         assert_eq!(
             FeatureRange::around(0.0, 0.0).map(|r| r.to_string()),
             Some("0:0.01".into())

@@ -132,7 +132,7 @@ impl DataSet {
         })
     }
 
-    /// The range in which the features of up to [`MEASURED`] training images lie, from all over them.
+    /// The range in which the features of up to 1,000 training images lie, from all over them.
     pub fn measure(&self, backbone: &Backbone) -> Result<FeatureRange, Failure> {
         let source = self.open()?;
         let parts = source.parts();

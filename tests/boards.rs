@@ -6,7 +6,6 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::Child,
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -30,7 +29,8 @@ use ringlet_core::{
 };
 use ringlet_tests::{
     address, complaint,
-    deployment::{Deployment, hello_len, host, lax, record},
+    deployment::{Deployment, hello_len},
+    emulated::{self, ROOT, keeps_to_its_budget, start_board},
     end, end_within,
     faulty_line::FaultyLine,
     mnist, record_with,
@@ -38,17 +38,13 @@ use ringlet_tests::{
     start, stop, success, usual_headroom, wait_until,
 };
 
-/// The root secret that every board is given.
-const ROOT: [u8; 32] = [5; 32];
+/// The identities of all roles.
+fn deployment() -> &'static Deployment {
+    emulated::deployment(concat!(env!("CARGO_TARGET_TMPDIR"), "/boards"))
+}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
-}
-
-/// The identities of all roles.
-fn deployment() -> &'static Deployment {
-    static ALL: OnceLock<Deployment> = OnceLock::new();
-    ALL.get_or_init(|| Deployment::new(Path::new(env!("CARGO_TARGET_TMPDIR")), ROOT))
 }
 
 /// A board in QEMU with the first built-in digits, or all of them, and their number.
@@ -64,22 +60,15 @@ fn emulate_with(
     data: Option<&Path>,
     (packing, qemu): (&[&str], &[&str]),
 ) -> (Emulated, usize) {
-    let board = Board::named(name).expect("a board");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let firmware: PathBuf = board.firmware(&folder);
-    let missing = || format!("{} is missing: tests/run builds it", firmware.display());
-    assert!(firmware.is_file(), "{}", missing());
-    let (image, secret) = (dir.join("samples.bin"), dir.join("record.bin"));
+    let image = dir.join("samples.bin");
     let mut pack = vec!["data", "pack", "--out", text(&image)];
     pack.extend(count.iter().flat_map(|count| ["--count", count]));
     pack.extend(data.iter().flat_map(|data| ["--data", text(data)]));
     pack.extend(packing);
     let packed = success(&pack);
     let number = packed.split_whitespace().next().expect("a number");
-    let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
-    std::fs::write(&secret, own).expect("a file");
-    let board = board.start_with(&firmware, &image, &secret, qemu);
-    (board.expect("a board"), number.parse().expect("a number"))
+    let board = start_board(name, &image, dir, qemu);
+    (board, number.parse().expect("a number"))
 }
 
 /// Starts P1 with the device at an address as P0, and the dealer.
@@ -409,19 +398,6 @@ fn what_a_bad_line_costs() {
             told.unwrap_or("at most 1 %")
         );
     }
-}
-
-/// Checks the used stack against the board's budget.
-fn keeps_to_its_budget(board: &str, said: &str) {
-    let budget = Board::named(board).expect("a board").budget;
-    let line = said.lines().find(|line| line.contains("of stack"));
-    let words: Vec<&str> = line.expect("a line").split_whitespace().collect();
-    let stack = words.windows(4).find(|w| w[2..] == ["of", "stack"]);
-    let stack = stack.expect("a figure");
-    let kilobytes: f64 = stack[0].parse().expect("a number");
-    assert_eq!(stack[1], "kB", "{said}");
-    println!("{board}: {kilobytes} kB of stack");
-    assert!(kilobytes * 1000.0 <= f64::from(budget.stack[0]), "{said}");
 }
 
 /// Checks the linked flash and static RAM against the budgets.

@@ -1,9 +1,11 @@
-//! Shared by the tests that cross the crates: the program, MNIST, and simulations with recorded links.
+//! Shared by the tests that cross the crates: the program, MNIST, devices, and simulations with recorded links.
 
 pub mod arrays;
 pub mod deployment;
+pub mod emulated;
 pub mod faulty_line;
 pub mod middle;
+pub mod recording;
 pub mod resettable;
 pub mod served;
 
@@ -12,43 +14,19 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{
-        Arc, Mutex, OnceLock,
+        OnceLock,
         atomic::{AtomicU32, Ordering},
-        mpsc::channel,
     },
     thread,
     time::{Duration, Instant},
 };
 
-use embedded_io::{ErrorType, Read, Write};
-use ringlet::{
-    data::{Images, OwnImages, range_bits::RangeBits},
-    links::{
-        any_end::AnyEnd,
-        memory::{self, MemoryEnd},
-        traffic_shaper::TrafficShape,
-    },
-    run::{
-        actors::Helper,
-        dealer::run_dealer,
-        event::{Event, StageValues},
-        handshakes::{greet, meet_parties},
-        party::{FurtherRanks, PartySetup, run_party},
-    },
+pub use recording::{
+    Narrow, Recorded, Recording, Transcript, record, record_inference, record_with,
 };
+use ringlet::data::range_bits::RangeBits;
 pub use ringlet_core::Role;
-use ringlet_core::{
-    model::Model,
-    net::{Link, Remote},
-    network::Network,
-    num::{Format, Ring},
-    prg::Key,
-    session::{
-        Headroom, Session,
-        handshake::{Hello, receive_hello},
-    },
-    share::{Observer, Share, Values},
-};
+use ringlet_core::{model::Model, network::Network, num::Format, session::Headroom};
 use serde_json::Value;
 
 /// The directory of the MNIST files. Prints a note if there is none.
@@ -270,201 +248,4 @@ pub fn complaint(child: std::process::Child) -> String {
     assert_eq!(lines.len(), 1, "{err}");
     assert!(lines[0].starts_with("error: "), "{err}");
     lines[0].to_owned()
-}
-
-/// All bytes that one end has sent.
-pub type Transcript = Arc<Mutex<Vec<u8>>>;
-
-/// A transport that keeps a copy of what it sends.
-pub struct Recorded {
-    inner: MemoryEnd,
-    sent: Transcript,
-}
-
-impl Recorded {
-    fn new(inner: MemoryEnd) -> (Self, Transcript) {
-        let sent = Transcript::default();
-        (
-            Recorded {
-                inner,
-                sent: sent.clone(),
-            },
-            sent,
-        )
-    }
-}
-
-impl ErrorType for Recorded {
-    type Error = io::Error;
-}
-
-impl Read for Recorded {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(bytes)
-    }
-}
-
-impl Write for Recorded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(bytes)?;
-        self.sent.lock().expect("no panic").extend(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-/// Narrow shares of one party: the cost row, whether in the backward pass, the bits of their ring, and the shares.
-pub type Narrow = (usize, bool, u32, Vec<u64>);
-
-/// Keeps all observed shares.
-#[derive(Default)]
-struct Keeping(Vec<Narrow>);
-
-impl<R: Ring> Observer<R> for Keeping {
-    fn values(&mut self, stage: usize, values: Values, [_, bits]: [u32; 2], shares: &[Share<R>]) {
-        let (row, backward) = values.cost_row(stage);
-        let shares = shares.iter().map(|share| share.reveal().to_u64()).collect();
-        self.0.push((row, backward, bits, shares));
-    }
-}
-
-/// The record of a simulation.
-pub struct Recording {
-    /// What P0 and P1 sent to each other, handshake included.
-    pub peer: [Vec<u8>; 2],
-    /// What the dealer sent to P0 and to P1, handshake included.
-    pub dealer: [Vec<u8>; 2],
-    /// What P0 and P1 sent to the dealer.
-    pub to_dealer: [Vec<u8>; 2],
-    /// Each party's shares of the model before each epoch and at the end.
-    pub shares: [Vec<Vec<StageValues>>; 2],
-    /// Each party's narrow shares, in the order of the run: products, logits, gradients, velocities.
-    pub narrow: [Vec<Narrow>; 2],
-    /// The model that was revealed to the session's receiver.
-    pub revealed: [Option<Vec<StageValues>>; 2],
-}
-
-/// A model of some weights, at the master weights' scale.
-fn some_model(network: &Network, session: &Session) -> Vec<StageValues> {
-    let [_, fraction] = session.master();
-    let unit = |index: usize| (index * 7919 % 1009) as i128 - 504;
-    let value = |index: usize| ((unit(index) << fraction) / 4096) as u128;
-    let stages = network.stages.iter();
-    stages
-        .map(|stage| (0..stage.parameters()).map(value).collect())
-        .collect()
-}
-
-/// Runs a session in its ring with the given keys. The initial weights come from `weights`, or are those of a fixed model if the
-/// session begins with one.
-pub fn record(session: &Session, images: &Images, keys: [Key; 2], weights: u8) -> Recording {
-    let weights = [weights, weights.wrapping_add(1)].map(|byte| Key::new([byte; 32]));
-    record_with(session, images, keys, weights)
-}
-
-/// The same, with the secrets from which the parties draw their parts of the initial weights.
-pub fn record_with(
-    session: &Session,
-    images: &Images,
-    keys: [Key; 2],
-    weights: [Key; 2],
-) -> Recording {
-    if session.format.ring == u32::BITS {
-        record_in::<u32>(session, images, keys, weights)
-    } else {
-        record_in::<u64>(session, images, keys, weights)
-    }
-}
-
-fn record_in<R: Ring>(
-    session: &Session,
-    images: &Images,
-    keys: [Key; 2],
-    weights: [Key; 2],
-) -> Recording {
-    let network = ringlet_core::dealt::check::<R>(session).expect("a session that runs");
-    let [peer0, peer1] = memory::duplex(TrafficShape::default()).map(Recorded::new);
-    let [dealer0, party0] = memory::bounded(TrafficShape::default()).map(Recorded::new);
-    let [dealer1, party1] = memory::bounded(TrafficShape::default()).map(Recorded::new);
-    let split = session.samples[0] as usize;
-    let own = [0..split, split..split + session.samples[1] as usize];
-    let (tell, told) = channel();
-    let ahead = usize::MAX / 4;
-    let (network, model) = (&network, &some_model(&network, session));
-    let [first, second] = thread::scope(|scope| {
-        let links = [dealer0.0, dealer1.0];
-        scope.spawn(move || {
-            let links =
-                links.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P1), ahead));
-            let mut links = links;
-            let heard = links
-                .each_mut()
-                .map(|link| receive_hello(link).expect("a hello"));
-            let (session, [_p0, p1]) =
-                meet_parties(Helper::Dealer, links, heard, &keys).expect("equal sessions");
-            run_dealer::<R>(&session, keys, p1, 0, &mut |_, _| {}).expect("a dealer that runs");
-        });
-        let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
-        let mut parties = Vec::new();
-        let roles = Role::BOTH.into_iter().zip(ends).zip(own).zip(weights);
-        for (((role, (peer, dealer)), own), secret) in roles {
-            let tell = tell.clone();
-            parties.push(scope.spawn(move || {
-                let mut peer = Link::new(AnyEnd::new(peer), Remote::Peer, ahead);
-                let mut dealer = Link::new(AnyEnd::new(dealer), Remote::Dealer, ahead);
-                let setup = PartySetup {
-                    session,
-                    network,
-                    role,
-                    secret,
-                    initial: match session.initial_model == Some(role) {
-                        true => model,
-                        false => &[],
-                    },
-                    key: greet(&Hello::new(role, session), &mut peer, &mut dealer)
-                        .expect("a handshake"),
-                    simulated: true,
-                    durable: None,
-                    positions: None,
-                    beside: None,
-                    validation: None,
-                    further: FurtherRanks::default(),
-                };
-                let mut data = OwnImages::new(images, own, network.classes);
-                let emit = &mut |event| {
-                    tell.send((role, event)).expect("a listener");
-                    Ok(())
-                };
-                let mut observer = Keeping::default();
-                let revealed =
-                    run_party::<R>(setup, (peer, dealer), &mut data, &mut observer, emit)
-                        .expect("a party that runs");
-                (revealed, observer.0)
-            }));
-        }
-        drop(tell);
-        let ends: Vec<_> = parties
-            .into_iter()
-            .map(|party| party.join().expect("no panic"))
-            .collect();
-        <[_; 2]>::try_from(ends).expect("two parties")
-    });
-    let mut shares = [Vec::new(), Vec::new()];
-    for (role, event) in told {
-        if let Event::Shares { stages, .. } = event {
-            shares[role.index()].push(stages);
-        }
-    }
-    let taken = |transcript: Transcript| transcript.lock().expect("no panic").clone();
-    Recording {
-        peer: [taken(peer0.1), taken(peer1.1)],
-        dealer: [taken(dealer0.1), taken(dealer1.1)],
-        to_dealer: [taken(party0.1), taken(party1.1)],
-        shares,
-        narrow: [first.1, second.1],
-        revealed: [first.0, second.0],
-    }
 }

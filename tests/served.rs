@@ -11,11 +11,13 @@ use std::{
 use ringlet::links::serial::SerialLine;
 use ringlet_core::{
     data::sample_image::SampleImage,
+    device::ModelImage,
     net::serial::mux::{Mux, Timeouts},
     prg::device_key::FRESH_LEN,
 };
 use ringlet_device::{
     Device, Stopped, backbone_behind,
+    classes::Classes,
     fresh::{Counter, Fresh, SLOT_LEN, Storage, StorageError},
     serve,
 };
@@ -68,10 +70,21 @@ pub fn fresh(session: u64) -> [u8; FRESH_LEN] {
     u128::from(session).to_le_bytes()
 }
 
+/// Keeps the classes that a device finds.
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Classes for Kept {
+    fn found(&mut self, classes: &[u8]) {
+        self.0.lock().expect("no panic").extend(classes);
+    }
+}
+
 /// A device that serves one session.
 pub struct Served {
     /// Its address, for `ringlet party --peer`.
     pub address: String,
+    /// The classes that it has found.
+    pub found: Arc<Mutex<Vec<u8>>>,
     outcome: JoinHandle<Result<(), Stopped>>,
     /// Keeps the terminal alive while nobody has it open.
     terminal: TTYPort,
@@ -114,6 +127,8 @@ impl Served {
         let address = terminal.name().expect("a pseudo-terminal has a name");
         let image = std::fs::read(image).expect("an image");
         let record = record.to_vec();
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let mut kept = Kept(found.clone());
         let outcome = thread::spawn(move || {
             let reader = line.try_clone_native().expect("the same line");
             let line = SerialLine::new(reader, line).expect("threads");
@@ -129,6 +144,8 @@ impl Served {
                     memory: &mut vec![0; arena],
                     store,
                     backbone: backbone_behind(&image, &store),
+                    model: ModelImage::new(&image),
+                    classes: &mut kept,
                     record: &record,
                     fresh: &mut fresh,
                     stack: None,
@@ -141,6 +158,7 @@ impl Served {
         });
         Served {
             address: format!("pty:{address}"),
+            found,
             outcome,
             terminal,
         }

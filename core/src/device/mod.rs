@@ -6,6 +6,7 @@
 //! reason, if the line still works.
 
 mod fresh;
+pub mod model_image;
 mod policy;
 mod record;
 mod sealed_state;
@@ -14,6 +15,7 @@ use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
 pub use fresh::NotFresh;
+pub use model_image::{ModelImage, ModelImageError};
 pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
 pub use record::{MAX_PEERS, MAX_RECORD_LEN, Peer, Peers, Record, RecordError};
 pub use sealed_state::{
@@ -181,7 +183,7 @@ pub enum Status {
     },
     /// The session has polynomials, and the firmware is built without them.
     Polynomials,
-    /// The session is for inference, and the firmware only trains.
+    /// The session is for a task that the firmware does not have.
     Task,
     /// The device has no secret of its own that it can use.
     NoSecret(RecordError),
@@ -203,6 +205,10 @@ pub enum Status {
     NoBackbone(BackboneError),
     /// The session's samples are made by another backbone than the device's.
     Backbone,
+    /// The device cannot read the image of the model that is to classify.
+    NoModel(ModelImageError),
+    /// The parameters of the device's model are made for another session.
+    Model,
 }
 
 impl Status {
@@ -229,13 +235,17 @@ impl core::fmt::Display for Status {
                 "the device does not take its checkpoint back: it is damaged, or of another device or session",
             ),
             Status::NoBackbone(error) => write!(f, "the device has no features: {error}"),
+            Status::NoModel(error) => write!(f, "the device has no model: {error}"),
+            Status::Model => f.write_str(
+                "the parameters on the device are made for another model, format, range or normalisation",
+            ),
             Status::Backbone => f.write_str(
                 "the session's samples are features of another backbone than the device has",
             ),
             Status::Polynomials => {
                 f.write_str("the device's firmware leaves polynomials out: train with exact ReLU")
             }
-            Status::Task => f.write_str("the device trains; it does not predict"),
+            Status::Task => f.write_str("the device trains and classifies; it does nothing else"),
             Status::NoSecret(error) => write!(f, "the device has no secret of its own: {error}"),
             Status::NotFresh(error) => error.fmt(f),
             Status::Policy(breach) => {

@@ -3,7 +3,12 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::{model::Model, net::secure::Prologue, session::Session, share::Role};
+use crate::{
+    model::Model,
+    net::secure::Prologue,
+    session::{Session, Task},
+    share::Role,
+};
 
 /// The most models of a policy.
 pub const MAX_MODELS: usize = 4;
@@ -34,7 +39,7 @@ pub struct Policy {
     pub least_audited_batch: u32,
     /// The most sessions, counted from the first that was begun with this secret; 0 for no limit.
     pub most_sessions: u32,
-    /// The models that may be trained; any if there are none.
+    /// The models that may be trained or classify; any if there are none.
     pub models: Vec<ModelId, MAX_MODELS>,
 }
 
@@ -116,7 +121,8 @@ impl Policy {
             return Err(Breach::Receiver(receiver));
         }
         let asked = smallest_batch(session);
-        if asked < self.least_batch {
+        // A class tells nothing of a gradient.
+        if session.task == Task::Train && asked < self.least_batch {
             let least = self.least_batch;
             return Err(Breach::Batch { asked, least });
         }

@@ -34,8 +34,8 @@ pub fn log_network(session: &Session, network: &Network) {
 pub struct Requirements<'n, 'a> {
     pub network: &'n Network,
     /// 64-bit words of the arena, words of the ring that hold the other party's opened samples, and 32-bit words in which
-    /// features are computed.
-    pub words: [usize; 3],
+    /// features are computed, and those that hold the classes of its own samples.
+    pub words: [usize; 4],
     /// The samples that the device's own party contributes, if it does.
     pub images: Option<SampleImage<'a>>,
 }
@@ -106,7 +106,7 @@ pub fn check_session<'n, 'a>(
     identity: Result<PublicIdentity, RecordError>,
     peer: PublicIdentity,
 ) -> Result<Requirements<'n, 'a>, Status> {
-    if session.task != Task::Train {
+    if session.task == Task::Evaluate {
         return Err(Status::Task);
     }
     identity.map_err(Status::NoSecret)?;
@@ -118,16 +118,24 @@ pub fn check_session<'n, 'a>(
         _ => Status::Unsound,
     })?;
     check_policy(role, session, device, peer)?;
+    check_model(role, session, network, device)?;
     let plan = Plan::new(session, network);
     let own = session.samples[role.index()];
     let features = features_words(session, own, device)?;
+    let answers = match session.task {
+        Task::Train => 0,
+        _ => (own as usize).div_ceil(size_of::<Ring>()),
+    };
     let words = [
         plan.arena_words::<Ring>(role),
         plan.opened_data_words(role),
         features,
+        answers,
     ];
     // In words, not bytes: a session may ask for more bytes than this device can address.
-    let halves = words[1].saturating_add(words[2]);
+    let halves = words[1..]
+        .iter()
+        .fold(0usize, |sum, &words| sum.saturating_add(words));
     let needed = words[0].saturating_add(halves.div_ceil(size_of::<u64>() / size_of::<Ring>()));
     let given = device.memory.len();
     if needed > given {
@@ -168,6 +176,24 @@ pub fn check_session<'n, 'a>(
         words,
         images: store,
     })
+}
+
+/// Checks that the device's model is the one of an inference, if the device owns it.
+#[inline(never)]
+fn check_model(
+    role: Role,
+    session: &Session,
+    network: &Network,
+    device: &Device<'_>,
+) -> Result<(), Status> {
+    if session.task == Task::Train || session.model_owner() != Some(role) {
+        return Ok(());
+    }
+    let model = device.model.map_err(Status::NoModel)?;
+    match model.len() == network.parameters() && model.is_for(session) {
+        true => Ok(()),
+        false => Err(Status::Model),
+    }
 }
 
 /// Checks that the device's backbone makes the samples of the session. Returns the 32-bit words that it takes.

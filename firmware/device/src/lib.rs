@@ -8,6 +8,7 @@
 
 pub mod carrier;
 mod check;
+pub mod classes;
 pub mod crash_report;
 pub mod fresh;
 #[cfg(feature = "hal")]
@@ -22,16 +23,17 @@ use ringlet_core::{
     Role,
     backbone::{Backbone, BackboneError},
     data::sample_image::{SampleImage, SampleImageError},
-    dealt::{PartyContext, Trainer},
-    device::{Assignment, DeviceHello, MemoryUsed, Status, channel},
+    dealt::{Classifier, PartyContext, Trainer},
+    device::{Assignment, DeviceHello, MemoryUsed, ModelImage, ModelImageError, Status, channel},
     net::{
         Link, MessageError, Remote,
         secure::PublicIdentity,
         serial::mux::{MuxError, Timeouts},
     },
+    network::Network,
     prg::{Key, device_key::FRESH_LEN},
     session::{
-        RunError,
+        RunError, Task,
         handshake::{
             Actor, Checkpoints, HandshakeError, Hello, Mismatch, receive_hello, receive_key,
         },
@@ -41,9 +43,12 @@ use ringlet_core::{
 
 use carrier::Carrier;
 use check::{OwnSamples, Requirements, check_session, clamp};
+use classes::Classes;
 use fresh::Fresh;
 use keeping::Keeping;
-use links::{Buffers, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret};
+use links::{
+    Buffers, SecureEnd, SecureLink, greet_dealer, introduction, meet_peer, secure, weights_secret,
+};
 use programmed::Programmed;
 use stack::Stack;
 
@@ -64,6 +69,10 @@ pub struct Device<'a> {
     pub store: Result<SampleImage<'a>, SampleImageError>,
     /// The layers by which its samples become features, if it has any, or why they cannot be read.
     pub backbone: Result<Option<Backbone<'a>>, BackboneError>,
+    /// The model by which the device classifies the other party's samples, or why it has none.
+    pub model: Result<ModelImage<'a>, ModelImageError>,
+    /// What becomes of the classes of its own samples.
+    pub classes: &'a mut dyn Classes,
     /// The device's record, unchecked: its secret, the roles that it talks to, its policy.
     pub record: &'a [u8],
     /// The source of a fresh value for each session.
@@ -119,6 +128,7 @@ pub fn serve_all<C: Carrier>(
     memory: &mut [u64],
     programmed: &Programmed,
     fresh: &mut dyn Fresh,
+    classes: &mut dyn Classes,
     stack: &Stack,
 ) -> ! {
     loop {
@@ -127,6 +137,8 @@ pub fn serve_all<C: Carrier>(
             memory: &mut *memory,
             store,
             backbone: backbone_behind(programmed.image, &store),
+            model: ModelImage::new(programmed.image),
+            classes: &mut *classes,
             record: programmed.record,
             fresh: &mut *fresh,
             stack: Some(stack),
@@ -198,7 +210,7 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
     let (role, session) = (hello.role, &hello.session);
     #[cfg(feature = "defmt")]
     defmt::info!(
-        "{} asked to train {=str}",
+        "{} asked to compute with {=str}",
         role,
         session.model.name.as_str()
     );
@@ -223,12 +235,15 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         &meeting,
         &mut buffers,
     )
-    .and_then(|met| train(&mut control, hello, device, requirements, &meeting, met));
+    .and_then(|met| compute(&mut control, hello, device, requirements, &meeting, met));
     match trained {
         Ok(taken) => end_session(carrier, &mut control, taken),
         Err(stopped) => tell(carrier, &mut control, role, stopped),
     }
 }
+
+/// A device's context of a session.
+type SecureContext<'b, T> = PartyContext<SecureEnd<'b, T>, SecureEnd<'b, T>>;
 
 /// A device that has met the other roles.
 struct Met<'b, T> {
@@ -281,10 +296,9 @@ fn at_dealer(error: HandshakeError) -> Stopped {
     Stopped::Meeting(Actor::Dealer, error)
 }
 
-/// Trains, sends the shares of the model to whoever may learn it, and confirms the end to both other roles. Returns what
-/// the session took.
+/// Trains or classifies, and confirms the end to both other roles. Returns what the session took.
 #[inline(never)]
-fn train<T: embedded_io::Read + embedded_io::Write>(
+fn compute<T: embedded_io::Read + embedded_io::Write>(
     control: &mut Link<impl embedded_io::Read + embedded_io::Write>,
     hello: &Hello,
     device: Device<'_>,
@@ -295,7 +309,7 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     let (role, session) = (hello.role, &hello.session);
     let Requirements {
         network,
-        words: [words, opened, features],
+        words: [words, opened, features, answers],
         images,
     } = requirements;
     let Met {
@@ -315,29 +329,95 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     };
     let (arena, rest) = device.memory.split_at_mut(words);
     let (opened_data, rest) = bytemuck::cast_slice_mut::<u64, Ring>(rest).split_at_mut(opened);
-    let features_memory = &mut bytemuck::must_cast_slice_mut(rest)[..features];
-    let mut samples = OwnSamples::new(images, device.backbone, features_memory)?;
-    let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
-    drop(weights);
-    keeping.restore(control, &mut party)?;
+    let (features_memory, rest) = rest.split_at_mut(features);
+    let features_memory = bytemuck::must_cast_slice_mut(features_memory);
+    let classes = &mut bytemuck::must_cast_slice_mut::<Ring, u8>(&mut rest[..answers])
+        [..session.samples[role.index()] as usize * usize::from(answers > 0)];
+    let samples = OwnSamples::new(images, device.backbone, features_memory)?;
     let mut cx = PartyContext::new(role, key, peer, dealer);
-    for iteration in keeping::first(hello)..session.iterations() {
-        keeping.before(control, iteration, &party)?;
-        party.iterate(&mut cx, iteration, &mut samples, &mut NoObserver)?;
-        #[cfg(feature = "defmt")]
-        log_bytes(iteration, cx.peer_bytes());
+    match session.task {
+        Task::Train => {
+            let memory = (weights, arena, opened_data);
+            train(control, &keeping, network, memory, &mut cx, samples)?;
+        }
+        _ => {
+            drop(weights);
+            let model = device
+                .model
+                .ok()
+                .filter(|_| session.model_owner() == Some(role));
+            classify((hello, network, model), arena, &mut cx, samples, classes)?;
+        }
     }
-    keeping.before(control, session.iterations(), &party)?;
-    // The device sends its shares of the model to whoever may learn it, and keeps no copy itself.
-    party.reveal(&mut cx, |_, _| {})?;
     let (mut peer, mut dealer) = cx.into_links();
     // While the parties end their link, nobody may relay between device and dealer, so the dealer comes first.
     dealer.finish(false).map_err(RunError::from)?;
     peer.finish(role == Role::P0).map_err(RunError::from)?;
+    if !classes.is_empty() {
+        device.classes.found(classes);
+        classes.fill(0);
+    }
     Ok(MemoryUsed {
-        memory: clamp(8 * words + size_of::<Ring>() * (opened + features)),
+        memory: clamp(8 * words + size_of::<Ring>() * (opened + features + answers)),
         stack: clamp(device.stack.map_or(0, Stack::used)),
     })
+}
+
+/// Trains, and sends the shares of the model to whoever may learn it. The device keeps no copy itself.
+#[inline(never)]
+fn train<T: embedded_io::Read + embedded_io::Write>(
+    control: &mut Link<impl embedded_io::Read + embedded_io::Write>,
+    keeping: &Keeping<'_>,
+    network: &Network,
+    (weights, arena, opened_data): (Key, &mut [u64], &mut [Ring]),
+    cx: &mut SecureContext<'_, T>,
+    mut samples: OwnSamples<'_, '_>,
+) -> Result<(), Stopped> {
+    let (role, session) = (keeping.hello.role, &keeping.hello.session);
+    let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
+    drop(weights);
+    keeping.restore(control, &mut party)?;
+    for iteration in keeping::first(keeping.hello)..session.iterations() {
+        keeping.before(control, iteration, &party)?;
+        party.iterate(cx, iteration, &mut samples, &mut NoObserver)?;
+        #[cfg(feature = "defmt")]
+        log_bytes(iteration, cx.peer_bytes());
+    }
+    keeping.before(control, session.iterations(), &party)?;
+    party.reveal(cx, |_, _| {})?;
+    Ok(())
+}
+
+/// Classifies all samples, by the device's `model` if it owns it, of which [`check_session`] has counted the parameters. The
+/// classes of the device's own samples go to `classes`, which is empty if it has none.
+#[inline(never)]
+fn classify<T: embedded_io::Read + embedded_io::Write>(
+    (hello, network, model): (&Hello, &Network, Option<ModelImage<'_>>),
+    arena: &mut [u64],
+    cx: &mut SecureContext<'_, T>,
+    mut samples: OwnSamples<'_, '_>,
+    classes: &mut [u8],
+) -> Result<(), Stopped> {
+    let session = &hello.session;
+    let mut party = Classifier::<Ring>::new(session, network, hello.role, arena)?;
+    if let Some(model) = model {
+        let mut parameters = model.parameters();
+        for (index, stage) in network.stages.iter().enumerate() {
+            let own = parameters.by_ref().take(stage.parameters());
+            party.load_parameters(index, own.map(|parameter| parameter as u64))?;
+        }
+    }
+    for iteration in 0..session.iterations() {
+        let sink = |sample: u32, class| {
+            if let Some(place) = classes.get_mut(sample as usize) {
+                *place = class;
+            }
+        };
+        party.classify(cx, iteration, &mut samples, &mut NoObserver, sink)?;
+        #[cfg(feature = "defmt")]
+        log_bytes(iteration, cx.peer_bytes());
+    }
+    Ok(())
 }
 
 /// Tells the host why a session ended early, if the line still works and the reason is one of another role.

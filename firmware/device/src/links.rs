@@ -27,7 +27,10 @@ const FRAME: usize = Suite::Device.buffer_len();
 const TO_DEALER: usize = 32;
 
 /// A secure link of a device.
-pub type SecureLink<'b, T> = Link<SecureTransport<T, ChaChaPoly, &'b mut [u8]>>;
+pub type SecureLink<'b, T> = Link<SecureEnd<'b, T>>;
+
+/// The transport of a secure link.
+pub type SecureEnd<'b, T> = SecureTransport<T, ChaChaPoly, &'b mut [u8]>;
 
 /// Memory for the frames of both links.
 pub struct Buffers {

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     device_record::{self, SecretArgs},
     inspect::{self, InspectArgs},
+    model_image::{self, PackModelArgs},
 };
 use crate::{
     config::args::{DataArgs, SessionArgs},
@@ -26,6 +27,8 @@ use crate::{
 pub enum DataCommand {
     /// Pack training images and their labels for the flash of a device.
     Pack(PackArgs),
+    /// Pack a trained model for the flash of a device that classifies others' images by it.
+    PackModel(PackModelArgs),
     /// Print what a data set holds: its images by class, their sizes and values, and what cannot be used.
     Inspect(InspectArgs),
     /// Draw a device's secret, and write it with the roles that the device knows and its policy. Print the device's public
@@ -58,6 +61,7 @@ pub struct PackArgs {
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Pack(args) => pack(args),
+        DataCommand::PackModel(args) => model_image::run(args),
         DataCommand::Inspect(args) => inspect::run(args),
         DataCommand::Secret(args) => device_record::run(args),
     }

@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod hub;
 pub mod init;
 pub mod inspect;
+mod model_image;
 pub mod models;
 pub mod party;
 pub mod plan;

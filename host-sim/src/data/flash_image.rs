@@ -2,7 +2,8 @@
 
 use ringlet_core::{
     data::sample_image::{check, head},
-    device::{MAX_RECORD_LEN, Record},
+    device::{MAX_RECORD_LEN, Record, model_image},
+    session::Session,
 };
 use zeroize::Zeroizing;
 
@@ -21,6 +22,21 @@ pub fn flash_image(images: &Images) -> Result<Vec<u8>, Failure> {
     let parts = [&head[..], &images.labels, &images.pixels];
     let sum = check(parts);
     let mut image = parts.concat();
+    image.extend(sum);
+    Ok(image)
+}
+
+/// The flash image of a model's parameters, as a session of that model takes them.
+pub fn model_image(session: &Session, values: &[Vec<u128>]) -> Result<Vec<u8>, Failure> {
+    let too_large = || Failure::new("the model is too large for a device", "use a smaller one");
+    let count = values.iter().map(Vec::len).sum::<usize>();
+    let count = u32::try_from(count).map_err(|_| too_large())?;
+    let mut image = model_image::head(session, count).to_vec();
+    for &value in values.iter().flatten() {
+        let value = i64::try_from(value as i128).map_err(|_| too_large())?;
+        image.extend(value.to_le_bytes());
+    }
+    let sum = model_image::check(&image);
     image.extend(sum);
     Ok(image)
 }

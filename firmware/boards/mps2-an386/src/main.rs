@@ -15,10 +15,13 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
-#[cfg(not(feature = "emulated"))]
-use ringlet_device::fresh::NoSource;
 #[cfg(feature = "emulated")]
-use ringlet_device::fresh::{Counter, CounterFiles};
+use ringlet_device::{
+    classes::ClassesFile,
+    fresh::{Counter, CounterFiles},
+};
+#[cfg(not(feature = "emulated"))]
+use ringlet_device::{classes::Logged, fresh::NoSource};
 use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware.
@@ -47,10 +50,10 @@ fn main() -> ! {
     // SAFETY: the board's memory, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
     #[cfg(feature = "emulated")]
-    let mut fresh = Counter::new(CounterFiles);
+    let (mut fresh, mut classes) = (Counter::new(CounterFiles), ClassesFile);
     // The board itself has neither a generator nor memory that lasts.
     #[cfg(not(feature = "emulated"))]
-    let mut fresh = NoSource;
+    let (mut fresh, mut classes) = (NoSource, Logged);
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &mut classes, &stack)
 }

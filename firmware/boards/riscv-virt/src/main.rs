@@ -19,7 +19,9 @@ use core::{cell::RefCell, panic::PanicInfo};
 
 use ringlet_core::{device::Crash, net::serial::mux::Mux};
 use ringlet_device::{
-    TIMEOUTS, crash_report,
+    TIMEOUTS,
+    classes::ClassesFile,
+    crash_report,
     fresh::{Counter, CounterFiles},
     programmed::Programmed,
     serve_all,
@@ -62,8 +64,9 @@ fn main() -> ! {
     let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
     // The machine is QEMU's own, so sessions are counted in files, by semihosting.
     let mut fresh = Counter::new(CounterFiles);
+    let mut classes = ClassesFile;
     let mux = RefCell::new(Mux::new(line, machine::Timer, TIMEOUTS));
-    serve_all(&mux, arena, &programmed, &mut fresh, &stack)
+    serve_all(&mux, arena, &programmed, &mut fresh, &mut classes, &stack)
 }
 
 #[panic_handler]

@@ -15,8 +15,13 @@ use cortex_m_rt::entry;
 use defmt_rtt as _;
 use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
+#[cfg(not(feature = "emulated"))]
+use ringlet_device::classes::Logged;
 #[cfg(feature = "emulated")]
-use ringlet_device::fresh::{Counter, CounterFiles, Either};
+use ringlet_device::{
+    classes::ClassesFile,
+    fresh::{Counter, CounterFiles, Either},
+};
 use ringlet_device::{TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
@@ -45,6 +50,10 @@ fn main() -> ! {
     #[cfg(feature = "emulated")]
     let fresh = Either(fresh, Counter::new(CounterFiles));
     let mut fresh = fresh;
+    #[cfg(feature = "emulated")]
+    let mut classes = ClassesFile;
+    #[cfg(not(feature = "emulated"))]
+    let mut classes = Logged;
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &stack)
+    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &mut classes, &stack)
 }

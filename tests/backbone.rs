@@ -261,6 +261,8 @@ fn what_cannot_be_in_front_is_refused() {
         .concat(),
     );
     assert!(line.contains("range of the features"), "{line}");
+    let line = refused(&["train", "--feature-range", "0:1", "--limit", "1"]);
+    assert!(line.contains("there are none"), "{line}");
     // A model's file needs --freeze, and no file at all is told as one.
     let line = refused(&["train", "--backbone", init, "--model", "dense:10"]);
     assert!(line.contains("--freeze"), "{line}");

@@ -408,6 +408,15 @@ impl Front {
                 "give the file that has them with --backbone",
             ));
         }
+        if args.data.backbone.feature_range.is_some()
+            && !args.data.backbone.is_given()
+            && setting.model.has_images()
+        {
+            return Err(Failure::new(
+                "--feature-range is of what frozen layers make, and there are none",
+                "add --freeze or --backbone, or give --normalise",
+            ));
+        }
         let behind = kept.backbone.as_ref().filter(|mark| mark.freeze.is_none());
         let known = match behind {
             Some(mark) => mark.known(),

@@ -12,9 +12,9 @@ use syn::{
 };
 
 /// The core's top level, from the bottom to the top.
-const CORE: [&str; 16] = [
+const CORE: [&str; 17] = [
     "num", "model", "profile", "share", "prg", "kernel", "cost", "net", "gate", "network", "data",
-    "session", "audit", "device", "dealt", "securenn",
+    "backbone", "session", "audit", "device", "dealt", "securenn",
 ];
 
 /// The host's top level, likewise.

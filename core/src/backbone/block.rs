@@ -1,7 +1,7 @@
 //! The layers of a backbone as blocks: a linear map with the pooling and the ReLUs that follow it, which are computed
 //! together, so that what lies between them is never stored.
 
-use super::{MAX_FAN_IN, MAX_SHIFT};
+use super::numbers::{MAX_FAN_IN, MAX_SHIFT};
 use crate::network::MAX_LEN;
 
 /// Bytes of a layer's description: its kind, its window, stride and padding, and its outputs.

@@ -1,6 +1,6 @@
 //! The features of a party's images as its samples.
 
-use super::Backbone;
+use super::layers::Backbone;
 use crate::data::{Data, DataError};
 
 /// The samples of a party that computes features of its images: see [`Backbone::features`].

@@ -17,26 +17,23 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backbone::{
-        Backbone, VALUE_FRACTION,
-        block::{Blocks, LAYER_LEN, layer_bytes},
-    },
+    backbone::block::{Blocks, LAYER_LEN, layer_bytes},
     data::{Channel, MAX_NORMALISED, Normalisation},
     model::{Layer, MAX_LAYERS},
     num::crc::crc32,
 };
 
-const MAGIC: [u8; 4] = *b"RNGB";
-const VERSION: u16 = 1;
+pub(super) const MAGIC: [u8; 4] = *b"RNGB";
+pub(super) const VERSION: u16 = 1;
 
 /// Bytes before those of the channels.
-const FIXED_LEN: usize = 44;
+pub(super) const FIXED_LEN: usize = 44;
 /// Where the digest lies.
 const DIGEST: core::ops::Range<usize> = 28..FIXED_LEN;
 /// Bytes of a channel's numbers.
 const CHANNEL_LEN: usize = 16;
 /// Bytes of the CRC at the end.
-const CHECK_LEN: usize = 4;
+pub(super) const CHECK_LEN: usize = 4;
 
 /// The most bytes before the parameters.
 pub const MAX_HEAD_LEN: usize = FIXED_LEN + MAX_NORMALISED * CHANNEL_LEN + MAX_LAYERS * LAYER_LEN;
@@ -132,7 +129,7 @@ pub fn check(bytes: &[u8]) -> [u8; CHECK_LEN] {
 }
 
 /// `N` bytes from `at` on; zeros beyond the end.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
     found.copied().unwrap_or([0; N])
 }
@@ -160,63 +157,5 @@ pub(super) fn blocks(bytes: &[u8], input: [usize; 3]) -> Blocks<'_> {
     match body.split_at_checked(layers * LAYER_LEN) {
         Some((layers, parameters)) => Blocks::new(input, layers, parameters),
         None => Blocks::new(input, body, &[]),
-    }
-}
-
-impl<'a> Backbone<'a> {
-    /// Reads the backbone at the start of `memory`, which may be longer. Fails if there is no sound one.
-    pub fn new(memory: &'a [u8]) -> Result<Self, BackboneError> {
-        if memory.len() < FIXED_LEN || memory[..4] != MAGIC {
-            return Err(BackboneError::Missing);
-        }
-        let version = u16::from_le_bytes(array(memory, 4));
-        if version != VERSION {
-            return Err(BackboneError::Version(version));
-        }
-        let len = u32::from_le_bytes(array(memory, 8)) as usize;
-        let bytes = memory.get(..len).ok_or(BackboneError::Truncated)?;
-        let (content, sum) = bytes
-            .split_last_chunk::<CHECK_LEN>()
-            .filter(|(content, _)| content.len() >= FIXED_LEN)
-            .ok_or(BackboneError::Damaged)?;
-        if check(content) != *sum {
-            return Err(BackboneError::Damaged);
-        }
-        Backbone::sound(bytes).ok_or(BackboneError::Unsound)
-    }
-
-    /// The backbone of bytes whose CRC matches.
-    fn sound(bytes: &'a [u8]) -> Option<Self> {
-        let input = [12, 14, 16].map(|at| u16::from_le_bytes(array(bytes, at)));
-        let range = [20, 24].map(|at| i32::from_le_bytes(array(bytes, at)));
-        let mut backbone = Backbone {
-            bytes,
-            input,
-            output: [0; 3],
-            range,
-            scratch: 0,
-        };
-        let limit = 64i32 << VALUE_FRACTION;
-        if !(-limit <= range[0] && range[0] < range[1] && range[1] < limit) {
-            return None;
-        }
-        let [channels, layers] = array::<2>(bytes, 6).map(usize::from);
-        let normalised = backbone.normalisation();
-        if channels != normalised.channels().len() || layers > MAX_LAYERS {
-            return None;
-        }
-        if !normalised.is_sound(input[2].into()) {
-            return None;
-        }
-        let mut blocks = backbone.blocks();
-        let mut any = false;
-        for block in &mut blocks {
-            let [from, to] =
-                [block.input, block.output].map(|shape| shape.iter().product::<usize>());
-            backbone.scratch = backbone.scratch.max(from + to);
-            any = true;
-        }
-        backbone.output = blocks.shape();
-        (any && blocks.is_whole()).then_some(backbone)
     }
 }

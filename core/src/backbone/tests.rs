@@ -6,7 +6,7 @@ use std::{vec, vec::Vec};
 use proptest::prelude::*;
 
 use crate::{
-    data::{Channel, Data, DataError},
+    data::{Channel, Data, DataError, Normalisation},
     model::Layer,
 };
 

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod args;
+mod backbone;
 pub mod model;
 pub mod protocol;
 pub mod roster;

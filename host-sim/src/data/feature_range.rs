@@ -19,7 +19,8 @@ impl FeatureRange {
     /// The range from `low` to `high`, if it is one: low <= 0 < high, both below 64 in magnitude, and not too narrow.
     pub fn new(low: f64, high: f64) -> Option<Self> {
         let sound = -LIMIT < low && low <= 0.0 && 0.0 < high && high < LIMIT;
-        (sound && high - low >= 1e-2).then_some(FeatureRange([low, high]))
+        // A zero has no sign.
+        (sound && high - low >= 1e-2).then_some(FeatureRange([low + 0.0, high]))
     }
 
     /// A range in which values from `low` to `high` lie, in few digits. None if there is none.
@@ -106,6 +107,8 @@ mod tests {
         ] {
             assert!(wrong.parse::<FeatureRange>().is_err(), "{wrong}");
         }
+        let zero: FeatureRange = "-0:1".parse().expect("a range");
+        assert_eq!(zero.to_string(), "0:1");
         let around = FeatureRange::around(-0.001, 2.111).expect("a range");
         assert_eq!(around.to_string(), "-0.01:2.12");
         assert_eq!(

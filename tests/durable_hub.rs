@@ -97,7 +97,7 @@ impl Asked {
             initial_model: None,
             audit: 0,
             classes: ClassList::Unknown,
-            backbone: KnownBackbone::Unknown,
+            backbone: KnownBackbone::Absent,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Roles whose ranks are processes under `mpirun`: the model is the same to the bit as that of one process, and no role goes
 //! on without another's ranks.
 //!
-//! The program with MPI is the one that `RINGLET_MPI_PROGRAM` names, or target/mpi/ringlet. `tests/run` builds it.
+//! The program with MPI is the one that `RINGLET_MPI_PROGRAM` names, or target/full/ringlet. `tests/run` builds it.
 
 use std::{
     fs, io,
@@ -21,7 +21,7 @@ const BOUND: Duration = Duration::from_secs(60);
 
 /// The directory of the programs with MPI. Prints a note if there are none.
 fn programs() -> Option<PathBuf> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/mpi/ringlet");
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/full/ringlet");
     let named = std::env::var_os("RINGLET_MPI_PROGRAM").map(PathBuf::from);
     let program = named.unwrap_or(built);
     let found = program.is_file();

@@ -186,7 +186,7 @@ struct Meeting {
 
 /// One session: the task, the handshakes, the training, and the report of what it took.
 #[inline(never)]
-fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
+fn run<C: Carrier>(carrier: &C, mut device: Device<'_>) -> Result<(), Stopped> {
     carrier.accept()?;
     let mut control = Link::new(carrier.channel(channel::CONTROL), Remote::Peer, 0);
     DeviceHello::new(crash_report::take()).send(&mut control)?;
@@ -235,7 +235,16 @@ fn run<C: Carrier>(carrier: &C, device: Device<'_>) -> Result<(), Stopped> {
         &meeting,
         &mut buffers,
     )
-    .and_then(|met| compute(&mut control, hello, device, requirements, &meeting, met));
+    .and_then(|met| {
+        compute(
+            &mut control,
+            hello,
+            &mut device,
+            requirements,
+            &meeting,
+            met,
+        )
+    });
     match trained {
         Ok(taken) => end_session(carrier, &mut control, taken),
         Err(stopped) => tell(carrier, &mut control, role, stopped),
@@ -301,7 +310,7 @@ fn at_dealer(error: HandshakeError) -> Stopped {
 fn compute<T: embedded_io::Read + embedded_io::Write>(
     control: &mut Link<impl embedded_io::Read + embedded_io::Write>,
     hello: &Hello,
-    device: Device<'_>,
+    device: &mut Device<'_>,
     requirements: Requirements<'_, '_>,
     meeting: &Meeting,
     met: Met<'_, T>,
@@ -333,12 +342,12 @@ fn compute<T: embedded_io::Read + embedded_io::Write>(
     let features_memory = bytemuck::must_cast_slice_mut(features_memory);
     let classes = &mut bytemuck::must_cast_slice_mut::<Ring, u8>(&mut rest[..answers])
         [..session.samples[role.index()] as usize * usize::from(answers > 0)];
-    let samples = OwnSamples::new(images, device.backbone, features_memory)?;
+    let mut samples = OwnSamples::new(images, device.backbone, features_memory)?;
     let mut cx = PartyContext::new(role, key, peer, dealer);
     match session.task {
         Task::Train => {
             let memory = (weights, arena, opened_data);
-            train(control, &keeping, network, memory, &mut cx, samples)?;
+            train(control, &keeping, network, memory, &mut cx, &mut samples)?;
         }
         _ => {
             drop(weights);
@@ -346,7 +355,13 @@ fn compute<T: embedded_io::Read + embedded_io::Write>(
                 .model
                 .ok()
                 .filter(|_| session.model_owner() == Some(role));
-            classify((hello, network, model), arena, &mut cx, samples, classes)?;
+            classify(
+                (hello, network, model),
+                arena,
+                &mut cx,
+                &mut samples,
+                classes,
+            )?;
         }
     }
     let (mut peer, mut dealer) = cx.into_links();
@@ -371,7 +386,7 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     network: &Network,
     (weights, arena, opened_data): (Key, &mut [u64], &mut [Ring]),
     cx: &mut SecureContext<'_, T>,
-    mut samples: OwnSamples<'_, '_>,
+    samples: &mut OwnSamples<'_, '_>,
 ) -> Result<(), Stopped> {
     let (role, session) = (keeping.hello.role, &keeping.hello.session);
     let mut party = Trainer::<Ring>::new(session, network, role, &weights, arena, opened_data)?;
@@ -379,7 +394,7 @@ fn train<T: embedded_io::Read + embedded_io::Write>(
     keeping.restore(control, &mut party)?;
     for iteration in keeping::first(keeping.hello)..session.iterations() {
         keeping.before(control, iteration, &party)?;
-        party.iterate(cx, iteration, &mut samples, &mut NoObserver)?;
+        party.iterate(cx, iteration, samples, &mut NoObserver)?;
         #[cfg(feature = "defmt")]
         log_bytes(iteration, cx.peer_bytes());
     }
@@ -395,7 +410,7 @@ fn classify<T: embedded_io::Read + embedded_io::Write>(
     (hello, network, model): (&Hello, &Network, Option<ModelImage<'_>>),
     arena: &mut [u64],
     cx: &mut SecureContext<'_, T>,
-    mut samples: OwnSamples<'_, '_>,
+    samples: &mut OwnSamples<'_, '_>,
     classes: &mut [u8],
 ) -> Result<(), Stopped> {
     let session = &hello.session;
@@ -413,7 +428,7 @@ fn classify<T: embedded_io::Read + embedded_io::Write>(
                 *place = class;
             }
         };
-        party.classify(cx, iteration, &mut samples, &mut NoObserver, sink)?;
+        party.classify(cx, iteration, samples, &mut NoObserver, sink)?;
         #[cfg(feature = "defmt")]
         log_bytes(iteration, cx.peer_bytes());
     }

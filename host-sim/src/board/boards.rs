@@ -61,8 +61,8 @@ const MPS2_AN386: Board = Board {
     budget: Budget {
         party: 354_560,
         statics: 1_280,
-        stack: [35_584, 36_864],
-        flash: [160_768, 262_144],
+        stack: [36_096, 36_864],
+        flash: [173_056, 262_144],
     },
 };
 
@@ -79,7 +79,7 @@ const RISCV_VIRT: Board = Board {
         party: 1_376_256,
         statics: 43_008,
         stack: [43_008, 131_072],
-        flash: [279_552, 393_216],
+        flash: [295_936, 393_216],
     },
 };
 
@@ -97,8 +97,8 @@ pub const BOARDS: [Board; 5] = [
         budget: Budget {
             party: 60_320,
             statics: 2_304,
-            stack: [35_584, 37_888],
-            flash: [165_888, 262_144],
+            stack: [36_352, 37_888],
+            flash: [178_176, 262_144],
         },
     },
     MPS2_AN386,
@@ -117,7 +117,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [253_952, 393_216],
+            flash: [270_336, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

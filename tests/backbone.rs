@@ -18,6 +18,7 @@ use ringlet::data::{
 use ringlet_tests::{
     TrainedOnce, address, complaint, end, failure, start, stop, success, trained, wait_until,
 };
+use safetensors::SafeTensors;
 use tract_onnx::prelude::*;
 
 /// A public model of the built-in digits.
@@ -363,23 +364,38 @@ fn a_head_is_trained_and_used_behind_an_onnx_file() {
     assert!(line.contains("other features"), "{line}");
 }
 
-/// A saved ONNX file means the same to a runtime that knows nothing of this program.
+/// Saved files mean the same to a runtime that knows nothing of this program: ONNX as it runs, and safetensors by the tensors
+/// that both have, byte for byte, under one name and in one shape.
 #[test]
 fn an_independent_runtime_finds_the_same_classes() {
     let dir = tempfile::tempdir().expect("a directory");
-    let saved = dir.path().join("model.onnx");
-    success(&[
-        "train",
-        "--limit",
-        "60",
-        "--seed",
-        "4",
-        "--save",
-        text(&saved),
-    ]);
-    let (found, _) = predicted(&saved, &[]);
+    let [described, saved, tensors] =
+        ["model.json", "model.onnx", "model.safetensors"].map(|name| dir.path().join(name));
+    let layers = r#"{"name": "small", "input": [8, 8, 1], "layers": [
+        {"conv2d": {"channels": 6, "kernel": 3, "padding": 1}}, {"max_pool": {"window": 2}}, "relu",
+        {"conv2d": {"channels": 8, "kernel": 3}}, "relu", {"avg_pool": {"window": 2}},
+        "flatten", {"dense": {"units": 24}}, "relu", {"dense": {"units": 10}}]}"#;
+    fs::write(&described, layers).expect("a file");
+    for model in ["digits8", text(&described)] {
+        let train = ["train", "--model", model, "--limit", "90", "--seed", "4"];
+        for file in [&saved, &tensors] {
+            success(&[&train[..], &["--save", text(file)]].concat());
+        }
+        let (found, _) = predicted(&saved, &[]);
+        let same = equally_classified(&saved, &found);
+        assert!(
+            same + 3 >= found.len(),
+            "{model}: {same} of {}",
+            found.len()
+        );
+        same_tensors(&saved, &tensors);
+    }
+}
+
+/// How many of the held-out digits get the same class from the runtime.
+fn equally_classified(saved: &Path, found: &[String]) -> usize {
     let plan = tract_onnx::onnx()
-        .model_for_path(&saved)
+        .model_for_path(saved)
         .and_then(|model| model.with_input_fact(0, f32::fact([1, 1, 8, 8]).into()))
         .and_then(|model| model.into_optimized())
         .and_then(|model| model.into_runnable())
@@ -404,5 +420,24 @@ fn an_independent_runtime_finds_the_same_classes() {
         assert_eq!(number.parse(), Ok(index));
         same += usize::from(class == best.0.to_string());
     }
-    assert!(same + 3 >= found.len(), "{same} of {}", found.len());
+    same
+}
+
+/// Checks that both files have the same tensors.
+fn same_tensors(onnx: &Path, tensors: &Path) {
+    let proto = tract_onnx::onnx()
+        .proto_model_for_path(onnx)
+        .expect("a model");
+    let initialisers = proto.graph.expect("a graph").initializer;
+    let bytes = fs::read(tensors).expect("a model");
+    let tensors = SafeTensors::deserialize(&bytes).expect("tensors");
+    assert_eq!(tensors.len(), initialisers.len());
+    for initialiser in initialisers {
+        let tensor = tensors
+            .tensor(&initialiser.name)
+            .expect("a tensor of this name");
+        let shape: Vec<usize> = initialiser.dims.iter().map(|&side| side as usize).collect();
+        assert_eq!(tensor.shape(), shape);
+        assert_eq!(tensor.data(), &initialiser.raw_data[..]);
+    }
 }

@@ -1,4 +1,4 @@
-//! The arithmetic of a block: values are integers with [`VALUE_FRACTION`](super::numbers::VALUE_FRACTION) fraction bits, weights have
+//! The arithmetic of a block: values are integers with [`VALUE_FRACTION`](super::VALUE_FRACTION) fraction bits, weights have
 //! 16 bits, and sums of their products 64.
 
 use super::{

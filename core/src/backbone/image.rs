@@ -81,7 +81,7 @@ pub struct BackboneHead<'a> {
     pub normalisation: &'a Normalisation,
     /// The layers in order, without polynomials.
     pub layers: &'a [Layer],
-    /// The lowest and the highest feature, with [`VALUE_FRACTION`] fraction bits.
+    /// The lowest and the highest feature, with [`VALUE_FRACTION`](super::VALUE_FRACTION) fraction bits.
     pub range: [i32; 2],
 }
 

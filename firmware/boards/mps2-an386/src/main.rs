@@ -15,6 +15,7 @@ use cortex_m::peripheral::SCB;
 use cortex_m_rt::entry;
 use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
+use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 #[cfg(feature = "emulated")]
 use ringlet_device::{
     classes::ClassesFile,
@@ -22,7 +23,6 @@ use ringlet_device::{
 };
 #[cfg(not(feature = "emulated"))]
 use ringlet_device::{classes::Logged, fresh::NoSource};
-use ringlet_device::{TIMEOUTS, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware.
 const SAMPLES: (*const u8, usize) = (0x0010_0000 as *const u8, 0x000F_0000);
@@ -55,5 +55,12 @@ fn main() -> ! {
     #[cfg(not(feature = "emulated"))]
     let (mut fresh, mut classes) = (NoSource, Logged);
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &mut classes, &stack)
+    serve_all(
+        &mux,
+        ARENA_WORDS,
+        &programmed,
+        &mut fresh,
+        &mut classes,
+        &stack,
+    )
 }

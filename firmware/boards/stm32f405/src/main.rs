@@ -17,12 +17,12 @@ use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
 #[cfg(not(feature = "emulated"))]
 use ringlet_device::classes::Logged;
+use ringlet_device::{TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack};
 #[cfg(feature = "emulated")]
 use ringlet_device::{
     classes::ClassesFile,
     fresh::{Counter, CounterFiles, Either},
 };
-use ringlet_device::{TIMEOUTS, fresh::Random, programmed::Programmed, serve_all, stack::Stack};
 
 /// The samples' image, programmed apart from the firmware: sectors 8 to 10 of the flash.
 const SAMPLES: (*const u8, usize) = (0x0808_0000 as *const u8, 0x0006_0000);
@@ -55,5 +55,12 @@ fn main() -> ! {
     #[cfg(not(feature = "emulated"))]
     let mut classes = Logged;
     let mux = RefCell::new(Mux::new(line, ticks, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &mut classes, &stack)
+    serve_all(
+        &mux,
+        ARENA_WORDS,
+        &programmed,
+        &mut fresh,
+        &mut classes,
+        &stack,
+    )
 }

@@ -22,7 +22,8 @@ use embassy_rp::{
 use ringlet_core::net::serial::mux::Mux;
 use ringlet_cortex_m::Ticks;
 use ringlet_device::{
-    TIMEOUTS, classes::Logged, fresh::Random, hal_line::HalLine, programmed::Programmed, serve_all, stack::Stack,
+    TIMEOUTS, classes::Logged, fresh::Random, hal_line::HalLine, programmed::Programmed, serve_all,
+    stack::Stack,
 };
 
 /// (1) Flash: the address of the samples' image and the bytes that it may take. It is programmed apart from the
@@ -68,5 +69,12 @@ fn main() -> ! {
     // SAFETY: flash, which nothing writes while the firmware runs.
     let programmed = unsafe { Programmed::new(SAMPLES, RECORD) };
     let mux = RefCell::new(Mux::new(line, clock, TIMEOUTS));
-    serve_all(&mux, ARENA_WORDS, &programmed, &mut fresh, &mut Logged, &stack)
+    serve_all(
+        &mux,
+        ARENA_WORDS,
+        &programmed,
+        &mut fresh,
+        &mut Logged,
+        &stack,
+    )
 }

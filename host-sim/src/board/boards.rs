@@ -95,7 +95,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         polynomials: false,
         budget: Budget {
-            party: 60_320,
+            party: 59_520,
             statics: 2_304,
             stack: [36_352, 37_888],
             flash: [178_176, 262_144],

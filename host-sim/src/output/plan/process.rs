@@ -3,7 +3,7 @@
 use ringlet_core::{Role, network::Network, session::Session};
 
 /// Bytes of the program itself: code, stacks and small values. Measured.
-const PROGRAM: u64 = 10 << 20;
+const PROGRAM: u64 = 21 << 19;
 
 /// Bytes that the dealer's link holds before the dealer waits.
 pub const DEALER_LINK: u64 = 4 << 20;

@@ -1,6 +1,9 @@
 //! Sums of both parties' shares in a simulation: how the shares of one party come to the other's observer, and how large the sums are.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{
+    cell::RefCell,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 
 use ringlet_core::{num::Ring, share::Share};
 
@@ -8,6 +11,8 @@ use ringlet_core::{num::Ring, share::Share};
 pub struct Giver<R> {
     given: Sender<Vec<R>>,
     back: Receiver<Vec<R>>,
+    /// Lists that have come back, each as long as the shares that it was made for.
+    free: RefCell<Vec<Vec<R>>>,
 }
 
 /// Where that of the other takes them.
@@ -23,6 +28,7 @@ pub fn pair<R>() -> (Giver<R>, Taker<R>) {
     let giver = Giver {
         given: sender,
         back,
+        free: RefCell::default(),
     };
     let taker = Taker {
         given,
@@ -34,11 +40,25 @@ pub fn pair<R>() -> (Giver<R>, Taker<R>) {
 impl<R: Ring> Giver<R> {
     /// Gives shares to the other observer.
     pub fn give(&self, shares: &[Share<R>]) {
-        let mut list = self.back.try_recv().unwrap_or_default();
+        let mut list = self.free_list(shares.len());
         list.clear();
         list.extend(shares.iter().map(|share| share.reveal()));
         // The other thread has ended only if the run has failed already.
         let _ = self.given.send(list);
+    }
+}
+
+impl<R> Giver<R> {
+    /// The shortest free list that is long enough, or a new one: a list that grew would stay as long as the longest ever.
+    fn free_list(&self, len: usize) -> Vec<R> {
+        let mut free = self.free.borrow_mut();
+        free.extend(self.back.try_iter());
+        let fits = free.iter().enumerate();
+        let fits = fits.filter(|(_, list)| list.capacity() >= len);
+        match fits.min_by_key(|(_, list)| list.capacity()) {
+            Some((index, _)) => free.swap_remove(index),
+            None => Vec::with_capacity(len),
+        }
     }
 }
 

@@ -264,6 +264,13 @@ fn what_cannot_be_in_front_is_refused() {
     assert!(line.contains("range of the features"), "{line}");
     let line = refused(&["train", "--feature-range", "0:1", "--limit", "1"]);
     assert!(line.contains("there are none"), "{line}");
+    // Images are never packed in the place of features.
+    let out = dir.path().join("samples.bin");
+    let pack = ["data", "pack", "--freeze", "conv1", "--out", text(&out)];
+    for more in [&[][..], &["--with-backbone"]] {
+        let line = refused(&[&pack[..], more].concat());
+        assert!(line.contains("--backbone") && !out.exists(), "{line}");
+    }
     // A model's file needs --freeze, and no file at all is told as one.
     let line = refused(&["train", "--backbone", init, "--model", "dense:10"]);
     assert!(line.contains("--freeze"), "{line}");

@@ -84,6 +84,12 @@ fn fits(images: &Images, backbone: &Backbone) -> Result<(), Failure> {
 /// Writes a flash image of samples.
 fn pack(args: &PackArgs) -> Result<(), Failure> {
     let mut set = SessionArgs::usual(args.data.clone()).data_set(None)?;
+    if args.data.backbone.is_given() && set.backbone.is_none() {
+        return Err(Failure::new(
+            "the weights of the frozen layers are not known",
+            "give the file that has them with --backbone",
+        ));
+    }
     let behind = match args.with_backbone {
         true => set.backbone.take(),
         false => None,

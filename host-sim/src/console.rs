@@ -21,7 +21,8 @@ pub fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Prints a line on standard error. If nobody reads that, nothing is left to tell.
+/// Prints a line on standard error, whole or not at all: the program may end while a thread of it prints. If nobody reads
+/// it, nothing is left to tell.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }

@@ -13,8 +13,8 @@ use ringlet_tests::{address, start, success, text};
 
 use super::proxy::{Direction, Meddler, Proxy};
 
-/// Seconds that a role waits for another one, before and during the run.
-const WAIT: &str = "3";
+/// Seconds that a role waits for another one, before and during the run: more than a busy machine keeps a process waiting.
+const WAIT: &str = "5";
 
 /// Longer than any role may run after a fault: the waits for another role, to connect and for its key, and during the
 /// run. Slow machines need the rest.

@@ -22,6 +22,7 @@ use ringlet_core::{
 };
 
 use crate::{
+    console,
     error::Failure,
     links::{
         credentials::Credentials,
@@ -108,7 +109,10 @@ impl Notices<'_> {
             return;
         }
         let still = if self.said_at.is_some() { "still " } else { "" };
-        eprintln!("{}: {still}waiting for {}", self.endpoint.own, self.what);
+        console::note(&format!(
+            "{}: {still}waiting for {}",
+            self.endpoint.own, self.what
+        ));
         self.said_at = Some(Instant::now());
     }
 }

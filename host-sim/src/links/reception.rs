@@ -30,7 +30,7 @@ use super::{
     tcp::{TcpEnd, accept},
     traffic_shaper::TrafficShape,
 };
-use crate::{error::Failure, resources::spawn};
+use crate::{console, error::Failure, resources::spawn};
 
 /// Pause between two looks for new connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
@@ -70,6 +70,8 @@ struct Desk {
     make_end: MakeEnd,
     judge: Judge,
     done: Sender<Greeted>,
+    /// The reception ends.
+    closing: Arc<AtomicBool>,
 }
 
 impl Reception {
@@ -88,9 +90,9 @@ impl Reception {
             make_end,
             judge,
             done,
+            closing: closing.clone(),
         };
-        let until = closing.clone();
-        let acceptor = spawn(move || desk.serve(&listener, &until))?;
+        let acceptor = spawn(move || desk.serve(&listener))?;
         Ok(Reception {
             greeted,
             closing,
@@ -126,12 +128,12 @@ impl Drop for Reception {
 type Open = Arc<Mutex<VecDeque<(u64, TcpStream)>>>;
 
 impl Desk {
-    /// Accepts connections until `closing`. What goes wrong with one of them leaves the others alone.
-    fn serve(&self, listener: &TcpListener, closing: &AtomicBool) {
+    /// Accepts connections until the reception ends. What goes wrong with one of them leaves the others alone.
+    fn serve(&self, listener: &TcpListener) {
         let open = Open::default();
         for number in 0.. {
             let stream = loop {
-                if closing.load(Ordering::Relaxed) {
+                if self.closing.load(Ordering::Relaxed) {
                     // Greetings that are under way would keep their connections open.
                     for (_, stream) in open.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                         let _ = stream.shutdown(Shutdown::Both);
@@ -171,7 +173,8 @@ impl Desk {
         }
     }
 
-    /// Serves one connection, and tells the user if it is turned away.
+    /// Serves one connection, and tells the user if it is turned away. Greetings that are cut off because the reception ends
+    /// are no news.
     fn meet(&self, stream: TcpStream) -> Option<Greeted> {
         let from = stream
             .peer_addr()
@@ -179,11 +182,12 @@ impl Desk {
                 from.to_string()
             });
         let greeted = self.greet(stream);
-        if let (Err(error), false) = (&greeted, self.endpoint.quiet) {
-            eprintln!(
+        let is_silent = self.endpoint.quiet || self.closing.load(Ordering::Relaxed);
+        if let (Err(error), false) = (&greeted, is_silent) {
+            console::note(&format!(
                 "{}: turned away a connection from {from}: {error}; still waiting",
                 self.endpoint.own
-            );
+            ));
         }
         greeted.ok()
     }

@@ -383,7 +383,15 @@ fn an_independent_runtime_finds_the_same_classes() {
         {"conv2d": {"channels": 8, "kernel": 3}}, "relu", {"avg_pool": {"window": 2}},
         "flatten", {"dense": {"units": 24}}, "relu", {"dense": {"units": 10}}]}"#;
     fs::write(&described, layers).expect("a file");
-    for model in ["digits8", text(&described)] {
+    let blocks = dir.path().join("blocks.json");
+    let layers = r#"{"name": "blocks", "input": [8, 8, 1], "layers": [
+        {"conv2d": {"channels": 6, "kernel": [1, 5], "padding": "same"}}, "relu", {"dropout": {"rate": 0.1}},
+        {"conv2d": {"channels": 6, "kernel": 3, "padding": "same"}}, "relu",
+        {"conv2d": {"channels": 6, "kernel": [3, 1], "padding": [1, 0]}}, "relu",
+        {"conv2d": {"channels": 6, "kernel": 3, "padding": 1}}, {"add": {"layer": 5}}, {"max_pool": {"window": 2}}, "relu",
+        "flatten", {"dense": {"units": 10}}]}"#;
+    fs::write(&blocks, layers).expect("a file");
+    for model in ["digits8", text(&described), text(&blocks)] {
         let train = ["train", "--model", model, "--limit", "90", "--seed", "4"];
         for file in [&saved, &tensors] {
             success(&[&train[..], &["--save", text(file)]].concat());

@@ -9,7 +9,7 @@ use ringlet::{
 };
 use ringlet_core::{
     data::Normalisation,
-    model::{Layer, Model, TripleScheme},
+    model::{Layer, Model, Sides, TripleScheme},
     network::Network,
     num::Format,
     prg::Key,
@@ -89,7 +89,7 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
                 .iter()
                 .flat_map(|&s| twin.floats(images.image(s as usize)));
             let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
-            twin.step(x.collect(), &labels, session.batch);
+            twin.step(x.collect(), &labels, (&session, iteration));
         }
         let (first, last) = (
             &join(&session, [&p0[0], &p1[0]]),
@@ -118,16 +118,25 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
 fn every_kind_of_stage() -> Vec<Model> {
     let conv = |channels, kernel, stride, padding| Layer::Conv2d {
         channels,
-        kernel,
+        kernel: Sides::square(kernel),
         stride,
-        padding,
+        padding: Sides::square(padding),
     };
     let pool = |window| Layer::AvgPool { window };
     let (flatten, head) = (Layer::Flatten, Layer::Dense { units: 10 });
     let polynomial =
         |activation: Activation| Layer::Polynomial(activation.polynomial().expect("a polynomial"));
     let max_pool = |window, stride| Layer::MaxPool { window, stride };
-    let layers: [&[Layer]; 8] = [
+    let slim = |channels, kernel: [u8; 2], padding: [u8; 2]| Layer::Conv2d {
+        channels,
+        kernel: kernel.into(),
+        stride: 1,
+        padding: padding.into(),
+    };
+    let add = |layer| Layer::Add { layer };
+    let dropout = |percent| Layer::Dropout { percent };
+    let (relu, dense) = (Layer::Relu, |units| Layer::Dense { units });
+    let layers: [&[Layer]; 14] = [
         &[conv(4, 3, 1, 1), pool(2), Layer::Relu, flatten, head],
         &[pool(2), conv(3, 2, 1, 0), Layer::Relu, flatten, head],
         &[conv(3, 5, 1, 2), Layer::Relu, pool(3), flatten, head],
@@ -164,6 +173,83 @@ fn every_kind_of_stage() -> Vec<Model> {
             flatten,
             Layer::Dense { units: 9 },
             polynomial(Activation::PondSigmoid),
+            head,
+        ],
+        &[
+            slim(3, [1, 5], [0, 2]),
+            pool(2),
+            relu,
+            slim(4, [3, 2], [2, 0]),
+            relu,
+            flatten,
+            head,
+        ],
+        // Two blocks of two convolutions.
+        &[
+            conv(3, 3, 1, 1),
+            relu,
+            conv(3, 3, 1, 1),
+            relu,
+            conv(3, 3, 1, 1),
+            add(2),
+            relu,
+            conv(3, 3, 1, 1),
+            relu,
+            conv(3, 3, 1, 1),
+            add(7),
+            max_pool(2, 0),
+            relu,
+            flatten,
+            head,
+        ],
+        // One layer's output added twice, once to what is made of it directly, and a block of averages without an activation.
+        &[
+            conv(4, 3, 2, 1),
+            relu,
+            conv(4, 3, 1, 1),
+            add(2),
+            relu,
+            slim(4, [1, 3], [0, 1]),
+            add(2),
+            pool(2),
+            flatten,
+            dense(10),
+        ],
+        &[
+            flatten,
+            dense(10),
+            relu,
+            dense(10),
+            add(3),
+            relu,
+            dense(10),
+            add(6),
+        ],
+        &[
+            conv(4, 3, 1, 1),
+            max_pool(2, 0),
+            relu,
+            dropout(25),
+            conv(4, 3, 1, 1),
+            relu,
+            pool(2),
+            dropout(60),
+            flatten,
+            dense(12),
+            relu,
+            dropout(50),
+            head,
+        ],
+        &[
+            conv(3, 3, 1, 1),
+            relu,
+            conv(3, 3, 1, 1),
+            relu,
+            dropout(10),
+            conv(3, 3, 1, 1),
+            add(2),
+            relu,
+            flatten,
             head,
         ],
     ];
@@ -272,12 +358,14 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             .iter()
             .flat_map(|&s| floats(&session.normalisation, 1, images.image(s as usize)));
         let labels: Vec<u8> = samples.iter().map(|&s| images.labels[s as usize]).collect();
-        let twin: Twin<'_> = Twin::new(&network, &session, first.clone());
-        let want = flat(&twin.gradients(x.collect(), &labels, session.batch));
+        // The learning rate is 1, so the weights move by the gradient.
+        let mut twin: Twin<'_> = Twin::new(&network, &session, first.clone());
+        twin.step(x.collect(), &labels, (&session, 0));
+        let want = flat(twin.parameters());
         let (mut error, mut whole) = (0f32, 0f32);
         for ((before, after), want) in flat(&first).iter().zip(last).zip(want) {
-            error += (before - after - want).powi(2);
-            whole += want.powi(2);
+            error += (after - want).powi(2);
+            whole += (before - want).powi(2);
         }
         // Rounding is unbiased noise. The softmax has errors of up to 2^-10 in a probability.
         let relative = (error / whole).sqrt();

@@ -7,7 +7,7 @@ use ringlet_core::{
     Role,
     data::{Data, DataError, Normalisation},
     dealt::{self, Dealer, DealerContext, Plan},
-    model::{Layer, Loss, Model, TripleScheme},
+    model::{Layer, Loss, Model, Sides, TripleScheme},
     net::{Link, Remote},
     num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring, Word},
     prg::Key,
@@ -49,9 +49,9 @@ fn dense(activation: Layer) -> Vec<Layer> {
 fn convolution() -> Vec<Layer> {
     let conv = Layer::Conv2d {
         channels: 1,
-        kernel: 2,
+        kernel: Sides::square(2),
         stride: 1,
-        padding: 0,
+        padding: Sides::square(0),
     };
     let pool = Layer::MaxPool {
         window: 2,

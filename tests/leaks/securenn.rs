@@ -228,9 +228,9 @@ fn products_of_linear_maps_and_their_gradients() {
         width: 3,
         inputs: 1,
         outputs: 2,
-        kernel: 2,
+        kernel: [2, 2],
         stride: 1,
-        padding: 0,
+        padding: [0, 0],
         pool: 1,
     });
     for linear in [dense, conv] {

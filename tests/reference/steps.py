@@ -63,23 +63,26 @@ def uniform(network, what, layer, bound, shape):
 
 class Conv:
     def __init__(self, network, layer, shape, channels, kernel, stride, padding):
-        self.kernel, self.stride, self.padding = kernel, stride, padding
-        bound = math.isqrt(6 * 2**40 // (kernel * kernel * shape[2]))
-        self.w = uniform(network, WEIGHTS, layer, bound, [kernel, kernel, shape[2], channels])
+        self.kernel, self.padding = ([n, n] if isinstance(n, int) else n for n in (kernel, padding))
+        self.stride = stride
+        inner = self.kernel + [shape[2]]
+        bound = math.isqrt(6 * 2**40 // math.prod(inner))
+        self.w = uniform(network, WEIGHTS, layer, bound, inner + [channels])
         self.b = uniform(network, BIASES, layer, 2**16, [channels])
-        self.out = [(side + 2 * padding - kernel) // stride + 1 for side in shape[:2]]
+        sides = zip(shape, self.padding, self.kernel)
+        self.out = [(side + 2 * before - window) // stride + 1 for side, before, window in sides]
         self.shape = self.out + [channels]
 
     def taps(self, padded):
         """For each place in the kernel, the pixels that it meets, one for each output."""
         reach = [side * self.stride for side in self.out]
-        for y in range(self.kernel):
-            for x in range(self.kernel):
+        for y in range(self.kernel[0]):
+            for x in range(self.kernel[1]):
                 yield (y, x), padded[:, y : y + reach[0] : self.stride, x : x + reach[1] : self.stride]
 
     def forward(self, x):
-        pad = [self.padding] * 2
-        self.x = np.pad(x, [[0, 0], pad, pad, [0, 0]])
+        rows, columns = self.padding
+        self.x = np.pad(x, [[0, 0], [rows] * 2, [columns] * 2, [0, 0]])
         return self.b + sum(pixels @ self.w[at] for at, pixels in self.taps(self.x))
 
     def backward(self, dy):
@@ -88,7 +91,7 @@ class Conv:
         for (at, pixels), (_, places) in zip(self.taps(self.x), self.taps(dx)):
             self.dw[at] = np.tensordot(pixels, dy, [[0, 1, 2]] * 2)
             places += dy @ self.w[at].T
-        rows, columns = (slice(self.padding, side - self.padding) for side in dx.shape[1:3])
+        rows, columns = (slice(n, side - n) for n, side in zip(self.padding, dx.shape[1:3]))
         return dx[:, rows, columns]
 
 
@@ -165,6 +168,20 @@ class Relu:
         return dy * self.kept
 
 
+class Add:
+    """Adds what an earlier layer made."""
+
+    def __init__(self, shape, source):
+        self.shape, self.source = shape, source
+
+    def forward(self, x):
+        return x + self.source.made
+
+    def backward(self, dy):
+        self.source.added = self.source.added + dy
+        return dy
+
+
 class Flatten:
     def __init__(self, shape):
         self.full, self.shape = shape, [math.prod(shape)]
@@ -189,6 +206,8 @@ def build(number, model):
             layers.append(AvgPool(shape, given["window"], given["window"]))
         elif kind == "max_pool":
             layers.append(MaxPool(shape, given["window"], given["stride"]))
+        elif kind == "add":
+            layers.append(Add(shape, layers[given["layer"] - 1]))
         else:
             layers.append({"relu": Relu, "flatten": Flatten}[kind](shape))
         shape = layers[-1].shape
@@ -198,13 +217,14 @@ def build(number, model):
 def gradients(layers, x, labels):
     """The mean cross entropy; leaves its gradients in the layers."""
     for layer in layers:
-        x = layer.forward(x)
+        x = layer.made = layer.forward(x)
+        layer.added = 0
     x = x - x.max(1, keepdims=True)
     logs = x - np.log(np.exp(x).sum(1, keepdims=True))
     hit = np.eye(logs.shape[1])[labels]
     gradient = (np.exp(logs) - hit) / len(labels)
     for layer in reversed(layers):
-        gradient = layer.backward(gradient)
+        gradient = layer.backward(gradient + layer.added)
     return -(logs * hit).sum() / len(labels)
 
 

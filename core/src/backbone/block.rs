@@ -2,18 +2,18 @@
 //! together, so that what lies between them is never stored.
 
 use super::numbers::{MAX_FAN_IN, MAX_SHIFT};
-use crate::network::MAX_LEN;
+use crate::{model::Sides, network::MAX_LEN};
 
 /// Bytes of a layer's description: its kind, its window, stride and padding, and its outputs.
-pub(super) const LAYER_LEN: usize = 6;
+pub(super) const LAYER_LEN: usize = 8;
 
-/// A layer as its six bytes say.
+/// A layer as its bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Conv {
-        kernel: usize,
+        kernel: [usize; 2],
         stride: usize,
-        padding: usize,
+        padding: [usize; 2],
         outputs: usize,
     },
     Dense {
@@ -32,16 +32,19 @@ enum Layer {
 
 impl Layer {
     fn parse(bytes: &[u8; LAYER_LEN]) -> Option<Self> {
-        let [kind, window, stride, padding, low, high] = *bytes;
+        let [kind, rows, columns, stride, above, left, low, high] = *bytes;
         let outputs = usize::from(u16::from_le_bytes([low, high]));
-        let [window, stride, padding] = [window, stride, padding].map(usize::from);
+        let kernel = [rows, columns].map(usize::from);
+        let (window, stride) = (kernel[0], usize::from(stride));
+        let is_square = rows == columns && above == 0 && left == 0;
         match kind {
             0 => Some(Layer::Conv {
-                kernel: window,
+                kernel,
                 stride,
-                padding,
+                padding: [above, left].map(usize::from),
                 outputs,
             }),
+            1..=5 if !is_square => None,
             1 => Some(Layer::Dense { outputs }),
             2 => Some(Layer::AvgPool { window }),
             3 => Some(Layer::MaxPool { window, stride }),
@@ -52,27 +55,32 @@ impl Layer {
     }
 }
 
-/// The six bytes of a model's layer; none if a backbone cannot have it.
+/// The bytes of a model's layer; none if a backbone cannot have it.
 pub(super) fn layer_bytes(layer: &crate::model::Layer) -> Option<[u8; LAYER_LEN]> {
     use crate::model::Layer as Described;
-    let bytes = |kind, [window, stride, padding]: [u8; 3], outputs: u16| {
+    let bytes = |kind, window: Sides, stride: u8, padding: Sides, outputs: u16| {
+        let ([rows, columns], [above, left]) = (window.both(), padding.both());
         let [low, high] = outputs.to_le_bytes();
-        Some([kind, window, stride, padding, low, high])
+        Some([kind, rows, columns, stride, above, left, low, high])
     };
+    let none = Sides::square(0);
+    let pool = |kind, window, stride| bytes(kind, Sides::square(window), stride, none, 0);
     match *layer {
         Described::Conv2d {
             channels,
             kernel,
             stride,
             padding,
-        } => bytes(0, [kernel, stride, padding], channels),
-        Described::Dense { units } => bytes(1, [0; 3], units),
-        Described::AvgPool { window } => bytes(2, [window, window, 0], 0),
-        Described::MaxPool { window, stride: 0 } => bytes(3, [window, window, 0], 0),
-        Described::MaxPool { window, stride } => bytes(3, [window, stride, 0], 0),
-        Described::Relu => bytes(4, [0; 3], 0),
-        Described::Flatten => bytes(5, [0; 3], 0),
-        Described::Polynomial(_) => None,
+        } => bytes(0, kernel, stride, padding, channels),
+        Described::Dense { units } => bytes(1, none, 0, none, units),
+        Described::AvgPool { window } => pool(2, window, window),
+        Described::MaxPool { window, stride: 0 } => pool(3, window, window),
+        Described::MaxPool { window, stride } => pool(3, window, stride),
+        Described::Relu => pool(4, 0, 0),
+        Described::Flatten => pool(5, 0, 0),
+        Described::Polynomial(_) | Described::Add { .. } => None,
+        // Only training drops values.
+        Described::Dropout { .. } => None,
     }
 }
 
@@ -85,7 +93,7 @@ pub(super) enum Map<'a> {
     Conv {
         kernel: [usize; 2],
         stride: usize,
-        padding: usize,
+        padding: [usize; 2],
         parameters: Parameters<'a>,
     },
 }
@@ -95,7 +103,7 @@ pub(super) enum Map<'a> {
 pub(super) struct Parameters<'a> {
     /// Weights are numbers times 2 to this power.
     pub shift: u32,
-    /// 16 bits each, `[kernel][kernel][inputs][outputs]`.
+    /// 16 bits each, `[kernel rows][kernel columns][inputs][outputs]`.
     pub weights: &'a [u8],
     /// 32 bits for each output, with as many fraction bits as values have.
     pub biases: &'a [u8],
@@ -190,19 +198,20 @@ impl<'a> Blocks<'a> {
                 stride,
                 padding,
                 outputs,
-            } => ([kernel; 2], stride, padding, outputs),
-            Layer::Dense { outputs } => ([height, width], 1, 0, outputs),
+            } => (kernel, stride, padding, outputs),
+            Layer::Dense { outputs } => ([height, width], 1, [0; 2], outputs),
             _ => return Some((Map::Identity, self.shape)),
         };
-        let fits = |side: usize, kernel: usize| kernel > padding && kernel <= side + 2 * padding;
-        if outputs == 0 || stride == 0 || !fits(height, kernel[0]) || !fits(width, kernel[1]) {
+        let padded = [height + 2 * padding[0], width + 2 * padding[1]];
+        let fits = |axis: usize| kernel[axis] > padding[axis] && kernel[axis] <= padded[axis];
+        if outputs == 0 || stride == 0 || !fits(0) || !fits(1) {
             return None;
         }
         self.skip();
         let fan_in = product(&[kernel[0], kernel[1], inputs])?;
         let parameters = self.parameters(fan_in, outputs)?;
-        let side = |side: usize, kernel: usize| (side + 2 * padding - kernel) / stride + 1;
-        let shape = [side(height, kernel[0]), side(width, kernel[1]), outputs];
+        let side = |axis: usize| (padded[axis] - kernel[axis]) / stride + 1;
+        let shape = [side(0), side(1), outputs];
         let map = Map::Conv {
             kernel,
             stride,

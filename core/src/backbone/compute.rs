@@ -107,12 +107,12 @@ fn mapped(
     }
     for down in 0..kernel[0] {
         // Padding is zeros, which add nothing.
-        let row = (at[0] * stride + down).wrapping_sub(padding);
+        let row = (at[0] * stride + down).wrapping_sub(padding[0]);
         if row >= height {
             continue;
         }
         for across in 0..kernel[1] {
-            let column = (at[1] * stride + across).wrapping_sub(padding);
+            let column = (at[1] * stride + across).wrapping_sub(padding[1]);
             if column >= width {
                 continue;
             }

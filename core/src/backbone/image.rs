@@ -6,13 +6,13 @@
 //! lowest and highest feature, with 16 fraction bits (4 each)
 //! digest: the first half of the SHA-256 of all other bytes but the CRC (16)
 //! for each normalised channel its scale and offset, with 32 fraction bits (8 each)
-//! for each layer its kind, window, stride, padding (1 each) and outputs (2)
+//! for each layer its kind, rows and columns of a window, stride, rows and columns of padding (1 each) and outputs (2)
 //! for each convolution and dense layer its shift (1), weights (2 each) and biases (4 each)
 //! CRC-32 (IEEE) of everything before (4)
 //! ```
 //!
 //! Numbers are little-endian. Kinds are 0 for a convolution, 1 dense, 2 average pooling, 3 max pooling, 4 ReLU, 5 flatten.
-//! Weights are whole numbers, w * 2^shift, in the order `[kernel][kernel][inputs][outputs]`; biases have 16 fraction bits.
+//! Weights are whole numbers, w * 2^shift, in the order `[kernel rows][kernel columns][inputs][outputs]`; biases have 16 fraction bits.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(super) const MAGIC: [u8; 4] = *b"RNGB";
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 
 /// Bytes before those of the channels.
 pub(super) const FIXED_LEN: usize = 44;

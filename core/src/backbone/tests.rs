@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     data::{Channel, Data, DataError, Normalisation},
-    model::Layer,
+    model::{Layer, Sides},
 };
 
 /// A random-looking number below `limit` in magnitude.
@@ -50,7 +50,10 @@ impl Case {
             let (fan_in, outputs) = match *layer {
                 Layer::Conv2d {
                     channels, kernel, ..
-                } => (usize::from(kernel) * usize::from(kernel) * inputs, channels),
+                } => {
+                    let [rows, columns] = kernel.both().map(usize::from);
+                    (rows * columns * inputs, channels)
+                }
                 Layer::Dense { units } => (height * width * inputs, units),
                 _ => {
                     shape = output(shape, layer);
@@ -125,11 +128,12 @@ impl Case {
                     index / next[2] % next[1],
                     index % next[2],
                 );
-                let cells = |window: usize, stride: usize| {
-                    (0..window * window).map(move |place| {
-                        (y * stride + place / window, x * stride + place % window)
+                let places = |[rows, columns]: [usize; 2], stride: usize| {
+                    (0..rows * columns).map(move |place| {
+                        (y * stride + place / columns, x * stride + place % columns)
                     })
                 };
+                let cells = |window: usize, stride| places([window; 2], stride);
                 *out = match *layer {
                     Layer::Conv2d {
                         kernel,
@@ -138,15 +142,16 @@ impl Case {
                         ..
                     } => {
                         let (weights, biases) = parameters.clone().next().unwrap();
-                        let [kernel, stride, padding] = [kernel, stride, padding].map(usize::from);
+                        let [kernel, [above, left]] =
+                            [kernel, padding].map(|sides| sides.both().map(usize::from));
                         let mut sum = biases[c];
-                        for (place, (row, column)) in cells(kernel, stride).enumerate() {
-                            let inside = (padding..height + padding).contains(&row)
-                                && (padding..width + padding).contains(&column);
+                        for (place, (row, column)) in places(kernel, stride.into()).enumerate() {
+                            let inside = (above..height + above).contains(&row)
+                                && (left..width + left).contains(&column);
                             for i in 0..inputs {
                                 if inside {
                                     let weight = weights[(place * inputs + i) * next[2] + c];
-                                    sum += weight * values[at(row - padding, column - padding, i)];
+                                    sum += weight * values[at(row - above, column - left, i)];
                                 }
                             }
                         }
@@ -198,10 +203,11 @@ fn output(shape: [usize; 3], layer: &Layer) -> [usize; 3] {
             stride,
             padding,
         } => {
-            let side = |side: usize| {
-                (side + 2 * usize::from(padding) - usize::from(kernel)) / usize::from(stride) + 1
+            let [kernel, padding] = [kernel, padding].map(|sides| sides.both().map(usize::from));
+            let side = |side: usize, axis: usize| {
+                (side + 2 * padding[axis] - kernel[axis]) / usize::from(stride) + 1
             };
-            [side(height), side(width), channels.into()]
+            [side(height, 0), side(width, 1), channels.into()]
         }
         Layer::Dense { units } => [1, 1, units.into()],
         Layer::AvgPool { window } => {
@@ -220,9 +226,9 @@ fn output(shape: [usize; 3], layer: &Layer) -> [usize; 3] {
 fn conv(channels: u16, kernel: u8, stride: u8, padding: u8) -> Layer {
     Layer::Conv2d {
         channels,
-        kernel,
+        kernel: Sides::square(kernel),
         stride,
-        padding,
+        padding: Sides::square(padding),
     }
 }
 
@@ -319,11 +325,14 @@ fn the_first_layer_is_read_like_any_pixel() {
         assert_eq!(out, [pixel]);
     }
     // The format is stable.
-    let start = b"RNGB\x01\0\0\x01\x3D\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\0\0\x01\0";
+    let start = b"RNGB\x02\0\0\x01\x3F\0\0\0\x01\0\x01\0\x01\0\0\0\0\0\0\0\0\0\x01\0";
     assert_eq!(bytes[..28], *start);
     assert_eq!(bytes[28..44], [0; 16]);
-    assert_eq!(bytes[44..57], [0, 1, 1, 0, 1, 0, 14, 0, 0x40, 0, 0, 0, 0]);
-    assert_eq!(bytes.len(), 0x3D);
+    assert_eq!(
+        bytes[44..59],
+        [0, 1, 1, 1, 0, 0, 1, 0, 14, 0, 0x40, 0, 0, 0, 0]
+    );
+    assert_eq!(bytes.len(), 0x3F);
 }
 
 #[test]
@@ -412,8 +421,8 @@ fn each_fault_has_its_error() {
         assert!(error(&damaged).is_some(), "{at}");
     }
     let mut newer = whole;
-    newer[4] = 2;
-    assert_eq!(error(&newer), Some(BackboneError::Version(2)));
+    newer[4] = 3;
+    assert_eq!(error(&newer), Some(BackboneError::Version(3)));
 }
 
 #[test]

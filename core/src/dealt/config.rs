@@ -67,6 +67,15 @@ impl Session {
             return Err(SessionError::Gradients);
         }
         for (index, stage) in network.stages.iter().enumerate() {
+            // The gradient by what was added keeps the ring of the gradient by the output that it came from.
+            if let Some(source) = stage.skip {
+                let [before, after] =
+                    [source - 1, index].map(|stage| self.gradient_exponent(network, stage));
+                let kept = self.format.weights + self.gradient_drop(network, source - 1);
+                if after - before > kept as i32 {
+                    return Err(SessionError::Gradients);
+                }
+            }
             if let Some(Activation::Polynomial(polynomial, _)) = stage.activation {
                 if stage.headroom[1] > 0 {
                     return Err(SessionError::PolynomialHeadroom(

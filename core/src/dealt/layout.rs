@@ -21,6 +21,8 @@ pub(crate) struct StageLengths {
     pub reopened_weights: usize,
     /// Ring words of the stage's input, before pooling and unrolling or after, whichever is longer.
     pub operand: usize,
+    /// Ring words of the stage's input that a later addition takes, and in the backward pass of the gradient by it.
+    pub skip: usize,
     /// Bytes of the ReLU's masked signs.
     pub sign: usize,
     /// Ring words of P1's shares of the bits that mask the signs, in training.
@@ -81,6 +83,7 @@ impl StageLengths {
             velocity: if train { stage.parameters() } else { 0 },
             reopened_weights: reopened_weights_len(session, stage),
             operand: rows * before.max(stage.operand_len()),
+            skip: rows * stage.kept_len(),
             kept: rows * out * kept,
             sign: if relu { rows * plane_len(out) } else { 0 },
             sign_masks: if relu && keeps_masks { rows * out } else { 0 },
@@ -99,6 +102,7 @@ impl StageLengths {
             self.velocity,
             self.reopened_weights,
             self.operand,
+            self.skip,
             self.sign_masks,
             self.pool_sign_masks,
         ]

@@ -202,10 +202,10 @@ fn bilinear_products_match_the_plain_ones() {
     });
     for linear in [
         dense,
-        conv(3, 1, 1, 1),
-        conv(3, 1, 1, 2),
-        conv(5, 2, 2, 1),
-        conv(2, 1, 0, 3),
+        conv([3, 3], 1, [1, 1], 1),
+        conv([1, 3], 1, [0, 1], 2),
+        conv([5, 5], 2, [2, 2], 1),
+        conv([2, 2], 1, [0, 0], 3),
     ] {
         bilinear_against_plain::<u32>(linear);
         bilinear_against_plain::<u64>(linear);

@@ -6,7 +6,7 @@
 //! openings do not change, because the sums are linear in openings and masks too.
 //!
 //! Images are row-major with channels innermost, `[height][width][channels]`. Weights are
-//! `[kernel][kernel][inputs][outputs]`. Lengths and distances count elements.
+//! `[kernel rows][kernel columns][inputs][outputs]`. Lengths and distances count elements.
 
 use super::product::Product;
 use crate::num::scalar::Scalar;
@@ -26,11 +26,11 @@ pub struct Conv {
     /// Output channels.
     pub outputs: usize,
     /// Rows and columns of the kernel.
-    pub kernel: usize,
+    pub kernel: [usize; 2],
     /// Step between outputs before pooling.
     pub stride: usize,
-    /// Rows and columns of zeros on each side of the input.
-    pub padding: usize,
+    /// Rows of zeros above and below the input, and columns of zeros on its left and right.
+    pub padding: [usize; 2],
     /// Rows and columns of a pool window, and the step between windows.
     pub pool: usize,
 }
@@ -38,8 +38,10 @@ pub struct Conv {
 impl Conv {
     /// Output rows and columns before pooling.
     pub fn unpooled(&self) -> [usize; 2] {
-        let size = |n: usize| (n + 2 * self.padding - self.kernel) / self.stride + 1;
-        [size(self.height), size(self.width)]
+        let size = |side: usize, axis: usize| {
+            (side + 2 * self.padding[axis] - self.kernel[axis]) / self.stride + 1
+        };
+        [size(self.height, 0), size(self.width, 1)]
     }
 
     /// Output rows and columns after pooling.
@@ -59,13 +61,14 @@ impl Conv {
 
     /// Number of weights.
     pub fn weight_len(&self) -> usize {
-        self.kernel * self.kernel * self.inputs * self.outputs
+        self.kernel[0] * self.kernel[1] * self.inputs * self.outputs
     }
 
     /// Rows and columns of the box image.
     fn boxed(&self) -> [usize; 2] {
         let reach = self.stride * (self.pool - 1);
-        [self.height, self.width].map(|n| n + 2 * self.padding - reach)
+        let side = |side: usize, axis: usize| side + 2 * self.padding[axis] - reach;
+        [side(self.height, 0), side(self.width, 1)]
     }
 
     /// Elements of scratch with which each product runs fastest: a whole box image.
@@ -77,12 +80,12 @@ impl Conv {
     /// The fewest elements of scratch with which each product of one sample runs: the rows of the box image
     /// that an output row reads, and a panel of transposed weights.
     pub fn min_scratch_len(&self) -> usize {
-        self.kernel * self.boxed()[1] * self.inputs + self.outputs * self.panel()
+        self.kernel[0] * self.boxed()[1] * self.inputs + self.outputs * self.panel()
     }
 
     /// Columns of a panel.
     fn panel(&self) -> usize {
-        PANEL.min(self.kernel * self.inputs)
+        PANEL.min(self.kernel[1] * self.inputs)
     }
 
     /// Step in the box image between outputs after pooling.
@@ -103,7 +106,7 @@ impl Conv {
     /// Output rows to compute at a time when the box image has `room` elements; at least one.
     fn band(&self, room: usize) -> usize {
         let [row, _, _] = self.steps();
-        let extra = (self.kernel * self.boxed()[1] * self.inputs).min(room);
+        let extra = (self.kernel[0] * self.boxed()[1] * self.inputs).min(room);
         (1 + (room - extra) / row.max(1)).min(self.output()[0])
     }
 
@@ -118,7 +121,7 @@ impl Conv {
     /// Rows of the box image that a band of output rows reads: `[first row, number of rows]`.
     fn box_rows(&self, [y, count]: [usize; 2]) -> [usize; 2] {
         let stride = self.pooled_stride();
-        [y * stride, (count - 1) * stride + self.kernel]
+        [y * stride, (count - 1) * stride + self.kernel[0]]
     }
 
     /// Calls `visit(sum, pixel, len)` for `rows` rows of the box image from row `first` on, for each run of elements that are
@@ -133,18 +136,20 @@ impl Conv {
         let width = self.boxed()[1];
         for row in 0..rows {
             for dy in 0..self.pool {
-                let y = (first + row + dy * self.stride).wrapping_sub(self.padding);
+                let y = (first + row + dy * self.stride).wrapping_sub(self.padding[0]);
                 if y >= self.height {
                     continue;
                 }
                 for dx in columns.clone() {
                     // The columns of the box image whose pixels are inside the input.
                     let reach = dx * self.stride;
-                    let start = self.padding.saturating_sub(reach);
-                    let end = (self.width + self.padding).saturating_sub(reach).min(width);
+                    let start = self.padding[1].saturating_sub(reach);
+                    let end = (self.width + self.padding[1])
+                        .saturating_sub(reach)
+                        .min(width);
                     if start < end {
                         let sum = (row * width + start) * self.inputs;
-                        let pixel = y * self.width + start + reach - self.padding;
+                        let pixel = y * self.width + start + reach - self.padding[1];
                         visit(sum, pixel * self.inputs, (end - start) * self.inputs);
                     }
                 }
@@ -183,8 +188,8 @@ impl Conv {
         let product = Product {
             rows: out_width,
             columns: self.outputs,
-            outer: self.kernel,
-            inner: self.kernel * self.inputs,
+            outer: self.kernel[0],
+            inner: self.kernel[1] * self.inputs,
             a_row: column_step,
             a_outer: kernel_step,
             a_inner: 1,
@@ -215,7 +220,7 @@ impl Conv {
         let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let product = |count| Product {
-            rows: self.kernel * self.inputs,
+            rows: self.kernel[1] * self.inputs,
             columns: self.outputs,
             outer: count,
             inner: out_width,
@@ -224,14 +229,14 @@ impl Conv {
             a_inner: column_step,
             out_row: self.outputs,
         };
-        let kernel_row = self.kernel * self.inputs * self.outputs;
+        let kernel_row = self.kernel[1] * self.inputs * self.outputs;
         for row in 0..rows {
             let x = &x[row * self.input_len()..][..self.input_len()];
             let dy = &dy[row * self.output_len()..][..self.output_len()];
             for [first, count] in self.bands(scratch.len()) {
                 self.gather(self.box_rows([first, count]), x, scratch);
                 let dy = &dy[first * out_width * self.outputs..];
-                for ky in 0..self.kernel {
+                for ky in 0..self.kernel[0] {
                     let dw = &mut dw[ky * kernel_row..][..kernel_row];
                     product(count).accumulate(dw, &scratch[ky * kernel_step..], dy);
                 }
@@ -253,7 +258,7 @@ impl Conv {
         let [row_step, column_step, kernel_step] = self.steps();
         let product = Product {
             rows: out_width,
-            columns: self.kernel * self.inputs,
+            columns: self.kernel[1] * self.inputs,
             outer: 1,
             inner: self.outputs,
             a_row: self.outputs,
@@ -261,7 +266,7 @@ impl Conv {
             a_inner: 1,
             out_row: column_step,
         };
-        let kernel_row = self.kernel * self.inputs * self.outputs;
+        let kernel_row = self.kernel[1] * self.inputs * self.outputs;
         for row in 0..rows {
             let dy = &dy[row * self.output_len()..][..self.output_len()];
             let dx = &mut dx[row * self.input_len()..][..self.input_len()];
@@ -270,7 +275,7 @@ impl Conv {
                 scratch[..box_rows[1] * kernel_step].fill(T::default());
                 for y in 0..count {
                     let dy = &dy[(first + y) * out_width * self.outputs..];
-                    for ky in 0..self.kernel {
+                    for ky in 0..self.kernel[0] {
                         let to = &mut scratch[y * row_step + ky * kernel_step..];
                         product.accumulate(to, dy, &wt[ky * kernel_row..][..kernel_row]);
                     }
@@ -292,11 +297,11 @@ impl Conv {
         let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let (panel, boxed) = scratch.split_at_mut(self.outputs * self.panel());
-        let columns = self.kernel * self.inputs;
+        let columns = self.kernel[1] * self.inputs;
         for [first, count] in self.bands(boxed.len()) {
             let box_rows = self.box_rows([first, count]);
             boxed[..box_rows[1] * kernel_step].fill(T::default());
-            let panels = (0..self.kernel)
+            let panels = (0..self.kernel[0])
                 .flat_map(|ky| (0..columns).step_by(self.panel()).map(move |at| (ky, at)));
             for (ky, column) in panels {
                 let width = self.panel().min(columns - column);
@@ -328,9 +333,9 @@ impl Conv {
         }
     }
 
-    /// Writes the weights to `wt` as `[kernel][outputs][kernel][inputs]`, for [`Conv::input_gradient`].
+    /// Writes the weights to `wt` as `[kernel rows][outputs][kernel columns][inputs]`, for [`Conv::input_gradient`].
     pub fn transpose<T: Scalar>(&self, w: &[T], wt: &mut [T]) {
-        let (rows, columns) = (self.kernel * self.inputs, self.outputs);
+        let (rows, columns) = (self.kernel[1] * self.inputs, self.outputs);
         let kernel_row = rows * columns;
         for (w, wt) in w
             .chunks_exact(kernel_row)
@@ -389,22 +394,22 @@ mod tests {
         let [rows, columns] = conv.output();
         for (y, x) in (0..rows * columns).map(|p| (p / columns, p % columns)) {
             for (dy, dx) in (0..conv.pool * conv.pool).map(|d| (d / conv.pool, d % conv.pool)) {
-                for (ky, kx) in
-                    (0..conv.kernel * conv.kernel).map(|k| (k / conv.kernel, k % conv.kernel))
-                {
+                let [kernel_rows, kernel_columns] = conv.kernel;
+                let places = 0..kernel_rows * kernel_columns;
+                for (ky, kx) in places.map(|k| (k / kernel_columns, k % kernel_columns)) {
                     let row = (y * conv.pool + dy) * conv.stride + ky;
                     let column = (x * conv.pool + dx) * conv.stride + kx;
-                    let inside = |n: usize, size| n >= conv.padding && n - conv.padding < size;
-                    if !inside(row, conv.height) || !inside(column, conv.width) {
+                    let [above, left] = conv.padding;
+                    let inside = |n: usize, before, size| n >= before && n - before < size;
+                    if !inside(row, above, conv.height) || !inside(column, left, conv.width) {
                         continue;
                     }
                     for i in 0..conv.inputs {
                         for o in 0..conv.outputs {
-                            let pixel = ((row - conv.padding) * conv.width + column - conv.padding)
-                                * conv.inputs
-                                + i;
-                            let weight =
-                                ((ky * conv.kernel + kx) * conv.inputs + i) * conv.outputs + o;
+                            let pixel = ((row - above) * conv.width + column - left) * conv.inputs;
+                            let pixel = pixel + i;
+                            let place = ky * kernel_columns + kx;
+                            let weight = (place * conv.inputs + i) * conv.outputs + o;
                             term(pixel, weight, (y * columns + x) * conv.outputs + o);
                         }
                     }
@@ -417,7 +422,15 @@ mod tests {
     fn every_product_equals_its_definition() {
         let mut shapes = Vec::new();
         for (height, width) in [(8, 8), (7, 9), (12, 5)] {
-            for (kernel, padding) in [(1, 0), (3, 1), (3, 0), (5, 2), (2, 1)] {
+            for (kernel, padding) in [
+                ([1, 1], [0, 0]),
+                ([3, 3], [1, 1]),
+                ([3, 3], [0, 0]),
+                ([5, 5], [2, 2]),
+                ([2, 2], [1, 1]),
+                ([1, 5], [0, 2]),
+                ([4, 3], [3, 0]),
+            ] {
                 for stride in [1, 2, 3] {
                     for pool in [1, 2, 3] {
                         for (inputs, outputs) in [(1, 5), (3, 2)] {

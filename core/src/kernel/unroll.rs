@@ -13,7 +13,7 @@ impl Conv {
     /// The product of a patch with the weights, as a dense map.
     pub fn patch(&self) -> Dense {
         Dense {
-            inputs: self.kernel * self.kernel * self.inputs,
+            inputs: self.kernel[0] * self.kernel[1] * self.inputs,
             outputs: self.outputs,
         }
     }
@@ -22,13 +22,15 @@ impl Conv {
     /// offset in the image, or `None` for padding.
     fn each_pixel(&self, mut visit: impl FnMut(usize, Option<usize>)) {
         let [rows, columns] = self.unpooled();
-        let inside = |at: usize, size| at.checked_sub(self.padding).filter(|&at| at < size);
+        let inside = |at: usize, axis: usize, size| {
+            at.checked_sub(self.padding[axis]).filter(|&at| at < size)
+        };
         let mut patch = 0;
         for (y, x) in (0..rows * columns).map(|at| (at / columns, at % columns)) {
-            for ky in 0..self.kernel {
-                let row = inside(y * self.stride + ky, self.height);
-                for kx in 0..self.kernel {
-                    let column = inside(x * self.stride + kx, self.width);
+            for ky in 0..self.kernel[0] {
+                let row = inside(y * self.stride + ky, 0, self.height);
+                for kx in 0..self.kernel[1] {
+                    let column = inside(x * self.stride + kx, 1, self.width);
                     let pixel = row
                         .zip(column)
                         .map(|(row, column)| row * self.width + column);
@@ -39,7 +41,7 @@ impl Conv {
         }
     }
 
-    /// Writes the patches of one image, each `[kernel][kernel][inputs]`, with zeros for padding.
+    /// Writes the patches of one image, each `[kernel rows][kernel columns][inputs]`, with zeros for padding.
     pub fn unroll<T: Scalar>(&self, image: &[T], patches: &mut [T]) {
         self.each_pixel(|patch, pixel| {
             let to = &mut patches[patch..][..self.inputs];
@@ -79,10 +81,13 @@ mod tests {
     #[test]
     fn products_of_patches_are_the_convolution() {
         for (height, width, kernel, stride, padding, pool) in [
-            (6, 6, 3, 1, 1, 2),
-            (7, 5, 3, 2, 0, 1),
-            (9, 8, 2, 1, 1, 3),
-            (5, 5, 5, 1, 2, 2),
+            (6, 6, [3, 3], 1, [1, 1], 2),
+            (7, 5, [3, 3], 2, [0, 0], 1),
+            (9, 8, [2, 2], 1, [1, 1], 3),
+            (5, 5, [5, 5], 1, [2, 2], 2),
+            (6, 9, [1, 5], 1, [0, 2], 2),
+            (9, 4, [4, 2], 2, [3, 0], 1),
+            (7, 6, [3, 1], 1, [1, 0], 2),
         ] {
             let conv = Conv {
                 height,

@@ -2,10 +2,12 @@
 
 pub(crate) mod cost_rows;
 pub(crate) mod loss;
+mod sides;
 pub(crate) mod triple_scheme;
 
 pub use cost_rows::MAX_COST_ROWS;
 pub use loss::Loss;
+pub use sides::Sides;
 pub use triple_scheme::TripleScheme;
 
 use heapless::{String, Vec};
@@ -24,16 +26,16 @@ pub const MAX_STAGES: usize = 12;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Layer {
-    /// Convolution with a square kernel and a bias for each output channel.
+    /// Convolution with a bias for each output channel.
     Conv2d {
         /// Output channels.
         channels: u16,
         /// Rows and columns of the kernel.
-        kernel: u8,
+        kernel: Sides,
         /// Step between outputs.
         stride: u8,
-        /// Rows and columns of zeros around the input.
-        padding: u8,
+        /// Rows and columns of zeros on each side of the input.
+        padding: Sides,
     },
     /// Fully connected, with a bias for each unit.
     Dense {
@@ -59,7 +61,21 @@ pub enum Layer {
     Polynomial(Polynomial),
     /// Reshapes an image to a vector, in the order `[rows][columns][channels]`.
     Flatten,
+    /// Adds what an earlier layer makes, which has the same shape: a residual connection (He, Zhang, Ren and Sun, 2016).
+    Add {
+        /// The number of that layer, from 1.
+        layer: u8,
+    },
+    /// Makes so many percent of the values zero in training, at places that coins shared by all choose, and the others larger in
+    /// proportion (Srivastava et al., 2014). Does nothing in inference.
+    Dropout {
+        /// From 5 to [`MAX_DROPOUT`], in steps of 5.
+        percent: u8,
+    },
 }
+
+/// The most percent of the values that a dropout drops.
+pub const MAX_DROPOUT: u8 = 90;
 
 impl Layer {
     /// The layer's kind in one word.
@@ -72,6 +88,8 @@ impl Layer {
             Layer::Relu => "relu",
             Layer::Polynomial(_) => "polynomial",
             Layer::Flatten => "flatten",
+            Layer::Add { .. } => "add",
+            Layer::Dropout { .. } => "dropout",
         }
     }
 }
@@ -102,9 +120,9 @@ pub const BUILT_IN: [&str; 7] = [
 const fn conv(channels: u16, kernel: u8, stride: u8, padding: u8) -> Layer {
     Layer::Conv2d {
         channels,
-        kernel,
+        kernel: Sides::square(kernel),
         stride,
-        padding,
+        padding: Sides::square(padding),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Activation, LayerPosition, MAX_CLASSES, MAX_LEN, MAX_STAGES, ModelError, Name, Polynomials,
-    Stage,
+    Activation, Dropout, LayerPosition, MAX_CLASSES, MAX_LEN, MAX_STAGES, ModelError, Name,
+    Polynomials, Stage,
 };
 
 /// Refuses a tensor of more than [`MAX_LEN`] values; its length is the product of `factors`.
@@ -32,6 +32,11 @@ pub(super) struct Builder<'n> {
     stages: &'n mut Vec<Stage, MAX_STAGES>,
     /// Average pooling that the next conv or dense layer applies to its input.
     pooled: Option<Pool>,
+    /// Dropout of the input of the next conv or dense layer.
+    dropout: Option<Dropout>,
+    /// For each stage the number of the layer that makes its input, and the input's shape. No number if the stage pools its
+    /// input or drops some of it.
+    entries: Vec<(Option<usize>, [usize; 3]), MAX_STAGES>,
     /// Layers of each kind so far, for their names.
     counts: [usize; 5],
 }
@@ -55,6 +60,8 @@ impl<'n> Builder<'n> {
             shape,
             stages,
             pooled: None,
+            dropout: None,
+            entries: Vec::new(),
             counts: [0; 5],
         })
     }
@@ -81,9 +88,9 @@ impl<'n> Builder<'n> {
                     width,
                     inputs,
                     outputs: channels.into(),
-                    kernel: kernel.into(),
+                    kernel: kernel.both().map(usize::from),
                     stride: stride.into(),
-                    padding: padding.into(),
+                    padding: padding.both().map(usize::from),
                     pool: 1,
                 },
             ),
@@ -102,6 +109,8 @@ impl<'n> Builder<'n> {
                 self.shape = [1, 1, self.shape.iter().product()];
                 Ok(())
             }
+            Layer::Add { layer } => self.add_skip(position, layer.into()),
+            Layer::Dropout { percent } => self.add_dropout(position, percent),
         }
     }
 
@@ -115,19 +124,19 @@ impl<'n> Builder<'n> {
             padding,
             ..
         } = conv;
-        if outputs == 0 || kernel == 0 || conv.stride == 0 {
+        if outputs == 0 || kernel.contains(&0) || conv.stride == 0 {
             return Err(ModelError::Zero(position));
         }
-        if kernel > height.min(width) + 2 * padding || padding >= kernel {
+        let padded = [height + 2 * padding[0], width + 2 * padding[1]];
+        if (0..2).any(|axis| kernel[axis] > padded[axis] || padding[axis] >= kernel[axis]) {
             return Err(ModelError::TooLarge(position, [height, width]));
         }
         let [rows, columns] = conv.output();
-        let padded = [height, width].map(|side| side + 2 * padding);
-        check_len(position, &[kernel, kernel, inputs, outputs])?;
+        check_len(position, &[kernel[0], kernel[1], inputs, outputs])?;
         check_len(position, &[rows, columns, outputs])?;
         check_len(position, &[padded[0], padded[1], inputs])?;
         let number = self.next_number(CONV);
-        self.push_stage(Linear::Conv(conv), "conv", number)?;
+        self.push_stage(position, Linear::Conv(conv), name("conv", number))?;
         self.shape = [rows, columns, outputs];
         Ok(())
     }
@@ -142,7 +151,8 @@ impl<'n> Builder<'n> {
         }
         check_len(position, &[inputs, outputs])?;
         let number = self.next_number(DENSE);
-        self.push_stage(Linear::Dense(Dense { inputs, outputs }), "dense", number)?;
+        let dense = Linear::Dense(Dense { inputs, outputs });
+        self.push_stage(position, dense, name("dense", number))?;
         self.shape = [1, 1, outputs];
         Ok(())
     }
@@ -169,7 +179,7 @@ impl<'n> Builder<'n> {
         number: usize,
     ) -> Result<(), ModelError> {
         let rule = "it must follow a dense or conv layer, pooled or not, and only once";
-        let open = self.pooled.is_none();
+        let open = self.is_at_a_stage();
         let stage = self.stages.last_mut();
         match stage.filter(|stage| open && stage.activation.is_none()) {
             Some(stage) => {
@@ -203,8 +213,15 @@ impl<'n> Builder<'n> {
         let [height, width, channels] = self.shape;
         self.check_window(position, window)?;
         let rule = "two poolings in a row: use one with a larger window";
+        if self.dropout.is_some() {
+            let rule = "a dropout before it: put the dropout after it";
+            return Err(ModelError::Misplaced(position, rule));
+        }
         let stage = self.stages.last_mut();
-        match stage.filter(|stage| stage.activation.is_none() && stage.max_pool.is_none()) {
+        let is_bare = |stage: &&mut Stage| {
+            stage.activation.is_none() && stage.max_pool.is_none() && stage.skip.is_none()
+        };
+        match stage.filter(is_bare) {
             Some(stage) => match &mut stage.linear {
                 Linear::Conv(conv) if conv.pool == 1 => {
                     conv.pool = window;
@@ -244,7 +261,7 @@ impl<'n> Builder<'n> {
             let is_relu = matches!(stage.activation, None | Some(Activation::Relu));
             is_conv && is_relu && stage.max_pool.is_none()
         };
-        let open = self.pooled.is_none();
+        let open = self.is_at_a_stage();
         let number = self.counts[MAX_POOL] + 1;
         let Some(stage) = self
             .stages
@@ -275,19 +292,75 @@ impl<'n> Builder<'n> {
         Ok(())
     }
 
-    /// Adds a stage for `linear`, which also takes the average pooling that waits for one.
-    fn push_stage(&mut self, linear: Linear, kind: &str, number: usize) -> Result<(), ModelError> {
+    /// Whether the last layer belongs to the last stage, and not to the next one.
+    fn is_at_a_stage(&self) -> bool {
+        self.pooled.is_none() && self.dropout.is_none()
+    }
+
+    /// Adds the input of a stage to the output of the last stage's map.
+    fn add_skip(&mut self, position: LayerPosition, layer: usize) -> Result<(), ModelError> {
+        let open = self.is_at_a_stage();
+        let last = self.stages.last().filter(|stage| {
+            open && stage.activation.is_none() && stage.max_pool.is_none() && stage.skip.is_none()
+        });
+        if last.is_none() {
+            let rule = "it must follow a dense or conv layer, pooled or not, and only once";
+            return Err(ModelError::Misplaced(position, rule));
+        }
+        let made_by = |&(made_by, _): &(Option<usize>, _)| made_by == Some(layer);
+        let source = self.entries.iter().position(made_by);
+        let Some(source) = source.filter(|&source| source > 0) else {
+            let rule = "it adds a layer's output that a dense or conv layer reads as it is, and that no image is";
+            return Err(ModelError::Misplaced(position, rule));
+        };
+        let added = self.entries[source].1;
+        if added != self.shape {
+            return Err(ModelError::Unequal(position, added, self.shape));
+        }
+        self.stages[source].keeps_input = true;
+        if let Some(last) = self.stages.last_mut() {
+            last.skip = Some(source);
+            let _ = last.name.push_str("+add");
+        }
+        Ok(())
+    }
+
+    /// Lets the next stage drop some of its input.
+    fn add_dropout(&mut self, position: LayerPosition, percent: u8) -> Result<(), ModelError> {
+        let dropout = Dropout::new(percent).ok_or(ModelError::Dropout(position))?;
+        if self.stages.is_empty() || self.dropout.is_some() {
+            let rule =
+                "it must follow a dense or conv layer and what belongs to that, and only once";
+            return Err(ModelError::Misplaced(position, rule));
+        }
+        self.dropout = Some(dropout);
+        Ok(())
+    }
+
+    /// Adds a stage for `linear`, which also takes the average pooling and the dropout that wait for one.
+    fn push_stage(
+        &mut self,
+        position: LayerPosition,
+        linear: Linear,
+        linear_name: Name,
+    ) -> Result<(), ModelError> {
+        let as_it_is = self.is_at_a_stage().then(|| position.number - 1);
+        let _ = self.entries.push((as_it_is, self.shape));
         let pooled_input = self.pooled.take();
+        let dropout = self.dropout.take();
         let window = pooled_input.map_or(1, |pool| pool.window);
         let mut stage_name = Name::new();
         if pooled_input.is_some() {
             let _ = stage_name.push_str("pool+");
         }
-        let _ = stage_name.push_str(&name(kind, number));
+        let _ = stage_name.push_str(&linear_name);
         let stage = Stage {
             linear,
             pooled_input,
-            divisor: (window * window) as u32,
+            dropout,
+            skip: None,
+            keeps_input: false,
+            divisor: (window * window) as u32 * dropout.map_or(1, Dropout::whole),
             unrolled: false,
             headroom: [0; 2],
             max_pool: None,
@@ -306,7 +379,7 @@ impl<'n> Builder<'n> {
         let [height, width, classes] = self.shape;
         let dense = matches!(last.linear, Linear::Dense(_));
         let usable = (2..=MAX_CLASSES).contains(&classes) && height * width == 1;
-        if last.activation.is_some() || !dense || !usable || self.pooled.is_some() {
+        if last.activation.is_some() || !dense || !usable || !self.is_at_a_stage() {
             return Err(ModelError::Classes(classes));
         }
         Ok(classes)

@@ -1,6 +1,6 @@
 //! Why a model does not compile.
 
-use crate::num::polynomial::MAX_DEGREE;
+use crate::{model::MAX_DROPOUT, num::polynomial::MAX_DEGREE};
 
 use super::{MAX_CLASSES, MAX_LEN, MAX_STAGES};
 
@@ -27,6 +27,11 @@ pub enum ModelError {
     Polynomial(LayerPosition),
     /// The layer may not follow the one before it; the text says what it must follow.
     Misplaced(LayerPosition, &'static str),
+    /// The layer adds what another layer makes, in another shape. Holds rows, columns and channels of that, and of what is added
+    /// to.
+    Unequal(LayerPosition, [usize; 3], [usize; 3]),
+    /// The percent of a dropout is out of range.
+    Dropout(LayerPosition),
     /// The model has more than [`MAX_STAGES`] dense and conv layers.
     TooManyStages,
     /// The last layer is not a dense one with 2 to [`MAX_CLASSES`] units and no activation. Holds its units.
@@ -76,6 +81,16 @@ impl core::fmt::Display for ModelError {
             ),
             ModelError::NotInThisBuild(position) => {
                 write!(f, "{position}: this program was built without polynomials")
+            }
+            ModelError::Unequal(position, [h, w, c], [rows, columns, channels]) => write!(
+                f,
+                "{position}: it adds {h}x{w}x{c} to {rows}x{columns}x{channels}; both must have one shape"
+            ),
+            ModelError::Dropout(position) => {
+                write!(
+                    f,
+                    "{position}: it drops 5 to {MAX_DROPOUT} percent, in steps of 5"
+                )
             }
             ModelError::Misplaced(position, rule) => write!(f, "{position}: {rule}"),
             ModelError::TooManyStages => write!(

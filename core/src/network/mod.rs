@@ -5,8 +5,12 @@
 //!
 //! Average pooling only sums. The parties keep the stage's master weights divided by the window's area, at their fine
 //! scale, so an average takes no bits of range and no protocol step.
+//!
+//! A residual connection adds the input of a stage to the output of the map of this stage or of a later one, before max pooling
+//! and activation. Shares add without a protocol step too.
 
 mod builder;
+mod dropout;
 mod error;
 mod limits;
 mod stage;
@@ -19,6 +23,7 @@ use crate::model::Model;
 
 use builder::Builder;
 
+pub use dropout::Dropout;
 pub use error::{LayerPosition, ModelError};
 pub use limits::{MAX_CLASSES, MAX_LEN, MAX_STAGES};
 pub use stage::{Activation, Name, Polynomials, Stage};
@@ -89,3 +94,6 @@ impl Network {
         self.stages.iter().map(Stage::parameters).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

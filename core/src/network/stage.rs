@@ -7,6 +7,8 @@ use crate::{
     num::polynomial::Polynomial,
 };
 
+use super::Dropout;
+
 /// The name of a cost row: those of the layers that it covers, such as `conv1+pool`.
 pub type Name = String<24>;
 
@@ -46,7 +48,14 @@ pub struct Stage {
     pub unrolled: bool,
     /// Average pooling of the stage's input.
     pub pooled_input: Option<Pool>,
-    /// Product of the areas of both average poolings, by which the parties divide the stage's weights.
+    /// Dropout of the map's input.
+    pub dropout: Option<Dropout>,
+    /// The stage whose input is added to the map's output, before max pooling and activation. It has neither average pooling
+    /// nor dropout of its input, and is not the first.
+    pub skip: Option<usize>,
+    /// Whether this stage or a later one has this one as its [`Stage::skip`].
+    pub keeps_input: bool,
+    /// Product of the areas of both average poolings and of [`Dropout::whole`], by which the parties divide the stage's weights.
     pub divisor: u32,
     /// Bits of headroom of the stage's input and of its output: see [`Headroom`](crate::session::Headroom).
     pub headroom: [u32; 2],
@@ -66,6 +75,14 @@ impl Stage {
         match self.pooled_input {
             Some(pool) => pool.input_len(),
             None => self.linear.input_len(),
+        }
+    }
+
+    /// Values of the stage's input that it keeps for a later addition, per sample.
+    pub fn kept_len(&self) -> usize {
+        match self.keeps_input {
+            true => self.linear.input_len(),
+            false => 0,
         }
     }
 
@@ -122,6 +139,11 @@ impl Stage {
     pub fn added_headroom(&self) -> i32 {
         let [input, output] = self.headroom;
         output as i32 - input as i32
+    }
+
+    /// Product of the areas of both average poolings.
+    pub fn area(&self) -> u32 {
+        self.divisor / self.dropout.map_or(1, Dropout::whole)
     }
 
     /// log2 of the divisor, rounded up.

@@ -53,19 +53,19 @@ fn scaled(value: i128, bits: i32) -> i128 {
 
 /// The factor by which a stage's initial variance is larger because average pooling shrinks it.
 ///
-/// Averaging independent values divides their variance by the window's area, the divisor. Neighbours are correlated,
-/// so the full divisor compensates too much. With one pooling that leaves the logits in range. With several, or before
-/// a polynomial, the gain is only the divisor's square root. Before a polynomial that another one follows it is 1:
+/// Averaging independent values divides their variance by the window's area. Neighbours are correlated, so the full area
+/// compensates too much. With one pooling that leaves the logits in range. With several, or before a polynomial, the gain is
+/// only the area's square root. Before a polynomial that another one follows it is 1:
 /// values outside of a polynomial's interval grow with each polynomial.
 fn gain(network: &Network, index: usize) -> u128 {
     let stage = &network.stages[index];
     let later = &network.stages[index + 1..];
-    let pooled_stages = network.stages.iter().filter(|stage| stage.divisor > 1);
-    let divisor = u128::from(stage.divisor);
+    let pooled_stages = network.stages.iter().filter(|stage| stage.area() > 1);
+    let area = u128::from(stage.area());
     match (is_polynomial(stage), later.iter().any(is_polynomial)) {
         (true, true) => 1,
-        (false, _) if pooled_stages.count() == 1 => divisor,
-        _ => divisor.isqrt(),
+        (false, _) if pooled_stages.count() == 1 => area,
+        _ => area.isqrt(),
     }
 }
 

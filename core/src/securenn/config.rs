@@ -61,6 +61,14 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
             "polynomials: ReLU is exact there",
         ),
         (
+            network.stages.iter().any(|stage| stage.skip.is_some()),
+            "residual additions",
+        ),
+        (
+            network.stages.iter().any(|stage| stage.dropout.is_some()),
+            "dropout",
+        ),
+        (
             network.stages.iter().any(is_too_large),
             "max pooling over windows larger than 8x8",
         ),

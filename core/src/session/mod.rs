@@ -1,6 +1,7 @@
 //! The public parameters of a run, on which all roles agree in the handshake.
 
 mod class_list;
+mod coins;
 mod cost_row_names;
 mod error;
 pub mod handshake;
@@ -27,6 +28,7 @@ use crate::{
 pub use shuffle::Shuffle;
 
 pub use class_list::ClassList;
+pub use coins::Coins;
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
 pub use headroom::Headroom;

@@ -3,10 +3,13 @@
 use super::*;
 use crate::{
     dealt::{Plan, check},
-    model::{Layer, Loss},
+    model::{Layer, Loss, Sides},
     network::MAX_STAGES,
     num::{COEFFICIENT_FRACTION, MAX_DEGREE, Polynomial, ring::Ring},
 };
+
+extern crate std;
+use std::vec;
 
 /// A session that is sound if its model is.
 fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
@@ -36,9 +39,9 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
 fn conv(channels: u16, kernel: u8) -> Layer {
     Layer::Conv2d {
         channels,
-        kernel,
+        kernel: Sides::square(kernel),
         stride: 1,
-        padding: kernel / 2,
+        padding: Sides::square(kernel / 2),
     }
 }
 
@@ -234,4 +237,27 @@ fn rates_between_integers_add_up_to_the_exact_ones() {
             "{learning_rate}: {one} and {exact}"
         );
     }
+}
+
+#[test]
+fn securenn_refuses_what_it_has_not() {
+    let layers = |more: &[Layer]| {
+        let before = [Layer::Flatten, Layer::Dense { units: 4 }, Layer::Relu];
+        [&before, more, &[Layer::Dense { units: 4 }]].concat()
+    };
+    let with = |layers: &[Layer]| {
+        let mut session = session::<u64>([6, 6, 1], layers);
+        session.protocol = Protocol::SecureNn {
+            triples: TripleScheme::Fused,
+            loss: Loss::Softmax,
+        };
+        session.format = Format::new::<u64>(13).unwrap();
+        crate::securenn::check(&session).err()
+    };
+    let dropout = layers(&[Layer::Dropout { percent: 50 }]);
+    assert_eq!(with(&dropout), Some(SessionError::NotInSecureNn("dropout")));
+    let add = [layers(&[]), vec![Layer::Add { layer: 3 }]].concat();
+    let refused = Some(SessionError::NotInSecureNn("residual additions"));
+    assert_eq!(with(&add), refused);
+    assert_eq!(with(&layers(&[])), None);
 }

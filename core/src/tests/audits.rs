@@ -47,7 +47,7 @@ fn audited(session: &Session) -> u32 {
 
 #[test]
 fn audits_match_the_observer_and_change_no_bit_of_the_model() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let mut sessions = polynomial_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         sessions.push(session::<u64>(input, &layers, 5));
@@ -67,7 +67,7 @@ fn audits_match_the_observer_and_change_no_bit_of_the_model() {
 #[test]
 fn audits_count_values_outside_of_the_contract() {
     let (mut forward, mut backward) = (0, 0);
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         for micro_batch in [5, 2] {
             let mut session = session::<u32>(input, &layers, 5);
             session.learning_rate = 200 << 24;
@@ -93,7 +93,7 @@ fn audits_count_values_outside_of_the_contract() {
 
 #[test]
 fn sessions_without_audits_take_no_memory_for_them() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let mut session = session::<u32>(input, &layers, 5);
         let network = crate::dealt::check::<u32>(&session).unwrap();
         let words = |session: &Session| {

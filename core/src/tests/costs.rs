@@ -53,7 +53,7 @@ fn traffic_matches_the_plan() {
             }
         }
     }
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         for micro_batch in [5, 2, 1] {
             let session = session::<u32>(input, &layers, 5);
             check::<u32>(&Session {

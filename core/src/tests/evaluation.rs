@@ -204,7 +204,7 @@ fn check<R: Ring>(session: &Session) {
 
 #[test]
 fn a_training_with_evaluations_is_the_same_to_the_bit() {
-    for (index, (input, layers)) in networks().into_iter().enumerate() {
+    for (index, (input, layers)) in all_networks().into_iter().enumerate() {
         let mut sessions = polynomial_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         sessions.push(session::<u64>(input, &layers, 5));

@@ -177,11 +177,16 @@ pub(super) fn logits(
     };
     data.pixels(sample, &mut pixels).unwrap();
     let mut x: Vec<f64> = pixels.iter().map(|&p| f64::from(p) / 255.0).collect();
+    let mut inputs: Vec<Vec<f64>> = Vec::new();
     for (stage, parameters) in network.stages.iter().zip(master) {
         if let Some(pool) = stage.pooled_input {
             let mut pooled = vec![0.0; pool.output_len()];
             pool.sum(&x, &mut pooled);
             x = pooled;
+        }
+        if let Some(dropout) = stage.dropout {
+            // The weights are divided by as much.
+            x.iter_mut().for_each(|x| *x *= f64::from(dropout.whole()));
         }
         let fraction = session.format.master().min(60);
         let values: Vec<f64> = parameters.iter().map(|&v| units(fraction, v)).collect();
@@ -191,6 +196,10 @@ pub(super) fn logits(
             .repeat(stage.linear.output_len() / biases.len());
         let mut scratch = vec![0.0; stage.linear.scratch_len()];
         stage.linear.forward(1, &x, weights, &mut y, &mut scratch);
+        inputs.push(x);
+        if let Some(source) = stage.skip {
+            y.iter_mut().zip(&inputs[source]).for_each(|(y, x)| *y += x);
+        }
         if let Some(windows) = stage.max_pool {
             let len = windows.output_len();
             let mut planes = vec![0.0; windows.positions() * len];
@@ -247,7 +256,7 @@ fn sessions(input: [u16; 3], layers: &[Layer]) -> Vec<Session> {
 #[test]
 fn only_the_samples_owner_learns_the_classes() {
     let (mut several, mut all) = (0, 0);
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         for session in sessions(input, &layers) {
             let network = check(&session);
             let master = master(&session, &network);
@@ -320,7 +329,7 @@ fn traffic_matches_the_plan_and_the_model_is_opened_once() {
         assert_eq!(plan.model_opening(asking).online_bytes > 0, sends);
         assert!(plan.model_opening(asking.other()).online_bytes > 0);
     }
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         for session in sessions(input, &layers) {
             match session.format.ring {
                 32 => check_costs::<u32>(&session),
@@ -332,7 +341,7 @@ fn traffic_matches_the_plan_and_the_model_is_opened_once() {
 
 #[test]
 fn no_mask_is_used_twice() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         for session in sessions(input, &layers) {
             let network = check(&session);
             // The recorder checks each set; this checks that no mask is a dealt share too.
@@ -345,7 +354,7 @@ fn no_mask_is_used_twice() {
 
 #[test]
 fn little_buffering_and_other_micro_batches_give_the_same_classes() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let all = sessions(input, &layers);
         for session in [&all[all.len() / 2 - 1], &all[all.len() - 1]] {
             let master = master(session, &check(session));

@@ -24,7 +24,7 @@ use crate::{
         polynomial_tests::polynomial,
         reuse::{self, Kept, Used},
     },
-    model::{Layer, Model, triple_scheme::TripleScheme},
+    model::{Layer, Model, Sides, triple_scheme::TripleScheme},
     net::link::{Link, Remote},
     network::Network,
     num::{
@@ -290,9 +290,9 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
 
 const CONV: Layer = Layer::Conv2d {
     channels: 3,
-    kernel: 3,
+    kernel: Sides::square(3),
     stride: 1,
-    padding: 1,
+    padding: Sides::square(1),
 };
 const POOL: Layer = Layer::AvgPool { window: 2 };
 const MAX_POOL: Layer = Layer::MaxPool {
@@ -306,12 +306,62 @@ const OVERLAPPING: Layer = Layer::MaxPool {
 const HEAD: Layer = Layer::Dense { units: 4 };
 
 /// Networks that together use every kind of stage.
+fn all_networks() -> Vec<([u16; 3], Vec<Layer>)> {
+    let slim = Layer::Conv2d {
+        channels: 3,
+        kernel: Sides::from([1, 4]),
+        stride: 1,
+        padding: Sides::from([0, 2]),
+    };
+    let hidden = Layer::Dense { units: 5 };
+    let add = |layer| Layer::Add { layer };
+    let dropout = |percent| Layer::Dropout { percent };
+    let mut all = networks();
+    all.extend([
+        (
+            [4, 5, 2],
+            vec![
+                slim,
+                Layer::Relu,
+                CONV,
+                Layer::Relu,
+                CONV,
+                add(2),
+                Layer::Relu,
+                CONV,
+                add(2),
+                Layer::Flatten,
+                HEAD,
+            ],
+        ),
+        (
+            [6, 6, 1],
+            vec![
+                CONV,
+                Layer::Relu,
+                dropout(25),
+                CONV,
+                Layer::Relu,
+                POOL,
+                dropout(50),
+                Layer::Flatten,
+                hidden,
+                Layer::Relu,
+                dropout(80),
+                HEAD,
+            ],
+        ),
+    ]);
+    all
+}
+
+/// Networks that together use every kind of stage that all protocols have.
 pub(crate) fn networks() -> Vec<([u16; 3], Vec<Layer>)> {
     let strided = Layer::Conv2d {
         channels: 2,
-        kernel: 2,
+        kernel: Sides::square(2),
         stride: 2,
-        padding: 0,
+        padding: Sides::square(0),
     };
     let hidden = Layer::Dense { units: 5 };
     vec![
@@ -409,7 +459,7 @@ fn run_in_its_ring(session: &Session, options: RunOptions) -> Outcome {
 
 #[test]
 fn every_triple_scheme_trains_the_same_model() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let sessions = polynomial_sessions(input, &layers);
         for format in 0..2 {
             let runs: Vec<Vec<f64>> = sessions[format..]
@@ -430,7 +480,7 @@ fn every_triple_scheme_trains_the_same_model() {
 
 #[test]
 fn micro_batches_change_no_bit() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let mut session = session::<u32>(input, &layers, 5);
         let whole = run::<u32>(&session, DEFAULT_RUN);
         for size in [1, 2] {
@@ -476,7 +526,7 @@ fn links_with_little_buffering_do_not_deadlock() {
 
 #[test]
 fn no_stream_position_is_used_twice() {
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         let mut sessions = polynomial_sessions(input, &layers);
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {

@@ -16,7 +16,7 @@ const NEW_KEYS: RunOptions = RunOptions {
 /// exact ReLU and max pooling, micro-batches, audits.
 fn sessions() -> Vec<Session> {
     let mut sessions = Vec::new();
-    for (input, layers) in networks() {
+    for (input, layers) in all_networks() {
         sessions.push(session::<u32>(input, &layers, 5));
         sessions.push(session::<u64>(input, &layers, 5));
         sessions.extend(polynomial_sessions(input, &layers));

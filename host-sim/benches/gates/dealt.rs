@@ -253,9 +253,9 @@ fn convolution_5x5<R: Ring>(bencher: Bencher, len: usize) {
         width: 12,
         inputs: 16,
         outputs: 16,
-        kernel: 5,
+        kernel: [5, 5],
         stride: 1,
-        padding: 0,
+        padding: [0, 0],
         pool: 1,
     };
     forward::<R>(bencher, "convolution_5x5", Linear::Conv(conv), len);

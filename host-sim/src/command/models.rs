@@ -32,10 +32,12 @@ fn short(layer: &Layer) -> String {
     match *layer {
         Layer::Conv2d {
             channels, kernel, ..
-        } => format!("conv {kernel}x{kernel} of {channels}"),
+        } => format!("conv {kernel} of {channels}"),
         Layer::Dense { units } => format!("dense {units}"),
         Layer::AvgPool { window } => format!("average {window}x{window}"),
         Layer::MaxPool { window, .. } => format!("maximum {window}x{window}"),
+        Layer::Add { layer } => format!("add layer {layer}"),
+        Layer::Dropout { percent } => format!("dropout {percent} %"),
         other => other.kind().to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Failure;
 const GLOBAL_AVERAGE: &str = "global_avg_pool";
 
 /// Writes short forms out: the stride and the padding of a convolution (1 and 0 when left out, and the paddings `same` and
-/// `valid`), and `global_avg_pool`. What is no description at all is left as it is.
+/// `valid`), `global_avg_pool`, and the rate of a dropout. What is no description at all is left as it is.
 ///
 /// # Errors
 /// Names the layer, by its number from 1, and says why its short form means nothing there.
@@ -19,6 +19,8 @@ pub fn resolve(description: &mut Value) -> Result<(), Failure> {
         return Ok(());
     };
     let mut written = Vec::with_capacity(layers.len());
+    // The new number of each layer, from 1.
+    let mut numbers = vec![0];
     for (index, mut layer) in layers.drain(..).enumerate() {
         let refused = |(why, remedy): Refusal| {
             Failure::new(format!("layer {} of the model {why}", index + 1), remedy)
@@ -26,6 +28,7 @@ pub fn resolve(description: &mut Value) -> Result<(), Failure> {
         if layer == GLOBAL_AVERAGE {
             let side = only_side(sides).map_err(refused)?;
             if side == 1 {
+                numbers.push(written.len());
                 continue;
             }
             layer = json!({"avg_pool": {"window": side}});
@@ -33,8 +36,17 @@ pub fn resolve(description: &mut Value) -> Result<(), Failure> {
         if let Some(conv) = layer.get_mut("conv2d").and_then(Value::as_object_mut) {
             write_conv(conv).map_err(refused)?;
         }
-        sides = sides.and_then(|(rows, columns)| after(&layer, rows).zip(after(&layer, columns)));
+        if let Some(dropout) = layer.get_mut("dropout").and_then(Value::as_object_mut) {
+            write_dropout(dropout).map_err(refused)?;
+        }
+        let added = layer.get("add").and_then(|add| add["layer"].as_u64());
+        if let Some(number) = added.and_then(|layer| numbers.get(usize::try_from(layer).ok()?)) {
+            layer["add"]["layer"] = json!(number);
+        }
+        sides =
+            sides.and_then(|(rows, columns)| after(&layer, 0, rows).zip(after(&layer, 1, columns)));
         written.push(layer);
+        numbers.push(written.len());
     }
     *layers = written;
     Ok(())
@@ -61,7 +73,7 @@ fn only_side(sides: Option<(u64, u64)>) -> Result<u64, Refusal> {
 /// Writes out the stride and the padding of a convolution.
 fn write_conv(conv: &mut Map<String, Value>) -> Result<(), Refusal> {
     let stride = conv.entry("stride").or_insert(json!(1)).as_u64();
-    let kernel = conv.get("kernel").and_then(Value::as_u64);
+    let kernel = conv.get("kernel").cloned().unwrap_or_default();
     let padding = conv.entry("padding").or_insert(json!(0));
     if padding == "valid" {
         *padding = json!(0);
@@ -73,9 +85,12 @@ fn write_conv(conv: &mut Map<String, Value>) -> Result<(), Refusal> {
                 "give the rows and columns of zeros as a number",
             ));
         }
-        *padding = match kernel {
-            Some(kernel) if kernel % 2 == 1 => json!(kernel / 2),
-            _ => {
+        let half = |side: Option<u64>| side.filter(|side| side % 2 == 1).map(|side| side / 2);
+        let [rows, columns] = [0, 1].map(|axis| half(of_axis(&kernel, axis)));
+        *padding = match rows.zip(columns) {
+            Some((rows, columns)) if rows == columns => json!(rows),
+            Some((rows, columns)) => json!([rows, columns]),
+            None => {
                 return Err((
                     "is padded \"same\", which takes a kernel with a middle".to_owned(),
                     "give an odd kernel, or the rows and columns of zeros as a number",
@@ -86,16 +101,43 @@ fn write_conv(conv: &mut Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The rows or columns that a layer makes of so many; none if it makes no image of them.
-fn after(layer: &Value, side: u64) -> Option<u64> {
+/// Writes the rate of a dropout, such as 0.5, as a percent.
+fn write_dropout(dropout: &mut Map<String, Value>) -> Result<(), Refusal> {
+    let Some(rate) = dropout.get("rate").and_then(Value::as_f64) else {
+        return Ok(());
+    };
+    let percent = (rate * 100.0).round();
+    if !(0.0..=100.0).contains(&percent) || (rate * 100.0 - percent).abs() > 1e-6 {
+        return Err((
+            format!("drops at a rate of {rate}"),
+            "give a rate from 0.05 to 0.9, in steps of 0.05",
+        ));
+    }
+    dropout.remove("rate");
+    dropout.insert("percent".to_owned(), json!(percent as u64));
+    Ok(())
+}
+
+/// The rows, axis 0, or the columns, axis 1, of what is one number for a square, or two.
+fn of_axis(sides: &Value, axis: usize) -> Option<u64> {
+    sides.as_u64().or_else(|| sides.get(axis)?.as_u64())
+}
+
+/// The rows, axis 0, or columns, axis 1, that a layer makes of so many; none if it makes no image of them.
+fn after(layer: &Value, axis: usize, side: u64) -> Option<u64> {
     let number = |of: &Value, name: &str| of[name].as_u64();
     let steps = |side: u64, window: u64, stride: u64| {
         let room = side.checked_sub(window)?;
         Some(room.checked_div(stride)? + 1)
     };
     if let Some(conv) = layer.get("conv2d") {
-        let padded = side.checked_add(number(conv, "padding")?.checked_mul(2)?)?;
-        return steps(padded, number(conv, "kernel")?, number(conv, "stride")?);
+        let padding = of_axis(&conv["padding"], axis)?;
+        let padded = side.checked_add(padding.checked_mul(2)?)?;
+        return steps(
+            padded,
+            of_axis(&conv["kernel"], axis)?,
+            number(conv, "stride")?,
+        );
     }
     if let Some(pool) = layer.get("avg_pool") {
         let window = number(pool, "window")?;
@@ -141,6 +183,10 @@ mod tests {
                 json!({"channels": 4, "kernel": 5, "stride": 3, "padding": 1}),
                 conv(3, 1),
             ),
+            (
+                json!({"channels": 4, "kernel": [3, 5], "padding": "same"}),
+                json!({"conv2d": {"channels": 4, "kernel": [3, 5], "stride": 1, "padding": [1, 2]}}),
+            ),
         ] {
             let written = layers([9, 9], json!([{ "conv2d": short }]));
             assert_eq!(written, Ok(json!([wanted])));
@@ -165,6 +211,17 @@ mod tests {
         ]);
         let after = json!([conv, "relu", max, average(2), average(3), "flatten", dense]);
         assert_eq!(layers([28, 28], before), Ok(after));
+        // Rows and columns have kernels of their own: 7x4 become 4x4.
+        let slim =
+            json!({"conv2d": {"channels": 4, "kernel": [4, 3], "stride": 1, "padding": [0, 1]}});
+        let written = layers([7, 4], json!([slim, GLOBAL_AVERAGE]));
+        assert_eq!(written, Ok(json!([slim, average(4)])));
+        // Layers that are left out change the numbers of those that are added.
+        let add = |layer: u64| json!({"add": {"layer": layer}});
+        let point = json!({"conv2d": {"channels": 4, "kernel": 1, "stride": 1, "padding": 0}});
+        let all = json!([point, GLOBAL_AVERAGE, "relu", point, add(3)]);
+        let written = layers([1, 1], all);
+        assert_eq!(written, Ok(json!([point, "relu", point, add(2)])));
         // An average of one value is that value.
         let one = json!([average(4), GLOBAL_AVERAGE, "flatten"]);
         assert_eq!(layers([4, 4], one), Ok(json!([average(4), "flatten"])));
@@ -189,6 +246,10 @@ mod tests {
                 "which is defined for a stride of 1",
             ),
             (
+                json!(["relu", {"dropout": {"rate": 0.333}}]),
+                "layer 2 of the model drops at a rate of 0.333",
+            ),
+            (
                 json!([GLOBAL_AVERAGE]),
                 "layer 1 of the model would average 6x4",
             ),
@@ -210,6 +271,7 @@ mod tests {
             r#"{"layers": 3}"#,
             r#"{"layers": [7, {"conv2d": 2}, {"conv2d": {"kernel": "x", "padding": -1}}]}"#,
             r#"{"input": [8, 8, 1], "layers": [{"conv2d": {"kernel": 18446744073709551615, "padding": 18446744073709551615}}]}"#,
+            r#"{"input": [8, 8, 1], "layers": [{"conv2d": {"kernel": [3], "padding": []}}, {"add": {"layer": 9}}, {"add": 1}]}"#,
             r#"{"input": [8, 8, 1], "layers": [{"conv2d": {"kernel": 3, "stride": 0}}, {"max_pool": {"window": 0}}]}"#,
         ] {
             let mut value: Value = serde_json::from_str(text).expect("JSON");

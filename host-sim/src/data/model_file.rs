@@ -142,7 +142,27 @@ pub fn load(path: &Path, model: Option<Model>) -> Result<Trained, Failure> {
     }
 }
 
-/// Whether models are the same but for their names.
+/// The layers of a model but for dropout, which changes only how it learns.
+fn without_dropout(model: &Model) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    // The new number of each layer, from 1; of a dropout that of what it drops.
+    let mut numbers = vec![0];
+    for layer in &model.layers {
+        match *layer {
+            Layer::Dropout { .. } => {}
+            Layer::Add { layer } => layers.push(Layer::Add {
+                layer: numbers
+                    .get(usize::from(layer))
+                    .map_or(layer, |&number| number),
+            }),
+            layer => layers.push(layer),
+        }
+        numbers.push(layers.len() as u8);
+    }
+    layers
+}
+
+/// Whether models are the same but for their names and for dropout.
 fn are_same(one: &Model, other: &Model) -> bool {
     // A stride of zero is the window's size.
     let resolved = |layer: &Layer| match *layer {
@@ -152,7 +172,12 @@ fn are_same(one: &Model, other: &Model) -> bool {
         },
         layer => layer,
     };
-    let layers = |model: &Model| model.layers.iter().map(resolved).collect::<Vec<_>>();
+    let layers = |model: &Model| {
+        without_dropout(model)
+            .iter()
+            .map(resolved)
+            .collect::<Vec<_>>()
+    };
     one.input == other.input && layers(one) == layers(other)
 }
 

@@ -277,16 +277,16 @@ fn in_natural_order(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringlet_core::model::Layer as Described;
+    use ringlet_core::model::{Layer as Described, Sides};
     use safetensors::tensor::serialize;
 
     /// A convolution, two dense layers of the same shape, and a last one.
     fn model() -> (Model, Network) {
         let conv = Described::Conv2d {
             channels: 2,
-            kernel: 2,
+            kernel: Sides::square(2),
             stride: 1,
-            padding: 0,
+            padding: Sides::square(0),
         };
         let dense = |units| Described::Dense { units };
         let relu = Described::Relu;

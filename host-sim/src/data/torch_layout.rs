@@ -52,15 +52,15 @@ impl TorchLayout {
         let entered = entering(model, network, stage);
         match network.stages[stage].linear {
             Linear::Conv(conv) => {
-                let (kernel, inputs, outputs) = (conv.kernel, conv.inputs, conv.outputs);
+                let ([rows, columns], inputs, outputs) = (conv.kernel, conv.inputs, conv.outputs);
                 let place = |[output, input, row, column]: [usize; 4]| {
-                    ((row * kernel + column) * inputs + input) * outputs + output
+                    ((row * columns + column) * inputs + input) * outputs + output
                 };
                 TorchLayout {
-                    places: indices([outputs, inputs, kernel, kernel])
+                    places: indices([outputs, inputs, rows, columns])
                         .map(place)
                         .collect(),
-                    shape: vec![outputs, inputs, kernel, kernel],
+                    shape: vec![outputs, inputs, rows, columns],
                 }
             }
             Linear::Dense(dense) => {
@@ -108,7 +108,7 @@ fn indices(shape: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringlet_core::model::Layer;
+    use ringlet_core::model::{Layer, Sides};
 
     #[test]
     fn weights_keep_their_places_there_and_back() {
@@ -133,9 +133,9 @@ mod tests {
     fn channels_come_before_rows_and_columns() {
         let conv = Layer::Conv2d {
             channels: 2,
-            kernel: 1,
+            kernel: Sides::square(1),
             stride: 1,
-            padding: 0,
+            padding: Sides::square(0),
         };
         let layers = [conv, Layer::Relu, Layer::Flatten, Layer::Dense { units: 2 }];
         let model = Model::new("small", [1, 2, 3], &layers).expect("a model");

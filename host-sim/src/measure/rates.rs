@@ -138,9 +138,9 @@ const CONV: Linear = Linear::Conv(Conv {
     width: 14,
     inputs: 32,
     outputs: 32,
-    kernel: 3,
+    kernel: [3, 3],
     stride: 1,
-    padding: 1,
+    padding: [1, 1],
     pool: 1,
 });
 

@@ -18,15 +18,20 @@ use crate::data::{
 
 /// What a forward pass leaves for the backward pass.
 struct Trace<T> {
-    /// The inputs of each stage's linear map, after pooling.
+    /// The inputs of each stage's linear map, after pooling and dropout.
     inputs: Vec<Vec<T>>,
-    /// The outputs of each stage's linear map, or of its max pooling.
+    /// The factors of the inputs' dropout, for stages that have one.
+    factors: Vec<Vec<T>>,
+    /// The outputs of each stage's linear map with what is added to them, or of its max pooling.
     outputs: Vec<Vec<T>>,
     /// The index of each maximum in the map's output, for stages with max pooling.
     winners: Vec<Vec<usize>>,
     /// The largest magnitude in the output of each stage's linear map.
     largest: Vec<f64>,
 }
+
+/// The session and the iteration whose coins choose what a dropout drops; none outside of training.
+type Training<'s> = Option<(&'s Session, u32)>;
 
 /// The largest magnitudes of a stage's values so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -102,9 +107,30 @@ impl<'a, T: Real> Twin<'a, T> {
         weights.iter().map(|&w| w / divisor).collect()
     }
 
-    fn forward(&self, rows: usize, mut x: Vec<T>) -> Trace<T> {
+    /// The factors of a stage's dropout for `rows` samples; none if the stage has no dropout.
+    fn factors(&self, index: usize, rows: usize, training: Training<'_>) -> Vec<T> {
+        let stage = &self.network.stages[index];
+        let Some(dropout) = stage.dropout else {
+            return Vec::new();
+        };
+        let len = stage.linear.input_len();
+        let [kept, whole] =
+            [dropout.kept(), dropout.whole()].map(|factor| T::from_f64(factor.into()));
+        let Some((session, iteration)) = training else {
+            return vec![whole; rows * len];
+        };
+        let coins = (0..rows as u32).map(|row| session.coins(dropout, index, iteration, row));
+        let factors = coins.flat_map(|mut coins| {
+            let drops = std::iter::repeat_with(move || coins.drops()).take(len);
+            drops.map(|drops| if drops { T::default() } else { kept })
+        });
+        factors.collect()
+    }
+
+    fn forward(&self, rows: usize, mut x: Vec<T>, training: Training<'_>) -> Trace<T> {
         let mut trace = Trace {
             inputs: Vec::new(),
+            factors: Vec::new(),
             outputs: Vec::new(),
             winners: Vec::new(),
             largest: Vec::new(),
@@ -115,6 +141,9 @@ impl<'a, T: Real> Twin<'a, T> {
                 pool.sum(&x, &mut pooled);
                 x = pooled;
             }
+            let factors = self.factors(index, rows, training);
+            multiply(&mut x, &factors);
+            trace.factors.push(factors);
             let biases = &self.parameters[index].biases;
             let mut y: Vec<T> = biases
                 .iter()
@@ -125,8 +154,11 @@ impl<'a, T: Real> Twin<'a, T> {
             let mut scratch = vec![T::default(); stage.linear.scratch_len()];
             let w = self.operand(index);
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
-            trace.largest.push(largest_of(&y, 0.0));
             trace.inputs.push(x);
+            if let Some(source) = stage.skip {
+                add(&mut y, &trace.inputs[source]);
+            }
+            trace.largest.push(largest_of(&y, 0.0));
             let mut winners = Vec::new();
             if let Some(windows) = stage.max_pool {
                 winners = largest(windows, &y);
@@ -142,7 +174,7 @@ impl<'a, T: Real> Twin<'a, T> {
     /// The cross entropy of `labels` given the images `x`, summed and divided by `batch`.
     pub fn loss(&self, x: Vec<T>, labels: &[u8], batch: u32) -> T {
         let mut logits = self
-            .forward(labels.len(), x)
+            .forward(labels.len(), x, None)
             .outputs
             .pop()
             .unwrap_or_default();
@@ -154,10 +186,11 @@ impl<'a, T: Real> Twin<'a, T> {
         loss / T::from_f64(batch.into())
     }
 
-    /// One step of gradient descent on the images `x`. The gradient is the sum over them divided by the session's
-    /// `batch` size, even if the last batch is shorter.
-    pub fn step(&mut self, x: Vec<T>, labels: &[u8], batch: u32) {
-        let trace = self.forward(labels.len(), x);
+    /// One step of gradient descent on the images `x`, the batch of an iteration of a session. The gradient is the sum over them
+    /// divided by the session's batch size, even if the last batch is shorter.
+    pub fn step(&mut self, x: Vec<T>, labels: &[u8], (session, iteration): (&Session, u32)) {
+        let trace = self.forward(labels.len(), x, Some((session, iteration)));
+        let batch = session.batch;
         for (largest, &value) in self.largest.iter_mut().zip(&trace.largest) {
             largest.output = largest_of(&[value], largest.output);
         }
@@ -182,12 +215,12 @@ impl<'a, T: Real> Twin<'a, T> {
         let chosen = indices.iter().map(|&index| index as usize);
         let x = chosen.clone().flat_map(|i| self.floats(images.image(i)));
         let labels: Vec<u8> = chosen.clone().map(|i| images.labels[i]).collect();
-        self.step(x.collect(), &labels, session.batch);
+        self.step(x.collect(), &labels, (session, iteration));
     }
 
-    /// The gradient of [`Twin::loss`] by every parameter.
+    /// The gradient of [`Twin::loss`] by every parameter, without dropout.
     pub fn gradients(&self, x: Vec<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
-        self.backward(&self.forward(labels.len(), x), labels, batch)
+        self.backward(&self.forward(labels.len(), x, None), labels, batch)
     }
 
     /// The gradient by every parameter, from what the forward pass left.
@@ -195,6 +228,8 @@ impl<'a, T: Real> Twin<'a, T> {
         let rows = labels.len();
         let classes = self.network.classes;
         let mut gradients = Vec::new();
+        // The gradient by what was added, for each stage whose input it was.
+        let mut skips: Vec<Vec<T>> = vec![Vec::new(); self.network.stages.len()];
         let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(labels) {
             match self.loss {
@@ -218,6 +253,11 @@ impl<'a, T: Real> Twin<'a, T> {
                     gradient[winner] += g;
                 }
             }
+            if let Some(source) = stage.skip {
+                let sums = &mut skips[source];
+                sums.resize(gradient.len(), T::default());
+                add(sums, &gradient);
+            }
             let mut scratch = vec![T::default(); linear.scratch_len()];
             let mut dw = vec![T::default(); linear.weight_len()];
             let x = &trace.inputs[index];
@@ -237,6 +277,8 @@ impl<'a, T: Real> Twin<'a, T> {
                 linear.transpose(&w, &mut wt);
                 let mut dx = vec![T::default(); rows * linear.input_len()];
                 linear.input_gradient(rows, &gradient, &wt, &mut dx, &mut scratch);
+                multiply(&mut dx, &trace.factors[index]);
+                add(&mut dx, &skips[index]);
                 gradient = match stage.pooled_input {
                     None => dx,
                     Some(pool) => {
@@ -276,7 +318,7 @@ impl<'a, T: Real> Twin<'a, T> {
         for first in (0..images.len()).step_by(ROWS) {
             let rows = ROWS.min(images.len() - first);
             let x = (first..first + rows).flat_map(|i| self.floats(images.image(i)));
-            let trace = self.forward(rows, x.collect());
+            let trace = self.forward(rows, x.collect(), None);
             let logits = &trace.outputs[self.network.stages.len() - 1];
             for (row, logits) in logits.chunks_exact(classes).enumerate() {
                 let logit = |class: usize| logits[class].to_f64();
@@ -285,6 +327,20 @@ impl<'a, T: Real> Twin<'a, T> {
             }
         }
         right as f64 / images.len() as f64
+    }
+}
+
+/// Adds values to as many others; no values add nothing.
+fn add<T: Real>(sums: &mut [T], values: &[T]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += value;
+    }
+}
+
+/// Multiplies values by as many factors; no factors leave them as they are.
+fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
+    for (value, &factor) in values.iter_mut().zip(factors) {
+        *value = *value * factor;
     }
 }
 

@@ -75,7 +75,7 @@ fn read_norm<R: Ring>(linear: &Linear, row: &[R]) -> [f64; 2] {
         Linear::Dense(_) => of_row,
         Linear::Conv(conv) => {
             let of_pixel = largest(row.chunks_exact(conv.inputs).map(squares));
-            of_row.min((conv.kernel as f64).powi(2) * of_pixel)
+            of_row.min((conv.kernel[0] * conv.kernel[1]) as f64 * of_pixel)
         }
     };
     [of_row, read.sqrt()]
@@ -273,7 +273,7 @@ fn replace<R: Word>(list: &mut Vec<R>, values: &[R]) {
 #[cfg(test)]
 mod tests {
     use ringlet_core::{
-        model::{Layer, Model},
+        model::{Layer, Model, Sides},
         prg::{Address, Key, Prg},
     };
 
@@ -282,9 +282,9 @@ mod tests {
 
     const CONV: Layer = Layer::Conv2d {
         channels: 3,
-        kernel: 2,
+        kernel: Sides::square(2),
         stride: 1,
-        padding: 1,
+        padding: Sides::square(1),
     };
     const POOL: Layer = Layer::AvgPool { window: 2 };
 

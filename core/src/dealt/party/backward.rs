@@ -202,12 +202,15 @@ impl<R: Ring> Party<'_, R> {
         if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
             self.sum_patches(rows, conv);
         }
+        self.drop_gradients(micro, index);
         let format = self.session.format;
         let drop = self.session.gradient_drop(self.network, index - 1);
         let out = &mut self.next[..rows * stage.linear.input_len()];
         for value in out.iter_mut() {
             *value = truncate(self.role, *value, format.ring, format.weights + drop);
         }
+        self.add_skip_gradient(micro, index);
+        let out = &mut self.next[..rows * stage.linear.input_len()];
         self.audit
             .observe_and_count(cx, observer, audited, Share::wrap_slice(out))?;
         self.swap_buffers();

@@ -30,7 +30,7 @@ use crate::{
     share::{Factor, Held, Masked, Public, Share, Values, observer::Observer, truncate},
 };
 
-use super::{Party, StageMemory, steps::PartySteps};
+use super::{Party, StageMemory, skip::add_skip, steps::PartySteps};
 use crate::session::RunError;
 
 impl<R: Ring> Party<'_, R> {
@@ -233,12 +233,15 @@ impl<R: Ring> Party<'_, R> {
         index: usize,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
+        self.keep_input(micro, index);
         let stage = &self.network.stages[index];
+        if let Some(pool) = stage.pooled_input {
+            let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
+            pool.sum_in_place(micro.rows, self.stages[index].operand, scratch);
+        }
+        self.drop_inputs(micro, index);
         let operand = &mut *self.stages[index].operand;
         let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-        if let Some(pool) = stage.pooled_input {
-            pool.sum_in_place(micro.rows, operand, scratch);
-        }
         let input = &operand[..micro.rows * stage.linear.input_len()];
         observer.factor(index, Factor::Input, Share::wrap_slice(input));
         unroll(stage, micro.rows, operand, scratch);
@@ -263,7 +266,8 @@ impl<R: Ring> Party<'_, R> {
         index: usize,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
-        let stage = &self.network.stages[index];
+        let network = self.network;
+        let stage = &network.stages[index];
         let rows = micro.rows;
         let (linear, _) = stage.product();
         cx.set_cost_row(map_row(index), false);
@@ -307,6 +311,8 @@ impl<R: Ring> Party<'_, R> {
         memory.biases(self.role, format, stage, biases);
         observer.factor(index, Factor::Biases, Share::wrap_slice(biases));
         add_and_truncate(self.role, format, biases, out);
+        let ring = (self.role, format.ring);
+        add_skip(ring, (&network.stages, index), before, out);
         let audited = Audits::of(&tensors).tensor::<R>(index, Values::Outputs);
         self.audit
             .observe_and_count(cx, observer, audited, Share::wrap_slice(out))?;

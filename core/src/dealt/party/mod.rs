@@ -2,8 +2,10 @@
 
 mod backward;
 mod classifier;
+mod dropout;
 mod forward;
 mod ranks;
+mod skip;
 mod state;
 mod steps;
 mod trainer;
@@ -52,6 +54,9 @@ struct StageMemory<'a, R> {
     reopened_weights: &'a mut [R],
     /// Shares of the stage's input, then its opening as this party holds it.
     operand: &'a mut [R],
+    /// Shares of the stage's input that are added later; in the backward pass, shares of the gradient by it, at the scale of the
+    /// gradient by the output of the stage before.
+    skip: &'a mut [Share<R>],
     /// Hidden signs of the ReLU's inputs.
     sign: HiddenSign<'a, R>,
     /// Hidden signs of the max pooling's differences.
@@ -119,6 +124,7 @@ impl<'a, R: Ring> Party<'a, R> {
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
                 reopened_weights: arena.take(lengths.reopened_weights),
                 operand: arena.take(lengths.operand),
+                skip: Share::wrap_slice_mut(arena.take(lengths.skip)),
                 sign: HiddenSign {
                     opened: Public::wrap_slice_mut(arena.take(lengths.sign)),
                     shares: Share::wrap_slice_mut(arena.take(lengths.sign_masks)),
@@ -282,6 +288,7 @@ impl<R: Ring> Drop for Party<'_, R> {
             memory.reopened_weights.zeroize();
             memory.velocity.zeroize();
             memory.operand.zeroize();
+            memory.skip.zeroize();
             memory.sign.shares.zeroize();
             memory.pool_sign.shares.zeroize();
         }

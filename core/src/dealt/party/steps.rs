@@ -41,6 +41,7 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
     }
 
     fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
+        self.party.keep_skip_gradient(self.micro, stage);
         self.party.bias_gradient(self.micro, stage);
         self.party
             .open_gradient(self.cx, self.micro, stage, self.observer)?;

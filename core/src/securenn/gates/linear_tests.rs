@@ -72,9 +72,9 @@ fn linear_maps_match_their_kernels() {
         width: 6,
         inputs: 2,
         outputs: 3,
-        kernel: 3,
+        kernel: [3, 3],
         stride: 2,
-        padding: 1,
+        padding: [1, 1],
         pool: 1,
     };
     for seed in 0..3 {

@@ -30,8 +30,8 @@ pub fn bytes(
     };
     let unfit = || {
         Failure::new(
-            "frozen layers cannot be polynomials",
-            "freeze layers with ReLU",
+            "frozen layers cannot be polynomials or residual additions",
+            "freeze layers before them",
         )
     };
     let mut bytes = image::head(&head, encoded.len())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use prost::Message;
 use ringlet_core::{
-    model::{Layer, Model},
+    model::{Layer, Model, Sides},
     network::Network,
 };
 
@@ -60,6 +60,8 @@ pub fn write(
     let mut stages = network.stages.iter().zip(parameters).enumerate();
     let mut current = String::from("images");
     let mut flat = false;
+    // The name of what each layer makes.
+    let mut made: Vec<String> = Vec::new();
     for (number, layer) in model.layers.iter().enumerate() {
         let last = number + 1 == model.layers.len();
         let next = match last {
@@ -78,6 +80,13 @@ pub fn write(
                 attribute,
             });
             current = output;
+            if let Some(before) = made.last_mut() {
+                before.clone_from(&current);
+            }
+        }
+        if matches!(layer, Layer::Dropout { .. }) {
+            made.push(current.clone());
+            continue;
         }
         flat |= matches!(layer, Layer::Flatten | Layer::Dense { .. });
         let mut input = vec![current];
@@ -97,6 +106,9 @@ pub fn write(
                 input.push(name);
             }
         }
+        if let Layer::Add { layer } = layer {
+            input.push(made[usize::from(*layer) - 1].clone());
+        }
         let (op_type, attribute) = operator(layer);
         graph.node.push(NodeProto {
             input,
@@ -105,6 +117,7 @@ pub fn write(
             op_type: op_type.to_owned(),
             attribute,
         });
+        made.push(next.clone());
         current = next;
     }
     let entry = |key: &str, value| StringEntry {
@@ -127,6 +140,7 @@ pub fn write(
 /// The operator of a layer, and its attributes. [`check`] refuses those without one.
 fn operator(layer: &Layer) -> (&'static str, Vec<AttributeProto>) {
     let twice = |value: u8| [i64::from(value); 2];
+    let both = |sides: Sides| sides.both().map(i64::from);
     match *layer {
         Layer::Conv2d {
             kernel,
@@ -136,9 +150,9 @@ fn operator(layer: &Layer) -> (&'static str, Vec<AttributeProto>) {
         } => (
             "Conv",
             vec![
-                integers("kernel_shape", &twice(kernel)),
+                integers("kernel_shape", &both(kernel)),
                 integers("strides", &twice(stride)),
-                integers("pads", &[i64::from(padding); 4]),
+                integers("pads", &[both(padding), both(padding)].concat()),
             ],
         ),
         Layer::Dense { .. } => ("Gemm", vec![integer("transB", 1)]),
@@ -160,7 +174,8 @@ fn operator(layer: &Layer) -> (&'static str, Vec<AttributeProto>) {
             )
         }
         Layer::Relu => ("Relu", Vec::new()),
-        Layer::Polynomial(_) => ("Identity", Vec::new()),
+        Layer::Polynomial(_) | Layer::Dropout { .. } => ("Identity", Vec::new()),
+        Layer::Add { .. } => ("Add", Vec::new()),
         Layer::Flatten => ("Flatten", vec![integer("axis", 1)]),
     }
 }

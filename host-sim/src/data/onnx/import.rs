@@ -1,10 +1,10 @@
 //! Reading a model from ONNX: one chain of operators from one input to one output.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use prost::Message;
 use ringlet_core::{
-    model::{Layer, Model},
+    model::{Layer, Model, Sides},
     network::Network,
 };
 
@@ -112,6 +112,8 @@ struct Reader<'g> {
     learned: Vec<Learned>,
     /// Whether the last layer still takes what is linear after it.
     open: bool,
+    /// For each tensor so far the number of the layer that makes it, from 1.
+    made: HashMap<String, usize>,
 }
 
 impl Chain {
@@ -126,20 +128,27 @@ impl Chain {
         let mut reader = Reader {
             constants,
             shape,
-            layers: Vec::new(),
+            // A vector comes from an image of one row.
+            layers: match shape {
+                Shape::Image(_) => Vec::new(),
+                Shape::Vector(_) => vec![Layer::Flatten],
+            },
             learned: Vec::new(),
             open: false,
+            made: HashMap::from([(input.name.clone(), 0)]),
         };
         let working = || graph.node.iter().filter(|node| node.op_type != "Constant");
         let (mut current, mut done) = (input.name.as_str(), 0);
         while current != output.name {
-            let mut readers = working().filter(|node| node.input.iter().any(|i| i == current));
+            let readers = working().filter(|node| node.input.iter().any(|i| i == current));
+            // A residual addition waits for its other input.
+            let mut readers = readers.filter(|node| !reader.waits(node, current));
             let node = readers
                 .next()
                 .ok_or_else(|| format!("nothing reads {current}"))?;
             if let Some(other) = readers.next() {
                 return Err(format!(
-                    "{} and {} read the same values, and branches are not known",
+                    "{} and {} read the same values, and of branches only residual additions are known",
                     named(node),
                     named(other)
                 ));
@@ -153,6 +162,7 @@ impl Chain {
                 .take(node, current, last)
                 .map_err(|what| format!("{} {what}", named(node)))?;
             current = node.output.first().map_or("", String::as_str);
+            reader.made.insert(current.to_owned(), reader.layers.len());
         }
         if working().count() != done {
             return Err("it has operators beside the way from input to output".to_owned());
@@ -168,13 +178,9 @@ impl Chain {
             }
             Shape::Vector(len) => [1, side(len)?, 1],
         };
-        let mut layers = reader.layers;
-        if matches!(shape, Shape::Vector(_)) {
-            layers.insert(0, Layer::Flatten);
-        }
         Ok(Chain {
             input,
-            layers,
+            layers: reader.layers,
             learned: reader.learned,
         })
     }
@@ -261,31 +267,28 @@ impl Reader<'_> {
                 "is grouped, or reads {inputs} channels where there are {channels}"
             ));
         }
-        if height != width {
-            return Err(format!(
-                "has a kernel of {height}x{width}, and only squares are known"
-            ));
-        }
         if list(node, "dilations").iter().any(|&step| step != 1) {
             return Err("is dilated".to_owned());
         }
         let stride = same(node, "strides", 1)?;
         let padding = match text(node, "auto_pad").as_str() {
-            "" | "NOTSET" => same(node, "pads", 0)?,
-            "VALID" => 0,
-            "SAME_UPPER" | "SAME_LOWER" if stride == 1 && height % 2 == 1 => height / 2,
+            "" | "NOTSET" => both_sides(node)?,
+            "VALID" => [0; 2],
+            "SAME_UPPER" | "SAME_LOWER" if stride == 1 && height % 2 == 1 && width % 2 == 1 => {
+                [height / 2, width / 2]
+            }
             other => return Err(format!("is padded by {other}")),
         };
         self.shape = Shape::Image([
             outputs,
-            after(rows + 2 * padding, height, stride)?,
-            after(columns + 2 * padding, width, stride)?,
+            after(rows + 2 * padding[0], height, stride)?,
+            after(columns + 2 * padding[1], width, stride)?,
         ]);
         self.layers.push(Layer::Conv2d {
             channels: small(outputs)?,
-            kernel: small(height)?,
+            kernel: sides([height, width])?,
             stride: small(stride)?,
-            padding: small(padding)?,
+            padding: sides(padding)?,
         });
         self.learn(node, weights)
     }
@@ -352,14 +355,42 @@ impl Reader<'_> {
     fn add(&mut self, node: &NodeProto, current: &str) -> Result<(), String> {
         let other = node.input.iter().find(|name| *name != current);
         let other = other.ok_or("adds its input to itself")?;
-        let constant = self.constants.floats(other)?;
-        self.last()?.add(&constant)
+        if self.constants.has(other) {
+            let constant = self.constants.floats(other)?;
+            self.last()?.add(&constant)?;
+            self.fold();
+            return Ok(());
+        }
+        let layer = self.made.get(other).ok_or_else(|| {
+            format!("adds {other}, which is neither a constant nor what an earlier layer makes")
+        })?;
+        self.layers.push(Layer::Add {
+            layer: small(*layer)?,
+        });
+        self.open = false;
+        Ok(())
+    }
+
+    /// Whether an operator adds to `current` what is not made yet.
+    fn waits(&self, node: &NodeProto, current: &str) -> bool {
+        let is_ready = |name: &String| {
+            name == current || self.constants.has(name) || self.made.contains_key(name)
+        };
+        node.op_type == "Add" && !node.input.iter().all(is_ready)
+    }
+
+    /// What the last layer made before something was folded into it is no layer's output any more.
+    fn fold(&mut self) {
+        let last = self.layers.len();
+        self.made.retain(|_, layer| *layer != last);
     }
 
     fn normalise(&mut self, node: &NodeProto) -> Result<(), String> {
         let floats = |index| self.constants.floats(input(node, index)?);
         let all = [floats(1)?, floats(2)?, floats(3)?, floats(4)?];
-        self.last()?.normalise(&all, float(node, "epsilon", 1e-5))
+        self.last()?.normalise(&all, float(node, "epsilon", 1e-5))?;
+        self.fold();
+        Ok(())
     }
 
     fn pool(&mut self, node: &NodeProto) -> Result<(), String> {
@@ -457,6 +488,30 @@ fn small<T: TryFrom<usize>>(value: usize) -> Result<T, String> {
 fn list<'n>(node: &'n NodeProto, name: &str) -> &'n [i64] {
     let attribute = node.attribute.iter().find(|a| a.name == name);
     attribute.map_or(&[], |attribute| &attribute.ints)
+}
+
+/// Rows and columns as models keep them.
+fn sides(sides: [usize; 2]) -> Result<Sides, String> {
+    Ok(Sides {
+        rows: small(sides[0])?,
+        columns: small(sides[1])?,
+    })
+}
+
+/// The rows and columns of zeros around an image, which are the same on opposite sides.
+fn both_sides(node: &NodeProto) -> Result<[usize; 2], String> {
+    let pads = list(node, "pads");
+    let side = |value: i64| usize::try_from(value).ok();
+    match pads {
+        [] => Ok([0; 2]),
+        [above, left, below, right] if above == below && left == right => side(*above)
+            .zip(side(*left))
+            .map(|(rows, columns)| [rows, columns])
+            .ok_or_else(|| format!("has pads of {pads:?}")),
+        _ => Err(format!(
+            "has pads of {pads:?}, and only equal ones on opposite sides are known"
+        )),
+    }
 }
 
 /// The number that all of an attribute's are; `absent` if it is left out.

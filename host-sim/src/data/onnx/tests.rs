@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use prost::Message;
-use ringlet_core::model::Layer;
+use ringlet_core::{
+    model::{Layer, Model, Sides},
+    network::Network,
+};
 
 use super::{
     export, import,
@@ -114,9 +117,9 @@ fn what_is_linear_becomes_part_of_the_layer_before() {
     assert_eq!(read.model.input, [4, 4, 1]);
     let conv = Layer::Conv2d {
         channels: 2,
-        kernel: 1,
+        kernel: Sides::square(1),
         stride: 1,
-        padding: 0,
+        padding: Sides::square(0),
     };
     let layers = [
         conv,
@@ -157,7 +160,10 @@ fn what_does_not_fit_is_refused_by_its_name() {
         "{line}"
     );
     let line = refusal(|graph| graph.node.push(node("Relu", &["d"], "z", &[])));
-    assert!(line.contains("branches are not known"), "{line}");
+    assert!(
+        line.contains("of branches only residual additions are known"),
+        "{line}"
+    );
     let line = refusal(|graph| graph.node.push(node("Relu", &["scale"], "z", &[])));
     assert!(
         line.contains("beside the way from input to output"),
@@ -181,7 +187,9 @@ fn what_does_not_fit_is_refused_by_its_name() {
     };
     for (name, values, reason) in [
         ("strides", &[1, 2][..], "only equal ones are known"),
-        ("pads", &[1, 0, 0, 0], "only equal ones are known"),
+        ("pads", &[1, 0, 0, 0], "only equal ones on opposite sides"),
+        ("pads", &[1, 0], "only equal ones on opposite sides"),
+        ("pads", &[-1, 0, -1, 0], "has pads of"),
         ("dilations", &[2, 2], "is dilated"),
         ("group", &[2], "is grouped"),
     ] {
@@ -200,6 +208,89 @@ fn what_does_not_fit_is_refused_by_its_name() {
     assert!(line.contains("in a circle"), "{line}");
     let line = refusal(|graph| graph.output[0].name = "nowhere".to_owned());
     assert!(line.contains("is not the last operator") || line.contains("nothing reads y"));
+}
+
+/// An image by a convolution of one place, and by another one to which what the first makes is added.
+fn residual() -> GraphProto {
+    GraphProto {
+        node: vec![
+            node("Conv", &["x", "w"], "a", &[("kernel_shape", &[1, 1])]),
+            node("Relu", &["a"], "b", &[]),
+            node("Conv", &["b", "v"], "c", &[("pads", &[0, 1, 0, 1])]),
+            node(
+                "BatchNormalization",
+                &["c", "scale", "shift", "mean", "variance"],
+                "d",
+                &[],
+            ),
+            node("Add", &["d", "b"], "e", &[]),
+            node("Relu", &["e"], "f", &[]),
+            node("GlobalAveragePool", &["f"], "g", &[]),
+            node("Flatten", &["g"], "h", &[]),
+            node("MatMul", &["h", "m"], "y", &[]),
+        ],
+        initializer: [
+            graph().initializer,
+            vec![floats("v", &[2, 2, 1, 3], &[1.0; 12])],
+        ]
+        .concat()
+        .into_iter()
+        .filter(|constant| !["target", "shifts"].contains(&constant.name.as_str()))
+        .collect(),
+        ..graph()
+    }
+}
+
+#[test]
+fn residual_connections_are_known_wherever_their_addition_stands() {
+    let wanted = [
+        "conv", "relu", "conv", "add", "relu", "avgpool", "flatten", "dense",
+    ];
+    // The order of the operators in a file, and of an addition's inputs, says nothing.
+    for (swap, turn) in [(false, false), (true, true)] {
+        let mut graph = residual();
+        if turn {
+            graph.node[4].input.reverse();
+        }
+        if swap {
+            graph.node.swap(2, 4);
+        }
+        let read = import::read(Path::new("f"), &bytes(graph)).expect("a model");
+        let kinds: Vec<&str> = read.model.layers.iter().map(Layer::kind).collect();
+        assert_eq!(kinds, wanted);
+        assert_eq!(read.model.layers[3], Layer::Add { layer: 2 });
+        let slim = Layer::Conv2d {
+            channels: 2,
+            kernel: Sides::from([1, 3]),
+            stride: 1,
+            padding: Sides::from([0, 1]),
+        };
+        assert_eq!(read.model.layers[2], slim);
+    }
+    let refusal = |change: &dyn Fn(&mut GraphProto)| {
+        let mut graph = residual();
+        change(&mut graph);
+        let read = import::read(Path::new("f"), &bytes(graph));
+        read.map(drop).expect_err("it does not fit").to_string()
+    };
+    for (other, reason) in [
+        // The image; what becomes part of a layer; what an activation is made of; what nobody makes.
+        ("x", "and that no image is"),
+        ("c", "nothing reads d"),
+        ("a", "it adds a layer's output that"),
+        ("z", "nothing reads d"),
+    ] {
+        let line = refusal(&|graph| graph.node[4].input[1] = other.to_owned());
+        assert!(line.contains(reason), "{other}: {line}");
+    }
+    let line = refusal(&|graph| graph.node[4].input[1] = "d".to_owned());
+    assert!(line.contains("adds its input to itself"), "{line}");
+    // A convolution on the other way.
+    let line = refusal(&|graph| {
+        graph.node.push(node("Conv", &["b", "v"], "z", &[]));
+        graph.node[4].input[1] = "z".to_owned();
+    });
+    assert!(line.contains("of branches only residual"), "{line}");
 }
 
 #[test]
@@ -221,9 +312,11 @@ fn damaged_files_are_errors() {
 
 #[test]
 fn what_is_written_is_read_again() {
-    for name in ["digits8", "convnet2", "securenn-b", "securenn-d"] {
-        let model = ringlet_core::model::Model::built_in(name).expect("a model");
-        let network = ringlet_core::network::Network::new(&model).expect("a network");
+    let built_in = ["digits8", "convnet2", "securenn-b", "securenn-d"];
+    let models = built_in.map(|name| Model::built_in(name).expect("a model"));
+    for model in models.into_iter().chain([blocks(0)]) {
+        let name = &model.name;
+        let network = Network::new(&model).expect("a network");
         let parameters: Vec<Parameters> = network
             .stages
             .iter()
@@ -249,4 +342,45 @@ fn what_is_written_is_read_again() {
         let all: Vec<Layer> = model.layers.iter().map(pools).collect();
         assert_eq!(read.model.layers[..], all, "{name}");
     }
+}
+
+/// A model with two kinds of residual connection, and `dropouts` dropouts.
+fn blocks(dropouts: usize) -> Model {
+    let conv = |kernel: [u8; 2], padding: [u8; 2]| Layer::Conv2d {
+        channels: 2,
+        kernel: kernel.into(),
+        stride: 1,
+        padding: padding.into(),
+    };
+    let dropout = [Layer::Dropout { percent: 25 }];
+    let dropout = &dropout[..dropouts.min(1)];
+    let after = dropout.len() as u8;
+    let layers = [
+        &[conv([1, 5], [0, 2]), Layer::Relu][..],
+        &[conv([3, 3], [1, 1]), Layer::Relu],
+        dropout,
+        &[conv([3, 1], [1, 0]), Layer::Add { layer: 2 }, Layer::Relu],
+        &[Layer::Flatten, Layer::Dense { units: 3 }, Layer::Relu],
+        &[Layer::Dense { units: 3 }, Layer::Add { layer: 10 + after }],
+    ];
+    Model::new("blocks", [4, 5, 1], &layers.concat()).expect("a model")
+}
+
+#[test]
+fn dropout_is_left_out_of_what_is_written() {
+    let file = |model: &Model| {
+        let network = Network::new(model).expect("a network");
+        let stages = network.stages.iter();
+        let parameters: Vec<Parameters> = stages
+            .map(|stage| Parameters {
+                weights: vec![0.5; stage.linear.weight_len()],
+                biases: vec![0.25; stage.linear.channels()],
+            })
+            .collect();
+        let written = export::write(model, &network, &parameters, "it".to_owned());
+        import::read(Path::new("f"), &written).expect("a model")
+    };
+    let [with, without] = [1, 0].map(|dropouts| file(&blocks(dropouts)));
+    assert_eq!(with.model.layers, without.model.layers);
+    assert_eq!(with.parameters, without.parameters);
 }

@@ -220,7 +220,10 @@ fn the_readme_is_short() {
 fn options() -> BTreeMap<String, BTreeSet<String>> {
     let (mut found, mut open) = (BTreeMap::new(), vec![String::new()]);
     while let Some(command) = open.pop() {
-        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let arguments: Vec<&str> = command
+            .split_whitespace()
+            .chain(["--help", "all"])
+            .collect();
         let help = success(&arguments);
         let mut options = BTreeSet::new();
         let mut in_commands = false;

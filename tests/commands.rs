@@ -137,7 +137,7 @@ fn plan_says_what_boards_can_run_and_how_long_their_links_take() {
 
 #[test]
 fn help_names_every_option() {
-    let help = success(&["train", "--help"]);
+    let help = success(&["train", "--help", "all"]);
     for option in [
         "--model",
         "--data",
@@ -162,6 +162,33 @@ fn help_names_every_option() {
     for command in ["party", "dealer", "deal", "plan", "compare", "qemu"] {
         success(&[command, "--help"]);
     }
+}
+
+#[test]
+fn the_usual_options_are_on_one_screen() {
+    let screen = success(&["party", "--help"]);
+    assert_eq!(success(&["party", "-h"]), screen);
+    let lines: Vec<&str> = screen.lines().collect();
+    assert!(lines.len() <= 50, "{screen}");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 100),
+        "{screen}"
+    );
+    for heading in [
+        "Roles:",
+        "Model and data:",
+        "Training:",
+        "Results:",
+        "Help:",
+    ] {
+        assert!(lines.contains(&heading), "{screen}");
+    }
+    // Every option of a party is in a group.
+    let all = success(&["party", "--help", "all"]);
+    for help in [&screen, &all] {
+        assert!(!help.lines().any(|line| line == "Options:"), "{help}");
+    }
+    assert!(!screen.contains("--fraction-bits") && all.contains("--fraction-bits"));
 }
 
 #[test]

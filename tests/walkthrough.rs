@@ -92,7 +92,7 @@ fn the_two_clinics_get_where_the_book_says() {
     xrays(&dir.path().join("clinic-b/xrays.npz"), 2, [200, 20, 30]);
     let (dealer, p0) = (address(), address());
     let steps = steps();
-    assert_eq!(steps.len(), 6, "{steps:?}");
+    assert_eq!(steps.len(), 7, "{steps:?}");
     let mut said = String::new();
     for step in &steps {
         let blocks = step.iter().map(|block| {

@@ -1,8 +1,7 @@
 //! The `ringlet` program.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
-use clap::Parser;
 use ringlet::{
     command::{self, Cli, report::report},
     resources::Memory,
@@ -12,7 +11,7 @@ use ringlet::{
 static MEMORY: Memory = Memory;
 
 fn main() -> ExitCode {
-    match command::run(Cli::parse()) {
+    match Cli::from_arguments(env::args_os()).and_then(command::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure).into(),
     }

@@ -12,7 +12,7 @@ use ringlet_core::{
 };
 
 use crate::{
-    config::args::{IdentityArgs, ProcessArgs, seconds},
+    config::args::{IdentityArgs, ProcessArgs, SessionFileArgs, seconds},
     console,
     error::Failure,
     links::{
@@ -34,7 +34,11 @@ use crate::{
 /// Options of `assistant`.
 #[derive(Clone, Debug, Args)]
 pub struct AssistantArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// Wait for the parties at this address (host:port).
+    ///
     /// The roster's address when left out.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,

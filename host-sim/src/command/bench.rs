@@ -11,7 +11,7 @@ use ringlet_core::{model::BUILT_IN, session::Task};
 
 use crate::{
     config::{
-        args::{ProtocolName, SessionArgs},
+        args::{ProtocolName, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, planned},
     },
@@ -34,7 +34,12 @@ const LINK: f64 = 0.02;
 /// Options of `bench`.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
-    /// How long to measure, about. More seconds reach larger batches.
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
+    /// How long to measure, about.
+    ///
+    /// More seconds reach larger batches.
     #[arg(long, value_name = "N", default_value_t = 30.0, value_parser = seconds)]
     pub seconds: f64,
     /// Keep the figures in this file, for `plan --seconds`.
@@ -97,7 +102,10 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 fn sessions(args: &SessionArgs) -> Result<Vec<(ProtocolName, CheckedSession)>, Failure> {
     let checked = |args: &SessionArgs| -> Result<_, Failure> {
         let protocol = Protocol::new(args)?;
-        Ok((args.protocol, planned(args, &protocol, Task::Train, None)?))
+        Ok((
+            args.protocol,
+            planned(args, &protocol, (Task::Train, None), None)?,
+        ))
     };
     if args.model.is_some() || args.data.data.is_some() {
         return Ok(vec![checked(args)?]);

@@ -10,7 +10,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{InitArgs, SessionArgs},
+        args::{InitArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -24,6 +24,9 @@ use crate::{
 /// Options of `calibrate`.
 #[derive(Clone, Debug, Args)]
 pub struct CalibrateArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,

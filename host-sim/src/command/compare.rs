@@ -66,8 +66,9 @@ pub struct CompareArgs {
     /// Kind of the links of --measure: lan (0.2 ms, 625 MB/s) or wan (40 ms, 40 MB/s); as fast as memory when left out.
     #[arg(long, value_enum, requires = "measure")]
     pub profile: Option<ProfileName>,
-    /// Labelled images for --measure, as in `train`. The built-in digits when left out, or random
-    /// images if the model takes another shape.
+    /// Labelled images for --measure, as in `train`.
+    ///
+    /// The built-in digits when left out, or random images if the model takes another shape.
     #[arg(long, value_name = "PATH", requires = "measure")]
     pub data: Option<PathBuf>,
 }

@@ -12,7 +12,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{RoleName, SampleCounts, SecretArgs, SessionArgs},
+        args::{RoleName, SampleCounts, SecretArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -32,6 +32,9 @@ use crate::{
 /// Options of `deal`.
 #[derive(Clone, Debug, Args)]
 pub struct DealArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// Directory for the files p0.key and p1.dealt.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

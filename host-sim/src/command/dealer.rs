@@ -8,7 +8,7 @@ use ringlet_core::session::{Rank, Ranks, handshake::Actor};
 
 use super::role_processes;
 use crate::{
-    config::args::{IdentityArgs, ProcessArgs, seconds, threads},
+    config::args::{IdentityArgs, ProcessArgs, SessionFileArgs, seconds, threads},
     console,
     error::Failure,
     links::{
@@ -31,15 +31,21 @@ use crate::{
 /// Options of `dealer`.
 #[derive(Clone, Debug, Args)]
 pub struct DealerArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// Wait for the parties at this address (host:port).
+    ///
     /// The roster's address when left out.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// Give up when a party has taken nothing for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
-    /// Deal on so many threads; as many as the machine has processors when left out.
-    /// There are no more than the parties have, and than a batch has micro-batches.
+    /// Deal on so many threads.
+    ///
+    /// As many as the machine has processors when left out. There are no more than the parties have, and than a batch has
+    /// micro-batches.
     #[arg(long, value_name = "N", value_parser = threads())]
     pub threads: Option<u16>,
     /// The identities of the roles.

@@ -12,7 +12,7 @@ use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{CheckpointArgs, SampleCounts, SessionArgs, seconds},
+        args::{CheckpointArgs, SampleCounts, SessionArgs, SessionFileArgs, seconds},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -27,6 +27,9 @@ use crate::{
 /// Options of `hub`.
 #[derive(Clone, Debug, Args)]
 pub struct HubArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// The device that is P0: serial:PATH, serial:PATH?baud=N, pty:PATH or tcp:HOST:PORT.
     #[arg(long, value_name = "ADDRESS")]
     pub p0: String,
@@ -36,8 +39,9 @@ pub struct HubArgs {
     /// Reach the dealer at this address (host:port).
     #[arg(long, value_name = "ADDRESS")]
     pub dealer: String,
-    /// Numbers of training images that the devices hold. A split of --data, or of the built-in digits, when left
-    /// out.
+    /// Numbers of training images that the devices hold.
+    ///
+    /// A split of --data, or of the built-in digits, when left out.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
     pub samples: Option<SampleCounts>,
     /// Write everything that the devices send to each other to the files p0.sent and p1.sent in this directory, as an

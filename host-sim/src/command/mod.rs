@@ -10,6 +10,7 @@ pub mod deal;
 pub mod dealer;
 pub mod device_record;
 pub mod evaluate;
+mod help;
 pub mod hub;
 pub mod init;
 pub mod inspect;
@@ -21,12 +22,13 @@ pub mod predict;
 pub mod qemu;
 pub mod report;
 pub mod role_processes;
+mod session_options;
 pub mod shell;
 pub mod train;
 
-use std::io;
+use std::{ffi::OsString, io};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
     console,
@@ -105,6 +107,22 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Cli {
+    /// The command that the arguments name, with the options of its session file. Help, and arguments that cannot be parsed,
+    /// end the program.
+    pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let program = Cli::program();
+        let arguments = session_options::with_session_file(&program, help::with_flag(arguments))?;
+        let matches = program.get_matches_from(arguments);
+        Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    }
+
+    /// The program, with the options of all commands in groups.
+    pub fn program() -> clap::Command {
+        help::grouped(Cli::command())
+    }
+}
+
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
@@ -125,8 +143,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Models) => models::run(),
-        Some(Command::Completions(args)) => shell::completions(&args, Cli::command()),
-        Some(Command::Man(args)) => shell::man(&args, Cli::command()),
+        Some(Command::Completions(args)) => shell::completions(&args, Cli::program()),
+        Some(Command::Man(args)) => shell::man(&args, Cli::program()),
     }
 }
 

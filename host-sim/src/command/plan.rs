@@ -7,7 +7,7 @@ use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{LinkArgs, RoleName, SessionArgs},
+        args::{LinkArgs, RoleName, SampleCounts, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, planned},
     },
@@ -24,11 +24,15 @@ const LINK: Duration = Duration::from_millis(300);
 /// Options of `plan`.
 #[derive(Clone, Debug, Args)]
 pub struct PlanArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// Print which boards can be P0, and the memory that P0 needs.
     #[arg(long, conflicts_with = "json")]
     pub device: bool,
-    /// Print the cost to classify a batch instead of training. The party that owns no images, by --share-of-p0, has the
-    /// model.
+    /// Print the cost to classify a batch instead of training.
+    ///
+    /// The party that owns no images, by --share-of-p0, has the model.
     #[arg(long, conflicts_with = "device")]
     pub infer: bool,
     /// Print the cost to evaluate the shared model on a batch of one party's held-out images, by --share-of-p0, instead of
@@ -38,6 +42,11 @@ pub struct PlanArgs {
     /// The party that learns the trained model.
     #[arg(long, value_enum, value_name = "ROLE", conflicts_with_all = ["infer", "evaluate"])]
     pub reveal_to: Option<RoleName>,
+    /// Numbers of training images that P0 and P1 own, as in `party`.
+    ///
+    /// A split of --data, or of a batch, when left out.
+    #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
+    pub samples: Option<SampleCounts>,
     /// Print what each rank of a role has, for growing numbers of ranks.
     #[arg(long, conflicts_with_all = ["device", "infer", "evaluate"])]
     pub ranks: bool,
@@ -77,7 +86,7 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     let checked = planned(
         &args.session,
         &protocol,
-        task,
+        (task, args.samples),
         args.reveal_to.map(Role::from),
     )?;
     if args.device && checked.session.format.ring != u32::BITS {

@@ -55,8 +55,10 @@ pub struct QemuArgs {
     /// The board.
     #[arg(long, value_name = "BOARD", value_parser = BoardParser)]
     pub board: &'static Board,
-    /// The board's firmware. When left out, that of the checkout around this program or the current directory, which is
-    /// built if it is missing.
+    /// The board's firmware.
+    ///
+    /// When left out, that of the checkout around this program or the current directory, which is built if it is
+    /// missing.
     #[arg(long, value_name = "FILE")]
     pub firmware: Option<PathBuf>,
     /// Built-in digits that the board gets: 64 over a serial line and all over TCP when left out.

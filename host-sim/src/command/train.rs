@@ -11,7 +11,10 @@ use ringlet_core::{
 use super::calibrate::{calibrate, short};
 use crate::{
     config::{
-        args::{CheckpointArgs, InitArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs, seeded},
+        args::{
+            CheckpointArgs, InitArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs,
+            SessionFileArgs, seeded,
+        },
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
@@ -52,6 +55,9 @@ pub enum LinkName {
 /// Options of `train`.
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,

@@ -7,4 +7,5 @@ pub mod model;
 pub mod protocol;
 pub mod roster;
 pub mod session;
+pub mod session_file;
 mod short_forms;

@@ -434,11 +434,12 @@ impl Front {
     }
 }
 
-/// The session that the arguments describe, for a command that does not run it.
+/// The session that the arguments describe, for a command that does not run it, with these numbers of samples if they are
+/// given.
 pub fn planned(
     args: &SessionArgs,
     protocol: &Protocol,
-    task: Task,
+    (task, samples): (Task, Option<SampleCounts>),
     receiver: Option<Role>,
 ) -> Result<CheckedSession, Failure> {
     let mut args = args.clone();
@@ -455,7 +456,7 @@ pub fn planned(
     let images: Vec<_> = images.iter().collect();
     let setting = Setting {
         model: ModelSource::Images(&images),
-        samples: Samples::Split(total),
+        samples: Samples::given_or_split(samples, total),
         shuffle_seed: 0,
         receiver,
         task,

@@ -12,7 +12,7 @@ use crate::{
     config::{
         args::{
             CheckpointArgs, IdentityArgs, InitArgs, Membership, OutputArgs, ProcessArgs, RangeArgs,
-            RoleName, SampleCounts, SessionArgs, ValidationArgs, seconds, threads,
+            RoleName, SampleCounts, SessionArgs, SessionFileArgs, ValidationArgs, seconds, threads,
         },
         protocol::Protocol,
     },
@@ -25,46 +25,54 @@ use crate::{
 /// Options of `party`.
 #[derive(Clone, Debug, Args)]
 pub struct PartyArgs {
-    /// What happens when an audit finds values outside their range.
+    /// The session file.
     #[command(flatten)]
-    pub range: RangeArgs,
+    pub session_file: SessionFileArgs,
     /// Which party this is.
     #[arg(long, value_enum)]
     pub role: RoleName,
-    /// Wait for the peer at this address (host:port). With a roster, P0 waits at the roster's address when this and
-    /// --peer are left out, and P1 reaches it there.
+    /// Wait for the peer at this address (host:port).
+    ///
+    /// With a roster, P0 waits at the roster's address when this and --peer are left out, and P1 reaches it there.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "peer")]
     pub listen: Option<String>,
-    /// Reach the peer at this address (host:port), or a device that is P0 at serial:PATH,
-    /// serial:PATH?baud=N, pty:PATH, tcp:HOST:PORT or fifo:DIR (an emulator's).
+    /// Reach the peer at this address (host:port), or a device that is P0.
+    ///
+    /// A device is at serial:PATH, serial:PATH?baud=N, pty:PATH, tcp:HOST:PORT or fifo:DIR (an emulator's).
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Option<String>,
     /// Reach the dealer at this address (host:port).
     #[arg(long, value_name = "ADDRESS", conflicts_with = "dealt")]
     pub dealer: Option<String>,
-    /// Reach the assistant at this address (host:port), under --protocol securenn.
+    /// Reach the assistant of --protocol securenn at this address (host:port).
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["dealer", "dealt"])]
     pub assistant: Option<String>,
     /// Use the files of `ringlet deal` in this directory instead of a dealer.
     #[arg(long, value_name = "DIR")]
     pub dealt: Option<PathBuf>,
-    /// Numbers of training images that P0 and P1 own, when each party's --data holds only its own.
+    /// Numbers of training images that P0 and P1 own, such as 240,200.
+    ///
+    /// Each party's --data then holds only its own.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
     pub samples: Option<SampleCounts>,
-    /// Reveal the trained model to this party at the end.
+    /// The session.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// The model with which the training begins.
+    #[command(flatten)]
+    pub init: InitArgs,
+    /// Reveal the model to this party at the end.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub reveal_to: Option<RoleName>,
-    /// Classify instead of training. One party gives --data (a file of images, or a directory of which the held-out
-    /// images are used), and only it learns the classes. The other gives --model-file.
+    /// Classify instead of training.
+    ///
+    /// One party gives --data (a file of images, or a directory of which the held-out images are used), and only it
+    /// learns the classes. The other gives --model-file.
     #[arg(long, conflicts_with_all = ["reveal_to", "save", "init", "init_by", "dealt", "share_of_p0", "checkpoint", "resume"])]
     pub infer: bool,
-    /// Evaluate instead of training: the model that the parties share in the checkpoints of this directory, each in its own,
-    /// on the held-out images of one party. --samples says how many of whose. Their owner gives --data, and only it learns
-    /// the classes; nobody learns the model. The session is that of the checkpoints.
-    #[arg(long, value_name = "DIR", requires = "samples", conflicts_with_all = ["infer", "model_file", "reveal_to", "save", "init", "init_by", "dealt", "assistant", "share_of_p0", "checkpoint", "resume", "model"])]
-    pub evaluate: Option<PathBuf>,
-    /// The model, at the party that owns it: a file that --save has written, or a state_dict of PyTorch's in safetensors, whose
-    /// model --model describes.
+    /// The trained model, at the party that owns it, with --infer.
+    ///
+    /// A file that --save has written, or a state_dict of PyTorch's in safetensors, whose model --model describes.
     #[arg(long, value_name = "FILE", requires = "infer", conflicts_with = "data")]
     pub model_file: Option<PathBuf>,
     /// Write the classes to this file, as CSV.
@@ -75,31 +83,37 @@ pub struct PartyArgs {
         conflicts_with = "model_file"
     )]
     pub out: Option<PathBuf>,
-    /// Write everything that the peer sends to this file, as this party receives it.
-    #[arg(long, value_name = "FILE")]
-    pub transcript: Option<PathBuf>,
-    /// Give up when another role has been silent for so many seconds during the run.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
-    pub idle: u64,
-    /// Train on so many threads; as many as the machine has processors when left out. There are no more than the other
-    /// roles have, and than a batch has micro-batches: see --micro-batch. The model is the same to the bit.
-    #[arg(long, value_name = "N", value_parser = threads())]
-    pub threads: Option<u16>,
-    /// The evaluations during a training.
-    #[command(flatten)]
-    pub validation: ValidationArgs,
-    /// The party's checkpoints.
-    #[command(flatten)]
-    pub checkpoints: CheckpointArgs,
-    /// The session.
-    #[command(flatten)]
-    pub session: SessionArgs,
-    /// The model with which the training begins.
-    #[command(flatten)]
-    pub init: InitArgs,
     /// The files that are written.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// The evaluations during a training.
+    #[command(flatten)]
+    pub validation: ValidationArgs,
+    /// Evaluate instead of training: the model that the parties share in the checkpoints of this directory, each in
+    /// its own, on the held-out images of one party.
+    ///
+    /// --samples says how many of whose. Their owner gives --data, and only it learns the classes; nobody learns the
+    /// model. The session is that of the checkpoints.
+    #[arg(long, value_name = "DIR", requires = "samples", conflicts_with_all = ["infer", "model_file", "reveal_to", "save", "init", "init_by", "dealt", "assistant", "share_of_p0", "checkpoint", "resume", "model"])]
+    pub evaluate: Option<PathBuf>,
+    /// The party's checkpoints.
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
+    /// Write everything that the peer sends to this file, as this party receives it.
+    #[arg(long, value_name = "FILE")]
+    pub transcript: Option<PathBuf>,
+    /// What happens when an audit finds values outside their range.
+    #[command(flatten)]
+    pub range: RangeArgs,
+    /// Train on so many threads.
+    ///
+    /// As many as the machine has processors when left out. There are no more than the other roles have, and than a batch
+    /// has micro-batches: see --micro-batch. The model is the same to the bit.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
+    /// Give up when another role has been silent for so many seconds during the run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
+    pub idle: u64,
     /// The identities of the roles.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -7,10 +7,14 @@ use clap::Args;
 /// Options of checkpoints.
 #[derive(Clone, Debug, Args)]
 pub struct CheckpointArgs {
-    /// Keep checkpoints in this directory, from which a run that is cut off can go on. A link that breaks is dialled again.
+    /// Keep checkpoints in this directory, from which a run can go on.
+    ///
+    /// A link that breaks is dialled again.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub checkpoint: Option<PathBuf>,
-    /// Go on from the checkpoints in this directory, or begin if there are none, and keep further ones there.
+    /// Go on from the checkpoints in this directory, and keep more there.
+    ///
+    /// The run begins anew if there are none.
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Iterations from one checkpoint to the next.

@@ -25,16 +25,22 @@ pub struct ClassificationArgs {
     /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub batch: u32,
-    /// Images processed at a time within a batch. The whole batch when left out.
+    /// Images processed at a time within a batch.
+    ///
+    /// The whole batch when left out.
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
-    /// The party that owns the images. Only it learns their classes. The other owns the model.
+    /// The party that owns the images.
+    ///
+    /// Only it learns their classes. The other owns the model.
     #[arg(long, value_enum, value_name = "ROLE", default_value_t = RoleName::P0)]
     pub asking: RoleName,
     /// How activations are computed.
     #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
     pub protocol: ProtocolName,
-    /// What triples are made for. Under --protocol spdz fused when left out, under --protocol securenn baseline.
+    /// What triples are made for.
+    ///
+    /// Under --protocol spdz fused when left out, under --protocol securenn baseline.
     #[arg(long, value_enum)]
     pub triples: Option<TriplesName>,
     /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
@@ -43,10 +49,14 @@ pub struct ClassificationArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
-    /// Bits before the binary point of values between layers, as in `train`. As the model's file keeps it when left out.
+    /// Bits before the binary point of values between layers, as in `train`.
+    ///
+    /// As the model's file keeps it when left out.
     #[arg(long, value_name = "BITS[,BITS...]")]
     pub range_bits: Option<RangeBits>,
-    /// How pixels become numbers, as in `train`. As the model's file keeps it when left out.
+    /// How pixels become numbers, as in `train`.
+    ///
+    /// As the model's file keeps it when left out.
     #[arg(long, visible_alias = "normalize", value_name = "MEAN:DEVIATION[,...]")]
     pub normalise: Option<MeanAndDeviation>,
     /// Every N batches, from the first on, count privately how many values left the range contract at each layer.

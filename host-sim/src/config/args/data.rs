@@ -10,9 +10,10 @@ use crate::data::{DataSet, conversion::Size};
 /// Options that say which images are read, and how.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DataArgs {
-    /// The images: a folder with a folder of PNG, JPEG, BMP or TIFF files for each class, within train/ and test/ or not;
-    /// MNIST-style IDX files; NumPy's .npy or .npz; CSV. To classify, also images without classes. The built-in digits when
-    /// left out.
+    /// The images: folders by class, or IDX, NumPy or CSV files.
+    ///
+    /// A folder holds a folder of PNG, JPEG, BMP or TIFF files for each class, within train/ and test/ or not; IDX files are named as
+    /// MNIST's; NumPy's are .npy or .npz. To classify, also images without classes. The built-in digits when left out.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Bring all images to this size.
@@ -27,12 +28,15 @@ pub struct DataArgs {
     /// Leave out images that are damaged or odd, and say how many, instead of ending.
     #[arg(long)]
     pub skip_bad: bool,
-    /// The classes in the order of their numbers: names separated by commas, or a file with a name on each line. Of folders
-    /// and tables with names, those names in the order of the alphabet when left out.
+    /// The classes in the order of their numbers, as names or a file of them.
+    ///
+    /// Names are separated by commas; a file has a name on each line. Of folders and tables with names, those names in
+    /// the order of the alphabet when left out.
     #[arg(long, value_name = "NAMES|FILE")]
     pub classes: Option<String>,
-    /// The column of the labels in CSV files: its name, or its number from 1. The one called `label`, or the first, when left
-    /// out.
+    /// The column of the labels in CSV files: its name, or its number from 1.
+    ///
+    /// The one called `label`, or the first, when left out.
     #[arg(long, value_name = "NAME|N")]
     pub label_column: Option<String>,
     /// The layers that make features of the images.

@@ -12,10 +12,10 @@ use crate::{
 /// Options of a role's identity.
 #[derive(Clone, Debug, Args)]
 pub struct IdentityArgs {
-    /// The roster of the deployment (from `ringlet init`): the identities and addresses of all roles.
+    /// The identities and addresses of all roles, from `ringlet init`.
     #[arg(long, value_name = "FILE", requires = "identity")]
     pub roster: Option<PathBuf>,
-    /// The file with this role's own identity (from `ringlet init`).
+    /// The file with this role's own identity, from `ringlet init`.
     #[arg(long, value_name = "FILE", requires = "roster")]
     pub identity: Option<PathBuf>,
     /// Do without identities: for roles on one machine only.

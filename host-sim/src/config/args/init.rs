@@ -15,8 +15,10 @@ use crate::{
 /// The model with which a training begins.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
-    /// Begin with this model, in place of random weights: a file that --save has written, or a state_dict of PyTorch's in
-    /// safetensors, whose model --model describes. In `party` the model is this party's; the other gives --init-by.
+    /// Begin with this model, in place of random weights: a file that --save has written, or a state_dict of
+    /// PyTorch's in safetensors, whose model --model describes.
+    ///
+    /// In `party` the model is this party's; the other gives --init-by.
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
 }

@@ -13,6 +13,7 @@ pub mod process;
 pub mod range;
 pub mod secrets;
 pub mod session;
+pub mod session_file;
 pub mod validation;
 
 pub use backbone::BackboneArgs;
@@ -28,4 +29,5 @@ pub use process::{ProcessArgs, seconds, threads};
 pub use range::{OnRange, RangeArgs};
 pub use secrets::{SecretArgs, seeded};
 pub use session::{LossName, ProtocolName, RingName, SessionArgs, TriplesName};
+pub use session_file::SessionFileArgs;
 pub use validation::ValidationArgs;

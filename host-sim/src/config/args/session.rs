@@ -84,14 +84,17 @@ pub enum RingName {
 /// Options on which all roles of a run must agree.
 #[derive(Clone, Debug, Args)]
 pub struct SessionArgs {
-    /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, dense:CLASSES (one dense layer), or a JSON file. Chosen
-    /// by the data's shape when left out.
+    /// A built-in model, dense:CLASSES (one dense layer) or a JSON file.
+    ///
+    /// Built in are convnet1, convnet2, digits8 and securenn-a to securenn-d. Chosen by the data's shape when left out.
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// The images.
     #[command(flatten)]
     pub data: DataArgs,
-    /// Part of the training images that P0 owns. P1 owns the rest.
+    /// Part of the training images that P0 owns.
+    ///
+    /// P1 owns the rest.
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub share_of_p0: f64,
     /// Passes over the training images.
@@ -100,14 +103,17 @@ pub struct SessionArgs {
     /// Images in a batch.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: u32,
-    /// Images processed at a time within a batch; fewer take less memory and more rounds. The whole
-    /// batch when left out.
+    /// Images processed at a time within a batch; fewer take less memory.
+    ///
+    /// Fewer take more rounds. The whole batch when left out.
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
     /// How activations are computed.
     #[arg(long, value_enum, default_value_t = ProtocolName::Exact)]
     pub protocol: ProtocolName,
-    /// What triples are made for. Under --protocol spdz fused when left out, under --protocol securenn baseline.
+    /// What triples are made for.
+    ///
+    /// Under --protocol spdz fused when left out, under --protocol securenn baseline.
     #[arg(long, value_enum)]
     pub triples: Option<TriplesName>,
     /// The polynomial that replaces ReLU under --protocol spdz: relu:DEGREE or relu:DEGREE:LOW:HIGH (the least-squares
@@ -133,7 +139,9 @@ pub struct SessionArgs {
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
     /// Every N iterations, from the first on, both parties learn how many values left the range contract at each
-    /// layer, and nothing else. Never when left out.
+    /// layer, and nothing else.
+    ///
+    /// Never when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit: Option<u32>,
     /// Ring of linear arithmetic: u32 when left out, and u64 under --protocol spdz and securenn.
@@ -142,22 +150,28 @@ pub struct SessionArgs {
     /// Fraction bits of fixed-point numbers: 12 when left out, 20 for exact ReLU in u64, 13 for securenn.
     #[arg(long, value_name = "BITS")]
     pub fraction_bits: Option<u32>,
-    /// How pixels become numbers: `none` for 0 (black) to 1 (white), or MEAN:DEVIATION of the pixels in these numbers, for
-    /// all channels or for each. As a model's file keeps it when left out; else `train` and `calibrate` normalise images
-    /// whose mean is larger than their deviation by both, and all others take `none`.
+    /// How pixels become numbers: `none` for 0 (black) to 1 (white), or MEAN:DEVIATION of the pixels in these
+    /// numbers, for all channels or for each.
+    ///
+    /// As a model's file keeps it when left out; else `train` and `calibrate` normalise images whose mean is larger
+    /// than their deviation by both, and all others take `none`.
     #[arg(long, visible_alias = "normalize", value_name = "MEAN:DEVIATION[,...]")]
     pub normalise: Option<MeanAndDeviation>,
-    /// Bits before the binary point of values between layers, which stay below 2^BITS: one number, or one for the images
-    /// and one for each layer that learns. Range beyond what the ring leaves takes fraction bits. As a model's file keeps
-    /// it or 9 when left out.
+    /// Bits before the binary point of values between layers, which stay below 2^BITS: one number, or one for the
+    /// images and one for each layer that learns.
+    ///
+    /// Range beyond what the ring leaves takes fraction bits. As a model's file keeps it or 9 when left out.
     #[arg(long, value_name = "BITS[,BITS...]")]
     pub range_bits: Option<RangeBits>,
-    /// The party whose model the training begins with, which gives it with --init. Both draw a part of random weights when
-    /// left out.
+    /// The party whose model the training begins with, which gives it with --init.
+    ///
+    /// Both draw a part of random weights when left out.
     #[arg(long, value_enum, value_name = "ROLE")]
     pub init_by: Option<RoleName>,
-    /// Seed. In `train` it makes the whole run reproducible, keys included, so it is for tests, and not for
-    /// `--link tcp`. In `party` it seeds only the public order of images, and both parties must give the same.
+    /// Seed.
+    ///
+    /// In `train` it makes the whole run reproducible, keys included, so it is for tests, and not for `--link tcp`.
+    /// In `party` it seeds only the public order of images, and both parties must give the same.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
 }

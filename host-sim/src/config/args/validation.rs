@@ -8,12 +8,15 @@ use super::SampleCounts;
 /// Options of evaluations during a training.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ValidationArgs {
-    /// Evaluate the shared model on so many held-out images of P0 and of P1, such as 500,0. Their owner alone learns
-    /// their classes, and prints how many are right and which are mistaken; nobody learns the model. Both parties give the
-    /// same numbers, and the owner's --data holds the images.
+    /// Evaluate the model on so many held-out images of P0 and P1, such as 500,0.
+    ///
+    /// Their owner alone learns their classes, and prints how many are right and which are mistaken; nobody learns the
+    /// model. Both parties give the same numbers, and the owner's --data holds the images.
     #[arg(long, value_name = "N0,N1", conflicts_with_all = ["infer", "dealt", "assistant", "evaluate"])]
     pub validate: Option<SampleCounts>,
-    /// Epochs from one evaluation of --validate to the next. The end of the training has one too.
+    /// Epochs from one evaluation of --validate to the next.
+    ///
+    /// The end of the training has one too.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "validate", value_parser = clap::value_parser!(u32).range(1..))]
     pub validate_every: u32,
 }

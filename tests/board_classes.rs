@@ -90,6 +90,7 @@ fn session(owner: Owner, batch: u32) -> (Session, Images) {
         limit: 0,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 0,
         receiver: None,
         initial_model: None,

@@ -223,6 +223,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         limit: known.limit,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 3,
         receiver: Some(Role::P1),
         initial_model: None,

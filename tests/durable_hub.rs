@@ -92,6 +92,7 @@ impl Asked {
             limit: self.limit,
             learning_rate: 1 << 19,
             momentum: 7 << 21,
+            training: Default::default(),
             shuffle_seed: 3,
             receiver: None,
             initial_model: None,

@@ -44,13 +44,13 @@ fn firmware_takes_what_the_plan_says() {
         assert!(budget.flash[0] <= budget.flash[1], "{}", board.name);
         assert!(budget.stack[0] <= budget.stack[1], "{}", board.name);
     }
-    // The targets: digits8 in 96 KiB, convnet2 in 384 KiB, both in 174 KiB of flash: 168 for training, and 6 for classifying and
-    // for frozen layers.
+    // The targets: digits8 in 96 KiB, convnet2 in 384 KiB, both in 180 KiB of flash: 168 for training, 6 for classifying and for
+    // frozen layers, and 6 for residual connections, dropout, kernels of two sides and the options of training.
     for (name, most) in [("stm32f405", 96), ("mps2-an386", 384)] {
         let budget = Board::named(name).expect("a board").budget;
         let all = budget.party + budget.statics + budget.stack[0];
         assert!(
-            all <= most * 1024 && budget.flash[0] <= 174 * 1024,
+            all <= most * 1024 && budget.flash[0] <= 180 * 1024,
             "{name}"
         );
     }

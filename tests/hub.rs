@@ -144,6 +144,7 @@ fn session(samples: [u32; 2]) -> Session {
         limit: LIMIT,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 3,
         receiver: None,
         initial_model: None,

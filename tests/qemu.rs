@@ -61,6 +61,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         limit,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 3,
         receiver: Some(Role::P1),
         initial_model: None,

@@ -9,11 +9,14 @@ use ringlet::{
 };
 use ringlet_core::{
     data::Normalisation,
-    model::{Layer, Model, Sides, TripleScheme},
+    model::{InitialWeights, Layer, Model, Sides, TripleScheme},
     network::Network,
     num::Format,
+    num::RATE_FRACTION,
     prg::Key,
-    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
+    session::{
+        ClassList, Headroom, KnownBackbone, Protocol, Schedule, Session, Task, TrainingOptions,
+    },
 };
 use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
@@ -33,6 +36,7 @@ fn digits_session(images: &Images) -> Session {
         limit: 12,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 1,
         receiver: None,
         initial_model: None,
@@ -74,6 +78,26 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
     ]
     .map(|triples| with_polynomials(&session, triples, &activation).expect("a session"))
     .to_vec();
+    let one = f64::from(1 << RATE_FRACTION);
+    let step = Schedule::Step {
+        epochs: 1,
+        factor: 1 << (RATE_FRACTION - 1),
+    };
+    for (schedule, warm_up, decay, smoothing, initial_weights) in [
+        (step, 5, 0.0, 0.0, InitialWeights::Xavier),
+        (Schedule::Cosine, 0, 0.05, 0.0, InitialWeights::He),
+        (Schedule::Constant, 3, 0.01, 0.2, InitialWeights::He),
+    ] {
+        let mut session = session.clone();
+        session.training = TrainingOptions {
+            schedule,
+            warm_up,
+            weight_decay: (decay * one) as u32,
+            label_smoothing: (smoothing * one) as u32,
+            initial_weights,
+        };
+        sessions.push(session);
+    }
     sessions.push(session);
     for session in sessions {
         let network = network(&session);
@@ -376,6 +400,83 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         let (layers, triples) = (&session.model.layers, session.protocol.triples());
         assert!(relative < 0.05, "{layers:?} {triples}: {relative}");
     }
+}
+
+#[test]
+fn the_loss_begins_at_that_of_a_guess_and_falls() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    let guess = ["--model", "dense:10", "--initial-weights", "zero"];
+    for more in [
+        &["--label-smoothing", "0.1"][..],
+        &["--protocol", "securenn"],
+        &["--micro-batch", "5", "--range-bits", "11"],
+    ] {
+        let train = ["train", "--seed", "1", "--limit", "60", "--metrics", path];
+        success(&[&train[..], &guess, more].concat());
+        let losses: Vec<f64> = metrics(&file, "iteration")
+            .iter()
+            .map(|record| record["loss"].as_f64().expect("a loss"))
+            .collect();
+        assert!(
+            (losses[0] - 10f64.ln()).abs() < 1e-9,
+            "{more:?}: {losses:?}"
+        );
+        assert_eq!(losses.len(), 60);
+        let last = losses[50..].iter().sum::<f64>() / 10.0;
+        assert!(last < 1.5, "{more:?}: {last}");
+    }
+    // Parties in processes of their own see no loss.
+    let train = ["train", "--link", "tcp", "--limit", "2", "--metrics", path];
+    success(&train);
+    let records = metrics(&file, "iteration");
+    assert!(records.iter().all(|record| record["loss"].is_null()));
+}
+
+/// Options of a training change nothing that is sent, and the twin does as they say.
+#[test]
+fn training_options_send_nothing_and_the_twin_has_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    let mut sent = Vec::new();
+    for options in [
+        &[][..],
+        &["--schedule", "cosine", "--warm-up", "9"],
+        &["--schedule", "step:2:0.3", "--initial-weights", "xavier"],
+        &["--weight-decay", "0.01", "--label-smoothing", "0.2"],
+    ] {
+        let train = [
+            "train",
+            "--twin",
+            "--seed",
+            "3",
+            "--epochs",
+            "4",
+            "--metrics",
+            path,
+        ];
+        success(&[&train[..], options].concat());
+        let epochs = metrics(&file, "epoch");
+        let last = epochs.last().expect("an epoch");
+        let [accuracy, twin] =
+            ["accuracy", "twin_accuracy"].map(|name| last[name].as_f64().expect("an accuracy"));
+        println!("{options:?}: {accuracy:.4}, twin {twin:.4}");
+        assert!(
+            accuracy > 0.88 && (accuracy - twin).abs() <= 0.02,
+            "{options:?}"
+        );
+        let total = |name: &str| -> u64 {
+            let records = metrics(&file, "iteration");
+            records
+                .iter()
+                .filter_map(|record| record[name].as_u64())
+                .sum()
+        };
+        sent.push(["online_bytes_p0", "online_bytes_p1", "dealer_bytes_p1"].map(total));
+    }
+    assert!(sent.iter().all(|bytes| *bytes == sent[0]), "{sent:?}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn session(images: &Images) -> Session {
         limit: 2,
         learning_rate: 1 << 19,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 3,
         receiver: None,
         initial_model: None,

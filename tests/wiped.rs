@@ -88,6 +88,7 @@ fn session() -> Session {
         limit: 1,
         learning_rate: 1 << 19,
         momentum: 0,
+        training: Default::default(),
         shuffle_seed: 3,
         receiver: None,
         initial_model: None,

@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         limit: 0,
         learning_rate: 1 << (RATE_FRACTION - 4),
         momentum: 7 << (RATE_FRACTION - 3),
+        training: Default::default(),
         shuffle_seed: 0,
         receiver: None,
         initial_model: None,

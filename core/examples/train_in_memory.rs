@@ -121,6 +121,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         limit: 0,
         learning_rate: 1 << (RATE_FRACTION - 3),
         momentum: 1 << (RATE_FRACTION - 1),
+        training: Default::default(),
         shuffle_seed: 1,
         receiver: Some(Role::P1),
         initial_model: None,

@@ -37,6 +37,7 @@
 //!     limit: 0,
 //!     learning_rate: 1 << (RATE_FRACTION - 3),
 //!     momentum: 0,
+//!     training: Default::default(),
 //!     shuffle_seed: 1,
 //!     receiver: Some(Role::P1),
 //!     initial_model: None,

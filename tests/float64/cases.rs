@@ -15,7 +15,9 @@ use ringlet_core::{
     network::Network,
     num::{Format, RATE_FRACTION},
     securenn,
-    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
+    session::{
+        ClassList, Headroom, KnownBackbone, Protocol, Schedule, Session, Task, TrainingOptions,
+    },
 };
 use serde_json::Value;
 
@@ -58,6 +60,8 @@ pub struct Case {
     pub model: Model,
     pub images: Images,
     pub learning_rate: f64,
+    /// Schedule, decay and smoothing.
+    pub training: TrainingOptions,
     pub momentum: f64,
     /// The numbers of steps after which the weights are known, in order.
     pub steps: Vec<u32>,
@@ -148,10 +152,24 @@ pub fn cases() -> Vec<Case> {
         let seed = whole("seed");
         let digits = described["digits"] == true;
         let real = |key: &str| described[key].as_f64().expect("a number");
+        let part = |key: &str| {
+            let part = described[key].as_f64().unwrap_or(0.0);
+            (part * f64::from(1 << RATE_FRACTION)) as u32
+        };
         let steps = described["steps"].as_array().expect("numbers").iter();
         let mut case = Case {
             images: samples(seed, whole("samples"), &model, digits),
             learning_rate: real("rate"),
+            training: TrainingOptions {
+                schedule: match described["cosine"] == true {
+                    true => Schedule::Cosine,
+                    false => Schedule::Constant,
+                },
+                warm_up: described["warm_up"].as_u64().unwrap_or(0) as u32,
+                weight_decay: part("decay"),
+                label_smoothing: part("smoothing"),
+                ..TrainingOptions::default()
+            },
             momentum: real("momentum"),
             steps: steps
                 .map(|steps| steps.as_u64().expect("a number") as u32)
@@ -207,6 +225,7 @@ impl Case {
             limit: 0,
             learning_rate: rate(self.learning_rate),
             momentum: rate(self.momentum),
+            training: self.training,
             shuffle_seed: 1,
             receiver: None,
             initial_model: None,

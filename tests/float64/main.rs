@@ -12,7 +12,7 @@ use ringlet::{
     reference::twin::Twin,
 };
 
-use ringlet_core::session::Protocol;
+use ringlet_core::{model::Layer, session::Protocol};
 
 use cases::{Arithmetic, Case, MOVES, SECURENN, U32, U64, USUAL, cases, draw, network};
 use private::train;
@@ -43,7 +43,7 @@ fn train_twin<T: Real>(
     case: &Case,
     mut moved: impl FnMut(f64, usize, usize) -> f64,
 ) -> Vec<Vec<Parameters<T>>> {
-    let session = case.session(U32, 0);
+    let session = case.session(U32, case.steps.last().copied().unwrap_or(0));
     let network = network(&session);
     let initial = case.initial.iter().enumerate();
     let initial = initial.map(|(stage, parameters)| {
@@ -63,7 +63,7 @@ fn train_twin<T: Real>(
     for step in 1..=case.steps.last().copied().unwrap_or(0) {
         let channels = network.input[2];
         let x = floats(&session.normalisation, channels, &case.images.pixels).collect();
-        twin.step(x, &case.images.labels, (&session, 0));
+        twin.step(x, &case.images.labels, (&session, step - 1));
         if case.steps.contains(&step) {
             made.push(twin.parameters().to_vec());
         }
@@ -104,8 +104,9 @@ fn check(arithmetic: Arithmetic, longest: u32, limit: f64) {
     let mut too_far = Vec::new();
     let is_securenn = matches!(arithmetic.1, Protocol::SecureNn { .. });
     for mut case in cases() {
-        // SecureNN's protocols have no residual additions.
-        if is_securenn && case.model.layers.iter().any(|layer| layer.kind() == "add") {
+        // SecureNN's protocols have no residual additions and no weight decay.
+        let adds = |layer: &Layer| layer.kind() == "add";
+        if is_securenn && (case.model.layers.iter().any(adds) || case.training.weight_decay > 0) {
             continue;
         }
         case.steps.retain(|&steps| steps <= longest);

@@ -94,6 +94,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         limit: 0,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 5,
         receiver: None,
         initial_model: None,

@@ -1,8 +1,8 @@
 """Weights after some steps of training, in float64: the reference for the tests of `float64.rs`.
 
 It is written from the definitions alone and shares no code with Ringlet: layers as networks.json lists them, cross
-entropy, the mean over the batch, and momentum as in PyTorch's SGD (v = momentum v + gradient, w = w - rate v). Each
-step takes all samples. No test runs it; to make weights.f32 again:
+entropy, the mean over the batch, and momentum as in PyTorch's SGD (v = momentum v + gradient, w = w - rate v), with its weight
+decay and label smoothing where networks.json has them. Each step takes all samples. No test runs it; to make weights.f32 again:
 
     python3 tests/reference/steps.py            # needs numpy
     python3 tests/reference/steps.py --check    # compares the gradients with differences of the loss
@@ -214,18 +214,28 @@ def build(number, model):
     return layers
 
 
-def gradients(layers, x, labels):
+def gradients(layers, x, labels, smoothing=0):
     """The mean cross entropy; leaves its gradients in the layers."""
     for layer in layers:
         x = layer.made = layer.forward(x)
         layer.added = 0
     x = x - x.max(1, keepdims=True)
     logs = x - np.log(np.exp(x).sum(1, keepdims=True))
-    hit = np.eye(logs.shape[1])[labels]
+    hit = (1 - smoothing) * np.eye(logs.shape[1])[labels] + smoothing / logs.shape[1]
     gradient = (np.exp(logs) - hit) / len(labels)
     for layer in reversed(layers):
         gradient = layer.backward(gradient + layer.added)
     return -(logs * hit).sum() / len(labels)
+
+
+def rate_of(network, step):
+    """The learning rate of a step, counted from 0; a step is an epoch."""
+    rise = network.get("warm_up", 0)
+    if step < rise:
+        return network["rate"] * (step + 1) / rise
+    if network.get("cosine"):
+        return network["rate"] * (1 + math.cos(math.pi * (step - rise) / (max(network["steps"]) - rise))) / 2
+    return network["rate"]
 
 
 def train(number, network, steps, layers):
@@ -235,12 +245,14 @@ def train(number, network, steps, layers):
     weighted = [layer for layer in layers if hasattr(layer, "w")]
     velocity = [[0, 0] for _ in weighted]
     for step in range(1, max(steps) + 1):
-        gradients(layers, pixels, labels)
+        gradients(layers, pixels, labels, network.get("smoothing", 0))
+        rate = rate_of(network, step - 1)
+        decay = network.get("decay", 0)
         for layer, v in zip(weighted, velocity):
-            v[0] = network["momentum"] * v[0] + layer.dw
-            v[1] = network["momentum"] * v[1] + layer.db
-            layer.w = layer.w - network["rate"] * v[0]
-            layer.b = layer.b - network["rate"] * v[1]
+            v[0] = network["momentum"] * v[0] + layer.dw + decay * layer.w
+            v[1] = network["momentum"] * v[1] + layer.db + decay * layer.b
+            layer.w = layer.w - rate * v[0]
+            layer.b = layer.b - rate * v[1]
         if step in steps:
             yield weighted
 

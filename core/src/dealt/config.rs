@@ -42,6 +42,9 @@ impl Session {
             return Err(SessionError::MomentumInDirect);
         }
         let most = self.format.fraction - MIN_FRACTION_BITS;
+        if self.format.is_direct() && self.training.weight_decay != 0 {
+            return Err(SessionError::DecayInDirect);
+        }
         let listed = self.headroom.bits();
         let too_much = listed.iter().any(|&bits| u32::from(bits) > most);
         if too_much || listed.len() > network.stages.len() + 1 {
@@ -94,7 +97,7 @@ impl Session {
             return Ok(());
         }
         for stage in 0..network.stages.len() {
-            let rates = self.rates(network, stage, 0);
+            let rates = self.rates_of(network, stage, self.learning_rate, 0);
             if rates
                 .iter()
                 .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
@@ -169,6 +172,18 @@ impl Session {
     /// The exact factor may lie between two integers. Then some iterations take one and some the other, so that the sum
     /// over the iterations from the first on is right to one unit.
     pub fn rates(&self, network: &Network, stage: usize, iteration: u32) -> [u64; 2] {
+        let learning_rate = self.learning_rate_at(iteration);
+        self.rates_of(network, stage, learning_rate, iteration)
+    }
+
+    /// The integers of a learning rate.
+    fn rates_of(
+        &self,
+        network: &Network,
+        stage: usize,
+        learning_rate: u32,
+        iteration: u32,
+    ) -> [u64; 2] {
         // A velocity is the mean gradient times 2^(its scale + exponent - the input's headroom) * batch /
         // 2^batch_bits. For weights it is larger by the divisor, and the master weights are smaller by it.
         let exponent = self.gradient_exponent(network, stage);
@@ -181,16 +196,46 @@ impl Session {
         let rate = |divisor: u32, shift: i32| {
             let divided_by = u128::from(self.batch) * u128::from(divisor).pow(2);
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
-            let (numerator, denominator) =
-                (u128::from(self.learning_rate) << up, divided_by << down);
-            let whole = quotient(numerator, denominator);
-            let rest = numerator - whole * denominator;
-            let sum = |iterations: u128| quotient(iterations * rest, denominator);
-            let iteration = u128::from(iteration);
-            u64::try_from(whole + sum(iteration + 1) - sum(iteration)).unwrap_or(u64::MAX)
+            integer(
+                u128::from(learning_rate) << up,
+                divided_by << down,
+                iteration,
+            )
         };
         [rate(stage.divisor, shift + input), rate(1, shift)]
     }
+
+    /// The integers by which an iteration multiplies a stage's weights and biases, as operands, before it adds them to their
+    /// gradients: the weight decay, at the gradients' scale. An exact factor between two integers is as in [`Session::rates`].
+    pub(crate) fn decays(&self, network: &Network, stage: usize, iteration: u32) -> [u64; 2] {
+        // The sum of gradients has 2f fraction bits, the weights as operands those of the format. See `rates` for the rest:
+        // gradients by the weights are larger by the divisor, and weights are smaller by it.
+        let exponent = self.gradient_exponent(network, stage);
+        let stage = &network.stages[stage];
+        let [input, output] = stage.headroom.map(|bits| bits as i32);
+        let shift = (2 * self.format.fraction - self.format.weights) as i32 + exponent - input
+            + output
+            - self.batch_bits()
+            - RATE_FRACTION as i32;
+        let decay = |divisor: u32, shift: i32| {
+            let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
+            let numerator = u128::from(self.training.weight_decay)
+                * u128::from(self.batch)
+                * u128::from(divisor).pow(2);
+            integer(numerator << up, 1 << down, iteration)
+        };
+        [decay(stage.divisor, shift - input), decay(1, shift)]
+    }
+}
+
+/// The quotient as an integer that in some iterations is rounded down and in some up, so that the sum over the iterations from
+/// the first on is right to one unit.
+fn integer(numerator: u128, denominator: u128, iteration: u32) -> u64 {
+    let whole = quotient(numerator, denominator);
+    let rest = numerator - whole * denominator;
+    let sum = |iterations: u128| quotient(iterations * rest, denominator);
+    let iteration = u128::from(iteration);
+    u64::try_from(whole + sum(iteration + 1) - sum(iteration)).unwrap_or(u64::MAX)
 }
 
 /// One copy of a long division: inlined, each would take most of a kilobyte of a microcontroller's flash.

@@ -167,6 +167,7 @@ mod tests {
             limit: 0,
             learning_rate: 1 << 20,
             momentum: 0,
+            training: Default::default(),
             shuffle_seed: 9,
             receiver: None,
             initial_model: None,

@@ -176,6 +176,7 @@ mod tests {
             limit: 0,
             learning_rate: 1 << 20,
             momentum: 0,
+            training: Default::default(),
             shuffle_seed: 0,
             receiver: None,
             initial_model: None,

@@ -27,6 +27,14 @@ impl Linear {
         }
     }
 
+    /// Rows, columns and channels of the input; a vector is all channels.
+    pub fn input_shape(&self) -> [usize; 3] {
+        match self {
+            Linear::Dense(dense) => [1, 1, dense.inputs],
+            Linear::Conv(conv) => [conv.height, conv.width, conv.inputs],
+        }
+    }
+
     /// Output values per sample.
     pub fn output_len(&self) -> usize {
         match self {
@@ -54,6 +62,14 @@ impl Linear {
     /// Number of products that an output value sums. It sets the variance of the initial weights.
     pub fn fan_in(&self) -> usize {
         self.weight_len() / self.channels()
+    }
+
+    /// Number of products that an input value takes part in, but for borders and strides.
+    pub fn fan_out(&self) -> usize {
+        match self {
+            Linear::Dense(dense) => dense.outputs,
+            Linear::Conv(conv) => conv.kernel[0] * conv.kernel[1] * conv.outputs,
+        }
     }
 
     /// The fewest elements of scratch with which the products of one sample run.

@@ -1,11 +1,13 @@
 //! Public description of a network, which the user writes and all roles agree on.
 
 pub(crate) mod cost_rows;
+mod initial_weights;
 pub(crate) mod loss;
 mod sides;
 pub(crate) mod triple_scheme;
 
 pub use cost_rows::MAX_COST_ROWS;
+pub use initial_weights::InitialWeights;
 pub use loss::Loss;
 pub use sides::Sides;
 pub use triple_scheme::TripleScheme;

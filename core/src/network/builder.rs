@@ -34,9 +34,8 @@ pub(super) struct Builder<'n> {
     pooled: Option<Pool>,
     /// Dropout of the input of the next conv or dense layer.
     dropout: Option<Dropout>,
-    /// For each stage the number of the layer that makes its input, and the input's shape. No number if the stage pools its
-    /// input or drops some of it.
-    entries: Vec<(Option<usize>, [usize; 3]), MAX_STAGES>,
+    /// For each stage the number of the layer that makes its input; 0 if the stage pools its input or drops some of it.
+    entries: Vec<u8, MAX_STAGES>,
     /// Layers of each kind so far, for their names.
     counts: [usize; 5],
 }
@@ -109,7 +108,7 @@ impl<'n> Builder<'n> {
                 self.shape = [1, 1, self.shape.iter().product()];
                 Ok(())
             }
-            Layer::Add { layer } => self.add_skip(position, layer.into()),
+            Layer::Add { layer } => self.add_skip(position, layer),
             Layer::Dropout { percent } => self.add_dropout(position, percent),
         }
     }
@@ -298,7 +297,7 @@ impl<'n> Builder<'n> {
     }
 
     /// Adds the input of a stage to the output of the last stage's map.
-    fn add_skip(&mut self, position: LayerPosition, layer: usize) -> Result<(), ModelError> {
+    fn add_skip(&mut self, position: LayerPosition, layer: u8) -> Result<(), ModelError> {
         let open = self.is_at_a_stage();
         let last = self.stages.last().filter(|stage| {
             open && stage.activation.is_none() && stage.max_pool.is_none() && stage.skip.is_none()
@@ -307,13 +306,13 @@ impl<'n> Builder<'n> {
             let rule = "it must follow a dense or conv layer, pooled or not, and only once";
             return Err(ModelError::Misplaced(position, rule));
         }
-        let made_by = |&(made_by, _): &(Option<usize>, _)| made_by == Some(layer);
-        let source = self.entries.iter().position(made_by);
+        let makes = |&made_by: &u8| made_by == layer && layer > 0;
+        let source = self.entries.iter().position(makes);
         let Some(source) = source.filter(|&source| source > 0) else {
             let rule = "it adds a layer's output that a dense or conv layer reads as it is, and that no image is";
             return Err(ModelError::Misplaced(position, rule));
         };
-        let added = self.entries[source].1;
+        let added = self.stages[source].linear.input_shape();
         if added != self.shape {
             return Err(ModelError::Unequal(position, added, self.shape));
         }
@@ -344,8 +343,13 @@ impl<'n> Builder<'n> {
         linear: Linear,
         linear_name: Name,
     ) -> Result<(), ModelError> {
-        let as_it_is = self.is_at_a_stage().then(|| position.number - 1);
-        let _ = self.entries.push((as_it_is, self.shape));
+        // Layers are fewer than a byte counts.
+        let made_by = if self.is_at_a_stage() {
+            position.number - 1
+        } else {
+            0
+        };
+        let _ = self.entries.push(made_by as u8);
         let pooled_input = self.pooled.take();
         let dropout = self.dropout.take();
         let window = pooled_input.map_or(1, |pool| pool.window);

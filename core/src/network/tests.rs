@@ -39,6 +39,7 @@ fn additions_of_what_no_stage_takes_as_it_is_are_refused() {
     let c = conv(1, 3);
     // The image, a layer that is not there yet, and what the next stage pools or drops some of.
     misplaced(&[c, add(0)], 2);
+    misplaced(&[c, Relu, pool, c, Relu, c, add(0)], 7);
     misplaced(&[c, Relu, c, add(4)], 4);
     misplaced(&[c, Relu, c, add(9)], 4);
     misplaced(&[Flatten, Layer::Dense { units: 36 }, add(1), Relu], 3);

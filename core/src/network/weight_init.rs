@@ -3,6 +3,7 @@
 use zeroize::Zeroize;
 
 use crate::{
+    model::InitialWeights,
     network::{Activation, Network, Stage},
     prg::{Address, Prg},
 };
@@ -12,20 +13,27 @@ use crate::{
 /// [`Stage::added_headroom`]. Biases start at
 /// zero and are not drawn.
 ///
-/// Each share is uniform. The sum of both, times the divisor, has variance 2 / fan-in (He et al., ICCV 2015) times a gain
-/// that makes up for average pooling.
+/// Each share is uniform. The sum of both, times the divisor, has the variance that `initial` gives, times a gain that makes up
+/// for average pooling. Weights of zero are not passed on: they are what memory begins with.
 pub fn draw_weights(
     prg: &Prg,
     network: &Network,
     index: usize,
     fraction: u32,
+    initial: InitialWeights,
     mut set: impl FnMut(usize, i128),
 ) {
     // Bits below 2^-60 stay zero.
     let drawn = fraction.min(60);
     let stage = &network.stages[index];
-    // The sum of two uniform shares on (-b, b) has variance 2 b^2 / 3, so b = sqrt(3 / fan-in).
-    let square = (3u128 << (2 * drawn)) / stage.linear.fan_in() as u128;
+    let fan_in = stage.linear.fan_in();
+    let fans = match initial {
+        InitialWeights::He => fan_in,
+        InitialWeights::Xavier => fan_in + stage.linear.fan_out(),
+        InitialWeights::Zero => return,
+    };
+    // The sum of two uniform shares on (-b, b) has variance 2 b^2 / 3, so b = sqrt(3 / fans).
+    let square = (3u128 << (2 * drawn)) / fans as u128;
     let bound = (square * gain(network, index)).isqrt() / u128::from(stage.divisor);
     let address = stream(index);
     for weight in 0..stage.linear.weight_len() {

@@ -3,7 +3,7 @@
 use crate::{
     gate::softmax::Softmax,
     network::{Activation, Network, Stage},
-    session::{Headroom, Protocol, Session, SessionError, Task},
+    session::{Headroom, Protocol, Schedule, Session, SessionError, Task},
 };
 
 use super::{gates::maxpool::is_too_large, scale::Rate};
@@ -60,6 +60,12 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
             network.stages.iter().any(is_polynomial),
             "polynomials: ReLU is exact there",
         ),
+        (
+            session.training.schedule != Schedule::Constant || session.training.warm_up > 0,
+            "schedules of the learning rate",
+        ),
+        (session.training.weight_decay > 0, "weight decay"),
+        (session.training.label_smoothing > 0, "label smoothing"),
         (
             network.stages.iter().any(|stage| stage.skip.is_some()),
             "residual additions",

@@ -3,10 +3,27 @@
 use super::{Session, shuffle::mix};
 use crate::network::Dropout;
 
+/// Well mixed numbers, one after the other (SplitMix64; Steele, Lea and Flood, 2014).
+#[derive(Clone, Debug)]
+pub(super) struct Mixed(u64);
+
+impl Mixed {
+    /// The numbers that `seed` gives for a row of a batch at a place.
+    pub(super) fn new(seed: u64, place: u64, row: u32) -> Self {
+        Mixed(mix(mix(seed ^ mix(place)) ^ u64::from(row)))
+    }
+
+    /// The next number.
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
+    }
+}
+
 /// Coins for the values of one sample, one after the other.
 #[derive(Clone, Debug)]
 pub struct Coins {
-    state: u64,
+    mixed: Mixed,
     percent: u64,
 }
 
@@ -16,16 +33,15 @@ impl Coins {
         // The shuffle's own words have an epoch and a round below 2^40 in this place.
         let place = 1 << 63 | u64::from(iteration) << 8 | stage as u64;
         Coins {
-            state: mix(mix(seed ^ mix(place)) ^ u64::from(row)),
+            mixed: Mixed::new(seed, place, row),
             percent: dropout.percent().into(),
         }
     }
 
     /// Whether the next value is dropped.
     pub fn drops(&mut self) -> bool {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        // The upper half of the mixed word as a number from 0 to 99.
-        (mix(self.state) >> 32) * 100 >> 32 < self.percent
+        // The upper half of the number as one from 0 to 99.
+        ((self.mixed.next() >> 32) * 100) >> 32 < self.percent
     }
 }
 

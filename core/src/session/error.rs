@@ -46,6 +46,10 @@ pub enum SessionError {
     MomentumRounds,
     /// There is momentum, and the format multiplies master weights directly, which allows none.
     MomentumInDirect,
+    /// There is weight decay, and the format multiplies master weights directly.
+    DecayInDirect,
+    /// A schedule's step, the weight decay or the label smoothing is out of range.
+    TrainingOptions,
     /// The polynomial of this cost row needs a ring wider than 128 bits.
     Polynomial(Name),
     /// The learning rate is 0, or too small or too large for the ring.
@@ -98,6 +102,12 @@ impl core::fmt::Display for SessionError {
             SessionError::MomentumInDirect => {
                 f.write_str("weights that are multiplied at full precision cannot have momentum")
             }
+            SessionError::DecayInDirect => f.write_str(
+                "weights that are multiplied at full precision cannot decay",
+            ),
+            SessionError::TrainingOptions => f.write_str(
+                "a learning rate's step takes a number of epochs and a factor up to 1, and weight decay and label smoothing are below 1",
+            ),
             SessionError::Polynomial(name) => write!(
                 f,
                 "{name} does not fit: at these fraction bits, evaluating it over its interval takes a ring wider than the 128 bits there are; choose a lower degree, another interval, fewer fraction bits or the narrower ring"

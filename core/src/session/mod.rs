@@ -12,7 +12,9 @@ mod protocol;
 mod rank;
 mod run_error;
 mod shuffle;
+mod smooth_label;
 pub(crate) mod state;
+mod training_options;
 mod validation;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,7 @@ use crate::{
 };
 
 pub use shuffle::Shuffle;
+pub(crate) use smooth_label::SmoothLabel;
 
 pub use class_list::ClassList;
 pub use coins::Coins;
@@ -37,6 +40,7 @@ pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
 pub use run_error::RunError;
+pub use training_options::{Schedule, TrainingOptions};
 pub use validation::Validation;
 
 /// The public parameters of a run. All roles hold the same, but for [`ClassList`] and [`KnownBackbone`].
@@ -68,7 +72,9 @@ pub struct Session {
     pub learning_rate: u32,
     /// Momentum with [`RATE_FRACTION`] fraction bits, below 1.
     pub momentum: u32,
-    /// Seed of the public shuffle.
+    /// Schedule of the learning rate, weight decay, smoothed labels and initial weights.
+    pub training: TrainingOptions,
+    /// Seed of the public shuffle, and of the coins of dropouts.
     pub shuffle_seed: u64,
     /// The party that learns the trained model, if one does.
     pub receiver: Option<Role>,
@@ -181,6 +187,9 @@ impl Session {
         }
         if self.momentum >= 1 << RATE_FRACTION {
             return Err(SessionError::Momentum);
+        }
+        if !self.training.is_sound() {
+            return Err(SessionError::TrainingOptions);
         }
         let one_owner = self.samples.contains(&0)
             && self.receiver.is_none()

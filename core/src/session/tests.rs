@@ -27,6 +27,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         limit: 0,
         learning_rate: 1 << 20,
         momentum: 0,
+        training: Default::default(),
         shuffle_seed: 0,
         receiver: None,
         initial_model: None,
@@ -240,24 +241,129 @@ fn rates_between_integers_add_up_to_the_exact_ones() {
 }
 
 #[test]
+fn learning_rates_rise_and_fall_as_the_options_say() {
+    let mut session = session::<u32>([1, 1, 4], &[Layer::Dense { units: 3 }]);
+    // Ten iterations in each of four epochs.
+    (session.samples, session.batch, session.epochs) = ([100, 0], 10, 4);
+    session.learning_rate = 1 << 20;
+    let rates = |session: &Session| -> vec::Vec<u32> {
+        (0..session.iterations())
+            .map(|iteration| session.learning_rate_at(iteration))
+            .collect()
+    };
+    assert_eq!(rates(&session), [1 << 20; 40]);
+    session.training.schedule = Schedule::Step {
+        epochs: 2,
+        factor: 1 << (RATE_FRACTION - 3),
+    };
+    session.training.warm_up = 4;
+    let stepped = rates(&session);
+    assert_eq!(stepped[..4], [1 << 18, 2 << 18, 3 << 18, 1 << 20]);
+    assert_eq!(stepped[4..20], [1 << 20; 16]);
+    assert_eq!(stepped[20..], [1 << 17; 20]);
+    // A factor that has brought the rate to 0 leaves it there.
+    session.epochs = 1 << 20;
+    assert_eq!(session.learning_rate_at(session.iterations() - 1), 0);
+    session.epochs = 4;
+    session.training.schedule = Schedule::Cosine;
+    let falling = rates(&session);
+    assert_eq!(falling[4], 1 << 20);
+    assert!(falling[4..].windows(2).all(|pair| pair[1] < pair[0]));
+    assert!(falling[22].abs_diff(1 << 19) < 4);
+    assert!((1..1 << 12).contains(&falling[39]));
+    // The end is that of the run, limit included; it may lie within the warm-up.
+    session.limit = 22;
+    assert!((1..1 << 14).contains(&session.learning_rate_at(21)));
+    session.limit = 3;
+    assert_eq!(rates(&session), stepped[..3]);
+    session.training.warm_up = u32::MAX;
+    session.learning_rate = u32::MAX;
+    assert_eq!(session.learning_rate_at(u32::MAX - 1), u32::MAX);
+}
+
+#[test]
+fn rates_and_decays_add_up_over_the_iterations() {
+    let layers = [
+        conv(1, 3),
+        Layer::AvgPool { window: 3 },
+        Layer::Relu,
+        Layer::Flatten,
+        Layer::Dense { units: 3 },
+    ];
+    let mut session = session::<u32>([6, 6, 1], &layers);
+    session.batch = 100;
+    session.training.weight_decay = 1677;
+    session.headroom = Headroom::new(&[1, 3, 2]).unwrap();
+    let network = check::<u32>(&session).unwrap();
+    let one = f64::from(1u32 << RATE_FRACTION);
+    for (index, stage) in network.stages.iter().enumerate() {
+        let exponent = session.gradient_exponent(&network, index);
+        let [input, output] = stage.headroom.map(|bits| bits as i32);
+        let divisor = f64::from(stage.divisor);
+        // 12 + 12 fraction bits of the gradient less 12 of the weight; a batch of 100 is scaled by 100 / 128.
+        let scale =
+            1677.0 / one * 100.0 / 128.0 * libm::exp2(f64::from(12 + exponent - input + output));
+        let want = [
+            scale * divisor.powi(2) * libm::exp2(f64::from(-input)),
+            scale,
+        ];
+        for (which, want) in want.into_iter().enumerate() {
+            let decays = (0..1000).map(|i| session.decays(&network, index, i)[which]);
+            let sum: u64 = decays.sum();
+            assert!((sum as f64 - 1000.0 * want).abs() < 1.5, "{sum} {want}");
+        }
+    }
+    session.format = Format::direct(12).unwrap();
+    session.headroom = Headroom::NONE;
+    assert_eq!(
+        check::<u64>(&session).err(),
+        Some(SessionError::DecayInDirect)
+    );
+    session.training.weight_decay = 0;
+    assert_eq!(check::<u64>(&session).err(), None);
+    session.training.label_smoothing = 1 << RATE_FRACTION;
+    assert_eq!(
+        check::<u64>(&session).err(),
+        Some(SessionError::TrainingOptions)
+    );
+}
+
+#[test]
 fn securenn_refuses_what_it_has_not() {
     let layers = |more: &[Layer]| {
         let before = [Layer::Flatten, Layer::Dense { units: 4 }, Layer::Relu];
         [&before, more, &[Layer::Dense { units: 4 }]].concat()
     };
-    let with = |layers: &[Layer]| {
+    let sound = |layers: &[Layer]| {
         let mut session = session::<u64>([6, 6, 1], layers);
         session.protocol = Protocol::SecureNn {
             triples: TripleScheme::Fused,
             loss: Loss::Softmax,
         };
         session.format = Format::new::<u64>(13).unwrap();
-        crate::securenn::check(&session).err()
+        session
     };
+    let with = |layers: &[Layer]| crate::securenn::check(&sound(layers)).err();
     let dropout = layers(&[Layer::Dropout { percent: 50 }]);
     assert_eq!(with(&dropout), Some(SessionError::NotInSecureNn("dropout")));
     let add = [layers(&[]), vec![Layer::Add { layer: 3 }]].concat();
     let refused = Some(SessionError::NotInSecureNn("residual additions"));
     assert_eq!(with(&add), refused);
     assert_eq!(with(&layers(&[])), None);
+    type Change = fn(&mut TrainingOptions);
+    let changes: [(Change, &str); 4] = [
+        (|t| t.warm_up = 1, "schedules of the learning rate"),
+        (
+            |t| t.schedule = Schedule::Cosine,
+            "schedules of the learning rate",
+        ),
+        (|t| t.weight_decay = 1, "weight decay"),
+        (|t| t.label_smoothing = 1, "label smoothing"),
+    ];
+    for (change, what) in changes {
+        let mut session = sound(&layers(&[]));
+        change(&mut session.training);
+        let error = crate::securenn::check(&session).err();
+        assert_eq!(error, Some(SessionError::NotInSecureNn(what)));
+    }
 }

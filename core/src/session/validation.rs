@@ -52,6 +52,7 @@ impl Session {
             micro_batch: self.micro_batch.min(batch),
             epochs: 1,
             limit: 0,
+            training: Default::default(),
             shuffle_seed: 0,
             receiver: None,
             initial_model: None,

@@ -279,6 +279,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         limit: 0,
         learning_rate: 1 << 20,
         momentum: 7 << 21,
+        training: Default::default(),
         shuffle_seed: 5,
         receiver: None,
         initial_model: None,

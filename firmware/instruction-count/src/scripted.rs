@@ -43,6 +43,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         limit: 1,
         learning_rate: 1 << (RATE_FRACTION - 4),
         momentum: 7 << (RATE_FRACTION - 3),
+        training: Default::default(),
         shuffle_seed: 1,
         receiver: None,
         initial_model: None,

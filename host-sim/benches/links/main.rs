@@ -63,6 +63,7 @@ fn main() -> Result<(), Failed> {
         limit: 0,
         learning_rate: 1 << (RATE_FRACTION - 4),
         momentum: 7 << (RATE_FRACTION - 3),
+        training: Default::default(),
         shuffle_seed: 1,
         receiver: None,
         initial_model: None,

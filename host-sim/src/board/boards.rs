@@ -61,8 +61,8 @@ const MPS2_AN386: Board = Board {
     budget: Budget {
         party: 354_560,
         statics: 1_280,
-        stack: [36_096, 36_864],
-        flash: [173_056, 262_144],
+        stack: [36_352, 36_864],
+        flash: [179_200, 262_144],
     },
 };
 
@@ -79,7 +79,7 @@ const RISCV_VIRT: Board = Board {
         party: 1_376_256,
         statics: 43_008,
         stack: [43_008, 131_072],
-        flash: [295_936, 393_216],
+        flash: [305_152, 393_216],
     },
 };
 
@@ -98,7 +98,7 @@ pub const BOARDS: [Board; 5] = [
             party: 59_520,
             statics: 2_304,
             stack: [36_352, 37_888],
-            flash: [178_176, 262_144],
+            flash: [184_320, 262_144],
         },
     },
     MPS2_AN386,

@@ -58,6 +58,11 @@ const GROUPS: [Group; 7] = [
         further: &[
             "limit",
             "momentum",
+            "schedule",
+            "warm-up",
+            "weight-decay",
+            "label-smoothing",
+            "initial-weights",
             "seed",
             "init",
             "init-by",

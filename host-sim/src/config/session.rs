@@ -11,6 +11,7 @@ use ringlet_core::{
     securenn,
     session::{
         self, ClassList, Headroom, KnownBackbone, RATE_FRACTION, Session, SessionError, Task,
+        TrainingOptions,
     },
 };
 
@@ -369,6 +370,7 @@ pub fn session(
         limit: args.limit.unwrap_or(0),
         learning_rate: units(args.lr, "--lr", "above 0 and up to 255")?,
         momentum: units(momentum, "--momentum", "from 0 to below 1")?,
+        training: args.training.options()?,
         shuffle_seed: setting.shuffle_seed,
         receiver: setting.receiver,
         initial_model: args.init_by.map(Role::from),
@@ -510,6 +512,7 @@ fn inference(session: Session) -> Result<Session, Failure> {
         epochs: 1,
         receiver: None,
         initial_model: None,
+        training: TrainingOptions::default(),
         protocol,
         ..session
     })
@@ -536,6 +539,7 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         limit: 0,
         learning_rate: units(1.0, "--lr", "")?,
         momentum: units(momentum, "--momentum", "")?,
+        training: Default::default(),
         shuffle_seed: 0,
         receiver: None,
         initial_model: None,

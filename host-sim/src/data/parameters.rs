@@ -117,7 +117,8 @@ pub fn initial_model(network: &Network, session: &Session, keys: [Key; 2]) -> Ve
         .map(|(index, stage)| {
             let mut sums = vec![0u128; stage.parameters()];
             for prg in &prgs {
-                draw_weights(prg, network, index, fraction, |weight, value| {
+                let initial = session.training.initial_weights;
+                draw_weights(prg, network, index, fraction, initial, |weight, value| {
                     sums[weight] = sums[weight].wrapping_add(value as u128);
                 });
             }

@@ -139,6 +139,7 @@ pub fn work(session: &Session) -> String {
         limit: 0,
         learning_rate: 0,
         momentum: (session.momentum > 0).into(),
+        training: Default::default(),
         shuffle_seed: 0,
         receiver: None,
         initial_model: None,

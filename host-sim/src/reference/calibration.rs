@@ -42,6 +42,7 @@ impl Calibration {
         mut done: impl FnMut(u32),
     ) -> Result<Self, Failure> {
         let session = &Session {
+            training: Default::default(),
             shuffle_seed: 0,
             ..session.clone()
         };

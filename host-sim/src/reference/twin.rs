@@ -57,8 +57,10 @@ pub struct Twin<'a, T = f32> {
     parameters: Vec<Parameters<T>>,
     velocities: Vec<Parameters<T>>,
     largest: Vec<Largest>,
-    learning_rate: T,
     momentum: T,
+    weight_decay: T,
+    /// The part of each label that all classes share.
+    smoothing: T,
     loss: Loss,
     normalisation: Normalisation,
 }
@@ -66,7 +68,6 @@ pub struct Twin<'a, T = f32> {
 impl<'a, T: Real> Twin<'a, T> {
     /// A network with the given parameters, trained as the session says.
     pub fn new(network: &'a Network, session: &Session, parameters: Vec<Parameters<T>>) -> Self {
-        let rate = |units: u32| T::from_f64(f64::from(units) / f64::from(1u32 << RATE_FRACTION));
         let velocities = parameters
             .iter()
             .map(|p| Parameters {
@@ -79,8 +80,9 @@ impl<'a, T: Real> Twin<'a, T> {
             parameters,
             velocities,
             largest: vec![Largest::default(); network.stages.len()],
-            learning_rate: rate(session.learning_rate),
             momentum: rate(session.momentum),
+            weight_decay: rate(session.training.weight_decay),
+            smoothing: rate(session.training.label_smoothing),
             loss: session.protocol.loss(),
             normalisation: session.normalisation.clone(),
         }
@@ -195,7 +197,7 @@ impl<'a, T: Real> Twin<'a, T> {
             largest.output = largest_of(&[value], largest.output);
         }
         for (index, gradient) in self.backward(&trace, labels, batch).iter().enumerate() {
-            self.update(index, gradient);
+            self.update(index, gradient, rate(session.learning_rate_at(iteration)));
             let (velocities, largest) = (&self.velocities[index], &mut self.largest[index]);
             largest.velocity = largest_of(&velocities.weights, largest.velocity);
             largest.velocity = largest_of(&velocities.biases, largest.velocity);
@@ -236,8 +238,9 @@ impl<'a, T: Real> Twin<'a, T> {
                 Loss::Softmax => softmax(row),
                 Loss::Normalised => normalise(row),
             }
-            row[usize::from(label)] -= T::from_f64(1.0);
+            row[usize::from(label)] -= T::from_f64(1.0) - self.smoothing;
             for value in row {
+                *value -= self.smoothing / T::from_f64(classes as f64);
                 *value /= T::from_f64(batch.into());
             }
         }
@@ -297,15 +300,16 @@ impl<'a, T: Real> Twin<'a, T> {
         gradients
     }
 
-    fn update(&mut self, index: usize, gradient: &Parameters<T>) {
+    fn update(&mut self, index: usize, gradient: &Parameters<T>, learning_rate: T) {
         let (p, v) = (&mut self.parameters[index], &mut self.velocities[index]);
         for (values, velocities, gradients) in [
             (&mut p.weights, &mut v.weights, &gradient.weights),
             (&mut p.biases, &mut v.biases, &gradient.biases),
         ] {
             for ((value, velocity), &gradient) in values.iter_mut().zip(velocities).zip(gradients) {
+                let gradient = gradient.multiply_add(self.weight_decay, *value);
                 *velocity = gradient.multiply_add(self.momentum, *velocity);
-                *value -= self.learning_rate * *velocity;
+                *value -= learning_rate * *velocity;
             }
         }
     }
@@ -328,6 +332,11 @@ impl<'a, T: Real> Twin<'a, T> {
         }
         right as f64 / images.len() as f64
     }
+}
+
+/// A number with [`RATE_FRACTION`] fraction bits.
+fn rate<T: Real>(units: u32) -> T {
+    T::from_f64(f64::from(units) / f64::from(1u32 << RATE_FRACTION))
 }
 
 /// Adds values to as many others; no values add nothing.

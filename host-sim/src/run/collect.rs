@@ -149,6 +149,7 @@ impl<'a> Collector<'a> {
             iteration,
             samples,
             audit,
+            loss,
             ..
         } = p0
         else {
@@ -161,6 +162,7 @@ impl<'a> Collector<'a> {
             online_bytes_p1: other.online_bytes_p1,
             dealer_bytes_p1: other.dealer_bytes_p1,
             seconds: one.seconds.max(other.seconds),
+            loss,
             ..one
         };
         // Both parties learn the same counts.
@@ -250,6 +252,7 @@ mod tests {
             limit: 0,
             learning_rate: 1 << 19,
             momentum: 0,
+            training: Default::default(),
             shuffle_seed: 3,
             receiver: None,
             initial_model: None,
@@ -266,6 +269,7 @@ mod tests {
             seconds: 0.0,
             traffic: Box::default(),
             audit: Some(vec![[iteration, 0]]),
+            loss: None,
         }
     }
 

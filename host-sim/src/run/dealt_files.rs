@@ -26,7 +26,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Session,
-        handshake::{DealtId, Hello, Mismatch},
+        handshake::{DealtId, Hello, Mismatch, VERSION},
     },
 };
 
@@ -34,7 +34,8 @@ use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
-const MAGIC: [u8; 8] = *b"RNGLDLT\x02";
+/// Ends in the version of the sessions that such files describe.
+const MAGIC: [u8; 8] = [b'R', b'N', b'G', b'L', b'D', b'L', b'T', VERSION as u8];
 /// Offset of the number of iterations that have begun.
 const BEGUN: usize = MAGIC.len();
 /// Offset of the digest of the images.

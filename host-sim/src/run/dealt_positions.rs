@@ -149,6 +149,7 @@ mod tests {
             limit: 7,
             learning_rate: 1 << 20,
             momentum: 0,
+            training: Default::default(),
             shuffle_seed: 3,
             receiver: None,
             initial_model: None,

@@ -26,6 +26,8 @@ pub enum Event {
         traffic: Box<Traffic>,
         /// If it was audited: the number of values out of range, for each cost row, forward and backward.
         audit: Option<Vec<[u32; 2]>>,
+        /// The mean loss of its samples, which a simulation sees.
+        loss: Option<f64>,
     },
     /// Values left the range contract in an iteration, which a simulation sees: their numbers for each cost row, forward and
     /// backward. It comes before the iteration's own event.

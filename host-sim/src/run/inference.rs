@@ -97,6 +97,7 @@ fn every_batch(
             seconds: start.elapsed().as_secs_f64(),
             traffic: Box::new(traffic),
             audit,
+            loss: None,
         })?;
     }
     Ok(classes)

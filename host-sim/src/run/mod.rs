@@ -27,6 +27,7 @@ pub mod inference;
 mod lone_evaluation;
 pub mod lone_party;
 mod lone_securenn;
+mod losses;
 pub mod meeting;
 #[cfg(feature = "mpi")]
 pub mod mpi_ranks;

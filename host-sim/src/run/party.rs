@@ -342,6 +342,7 @@ fn run_first_rank<R: Ring>(
             seconds: start.elapsed().as_secs_f64(),
             traffic: Box::new(traffic),
             audit: party.audit_counts().map(<[_]>::to_vec),
+            loss: None,
         })?;
         if let Some(PartyValidation { plan, data }) = &mut validation {
             for evaluation in Evaluation::due::<R>(plan, session, iteration)? {

@@ -12,6 +12,7 @@ use ringlet_core::{
 
 use super::{
     event::Event,
+    losses::{DoneLosses, Losses},
     products::Products,
     sums::{self, Giver, Taker},
 };
@@ -75,6 +76,7 @@ fn outside_since(before: &Ranges, now: &Ranges) -> Option<Vec<[u32; 2]>> {
 /// Tells of the iterations in which values left their range, at the party whose observer counts them.
 pub struct Watch {
     ranges: Arc<Mutex<Ranges>>,
+    losses: DoneLosses,
     before: Ranges,
     stops: bool,
 }
@@ -85,18 +87,30 @@ impl Watch {
     pub fn new(ranges: Arc<Mutex<Ranges>>, on_range: Option<OnRange>) -> Self {
         Watch {
             ranges,
+            losses: DoneLosses::default(),
             before: Ranges::default(),
             stops: on_range == Some(OnRange::Stop),
         }
     }
 
+    /// Adds these losses to the events of iterations.
+    pub fn with_losses(self, losses: DoneLosses) -> Self {
+        Watch { losses, ..self }
+    }
+
     /// Passes an event on. Before an iteration's event comes one that tells of its values outside, if there were any.
     pub fn pass(
         &mut self,
-        event: Event,
+        mut event: Event,
         emit: &mut dyn FnMut(Event) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if let Event::Iteration { iteration, .. } = event {
+        if let Event::Iteration {
+            iteration,
+            ref mut loss,
+            ..
+        } = event
+        {
+            *loss = self.losses.next();
             let now = *self.ranges.lock().map_err(|_| unwatched())?;
             if let Some(counts) = outside_since(&self.before, &now) {
                 emit(Event::OutsideRange { iteration, counts })?;
@@ -127,6 +141,8 @@ pub struct Sending<R>(Option<Giver<R>>);
 pub struct Counting<'a, R> {
     other: Option<Taker<R>>,
     products: Products<'a, R>,
+    losses: Option<Losses<'a>>,
+    last: usize,
     ranges: Arc<Mutex<Ranges>>,
 }
 
@@ -141,9 +157,18 @@ pub fn observers<'a, R: Ring>(
     let counting = Counting {
         other,
         products: Products::new(session, network),
+        losses: None,
+        last: network.stages.len() - 1,
         ranges: ranges.clone(),
     };
     (counting, Sending(giver), ranges)
+}
+
+impl<'a, R> Counting<'a, R> {
+    /// Adds up the losses of a training too. They come only if the observer sees something.
+    pub fn with_losses(self, losses: Option<Losses<'a>>) -> Self {
+        Counting { losses, ..self }
+    }
 }
 
 impl<R: Ring> Observer<R> for Sending<R> {
@@ -191,6 +216,11 @@ impl<R: Ring> Observer<R> for Counting<'_, R> {
                     largest: product.abs() / 2f64.powi(R::BITS as i32 - 2),
                 });
             }
+        }
+        if let (Values::Outputs, Some(losses)) = (values, &mut self.losses)
+            && stage == self.last
+        {
+            losses.take(&sums, ring);
         }
         if values == Values::Outputs {
             let weights = self.products.weights(stage);

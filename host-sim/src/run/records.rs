@@ -29,6 +29,8 @@ pub struct IterationRecord {
     pub dealer_bytes_p0: Option<u64>,
     /// Bytes of corrections that the dealer sent to P1, or of what the assistant sent to it.
     pub dealer_bytes_p1: Option<u64>,
+    /// The mean loss of its samples, before the update: of the private logits, which a simulation sees.
+    pub loss: Option<f64>,
     /// Rounds: times that a party waited for the other.
     pub rounds: u64,
     /// Values that were opened.
@@ -129,6 +131,7 @@ pub fn party_record(
         online_bytes_p1: own(Role::P1, cost.online_bytes),
         dealer_bytes_p0: own(Role::P0, key + cost.dealer_bytes),
         dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
+        loss: None,
         rounds: cost.rounds,
         opened_values: cost.opened_values,
         layers: layers

@@ -77,6 +77,7 @@ pub fn run_party(
             seconds: start.elapsed().as_secs_f64(),
             traffic: Box::new(cx.take_traffic()),
             audit: party.audit_counts().map(<[_]>::to_vec),
+            loss: None,
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {

@@ -26,6 +26,7 @@ use super::{
     dispatch::{InRing, in_ring},
     event::StageValues,
     handshakes::{greet, meet_parties},
+    losses::Losses,
     party::{Emit, FurtherRanks, PartySetup, run_party},
     ranges::{Ranges, Watch, observers, taken},
     role_time::RoleTime,
@@ -100,9 +101,14 @@ impl Simulation<'_> {
     }
 
     fn train_by_securenn(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
-        let (mut observer_p0, mut observer_p1, ranges) =
+        let (observer_p0, mut observer_p1, ranges) =
             observers::<u64>(self.on_range, self.session, self.network);
+        let losses = self.losses();
         let mut watch = Watch::new(ranges.clone(), self.on_range);
+        if let Some(losses) = &losses {
+            watch = watch.with_losses(losses.done());
+        }
+        let mut observer_p0 = observer_p0.with_losses(losses);
         let p0 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
@@ -231,6 +237,16 @@ impl Simulation<'_> {
         self.checkpoints.as_ref().map_or(0, Simulated::first)
     }
 
+    /// What adds up the losses of the training.
+    fn losses(&self) -> Option<Losses<'_>> {
+        Losses::new(
+            self.session,
+            self.network,
+            &self.images.labels,
+            self.first(),
+        )
+    }
+
     /// Completes the handshakes of a party.
     fn connect(
         &self,
@@ -292,9 +308,14 @@ impl InRing for Training<'_> {
 
     fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
         let Training(simulation, take) = self;
-        let (mut observer_p0, mut observer_p1, ranges) =
+        let (observer_p0, mut observer_p1, ranges) =
             observers::<R>(simulation.on_range, simulation.session, simulation.network);
+        let losses = simulation.losses();
         let mut watch = Watch::new(ranges.clone(), simulation.on_range);
+        if let Some(losses) = &losses {
+            watch = watch.with_losses(losses.done());
+        }
+        let mut observer_p0 = observer_p0.with_losses(losses);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
             train(party, &mut observer_p0, &mut watched)

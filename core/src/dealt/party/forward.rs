@@ -26,7 +26,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word},
     },
-    session::Task,
+    session::{SmoothLabel, Task},
     share::{Factor, Held, Masked, Public, Share, Values, observer::Observer, truncate},
 };
 
@@ -393,18 +393,21 @@ impl<R: Ring> Party<'_, R> {
         let classes = self.network.classes;
         let exponent =
             self.session.format.fraction as i32 + self.session.softmax_exponent(self.network);
-        let one = R::ONE.left(exponent.max(0) as u32);
+        let label = SmoothLabel::new(self.session, classes, exponent.max(0) as u32);
         for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if self.session.owner(sample) != self.role {
                 continue;
             }
             let number = self.session.local_index(sample);
-            let label = data.label(number)?;
+            let class_of = data.label(number)?;
+            let place = (micro.batch.iteration, micro.first + row as u32);
+            let mut rounding = self.session.label_rounding(place);
             let row = &mut self.current[row * classes..][..classes];
             // The label is secret, so the loop writes every class.
             for (class, value) in row.iter_mut().enumerate() {
-                let hit = R::from_u64(u64::from(class == usize::from(label)));
-                *value = value.minus(one.times(hit));
+                let [hit, other] = label.rounded(&mut rounding).map(R::from_u64);
+                let is_hit = R::from_u64(u64::from(class == usize::from(class_of)));
+                *value = value.minus(is_hit.times(hit.minus(other))).minus(other);
             }
         }
         Ok(())

@@ -169,6 +169,7 @@ impl<'a, R: Ring> Party<'a, R> {
                 self.network,
                 index,
                 format.master(),
+                self.session.training.initial_weights,
                 |weight, value| {
                     memory.set_master_share(format, weight, R::Wide::from_u128(value as u128));
                 },

@@ -50,6 +50,8 @@ struct Factors {
     rates: [u64; 2],
     /// Momentum with [`RATE_FRACTION`] fraction bits.
     momentum: u64,
+    /// Of weights and of biases, in what is added to their gradients: see [`Session::decays`](crate::session::Session).
+    decays: [u64; 2],
 }
 
 impl Factors {
@@ -65,6 +67,26 @@ impl Factors {
 }
 
 impl<R: Ring> StageMemory<'_, R> {
+    /// Adds the decay of the weights and biases to the sums of their gradients. The weights are the upper words of this
+    /// party's shares of the master weights.
+    fn add_decay(&mut self, role: Role, format: Format, stage: &Stage, factors: &Factors) {
+        let weights = stage.linear.weight_len();
+        for parameter in 0..stage.parameters() {
+            let [of_weights, of_biases] = factors.decays;
+            let decay = match parameter < weights {
+                true => of_weights,
+                false => of_biases,
+            };
+            // The truncation of this party's whole share.
+            let operand = match role {
+                Role::P0 => self.weights[parameter],
+                Role::P1 => self.weights[parameter].plus(self.carry(format, parameter)),
+            };
+            let gradient = &mut Share::peel_slice_mut(&mut *self.velocity)[parameter];
+            *gradient = gradient.plus(operand.times(R::from_u64(decay)));
+        }
+    }
+
     /// Turns the weights as this party holds their opening, in place, back into the upper words of its shares of the
     /// master weights.
     ///
@@ -163,6 +185,7 @@ impl<R: Ring> Party<'_, R> {
         let factors = |stage| Factors {
             rates: session.rates(network, stage, batch.iteration),
             momentum: session.momentum.into(),
+            decays: session.decays(network, stage, batch.iteration),
         };
         let audits = Audits::of_iteration(session, network, batch.iteration);
         let mut segments: Vec<Segment<'_, R>, MAX_STAGES> = Vec::new();
@@ -179,6 +202,9 @@ impl<R: Ring> Party<'_, R> {
             if format.is_direct() {
                 memory.apply_gradient(format, stage, &factors(index));
                 continue;
+            }
+            if session.training.weight_decay > 0 {
+                memory.add_decay(self.role, format, stage, &factors(index));
             }
             for value in Share::peel_slice_mut(&mut *memory.velocity) {
                 *value = truncate(self.role, *value, format.ring, format.velocity_drop());

@@ -136,9 +136,9 @@ impl<'a> Party<'a> {
     fn draw_weights(&mut self, secret: &Key) {
         let (prg, [_, fraction]) = (Prg::new(secret.clone()), self.session.master());
         for (index, memory) in self.stages.iter_mut().enumerate() {
-            weight_init::draw_weights(&prg, self.network, index, fraction, |weight, value| {
-                memory.master[weight] = value as u64;
-            });
+            let initial = self.session.training.initial_weights;
+            let set = |weight, value| memory.master[weight] = value as u64;
+            weight_init::draw_weights(&prg, self.network, index, fraction, initial, set);
         }
     }
 

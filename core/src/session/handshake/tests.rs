@@ -4,13 +4,13 @@ use super::*;
 use crate::{
     data::{Channel, Normalisation},
     gate::harness::duplex,
-    model::{Layer, Model, loss::Loss, triple_scheme::TripleScheme},
+    model::{InitialWeights, Layer, Model, loss::Loss, triple_scheme::TripleScheme},
     net::{
         link::Remote,
         secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
     },
     num::fixed_point::Format,
-    session::{ClassList, Headroom, KnownBackbone, Protocol, Task},
+    session::{ClassList, Headroom, KnownBackbone, Protocol, Schedule, Task},
 };
 
 extern crate std;
@@ -39,6 +39,7 @@ fn session() -> Session {
         limit: 0,
         learning_rate: 1 << 20,
         momentum: 0,
+        training: Default::default(),
         shuffle_seed: 9,
         receiver: Some(Role::P1),
         initial_model: None,
@@ -63,7 +64,7 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 85);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 90);
     let body = [
         15, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
@@ -74,7 +75,9 @@ fn hello_format_is_stable() {
         0xAC, 0x02, 2, // samples, 300 as a varint
         5, 5, 1, 0, // batch, micro-batch, epochs, limit
         0x80, 0x80, 0x40, // learning rate, 2^20
-        0, 9, // momentum, shuffle seed
+        0,    // momentum
+        0, 0, 0, 0, 0, // schedule, warm-up, weight decay, label smoothing, initial weights
+        9, // shuffle seed
         1, 1, // receiver: p1
         0, // no initial model
         0, // no audit
@@ -110,7 +113,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 85);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 90);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -150,7 +153,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 24] = [
+    let changes: [(Change, Parameter); 29] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -185,6 +188,20 @@ fn every_parameter_is_compared() {
         (|s| s.limit = 1, Parameter::Limit),
         (|s| s.learning_rate += 1, Parameter::LearningRate),
         (|s| s.momentum = 1, Parameter::Momentum),
+        (
+            |s| s.training.schedule = Schedule::Cosine,
+            Parameter::Schedule,
+        ),
+        (|s| s.training.warm_up = 1, Parameter::Schedule),
+        (|s| s.training.weight_decay = 1, Parameter::WeightDecay),
+        (
+            |s| s.training.label_smoothing = 1,
+            Parameter::LabelSmoothing,
+        ),
+        (
+            |s| s.training.initial_weights = InitialWeights::Zero,
+            Parameter::InitialWeights,
+        ),
         (|s| s.shuffle_seed = 1, Parameter::Shuffle),
         (|s| s.receiver = None, Parameter::Receiver),
         (
@@ -309,19 +326,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 85 + 18 + 34 + 1);
-    assert_eq!(bytes[79..82], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[82..98], [6; 16]);
-    assert_eq!(bytes[98], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 90 + 18 + 34 + 1);
+    assert_eq!(bytes[84..87], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[87..103], [6; 16]);
+    assert_eq!(bytes[103], 1);
     // No validation.
-    assert_eq!(bytes[99], 0);
+    assert_eq!(bytes[104], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[100..103], [0, 1, 1]);
+    assert_eq!(bytes[105..108], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[103..105], [0, 1]);
-    assert_eq!(bytes[105..137], [5; 32]);
+    assert_eq!(bytes[108..110], [0, 1]);
+    assert_eq!(bytes[110..142], [5; 32]);
     // With a device.
-    assert_eq!(bytes[137..], [1]);
+    assert_eq!(bytes[142..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

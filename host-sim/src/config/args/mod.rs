@@ -14,6 +14,7 @@ pub mod range;
 pub mod secrets;
 pub mod session;
 pub mod session_file;
+pub mod training;
 pub mod validation;
 
 pub use backbone::BackboneArgs;

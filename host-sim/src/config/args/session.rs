@@ -6,7 +6,7 @@ use ringlet_core::{
     session::{Protocol, Session},
 };
 
-use super::{RoleName, data::DataArgs};
+use super::{RoleName, data::DataArgs, training::TrainingArgs};
 use crate::{
     config::activation::Activation,
     data::{normalise::MeanAndDeviation, range_bits::RangeBits},
@@ -135,6 +135,9 @@ pub struct SessionArgs {
     /// update then opens nothing.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub momentum: Option<f64>,
+    /// How the training goes otherwise.
+    #[command(flatten)]
+    pub training: TrainingArgs,
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
@@ -192,6 +195,7 @@ impl SessionArgs {
             loss: None,
             lr: 0.03125,
             momentum: None,
+            training: TrainingArgs::default(),
             limit: None,
             audit: None,
             ring: None,
@@ -253,6 +257,7 @@ impl SessionArgs {
         if session.limit > 0 {
             option("--limit", session.limit.to_string());
         }
+        options.extend(self.training.to_options());
         options.extend(self.data.to_options());
         options
     }

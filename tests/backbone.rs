@@ -16,7 +16,7 @@ use ringlet::data::{
     normalise::MeanAndDeviation,
 };
 use ringlet_tests::{
-    TrainedOnce, address, complaint, end, failure, start, stop, success, trained, wait_until,
+    TrainedOnce, address, complaint, end, failure, start, stop, success, told, trained, wait_until,
 };
 use safetensors::SafeTensors;
 use tract_onnx::prelude::*;
@@ -51,7 +51,7 @@ fn predicted(model: &Path, more: &[&str]) -> (Vec<String>, String) {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().join("classes.csv");
     let arguments = ["predict", "--model-file", text(model), "--out", text(&out)];
-    let said = success(&[&arguments[..], more].concat());
+    let said = told(&[&arguments[..], more].concat());
     (classes(&out), said)
 }
 
@@ -83,7 +83,7 @@ fn frozen_layers_stay_and_only_features_are_sent() {
     ];
     let whole = success(&begin);
     let more = ["--freeze", "conv1", "--twin", "--save", text(&tuned)];
-    let said = success(&[&begin[..], &more].concat());
+    let said = told(&[&begin[..], &more].concat());
     assert!(said.contains("training digits8 after conv1"), "{said}");
     // The layers in front cost nothing.
     assert!(

@@ -179,7 +179,7 @@ fn the_usual_options_are_on_one_screen() {
         "Model and data:",
         "Training:",
         "Results:",
-        "Help:",
+        "Messages:",
     ] {
         assert!(lines.contains(&heading), "{screen}");
     }

@@ -197,7 +197,7 @@ impl Run {
         assert!(ends.iter().all(|(well, ..)| *well), "{ends:?}");
         let done = format!("done; {} iterations", self.asked.limit);
         assert!(ends[0].1.contains(&done), "{ends:?}");
-        ends[0].1.clone()
+        ends[0].2.clone()
     }
 
     /// The share of held-out digits that the model classifies right to which both devices' last states add up, in percent.

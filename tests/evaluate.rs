@@ -60,11 +60,11 @@ fn run(shared: &[&str], own: [&[&str]; 2]) -> Parties {
 }
 
 impl Parties {
-    /// The standard outputs of parties that ended well.
+    /// All that parties said that ended well: what happened first, then their results.
     fn outs(self) -> [String; 2] {
         self.ends.map(|(well, out, err)| {
             assert!(well, "{out}{err}");
-            out
+            err + &out
         })
     }
 }

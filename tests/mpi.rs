@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ringlet_tests::{end, end_within, metrics};
+use ringlet_tests::{end, end_within, is_notice, metrics};
 #[cfg(target_os = "linux")]
 use ringlet_tests::{text, wait_until};
 
@@ -152,9 +152,8 @@ impl Deployment {
         let said = self.start(counts, session).map(|child| {
             let (well, out, err) = end(child);
             assert!(well, "{counts:?}: {out}{err}");
-            let is_notice = |line: &str| line.contains("waiting for");
             assert!(err.lines().all(is_notice), "{counts:?}: {err}");
-            out
+            err + &out
         });
         let model = fs::read(self.path("model.safetensors")).expect("a model");
         (said, model)
@@ -231,10 +230,10 @@ fn any_number_of_processes_gives_the_same_model() {
             for (said, one) in said.iter().zip(&one) {
                 assert_eq!(lasting(said), lasting(one), "{setting:?}");
                 // One rank speaks.
-                assert_eq!(
-                    said.matches("waiting for").count(),
-                    one.matches("waiting for").count()
-                );
+                for once in ["waiting for both parties at", "waiting for party p1 at"] {
+                    let count = |said: &str| said.matches(once).count();
+                    assert_eq!(count(said), count(one), "{said}");
+                }
             }
             let tells = said[0].contains(&format!("in {count} processes"));
             assert_eq!(tells, count > 1, "{}", said[0]);

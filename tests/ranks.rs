@@ -67,10 +67,10 @@ fn train(threads: [&str; 3], session: &[&str]) -> (Outcome, String) {
         "9",
     ];
     let p1 = start(&[&p1[..], &to_dealer, &["--save", save], &insecure, session].concat());
-    let [dealt, p0, p1] = [dealer, p0, p1].map(|child| {
+    let [(dealt, _), (_, p0), (_, p1)] = [dealer, p0, p1].map(|child| {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");
-        out
+        (err, out)
     });
     let outcome = Outcome {
         said: [&p0, &p1].map(|out| lines(out)).to_vec(),

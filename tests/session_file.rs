@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ringlet_tests::{address, complaint, end, failure, start, success};
+use ringlet_tests::{address, complaint, end, failure, start, success, told};
 
 fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().expect("UTF-8").to_owned()
@@ -218,7 +218,7 @@ fn a_simulation_takes_what_it_has_options_for() {
     let text =
         "limit = 2\nbatch = 8\nroster = 'roster.toml'\nthreads = 2\n[role.p1]\nsave = 'model'\n";
     let file = session(dir.path(), text);
-    let out = success(&["train", "--session", &file]);
+    let out = told(&["train", "--session", &file]);
     assert!(out.contains("2 iterations of 8"), "{out}");
     assert!(!dir.path().join("model").exists());
 }

@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    hint,
     io::{self, Write},
     process,
     sync::atomic::{AtomicBool, Ordering},
@@ -21,6 +22,16 @@ thread_local! {
 
 /// Whether a thread ends the program.
 static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// What the main thread's stack needs, about.
+const STACK: usize = 256 << 10;
+
+/// Lets the main thread's stack grow to what it needs. It is done first of all: a machine that refuses it later ends the
+/// program without a word.
+#[inline(never)]
+pub fn grow_stack() {
+    hint::black_box([0_u8; STACK]);
+}
 
 /// Lets the calling thread alone end the program: its line is the only one. Any other thread that asks stays here
 /// until the program has ended.

@@ -8,7 +8,7 @@ use std::{
 use image::ImageFormat;
 use ringlet::data::{Classes, DataSet, Images, Part, conversion::Size};
 use ringlet_core::data::{Data, sample_image::SampleImage};
-use ringlet_tests::{data_set, failure, start, success};
+use ringlet_tests::{data_set, failure, start, success, told};
 
 use super::files::{colour, grey, idx, load, npy, npz, pixel, str, twenty, write};
 
@@ -185,10 +185,10 @@ fn images_change_size_and_colour_and_some_are_held_out() {
         "--test-part",
         "0.25",
     ];
-    let said = success(&[&["train", "--limit", "2", "--batch", "8"], &options[..]].concat());
+    let said = told(&[&["train", "--limit", "2", "--batch", "8"], &options[..]].concat());
     assert!(said.contains("on 30 images of p0"), "{said}");
     // The processes of the roles get the same options.
-    let said = success(
+    let said = told(
         &[
             &["train", "--limit", "1", "--batch", "8", "--link", "tcp"],
             &options[..],
@@ -253,7 +253,7 @@ fn two_clinics_have_their_x_rays_in_one_archive() {
     for count in ["2428", "270", "468"] {
         assert!(said.contains(count), "{said}");
     }
-    let said = success(&[
+    let said = told(&[
         "train",
         "--data",
         str(&dir),

@@ -1,5 +1,7 @@
 //! Whether a session ended as it should after a fault.
 
+use ringlet_tests::is_notice;
+
 use super::session::{Ended, Kind, Outcome};
 
 /// How a session may end.
@@ -29,15 +31,14 @@ pub enum Wrong {
     Words,
 }
 
-/// Whether a line is of a role that still waits, or warns of its options.
-fn is_notice(line: &str) -> bool {
-    let waits = line.contains("waiting for ") || line.contains("turned away");
-    waits || line.starts_with("warning: ")
+/// Whether a line tells what happens, or warns of the role's options.
+fn is_told(line: &str) -> bool {
+    is_notice(line) || line.starts_with("warning: ")
 }
 
 /// Whether the role says what belongs to its end, and no more.
 fn speaks(role: &Ended) -> bool {
-    let errors: Vec<&str> = role.err.lines().filter(|line| !is_notice(line)).collect();
+    let errors: Vec<&str> = role.err.lines().filter(|line| !is_told(line)).collect();
     let says = |what| role.out.contains(what);
     let tells = says("done") || says("the model is in") || says("the classes are in");
     match role.well() {

@@ -44,10 +44,10 @@ pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
 /// Builds the board's firmware in `folder`. Cargo's messages are shown.
 fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
     let package = board.package();
-    console::line(&format!(
+    console::note(&format!(
         "the firmware for {} is not built yet: building firmware/boards/{package}",
         board.name
-    ))?;
+    ));
     let home = folder.join("boards").join(package);
     let mut target_dir = folder.join("target");
     let mut target = board.target;

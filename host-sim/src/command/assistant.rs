@@ -3,7 +3,6 @@
 use std::{io, time::Duration};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     net::{Link, Remote},
@@ -12,7 +11,7 @@ use ringlet_core::{
 };
 
 use crate::{
-    config::args::{IdentityArgs, ProcessArgs, SessionFileArgs, seconds},
+    config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds},
     console,
     error::Failure,
     links::{
@@ -20,7 +19,10 @@ use crate::{
         connect::{UNBOUNDED, broken},
         tcp::TcpEnd,
     },
-    output::amounts::{bytes, work},
+    output::{
+        amounts::{bytes, work},
+        bar::Bar,
+    },
     run::{
         actors::Helper,
         event::Event,
@@ -51,6 +53,9 @@ pub struct AssistantArgs {
     /// Options of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Serves two parties, and ends with them.
@@ -68,7 +73,7 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     if quiet {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
-        console::line(&format!("assistant: waiting for both parties at {address}"))?;
+        console::note(&format!("assistant: waiting for both parties at {address}"));
     }
     let mut attempt = 0;
     loop {
@@ -125,22 +130,23 @@ fn serve(
         send_key(link, &start)?;
     }
     if !quiet {
-        console::line(&format!(
+        console::note(&format!(
             "assistant: serving model {}, {}",
             session.model.name,
             work(session)
-        ))?;
+        ));
     }
-    let bar = match quiet {
-        true => ProgressBar::hidden(),
-        false => ProgressBar::new(session.iterations().into()),
+    let mut bar = match quiet {
+        true => Bar::hidden(),
+        false => Bar::new("assistant", session),
     };
     let progress = &mut |iteration, sent| {
-        bar.set_position(u64::from(iteration) + 1);
-        bar.set_message(bytes(sent));
+        let done = u64::from(iteration) + 1;
+        bar.set(done, format!("{} sent", bytes(sent)));
+        bar.tell_epoch(done);
     };
     let served = run_assistant(session, (own, keys), (first, second), start, progress);
-    bar.finish_and_clear();
+    bar.finish();
     served?;
     finish_with_parties([p0, p1])
 }

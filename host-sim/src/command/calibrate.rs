@@ -1,7 +1,6 @@
 //! `ringlet calibrate`: the range that the values of a training need, from a plaintext training on images at hand.
 
 use clap::Args;
-use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     network::Network,
@@ -10,14 +9,14 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{InitArgs, SessionArgs, SessionFileArgs},
+        args::{InitArgs, LogArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
     console,
     data::{Images, Part, parameters::Parameters, range_bits::RangeBits},
     error::Failure,
-    output::amounts::work,
+    output::{amounts::work, bar::Bar},
     reference::calibration::Calibration,
 };
 
@@ -33,6 +32,9 @@ pub struct CalibrateArgs {
     /// The model with which the training is to begin.
     #[command(flatten)]
     pub init: InitArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Calibrates.
@@ -67,11 +69,11 @@ pub fn run(args: &CalibrateArgs) -> Result<(), Failure> {
         ..
     } = session(&args.session, &protocol, setting)?;
     images.check_labels(network.classes)?;
-    console::line(&format!(
+    console::note(&format!(
         "training {} in plaintext, {}",
         session.model.name,
         work(&session)
-    ))?;
+    ));
     let calibration = calibrate(
         (&session, &network),
         (&images, &initial),
@@ -105,11 +107,15 @@ pub fn calibrate(
     (images, initial): (&Images, &[Parameters]),
     iterations: u32,
 ) -> Result<Calibration, Failure> {
-    let bar = ProgressBar::new(iterations.into());
+    let shortened = Session {
+        limit: iterations,
+        ..parameters.0.clone()
+    };
+    let mut bar = Bar::new("calibration", &shortened);
     let calibration = Calibration::run(parameters, (images, initial), iterations, |done| {
-        bar.set_position(done.into());
+        bar.set(done.into(), String::new());
     });
-    bar.finish_and_clear();
+    bar.finish();
     calibration
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     session::{Session, Task},
@@ -23,7 +22,10 @@ use crate::{
         parameters::encode_model,
     },
     error::Failure,
-    output::amounts::{bytes, counted, work},
+    output::{
+        amounts::{bytes, counted, work},
+        bar::Bar,
+    },
     run::{
         actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
         simulation::Simulation,
@@ -111,13 +113,13 @@ pub fn classify(
         classes: known,
         ..
     } = session(session_args, &protocol, setting)?;
-    console::line(&format!(
+    console::note(&format!(
         "classifying {} of {asking} by the model of {} ({}), {}",
         counted(count.into(), "image"),
         asking.other(),
         session.model.name,
         work(&session)
-    ))?;
+    ));
     let simulation = Simulation {
         session: &session,
         network: &network,
@@ -129,7 +131,7 @@ pub fn classify(
         on_range: Some(args.on_range),
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
-    let bar = ProgressBar::new(session.iterations().into());
+    let mut bar = Bar::new("classification", &session);
     let model = encode_model(&network, &session, parameters)?;
     let classes = inference::simulate(&simulation, &model, &mut |role, event| {
         let parameters = (&session, &network);
@@ -138,7 +140,7 @@ pub fn classify(
                 iteration, audit, ..
             } => {
                 batches[*iteration as usize].add(role, &event);
-                bar.set_position(u64::from(*iteration) + 1);
+                bar.set(u64::from(*iteration) + 1, String::new());
                 // Both parties learn the same counts.
                 let audit = audit.as_ref().filter(|_| role == Role::P0);
                 audit.map(|counts| AuditRecord::new(*iteration, parameters, counts))
@@ -158,7 +160,7 @@ pub fn classify(
         bar.suspend(|| warnings.iter().for_each(|warning| console::note(warning)));
         Ok(())
     });
-    bar.finish_and_clear();
+    bar.finish();
     Ok(Classified {
         found: classes?,
         classes: network.classes,

@@ -3,7 +3,6 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use ringlet_core::{
     Role,
     net::{Link, Remote},
@@ -12,7 +11,7 @@ use ringlet_core::{
 
 use crate::{
     config::{
-        args::{RoleName, SampleCounts, SecretArgs, SessionArgs, SessionFileArgs},
+        args::{LogArgs, RoleName, SampleCounts, SecretArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -20,7 +19,7 @@ use crate::{
     data::Part,
     error::Failure,
     links::{any_end::AnyEnd, connect::UNBOUNDED},
-    output::amounts::bytes,
+    output::{amounts::bytes, bar::Bar},
     run::{
         dealer::{corrections, deal},
         dealt_files::{Dealing, DealtWriter},
@@ -54,6 +53,9 @@ pub struct DealArgs {
     /// Where the keys come from.
     #[command(flatten)]
     pub secrets: SecretArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Deals a session into files.
@@ -103,20 +105,20 @@ pub fn run(args: &DealArgs) -> Result<(), Failure> {
         0 => String::new(),
         spare => format!(" and {spare} spare ones"),
     };
-    console::line(&format!(
+    console::note(&format!(
         "dealing {} iterations{spare} of {} images for {}: {} for p1",
         session.iterations(),
         session.batch,
         session.model.name,
         bytes(corrections)
-    ))?;
-    let bar = ProgressBar::new(dealt.iterations().into());
+    ));
+    let mut bar = Bar::new("deal", &dealt);
     let fault = p1.fault();
     let link = Link::new(AnyEnd::new(&mut p1), Remote::Party(Role::P1), UNBOUNDED);
-    let ended = deal(&dealt, keys.clone(), link, 0, &mut |iteration, _| {
-        bar.set_position(u64::from(iteration) + 1);
+    let ended = deal(&dealt, keys.clone(), link, 0, &mut |iteration, made| {
+        bar.set(u64::from(iteration) + 1, bytes(made));
     });
-    bar.finish_and_clear();
+    bar.finish();
     ended.map_err(|failure| fault.take().unwrap_or(failure))?;
     // P0's file appears last, so a pair is there only when both are whole.
     let p1 = p1.finish()?;

@@ -3,12 +3,11 @@
 use std::{io, time::Duration};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use ringlet_core::session::{Rank, Ranks, handshake::Actor};
 
 use super::role_processes;
 use crate::{
-    config::args::{IdentityArgs, ProcessArgs, SessionFileArgs, seconds, threads},
+    config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds, threads},
     console,
     error::Failure,
     links::{
@@ -16,7 +15,10 @@ use crate::{
         rank_address::rank_address,
         tcp::TcpEnd,
     },
-    output::amounts::{bytes, work},
+    output::{
+        amounts::{bytes, work},
+        bar::Bar,
+    },
     run::{
         actors::Helper,
         dealer::{Begun, begin, run_further_process},
@@ -54,6 +56,9 @@ pub struct DealerArgs {
     /// Options of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Serves two parties, and ends with them.
@@ -89,7 +94,7 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
     if quiet {
         supervision::send(io::stdout(), &Event::Listening(address))?;
     } else {
-        console::line(&format!("dealer: waiting for both parties at {address}"))?;
+        console::note(&format!("dealer: waiting for both parties at {address}"));
     }
     // Whoever started a supervised dealer has its processors.
     let threads = args.threads.or(quiet.then_some(1));
@@ -137,20 +142,21 @@ fn deal(quiet: bool, begun: Begun, processes: Option<&mut MpiRanks>) -> Result<(
             (ranks, None) => format!(", on {ranks} threads"),
             (ranks, Some(_)) => format!(", in {ranks} processes"),
         };
-        console::line(&format!(
+        console::note(&format!(
             "dealer: serving model {}, {}{ranks}",
             session.model.name,
             work(session)
-        ))?;
+        ));
     }
-    let bar = match quiet {
-        true => ProgressBar::hidden(),
-        false => ProgressBar::new(session.iterations().into()),
+    let mut bar = match quiet {
+        true => Bar::hidden(),
+        false => Bar::new("dealer", session),
     };
     let dealt = begun.serve(processes, &mut |iteration, sent| {
-        bar.set_position(u64::from(iteration) + 1);
-        bar.set_message(bytes(sent));
+        let done = u64::from(iteration) + 1;
+        bar.set(done, format!("{} sent", bytes(sent)));
+        bar.tell_epoch(done);
     });
-    bar.finish_and_clear();
+    bar.finish();
     dealt
 }

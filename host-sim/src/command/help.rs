@@ -103,9 +103,9 @@ const GROUPS: [Group; 7] = [
         further: &["wait", "idle", "profile", "delay", "rate"],
     },
     Group {
-        heading: "Help",
-        usual: &["help", "version"],
-        further: &[],
+        heading: "Messages",
+        usual: &["quiet", "log-format", "help", "version"],
+        further: &["verbose"],
     },
 ];
 

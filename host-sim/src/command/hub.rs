@@ -7,12 +7,11 @@ use std::{
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{Role, session::Task};
 
 use crate::{
     config::{
-        args::{CheckpointArgs, SampleCounts, SessionArgs, SessionFileArgs, seconds},
+        args::{CheckpointArgs, LogArgs, SampleCounts, SessionArgs, SessionFileArgs, seconds},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -20,7 +19,7 @@ use crate::{
     data::Part,
     error::Failure,
     links::device_address::DeviceAddress,
-    output::amounts::bytes,
+    output::{amounts::bytes, bar::Bar},
     run::{checkpoints::CheckpointPlan, dealer::corrections, hub::Hub},
 };
 
@@ -60,6 +59,9 @@ pub struct HubArgs {
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Relays between two devices until they have trained.
@@ -107,22 +109,18 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
         checkpoints: CheckpointPlan::new(&args.checkpoints),
         transcripts: transcripts(args.transcript.as_deref())?,
     };
-    console::line("hub: each device has only shares of the model, so nobody will learn it")?;
+    console::note("hub: each device has only shares of the model, so nobody will learn it");
     serve(&hub, corrections)
 }
 
 /// Runs the session, and tells what it took.
 fn serve(hub: &Hub<'_>, corrections: u64) -> Result<(), Failure> {
     let start = Instant::now();
-    let bar = ProgressBar::new(corrections.max(1));
-    let style = "[{elapsed_precise}] {wide_bar} {percent}%, {msg} between the devices";
-    let style = ProgressStyle::with_template(style);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let mut bar = Bar::of_bytes("hub", corrections);
     let outcome = hub.run(|dealt, exchanged| {
-        bar.set_position(dealt);
-        bar.set_message(bytes(exchanged));
+        bar.set(dealt, format!("{} between the devices", bytes(exchanged)));
     });
-    bar.finish_and_clear();
+    bar.finish();
     let (totals, time) = (outcome?, start.elapsed());
     for (role, device) in Role::BOTH.into_iter().zip(totals) {
         let address = &hub.addresses[role.index()];

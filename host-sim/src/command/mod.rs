@@ -31,6 +31,7 @@ use std::{ffi::OsString, io};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
+    config::args::LogArgs,
     console,
     error::Failure,
     run::{event::Event, supervision},
@@ -123,8 +124,30 @@ impl Cli {
     }
 }
 
+impl Command {
+    /// What a command that takes a while tells on standard error.
+    fn log(&self) -> Option<&LogArgs> {
+        match self {
+            Command::Train(args) => Some(&args.log),
+            Command::Predict(args) => Some(&args.classification.log),
+            Command::Evaluate(args) => Some(&args.classification.log),
+            Command::Party(args) => Some(&args.log),
+            Command::Dealer(args) => Some(&args.log),
+            Command::Assistant(args) => Some(&args.log),
+            Command::Hub(args) => Some(&args.log),
+            Command::Deal(args) => Some(&args.log),
+            Command::Qemu(args) => Some(&args.log),
+            Command::Calibrate(args) => Some(&args.log),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    if let Some(log) = cli.command.as_ref().and_then(Command::log) {
+        console::configure(log.log());
+    }
     match cli.command {
         None => run(Cli::parse_from(["ringlet", "train", "--twin"])),
         Some(Command::Train(args)) => train::run(&args),

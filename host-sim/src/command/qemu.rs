@@ -20,7 +20,7 @@ use ringlet_core::{
 use crate::{
     board::{BOARDS, Board, Line, firmware},
     config::{
-        args::{DataArgs, SessionArgs},
+        args::{DataArgs, LogArgs, SessionArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -94,6 +94,9 @@ pub struct QemuArgs {
     /// Write the model, as safetensors.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Parses the name of a board.
@@ -182,26 +185,26 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let board_session = BoardSession::new(session, network, &train, secrets, root)?;
 
     let [program, machine] = board.emulator;
-    console::line(&format!(
+    console::note(&format!(
         "{}: {} ({program} -M {machine})",
         board.name, board.about
-    ))?;
+    ));
     // The emulator is dropped after the mux, so the line lives as long as the mux.
     let (mut emulated, address) =
         board.start_with_images(&firmware, &train, &board_session.record())?;
     let mux = open_device(&address, WAIT, IDLE)?;
-    console::line(&format!(
+    console::note(&format!(
         "the board answers at {address}: it is p0 and owns {} digits; p1 and the dealer run here",
         train.len()
-    ))?;
-    console::line(&format!(
+    ));
+    console::note(&format!(
         "training {}, {} iterations of {}",
         session.model.name,
         session.iterations(),
         session.batch
-    ))?;
+    ));
     let (start, counts) = (Instant::now(), ByteCounts::default());
-    let mut progress = Progress::new(session.iterations(), None, None)?;
+    let mut progress = Progress::new("p1", session, (None, None))?;
     let outcome = board_session.train(&mux, &counts, IDLE, &mut |event| {
         progress.party_event(Role::P1, (session, network), start, event)
     });

@@ -46,6 +46,10 @@ pub fn with_session_file(
     program: &Command,
     mut arguments: Vec<OsString>,
 ) -> Result<Vec<OsString>, Failure> {
+    let may_name = |argument: &OsString| argument.as_encoded_bytes().starts_with(b"--session");
+    if !arguments.iter().any(may_name) {
+        return Ok(arguments);
+    }
     // What is wrong with the arguments is told when they are parsed in earnest.
     let lenient = program.clone().ignore_errors(true);
     let Ok(matches) = lenient.try_get_matches_from(&arguments) else {
@@ -316,7 +320,7 @@ mod tests {
         "true", "3", "0.5", "'x'", "'p0'", "[1, 2]", "'8x8'", "'exact'", "'0:1'", "'relu:3'",
     ];
     /// What the others take.
-    const NAMES: [&str; 4] = ["'fused'", "'softmax'", "'u64'", "'warn'"];
+    const NAMES: [&str; 6] = ["'fused'", "'softmax'", "'u64'", "'warn'", "'lan'", "'json'"];
 
     /// The arguments of a party with this session file.
     fn party(text: &str) -> Result<Vec<OsString>, Failure> {
@@ -344,7 +348,7 @@ mod tests {
             } else {
                 ""
             };
-            let mut values = VALUES.iter().chain(&NAMES).chain(&["'lan'"]);
+            let mut values = VALUES.iter().chain(&NAMES);
             let added = values.find_map(|value| {
                 let arguments = party(&format!("{place}{name} = {value}\n")).ok()?;
                 (arguments.len() == 7).then(|| arguments[2].clone())

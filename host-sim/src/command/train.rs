@@ -12,7 +12,7 @@ use super::calibrate::{calibrate, short};
 use crate::{
     config::{
         args::{
-            CheckpointArgs, InitArgs, LinkArgs, OutputArgs, RangeArgs, SessionArgs,
+            CheckpointArgs, InitArgs, LinkArgs, LogArgs, OutputArgs, RangeArgs, SessionArgs,
             SessionFileArgs, seeded,
         },
         protocol::Protocol,
@@ -82,6 +82,9 @@ pub struct TrainArgs {
     /// What happens when values leave their range.
     #[command(flatten)]
     pub range: RangeArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Trains.
@@ -132,14 +135,14 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let resumed = checkpoints.as_ref().map(Simulated::first);
     let metrics = args.output.metrics.as_deref();
     let mut progress =
-        Progress::new(session.iterations(), metrics, resumed)?.on_range(args.range.on_range);
-    progress.say(&format!(
+        Progress::new("train", session, (metrics, resumed))?.on_range(args.range.on_range);
+    console::note(&format!(
         "training {} on {} of p0 and {} of p1, {}",
         session.model.name,
         counted(session.samples[0].into(), "image"),
         session.samples[1],
         work(session)
-    ))?;
+    ));
     let mut collector = Collector::new(session, network, [&train, &test], args.twin);
     let mut take = recording(&mut collector, &mut progress);
     let outcome = match args.link {
@@ -258,6 +261,7 @@ fn shuffle_seed(args: &TrainArgs, secrets: Secrets) -> Result<u64, Failure> {
 /// Options for the process of every role.
 fn common_options(args: &TrainArgs) -> Result<Vec<String>, Failure> {
     let mut options = args.shape.to_options();
+    options.extend(args.log.to_options());
     if let (LinkName::Tcp, Some(seed)) = (args.link, args.session.seed) {
         // A process of its own can be a real role, so only test builds let anyone choose its secrets.
         options.extend(seeded(seed).ok_or_else(|| {

@@ -90,6 +90,7 @@ mod tests {
     const EPOCH: EpochRecord = EpochRecord {
         kind: "epoch",
         epoch: 1,
+        whole: true,
         accuracy: None,
         twin_accuracy: None,
         seconds: 0.0,

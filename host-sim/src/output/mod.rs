@@ -1,6 +1,7 @@
 //! What the user sees and keeps: progress, metrics, tables, plans, charts.
 
 pub mod amounts;
+pub mod bar;
 pub mod bench;
 pub mod chart;
 pub mod classes;

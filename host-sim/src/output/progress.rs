@@ -1,8 +1,7 @@
-//! Progress of a run: the bar, the lines above it, and the metrics file.
+//! Progress of a run: how far it is, what its epochs and audits tell, and the metrics file.
 
 use std::{path::Path, time::Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     Role,
     network::Network,
@@ -10,7 +9,7 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::{amounts::bytes, confusion::Confusion, metrics::Metrics};
+use super::{amounts::bytes, bar::Bar, confusion::Confusion, metrics::Metrics};
 use crate::{
     config::args::OnRange,
     console,
@@ -24,7 +23,7 @@ use crate::{
 
 /// Progress and metrics of a run.
 pub struct Progress {
-    bar: ProgressBar,
+    bar: Bar,
     metrics: Option<Metrics>,
     online_bytes: u64,
     rounds: u64,
@@ -39,23 +38,18 @@ pub struct Progress {
 const BEHIND: f64 = 0.02;
 
 impl Progress {
-    /// The progress of `iterations` iterations, with a metrics file if one is wanted. If the run goes on after
-    /// `resumed` iterations, so does the file.
+    /// The progress of `who` in a session, with a metrics file if one is wanted. If the run goes on after `resumed`
+    /// iterations, so does the file.
     pub fn new(
-        iterations: u32,
-        metrics: Option<&Path>,
-        resumed: Option<u32>,
+        who: impl Into<String>,
+        session: &Session,
+        (metrics, resumed): (Option<&Path>, Option<u32>),
     ) -> Result<Self, Failure> {
         let metrics = metrics
             .map(|path| Metrics::new(path, resumed))
             .transpose()?;
-        let bar = ProgressBar::new(iterations.into());
-        let template = "{bar:24} iteration {pos}/{len}  {msg}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
         Ok(Progress {
-            bar,
+            bar: Bar::new(who, session),
             metrics,
             online_bytes: 0,
             rounds: 0,
@@ -96,12 +90,12 @@ impl Progress {
         let sent = record.online_bytes_p0.max(record.online_bytes_p1);
         self.online_bytes += sent.unwrap_or(0);
         self.rounds += record.rounds;
-        self.bar.set_position(record.iteration.into());
-        self.bar.set_message(format!(
+        let message = format!(
             "{} a party, {} rounds",
             bytes(self.online_bytes),
             self.rounds
-        ));
+        );
+        self.bar.set(record.iteration.into(), message);
         self.write(record)
     }
 
@@ -161,14 +155,17 @@ impl Progress {
             .zip(record.twin_accuracy)
             .map(|(model, twin)| [model, twin]);
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
-        let mut line = format!("epoch {}", record.epoch);
         if let Some(accuracy) = record.accuracy {
+            let mut line = match record.whole {
+                true => format!("epoch {}", record.epoch),
+                false => format!("at the end, within epoch {}", record.epoch),
+            };
             line += &format!(": {} of the held-out images right", percent(accuracy));
+            if let Some(accuracy) = record.twin_accuracy {
+                line += &format!(", plaintext twin {}", percent(accuracy));
+            }
+            self.say(&format!("{line} ({:.1} s)", record.seconds))?;
         }
-        if let Some(accuracy) = record.twin_accuracy {
-            line += &format!(", plaintext twin {}", percent(accuracy));
-        }
-        self.say(&format!("{line} ({:.1} s)", record.seconds))?;
         self.write(record)
     }
 
@@ -188,14 +185,14 @@ impl Progress {
         self.write(&ValidationRecord::new(evaluated, found))
     }
 
-    /// Prints a line above the bar.
+    /// Prints a result above the bar.
     pub fn say(&self, line: &str) -> Result<(), Failure> {
         self.bar.suspend(|| console::line(line))
     }
 
     /// Removes the bar.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.bar.finish();
     }
 
     /// Reports an event of one party, for a process that sees only that party. The run began at `start`.
@@ -225,9 +222,11 @@ impl Progress {
         }
         let trains = session.task == Task::Train;
         if trains && (iteration + 1) % session.iterations_per_epoch() == 0 {
+            self.bar.tell_epoch(u64::from(iteration) + 1);
             self.epoch(&EpochRecord {
                 kind: "epoch",
                 epoch: session.batch(iteration).epoch + 1,
+                whole: true,
                 accuracy: None,
                 twin_accuracy: None,
                 seconds: start.elapsed().as_secs_f64(),

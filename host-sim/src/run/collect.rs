@@ -194,6 +194,7 @@ impl<'a> Collector<'a> {
         Some(Record::Epoch(EpochRecord {
             kind: "epoch",
             epoch,
+            whole: epoch * self.session.iterations_per_epoch() <= self.session.iterations(),
             accuracy: Some(accuracy),
             twin_accuracy: self.twin.as_ref().map(|twin| twin.accuracy(self.test)),
             seconds: elapsed,

@@ -97,9 +97,9 @@ pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
         return Err(HandshakeError::from(Mismatch::Version(awake.version)).into());
     }
     if let Some(crash) = awake.crash {
-        console::line(&format!(
+        console::note(&format!(
             "the device has started anew since its last session: {crash}"
-        ))?;
+        ));
     }
     Ok(Introduction::receive(&mut control)?)
 }
@@ -207,7 +207,7 @@ pub fn end_line(mux: &DeviceMux, name: &str) -> Result<(), Failure> {
         Failure::new(format!("the device left early: {error}"), "look at its log")
     })?;
     if let Some(bad) = line_report(name, &mux.borrow().counts()) {
-        console::line(&format!("{bad} ({LINE_REMEDY})"))?;
+        console::note(&format!("{bad} ({LINE_REMEDY})"));
     }
     Ok(())
 }

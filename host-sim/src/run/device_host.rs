@@ -62,7 +62,7 @@ impl LoneParty<'_> {
             true => failure.of_broken_link(),
             false => failure,
         })?;
-        console::line(&format!("{}: the device at {device} answers", self.role))?;
+        console::note(&format!("{}: the device at {device} answers", self.role));
         let outcome = self.train_beside(&mux, dealer, keeper, reporter);
         outcome.map_err(|failure| crash_report(&mux, device, failure))
     }

@@ -98,7 +98,7 @@ impl Hub<'_> {
                 true => failure.of_broken_link().of(&role.to_string()),
                 false => failure.of(&role.to_string()),
             })?;
-            console::line(&format!("hub: {role} at {address} answers"))?;
+            console::note(&format!("hub: {role} at {address} answers"));
             Ok::<_, Failure>(mux)
         };
         let [p0, p1] = [open(Role::P0)?, open(Role::P1)?];
@@ -113,7 +113,7 @@ impl Hub<'_> {
         let dealer = || reach_dealer(self.dealer, self.wait);
         let dealers = [dealer()?, dealer()?];
         if first > 0 {
-            console::line(&format!("hub: the run goes on after {first} iterations"))?;
+            console::note(&format!("hub: the run goes on after {first} iterations"));
         }
         let before = corrections_before(self.session, first)?;
         relay.run(dealers, kept, states, |dealt, exchanged| {

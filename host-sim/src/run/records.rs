@@ -57,6 +57,8 @@ pub struct EpochRecord {
     pub kind: &'static str,
     /// From 1.
     pub epoch: u32,
+    /// Whether the run has all of it. The last one may be cut short.
+    pub whole: bool,
     /// Share of held-out images that the revealed model classifies right; null if nothing is revealed.
     pub accuracy: Option<f64>,
     /// The same for the plaintext twin.

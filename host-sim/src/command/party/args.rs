@@ -11,8 +11,9 @@ use ringlet_core::{
 use crate::{
     config::{
         args::{
-            CheckpointArgs, IdentityArgs, InitArgs, Membership, OutputArgs, ProcessArgs, RangeArgs,
-            RoleName, SampleCounts, SessionArgs, SessionFileArgs, ValidationArgs, seconds, threads,
+            CheckpointArgs, IdentityArgs, InitArgs, LogArgs, Membership, OutputArgs, ProcessArgs,
+            RangeArgs, RoleName, SampleCounts, SessionArgs, SessionFileArgs, ValidationArgs,
+            seconds, threads,
         },
         protocol::Protocol,
     },
@@ -120,6 +121,9 @@ pub struct PartyArgs {
     /// Options of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 impl PartyArgs {

@@ -132,6 +132,14 @@ impl<'a> Terminal<'a> {
         }
     }
 
+    /// The name of its role.
+    fn name(&self) -> &'static str {
+        match self.args.role() {
+            Role::P0 => "p0",
+            Role::P1 => "p1",
+        }
+    }
+
     /// What the labels of held-out images and their classes tell, at their owner.
     fn confusion(&self, evaluated: &Evaluated) -> Option<Confusion> {
         if evaluated.owner != self.args.role() {
@@ -228,7 +236,8 @@ impl Reporter for Terminal<'_> {
     fn listening(&mut self, address: String) -> Result<(), Failure> {
         let role = self.args.role();
         let peer = role.other();
-        console::line(&format!("{role}: waiting for party {peer} at {address}"))
+        console::note(&format!("{role}: waiting for party {peer} at {address}"));
+        Ok(())
     }
 
     fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure> {
@@ -240,9 +249,9 @@ impl Reporter for Terminal<'_> {
         let start = Instant::now();
         let session = &self.checked.session;
         if session.task == Task::Train && session.receiver.is_none() {
-            console::line(
+            console::note(
                 "nobody will learn the model; to reveal it, give both parties --reveal-to",
-            )?;
+            );
         }
         let evaluated = match (session.task, self.args.validation.plan()) {
             (Task::Evaluate, _) => session.samples,
@@ -251,17 +260,17 @@ impl Reporter for Terminal<'_> {
         for owner in Role::BOTH {
             let count = evaluated[owner.index()].into();
             if count > 0 {
-                console::line(&format!(
+                console::note(&format!(
                     "the shared model is evaluated on {} of {owner}, which alone learns their classes",
                     counted(count, "held-out image")
-                ))?;
+                ));
             }
         }
         let metrics = self.args.output.metrics.as_deref();
         let resumed = self.args.checkpoints.resume.as_ref().map(|_| first);
         self.run = Some(Run {
             start,
-            progress: Progress::new(session.iterations(), metrics, resumed)?
+            progress: Progress::new(self.name(), session, (metrics, resumed))?
                 .on_range(self.args.range.on_range),
             sums: Traffic::default(),
             wait_times,
@@ -327,7 +336,7 @@ impl Reporter for Terminal<'_> {
         ))?;
         let [peer, helper] = run.wait_times;
         let time = RoleTime {
-            name: if role == Role::P0 { "p0" } else { "p1" },
+            name: self.name(),
             total: run.start.elapsed(),
             peer: peer.total(),
             helper: helper.total(),

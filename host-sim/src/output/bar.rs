@@ -1,0 +1,183 @@
+//! How far a run has got: a bar on a terminal, and without one a line every few seconds and at the end of each epoch.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ringlet_core::session::{Session, Task};
+
+use crate::console::{self, Advance};
+
+/// How long a run goes on without a line.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The progress of a run.
+pub struct Bar {
+    bar: ProgressBar,
+    /// Who runs.
+    who: String,
+    steps: Steps,
+    total: u64,
+    start: Instant,
+    /// The step after which this process began to look on, and when that was.
+    first: Option<(u64, Instant)>,
+    /// How long no line is printed; none if a bar is shown, or nothing at all.
+    silence: Option<Duration>,
+    last_line: Instant,
+}
+
+/// What a run consists of.
+#[derive(Clone, Copy)]
+enum Steps {
+    /// Iterations, so many in an epoch.
+    Iterations(u64),
+    Batches,
+    /// Bytes, of which only the part is of interest.
+    Parts,
+}
+
+impl Bar {
+    /// The progress of `who` in the iterations or batches of a session.
+    pub fn new(who: impl Into<String>, session: &Session) -> Self {
+        let (steps, template) = match session.task {
+            Task::Train => (
+                Steps::Iterations(session.iterations_per_epoch().into()),
+                "{bar:24} iteration {pos}/{len}  {msg}  {eta} left",
+            ),
+            Task::Infer | Task::Evaluate => (
+                Steps::Batches,
+                "{bar:24} batch {pos}/{len}  {msg}  {eta} left",
+            ),
+        };
+        Bar::of(who.into(), steps, session.iterations().into(), template)
+    }
+
+    /// The progress of `who` towards a number of bytes.
+    pub fn of_bytes(who: &str, total: u64) -> Self {
+        let template = "[{elapsed_precise}] {wide_bar} {percent}%, {msg}";
+        Bar::of(who.to_owned(), Steps::Parts, total.max(1), template)
+    }
+
+    /// No progress: somebody else tells of it.
+    pub fn hidden() -> Self {
+        Bar {
+            bar: ProgressBar::hidden(),
+            silence: None,
+            ..Bar::of(String::new(), Steps::Parts, 1, "")
+        }
+    }
+
+    fn of(who: String, steps: Steps, total: u64, template: &str) -> Self {
+        let log = console::log();
+        let bar = match log.has_bar() {
+            true => ProgressBar::new(total),
+            false => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let silence = match log.verbose {
+            true => Duration::ZERO,
+            false => SILENCE,
+        };
+        let now = Instant::now();
+        Bar {
+            bar,
+            who,
+            steps,
+            total,
+            start: now,
+            first: None,
+            silence: (!log.quiet && !log.has_bar()).then_some(silence),
+            last_line: now,
+        }
+    }
+
+    /// So many steps are done. `message` says what they took.
+    pub fn set(&mut self, done: u64, message: String) {
+        self.bar.set_position(done);
+        self.first.get_or_insert((done, Instant::now()));
+        if let Some(silence) = self.silence
+            && self.last_line.elapsed() >= silence
+        {
+            self.last_line = Instant::now();
+            let line = self.line(done, &message);
+            console::advance(&line, self.advance(done));
+        }
+        self.bar.set_message(message);
+    }
+
+    /// Tells that an epoch has ended after so many steps, if one has.
+    pub fn tell_epoch(&self, done: u64) {
+        let Steps::Iterations(per_epoch) = self.steps else {
+            return;
+        };
+        if done.is_multiple_of(per_epoch) {
+            let (epoch, seconds) = (done / per_epoch, self.start.elapsed().as_secs_f64());
+            let line = format!("{}: epoch {epoch} is over ({seconds:.1} s)", self.who);
+            let advance = self.advance(done);
+            self.bar.suspend(|| console::advance(&line, advance));
+        }
+    }
+
+    fn advance(&self, done: u64) -> Advance<'_> {
+        Advance {
+            role: &self.who,
+            done,
+            total: self.total,
+            seconds: self.start.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn line(&self, done: u64, message: &str) -> String {
+        let (who, total) = (&self.who, self.total);
+        let mut line = match self.steps {
+            Steps::Iterations(_) => format!("{who}: iteration {done} of {total}"),
+            Steps::Batches => format!("{who}: batch {done} of {total}"),
+            Steps::Parts => format!("{who}: {} %", 100 * done / total),
+        };
+        if !message.is_empty() {
+            line += &format!(", {message}");
+        }
+        line += &format!(" ({:.1} s", self.start.elapsed().as_secs_f64());
+        if let Some(left) = self.left(done) {
+            line += &format!(", about {left:.0} s left");
+        }
+        line + ")"
+    }
+
+    /// About how many seconds the run still takes.
+    fn left(&self, done: u64) -> Option<f64> {
+        let (first, since) = self.first?;
+        let steps = done.checked_sub(first).filter(|&steps| steps > 0)?;
+        let each = since.elapsed().as_secs_f64() / steps as f64;
+        Some(each * self.total.saturating_sub(done) as f64)
+    }
+
+    /// Does something while no bar is in the way.
+    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_tell_how_far_a_run_is_and_how_long_it_takes() {
+        let mut bar = Bar::of("p0".to_owned(), Steps::Iterations(5), 12, "");
+        bar.set(1, "3 B".to_owned());
+        let line = bar.line(4, "9 B");
+        assert!(line.starts_with("p0: iteration 4 of 12, 9 B ("), "{line}");
+        assert!(line.ends_with(" s left)"), "{line}");
+        // Nothing can be said of the time after one step.
+        assert!(!bar.line(1, "").contains("left"));
+        let hub = Bar::of("hub".to_owned(), Steps::Parts, 400, "");
+        assert!(hub.line(100, "").starts_with("hub: 25 % ("));
+    }
+}

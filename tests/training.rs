@@ -411,7 +411,7 @@ fn the_loss_begins_at_that_of_a_guess_and_falls() {
     for more in [
         &["--label-smoothing", "0.1"][..],
         &["--protocol", "securenn"],
-        &["--micro-batch", "5", "--range-bits", "11"],
+        &["--micro-batch", "5", "--range-bits", "10"],
     ] {
         let train = ["train", "--seed", "1", "--limit", "60", "--metrics", path];
         success(&[&train[..], &guess, more].concat());

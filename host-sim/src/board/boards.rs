@@ -117,7 +117,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [270_336, 393_216],
+            flash: [278_528, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

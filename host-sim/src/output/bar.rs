@@ -41,11 +41,11 @@ impl Bar {
         let (steps, template) = match session.task {
             Task::Train => (
                 Steps::Iterations(session.iterations_per_epoch().into()),
-                "{bar:24} iteration {pos}/{len}  {msg}  {eta} left",
+                "{bar:12} iteration {pos}/{len}, {msg}, {eta} left",
             ),
             Task::Infer | Task::Evaluate => (
                 Steps::Batches,
-                "{bar:24} batch {pos}/{len}  {msg}  {eta} left",
+                "{bar:12} batch {pos}/{len}, {msg}, {eta} left",
             ),
         };
         Bar::of(who.into(), steps, session.iterations().into(), template)
@@ -94,6 +94,13 @@ impl Bar {
 
     /// So many steps are done. `message` says what they took.
     pub fn set(&mut self, done: u64, message: String) {
+        let message = match self.steps {
+            // The step before an epoch's end belongs to it.
+            Steps::Iterations(per_epoch) => {
+                format!("epoch {}, {message}", done.div_ceil(per_epoch.max(1)))
+            }
+            Steps::Batches | Steps::Parts => message,
+        };
         self.bar.set_position(done);
         self.first.get_or_insert((done, Instant::now()));
         if let Some(silence) = self.silence
@@ -171,7 +178,11 @@ mod tests {
     #[test]
     fn lines_tell_how_far_a_run_is_and_how_long_it_takes() {
         let mut bar = Bar::of("p0".to_owned(), Steps::Iterations(5), 12, "");
-        bar.set(1, "3 B".to_owned());
+        for (done, epoch) in [(1, 1), (5, 1), (6, 2)] {
+            bar.set(done, "3 B".to_owned());
+            assert_eq!(bar.bar.message(), format!("epoch {epoch}, 3 B"));
+        }
+        bar.first = Some((1, Instant::now()));
         let line = bar.line(4, "9 B");
         assert!(line.starts_with("p0: iteration 4 of 12, 9 B ("), "{line}");
         assert!(line.ends_with(" s left)"), "{line}");

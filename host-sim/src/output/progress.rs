@@ -26,7 +26,6 @@ pub struct Progress {
     bar: Bar,
     metrics: Option<Metrics>,
     online_bytes: u64,
-    rounds: u64,
     audits: AuditSums,
     on_range: OnRange,
     left_range: bool,
@@ -52,7 +51,6 @@ impl Progress {
             bar: Bar::new(who, session),
             metrics,
             online_bytes: 0,
-            rounds: 0,
             audits: AuditSums::default(),
             on_range: OnRange::default(),
             left_range: false,
@@ -89,11 +87,11 @@ impl Progress {
     pub fn iteration(&mut self, record: &IterationRecord) -> Result<(), Failure> {
         let sent = record.online_bytes_p0.max(record.online_bytes_p1);
         self.online_bytes += sent.unwrap_or(0);
-        self.rounds += record.rounds;
+        let loss = record.loss.map(|loss| format!("loss {loss:.3}, "));
         let message = format!(
-            "{} a party, {} rounds",
-            bytes(self.online_bytes),
-            self.rounds
+            "{}{} sent",
+            loss.unwrap_or_default(),
+            bytes(self.online_bytes)
         );
         self.bar.set(record.iteration.into(), message);
         self.write(record)

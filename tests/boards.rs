@@ -254,7 +254,11 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         let mut windows = own.windows(8).filter(varied);
         assert!(windows.all(|window| !sent.contains(window)));
     }
-    (p1.1, time, line.map_or([0; 2], |line| line.carried()))
+    (
+        p1.2 + &p1.1,
+        time,
+        line.map_or([0; 2], |line| line.carried()),
+    )
 }
 
 /// A public model, of which a board computes the first layers in the clear.

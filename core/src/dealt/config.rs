@@ -71,7 +71,7 @@ impl Session {
         }
         for (index, stage) in network.stages.iter().enumerate() {
             // The gradient by what was added keeps the ring of the gradient by the output that it came from.
-            if let Some(source) = stage.skip {
+            if let Some(source) = stage.skip.map(usize::from) {
                 let [before, after] =
                     [source - 1, index].map(|stage| self.gradient_exponent(network, stage));
                 let kept = self.format.weights + self.gradient_drop(network, source - 1);

@@ -26,20 +26,30 @@ pub struct Conv {
     /// Output channels.
     pub outputs: usize,
     /// Rows and columns of the kernel.
-    pub kernel: [usize; 2],
+    pub kernel: [u8; 2],
     /// Step between outputs before pooling.
     pub stride: usize,
     /// Rows of zeros above and below the input, and columns of zeros on its left and right.
-    pub padding: [usize; 2],
+    pub padding: [u8; 2],
     /// Rows and columns of a pool window, and the step between windows.
     pub pool: usize,
 }
 
 impl Conv {
+    /// Rows or columns of the kernel, by the axis.
+    pub fn kernel_side(&self, axis: usize) -> usize {
+        self.kernel[axis].into()
+    }
+
+    /// Rows or columns of zeros before and after the input, by the axis.
+    pub fn padding_side(&self, axis: usize) -> usize {
+        self.padding[axis].into()
+    }
+
     /// Output rows and columns before pooling.
     pub fn unpooled(&self) -> [usize; 2] {
         let size = |side: usize, axis: usize| {
-            (side + 2 * self.padding[axis] - self.kernel[axis]) / self.stride + 1
+            (side + 2 * self.padding_side(axis) - self.kernel_side(axis)) / self.stride + 1
         };
         [size(self.height, 0), size(self.width, 1)]
     }
@@ -61,13 +71,13 @@ impl Conv {
 
     /// Number of weights.
     pub fn weight_len(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * self.inputs * self.outputs
+        self.kernel_side(0) * self.kernel_side(1) * self.inputs * self.outputs
     }
 
     /// Rows and columns of the box image.
     fn boxed(&self) -> [usize; 2] {
         let reach = self.stride * (self.pool - 1);
-        let side = |side: usize, axis: usize| side + 2 * self.padding[axis] - reach;
+        let side = |side: usize, axis: usize| side + 2 * self.padding_side(axis) - reach;
         [side(self.height, 0), side(self.width, 1)]
     }
 
@@ -80,12 +90,12 @@ impl Conv {
     /// The fewest elements of scratch with which each product of one sample runs: the rows of the box image
     /// that an output row reads, and a panel of transposed weights.
     pub fn min_scratch_len(&self) -> usize {
-        self.kernel[0] * self.boxed()[1] * self.inputs + self.outputs * self.panel()
+        self.kernel_side(0) * self.boxed()[1] * self.inputs + self.outputs * self.panel()
     }
 
     /// Columns of a panel.
     fn panel(&self) -> usize {
-        PANEL.min(self.kernel[1] * self.inputs)
+        PANEL.min(self.kernel_side(1) * self.inputs)
     }
 
     /// Step in the box image between outputs after pooling.
@@ -106,7 +116,7 @@ impl Conv {
     /// Output rows to compute at a time when the box image has `room` elements; at least one.
     fn band(&self, room: usize) -> usize {
         let [row, _, _] = self.steps();
-        let extra = (self.kernel[0] * self.boxed()[1] * self.inputs).min(room);
+        let extra = (self.kernel_side(0) * self.boxed()[1] * self.inputs).min(room);
         (1 + (room - extra) / row.max(1)).min(self.output()[0])
     }
 
@@ -121,7 +131,7 @@ impl Conv {
     /// Rows of the box image that a band of output rows reads: `[first row, number of rows]`.
     fn box_rows(&self, [y, count]: [usize; 2]) -> [usize; 2] {
         let stride = self.pooled_stride();
-        [y * stride, (count - 1) * stride + self.kernel[0]]
+        [y * stride, (count - 1) * stride + self.kernel_side(0)]
     }
 
     /// Calls `visit(sum, pixel, len)` for `rows` rows of the box image from row `first` on, for each run of elements that are
@@ -136,20 +146,20 @@ impl Conv {
         let width = self.boxed()[1];
         for row in 0..rows {
             for dy in 0..self.pool {
-                let y = (first + row + dy * self.stride).wrapping_sub(self.padding[0]);
+                let y = (first + row + dy * self.stride).wrapping_sub(self.padding_side(0));
                 if y >= self.height {
                     continue;
                 }
                 for dx in columns.clone() {
                     // The columns of the box image whose pixels are inside the input.
                     let reach = dx * self.stride;
-                    let start = self.padding[1].saturating_sub(reach);
-                    let end = (self.width + self.padding[1])
+                    let start = self.padding_side(1).saturating_sub(reach);
+                    let end = (self.width + self.padding_side(1))
                         .saturating_sub(reach)
                         .min(width);
                     if start < end {
                         let sum = (row * width + start) * self.inputs;
-                        let pixel = y * self.width + start + reach - self.padding[1];
+                        let pixel = y * self.width + start + reach - self.padding_side(1);
                         visit(sum, pixel * self.inputs, (end - start) * self.inputs);
                     }
                 }
@@ -188,8 +198,8 @@ impl Conv {
         let product = Product {
             rows: out_width,
             columns: self.outputs,
-            outer: self.kernel[0],
-            inner: self.kernel[1] * self.inputs,
+            outer: self.kernel_side(0),
+            inner: self.kernel_side(1) * self.inputs,
             a_row: column_step,
             a_outer: kernel_step,
             a_inner: 1,
@@ -220,7 +230,7 @@ impl Conv {
         let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let product = |count| Product {
-            rows: self.kernel[1] * self.inputs,
+            rows: self.kernel_side(1) * self.inputs,
             columns: self.outputs,
             outer: count,
             inner: out_width,
@@ -229,14 +239,14 @@ impl Conv {
             a_inner: column_step,
             out_row: self.outputs,
         };
-        let kernel_row = self.kernel[1] * self.inputs * self.outputs;
+        let kernel_row = self.kernel_side(1) * self.inputs * self.outputs;
         for row in 0..rows {
             let x = &x[row * self.input_len()..][..self.input_len()];
             let dy = &dy[row * self.output_len()..][..self.output_len()];
             for [first, count] in self.bands(scratch.len()) {
                 self.gather(self.box_rows([first, count]), x, scratch);
                 let dy = &dy[first * out_width * self.outputs..];
-                for ky in 0..self.kernel[0] {
+                for ky in 0..self.kernel_side(0) {
                     let dw = &mut dw[ky * kernel_row..][..kernel_row];
                     product(count).accumulate(dw, &scratch[ky * kernel_step..], dy);
                 }
@@ -258,7 +268,7 @@ impl Conv {
         let [row_step, column_step, kernel_step] = self.steps();
         let product = Product {
             rows: out_width,
-            columns: self.kernel[1] * self.inputs,
+            columns: self.kernel_side(1) * self.inputs,
             outer: 1,
             inner: self.outputs,
             a_row: self.outputs,
@@ -266,7 +276,7 @@ impl Conv {
             a_inner: 1,
             out_row: column_step,
         };
-        let kernel_row = self.kernel[1] * self.inputs * self.outputs;
+        let kernel_row = self.kernel_side(1) * self.inputs * self.outputs;
         for row in 0..rows {
             let dy = &dy[row * self.output_len()..][..self.output_len()];
             let dx = &mut dx[row * self.input_len()..][..self.input_len()];
@@ -275,7 +285,7 @@ impl Conv {
                 scratch[..box_rows[1] * kernel_step].fill(T::default());
                 for y in 0..count {
                     let dy = &dy[(first + y) * out_width * self.outputs..];
-                    for ky in 0..self.kernel[0] {
+                    for ky in 0..self.kernel_side(0) {
                         let to = &mut scratch[y * row_step + ky * kernel_step..];
                         product.accumulate(to, dy, &wt[ky * kernel_row..][..kernel_row]);
                     }
@@ -297,11 +307,11 @@ impl Conv {
         let [_, out_width] = self.output();
         let [row_step, column_step, kernel_step] = self.steps();
         let (panel, boxed) = scratch.split_at_mut(self.outputs * self.panel());
-        let columns = self.kernel[1] * self.inputs;
+        let columns = self.kernel_side(1) * self.inputs;
         for [first, count] in self.bands(boxed.len()) {
             let box_rows = self.box_rows([first, count]);
             boxed[..box_rows[1] * kernel_step].fill(T::default());
-            let panels = (0..self.kernel[0])
+            let panels = (0..self.kernel_side(0))
                 .flat_map(|ky| (0..columns).step_by(self.panel()).map(move |at| (ky, at)));
             for (ky, column) in panels {
                 let width = self.panel().min(columns - column);
@@ -335,7 +345,7 @@ impl Conv {
 
     /// Writes the weights to `wt` as `[kernel rows][outputs][kernel columns][inputs]`, for [`Conv::input_gradient`].
     pub fn transpose<T: Scalar>(&self, w: &[T], wt: &mut [T]) {
-        let (rows, columns) = (self.kernel[1] * self.inputs, self.outputs);
+        let (rows, columns) = (self.kernel_side(1) * self.inputs, self.outputs);
         let kernel_row = rows * columns;
         for (w, wt) in w
             .chunks_exact(kernel_row)
@@ -394,12 +404,12 @@ mod tests {
         let [rows, columns] = conv.output();
         for (y, x) in (0..rows * columns).map(|p| (p / columns, p % columns)) {
             for (dy, dx) in (0..conv.pool * conv.pool).map(|d| (d / conv.pool, d % conv.pool)) {
-                let [kernel_rows, kernel_columns] = conv.kernel;
+                let [kernel_rows, kernel_columns] = conv.kernel.map(usize::from);
                 let places = 0..kernel_rows * kernel_columns;
                 for (ky, kx) in places.map(|k| (k / kernel_columns, k % kernel_columns)) {
                     let row = (y * conv.pool + dy) * conv.stride + ky;
                     let column = (x * conv.pool + dx) * conv.stride + kx;
-                    let [above, left] = conv.padding;
+                    let [above, left] = conv.padding.map(usize::from);
                     let inside = |n: usize, before, size| n >= before && n - before < size;
                     if !inside(row, above, conv.height) || !inside(column, left, conv.width) {
                         continue;

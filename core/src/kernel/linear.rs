@@ -68,7 +68,7 @@ impl Linear {
     pub fn fan_out(&self) -> usize {
         match self {
             Linear::Dense(dense) => dense.outputs,
-            Linear::Conv(conv) => conv.kernel[0] * conv.kernel[1] * conv.outputs,
+            Linear::Conv(conv) => conv.kernel_side(0) * conv.kernel_side(1) * conv.outputs,
         }
     }
 

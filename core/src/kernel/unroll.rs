@@ -13,7 +13,7 @@ impl Conv {
     /// The product of a patch with the weights, as a dense map.
     pub fn patch(&self) -> Dense {
         Dense {
-            inputs: self.kernel[0] * self.kernel[1] * self.inputs,
+            inputs: self.kernel_side(0) * self.kernel_side(1) * self.inputs,
             outputs: self.outputs,
         }
     }
@@ -23,13 +23,14 @@ impl Conv {
     fn each_pixel(&self, mut visit: impl FnMut(usize, Option<usize>)) {
         let [rows, columns] = self.unpooled();
         let inside = |at: usize, axis: usize, size| {
-            at.checked_sub(self.padding[axis]).filter(|&at| at < size)
+            at.checked_sub(self.padding_side(axis))
+                .filter(|&at| at < size)
         };
         let mut patch = 0;
         for (y, x) in (0..rows * columns).map(|at| (at / columns, at % columns)) {
-            for ky in 0..self.kernel[0] {
+            for ky in 0..self.kernel_side(0) {
                 let row = inside(y * self.stride + ky, 0, self.height);
-                for kx in 0..self.kernel[1] {
+                for kx in 0..self.kernel_side(1) {
                     let column = inside(x * self.stride + kx, 1, self.width);
                     let pixel = row
                         .zip(column)

@@ -87,9 +87,9 @@ impl<'n> Builder<'n> {
                     width,
                     inputs,
                     outputs: channels.into(),
-                    kernel: kernel.both().map(usize::from),
+                    kernel: kernel.both(),
                     stride: stride.into(),
-                    padding: padding.both().map(usize::from),
+                    padding: padding.both(),
                     pool: 1,
                 },
             ),
@@ -126,6 +126,7 @@ impl<'n> Builder<'n> {
         if outputs == 0 || kernel.contains(&0) || conv.stride == 0 {
             return Err(ModelError::Zero(position));
         }
+        let [kernel, padding] = [kernel, padding].map(|sides| sides.map(usize::from));
         let padded = [height + 2 * padding[0], width + 2 * padding[1]];
         if (0..2).any(|axis| kernel[axis] > padded[axis] || padding[axis] >= kernel[axis]) {
             return Err(ModelError::TooLarge(position, [height, width]));
@@ -318,7 +319,7 @@ impl<'n> Builder<'n> {
         }
         self.stages[source].keeps_input = true;
         if let Some(last) = self.stages.last_mut() {
-            last.skip = Some(source);
+            last.skip = Some(source as u8);
             let _ = last.name.push_str("+add");
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Dropout in whole numbers.
 
+use core::num::NonZeroU8;
+
 use crate::model::MAX_DROPOUT;
 
 /// A dropout of a stage's input: training makes each value zero with a probability, and what is kept larger in proportion, so
@@ -10,7 +12,8 @@ use crate::model::MAX_DROPOUT;
 /// divided by b, as they are by the area of an average pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropout {
-    percent: u8,
+    // Not zero, so that a stage without dropout takes no room for it.
+    percent: NonZeroU8,
 }
 
 /// The step between percents. Others would have a larger b, and each of its bits costs the gradients one.
@@ -20,12 +23,13 @@ impl Dropout {
     /// Drops so many percent: 5 to [`MAX_DROPOUT`], in steps of 5.
     pub(super) fn new(percent: u8) -> Option<Self> {
         let fits = (STEP..=MAX_DROPOUT).contains(&percent) && percent.is_multiple_of(STEP);
-        fits.then_some(Dropout { percent })
+        let percent = NonZeroU8::new(percent).filter(|_| fits)?;
+        Some(Dropout { percent })
     }
 
     /// The percent of values that training makes zero.
     pub fn percent(self) -> u8 {
-        self.percent
+        self.percent.get()
     }
 
     /// The factor of a value that training keeps.
@@ -35,12 +39,12 @@ impl Dropout {
 
     /// The factor of all values outside of training, by which the weights are divided.
     pub fn whole(self) -> u32 {
-        (100 - u32::from(self.percent)) / self.divisor()
+        (100 - u32::from(self.percent())) / self.divisor()
     }
 
     /// The largest whole number that divides both 100 and what is kept of it.
     fn divisor(self) -> u32 {
-        let (mut a, mut b) = (100, 100 - u32::from(self.percent));
+        let (mut a, mut b) = (100, 100 - u32::from(self.percent()));
         while b > 0 {
             (a, b) = (b, a % b);
         }

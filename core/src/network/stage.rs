@@ -52,7 +52,7 @@ pub struct Stage {
     pub dropout: Option<Dropout>,
     /// The stage whose input is added to the map's output, before max pooling and activation. It has neither average pooling
     /// nor dropout of its input, and is not the first.
-    pub skip: Option<usize>,
+    pub skip: Option<u8>,
     /// Whether this stage or a later one has this one as its [`Stage::skip`].
     pub keeps_input: bool,
     /// Product of the areas of both average poolings and of [`Dropout::whole`], by which the parties divide the stage's weights.

@@ -198,7 +198,9 @@ pub(super) fn logits(
         stage.linear.forward(1, &x, weights, &mut y, &mut scratch);
         inputs.push(x);
         if let Some(source) = stage.skip {
-            y.iter_mut().zip(&inputs[source]).for_each(|(y, x)| *y += x);
+            y.iter_mut()
+                .zip(&inputs[usize::from(source)])
+                .for_each(|(y, x)| *y += x);
         }
         if let Some(windows) = stage.max_pool {
             let len = windows.output_len();

@@ -320,7 +320,16 @@ mod tests {
         "true", "3", "0.5", "'x'", "'p0'", "[1, 2]", "'8x8'", "'exact'", "'0:1'", "'relu:3'",
     ];
     /// What the others take.
-    const NAMES: [&str; 6] = ["'fused'", "'softmax'", "'u64'", "'warn'", "'lan'", "'json'"];
+    const NAMES: [&str; 8] = [
+        "'fused'",
+        "'softmax'",
+        "'u64'",
+        "'warn'",
+        "'lan'",
+        "'json'",
+        "'cosine'",
+        "'he'",
+    ];
 
     /// The arguments of a party with this session file.
     fn party(text: &str) -> Result<Vec<OsString>, Failure> {

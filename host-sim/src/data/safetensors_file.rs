@@ -132,7 +132,10 @@ pub fn read(path: &Path, bytes: &[u8], description: Description) -> Result<Train
 fn stored_shape(linear: &Linear) -> Vec<usize> {
     match linear {
         Linear::Dense(dense) => vec![dense.inputs, dense.outputs],
-        Linear::Conv(conv) => vec![conv.kernel[0], conv.kernel[1], conv.inputs, conv.outputs],
+        Linear::Conv(conv) => {
+            let [rows, columns] = conv.kernel.map(usize::from);
+            vec![rows, columns, conv.inputs, conv.outputs]
+        }
     }
 }
 

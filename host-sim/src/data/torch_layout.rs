@@ -52,7 +52,8 @@ impl TorchLayout {
         let entered = entering(model, network, stage);
         match network.stages[stage].linear {
             Linear::Conv(conv) => {
-                let ([rows, columns], inputs, outputs) = (conv.kernel, conv.inputs, conv.outputs);
+                let [rows, columns] = conv.kernel.map(usize::from);
+                let (inputs, outputs) = (conv.inputs, conv.outputs);
                 let place = |[output, input, row, column]: [usize; 4]| {
                     ((row * columns + column) * inputs + input) * outputs + output
                 };

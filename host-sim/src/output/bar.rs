@@ -41,11 +41,11 @@ impl Bar {
         let (steps, template) = match session.task {
             Task::Train => (
                 Steps::Iterations(session.iterations_per_epoch().into()),
-                "{bar:12} iteration {pos}/{len}, {msg}, {eta} left",
+                "{bar:12} iteration {pos}/{len}{msg}, {eta} left",
             ),
             Task::Infer | Task::Evaluate => (
                 Steps::Batches,
-                "{bar:12} batch {pos}/{len}, {msg}, {eta} left",
+                "{bar:12} batch {pos}/{len}{msg}, {eta} left",
             ),
         };
         Bar::of(who.into(), steps, session.iterations().into(), template)
@@ -53,7 +53,7 @@ impl Bar {
 
     /// The progress of `who` towards a number of bytes.
     pub fn of_bytes(who: &str, total: u64) -> Self {
-        let template = "[{elapsed_precise}] {wide_bar} {percent}%, {msg}";
+        let template = "[{elapsed_precise}] {wide_bar} {percent}%{msg}";
         Bar::of(who.to_owned(), Steps::Parts, total.max(1), template)
     }
 
@@ -94,13 +94,18 @@ impl Bar {
 
     /// So many steps are done. `message` says what they took.
     pub fn set(&mut self, done: u64, message: String) {
-        let message = match self.steps {
+        let epoch = match self.steps {
             // The step before an epoch's end belongs to it.
             Steps::Iterations(per_epoch) => {
-                format!("epoch {}, {message}", done.div_ceil(per_epoch.max(1)))
+                format!("epoch {}", done.div_ceil(per_epoch.max(1)))
             }
-            Steps::Batches | Steps::Parts => message,
+            Steps::Batches | Steps::Parts => String::new(),
         };
+        let parts: Vec<String> = [epoch, message]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        let message = parts.join(", ");
         self.bar.set_position(done);
         self.first.get_or_insert((done, Instant::now()));
         if let Some(silence) = self.silence
@@ -110,7 +115,8 @@ impl Bar {
             let line = self.line(done, &message);
             console::advance(&line, self.advance(done));
         }
-        self.bar.set_message(message);
+        let behind = if parts.is_empty() { "" } else { ", " };
+        self.bar.set_message(format!("{behind}{message}"));
     }
 
     /// Tells that an epoch has ended after so many steps, if one has.
@@ -180,8 +186,10 @@ mod tests {
         let mut bar = Bar::of("p0".to_owned(), Steps::Iterations(5), 12, "");
         for (done, epoch) in [(1, 1), (5, 1), (6, 2)] {
             bar.set(done, "3 B".to_owned());
-            assert_eq!(bar.bar.message(), format!("epoch {epoch}, 3 B"));
+            assert_eq!(bar.bar.message(), format!(", epoch {epoch}, 3 B"));
         }
+        bar.set(6, String::new());
+        assert_eq!(bar.bar.message(), ", epoch 2");
         bar.first = Some((1, Instant::now()));
         let line = bar.line(4, "9 B");
         assert!(line.starts_with("p0: iteration 4 of 12, 9 B ("), "{line}");

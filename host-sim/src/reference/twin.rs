@@ -158,7 +158,7 @@ impl<'a, T: Real> Twin<'a, T> {
             stage.linear.forward(rows, &x, &w, &mut y, &mut scratch);
             trace.inputs.push(x);
             if let Some(source) = stage.skip {
-                add(&mut y, &trace.inputs[source]);
+                add(&mut y, &trace.inputs[usize::from(source)]);
             }
             trace.largest.push(largest_of(&y, 0.0));
             let mut winners = Vec::new();
@@ -257,7 +257,7 @@ impl<'a, T: Real> Twin<'a, T> {
                 }
             }
             if let Some(source) = stage.skip {
-                let sums = &mut skips[source];
+                let sums = &mut skips[usize::from(source)];
                 sums.resize(gradient.len(), T::default());
                 add(sums, &gradient);
             }

@@ -75,7 +75,7 @@ fn read_norm<R: Ring>(linear: &Linear, row: &[R]) -> [f64; 2] {
         Linear::Dense(_) => of_row,
         Linear::Conv(conv) => {
             let of_pixel = largest(row.chunks_exact(conv.inputs).map(squares));
-            of_row.min((conv.kernel[0] * conv.kernel[1]) as f64 * of_pixel)
+            of_row.min((conv.kernel_side(0) * conv.kernel_side(1)) as f64 * of_pixel)
         }
     };
     [of_row, read.sqrt()]

@@ -23,14 +23,14 @@ impl<R: Ring> Party<'_, R> {
     /// Takes the gradient by the output of a stage's map, in the current buffer, as the gradient by what was added to it.
     pub(super) fn keep_skip_gradient(&mut self, micro: MicroBatch, index: usize) {
         let (session, network) = (self.session, self.network);
-        let Some(source) = network.stages[index].skip else {
+        let Some(source) = network.stages[index].skip.map(usize::from) else {
             return;
         };
         let scale = |stage| session.gradient_exponent(network, stage);
         let by = scale(source - 1) - scale(index);
         // The backward pass meets the last addition first.
         let mut later = network.stages[index + 1..].iter();
-        let is_first = later.all(|stage| stage.skip != Some(source));
+        let is_first = later.all(|stage| stage.skip.map(usize::from) != Some(source));
         let len = micro.rows * network.stages[source].kept_len();
         let sums = Share::peel_slice_mut(&mut self.stages[source].skip[..len]);
         for (sum, &gradient) in sums.iter_mut().zip(&*self.current) {
@@ -61,7 +61,7 @@ pub(super) fn add_skip<R: Ring>(
     memory: &[StageMemory<'_, R>],
     out: &mut [R],
 ) {
-    let Some(source) = stages[index].skip else {
+    let Some(source) = stages[index].skip.map(usize::from) else {
         return;
     };
     let by = stages[source].headroom[0] as i32 - stages[index].headroom[1] as i32;

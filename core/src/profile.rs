@@ -57,6 +57,10 @@ mod uncounted {
     /// Attributes the instructions that follow to a cost row's forward or backward pass.
     #[inline(always)]
     pub(crate) fn cost_row(_: usize, _: bool) {}
+
+    /// Counts bytes of streams.
+    #[inline(always)]
+    pub(crate) fn draw(_: usize) {}
 }
 
 /// The sums, for one party on one thread. The program defines the counter:
@@ -87,6 +91,8 @@ pub mod counted {
     /// Index in `SUMS` of the current cost row and pass; `SECTION` is the current section's offset from it.
     static ROW: AtomicUsize = AtomicUsize::new(0);
     static SECTION: AtomicUsize = AtomicUsize::new(0);
+    /// Bytes of streams.
+    static DRAWN: AtomicUsize = AtomicUsize::new(0);
     /// The counter's value when the current section was entered.
     static SINCE: AtomicU32 = AtomicU32::new(0);
 
@@ -126,8 +132,19 @@ pub mod counted {
         switch(&ROW, row_start(cost_row, backward));
     }
 
+    /// Counts bytes of streams.
+    pub(crate) fn draw(bytes: usize) {
+        DRAWN.store(DRAWN.load(Relaxed).wrapping_add(bytes), Relaxed);
+    }
+
+    /// Bytes of streams that were drawn, modulo what a `usize` counts.
+    pub fn drawn() -> usize {
+        DRAWN.load(Relaxed)
+    }
+
     /// Resets all sums to zero.
     pub fn reset() {
+        DRAWN.store(0, Relaxed);
         for sum in &SUMS {
             sum.store(0, Relaxed);
         }

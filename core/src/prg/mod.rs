@@ -80,6 +80,7 @@ impl Prg {
         if out.is_empty() {
             return;
         }
+        profile::draw(size_of_val(out));
         let _section = profile::section(Section::Prg);
         let bytes = first * size_of::<W>() as u64;
         self.streams

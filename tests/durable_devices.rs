@@ -332,12 +332,12 @@ fn two_dozen_cuts_change_nothing() {
         "--batch",
         "20",
         "--limit",
-        "70",
+        "420",
         "--every",
         "5",
     ];
     for seed in 1..4 {
-        cut_off("riscv-virt", seed, 8, [2000, 6000], &session, 70);
+        cut_off("riscv-virt", seed, 8, [2000, 6000], &session, 420);
     }
 }
 

@@ -358,6 +358,7 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
         session.learning_rate = 1 << 24;
         // Polynomials cannot replace max pooling.
         let compares = |layer: &Layer| matches!(layer, Layer::MaxPool { .. });
+        let adds = |layer: &Layer| matches!(layer, Layer::Add { .. });
         if !session.model.layers.iter().any(compares) {
             for triples in [
                 TripleScheme::Baseline,
@@ -366,6 +367,21 @@ fn the_protocols_gradients_are_the_plaintext_ones() {
             ] {
                 let published = with_polynomials(&session, triples, &Activation::default());
                 sessions.push(published.expect("a session"));
+            }
+        }
+        if session.model.layers.iter().any(adds) {
+            // What is added has more range than what it is added to, and less.
+            for bits in [[1, 3, 0, 2, 1, 0], [0, 1, 2, 0, 3, 1]] {
+                let mut session = session.clone();
+                let places = Network::new(&session.model)
+                    .expect("a network")
+                    .stages
+                    .len()
+                    + 1;
+                session.headroom = Headroom::new(&bits[..places.min(6)]).expect("a few places");
+                // Headroom takes fraction bits, so that an error of scale could hide in the rounding of the smaller ring.
+                session.format = Format::new::<u64>(20).expect("widths that fit");
+                sessions.push(session);
             }
         }
         sessions.push(session);

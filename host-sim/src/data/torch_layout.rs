@@ -129,6 +129,27 @@ mod tests {
         }
     }
 
+    /// One output of two channels by a kernel of two rows and three columns.
+    #[test]
+    fn rows_come_before_columns_in_kernels_of_two_sides() {
+        let conv = Layer::Conv2d {
+            channels: 1,
+            kernel: Sides::from([2, 3]),
+            stride: 1,
+            padding: Sides::square(0),
+        };
+        let layers = [conv, Layer::Flatten, Layer::Dense { units: 2 }];
+        let model = Model::new("slim", [3, 4, 2], &layers).expect("a model");
+        let network = Network::new(&model).expect("a network");
+        let layout = TorchLayout::new(&model, &network, 0);
+        assert_eq!(layout.shape, [1, 2, 2, 3]);
+        // Ours is [row][column][input][output].
+        let ours: Vec<f32> = (0..12).map(|w| w as f32).collect();
+        let theirs = [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 1.0, 3.0, 5.0, 7.0, 9.0, 11.0];
+        assert_eq!(layout.tensor(&ours), theirs);
+        assert_eq!(layout.weights(&theirs), ours);
+    }
+
     /// Two channels of 1x2 pixels, from a 1x1 convolution; then two units.
     #[test]
     fn channels_come_before_rows_and_columns() {

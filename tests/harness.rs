@@ -10,11 +10,11 @@ pub mod resettable;
 pub mod served;
 
 use std::{
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{
-        OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -263,6 +263,44 @@ pub fn end_within(mut child: std::process::Child, limit: Duration) -> (bool, Str
         text(&output.stdout),
         text(&output.stderr),
     )
+}
+
+/// What a process says on standard error, read while it runs.
+pub struct Saying {
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl Saying {
+    /// Begins to read. The process has no standard error left for [`end`], which returns none.
+    pub fn of(child: &mut std::process::Child) -> Self {
+        let mut pipe = child.stderr.take().expect("a pipe");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = said.clone();
+        let reader = thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+                heard.lock().expect("a lock").extend(&bytes[..count]);
+            }
+        });
+        Saying { said, reader }
+    }
+
+    /// Waits until the process has said `what` so many times.
+    pub fn wait_for(&self, what: &str, times: usize) {
+        wait_until(what, Duration::from_secs(60), || {
+            text(&self.said.lock().expect("a lock"))
+                .matches(what)
+                .count()
+                >= times
+        });
+    }
+
+    /// All that it said, once it has ended.
+    pub fn all(self) -> String {
+        self.reader.join().expect("a pipe");
+        text(&self.said.lock().expect("a lock"))
+    }
 }
 
 /// Kills a process whose partners have ended.

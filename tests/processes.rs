@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ringlet_tests::{address, complaint, end, is_notice, start, success, wait_until};
+use ringlet_tests::{Saying, address, complaint, end, is_notice, start, success, wait_until};
 
 /// More than any machine does during a test.
 const ENDLESS: [&str; 4] = ["--limit", "10000000", "--epochs", "1000000"];
@@ -153,8 +153,8 @@ fn two_parties_of_one_role_are_refused() {
 #[test]
 fn strangers_are_turned_away_and_the_run_continues() {
     let (d, p) = (address(), address());
-    let dealer = dealer(&d);
-    let p0 = party("p0", ["--listen", &p], &d, &[]);
+    let (mut dealer, mut p0) = (dealer(&d), party("p0", ["--listen", &p], &d, &[]));
+    let told = [Saying::of(&mut dealer), Saying::of(&mut p0)];
     for (at, greeting) in [
         (&d, "GET / HTTP/1.1"),
         (&d, ""),
@@ -169,11 +169,19 @@ fn strangers_are_turned_away_and_the_run_continues() {
         let mut stream = stream.expect("a connection");
         stream.write_all(greeting.as_bytes()).expect("to send");
     }
+    // A role that has met its partners says no more of strangers.
+    for role in &told {
+        role.wait_for("turned away", 2);
+    }
     let p1 = party("p1", ["--peer", &p], &d, &[]);
     for (name, child) in [("dealer", dealer), ("p0", p0), ("p1", p1)] {
         let (well, out, err) = end(child);
         assert!(well, "{name}: {out}{err}");
-        assert_eq!(err.contains("turned away"), name != "p1", "{name}: {err}");
+        assert!(!err.contains("turned away"), "{name}: {err}");
+    }
+    for role in told {
+        let err = role.all();
+        assert!(err.lines().all(is_notice), "{err}");
     }
 }
 

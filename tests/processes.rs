@@ -115,6 +115,13 @@ fn differing_sessions_are_refused_by_name_and_the_others_wait_on() {
         (&["--seed", "9"], "seeds"),
         (&["--limit", "2"], "limits"),
         (&["--audit", "2"], "audits"),
+        (&["--reveal-loss"], "wishes to learn the loss"),
+        (&["--nesterov"], "momenta"),
+        (&["--clip-value", "2"], "bounds of gradients"),
+        (
+            &["--class-weights", "1,1,1,1,1,1,1,1,1,2"],
+            "learning rates",
+        ),
     ];
     let halves = cases.map(|_| half_a_session());
     // Each P0 reaches its dealer.

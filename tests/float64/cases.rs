@@ -16,7 +16,8 @@ use ringlet_core::{
     num::{Format, RATE_FRACTION},
     securenn,
     session::{
-        ClassList, Headroom, KnownBackbone, Protocol, Schedule, Session, Task, TrainingOptions,
+        ClassList, ClassWeights, Headroom, KnownBackbone, Protocol, Schedule, Session, Task,
+        TrainingOptions,
     },
 };
 use serde_json::Value;
@@ -62,6 +63,8 @@ pub struct Case {
     pub learning_rate: f64,
     /// Schedule, decay and smoothing.
     pub training: TrainingOptions,
+    /// How much the samples of each class count.
+    pub class_weights: ClassWeights,
     pub momentum: f64,
     /// The numbers of steps after which the weights are known, in order.
     pub steps: Vec<u32>,
@@ -168,8 +171,11 @@ pub fn cases() -> Vec<Case> {
                 warm_up: described["warm_up"].as_u64().unwrap_or(0) as u32,
                 weight_decay: part("decay"),
                 label_smoothing: part("smoothing"),
+                nesterov: described["nesterov"] == true,
+                clip: part("clip"),
                 ..TrainingOptions::default()
             },
+            class_weights: class_weights(&described["class_weights"]),
             momentum: real("momentum"),
             steps: steps
                 .map(|steps| steps.as_u64().expect("a number") as u32)
@@ -199,6 +205,14 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
+/// The weights of classes; none if all count the same.
+fn class_weights(described: &Value) -> ClassWeights {
+    let one = f64::from(1 << ClassWeights::FRACTION);
+    let weights = described.as_array().into_iter().flatten();
+    let units = weights.map(|weight| (weight.as_f64().expect("a number") * one) as u16);
+    ClassWeights::new(&units.collect::<Vec<u16>>()).expect("weights")
+}
+
 impl Case {
     /// A session of so many steps that takes all samples in each. Each party owns half of them.
     pub fn session(&self, (format, protocol, headroom): Arithmetic, steps: u32) -> Session {
@@ -226,8 +240,10 @@ impl Case {
             learning_rate: rate(self.learning_rate),
             momentum: rate(self.momentum),
             training: self.training,
+            class_weights: self.class_weights.clone(),
             shuffle_seed: 1,
             receiver: None,
+            reveal_loss: false,
             initial_model: None,
             audit: match protocol {
                 Protocol::Dealt { .. } => 9,
@@ -258,6 +274,10 @@ impl Case {
                 state.extend(&share.to_le_bytes()[..bytes(bits)]);
             }
             state.resize(state.len() + stage.parameters() * bytes(velocity), 0);
+        }
+        if let Protocol::Dealt { .. } = session.protocol {
+            // With Nesterov's momentum, the last velocities too.
+            state.resize(dealt::Plan::new(session, network).state_len(), 0);
         }
         state
     }

@@ -12,7 +12,10 @@ use ringlet::{
     reference::twin::Twin,
 };
 
-use ringlet_core::{model::Layer, session::Protocol};
+use ringlet_core::{
+    model::Layer,
+    session::{Protocol, TrainingOptions},
+};
 
 use cases::{Arithmetic, Case, MOVES, SECURENN, U32, U64, USUAL, cases, draw, network};
 use private::train;
@@ -104,9 +107,11 @@ fn check(arithmetic: Arithmetic, longest: u32, limit: f64) {
     let mut too_far = Vec::new();
     let is_securenn = matches!(arithmetic.1, Protocol::SecureNn { .. });
     for mut case in cases() {
-        // SecureNN's protocols have no residual additions and no weight decay.
+        // SecureNN's protocols have no residual additions, and no options of a training beyond momentum.
         let adds = |layer: &Layer| layer.kind() == "add";
-        if is_securenn && (case.model.layers.iter().any(adds) || case.training.weight_decay > 0) {
+        let has_options =
+            case.training != TrainingOptions::default() || case.class_weights.is_given();
+        if is_securenn && (case.model.layers.iter().any(adds) || has_options) {
             continue;
         }
         case.steps.retain(|&steps| steps <= longest);

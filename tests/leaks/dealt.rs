@@ -14,7 +14,7 @@ use ringlet_core::{
         range::Range,
         relu::{HiddenSign, Relu},
         select::Select,
-        softmax::Softmax,
+        softmax::{Labels, Softmax},
         tensor::{
             Masks, RowMask, Rows, Whole, WholeMask, hold_rows, hold_whole, mask_rows, mask_whole,
             whole_masks,
@@ -185,19 +185,37 @@ fn lookups() {
 
 #[test]
 fn softmax() {
+    check_softmax("softmax", [0, 0], [20, 65]);
+}
+
+#[test]
+fn softmax_that_sums_losses() {
+    check_softmax("softmax with losses", [44, 0], [27, 80]);
+}
+
+#[test]
+fn softmax_with_class_weights() {
+    check_softmax("softmax with weights", [0, 1], [20, 65]);
+}
+
+/// Checks a softmax whose losses are summed in a ring of so many bits, if it has any, and with class weights if there are to be
+/// any, with so many bits of padding.
+fn check_softmax(name: &str, [loss_bits, weighted]: [u32; 2], paddings: [usize; 2]) {
     let format = Format::new::<u32>(8).expect("widths that fit");
     let softmax = Softmax {
         format,
         headroom: 0,
         classes: 2,
         exponent: 0,
+        loss_bits,
+        weighted: weighted > 0,
     };
     let shares = share::<u32>(&[700, -200], format.narrow());
     check_gate(
-        "softmax",
+        name,
         [
-            &[padding(20..=20), no_value(0..=20)],
-            &[padding(65..=65), no_value(0..=20)],
+            &[padding(paddings[0]..=paddings[0]), no_value(0..=20)],
+            &[padding(paddings[1]..=paddings[1]), no_value(0..=20)],
         ],
         |cx| {
             let mut memory = vec![[0; 2]; softmax.table_len()];
@@ -206,7 +224,15 @@ fn softmax() {
         |cx, inputs| {
             let mut z = shares[inputs][cx.role().index()].clone();
             let mut scratch = vec![0; softmax.scratch_len(1)];
-            softmax.run::<u32, _>(cx, AT, 1, Share::wrap_slice_mut(&mut z), &mut scratch)
+            let (mut label, mut sum) = ([cx.role().index() as u64], 0);
+            let mut weight = [3000 * cx.role().index() as u64];
+            let labels = Labels {
+                labels: &mut label[..softmax.labels_len(1)],
+                weights: &mut weight[..softmax.weights_len(1)],
+                sum: &mut sum,
+            };
+            let logits = Share::wrap_slice_mut(&mut z);
+            softmax.run::<u32, _>(cx, AT, 1, logits, labels, &mut scratch)
         },
     );
 }

@@ -12,7 +12,9 @@ use ringlet_core::{
     num::{COEFFICIENT_FRACTION, Format, MAX_DEGREE, Polynomial, Ring, Word},
     prg::Key,
     securenn::{self, gates::Computing},
-    session::{ClassList, Headroom, KnownBackbone, Protocol, Session, Task},
+    session::{
+        ClassList, ClassWeights, Headroom, KnownBackbone, Protocol, Session, Task, TrainingOptions,
+    },
     share::{NoObserver, Share},
 };
 
@@ -95,8 +97,10 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         learning_rate: 1 << 20,
         momentum: 7 << 21,
         training: Default::default(),
+        class_weights: Default::default(),
         shuffle_seed: 5,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
@@ -317,6 +321,23 @@ fn dealt_training_with_audits_and_a_receiver() {
     };
     // 16 parameters of 64 bits.
     check_dealt("audit", &session, [128, 0], 0);
+}
+
+#[test]
+fn dealt_training_with_all_options() {
+    let session = Session {
+        reveal_loss: true,
+        class_weights: ClassWeights::new(&[4096, 1000]).expect("weights"),
+        training: TrainingOptions {
+            weight_decay: 1 << 18,
+            nesterov: true,
+            clip: 1 << 20,
+            ..TrainingOptions::default()
+        },
+        ..training(2, &dense(Layer::Relu), narrow(), Protocol::DEALT)
+    };
+    // The sum of losses has 29 bits.
+    check_dealt("all options", &session, [4, 4], 0);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 It is written from the definitions alone and shares no code with Ringlet: layers as networks.json lists them, cross
 entropy, the mean over the batch, and momentum as in PyTorch's SGD (v = momentum v + gradient, w = w - rate v), with its weight
-decay and label smoothing where networks.json has them. Each step takes all samples. No test runs it; to make weights.f32 again:
+decay, label smoothing, Nesterov's momentum, gradients clipped by value and class weights where networks.json has them. The
+weighted losses are divided by the number of samples. Each step takes all samples. No test runs it; to make weights.f32 again:
 
     python3 tests/reference/steps.py            # needs numpy
     python3 tests/reference/steps.py --check    # compares the gradients with differences of the loss
@@ -214,18 +215,19 @@ def build(number, model):
     return layers
 
 
-def gradients(layers, x, labels, smoothing=0):
-    """The mean cross entropy; leaves its gradients in the layers."""
+def gradients(layers, x, labels, smoothing=0, weights=None):
+    """The mean of the weighted cross entropies; leaves its gradients in the layers."""
     for layer in layers:
         x = layer.made = layer.forward(x)
         layer.added = 0
     x = x - x.max(1, keepdims=True)
     logs = x - np.log(np.exp(x).sum(1, keepdims=True))
     hit = (1 - smoothing) * np.eye(logs.shape[1])[labels] + smoothing / logs.shape[1]
-    gradient = (np.exp(logs) - hit) / len(labels)
+    each = np.array(weights)[labels][:, None] if weights else np.ones((len(labels), 1))
+    gradient = each * (np.exp(logs) - hit) / len(labels)
     for layer in reversed(layers):
         gradient = layer.backward(gradient + layer.added)
-    return -(logs * hit).sum() / len(labels)
+    return -(each * logs * hit).sum() / len(labels)
 
 
 def rate_of(network, step):
@@ -245,14 +247,15 @@ def train(number, network, steps, layers):
     weighted = [layer for layer in layers if hasattr(layer, "w")]
     velocity = [[0, 0] for _ in weighted]
     for step in range(1, max(steps) + 1):
-        gradients(layers, pixels, labels, network.get("smoothing", 0))
+        gradients(layers, pixels, labels, network.get("smoothing", 0), network.get("class_weights"))
         rate = rate_of(network, step - 1)
         decay = network.get("decay", 0)
+        most = network.get("clip", math.inf)
         for layer, v in zip(weighted, velocity):
-            v[0] = network["momentum"] * v[0] + layer.dw + decay * layer.w
-            v[1] = network["momentum"] * v[1] + layer.db + decay * layer.b
-            layer.w = layer.w - rate * v[0]
-            layer.b = layer.b - rate * v[1]
+            for index, (values, gradient) in enumerate([(layer.w, layer.dw), (layer.b, layer.db)]):
+                gradient = np.clip(gradient, -most, most) + decay * values
+                v[index] = network["momentum"] * v[index] + gradient
+                values -= rate * (gradient + network["momentum"] * v[index] if network.get("nesterov") else v[index])
         if step in steps:
             yield weighted
 

@@ -17,10 +17,11 @@ use ringlet_core::{
     num::RATE_FRACTION,
     prg::Key,
     session::{
-        ClassList, Headroom, KnownBackbone, Protocol, Schedule, Session, Task, TrainingOptions,
+        ClassList, ClassWeights, Headroom, KnownBackbone, Protocol, Schedule, Session, Task,
+        TrainingOptions,
     },
 };
-use ringlet_tests::{metrics, mnist, record, ringlet, success, text};
+use ringlet_tests::{failure, metrics, mnist, record, ringlet, success, text};
 use serde_json::Value;
 
 use stages::every_kind_of_stage;
@@ -41,8 +42,10 @@ fn digits_session(images: &Images) -> Session {
         learning_rate: 1 << 19,
         momentum: 7 << 21,
         training: Default::default(),
+        class_weights: Default::default(),
         shuffle_seed: 1,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
@@ -87,10 +90,10 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
         epochs: 1,
         factor: 1 << (RATE_FRACTION - 1),
     };
-    for (schedule, warm_up, decay, smoothing, initial_weights) in [
-        (step, 5, 0.0, 0.0, InitialWeights::Xavier),
-        (Schedule::Cosine, 0, 0.05, 0.0, InitialWeights::He),
-        (Schedule::Constant, 3, 0.01, 0.2, InitialWeights::He),
+    for (schedule, warm_up, decay, smoothing, clip, initial_weights) in [
+        (step, 5, 0.0, 0.0, 0.02, InitialWeights::Xavier),
+        (Schedule::Cosine, 0, 0.05, 0.0, 0.0, InitialWeights::He),
+        (Schedule::Constant, 3, 0.01, 0.2, 0.0, InitialWeights::He),
     ] {
         let mut session = session.clone();
         session.training = TrainingOptions {
@@ -99,7 +102,14 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
             weight_decay: (decay * one) as u32,
             label_smoothing: (smoothing * one) as u32,
             initial_weights,
+            nesterov: warm_up > 0,
+            clip: (clip * one) as u32,
         };
+        if smoothing == 0.0 {
+            let weights: Vec<u16> = (1..=network(&session).classes as u16).collect();
+            let weights: Vec<u16> = weights.iter().map(|weight| weight * 256).collect();
+            session.class_weights = ClassWeights::new(&weights).expect("weights");
+        }
         sessions.push(session);
     }
     sessions.push(session);
@@ -311,6 +321,96 @@ fn the_loss_begins_at_that_of_a_guess_and_falls() {
     assert!(records.iter().all(|record| record["loss"].is_null()));
 }
 
+/// The loss that parties reveal is the mean of what a simulation sees of each iteration.
+#[test]
+fn the_revealed_loss_is_that_of_the_iterations() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    for more in [
+        &[][..],
+        &[
+            "--micro-batch",
+            "5",
+            "--range-bits",
+            "10",
+            "--share-of-p0",
+            "0.5",
+        ],
+        &["--protocol", "spdz"],
+        &["--ring", "u64", "--micro-batch", "16"],
+    ] {
+        let train = ["train", "--seed", "1", "--epochs", "2", "--metrics", path];
+        let told = success(&[&train[..], &["--reveal-loss", "--batch", "30"], more].concat());
+        let number = |record: &Value, name: &str| record[name].as_f64().expect("a number");
+        let iterations = metrics(&file, "iteration");
+        let epochs = metrics(&file, "epoch");
+        let images = load(None, Part::Train).expect("built-in digits").len();
+        for (epoch, losses) in epochs.iter().zip(iterations.chunks(images.div_ceil(30))) {
+            let sizes = (0..images).step_by(30).map(|first| 30.min(images - first));
+            let sums = losses
+                .iter()
+                .zip(sizes)
+                .map(|(record, size)| number(record, "loss") * size as f64);
+            let mean = sums.sum::<f64>() / images as f64;
+            let revealed = number(epoch, "loss");
+            println!("{more:?}: {revealed:.5}, {mean:.5}");
+            assert!(
+                (revealed - mean).abs() < 1.0 / 1024.0,
+                "{more:?}: {revealed} {mean}"
+            );
+            assert!(
+                told.contains(&format!("revealed loss {revealed:.4}")),
+                "{told}"
+            );
+        }
+        assert_eq!(epochs.len(), 2);
+    }
+    success(&["train", "--limit", "3", "--reveal-loss", "--metrics", path]);
+    let epochs = metrics(&file, "epoch");
+    assert!(
+        epochs.iter().all(|epoch| epoch["loss"].is_null()),
+        "{epochs:?}"
+    );
+}
+
+/// The twin has class weights and clipped gradients too.
+#[test]
+fn class_weights_and_clipping_are_the_twins() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("metrics.jsonl");
+    let path = file.to_str().expect("a path in UTF-8");
+    for options in [
+        &["--class-weights", "1,1,1,2,1,1,1,1,1.5,1"][..],
+        &["--clip-value", "0.05", "--nesterov", "--lr", "0.02"],
+    ] {
+        let train = [
+            "train",
+            "--twin",
+            "--seed",
+            "3",
+            "--epochs",
+            "4",
+            "--metrics",
+            path,
+        ];
+        success(&[&train[..], options].concat());
+        let epochs = metrics(&file, "epoch");
+        let last = epochs.last().expect("an epoch");
+        let [accuracy, twin] =
+            ["accuracy", "twin_accuracy"].map(|name| last[name].as_f64().expect("an accuracy"));
+        println!("{options:?}: {accuracy:.4}, twin {twin:.4}");
+        assert!(
+            accuracy > 0.88 && (accuracy - twin).abs() <= 0.02,
+            "{options:?}"
+        );
+    }
+    let line = failure(&["train", "--class-weights", "1,2"]);
+    assert!(line.contains("--class-weights has 2 numbers"), "{line}");
+    let line = failure(&["train", "--nesterov", "--momentum", "0"]);
+    assert!(line.contains("needs a momentum"), "{line}");
+}
+
 /// Options of a training change nothing that is sent, and the twin does as they say.
 #[test]
 fn training_options_send_nothing_and_the_twin_has_them() {
@@ -323,6 +423,7 @@ fn training_options_send_nothing_and_the_twin_has_them() {
         &["--schedule", "cosine", "--warm-up", "9"],
         &["--schedule", "step:2:0.3", "--initial-weights", "xavier"],
         &["--weight-decay", "0.01", "--label-smoothing", "0.2"],
+        &["--nesterov", "--lr", "0.02"],
     ] {
         let train = [
             "train",

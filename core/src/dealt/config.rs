@@ -4,8 +4,11 @@ use crate::{
     gate::{polynomial::PolynomialGate, softmax::Softmax},
     network::{Activation, Network, Stage},
     num::{fixed_point::MIN_FRACTION_BITS, ring::Ring},
-    session::{Protocol, RATE_FRACTION, Session, SessionError, Task},
+    session::{EXTENDED, Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
+
+/// One, with [`RATE_FRACTION`] fraction bits.
+const ONE: u64 = 1 << RATE_FRACTION;
 
 /// The fewest bits of a gradient's ring.
 const MIN_GRADIENT_BITS: u32 = 4;
@@ -55,7 +58,10 @@ impl Session {
             headroom: network.logit_headroom(),
             classes: network.classes,
             exponent: self.softmax_exponent(network),
+            loss_bits: self.loss_bits(network),
+            weighted: self.has_class_weights(),
         };
+        self.check_extended(network)?;
         // A label of 1 has to be a whole number of the units of the gradients.
         if self.format.fraction as i32 + self.softmax_exponent(network) < 0 {
             return Err(SessionError::Gradients);
@@ -97,13 +103,42 @@ impl Session {
             return Ok(());
         }
         for stage in 0..network.stages.len() {
-            let rates = self.rates_of(network, stage, self.learning_rate, 0);
+            let factors = [self.learning_rate.into(), ONE];
+            let rates = self.rates_of(network, stage, factors, 0);
             if rates
                 .iter()
                 .any(|&rate| rate == 0 || rate >> (2 * R::BITS - 16).min(63) != 0)
             {
                 return Err(SessionError::LearningRate);
             }
+        }
+        Ok(())
+    }
+
+    /// Checks the options of a training that a program may leave out.
+    fn check_extended(&self, network: &Network) -> Result<(), SessionError> {
+        let training = &self.training;
+        let options = [
+            (self.reveal_loss, "losses that are revealed"),
+            (self.class_weights.is_given(), "class weights"),
+            (training.clip > 0, "clipping of gradients"),
+            (training.nesterov, "Nesterov's momentum"),
+        ];
+        let left_out = options.iter().find(|(is_wanted, _)| *is_wanted);
+        if let (Some((_, what)), false) = (left_out, EXTENDED) {
+            return Err(SessionError::LeftOut(what));
+        }
+        if !self.class_weights.fit(network.classes) {
+            return Err(SessionError::ClassWeights);
+        }
+        if self.class_weights.is_given() && training.label_smoothing > 0 {
+            return Err(SessionError::WeightedSmoothing);
+        }
+        if training.nesterov && self.momentum == 0 {
+            return Err(SessionError::NesterovWithoutMomentum);
+        }
+        if training.clip > 0 && self.format.is_direct() {
+            return Err(SessionError::ClipInDirect);
         }
         Ok(())
     }
@@ -172,16 +207,32 @@ impl Session {
     /// The exact factor may lie between two integers. Then some iterations take one and some the other, so that the sum
     /// over the iterations from the first on is right to one unit.
     pub fn rates(&self, network: &Network, stage: usize, iteration: u32) -> [u64; 2] {
-        let learning_rate = self.learning_rate_at(iteration);
-        self.rates_of(network, stage, learning_rate, iteration)
+        let learning_rate = self.learning_rate_at(iteration).into();
+        let momentum = match self.has_nesterov() {
+            true => ONE + u64::from(self.momentum),
+            false => ONE,
+        };
+        self.rates_of(network, stage, [learning_rate, momentum], iteration)
     }
 
-    /// The integers of a learning rate.
+    /// The integers by which an update with Nesterov's momentum multiplies the last velocities before it takes them back.
+    pub(crate) fn rates_of_last(
+        &self,
+        network: &Network,
+        stage: usize,
+        iteration: u32,
+    ) -> [u64; 2] {
+        let learning_rate = self.learning_rate_at(iteration).into();
+        let factors = [learning_rate, self.momentum.into()];
+        self.rates_of(network, stage, factors, iteration)
+    }
+
+    /// The integers of a learning rate times another factor, each with [`RATE_FRACTION`] fraction bits.
     fn rates_of(
         &self,
         network: &Network,
         stage: usize,
-        learning_rate: u32,
+        [learning_rate, factor]: [u64; 2],
         iteration: u32,
     ) -> [u64; 2] {
         // A velocity is the mean gradient times 2^(its scale + exponent - the input's headroom) * batch /
@@ -192,17 +243,38 @@ impl Session {
         let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits() + input
             - output
             - exponent
-            - RATE_FRACTION as i32;
+            - 2 * RATE_FRACTION as i32;
         let rate = |divisor: u32, shift: i32| {
             let divided_by = u128::from(self.batch) * u128::from(divisor).pow(2);
             let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
             integer(
-                u128::from(learning_rate) << up,
+                (u128::from(learning_rate) * u128::from(factor)) << up,
                 divided_by << down,
                 iteration,
             )
         };
         [rate(stage.divisor, shift + input), rate(1, shift)]
+    }
+
+    /// The bounds of the values of a gradient by weights and by biases, if it is clipped, in units of a velocity and at least 1.
+    pub(crate) fn gradient_bounds(&self, network: &Network, stage: usize) -> [u64; 2] {
+        // See `rates_of` for what a velocity is, of weights and of biases alike.
+        let exponent = self.gradient_exponent(network, stage);
+        let stage = &network.stages[stage];
+        let shift = self.format.step() as i32 + exponent
+            - stage.headroom[0] as i32
+            - self.batch_bits()
+            - RATE_FRACTION as i32;
+        let most = 1 << (self.format.velocity() - 2);
+        let bound = |divisor: u32| {
+            let (up, down) = (shift.max(0) as u32, (-shift).max(0) as u32);
+            let numerator =
+                u128::from(self.training.clip) * u128::from(self.batch) * u128::from(divisor);
+            let bound = quotient(numerator << up, 1 << down);
+            // Gradients beyond it leave the contract.
+            u64::try_from(bound).unwrap_or(most).clamp(1, most)
+        };
+        [bound(stage.divisor), bound(1)]
     }
 
     /// The integers by which an iteration multiplies a stage's weights and biases, as operands, before it adds them to their

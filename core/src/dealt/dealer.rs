@@ -274,6 +274,11 @@ impl<'a, R: Ring> Dealer<'a, R> {
             let product = stream_ids::address(iteration, index, Use::WeightGradient);
             let (linear, _) = stage.product();
             Bilinear(linear).deal_weight_gradient(cx, product, memory.gradient)?;
+            if self.session.clips() {
+                let at = stream_ids::clip(iteration, index);
+                let clip = self.gates.clip::<R>();
+                clip.deal::<R, _>(cx, at, 2, stage.parameters())?;
+            }
             audits.deal::<R, _>(cx, index, Values::Velocities)?;
         }
         if self.session.format.is_direct() {

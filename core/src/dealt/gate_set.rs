@@ -30,6 +30,8 @@ impl GateSet {
                 headroom: network.logit_headroom(),
                 classes: network.classes,
                 exponent: session.softmax_exponent(network),
+                loss_bits: session.loss_bits(network),
+                weighted: session.has_class_weights(),
             },
         }
     }
@@ -98,6 +100,12 @@ impl GateSet {
             from: self.format.narrow() - drop,
             to: self.format.ring,
         }
+    }
+
+    /// The comparison of gradients with their bounds, in the velocity's ring: of differences of two values under its contract.
+    pub fn clip<R: Ring>(self) -> Relu {
+        let bits = self.format.velocity();
+        Relu::of_differences::<R>(bits, bits)
     }
 
     /// The widening from the velocity's ring to the master weights' ring.

@@ -17,6 +17,10 @@ pub(crate) struct StageLengths {
     pub low_bytes: usize,
     /// Ring words, one for each parameter in training.
     pub velocity: usize,
+    /// Bytes of the last velocities, which Nesterov's momentum needs.
+    pub last_velocity: usize,
+    /// Ring words that hold velocities while the gradient is summed apart, to be clipped.
+    pub held: usize,
     /// Ring words of the weights' second opening.
     pub reopened_weights: usize,
     /// Ring words of the stage's input, before pooling and unrolling or after, whichever is longer.
@@ -81,6 +85,14 @@ impl StageLengths {
             weights: stage.parameters(),
             low_bytes: stage.parameters() * session.format.fine() as usize / 8,
             velocity: if train { stage.parameters() } else { 0 },
+            last_velocity: match train {
+                true => last_velocity_len(session, stage.parameters()),
+                false => 0,
+            },
+            held: match train && session.clips() {
+                true => stage.parameters(),
+                false => 0,
+            },
             reopened_weights: reopened_weights_len(session, stage),
             operand: rows * before.max(stage.operand_len()),
             skip: rows * stage.kept_len(),
@@ -100,6 +112,7 @@ impl StageLengths {
         [
             self.weights,
             self.velocity,
+            self.held,
             self.reopened_weights,
             self.operand,
             self.skip,
@@ -110,6 +123,7 @@ impl StageLengths {
         .iter()
         .sum::<usize>()
             + words(self.low_bytes, 1)
+            + words(self.last_velocity, 1)
             + words(self.sign, 1)
             + words(self.pool_sign, 1)
             + self.kept
@@ -150,7 +164,16 @@ impl Lengths {
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
         let (lengths, last) = match session.task {
-            Task::Train => (gradients(network), gates.softmax.scratch_len(rows)),
+            Task::Train => {
+                let softmax = gates.softmax;
+                let labels = softmax.labels_len(rows) + softmax.weights_len(rows);
+                let clipped = match session.clips() {
+                    true => clip_scratch_len::<R>(gates, network),
+                    false => 0,
+                };
+                let len = (labels + softmax.scratch_len(rows)).max(clipped);
+                (gradients(network), len)
+            }
             Task::Infer | Task::Evaluate => {
                 let argmax = gates.argmax::<R>().scratch_len::<R>(role, rows);
                 ([network.classes, unrolled(network)], argmax)
@@ -211,6 +234,27 @@ pub(crate) fn reopened_weights_len(session: &Session, stage: &Stage) -> usize {
     }
 }
 
+/// 64-bit words in which a party clips the gradient of the stage with the most parameters: two copies of it, the signs, and the
+/// scratch of the comparison.
+fn clip_scratch_len<R: Ring>(gates: GateSet, network: &Network) -> usize {
+    let clip = gates.clip::<R>();
+    let of_stage = |stage: &Stage| {
+        let len = stage.parameters();
+        words(2 * len, size_of::<R>())
+            + words(2 * plane_len(len), 1)
+            + words(clip.scratch_len(2, len), 1)
+    };
+    network.stages.iter().map(of_stage).max().unwrap_or(0)
+}
+
+/// Bytes in which a party keeps the last velocities of so many parameters for Nesterov's momentum.
+fn last_velocity_len(session: &Session, parameters: usize) -> usize {
+    match session.has_nesterov() {
+        true => parameters * session.format.wide() as usize / 8,
+        false => 0,
+    }
+}
+
 /// 64-bit words of the dealer's scratch.
 pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
     let most = |stage: &Stage| {
@@ -221,11 +265,16 @@ pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
     words(most, size_of::<R>())
 }
 
-/// Bytes of a training party's state of so many parameters: a master share of each, and with momentum a velocity.
+/// Bytes of a training party's state of so many parameters: a master share of each, with momentum a velocity, with
+/// Nesterov's the last one too, and the sum of losses if they are revealed.
 pub fn state_len(session: &Session, parameters: usize) -> usize {
     let mut bits = session.format.wide();
     if session.momentum > 0 {
         bits += session.format.ring;
     }
-    parameters * (bits as usize / 8)
+    let loss = match session.reveal_loss {
+        true => size_of::<u64>(),
+        false => 0,
+    };
+    parameters * (bits as usize / 8) + last_velocity_len(session, parameters) + loss
 }

@@ -28,8 +28,10 @@ const MAX_POOLS: u32 = STAGES + STRIDE * MAX_STAGES as u32;
 pub(crate) const AUDITED_TENSORS: u32 = 4;
 /// First gate number of the audits.
 const AUDITS: u32 = MAX_POOLS + 2 * MAX_LEVELS * MAX_STAGES as u32;
+/// First gate number of the comparisons that clip gradients, one for each stage.
+const CLIPS: u32 = AUDITS + AUDITED_TENSORS * MAX_STAGES as u32;
 /// Gate number of the keys of evaluations. The evaluation's number stands for the iteration.
-const EVALUATIONS: u32 = AUDITS + AUDITED_TENSORS * MAX_STAGES as u32;
+const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
@@ -205,6 +207,15 @@ pub(crate) fn audit(iteration: u32, stage: usize, tensor: u32, row: u32) -> At {
         iteration,
         gate: AUDITS + AUDITED_TENSORS * stage as u32 + tensor,
         row: row.into(),
+    }
+}
+
+/// Address of the comparison that clips a stage's gradient.
+pub(crate) fn clip(iteration: u32, stage: usize) -> At {
+    At {
+        iteration,
+        gate: CLIPS + stage as u32,
+        row: 0,
     }
 }
 

@@ -88,6 +88,8 @@ fn argmax_and_softmax() {
         headroom: 3,
         classes: 8,
         exponent: 0,
+        loss_bits: 0,
+        weighted: false,
     };
     let contract = softmax.contract();
     assert_eq!(contract, Argmax::new::<u32>(8, format.narrow()).contract());

@@ -123,10 +123,23 @@ impl Lookup {
         self,
         cx: &mut O,
         at: At,
-        [rows, len]: [usize; 2],
+        shape: [usize; 2],
         x: &mut [Share<u64>],
     ) -> Result<(), LinkError> {
-        let x = &mut Share::peel_slice_mut(x)[..rows * len];
+        let x = &mut Share::peel_slice_mut(x)[..shape[0] * shape[1]];
+        self.mask_arguments(cx, at, shape, x);
+        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from())])?;
+        self.finish(cx, at, shape, x)
+    }
+
+    /// Masks shares of `rows` x `len` arguments, for an opening at [`Lookup::from`] bits.
+    pub(super) fn mask_arguments<O: Online>(
+        self,
+        cx: &O,
+        at: At,
+        [rows, len]: [usize; 2],
+        x: &mut [u64],
+    ) {
         for group in groups(at, rows, len) {
             let mut masks = [0u64; LANES];
             let masks = &mut masks[..group.lanes];
@@ -135,13 +148,27 @@ impl Lookup {
                 *x = x.plus(*mask).low(self.from());
             }
         }
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *x), self.from())])?;
+    }
+
+    /// Replaces the openings of `rows` x `len` arguments by shares of the function.
+    pub(super) fn finish<O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        [rows, len]: [usize; 2],
+        x: &mut [u64],
+    ) -> Result<(), LinkError> {
         for group in groups(at, rows, len) {
             for (e, element) in x[group.range()].iter_mut().zip(group.stream..) {
                 *e = self.value(cx, at, element, *e)?;
             }
         }
         Ok(())
+    }
+
+    /// The address of the masks of the arguments.
+    pub(super) fn mask_wire(self, at: At) -> Address {
+        at.wire(MASK)
     }
 
     /// This party's share of the function of an element, from its opening `e`, of which the low index + rest bits count.

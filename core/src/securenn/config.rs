@@ -30,6 +30,8 @@ pub fn check(session: &Session) -> Result<Network, SessionError> {
         headroom: 0,
         classes: network.classes,
         exponent: 0,
+        loss_bits: 0,
+        weighted: false,
     };
     if !softmax.fits::<u64>() {
         return Err(SessionError::Gradients);
@@ -64,6 +66,10 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
             session.training.schedule != Schedule::Constant || session.training.warm_up > 0,
             "schedules of the learning rate",
         ),
+        (session.reveal_loss, "loss that is revealed"),
+        (session.class_weights.is_given(), "class weights"),
+        (session.training.nesterov, "Nesterov's momentum"),
+        (session.training.clip > 0, "clipping of gradients"),
         (session.training.weight_decay > 0, "weight decay"),
         (session.training.label_smoothing > 0, "label smoothing"),
         (

@@ -27,6 +27,8 @@ pub(super) fn softmax(session: &Session, network: &Network) -> Softmax {
         headroom: 0,
         classes: network.classes,
         exponent: 0,
+        loss_bits: 0,
+        weighted: false,
     }
 }
 

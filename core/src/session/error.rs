@@ -50,6 +50,16 @@ pub enum SessionError {
     DecayInDirect,
     /// A schedule's step, the weight decay or the label smoothing is out of range.
     TrainingOptions,
+    /// The program was built without the named option of a training.
+    LeftOut(&'static str),
+    /// The class weights are not one for each class, above 0 and at most 1.
+    ClassWeights,
+    /// Classes have weights, and labels are smoothed.
+    WeightedSmoothing,
+    /// Nesterov's momentum without momentum.
+    NesterovWithoutMomentum,
+    /// Gradients are clipped, and the format multiplies master weights directly.
+    ClipInDirect,
     /// The polynomial of this cost row needs a ring wider than 128 bits.
     Polynomial(Name),
     /// The learning rate is 0, or too small or too large for the ring.
@@ -107,6 +117,21 @@ impl core::fmt::Display for SessionError {
             ),
             SessionError::TrainingOptions => f.write_str(
                 "a learning rate's step takes a number of epochs and a factor up to 1, and weight decay and label smoothing are below 1",
+            ),
+            SessionError::LeftOut(what) => {
+                write!(f, "this program was built without {what}: train without")
+            }
+            SessionError::ClassWeights => f.write_str(
+                "class weights are a number above 0 for each class, and none is 4096 times another",
+            ),
+            SessionError::WeightedSmoothing => {
+                f.write_str("labels cannot both be smoothed and have class weights: leave one out")
+            }
+            SessionError::NesterovWithoutMomentum => {
+                f.write_str("Nesterov's momentum needs a momentum above 0")
+            }
+            SessionError::ClipInDirect => f.write_str(
+                "gradients of weights that are multiplied at full precision cannot be clipped",
             ),
             SessionError::Polynomial(name) => write!(
                 f,

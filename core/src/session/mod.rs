@@ -1,12 +1,14 @@
 //! The public parameters of a run, on which all roles agree in the handshake.
 
 mod class_list;
+mod class_weights;
 mod coins;
 mod cost_row_names;
 mod error;
 pub mod handshake;
 mod headroom;
 mod known_backbone;
+mod loss;
 mod progress;
 mod protocol;
 mod rank;
@@ -31,15 +33,18 @@ pub use shuffle::Shuffle;
 pub(crate) use smooth_label::SmoothLabel;
 
 pub use class_list::ClassList;
+pub use class_weights::ClassWeights;
 pub use coins::Coins;
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
 pub use headroom::Headroom;
 pub use known_backbone::KnownBackbone;
+pub use loss::EpochLoss;
 pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
 pub use run_error::RunError;
+pub(crate) use training_options::EXTENDED;
 pub use training_options::{Schedule, TrainingOptions};
 pub use validation::Validation;
 
@@ -74,12 +79,16 @@ pub struct Session {
     pub momentum: u32,
     /// Schedule of the learning rate, weight decay, smoothed labels and initial weights.
     pub training: TrainingOptions,
+    /// How much the samples of each class count.
+    pub class_weights: ClassWeights,
     /// Seed of the public shuffle, and of the coins of dropouts.
     pub shuffle_seed: u64,
     /// The party that learns the trained model, if one does.
     pub receiver: Option<Role>,
     /// The party whose model a training begins with. If there is none, each party draws a part of the initial weights.
     pub initial_model: Option<Role>,
+    /// Whether both parties learn the mean loss of each whole epoch.
+    pub reveal_loss: bool,
     /// Iterations from one audit of the range contract to the next. The first iteration is audited. 0 for no audit.
     pub audit: u32,
     /// The classes that labels stand for. Roles may know them or not.

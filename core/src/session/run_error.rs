@@ -46,6 +46,8 @@ pub enum RunError {
         /// Bytes that the caller gave.
         given: usize,
     },
+    /// The revealed loss of an epoch cannot be: values have left their range.
+    Loss,
     /// The role has more ranks than the session has work for: see [`Session::most_ranks`](super::Session::most_ranks).
     TooManyRanks,
     /// Another rank of this role has ended before the run has.
@@ -83,6 +85,9 @@ impl core::fmt::Display for RunError {
             RunError::State { needed, given } => {
                 write!(f, "a state has {needed} bytes and was given {given}")
             }
+            RunError::Loss => f.write_str(
+                "the revealed loss cannot be, so values have left their range: audit the run (--audit), and lower the learning rate or give more --range-bits",
+            ),
             RunError::TooManyRanks => {
                 f.write_str("a role has more ranks than the session has micro-batches for")
             }

@@ -1,6 +1,6 @@
 //! Labels of which all classes share a part, in units of the gradient by the logits.
 
-use super::{RATE_FRACTION, Session, coins::Mixed};
+use super::{ClassWeights, RATE_FRACTION, Session, coins::Mixed};
 
 /// A label's values: 1 less its smoothing at its class, and a part of the smoothing at every class (Szegedy et al., 2016).
 ///
@@ -22,10 +22,13 @@ impl SmoothLabel {
         }
     }
 
-    /// The values in whole units.
-    pub(crate) fn rounded(&self, rounding: &mut LabelRounding) -> [u64; 2] {
+    /// The values in whole units, times a weight with [`ClassWeights::FRACTION`] fraction bits.
+    pub(crate) fn rounded(&self, weight: u64, rounding: &mut LabelRounding) -> [u64; 2] {
         let part = rounding.next();
-        self.values.map(|value| (value + part) >> RATE_FRACTION)
+        self.values.map(|value| {
+            let weighted = (value * weight) >> ClassWeights::FRACTION;
+            (weighted + part) >> RATE_FRACTION
+        })
     }
 }
 
@@ -45,8 +48,8 @@ impl Session {
     pub(crate) fn label_rounding(&self, (iteration, row): (u32, u32)) -> LabelRounding {
         // Dropouts have other places.
         let place = 3 << 62 | u64::from(iteration);
-        let smooth = self.training.label_smoothing > 0;
-        LabelRounding(smooth.then(|| Mixed::new(self.shuffle_seed, place, row)))
+        let needs_rounding = self.training.label_smoothing > 0 || self.class_weights.is_given();
+        LabelRounding(needs_rounding.then(|| Mixed::new(self.shuffle_seed, place, row)))
     }
 }
 
@@ -71,7 +74,7 @@ mod tests {
             let mut rounding = LabelRounding(mixed);
             let mut sums = [0; 2];
             for _ in 0..20_000 {
-                let values = label.rounded(&mut rounding);
+                let values = label.rounded(1 << ClassWeights::FRACTION, &mut rounding);
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum += value;
                 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{RATE_FRACTION, Session};
 use crate::model::InitialWeights;
 
+/// Whether the program has the options of a training that small devices leave out.
+pub(crate) const EXTENDED: bool = cfg!(feature = "extended-training");
+
 /// One, with [`RATE_FRACTION`] fraction bits.
 const ONE: u32 = 1 << RATE_FRACTION;
 
@@ -21,6 +24,10 @@ pub struct TrainingOptions {
     pub label_smoothing: u32,
     /// The distribution of the weights that the parties draw.
     pub initial_weights: InitialWeights,
+    /// Whether steps go on by the momentum of the new velocity (Nesterov's, as in Sutskever et al., ICML 2013).
+    pub nesterov: bool,
+    /// The largest magnitude of a value of the mean gradient, with [`RATE_FRACTION`] fraction bits; 0 for no bound.
+    pub clip: u32,
 }
 
 /// How the learning rate falls.
@@ -52,6 +59,16 @@ impl TrainingOptions {
 }
 
 impl Session {
+    /// Whether the values of gradients are clipped.
+    pub(crate) fn clips(&self) -> bool {
+        EXTENDED && self.training.clip > 0
+    }
+
+    /// Whether steps go on by the momentum of the new velocity.
+    pub(crate) fn has_nesterov(&self) -> bool {
+        EXTENDED && self.training.nesterov
+    }
+
     /// The learning rate of an iteration, with [`RATE_FRACTION`] fraction bits. All roles compute the same one.
     pub fn learning_rate_at(&self, iteration: u32) -> u32 {
         let options = &self.training;

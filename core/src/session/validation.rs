@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Role;
 
-use super::{Session, Task};
+use super::{ClassWeights, Session, Task};
 
 /// The held-out samples on which a training evaluates the shared model, and when. Roles agree on it in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ impl Session {
             epochs: 1,
             limit: 0,
             training: Default::default(),
+            class_weights: ClassWeights::NONE,
             shuffle_seed: 0,
             receiver: None,
             initial_model: None,

@@ -22,6 +22,9 @@ fn traffic_matches_the_plan() {
                 if batch.epoch == 0 {
                     want[0].forward += plan.data::<R>(batch.len, own as u32);
                 }
+                if let Some(softmax) = want.last_mut() {
+                    softmax.forward += plan.loss_of(iteration);
+                }
                 if session.is_audited(iteration) {
                     let audit = plan.audit_cost_rows::<R>(batch.len);
                     let sum = audit
@@ -55,7 +58,10 @@ fn traffic_matches_the_plan() {
     }
     for (input, layers) in all_networks() {
         for micro_batch in [5, 2, 1] {
-            let session = session::<u32>(input, &layers, 5);
+            let session = match micro_batch {
+                5 => session::<u32>(input, &layers, 5),
+                _ => with_all_options(session::<u32>(input, &layers, 5)),
+            };
             check::<u32>(&Session {
                 micro_batch,
                 audit: 2,

@@ -7,6 +7,7 @@ extern crate std;
 pub(crate) mod audits;
 mod costs;
 mod evaluation;
+mod losses;
 mod order;
 mod resume;
 
@@ -31,7 +32,10 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word, signed},
     },
-    session::{ClassList, Headroom, KnownBackbone, Protocol, RunError, Session, Task},
+    session::{
+        ClassList, ClassWeights, EpochLoss, Headroom, KnownBackbone, Protocol, RunError, Session,
+        Task,
+    },
     share::{Share, Values, observer::Observer},
 };
 
@@ -70,6 +74,8 @@ pub(crate) struct Outcome {
     states: [Vec<u8>; 2],
     /// For each party and iteration, the counts of the audit.
     audited: [Vec<Option<Vec<[u32; 2]>>>; 2],
+    /// For each party and iteration, the loss of the epoch that it ended.
+    losses: [Vec<Option<EpochLoss>>; 2],
     /// For each party and iteration, the shares that the observer saw, in sessions with audits.
     seen: [Vec<Recorder>; 2],
 }
@@ -206,6 +212,7 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             classes: network.classes as u8,
         };
         let (mut traffic, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        let mut losses = Vec::new();
         for iteration in iterations() {
             let mut observer = Recorder {
                 records: session.has_audits(),
@@ -215,6 +222,7 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
                 .iterate(&mut cx, iteration, &mut data, &mut observer)
                 .unwrap();
             audited.push(party.audit_counts().map(<[_]>::to_vec));
+            losses.push(party.epoch_loss());
             seen.push(observer);
             traffic.push(cx.take_traffic());
         }
@@ -228,7 +236,8 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             .collect();
         let mut state = vec![0; party.state_len()];
         party.save_state(&mut state).unwrap();
-        (shares, traffic, used_streams(), (audited, seen), state)
+        let observed = (audited, seen, losses);
+        (shares, traffic, used_streams(), observed, state)
     };
     thread::scope(|scope| {
         let dealer = scope.spawn(|| {
@@ -246,8 +255,10 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             (used_streams(), cx)
         });
         let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
-        let (shares1, traffic1, _, (audited1, seen1), state1) = party(Role::P1, end_p1, dealt);
-        let (shares0, traffic0, (used, kept), (audited0, seen0), state0) = p0.join().unwrap();
+        let (shares1, traffic1, _, (audited1, seen1, losses1), state1) =
+            party(Role::P1, end_p1, dealt);
+        let (shares0, traffic0, (used, kept), (audited0, seen0, losses0), state0) =
+            p0.join().unwrap();
         let ((dealt, _), _cx) = dealer.join().unwrap();
         Outcome {
             shares: [shares0, shares1],
@@ -257,6 +268,7 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             sent: sent.map_or(Vec::new(), Sent::take),
             states: [state0, state1],
             audited: [audited0, audited1],
+            losses: [losses0, losses1],
             seen: [seen0, seen1],
         }
     })
@@ -280,8 +292,10 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         learning_rate: 1 << 20,
         momentum: 7 << 21,
         training: Default::default(),
+        class_weights: Default::default(),
         shuffle_seed: 5,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,
@@ -449,6 +463,22 @@ fn run_part_in_its_ring(session: &Session, options: RunOptions, part: Part<'_>) 
     }
 }
 
+/// The session with every option that a training has beyond momentum, as far as its format takes them.
+fn with_all_options(mut session: Session) -> Session {
+    let classes = session.network().unwrap().classes;
+    let weights: Vec<u16> = (0..classes)
+        .map(|class| 4096 - 700 * class as u16)
+        .collect();
+    session.reveal_loss = true;
+    session.class_weights = ClassWeights::new(&weights).unwrap();
+    if !session.format.is_direct() {
+        session.training.weight_decay = 1 << 18;
+        session.training.clip = 1 << 21;
+        session.training.nesterov = session.momentum > 0;
+    }
+    session
+}
+
 /// Runs a session in its own ring.
 fn run_in_its_ring(session: &Session, options: RunOptions) -> Outcome {
     if session.format.ring == 32 {
@@ -483,11 +513,13 @@ fn every_triple_scheme_trains_the_same_model() {
 fn micro_batches_change_no_bit() {
     for (input, layers) in all_networks() {
         let mut session = session::<u32>(input, &layers, 5);
+        session = with_all_options(session);
         let whole = run::<u32>(&session, DEFAULT_RUN);
         for size in [1, 2] {
             session.micro_batch = size;
             let parts = run::<u32>(&session, DEFAULT_RUN);
             assert!(parts.shares == whole.shares, "{layers:?} by {size}");
+            assert_eq!(parts.losses, whole.losses);
         }
         for mut session in polynomial_sessions(input, &layers) {
             let whole = run_in_its_ring(&session, DEFAULT_RUN);
@@ -532,6 +564,7 @@ fn no_stream_position_is_used_twice() {
         sessions.push(session::<u32>(input, &layers, 5));
         for mut session in sessions {
             session.audit = 1;
+            session = with_all_options(session);
             let options = RunOptions {
                 records_streams: true,
                 ..DEFAULT_RUN

@@ -21,7 +21,10 @@ fn sessions() -> Vec<Session> {
         sessions.push(session::<u64>(input, &layers, 5));
         sessions.extend(polynomial_sessions(input, &layers));
     }
-    for session in &mut sessions {
+    for (index, session) in sessions.iter_mut().enumerate() {
+        if index % 3 == 0 {
+            *session = with_all_options(session.clone());
+        }
         (session.epochs, session.micro_batch, session.audit) = (3, 3, 5);
     }
     sessions
@@ -63,6 +66,9 @@ fn a_state_is_all_that_a_run_needs_to_go_on() {
         let same = resume(session, DEFAULT_RUN, &before, start..last);
         assert!(same.shares == straight.shares, "{start} {session:?}");
         assert!(same.states == straight.states);
+        for (same, straight) in same.losses.iter().zip(&straight.losses) {
+            assert_eq!(same[..], straight[start as usize..]);
+        }
         let audited = |outcome: &Outcome| outcome.audited[0][outcome.audited[0].len() - 1].clone();
         if start < last {
             assert_eq!(audited(&same), audited(&straight));
@@ -95,6 +101,7 @@ fn check_traffic(session: &Session, resumed: &Outcome, start: u32) {
                 if session.is_audited(iteration) {
                     want += plan.audit::<R>(batch.len);
                 }
+                want += plan.loss_of(iteration);
                 without_data += want.online_bytes;
                 if plan.opens_samples(start, iteration) {
                     want += plan.data::<R>(batch.len, samples.len() as u32);

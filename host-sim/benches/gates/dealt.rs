@@ -12,7 +12,7 @@ use ringlet_core::{
         polynomial::PolynomialGate,
         relu::{HiddenSign, Relu},
         select::Select,
-        softmax::Softmax,
+        softmax::{Labels, Softmax},
         tensor::{
             Masks, RowMask, Rows, Whole, WholeMask, hold_rows, hold_whole, mask_rows, mask_whole,
             whole_masks,
@@ -151,6 +151,8 @@ fn softmax<R: Ring>(bencher: Bencher, rows: usize) {
         headroom: 0,
         classes: 10,
         exponent: 0,
+        loss_bits: 0,
+        weighted: false,
     };
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         deal(
@@ -167,6 +169,7 @@ fn softmax<R: Ring>(bencher: Bencher, rows: usize) {
                     AT,
                     rows,
                     Share::wrap_slice_mut(&mut logits),
+                    Labels::none(&mut 0),
                     &mut scratch,
                 )
             },

@@ -10,8 +10,8 @@ use ringlet_core::{
     network::Network,
     securenn,
     session::{
-        self, ClassList, Headroom, KnownBackbone, RATE_FRACTION, Session, SessionError, Task,
-        TrainingOptions,
+        self, ClassList, ClassWeights, Headroom, KnownBackbone, RATE_FRACTION, Session,
+        SessionError, Task, TrainingOptions,
     },
 };
 
@@ -338,6 +338,7 @@ pub fn session(
     }
     let samples = setting.samples.counts(args.share_of_p0)?;
     let momentum = momentum(args, protocol);
+    let (class_weights, largest_weight) = args.training.class_weights(network.classes)?;
     if args.limit == Some(0) {
         return Err(Failure::new(
             "--limit 0 leaves nothing to do",
@@ -368,11 +369,13 @@ pub fn session(
         micro_batch: args.micro_batch.unwrap_or(args.batch),
         epochs: args.epochs,
         limit: args.limit.unwrap_or(0),
-        learning_rate: units(args.lr, "--lr", "above 0 and up to 255")?,
+        learning_rate: units(args.lr * largest_weight, "--lr", "above 0 and up to 255")?,
         momentum: units(momentum, "--momentum", "from 0 to below 1")?,
-        training: args.training.options()?,
+        training: args.training.options(largest_weight)?,
+        class_weights,
         shuffle_seed: setting.shuffle_seed,
         receiver: setting.receiver,
+        reveal_loss: args.reveal_loss && setting.task == Task::Train,
         initial_model: args.init_by.map(Role::from),
         audit: args.audit.unwrap_or(0),
         classes: ClassList::Unknown,
@@ -511,8 +514,10 @@ fn inference(session: Session) -> Result<Session, Failure> {
         micro_batch: session.micro_batch.min(batch),
         epochs: 1,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         training: TrainingOptions::default(),
+        class_weights: ClassWeights::NONE,
         protocol,
         ..session
     })
@@ -540,8 +545,10 @@ pub fn one_batch(model: Model, batch: u32) -> Result<Session, Failure> {
         learning_rate: units(1.0, "--lr", "")?,
         momentum: units(momentum, "--momentum", "")?,
         training: Default::default(),
+        class_weights: Default::default(),
         shuffle_seed: 0,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         classes: ClassList::Unknown,

@@ -85,6 +85,7 @@ pub fn of_batch(session: &Session, batch: u32, iterations: u32) -> Session {
         epochs: 1,
         limit: 0,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         ..session.clone()

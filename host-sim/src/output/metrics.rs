@@ -93,6 +93,7 @@ mod tests {
         whole: true,
         accuracy: None,
         twin_accuracy: None,
+        loss: None,
         seconds: 0.0,
     };
 

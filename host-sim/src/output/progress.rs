@@ -153,16 +153,26 @@ impl Progress {
             .zip(record.twin_accuracy)
             .map(|(model, twin)| [model, twin]);
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
+        let mut told = Vec::new();
         if let Some(accuracy) = record.accuracy {
-            let mut line = match record.whole {
+            told.push(format!(
+                "{} of the held-out images right",
+                percent(accuracy)
+            ));
+        }
+        if let Some(accuracy) = record.twin_accuracy {
+            told.push(format!("plaintext twin {}", percent(accuracy)));
+        }
+        if let Some(loss) = record.loss {
+            told.push(format!("revealed loss {loss:.4}"));
+        }
+        if !told.is_empty() {
+            let epoch = match record.whole {
                 true => format!("epoch {}", record.epoch),
                 false => format!("at the end, within epoch {}", record.epoch),
             };
-            line += &format!(": {} of the held-out images right", percent(accuracy));
-            if let Some(accuracy) = record.twin_accuracy {
-                line += &format!(", plaintext twin {}", percent(accuracy));
-            }
-            self.say(&format!("{line} ({:.1} s)", record.seconds))?;
+            let told = told.join(", ");
+            self.say(&format!("{epoch}: {told} ({:.1} s)", record.seconds))?;
         }
         self.write(record)
     }
@@ -206,6 +216,7 @@ impl Progress {
             seconds,
             traffic,
             audit,
+            epoch_loss,
             ..
         } = event
         else {
@@ -227,6 +238,7 @@ impl Progress {
                 whole: true,
                 accuracy: None,
                 twin_accuracy: None,
+                loss: epoch_loss,
                 seconds: start.elapsed().as_secs_f64(),
             })?;
         }

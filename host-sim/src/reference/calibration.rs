@@ -43,6 +43,7 @@ impl Calibration {
     ) -> Result<Self, Failure> {
         let session = &Session {
             training: Default::default(),
+            class_weights: Default::default(),
             shuffle_seed: 0,
             ..session.clone()
         };

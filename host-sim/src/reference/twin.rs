@@ -7,7 +7,7 @@ use ringlet_core::{
     model::Loss,
     network::{Activation, Network, Stage},
     num::COEFFICIENT_FRACTION,
-    session::{RATE_FRACTION, Session},
+    session::{ClassWeights, RATE_FRACTION, Session},
 };
 
 use crate::data::{
@@ -59,6 +59,11 @@ pub struct Twin<'a, T = f32> {
     largest: Vec<Largest>,
     momentum: T,
     weight_decay: T,
+    nesterov: bool,
+    /// The largest magnitude of a value of a gradient, if it is clipped.
+    clip: Option<T>,
+    /// The weights of classes; none if all count the same.
+    class_weights: Vec<T>,
     /// The part of each label that all classes share.
     smoothing: T,
     loss: Loss,
@@ -82,6 +87,9 @@ impl<'a, T: Real> Twin<'a, T> {
             largest: vec![Largest::default(); network.stages.len()],
             momentum: rate(session.momentum),
             weight_decay: rate(session.training.weight_decay),
+            nesterov: session.training.nesterov,
+            clip: (session.training.clip > 0).then(|| rate(session.training.clip)),
+            class_weights: class_weights(session),
             smoothing: rate(session.training.label_smoothing),
             loss: session.protocol.loss(),
             normalisation: session.normalisation.clone(),
@@ -239,8 +247,11 @@ impl<'a, T: Real> Twin<'a, T> {
                 Loss::Normalised => normalise(row),
             }
             row[usize::from(label)] -= T::from_f64(1.0) - self.smoothing;
+            let weight = self.class_weights.get(usize::from(label)).copied();
+            let weight = weight.unwrap_or(T::from_f64(1.0));
             for value in row {
                 *value -= self.smoothing / T::from_f64(classes as f64);
+                *value = *value * weight;
                 *value /= T::from_f64(batch.into());
             }
         }
@@ -307,9 +318,14 @@ impl<'a, T: Real> Twin<'a, T> {
             (&mut p.biases, &mut v.biases, &gradient.biases),
         ] {
             for ((value, velocity), &gradient) in values.iter_mut().zip(velocities).zip(gradients) {
-                let gradient = gradient.multiply_add(self.weight_decay, *value);
+                let clipped = self.clip.map_or(gradient, |most| clip(gradient, most));
+                let gradient = clipped.multiply_add(self.weight_decay, *value);
                 *velocity = gradient.multiply_add(self.momentum, *velocity);
-                *value -= learning_rate * *velocity;
+                let step = match self.nesterov {
+                    true => gradient.multiply_add(self.momentum, *velocity),
+                    false => *velocity,
+                };
+                *value -= learning_rate * step;
             }
         }
     }
@@ -331,6 +347,25 @@ impl<'a, T: Real> Twin<'a, T> {
             }
         }
         right as f64 / images.len() as f64
+    }
+}
+
+/// The weights of classes; none if all count the same.
+fn class_weights<T: Real>(session: &Session) -> Vec<T> {
+    let one = f64::from(1u32 << ClassWeights::FRACTION);
+    let weights = session.class_weights.weights().iter();
+    weights
+        .map(|&weight| T::from_f64(f64::from(weight) / one))
+        .collect()
+}
+
+/// The nearest value whose magnitude is at most `most`.
+fn clip<T: Real>(value: T, most: T) -> T {
+    let least = T::default() - most;
+    match () {
+        () if value > most => most,
+        () if value < least => least,
+        () => value,
     }
 }
 

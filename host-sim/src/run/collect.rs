@@ -41,6 +41,8 @@ pub struct Collector<'a> {
     waiting: [VecDeque<Event>; 2],
     /// What both parties together sent, by cost row.
     pub sums: Traffic,
+    /// The loss that the last iteration revealed to both parties.
+    epoch_loss: Option<f64>,
     /// The model when it was last joined.
     pub parameters: Vec<Parameters>,
 }
@@ -62,6 +64,7 @@ impl<'a> Collector<'a> {
             twin: None,
             waiting: Default::default(),
             sums: Traffic::default(),
+            epoch_loss: None,
             parameters: Vec::new(),
         }
     }
@@ -150,11 +153,13 @@ impl<'a> Collector<'a> {
             samples,
             audit,
             loss,
+            epoch_loss,
             ..
         } = p0
         else {
             return None;
         };
+        self.epoch_loss = epoch_loss;
         if let Some(twin) = &mut self.twin {
             twin.iterate(self.session, self.train, iteration, samples);
         }
@@ -197,6 +202,7 @@ impl<'a> Collector<'a> {
             whole: epoch * self.session.iterations_per_epoch() <= self.session.iterations(),
             accuracy: Some(accuracy),
             twin_accuracy: self.twin.as_ref().map(|twin| twin.accuracy(self.test)),
+            loss: self.epoch_loss,
             seconds: elapsed,
         }))
     }
@@ -254,8 +260,10 @@ mod tests {
             learning_rate: 1 << 19,
             momentum: 0,
             training: Default::default(),
+            class_weights: Default::default(),
             shuffle_seed: 3,
             receiver: None,
+            reveal_loss: false,
             initial_model: None,
             audit: 1,
             classes: ClassList::Unknown,
@@ -271,6 +279,7 @@ mod tests {
             traffic: Box::default(),
             audit: Some(vec![[iteration, 0]]),
             loss: None,
+            epoch_loss: None,
         }
     }
 

@@ -91,6 +91,7 @@ pub fn securenn_iteration(
         micro_batch: session.micro_batch.min(len),
         limit: 1,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: audited.into(),
         ..session.clone()

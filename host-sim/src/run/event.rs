@@ -28,6 +28,8 @@ pub enum Event {
         audit: Option<Vec<[u32; 2]>>,
         /// The mean loss of its samples, which a simulation sees.
         loss: Option<f64>,
+        /// The mean loss of the epoch that it ended, if both parties revealed it.
+        epoch_loss: Option<f64>,
     },
     /// Values left the range contract in an iteration, which a simulation sees: their numbers for each cost row, forward and
     /// backward. It comes before the iteration's own event.

@@ -98,6 +98,7 @@ fn every_batch(
             traffic: Box::new(traffic),
             audit,
             loss: None,
+            epoch_loss: None,
         })?;
     }
     Ok(classes)

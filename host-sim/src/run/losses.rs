@@ -9,7 +9,7 @@ use ringlet_core::{
     model::Loss,
     network::Network,
     num::{Ring, signed},
-    session::{RATE_FRACTION, Session},
+    session::{ClassWeights, RATE_FRACTION, Session},
 };
 
 /// The mean losses of iterations that are done, in their order.
@@ -32,9 +32,10 @@ pub struct Losses<'a> {
     /// The label of each sample.
     labels: &'a [u8],
     iteration: u32,
-    /// Rows of the batch so far, and the sum of their losses.
+    /// Rows of the batch so far, the sum of their losses, and that of their weights.
     row: u32,
     sum: f64,
+    weights: f64,
     done: DoneLosses,
 }
 
@@ -55,6 +56,7 @@ impl<'a> Losses<'a> {
             iteration,
             row: 0,
             sum: 0.0,
+            weights: 0.0,
             done: DoneLosses::default(),
         })
     }
@@ -76,16 +78,26 @@ impl<'a> Losses<'a> {
                 .map(|&logit| signed(logit.low(ring), ring) as f64 * unit)
                 .collect();
             let label = self.labels.get(sample as usize).copied().unwrap_or(0);
-            self.sum += self.of_sample(&logits, label.into());
+            let weight = self.weight(label.into());
+            self.sum += weight * self.of_sample(&logits, label.into());
+            self.weights += weight;
         }
         self.row += samples.len() as u32;
         if self.row < batch.len {
             return;
         }
         if let Ok(mut done) = self.done.0.lock() {
-            done.push_back(self.sum / f64::from(batch.len));
+            done.push_back(self.sum / self.weights);
         }
-        (self.iteration, self.row, self.sum) = (self.iteration + 1, 0, 0.0);
+        (self.iteration, self.row) = (self.iteration + 1, 0);
+        (self.sum, self.weights) = (0.0, 0.0);
+    }
+
+    /// The weight of a class: 1 if all count the same.
+    fn weight(&self, class: usize) -> f64 {
+        let weight = self.session.class_weights.weights().get(class);
+        let one = f64::from(1u32 << ClassWeights::FRACTION);
+        weight.map_or(1.0, |&weight| f64::from(weight) / one)
     }
 
     /// The cross entropy of a label, smoothed as the session says.

@@ -11,7 +11,7 @@ use ringlet_core::{
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{RankLost, Ranks, RunError, Session, handshake::CheckpointId},
+    session::{EpochLoss, RankLost, Ranks, RunError, Session, handshake::CheckpointId},
     share::{NoObserver, Observer, Share},
 };
 use zeroize::Zeroizing;
@@ -343,6 +343,7 @@ fn run_first_rank<R: Ring>(
             traffic: Box::new(traffic),
             audit: party.audit_counts().map(<[_]>::to_vec),
             loss: None,
+            epoch_loss: party.epoch_loss().map(EpochLoss::mean),
         })?;
         if let Some(PartyValidation { plan, data }) = &mut validation {
             for evaluation in Evaluation::due::<R>(plan, session, iteration)? {

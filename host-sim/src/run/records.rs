@@ -63,6 +63,8 @@ pub struct EpochRecord {
     pub accuracy: Option<f64>,
     /// The same for the plaintext twin.
     pub twin_accuracy: Option<f64>,
+    /// The mean loss of its samples, if both parties revealed it.
+    pub loss: Option<f64>,
     /// Seconds since the run began.
     pub seconds: f64,
 }

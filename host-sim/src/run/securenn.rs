@@ -78,6 +78,7 @@ pub fn run_party(
             traffic: Box::new(cx.take_traffic()),
             audit: party.audit_counts().map(<[_]>::to_vec),
             loss: None,
+            epoch_loss: None,
         })?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {

@@ -11,7 +11,7 @@ use crate::{
         audit::Audits,
         micro_batch::MicroBatch,
         party_context::PartyContext,
-        stream_ids::{self, Product, Tensors, Use},
+        stream_ids::{Product, Tensors, Use},
     },
     gate::{
         Online,
@@ -26,7 +26,7 @@ use crate::{
         fixed_point::Format,
         ring::{Ring, Word},
     },
-    session::{SmoothLabel, Task},
+    session::Task,
     share::{Factor, Held, Masked, Public, Share, Values, observer::Observer, truncate},
 };
 
@@ -207,23 +207,6 @@ impl<R: Ring> Party<'_, R> {
         walk::forward(&mut steps, stages)
     }
 
-    /// Replaces the logits in the current buffer by shares in Z_2^L of the probabilities, scaled by the softmax
-    /// exponent.
-    #[inline(never)]
-    pub(super) fn softmax<P: Read + Write, D: Read + Write>(
-        &mut self,
-        cx: &mut PartyContext<P, D>,
-        micro: MicroBatch,
-    ) -> Result<(), RunError> {
-        cx.set_cost_row(activation_row(self.network.stages.len() - 1), false);
-        let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * self.network.classes]);
-        let at = stream_ids::softmax(micro.batch.iteration, micro.first);
-        self.gates
-            .softmax
-            .run(cx, at, micro.rows, logits, self.scratch)?;
-        Ok(())
-    }
-
     /// Pools and unrolls a stage's input, if the stage does so, and opens it.
     #[inline(never)]
     pub(super) fn open_operand<P: Read + Write, D: Read + Write>(
@@ -377,37 +360,6 @@ impl<R: Ring> Party<'_, R> {
             None => {
                 let widen = self.gates.widen();
                 widen.run(cx, at, shape[0], shape[1], values)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Subtracts the one-hot labels from the probabilities in the current buffer. Only a sample's owner does so, on its
-    /// own share. Fails if a label is missing.
-    #[inline(never)]
-    pub(super) fn subtract_labels(
-        &mut self,
-        micro: MicroBatch,
-        data: &mut impl Data,
-    ) -> Result<(), RunError> {
-        let classes = self.network.classes;
-        let exponent =
-            self.session.format.fraction as i32 + self.session.softmax_exponent(self.network);
-        let label = SmoothLabel::new(self.session, classes, exponent.max(0) as u32);
-        for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
-            if self.session.owner(sample) != self.role {
-                continue;
-            }
-            let number = self.session.local_index(sample);
-            let class_of = data.label(number)?;
-            let place = (micro.batch.iteration, micro.first + row as u32);
-            let mut rounding = self.session.label_rounding(place);
-            let row = &mut self.current[row * classes..][..classes];
-            // The label is secret, so the loop writes every class.
-            for (class, value) in row.iter_mut().enumerate() {
-                let [hit, other] = label.rounded(&mut rounding).map(R::from_u64);
-                let is_hit = R::from_u64(u64::from(class == usize::from(class_of)));
-                *value = value.minus(is_hit.times(hit.minus(other))).minus(other);
             }
         }
         Ok(())

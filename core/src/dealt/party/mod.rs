@@ -2,8 +2,10 @@
 
 mod backward;
 mod classifier;
+mod clip;
 mod dropout;
 mod forward;
+mod loss;
 mod ranks;
 mod skip;
 mod state;
@@ -35,7 +37,7 @@ use crate::{
         ring::{Ring, Word},
     },
     prg::{Key, Prg},
-    session::{Progress, RunError, Session},
+    session::{EpochLoss, Progress, RunError, Session},
     share::{Public, Share},
 };
 
@@ -50,6 +52,10 @@ struct StageMemory<'a, R> {
     low_bytes: &'a mut [u8],
     /// Shares in Z_2^L at scale 2f: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
+    /// With Nesterov's momentum, shares of the last velocity in Z_2^[`Format::wide`].
+    last_velocity: &'a mut [u8],
+    /// The velocities while the gradient is summed apart; empty if it is not clipped.
+    held: &'a mut [Share<R>],
     /// The weights as this party holds their second opening, for the gradient by the input; empty with reuse.
     reopened_weights: &'a mut [R],
     /// Shares of the stage's input, then its opening as this party holds it.
@@ -88,6 +94,10 @@ struct Party<'a, R: Ring> {
     /// Openings of the peer's samples, kept from the first whole epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
+    /// This party's share of the sum of the epoch's losses so far, if they are revealed.
+    loss: u64,
+    /// The loss that was revealed last.
+    revealed_loss: Option<EpochLoss>,
 }
 
 impl<'a, R: Ring> Party<'a, R> {
@@ -122,6 +132,8 @@ impl<'a, R: Ring> Party<'a, R> {
                 weights: arena.take(lengths.weights),
                 low_bytes: arena.take(lengths.low_bytes),
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
+                last_velocity: arena.take(lengths.last_velocity),
+                held: Share::wrap_slice_mut(arena.take(lengths.held)),
                 reopened_weights: arena.take(lengths.reopened_weights),
                 operand: arena.take(lengths.operand),
                 skip: Share::wrap_slice_mut(arena.take(lengths.skip)),
@@ -155,6 +167,8 @@ impl<'a, R: Ring> Party<'a, R> {
                 AuditLengths::new::<R, DealtTensors>(session, network),
             ),
             opened_data: Public::wrap_slice_mut(opened_data),
+            loss: 0,
+            revealed_loss: None,
         })
     }
 
@@ -269,6 +283,25 @@ impl<R: Ring> StageMemory<'_, R> {
         self.weights[index] = rest.cast();
     }
 
+    /// This party's share of the last velocity of a parameter, with Nesterov's momentum.
+    fn last_velocity(&self, format: Format, index: usize) -> R::Wide {
+        let bytes = format.wide() as usize / 8;
+        let share = &self.last_velocity[index * bytes..][..bytes];
+        share.iter().rev().fold(R::Wide::ZERO, |share, &byte| {
+            share.left(8).plus(R::Wide::from_u64(byte.into()))
+        })
+    }
+
+    /// Stores it.
+    fn set_last_velocity(&mut self, format: Format, index: usize, value: R::Wide) {
+        let bytes = format.wide() as usize / 8;
+        let mut rest = value;
+        for byte in &mut self.last_velocity[index * bytes..][..bytes] {
+            *byte = rest.to_u64() as u8;
+            rest = rest.right(8);
+        }
+    }
+
     /// The truncation of P1's whole share minus its upper word, 0 or 1, which depends on the share's lower bytes. P1
     /// rounds the negative of its share down, so its share goes up unless the lower bytes are 0. P0 rounds its share down,
     /// to the upper word.
@@ -288,6 +321,8 @@ impl<R: Ring> Drop for Party<'_, R> {
             memory.low_bytes.zeroize();
             memory.reopened_weights.zeroize();
             memory.velocity.zeroize();
+            memory.last_velocity.zeroize();
+            memory.held.zeroize();
             memory.operand.zeroize();
             memory.skip.zeroize();
             memory.sign.shares.zeroize();
@@ -297,5 +332,6 @@ impl<R: Ring> Drop for Party<'_, R> {
         self.next.zeroize();
         self.scratch.zeroize();
         self.audit.wipe();
+        self.loss.zeroize();
     }
 }

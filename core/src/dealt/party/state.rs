@@ -4,7 +4,8 @@
 //! That is, stage by stage: this party's shares of the master weights and biases, in the order of
 //! [`Trainer::parameters`], each a little-endian word of [`Format::wide`] bits; and in a session with momentum, in the
 //! same order, its shares of momentum times the velocities, each a little-endian word of the ring. Without momentum
-//! these are zero. Openings of samples are no part of the state: they belong to the keys, and new keys open the samples
+//! these are zero. With Nesterov's momentum, the shares of the last velocities follow, stage by
+//! stage. If losses are revealed, this party's share of the sum of the epoch's losses follows, in 8 bytes. Openings of samples are no part of the state: they belong to the keys, and new keys open the samples
 //! again.
 //!
 //! [`Trainer::parameters`]: super::Trainer::parameters
@@ -20,6 +21,9 @@ use crate::{
 };
 
 use super::Party;
+
+/// The most bytes that are written or read at a time.
+const MAX_PIECE: usize = 16;
 
 impl<R: Ring> Party<'_, R> {
     /// Whether velocities outlast an iteration.
@@ -48,6 +52,15 @@ impl<R: Ring> Party<'_, R> {
                 }
             }
         }
+        for memory in &self.stages {
+            memory
+                .last_velocity
+                .chunks(MAX_PIECE)
+                .try_for_each(&mut write)?;
+        }
+        if self.session.reveal_loss {
+            write_word(u64::BITS, self.loss, &mut write)?;
+        }
         Ok(())
     }
 
@@ -75,6 +88,15 @@ impl<R: Ring> Party<'_, R> {
                     *velocity = share;
                 }
             }
+        }
+        for memory in &mut self.stages {
+            memory
+                .last_velocity
+                .chunks_mut(MAX_PIECE)
+                .try_for_each(&mut read)?;
+        }
+        if self.session.reveal_loss {
+            self.loss = read_word(u64::BITS, &mut read)?;
         }
         Ok(())
     }

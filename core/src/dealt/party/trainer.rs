@@ -9,7 +9,7 @@ use crate::{
     network::Network,
     num::ring::Ring,
     prg::Key,
-    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task, state},
+    session::{Batch, EpochLoss, OneRank, Progress, Ranks, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -125,6 +125,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         let mut has_weights = false;
+        party.hold_velocities();
         for micro in MicroBatch::of_rank(rank, batch, party.session.micro_batch) {
             party.reset_buffers();
             party.open_inputs(cx, micro, data, observer)?;
@@ -134,7 +135,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
                 has_weights = true;
             }
             party.forward(cx, micro, observer)?;
-            party.softmax(cx, micro)?;
+            party.softmax(cx, micro, data)?;
             party.subtract_labels(micro, data)?;
             party.backward(cx, micro, observer)?;
         }
@@ -143,10 +144,12 @@ impl<'a, R: Ring> Trainer<'a, R> {
         }
         party.share_opened_data(ranks, batch)?;
         party.sum_gradients(ranks)?;
+        party.sum_losses(ranks)?;
         if rank.is_first() {
             party.update(cx, batch, observer)?;
             let audits = Audits::new(party.session, party.network, 0);
             party.audit.open(cx, audits)?;
+            party.reveal_loss(cx, iteration)?;
         }
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
@@ -164,6 +167,11 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// [`cost_row_names`]: crate::session::cost_row_names
     pub fn audit_counts(&self) -> Option<&[[u32; 2]]> {
         self.0.audit.counts()
+    }
+
+    /// The loss that the last iteration revealed to both parties, if it ended an epoch of a session that reveals losses.
+    pub fn epoch_loss(&self) -> Option<EpochLoss> {
+        self.0.revealed_loss
     }
 
     /// This party's shares of a stage's parameters, between iterations: the weights, divided by [`Stage::divisor`],
@@ -186,7 +194,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
     /// Passes this party's state to `write`, word by word: with the number of the next iteration, it is all that the
     /// party needs to go on under new keys. The words are, stage by stage, the shares of [`Trainer::parameters`], each
     /// in little-endian order at [`Format::wide`] bits; then in a session with momentum the shares of momentum times
-    /// the velocities, likewise at the ring's width. Keep it as secret as the party's samples.
+    /// the velocities, likewise at the ring's width; then with Nesterov's momentum those of
+    /// the last velocities, at the width of the parameters; and last, if losses are revealed, 8 bytes of the share of their sum. Keep it as secret as the party's samples.
     ///
     /// Fails with [`RunError::Spent`] if an iteration failed or the model has been revealed, and if `write` fails.
     ///

@@ -6,6 +6,9 @@
 //! and momentum are public integers; the second has [`RATE_FRACTION`] fraction bits too many, and is truncated by what
 //! exceeds 2f.
 //!
+//! With Nesterov's momentum the step is gradient + momentum * v, which is (1 + momentum) * v - momentum * (the last v). The last
+//! velocity is kept in the master weights' ring, so the step costs no opening.
+//!
 //! In a direct format, the master weights are in the ring and at a scale of their own gradients. The update then
 //! subtracts rate * gradient, without an opening and without momentum.
 
@@ -50,6 +53,8 @@ struct Factors {
     rates: [u64; 2],
     /// Momentum with [`RATE_FRACTION`] fraction bits.
     momentum: u64,
+    /// With Nesterov's momentum, of the last velocities of weights and of biases, which a step takes back.
+    of_last: Option<[u64; 2]>,
     /// Of weights and of biases, in what is added to their gradients: see [`Session::decays`](crate::session::Session).
     decays: [u64; 2],
 }
@@ -144,7 +149,12 @@ impl<R: Ring> StageMemory<'_, R> {
             }
             widen.finish_group(cx, at, group.stream, wide)?;
             for (parameter, &wide) in group.range().zip(wide.iter()) {
-                let step = wide.times(R::Wide::from_u64(factors.rate(weights, parameter)));
+                let mut step = wide.times(R::Wide::from_u64(factors.rate(weights, parameter)));
+                if let Some(of_last) = factors.of_last {
+                    let rate = R::Wide::from_u64(of_last[usize::from(parameter >= weights)]);
+                    step = step.minus(self.last_velocity(format, parameter).times(rate));
+                    self.set_last_velocity(format, parameter, wide);
+                }
                 let moved = self.master_share(format, parameter).minus(step);
                 self.set_master_share(format, parameter, moved);
                 let kept = truncate(cx.role(), wide.times(momentum), format.wide(), excess).cast();
@@ -185,6 +195,9 @@ impl<R: Ring> Party<'_, R> {
         let factors = |stage| Factors {
             rates: session.rates(network, stage, batch.iteration),
             momentum: session.momentum.into(),
+            of_last: session
+                .has_nesterov()
+                .then(|| session.rates_of_last(network, stage, batch.iteration)),
             decays: session.decays(network, stage, batch.iteration),
         };
         let audits = Audits::of_iteration(session, network, batch.iteration);
@@ -202,6 +215,14 @@ impl<R: Ring> Party<'_, R> {
             if format.is_direct() {
                 memory.apply_gradient(format, stage, &factors(index));
                 continue;
+            }
+            if session.clips() {
+                let bounds = session.gradient_bounds(network, index);
+                let clip = (
+                    self.gates.clip::<R>(),
+                    stream_ids::clip(batch.iteration, index),
+                );
+                memory.clip(cx, clip, format, stage, bounds, self.scratch)?;
             }
             if session.training.weight_decay > 0 {
                 memory.add_decay(self.role, format, stage, &factors(index));

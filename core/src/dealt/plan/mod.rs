@@ -79,6 +79,14 @@ impl<'a> Plan<'a> {
         state_len(self.session, self.network.parameters())
     }
 
+    /// The cost of revealing the loss after an iteration: zero unless it ends an epoch whose loss is revealed.
+    pub fn loss_of(&self, iteration: u32) -> Cost {
+        match self.session.reveals_loss_after(iteration) {
+            true => Cost::opening(1, self.gates.softmax.loss_bits) + Cost::rounds(1),
+            false => Cost::ZERO,
+        }
+    }
+
     /// Bytes that the owner of `rows` samples sends to open them once, if samples keep their masks.
     pub fn data_bytes(&self, rows: u32) -> u64 {
         let values = rows as usize * self.network.stages[0].linear.input_len();
@@ -116,7 +124,7 @@ impl<'a> Plan<'a> {
     pub fn gates<R: Ring>(&self, len: u32, mut visit: impl FnMut(GateCost)) {
         let size = self.session.micro_batch;
         for (index, stage) in self.network.stages.iter().enumerate() {
-            self.iteration_gates(stage, index, len, &mut visit);
+            self.iteration_gates::<R>(stage, index, len, &mut visit);
             for (rows, times) in [(size, len / size), (len % size, 1)] {
                 if rows > 0 {
                     let mut visit = |gate: GateCost| {
@@ -197,7 +205,7 @@ impl<'a> Plan<'a> {
 
     /// Visits the gates that a stage's map runs once in an iteration: the opening of its weights, and their update. One
     /// round opens the weights of all stages, another one all velocities; both count for the first cost row.
-    fn iteration_gates(
+    fn iteration_gates<R: Ring>(
         &self,
         stage: &Stage,
         index: usize,
@@ -242,6 +250,14 @@ impl<'a> Plan<'a> {
         });
         if self.session.format.is_direct() {
             return;
+        }
+        if self.session.clips() {
+            visit(GateCost {
+                cost_row,
+                gate: "clip",
+                backward: true,
+                cost: self.gates.clip::<R>().cost(2, stage.parameters()),
+            });
         }
         let velocity = self.gates.velocity().cost(1, stage.parameters());
         visit(GateCost {

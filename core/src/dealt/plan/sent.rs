@@ -80,6 +80,7 @@ impl Plan<'_> {
             let batch = session.batch(iteration);
             all += sent(self.iteration::<R>(batch.len));
             all += sent(self.audit_of::<R>(iteration, batch.len));
+            all += sent(self.loss_of(iteration));
             if !session.protocol.triples().keep_data() || !self.opens_samples(start, iteration) {
                 continue;
             }

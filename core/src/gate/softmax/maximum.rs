@@ -11,6 +11,7 @@
 
 use bytemuck::TransparentWrapper;
 
+use super::label::LabelValue;
 use crate::{
     Role,
     cost::{Cost, LANES},
@@ -136,6 +137,14 @@ impl Maximum {
         Relu::of_differences::<u64>(self.bits, WINS_BITS)
     }
 
+    /// The values at secret indices.
+    pub fn label(self) -> LabelValue {
+        LabelValue {
+            bits: self.bits,
+            len: self.len,
+        }
+    }
+
     /// The levels.
     fn levels(self) -> impl Iterator<Item = Level> {
         let next = |level: &Level| match level.parts {
@@ -207,13 +216,32 @@ impl Maximum {
             ..at
         };
         let mut of_values = [0u64; MAX_LEN];
-        for group in groups(row_at, 1, level.len) {
-            let lanes = &mut of_values[group.range()];
-            self.mask().masks(cx, at.wire(MASK), group.stream, lanes);
-        }
+        self.masks_of_row(cx, row_at, &mut of_values[..level.len]);
         for (mask, (i, j)) in masks.iter_mut().zip(level.pairs().skip(first)) {
             *mask = of_values[i].minus(of_values[j]).low(self.bits);
         }
+    }
+
+    /// Writes the masks of the values of the row at a position of masks.
+    fn masks_of_row<D: Offline>(self, cx: &D, at: At, masks: &mut [u64]) {
+        for group in groups(at, 1, masks.len()) {
+            let lanes = &mut masks[group.range()];
+            self.mask().masks(cx, at.wire(MASK), group.stream, lanes);
+        }
+    }
+
+    /// Sends the corrections for the values of `rows` rows at secret indices, which [`Maximum::run`] takes.
+    pub fn deal_labels<D: Offline>(
+        self,
+        cx: &mut D,
+        [at, labels_at]: [At; 2],
+        rows: usize,
+    ) -> Result<(), LinkError> {
+        let [_, values_at] = Level::new(0, self.len).at(at);
+        self.label().deal(cx, labels_at, rows, |cx, row_at, masks| {
+            let row = row_at.row;
+            self.masks_of_row(cx, At { row, ..values_at }, masks)
+        })
     }
 
     /// Sends the corrections for the tables of winners, rotated by the masks of the wins.
@@ -250,6 +278,9 @@ impl Maximum {
 
     /// Writes shares of the maximum of each row of `values` to the front of `maxima`, which has
     /// [`Maximum::maxima_len`] words. `scratch` has at least [`Maximum::scratch_len`] words.
+    ///
+    /// If there are shares of indices, one for each row, and their position, they are replaced by shares of the values at these
+    /// indices.
     #[inline(never)]
     pub fn run<O: Online>(
         self,
@@ -257,7 +288,7 @@ impl Maximum {
         at: At,
         rows: usize,
         values: &[u64],
-        maxima: &mut [u64],
+        (maxima, mut labels): (&mut [u64], Option<(At, &mut [u64])>),
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         for level in self.levels() {
@@ -268,7 +299,10 @@ impl Maximum {
             };
             opened.copy_from_slice(&entering[..rows * level.len]);
             let [signs_at, winners_at] = level.at(at);
-            self.open_values(cx, winners_at, [rows, level.len], opened)?;
+            match labels.take() {
+                Some(labels) => self.open_labelled(cx, winners_at, rows, opened, labels)?,
+                None => self.open_values(cx, winners_at, [rows, level.len], opened)?,
+            }
             let wins = self.count_wins(cx, signs_at, level, rows, opened, scratch)?;
             self.open_wins(cx, winners_at, [rows, level.len], wins)?;
             self.add_winners(cx, winners_at, level, rows, [opened, wins], maxima)?;
@@ -286,6 +320,25 @@ impl Maximum {
     ) -> Result<(), LinkError> {
         add_masks(cx, (at, MASK), self.bits, [rows, len], values);
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(values), self.bits)])
+    }
+
+    /// As [`Maximum::open_values`], together with the indices, which it replaces by shares of the values there.
+    fn open_labelled<O: Online>(
+        self,
+        cx: &mut O,
+        at: At,
+        rows: usize,
+        values: &mut [u64],
+        (labels_at, labels): (At, &mut [u64]),
+    ) -> Result<(), LinkError> {
+        let label = self.label();
+        add_masks(cx, (at, MASK), self.bits, [rows, self.len], values);
+        label.mask(cx, labels_at, rows, labels);
+        cx.open(&mut [
+            Segment::words(Masked::wrap_slice_mut(&mut *values), self.bits),
+            Segment::words(Masked::wrap_slice_mut(&mut *labels), label.index_bits()),
+        ])?;
+        label.finish(cx, labels_at, rows, values, labels)
     }
 
     /// Compares all pairs, from the openings of the values. Returns shares of each value's number of wins.
@@ -401,7 +454,7 @@ fn add_masks<O: Online>(
 }
 
 /// 1 if two secrets are equal, else 0, without a secret-dependent branch.
-fn is_equal(a: u64, b: u64) -> u64 {
+pub(super) fn is_equal(a: u64, b: u64) -> u64 {
     let difference = a ^ b;
     // The top bit of the difference or of its negation is set unless the difference is zero.
     1 ^ (difference | difference.wrapping_neg()) >> 63

@@ -10,11 +10,17 @@
 //! 5. Product of both, in a ring from which a local truncation leads to Z_2^L.
 //!
 //! The comparisons are right for any difference in the ring, and so the gate for all logits under the range contract.
+//!
+//! If the loss is wanted, the gate sums the cross entropies of secret labels on the way.
 
 mod exponential;
 mod fit;
+mod label;
+mod loss;
 mod maximum;
 
+#[cfg(test)]
+mod loss_tests;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -24,18 +30,21 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     cost::Cost,
-    net::link::LinkError,
+    net::link::{LinkError, Segment},
     num::{
         fixed_point::{Format, MIN_FRACTION_BITS},
         ring::{Ring, Word},
     },
-    share::{Share, truncate},
+    share::{Masked, Share, truncate},
 };
 
 use super::{At, Contract, Offline, Online, lookup::Lookup, multiply::Multiply};
 use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, fixed};
 use fit::{DERIVATIVE_FRACTION, Fit};
+use loss::CrossEntropy;
 use maximum::Maximum;
+
+pub use loss::Labels;
 
 /// The gate for one format and number of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,18 +57,29 @@ pub struct Softmax {
     pub classes: usize,
     /// log2 of the result's scale relative to 2^f: probabilities are at scale f + exponent.
     pub exponent: i32,
+    /// Bits of the ring in which the losses of samples are summed, at most 64; 0 if they are not wanted.
+    pub loss_bits: u32,
+    /// Whether each sample's probabilities are multiplied by the weight of its class.
+    pub weighted: bool,
 }
 
 /// The most classes that the gate supports.
 pub const MAX_CLASSES: usize = maximum::MAX_LEN;
 
 /// Number of consecutive gate numbers of one softmax.
-pub const GATES: u32 = PRODUCT + 1;
+pub const GATES: u32 = WEIGHTS + 1;
 
 const MAXIMUM: u32 = 0;
 const EXPONENTIAL: u32 = MAXIMUM + maximum::GATES;
 const RECIPROCAL: u32 = EXPONENTIAL + exponential::GATES;
 const PRODUCT: u32 = RECIPROCAL + 1;
+const LABELS: u32 = PRODUCT + 1;
+const DIFFERENCES: u32 = LABELS + 1;
+const LOGARITHM: u32 = DIFFERENCES + 1;
+const WEIGHTS: u32 = LOGARITHM + 1;
+
+/// Fraction bits of the weights of classes, which are at most 1.
+pub const WEIGHT_FRACTION: u32 = 12;
 
 /// Fraction bits of the sum of exponentials.
 const SUM_FRACTION: u32 = 12;
@@ -112,6 +132,41 @@ impl Softmax {
         }
     }
 
+    /// The losses, if they are wanted.
+    fn loss(self) -> Option<CrossEntropy> {
+        let is_wanted = cfg!(feature = "extended-training") && self.loss_bits > 0;
+        is_wanted.then(|| CrossEntropy {
+            logits: [self.contract().bits, self.logit_fraction()],
+            sum_integer_bits: self.sum_integer_bits(),
+            to: self.loss_bits,
+        })
+    }
+
+    /// Fraction bits of the sum of losses.
+    pub fn loss_fraction(self) -> u32 {
+        self.loss().map_or(0, CrossEntropy::fraction)
+    }
+
+    /// The product of each sample's reciprocal and weight, if there are weights.
+    fn weights(self) -> Option<Multiply> {
+        let is_wanted = cfg!(feature = "extended-training") && self.weighted;
+        is_wanted.then(|| Multiply {
+            value: FACTOR_FRACTION + 3,
+            factor: WEIGHT_FRACTION + 3,
+            to: FACTOR_FRACTION + 3 + WEIGHT_FRACTION,
+        })
+    }
+
+    /// Words of the shares of weights of `rows` samples.
+    pub fn weights_len(self, rows: usize) -> usize {
+        self.weights().map_or(0, |_| rows)
+    }
+
+    /// Words of the shares of labels of `rows` samples.
+    pub fn labels_len(self, rows: usize) -> usize {
+        self.loss().map_or(0, |_| rows)
+    }
+
     /// Bits by which the product is truncated.
     fn excess(self) -> u32 {
         (2 * FACTOR_FRACTION as i32 - self.format.fraction as i32 - self.exponent).max(0) as u32
@@ -152,6 +207,12 @@ impl Softmax {
             + self.exponential().cost(rows, self.classes)
             + self.reciprocal().cost(rows, 1)
             + self.product().cost(rows, self.classes)
+            + self.loss().map_or(Cost::ZERO, |loss| {
+                self.maximum().label().cost(rows) + loss.cost(rows)
+            })
+            + self
+                .weights()
+                .map_or(Cost::ZERO, |weights| weights.cost(rows, 1))
     }
 
     /// Scratch that a party needs for `rows` samples, in words.
@@ -169,16 +230,22 @@ impl Softmax {
         }
     }
 
-    /// Entries of [`Tables`]: both tables, and scratch to rotate the longer one.
-    pub fn table_len(self) -> usize {
-        let (exponential, reciprocal) = self.table_lens();
-        exponential + reciprocal + 2 * exponential.max(reciprocal)
+    /// Positions of the differences and of the logarithm.
+    fn loss_at(at: At) -> [At; 2] {
+        [DIFFERENCES, LOGARITHM].map(|gate| Self::gate(at, gate))
     }
 
-    /// Entries of the exponential's table and of the reciprocal's.
-    fn table_lens(self) -> (usize, usize) {
+    /// Entries of [`Tables`]: all tables, and scratch to rotate the longest one.
+    pub fn table_len(self) -> usize {
+        let lens = self.table_lens();
+        lens.iter().sum::<usize>() + 2 * lens.into_iter().max().unwrap_or(0)
+    }
+
+    /// Entries of the tables of the exponential, the reciprocal and the logarithm.
+    fn table_lens(self) -> [usize; 3] {
         let reciprocal = 1 << self.reciprocal().index;
-        (self.exponential().table_len(), reciprocal)
+        let logarithm = self.loss().map_or(0, CrossEntropy::table_len);
+        [self.exponential().table_len(), reciprocal, logarithm]
     }
 
     /// The line of the reciprocal for an entry of its table and a mask's low bits.
@@ -194,11 +261,12 @@ impl Softmax {
         fit.line([value, first, second], low)
     }
 
-    /// Computes the tables of both lookups, `[value, derivative]` for each index. `memory` has [`Softmax::table_len`] entries.
+    /// Computes the tables of all lookups, `[value, derivative]` for each index. `memory` has [`Softmax::table_len`] entries.
     pub fn tables(self, memory: &mut [[u64; 2]]) -> Tables<'_> {
         let lens = self.table_lens();
-        let (exponential, memory) = memory.split_at_mut(lens.0);
-        let (reciprocal, rotated) = memory.split_at_mut(lens.1);
+        let (exponential, memory) = memory.split_at_mut(lens[0]);
+        let (reciprocal, memory) = memory.split_at_mut(lens[1]);
+        let (logarithm, rotated) = memory.split_at_mut(lens[2]);
         for (index, entry) in exponential.iter_mut().enumerate() {
             *entry = self.exponential().table_entry(index);
         }
@@ -208,9 +276,15 @@ impl Softmax {
             let derivative = fixed(-1.0 / (sum * sum), DERIVATIVE_FRACTION);
             *entry = [fixed(1.0 / sum, RECIPROCAL_FRACTION), derivative];
         }
+        if let Some(loss) = self.loss() {
+            for (index, entry) in logarithm.iter_mut().enumerate() {
+                *entry = loss.table_entry(index);
+            }
+        }
         Tables {
             exponential,
             reciprocal,
+            logarithm,
             rotated,
         }
     }
@@ -224,23 +298,38 @@ impl Softmax {
         tables: &mut Tables<'_>,
     ) -> Result<(), LinkError> {
         let shape = [rows, self.classes];
-        self.maximum().deal(cx, Self::gate(at, MAXIMUM), rows)?;
+        let maximum_at = Self::gate(at, MAXIMUM);
+        if self.loss().is_some() {
+            let labels_at = Self::gate(at, LABELS);
+            self.maximum()
+                .deal_labels(cx, [maximum_at, labels_at], rows)?;
+        }
+        self.maximum().deal(cx, maximum_at, rows)?;
         let exponential_at = Self::gate(at, EXPONENTIAL);
-        let (table, rotated) = (tables.exponential, &mut *tables.rotated);
+        let rotated = &mut *tables.rotated;
         self.exponential()
-            .deal(cx, exponential_at, shape, table, rotated)?;
+            .deal(cx, exponential_at, shape, tables.exponential, rotated)?;
         let reciprocal_at = Self::gate(at, RECIPROCAL);
+        if let Some(loss) = self.loss() {
+            let masks = self.reciprocal().mask_wire(reciprocal_at);
+            let tables = (tables.logarithm, &mut *rotated);
+            loss.deal(cx, Self::loss_at(at), masks, rows, tables)?;
+        }
         let (table, line) = (tables.reciprocal, |entry, low| {
             self.reciprocal_line(entry, low)
         });
         self.reciprocal()
             .deal(cx, reciprocal_at, [rows, 1], table, rotated, line)?;
+        if let Some(weights) = self.weights() {
+            weights.deal::<u64, D>(cx, Self::gate(at, WEIGHTS), rows, 1)?;
+        }
         self.product()
             .deal::<R::Wide, D>(cx, Self::gate(at, PRODUCT), rows, self.classes)
     }
 
     /// Runs the gate on `rows` samples in place: shares of logits in Z_2^n become shares of probabilities in
-    /// Z_2^L at scale f + exponent. `scratch` has at least [`Softmax::scratch_len`] words.
+    /// Z_2^L at scale f + exponent, times the samples' weights if there are any. `scratch` has at least
+    /// [`Softmax::scratch_len`] words.
     #[inline(never)]
     pub fn run<R: Ring, O: Online>(
         self,
@@ -248,6 +337,7 @@ impl Softmax {
         at: At,
         rows: usize,
         logits: &mut [Share<R>],
+        labels: Labels<'_>,
         scratch: &mut [u64],
     ) -> Result<(), LinkError> {
         let role = cx.role();
@@ -259,13 +349,26 @@ impl Softmax {
         for (value, &logit) in values.iter_mut().zip(logits.iter()) {
             *value = logit.low(maximum.bits).to_u64();
         }
-        maximum.run(cx, Self::gate(at, MAXIMUM), rows, values, maxima, scratch)?;
+        let differences = &mut labels.labels[..self.labels_len(rows)];
+        let at_labels = self
+            .loss()
+            .map(|_| (Self::gate(at, LABELS), &mut *differences));
+        let maximum_at = Self::gate(at, MAXIMUM);
+        maximum.run(cx, maximum_at, rows, values, (maxima, at_labels), scratch)?;
+        if let Some(loss) = self.loss() {
+            let [differences_at, _] = Self::loss_at(at);
+            loss.mask_differences(cx, differences_at, rows, maxima, differences);
+        }
         self.shift(role, values, maxima);
         let exponential_at = Self::gate(at, EXPONENTIAL);
         self.exponential()
             .run(cx, exponential_at, shape, values, scratch)?;
         let inverses = &mut maxima[..rows];
-        self.invert_sums(cx, at, rows, values, inverses)?;
+        self.invert_sums(cx, at, rows, values, inverses, (differences, labels.sum))?;
+        if let Some(weights) = self.weights() {
+            let by_weight = (Self::gate(at, WEIGHTS), weights);
+            Self::weigh::<R, O>(cx, by_weight, inverses, labels.weights, logits)?;
+        }
         let product = self.product();
         product.run::<R::Wide, O>(
             cx,
@@ -279,6 +382,31 @@ impl Softmax {
                 }
             },
         )
+    }
+
+    /// Multiplies the reciprocals by the samples' weights. `spare` has a word for each sample.
+    #[inline(never)]
+    fn weigh<R: Ring, O: Online>(
+        cx: &mut O,
+        (at, gate): (At, Multiply),
+        inverses: &mut [u64],
+        weights: &mut [u64],
+        spare: &mut [R],
+    ) -> Result<(), LinkError> {
+        let (role, rows) = (cx.role(), inverses.len());
+        let (values, factors) = (
+            Share::wrap_slice_mut(&mut *inverses),
+            Share::wrap_slice_mut(weights),
+        );
+        gate.run::<u64, O>(cx, at, [rows, 1], values, factors, |first, products| {
+            for (spare, &product) in spare[first..].iter_mut().zip(products) {
+                *spare = truncate(role, product, gate.to, WEIGHT_FRACTION).cast();
+            }
+        })?;
+        for (inverse, spare) in inverses.iter_mut().zip(spare) {
+            *inverse = spare.to_u64();
+        }
+        Ok(())
     }
 
     /// Replaces logits z by z - max + 15.25.
@@ -296,7 +424,7 @@ impl Softmax {
     }
 
     /// Writes shares of the reciprocal of each sample's sum of `exponentials` to `inverses`, with [`FACTOR_FRACTION`]
-    /// fraction bits.
+    /// fraction bits. Adds the losses to their sum if they are wanted, from the masked differences max - z_y.
     #[inline(always)]
     fn invert_sums<O: Online>(
         self,
@@ -305,6 +433,7 @@ impl Softmax {
         rows: usize,
         exponentials: &[u64],
         inverses: &mut [u64],
+        (differences, loss_sum): (&mut [u64], &mut u64),
     ) -> Result<(), LinkError> {
         let role = cx.role();
         let from = self.exponential().to;
@@ -315,12 +444,20 @@ impl Softmax {
                 .fold(0u64, |sum, &value| sum.plus(value));
             *sum = truncate(role, all, from, FACTOR_FRACTION - SUM_FRACTION);
         }
-        let reciprocal = self.reciprocal();
-        let (shares, reciprocal_at) = (
-            Share::wrap_slice_mut(&mut *inverses),
-            Self::gate(at, RECIPROCAL),
-        );
-        reciprocal.run(cx, reciprocal_at, [rows, 1], shares)?;
+        let (reciprocal, reciprocal_at) = (self.reciprocal(), Self::gate(at, RECIPROCAL));
+        if let Some(loss) = self.loss() {
+            reciprocal.mask_arguments(cx, reciprocal_at, [rows, 1], inverses);
+            cx.open(&mut [
+                Segment::words(Masked::wrap_slice_mut(&mut *inverses), reciprocal.from()),
+                Segment::words(Masked::wrap_slice_mut(&mut *differences), loss.logits[0]),
+            ])?;
+            let found = (differences, loss_sum);
+            loss.finish(cx, Self::loss_at(at), rows, inverses, found)?;
+            reciprocal.finish(cx, reciprocal_at, [rows, 1], inverses)?;
+        } else {
+            let shares = Share::wrap_slice_mut(&mut *inverses);
+            reciprocal.run(cx, reciprocal_at, [rows, 1], shares)?;
+        }
         for inverse in inverses {
             let by = RECIPROCAL_FRACTION - FACTOR_FRACTION;
             *inverse = truncate(role, *inverse, reciprocal.to, by);
@@ -334,6 +471,7 @@ impl Softmax {
 pub struct Tables<'a> {
     exponential: &'a [[u64; 2]],
     reciprocal: &'a [[u64; 2]],
+    logarithm: &'a [[u64; 2]],
     rotated: &'a mut [[u64; 2]],
 }
 

@@ -6,7 +6,9 @@ use std::{vec, vec::Vec};
 
 use bytemuck::TransparentWrapper;
 
-use super::{CLIP_QUARTERS, Exponential, FACTOR_FRACTION, MAX_CLASSES, Softmax, maximum::Maximum};
+use super::{
+    CLIP_QUARTERS, Exponential, FACTOR_FRACTION, Labels, MAX_CLASSES, Softmax, maximum::Maximum,
+};
 use crate::{
     cost::Cost,
     gate::{
@@ -38,7 +40,7 @@ fn check_maximum(gate: Maximum, values: &[i64], seed: u64) {
             let mut scratch = vec![0; gate.scratch_len(rows)];
             let values = shares_of(cx.role(), &shares);
             reuse::start();
-            let ran = gate.run(cx, AT, rows, &values, &mut maxima, &mut scratch);
+            let ran = gate.run(cx, AT, rows, &values, (&mut maxima, None), &mut scratch);
             reuse::stop();
             ran?;
             maxima.truncate(rows);
@@ -225,7 +227,10 @@ fn probabilities<R: Ring>(softmax: Softmax, samples: &[Vec<f64>]) -> (Vec<f64>, 
         |cx| {
             let mut p = shares_of(cx.role(), &shares);
             let mut scratch = vec![0; softmax.scratch_len(rows)];
-            softmax.run::<R, _>(cx, AT, rows, Share::wrap_slice_mut(&mut p), &mut scratch)?;
+            let shares = Share::wrap_slice_mut(&mut p);
+            let mut unwanted = 0;
+            let labels = Labels::none(&mut unwanted);
+            softmax.run::<R, _>(cx, AT, rows, shares, labels, &mut scratch)?;
             Ok(p)
         },
     );
@@ -256,7 +261,7 @@ pub(in crate::gate) fn softmax_error<R: Ring>(
 }
 
 /// Samples of logits over the whole input range, |z| <= `most`: random spreads, ties, single peaks, and extremes.
-fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
+pub(super) fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
     let mut values = Values::new(21);
     let mut unit = move || values.word::<u32>() as f64 / f64::from(u32::MAX) * 2.0 - 1.0;
     let mut samples: Vec<Vec<f64>> = (0..count)
@@ -282,7 +287,7 @@ fn logit_samples(classes: usize, most: f64, count: usize) -> Vec<Vec<f64>> {
 }
 
 /// The largest logit under the gate's contract.
-fn most(softmax: Softmax) -> f64 {
+pub(super) fn most(softmax: Softmax) -> f64 {
     let limit = 1u64 << (softmax.contract().bits - 2);
     (limit - 1) as f64 / libm::scalbn(1.0, softmax.logit_fraction() as i32)
 }
@@ -312,6 +317,8 @@ fn softmax_error_is_below_one_part_in_1024_over_the_whole_contract() {
                 headroom: 0,
                 classes,
                 exponent,
+                loss_bits: 0,
+                weighted: false,
             };
             check_softmax::<u32>(softmax, 400 / classes);
         }
@@ -322,6 +329,8 @@ fn softmax_error_is_below_one_part_in_1024_over_the_whole_contract() {
             headroom: 0,
             classes: 10,
             exponent: 0,
+            loss_bits: 0,
+            weighted: false,
         };
         check_softmax::<u32>(softmax, 60);
     }
@@ -331,6 +340,8 @@ fn softmax_error_is_below_one_part_in_1024_over_the_whole_contract() {
             headroom,
             classes: 10,
             exponent: -2,
+            loss_bits: 0,
+            weighted: false,
         };
         assert!(softmax.fits::<u32>());
         check_softmax::<u32>(softmax, 60);
@@ -344,6 +355,8 @@ fn softmax_error_is_below_one_part_in_1024_over_the_whole_contract() {
                 headroom: 0,
                 classes,
                 exponent: -2,
+                loss_bits: 0,
+                weighted: false,
             };
             check_softmax::<u64>(softmax, 30);
         }
@@ -358,6 +371,8 @@ fn probabilities_stay_right_as_the_true_logit_grows() {
         headroom: 0,
         classes: 10,
         exponent: 0,
+        loss_bits: 0,
+        weighted: false,
     };
     /// Samples with one large logit of growing size, up to the contract's edge.
     fn check<R: Ring>(softmax: Softmax) {
@@ -398,6 +413,8 @@ fn probabilities_have_no_bias() {
             headroom: 0,
             classes: 3,
             exponent: 8,
+            loss_bits: 0,
+            weighted: false,
         };
         for z in [
             [0.0, -0.0625, -3.0],
@@ -442,6 +459,8 @@ fn softmax_cost_is_within_its_limits() {
         headroom: 0,
         classes: 10,
         exponent: -2,
+        loss_bits: 0,
+        weighted: false,
     };
     let (_, cost) = softmax_error::<u32>(softmax, &logit_samples(10, 20.0, 98)[..128]);
     assert_eq!(cost.rounds, 9);

@@ -6,6 +6,7 @@ use bytemuck::TransparentWrapper;
 
 use crate::{
     data::Data,
+    gate::softmax::Labels,
     model::{cost_rows::activation_row, loss::Loss},
     net::link::LinkError,
     session::RunError,
@@ -45,7 +46,9 @@ impl Party<'_> {
         let logits = &mut self.current[..micro.rows * self.network.classes];
         let logits = Share::wrap_slice_mut(logits);
         let gate = softmax(self.session, self.network);
-        gate.run(cx, at, micro.rows, logits, self.scratch)?;
+        let mut unwanted = 0;
+        let labels = Labels::none(&mut unwanted);
+        gate.run(cx, at, micro.rows, logits, labels, self.scratch)?;
         Ok(())
     }
 

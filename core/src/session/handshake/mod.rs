@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 15;
+pub const VERSION: u16 = 16;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +97,12 @@ pub enum Parameter {
     WeightDecay,
     LabelSmoothing,
     InitialWeights,
+    Nesterov,
+    Clip,
+    ClassWeights,
     Shuffle,
     Receiver,
+    RevealLoss,
     InitialModel,
     Audit,
     Classes,
@@ -131,8 +135,12 @@ impl core::fmt::Display for Parameter {
             Parameter::WeightDecay => "weight decays",
             Parameter::LabelSmoothing => "label smoothings",
             Parameter::InitialWeights => "initial weights",
+            Parameter::Nesterov => "momenta: one of them Nesterov's",
+            Parameter::Clip => "bounds of gradients (--clip-value)",
+            Parameter::ClassWeights => "class weights",
             Parameter::Shuffle => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model (--reveal-to)",
+            Parameter::RevealLoss => "wishes to learn the loss (--reveal-loss)",
             Parameter::InitialModel => "initial models (--init, --init-by)",
             Parameter::Audit => "audits",
             Parameter::Classes => "lists of classes",
@@ -386,9 +394,11 @@ impl Hello {
             learning_rate,
             momentum,
             training,
+            class_weights,
             shuffle_seed,
             receiver,
             initial_model,
+            reveal_loss,
             audit,
             classes,
             backbone,
@@ -435,8 +445,15 @@ impl Hello {
                 training.initial_weights == b.training.initial_weights,
                 Parameter::InitialWeights,
             ),
+            (
+                training.nesterov == b.training.nesterov,
+                Parameter::Nesterov,
+            ),
+            (training.clip == b.training.clip, Parameter::Clip),
+            (*class_weights == b.class_weights, Parameter::ClassWeights),
             (*shuffle_seed == b.shuffle_seed, Parameter::Shuffle),
             (*receiver == b.receiver, Parameter::Receiver),
+            (*reveal_loss == b.reveal_loss, Parameter::RevealLoss),
             (*initial_model == b.initial_model, Parameter::InitialModel),
             (*audit == b.audit, Parameter::Audit),
             (classes.agrees(&b.classes), Parameter::Classes),

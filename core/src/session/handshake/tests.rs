@@ -10,7 +10,7 @@ use crate::{
         secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
     },
     num::fixed_point::Format,
-    session::{ClassList, Headroom, KnownBackbone, Protocol, Schedule, Task},
+    session::{ClassList, ClassWeights, Headroom, KnownBackbone, Protocol, Schedule, Task},
 };
 
 extern crate std;
@@ -40,8 +40,10 @@ fn session() -> Session {
         learning_rate: 1 << 20,
         momentum: 0,
         training: Default::default(),
+        class_weights: Default::default(),
         shuffle_seed: 9,
         receiver: Some(Role::P1),
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         classes: ClassList::Named([7; 16]),
@@ -64,9 +66,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 90);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 94);
     let body = [
-        15, 0, // version, role
+        16, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -76,9 +78,12 @@ fn hello_format_is_stable() {
         5, 5, 1, 0, // batch, micro-batch, epochs, limit
         0x80, 0x80, 0x40, // learning rate, 2^20
         0,    // momentum
-        0, 0, 0, 0, 0, // schedule, warm-up, weight decay, label smoothing, initial weights
+        0, 0, 0, 0, 0, 0,
+        0, // schedule, warm-up, weight decay, smoothing, initial weights, Nesterov, clipping
+        0, // no class weights
         9, // shuffle seed
         1, 1, // receiver: p1
+        0, // no loss is revealed
         0, // no initial model
         0, // no audit
         2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, // named classes: a digest
@@ -113,7 +118,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 90);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 94);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -153,7 +158,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 29] = [
+    let changes: [(Change, Parameter); 33] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -204,6 +209,13 @@ fn every_parameter_is_compared() {
         ),
         (|s| s.shuffle_seed = 1, Parameter::Shuffle),
         (|s| s.receiver = None, Parameter::Receiver),
+        (|s| s.reveal_loss = true, Parameter::RevealLoss),
+        (|s| s.training.nesterov = true, Parameter::Nesterov),
+        (|s| s.training.clip = 1, Parameter::Clip),
+        (
+            |s| s.class_weights = ClassWeights::new(&[1, 2, 3]).unwrap(),
+            Parameter::ClassWeights,
+        ),
         (
             |s| s.initial_model = Some(Role::P1),
             Parameter::InitialModel,
@@ -326,19 +338,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 90 + 18 + 34 + 1);
-    assert_eq!(bytes[84..87], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[87..103], [6; 16]);
-    assert_eq!(bytes[103], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 94 + 18 + 34 + 1);
+    assert_eq!(bytes[88..91], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[91..107], [6; 16]);
+    assert_eq!(bytes[107], 1);
     // No validation.
-    assert_eq!(bytes[104], 0);
+    assert_eq!(bytes[108], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[105..108], [0, 1, 1]);
+    assert_eq!(bytes[109..112], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[108..110], [0, 1]);
-    assert_eq!(bytes[110..142], [5; 32]);
+    assert_eq!(bytes[112..114], [0, 1]);
+    assert_eq!(bytes[114..146], [5; 32]);
     // With a device.
-    assert_eq!(bytes[142..], [1]);
+    assert_eq!(bytes[146..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

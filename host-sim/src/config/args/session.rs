@@ -141,6 +141,11 @@ pub struct SessionArgs {
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
+    /// Both parties learn the mean loss of each epoch, and nothing else of the losses.
+    ///
+    /// It is the cross entropy of the labels, without smoothing. Both parties have to ask for it.
+    #[arg(long)]
+    pub reveal_loss: bool,
     /// Every N iterations, from the first on, both parties learn how many values left the range contract at each
     /// layer, and nothing else.
     ///
@@ -197,6 +202,7 @@ impl SessionArgs {
             momentum: None,
             training: TrainingArgs::default(),
             limit: None,
+            reveal_loss: false,
             audit: None,
             ring: None,
             fraction_bits: None,
@@ -251,11 +257,14 @@ impl SessionArgs {
         if let Some(owner) = session.initial_model {
             option("--init-by", owner.to_string());
         }
+        if session.limit > 0 {
+            option("--limit", session.limit.to_string());
+        }
         if session.audit > 0 {
             option("--audit", session.audit.to_string());
         }
-        if session.limit > 0 {
-            option("--limit", session.limit.to_string());
+        if session.reveal_loss {
+            options.push("--reveal-loss".to_owned());
         }
         options.extend(self.training.to_options());
         options.extend(self.data.to_options());

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use clap::{Args, ValueEnum};
 use ringlet_core::{
     model::InitialWeights,
-    session::{RATE_FRACTION, Schedule, TrainingOptions},
+    session::{ClassWeights, RATE_FRACTION, Schedule, TrainingOptions},
 };
 
 use crate::error::Failure;
@@ -94,14 +94,27 @@ pub struct TrainingArgs {
         allow_negative_numbers = true
     )]
     pub label_smoothing: f64,
+    /// How much the samples of each class count: a number for each class, such as 1,1,3.5.
+    ///
+    /// The gradient of a sample is multiplied by the weight of its class. It is divided by the batch as ever, and not by the sum
+    /// of the batch's weights. All count 1 when left out.
+    #[arg(long, value_name = "NUMBER[,NUMBER...]", value_delimiter = ',')]
+    pub class_weights: Vec<f64>,
+    /// Nesterov's momentum, as PyTorch has it.
+    #[arg(long)]
+    pub nesterov: bool,
+    /// Clip each value of the mean gradient to this magnitude, such as 0.5.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub clip_value: Option<f64>,
     /// How random weights are drawn.
     #[arg(long, value_enum, value_name = "DISTRIBUTION", default_value_t)]
     pub initial_weights: InitialWeightsName,
 }
 
 impl TrainingArgs {
-    /// The options as a session has them. Fails by the option that is out of range.
-    pub fn options(&self) -> Result<TrainingOptions, Failure> {
+    /// The options as a session has them, whose class weights are smaller by a factor and whose learning rate is larger by it.
+    /// Fails by the option that is out of range.
+    pub fn options(&self, largest_weight: f64) -> Result<TrainingOptions, Failure> {
         let part = |value: f64, option: &str| match (0.0..1.0).contains(&value) {
             true => Ok(units(value)),
             false => Err(Failure::new(
@@ -119,20 +132,69 @@ impl TrainingArgs {
                 },
             },
             warm_up: self.warm_up,
-            weight_decay: part(self.weight_decay, "--weight-decay")?,
+            weight_decay: part(self.weight_decay, "--weight-decay")
+                .map(|units| (f64::from(units) / largest_weight).round() as u32)?,
             label_smoothing: part(self.label_smoothing, "--label-smoothing")?,
             initial_weights: match self.initial_weights {
                 InitialWeightsName::He => InitialWeights::He,
                 InitialWeightsName::Xavier => InitialWeights::Xavier,
                 InitialWeightsName::Zero => InitialWeights::Zero,
             },
+            nesterov: self.nesterov,
+            clip: match self.clip_value {
+                None => 0,
+                Some(value) if units(value) > 0 && value < 256.0 => {
+                    units(value / largest_weight).max(1)
+                }
+                Some(value) => {
+                    return Err(Failure::new(
+                        format!("--clip-value {value} is out of range"),
+                        "give a number above 0 and below 256",
+                    ));
+                }
+            },
         })
+    }
+
+    /// The weights of `classes` classes, of which the largest is 1, and the factor that makes them those of the user; 1 if all
+    /// count the same. Fails if there are not as many, or one is out of range.
+    pub fn class_weights(&self, classes: usize) -> Result<(ClassWeights, f64), Failure> {
+        let given = &self.class_weights;
+        if given.is_empty() {
+            return Ok((ClassWeights::NONE, 1.0));
+        }
+        if given.len() != classes {
+            return Err(Failure::new(
+                format!(
+                    "--class-weights has {} numbers, and the model has {classes} classes",
+                    given.len()
+                ),
+                "give a number for each class, in the order of the classes",
+            ));
+        }
+        let largest = given.iter().copied().fold(0.0, f64::max);
+        let one = f64::from(1u32 << ClassWeights::FRACTION);
+        let units = given.iter().map(|weight| {
+            let unit = (weight / largest * one).round();
+            let is_sound = largest < 256.0 && (1.0..=one).contains(&unit);
+            is_sound.then_some(unit as u16)
+        });
+        let weights = units.collect::<Option<Vec<u16>>>();
+        let weights = weights.and_then(|units| ClassWeights::new(&units));
+        let weights = weights.ok_or_else(|| {
+            Failure::new(
+                "--class-weights has a number that is out of range",
+                "give numbers above 0 and below 256, of which none is more than 4096 times another",
+            )
+        })?;
+        Ok((weights, largest))
     }
 
     /// The options that give another process the same.
     pub fn to_options(&self) -> Vec<String> {
         let initial = self.initial_weights.to_possible_value();
         let initial = initial.map_or(String::new(), |value| value.get_name().to_owned());
+        let weights: Vec<String> = self.class_weights.iter().map(f64::to_string).collect();
         [
             ("--schedule", self.schedule.to_string()),
             ("--warm-up", self.warm_up.to_string()),
@@ -142,6 +204,9 @@ impl TrainingArgs {
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
+        .chain(self.nesterov.then(|| "--nesterov".to_owned()))
+        .chain(self.clip_value.map(|value| format!("--clip-value={value}")))
+        .chain((!weights.is_empty()).then(|| format!("--class-weights={}", weights.join(","))))
         .collect()
     }
 }
@@ -194,17 +259,50 @@ mod tests {
             program.training
         };
         let usual = parsed(&[]);
-        assert_eq!(usual.options().ok(), Some(TrainingOptions::default()));
+        assert_eq!(usual.options(1.0).ok(), Some(TrainingOptions::default()));
         let given = TrainingArgs {
             schedule: ScheduleName::Step(3, 0.3),
             warm_up: 7,
             weight_decay: 0.0005,
             label_smoothing: 0.1,
             initial_weights: InitialWeightsName::Xavier,
+            class_weights: vec![1.0, 0.25],
+            nesterov: true,
+            clip_value: Some(0.5),
         };
         for args in [usual, given] {
             let again = parsed(&args.to_options());
-            assert_eq!(again.options().ok(), args.options().ok());
+            assert_eq!(again.options(1.0).ok(), args.options(1.0).ok());
+            let classes = args.class_weights.len().max(2);
+            let weights = args.class_weights(classes).ok();
+            assert!(weights.is_some() && weights == again.class_weights(classes).ok());
+        }
+    }
+
+    #[test]
+    fn class_weights_are_scaled_by_the_largest() {
+        let with = |weights: &[f64]| {
+            let args = TrainingArgs {
+                class_weights: weights.to_vec(),
+                ..TrainingArgs::default()
+            };
+            args.class_weights(3).map_err(|failure| failure.to_string())
+        };
+        let (weights, largest) = with(&[1.0, 4.0, 0.5]).expect("weights");
+        assert_eq!(largest, 4.0);
+        assert_eq!(weights.weights(), [1024, 4096, 512]);
+        assert_eq!(with(&[]), Ok((ClassWeights::NONE, 1.0)));
+        for wrong in [
+            &[1.0, 2.0][..],
+            &[1.0, 0.0, 1.0],
+            &[1.0, -1.0, 1.0],
+            &[1.0, f64::NAN, 1.0],
+            &[1.0, f64::INFINITY, 1.0],
+            &[1.0, 300.0, 1.0],
+            &[200.0, 0.001, 1.0],
+        ] {
+            let line = with(wrong).expect_err("a refusal");
+            assert!(line.contains("--class-weights"), "{line}");
         }
     }
 
@@ -216,7 +314,7 @@ mod tests {
                 label_smoothing: smoothing,
                 ..TrainingArgs::default()
             };
-            args.options().map_err(|failure| failure.to_string())
+            args.options(1.0).map_err(|failure| failure.to_string())
         };
         let options = with(0.25, 0.5).expect("options");
         assert_eq!(

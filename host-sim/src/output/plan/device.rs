@@ -83,6 +83,7 @@ fn link_table<R: Ring>(session: &Session, network: &Network) -> Result<String, F
     let one = Session {
         limit: 1,
         receiver: None,
+        reveal_loss: false,
         initial_model: None,
         audit: 0,
         ..session.clone()

@@ -76,7 +76,9 @@ fn train(dir: &Path, more: &[&str], own: [&[&str]; 2]) -> [String; 2] {
     let p0 = ["--checkpoint", &c0, "--metrics", &m0];
     let p1 = ["--checkpoint", &c1, "--metrics", &m1, "--save", &model];
     let own = [[&p0[..], own[0]].concat(), [&p1[..], own[1]].concat()];
-    run(&[&TRAINING[..], more].concat(), [&own[0], &own[1]]).outs()
+    // An option is given once.
+    let epochs = if more.contains(&"--epochs") { 2 } else { 0 };
+    run(&[&TRAINING[epochs..], more].concat(), [&own[0], &own[1]]).outs()
 }
 
 /// The counts of a validation record, and their sums: all, and those whose class is their label.
@@ -271,7 +273,7 @@ fn parties_with_other_held_out_images_refuse_each_other() {
     ] {
         let shared = ["--limit", "2", "--wait", "3"];
         let parties = run(&shared, [&["--validate", "9,0"], other]);
-        let told = "different held-out images (--validate, --validate-every)";
+        let told = "different held-out images (--validate, --validate-every, --patience)";
         assert!(
             parties.ends.iter().any(|(_, _, err)| err.contains(told)),
             "{:?}",
@@ -360,5 +362,35 @@ fn samples_of_an_evaluation_belong_to_one_party() {
     ] {
         let said = failure(&[&evaluate[..], &["--samples", samples]].concat());
         assert!(said.contains(told), "{said}");
+    }
+}
+
+/// A training whose accuracy stays stops early, at all roles and ranks, and gives the model that it has then.
+#[test]
+fn a_training_that_gets_no_better_stops_early() {
+    let still = ["--lr", "0.0001", "--momentum", "0", "--epochs", "5"];
+    let patient = [&still[..], &["--validate", "120,40", "--patience", "1"]].concat();
+    let dirs = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+    let done = |dir: &tempfile::TempDir| metrics(&dir.path().join("m0"), "iteration").len();
+    let threads = ["--threads", "2"];
+    for (dir, own) in dirs.iter().zip([&[][..], &threads]) {
+        let [p0, p1] = train(dir.path(), &patient, [own, own]);
+        // The second epoch is no better than the first.
+        let line = format!("the training stops after {} of ", done(dir));
+        assert!(p0.contains(&line) && p1.contains(&line), "{p0}{p1}");
+        assert_eq!(p0.matches("label \\ class").count(), 1, "{p0}");
+        assert_eq!(metrics(&dir.path().join("m1"), "epoch").len(), 2);
+        assert_eq!(metrics(&dir.path().join("m1"), "validation").len(), 4);
+    }
+    let limit = done(&dirs[0]).to_string();
+    let [p0, _] = train(
+        dirs[2].path(),
+        &[&still[..], &["--limit", &limit]].concat(),
+        [&[], &[]],
+    );
+    assert!(!p0.contains("the training stops after"), "{p0}");
+    let model = |dir: &tempfile::TempDir| std::fs::read(dir.path().join("model")).expect("a model");
+    for dir in &dirs[1..] {
+        assert!(model(dir) == model(&dirs[0]));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         gate_set::GateSet,
         layout::{dealer_scratch, reopened_weights_len},
         micro_batch::MicroBatch,
+        party_context::said,
         plan::Plan,
         stream_ids::{self, Product, Tensors, Use},
     },
@@ -22,7 +23,7 @@ use crate::{
         softmax::Tables,
         tensor::{Masks, WholeMask, whole_masks},
     },
-    net::link::{Link, LinkError},
+    net::link::{Link, LinkError, Remote},
     network::{
         Activation, MAX_STAGES, Network,
         walk::{self, Steps},
@@ -73,6 +74,14 @@ impl<T: Read + Write> DealerContext<T> {
         self.prgs = prgs;
         self.progress = outcome.as_ref().map_or(Progress::Spent, |_| progress);
         outcome
+    }
+
+    /// Learns from P1 whether the training stops early: see
+    /// [`PartyContext::agree_to_stop`](super::PartyContext::agree_to_stop).
+    pub fn hear_stop(&mut self) -> Result<bool, RunError> {
+        let mut byte = [0];
+        self.link.receive(&mut byte)?;
+        Ok(said(byte, Remote::Party(Role::P1))?)
     }
 
     /// Bytes of corrections sent so far.

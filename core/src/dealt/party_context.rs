@@ -8,7 +8,7 @@ use crate::{
     cost::traffic::Traffic,
     dealt::evaluations::Evaluations,
     gate::Online,
-    net::link::{Link, LinkError, Segment},
+    net::link::{Link, LinkError, Remote, Segment},
     num::ring::Word,
     prg::{Key, Prg},
     profile,
@@ -65,6 +65,23 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
         outcome
     }
 
+    /// Tells the peer whether this party wishes that the training stops early, and learns whether both do. P1 tells the dealer.
+    ///
+    /// The parties and the dealer do so between the same iterations. Fails if a link does, and with [`LinkError::Tampered`] if
+    /// the peer says something else.
+    pub fn agree_to_stop(&mut self, wishes: bool) -> Result<bool, RunError> {
+        self.peer.send(&[wishes.into()])?;
+        self.peer.flush()?;
+        let mut theirs = [0];
+        self.peer.receive(&mut theirs)?;
+        let stops = wishes && said(theirs, Remote::Peer)?;
+        if self.role == Role::P1 {
+            self.dealer.send(&[stops.into()])?;
+            self.dealer.flush()?;
+        }
+        Ok(stops)
+    }
+
     /// Traffic since the start, or since the last [`PartyContext::take_traffic`].
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
@@ -116,6 +133,15 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
     /// The link to the peer.
     pub(crate) fn peer(&mut self) -> &mut Link<P> {
         &mut self.peer
+    }
+}
+
+/// Whether a byte says yes. Fails if it says neither yes nor no.
+pub(super) fn said([byte]: [u8; 1], by: Remote) -> Result<bool, LinkError> {
+    match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(LinkError::Tampered(by)),
     }
 }
 

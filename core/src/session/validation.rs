@@ -13,6 +13,8 @@ pub struct Validation {
     pub samples: [u32; 2],
     /// Epochs from one evaluation to the next, at least 1. The end of the training has one too.
     pub every: u32,
+    /// The training stops early once so many evaluations in a row have found no higher accuracy; 0 if it never does.
+    pub patience: u32,
 }
 
 impl Validation {
@@ -23,6 +25,12 @@ impl Validation {
         let ends_epoch = done.is_multiple_of(per_epoch);
         let is_turn = (done / per_epoch).is_multiple_of(self.every.max(1));
         (ends_epoch && is_turn) || done == session.iterations()
+    }
+
+    /// Whether the parties agree after an iteration whether the training stops early.
+    pub fn may_stop_after(&self, session: &Session, iteration: u32) -> bool {
+        let is_last = iteration.saturating_add(1) == session.iterations();
+        self.patience > 0 && !is_last && self.is_due(session, iteration)
     }
 
     /// The parties with held-out samples, in the order in which they are evaluated.

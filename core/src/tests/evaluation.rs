@@ -14,6 +14,7 @@ use super::{
 const VALIDATION: Validation = Validation {
     samples: [7, 4],
     every: 1,
+    patience: 0,
 };
 
 /// A party's part in an evaluation: its session, the classes that this party learns, and its traffic in all.
@@ -229,6 +230,7 @@ fn evaluations_are_due_after_epochs_and_at_the_end() {
     let due = |session: &Session, every| -> Vec<u32> {
         let validation = Validation {
             every,
+            patience: 0,
             ..VALIDATION
         };
         let iterations = 0..session.iterations();

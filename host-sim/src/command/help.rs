@@ -86,7 +86,13 @@ const GROUPS: [Group; 7] = [
             "checkpoint",
             "resume",
         ],
-        further: &["evaluate", "validate-every", "every", "transcript"],
+        further: &[
+            "evaluate",
+            "validate-every",
+            "patience",
+            "every",
+            "transcript",
+        ],
     },
     Group {
         heading: "Numbers and their range",

@@ -17,6 +17,7 @@ use ringlet_core::{
 use super::{
     beginning::{Beginning, await_rank},
     dispatch::{InRing, in_ring},
+    early_stopping::share_stop,
     meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties},
     mpi_ranks::MpiRanks,
     ranks::{self, Closer, ThreadRanks, offer},
@@ -75,12 +76,19 @@ fn run_rank<R: Ring>(
     }
     for iteration in first..session.iterations() {
         dealer.iterate_in_ranks(&mut cx, ranks, iteration)?;
+        let mut stops = false;
         if let (Some(validation), true) = (&validation, ranks.rank().is_first()) {
             for evaluation in Evaluation::due::<R>(validation, session, iteration)? {
                 validation::deal::<R, _>(&evaluation, &mut cx)?;
             }
+            if validation.may_stop_after(session, iteration) {
+                stops = cx.hear_stop()?;
+            }
         }
         progress(iteration, cx.sent());
+        if share_stop(ranks, (validation.as_ref(), session), iteration, stops)? {
+            break;
+        }
     }
     Ok(())
 }

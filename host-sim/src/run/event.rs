@@ -76,6 +76,8 @@ pub struct Evaluated {
     pub traffic: Traffic,
     /// If it was audited: the number of values out of range, for each cost row, forward and backward.
     pub audit: Option<Vec<[u32; 2]>>,
+    /// Whether the training stops early after it.
+    pub stops: bool,
 }
 
 impl From<&Failure> for Event {

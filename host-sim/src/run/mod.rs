@@ -18,6 +18,7 @@ pub mod device_host;
 pub mod device_states;
 pub mod dispatch;
 pub mod dry_run;
+pub mod early_stopping;
 pub mod event;
 pub mod further_ranks;
 pub mod handshakes;

@@ -11,7 +11,7 @@ use ringlet_core::{
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{EpochLoss, RankLost, Ranks, RunError, Session, handshake::CheckpointId},
+    session::{EpochLoss, RankLost, Ranks, RunError, Session, Validation, handshake::CheckpointId},
     share::{NoObserver, Observer, Share},
 };
 use zeroize::Zeroizing;
@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 use super::{
     checkpoints::{Keeper, Stateful},
     dealt_positions::Positions,
-    event::{Event, StageValues},
+    early_stopping::share_stop,
+    event::{Evaluated, Event, StageValues},
     mpi_ranks::MpiRanks,
     ranks::{self, Closer},
     role_ranks::RoleRanks,
@@ -167,6 +168,8 @@ pub struct FurtherRank<'a> {
     pub key: Key,
     /// The iteration that comes first.
     pub first: u32,
+    /// The evaluations between iterations, if there are any.
+    pub validation: Option<Validation>,
 }
 
 impl FurtherRank<'_> {
@@ -197,6 +200,10 @@ impl FurtherRank<'_> {
         for iteration in self.first..session.iterations() {
             party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
             sum_traffic(ranks, &mut cx.take_traffic()).map_err(RunError::from)?;
+            let plan = (self.validation.as_ref(), session);
+            if share_stop(ranks, plan, iteration, false)? {
+                break;
+            }
         }
         drop(cx);
         let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
@@ -264,6 +271,7 @@ pub fn run_party<R: Ring>(
         role: setup.role,
         key: setup.key.clone(),
         first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
+        validation: setup.validation.as_ref().map(|validation| validation.plan),
     };
     ranks::run(
         (further.needs, &further.closer),
@@ -323,6 +331,7 @@ fn run_first_rank<R: Ring>(
     if setup.simulated && first == 0 {
         emit(shares(&party, 0))?;
     }
+    let mut done = first;
     for iteration in first..session.iterations() {
         before(&mut durable, &mut beside, iteration, &party)?;
         let start = Instant::now();
@@ -345,21 +354,39 @@ fn run_first_rank<R: Ring>(
             loss: None,
             epoch_loss: party.epoch_loss().map(EpochLoss::mean),
         })?;
-        if let Some(PartyValidation { plan, data }) = &mut validation {
-            for evaluation in Evaluation::due::<R>(plan, session, iteration)? {
+        let mut stops = false;
+        if let Some(validation) = &mut validation {
+            let mut found = Vec::new();
+            for evaluation in Evaluation::due::<R>(&validation.plan, session, iteration)? {
                 let mut memory = evaluation.memory::<R>(role)?;
-                let own = (&mut *data, &mut memory[..]);
-                let evaluated = evaluate(&evaluation, &party, &mut cx, own, iteration + 1)
+                let own = (&mut validation.data, &mut memory[..]);
+                let evaluated = evaluate(&evaluation, &party, &mut cx, own, iteration + 1);
+                found.push(evaluated.map_err(|error| broke(&mut durable, error))?);
+            }
+            if validation.plan.may_stop_after(session, iteration) {
+                let wishes = validation.wishes_to_stop(role, &found)?;
+                stops = cx
+                    .agree_to_stop(wishes)
                     .map_err(|error| broke(&mut durable, error))?;
+            }
+            for evaluated in found {
+                let evaluated = Evaluated { stops, ..evaluated };
                 emit(Event::Evaluated(Box::new(evaluated)))?;
             }
         }
+        let plan = validation.as_ref().map(|validation| &validation.plan);
+        share_stop(ranks, (plan, session), iteration, stops)
+            .map_err(|error| broke(&mut durable, error))?;
         let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {
             emit(shares(&party, batch.epoch + 1))?;
         }
+        done = iteration + 1;
+        if stops {
+            break;
+        }
     }
-    before(&mut durable, &mut beside, session.iterations(), &party)?;
+    before(&mut durable, &mut beside, done, &party)?;
     let mut revealed = vec![StageValues::new(); network.stages.len()];
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.to_u128());

@@ -54,6 +54,7 @@ impl LoneParty<'_> {
             role: self.role,
             key,
             first,
+            validation: hello.validation,
         };
         let needs = self.rank_needs(peer, dealer, &own)?;
         let run = RunFurther {

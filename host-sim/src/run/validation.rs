@@ -10,6 +10,7 @@ use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
     cost::Traffic,
+    data::Data,
     dealt::{self, Classifier, Dealer, DealerContext, PartyContext, Plan, Trainer},
     network::Network,
     num::Ring,
@@ -17,7 +18,7 @@ use ringlet_core::{
     share::NoObserver,
 };
 
-use super::event::Evaluated;
+use super::{early_stopping::EarlyStopping, event::Evaluated};
 use crate::{
     data::{Images, OwnImages},
     error::Failure,
@@ -30,13 +31,34 @@ pub struct PartyValidation<'a> {
     pub plan: Validation,
     /// The party's own held-out images.
     pub data: OwnImages<'a>,
+    /// When the party wishes to stop early.
+    stopping: EarlyStopping,
 }
 
 impl<'a> PartyValidation<'a> {
     /// Of a party with these held-out images, whose labels lie below `classes`.
     pub fn new(plan: Validation, images: &'a Images, classes: usize) -> Self {
         let data = OwnImages::new(images, 0..images.len(), classes);
-        PartyValidation { plan, data }
+        PartyValidation {
+            plan,
+            data,
+            stopping: EarlyStopping::new(plan.patience),
+        }
+    }
+
+    /// Whether the party wishes that the training stops after evaluations. Fails if a label is missing.
+    pub fn wishes_to_stop(
+        &mut self,
+        role: Role,
+        evaluated: &[Evaluated],
+    ) -> Result<bool, RunError> {
+        let own = evaluated.iter().find(|evaluated| evaluated.owner == role);
+        let mut right = None;
+        for &(image, class) in own.iter().flat_map(|own| &own.classes) {
+            let is_right = self.data.label(image)? == class;
+            *right.get_or_insert(0) += usize::from(is_right);
+        }
+        Ok(self.stopping.wishes(right))
     }
 }
 
@@ -101,6 +123,7 @@ impl Evaluation {
             seconds: start.elapsed().as_secs_f64(),
             traffic,
             audit,
+            stops: false,
         })
     }
 }

@@ -146,7 +146,7 @@ impl core::fmt::Display for Parameter {
             Parameter::Classes => "lists of classes",
             Parameter::Backbone => "backbones",
             Parameter::Dealt => "dealt files",
-            Parameter::Validation => "held-out images (--validate, --validate-every)",
+            Parameter::Validation => "held-out images (--validate, --validate-every, --patience)",
         })
     }
 }

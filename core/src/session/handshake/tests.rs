@@ -234,7 +234,11 @@ fn every_parameter_is_compared() {
     ];
     assert_eq!(other(|_| ()), Ok(()));
     let validates = |samples, every| {
-        let validation = Some(Validation { samples, every });
+        let validation = Some(Validation {
+            samples,
+            every,
+            patience: 0,
+        });
         own.compare(&Hello {
             validation,
             ..own.clone()

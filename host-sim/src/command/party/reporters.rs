@@ -181,7 +181,9 @@ impl<'a> Terminal<'a> {
             evaluated.images,
             evaluated.seconds
         );
-        let is_last = session.task == Task::Evaluate || evaluated.done == session.iterations();
+        let is_last = session.task == Task::Evaluate
+            || evaluated.stops
+            || evaluated.done == session.iterations();
         Ok(match is_last {
             true => format!("{line}\n{}", confusion.table(classes)),
             false => line,
@@ -281,6 +283,13 @@ impl Reporter for Terminal<'_> {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         if let Event::Evaluated(evaluated) = &event {
             let text = self.evaluated(evaluated)?;
+            if evaluated.stops {
+                console::note(&format!(
+                    "the training stops after {} of {} iterations: no evaluation has found a higher accuracy lately",
+                    evaluated.done,
+                    self.checked.session.iterations()
+                ));
+            }
             return match (&self.run, text.as_str()) {
                 (None, _) | (_, "") => Ok(()),
                 (Some(run), text) => run.progress.say(text.trim_end()),

@@ -533,7 +533,7 @@ fn a_board_that_is_switched_off_ends_the_host_with_a_clear_message() {
     ];
     let [p1, dealer] = party_beside_device(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
-        std::fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
+        std::fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 2)
     });
     board.process().kill().expect("a process");
     let line = complaint(p1);
@@ -564,11 +564,11 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
     let metrics = dir.path().join("metrics.jsonl");
     let mut more = vec!["--batch", "20", "--epochs", "1", "--save", text(&model)];
     more.extend(["--metrics", text(&metrics)]);
-    let iterations = || std::fs::read_to_string(&metrics).map_or(0, |lines| lines.lines().count());
+    let lines = || std::fs::read_to_string(&metrics).map_or(0, |lines| lines.lines().count());
     // A host that leaves in the middle ends only its own session.
     let mut gone = party_beside_device(&board.address, samples, &more);
     wait_until("the first iterations", Duration::from_secs(60), || {
-        iterations() > 1
+        lines() > 2
     });
     for process in &mut gone {
         process.kill().expect("a process");
@@ -580,8 +580,8 @@ fn a_riscv_board_trains_over_tcp_for_an_epoch() {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");
     }
-    // A line for each iteration and one for the epoch.
-    assert_eq!(iterations(), samples.div_ceil(20) + 1);
+    // A line for each iteration, and one each for the run, its epoch and its end.
+    assert_eq!(lines(), samples.div_ceil(20) + 3);
     assert!(std::fs::metadata(&model).expect("a model").len() > 1000);
     println!("an epoch of {samples} digits in {:.1?}", start.elapsed());
 }

@@ -277,7 +277,7 @@ fn a_dealer_gives_up_on_a_party_that_is_frozen() {
     let p0 = party("p0", ["--listen", &p], ["--idle", "6"]);
     let p1 = party("p1", ["--peer", &p], ["--metrics", name(&metrics)]);
     wait_until("the first iterations", Duration::from_secs(60), || {
-        fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 1)
+        fs::read_to_string(&metrics).is_ok_and(|lines| lines.lines().count() > 2)
     });
     let send = |signal| {
         let id = rustix::process::Pid::from_raw(p1.id() as i32).expect("a process");

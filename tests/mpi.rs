@@ -365,7 +365,7 @@ fn process_of(mpirun: &Child, rank: usize) -> Option<String> {
 #[cfg(target_os = "linux")]
 fn kill_rank(deployment: &Deployment, role: &Child, rank: usize) {
     let lines = PathBuf::from(deployment.path("metrics.jsonl"));
-    let written = || fs::read_to_string(&lines).is_ok_and(|text| text.lines().count() > 3);
+    let written = || fs::read_to_string(&lines).is_ok_and(|text| text.lines().count() > 4);
     wait_until("an iteration", BOUND, written);
     let id = process_of(role, rank).expect("a rank");
     let killed = Command::new("kill").args(["-KILL", &id]).status();
@@ -405,7 +405,7 @@ fn roles_that_a_killed_rank_has_ended_go_on_from_their_checkpoints() {
     };
     let children = start();
     let lines = PathBuf::from(deployment.path("metrics.jsonl"));
-    let written = || fs::read_to_string(&lines).is_ok_and(|text| text.lines().count() > 12);
+    let written = || fs::read_to_string(&lines).is_ok_and(|text| text.lines().count() > 13);
     wait_until("some iterations", BOUND, written);
     kill_rank(&deployment, &children[1], 1);
     for child in children {

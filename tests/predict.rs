@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use ringlet::data::model_file::{self, Trained};
-use ringlet_tests::{TrainedOnce, address, end, failure, ringlet, start, success, trained};
+use ringlet_tests::{
+    TrainedOnce, address, end, failure, metrics, ringlet, start, success, trained,
+};
 use serde_json::Value;
 
 /// A model of the built-in digits, trained once for all tests.
@@ -131,16 +133,14 @@ fn one_image_is_classified_alone() {
     }
 }
 
-/// The name of the last layer in each record of the metrics.
-fn last_layers(metrics: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(metrics).expect("metrics");
-    let last = |line: &str| {
-        let record: Value = serde_json::from_str(line).expect("JSON");
+/// The name of the last layer in each batch's record of the metrics.
+fn last_layers(path: &Path) -> Vec<String> {
+    let last = |record: &Value| {
         let layers = record["layers"].as_array().expect("layers");
         let name = layers.last().map(|layer| layer["name"].as_str());
         name.flatten().expect("a name").to_owned()
     };
-    text.lines().map(last).collect()
+    metrics(path, "iteration").iter().map(last).collect()
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn name(path: &Path) -> &str {
 /// Waits for the first iterations.
 fn wait_for_lines(metrics: &Path) {
     wait_until("the first iterations", Duration::from_secs(60), || {
-        std::fs::read_to_string(metrics).is_ok_and(|lines| lines.lines().count() > 1)
+        std::fs::read_to_string(metrics).is_ok_and(|lines| lines.lines().count() > 2)
     });
 }
 

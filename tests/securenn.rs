@@ -30,9 +30,7 @@ fn threads_and_processes_make_the_same_model() {
             arguments.extend(SECURENN);
             arguments.extend(&more);
             success(&arguments);
-            let counted = std::fs::read_to_string(metrics).expect("metrics");
-            let first: serde_json::Value =
-                serde_json::from_str(counted.lines().next().expect("a line")).expect("JSON");
+            let first = &records(metrics.as_ref(), "iteration")[0];
             let bytes = ["online_bytes_p0", "online_bytes_p1", "dealer_bytes_p1"]
                 .map(|key| first[key].as_u64().expect("a number"));
             (std::fs::read(model).expect("a model"), bytes)

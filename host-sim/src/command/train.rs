@@ -89,6 +89,15 @@ pub struct TrainArgs {
 
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+    let mut progress = None;
+    let outcome = train(args, &mut progress);
+    // The first failure is the one to tell.
+    let told = progress.map_or(Ok(()), |mut progress| progress.end(outcome.as_ref().err()));
+    outcome.and(told)
+}
+
+/// Trains. The `progress` is there once the run begins.
+fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failure> {
     let mut args = args.clone();
     let owner = args.session.init_by.map_or(Role::P0, Role::from);
     let initial = args.init.read(owner, &mut args.session)?;
@@ -134,8 +143,8 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     };
     let resumed = checkpoints.as_ref().map(Simulated::first);
     let metrics = args.output.metrics.as_deref();
-    let mut progress =
-        Progress::new("train", session, (metrics, resumed))?.on_range(args.range.on_range);
+    let begun = Progress::new("train", session, (metrics, resumed))?.on_range(args.range.on_range);
+    let progress = progress.insert(begun);
     console::note(&format!(
         "training {} on {} of p0 and {} of p1, {}",
         session.model.name,
@@ -144,7 +153,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         work(session)
     ));
     let mut collector = Collector::new(session, network, [&train, &test], args.twin);
-    let mut take = recording(&mut collector, &mut progress);
+    let mut take = recording(&mut collector, progress);
     let outcome = match args.link {
         LinkName::Memory => {
             let simulation = Simulation {

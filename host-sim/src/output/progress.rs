@@ -17,7 +17,9 @@ use crate::{
     run::{
         audits::{AuditRecord, AuditSums},
         event::{Evaluated, Event},
-        records::{EpochRecord, IterationRecord, ValidationRecord, party_record},
+        records::{
+            EndRecord, EpochRecord, IterationRecord, RunRecord, ValidationRecord, party_record,
+        },
     },
 };
 
@@ -25,6 +27,7 @@ use crate::{
 pub struct Progress {
     bar: Bar,
     metrics: Option<Metrics>,
+    start: Instant,
     online_bytes: u64,
     audits: AuditSums,
     on_range: OnRange,
@@ -44,12 +47,18 @@ impl Progress {
         session: &Session,
         (metrics, resumed): (Option<&Path>, Option<u32>),
     ) -> Result<Self, Failure> {
-        let metrics = metrics
+        let who = who.into();
+        let mut metrics = metrics
             .map(|path| Metrics::new(path, resumed))
             .transpose()?;
+        if let Some(metrics) = &mut metrics {
+            let done = resumed.unwrap_or(0);
+            metrics.write(&RunRecord::new(who.clone(), session, done))?;
+        }
         Ok(Progress {
             bar: Bar::new(who, session),
             metrics,
+            start: Instant::now(),
             online_bytes: 0,
             audits: AuditSums::default(),
             on_range: OnRange::default(),
@@ -201,6 +210,12 @@ impl Progress {
     /// Removes the bar.
     pub fn finish(&self) {
         self.bar.finish();
+    }
+
+    /// Writes to the metrics file that the run ended, as it should or by a failure.
+    pub fn end(&mut self, failure: Option<&Failure>) -> Result<(), Failure> {
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.write(&EndRecord::new(failure, seconds))
     }
 
     /// Reports an event of one party, for a process that sees only that party. The run began at `start`.

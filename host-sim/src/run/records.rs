@@ -5,11 +5,84 @@ use ringlet_core::{
     cost::Traffic,
     network::Network,
     prg::Key,
-    session::{Session, cost_row_names},
+    session::{Session, Task, cost_row_names},
 };
 use serde::Serialize;
 
 use super::event::Evaluated;
+use crate::error::Failure;
+
+/// What a run is, as `--metrics` writes it when the run begins and when it goes on from checkpoints. All of it is public.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRecord {
+    /// "run".
+    pub kind: &'static str,
+    /// The version of the program.
+    pub version: &'static str,
+    /// Who writes: "train", "p0" or "p1".
+    pub role: String,
+    /// What the run is for: "train", "predict" or "evaluate".
+    pub task: &'static str,
+    /// The model's name.
+    pub model: String,
+    /// Iterations of the whole run; batches, if it does not train.
+    pub iterations: u32,
+    /// Iterations of an epoch.
+    pub iterations_per_epoch: u32,
+    /// Samples of an iteration.
+    pub batch: u32,
+    /// Samples of P0 and of P1.
+    pub samples: [u32; 2],
+    /// Iterations that were done before, if the run goes on.
+    pub done: u32,
+}
+
+impl RunRecord {
+    /// The record of a session that `role` begins after `done` iterations.
+    pub fn new(role: String, session: &Session, done: u32) -> Self {
+        RunRecord {
+            kind: "run",
+            version: env!("CARGO_PKG_VERSION"),
+            role,
+            task: match session.task {
+                Task::Train => "train",
+                Task::Infer => "predict",
+                Task::Evaluate => "evaluate",
+            },
+            model: session.model.name.to_string(),
+            iterations: session.iterations(),
+            iterations_per_epoch: session.iterations_per_epoch(),
+            batch: session.batch,
+            samples: session.samples,
+            done,
+        }
+    }
+}
+
+/// How a run ended, as `--metrics` writes it. A run that was killed has no such record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndRecord {
+    /// "end".
+    pub kind: &'static str,
+    /// Whether the run ended as it should.
+    pub well: bool,
+    /// What the program said of a failure.
+    pub message: Option<String>,
+    /// Seconds since the run began.
+    pub seconds: f64,
+}
+
+impl EndRecord {
+    /// The record of a run that ended after some seconds, as it should or by a failure.
+    pub fn new(failure: Option<&Failure>, seconds: f64) -> Self {
+        EndRecord {
+            kind: "end",
+            well: failure.is_none(),
+            message: failure.map(Failure::to_string),
+            seconds,
+        }
+    }
+}
 
 /// One iteration, as `--metrics` writes it. Counts are of that iteration only; what a lone party
 /// cannot see of the others is null.

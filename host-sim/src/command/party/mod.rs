@@ -76,7 +76,8 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
         party.run(&others, processes, &mut Supervised)
     } else if rank.is_first() {
         let mut terminal = Terminal::new(args, &inputs.checked, (&inputs.files, &labels));
-        party.run(&others, processes, &mut terminal)
+        let outcome = party.run(&others, processes, &mut terminal);
+        terminal.end(outcome)
     } else {
         party.run(&others, processes, &mut Silent)
     };
@@ -138,5 +139,6 @@ fn evaluate(args: &PartyArgs, dir: &Path, (rank, others): (Rank, &Others)) -> Re
         process: rank,
     };
     let mut terminal = Terminal::new(args, &checked, (&[], &labels));
-    party.evaluate(&checkpoints, others, &mut terminal)
+    let outcome = party.evaluate(&checkpoints, others, &mut terminal);
+    terminal.end(outcome)
 }

@@ -132,6 +132,16 @@ impl<'a> Terminal<'a> {
         }
     }
 
+    /// Writes how the run ended to the metrics file, if it began.
+    pub fn end<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let told = match &mut self.run {
+            Some(run) => run.progress.end(outcome.as_ref().err()),
+            None => Ok(()),
+        };
+        // The first failure is the one to tell.
+        outcome.and_then(|made| told.map(|()| made))
+    }
+
     /// The name of its role.
     fn name(&self) -> &'static str {
         match self.args.role() {
@@ -312,7 +322,7 @@ impl Reporter for Terminal<'_> {
     }
 
     fn finished(&mut self) -> Result<(), Failure> {
-        let Some(run) = self.run.take() else {
+        let Some(run) = &self.run else {
             return Ok(());
         };
         let role = self.args.role();
@@ -343,7 +353,7 @@ impl Reporter for Terminal<'_> {
             total.rounds,
             bytes(total.dealer_bytes),
         ))?;
-        let [peer, helper] = run.wait_times;
+        let [peer, helper] = &run.wait_times;
         let time = RoleTime {
             name: self.name(),
             total: run.start.elapsed(),

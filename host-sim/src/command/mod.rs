@@ -25,6 +25,7 @@ pub mod role_processes;
 mod session_options;
 pub mod shell;
 pub mod train;
+pub mod watch;
 
 use std::{ffi::OsString, io};
 
@@ -53,6 +54,7 @@ use predict::PredictArgs;
 use qemu::QemuArgs;
 use shell::{CompletionsArgs, ManArgs};
 use train::TrainArgs;
+use watch::WatchArgs;
 
 /// Trains convolutional networks between two parties and a dealer (or an assistant), none of which sees the data, the
 /// updates or any value in between (secure multi-party computation).
@@ -100,6 +102,8 @@ pub enum Command {
     Calibrate(Box<CalibrateArgs>),
     /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
     Compare(CompareArgs),
+    /// Show runs in the terminal while they go on, by the files that --metrics writes.
+    Watch(WatchArgs),
     /// Print the built-in models.
     Models,
     /// Print what a shell needs to complete the command line.
@@ -165,6 +169,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Completions(args)) => shell::completions(&args, Cli::program()),
         Some(Command::Man(args)) => shell::man(&args, Cli::program()),

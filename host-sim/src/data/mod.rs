@@ -12,6 +12,8 @@ pub mod gather;
 pub mod identity_file;
 pub mod images;
 pub mod key_file;
+#[cfg(feature = "watch")]
+pub mod line_follower;
 pub mod model_description;
 pub mod model_file;
 pub mod normalise;

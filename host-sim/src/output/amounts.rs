@@ -30,3 +30,14 @@ pub fn work(session: &Session) -> String {
     };
     format!("{steps} of {}", counted(session.batch.into(), "image"))
 }
+
+/// A time, in the unit that suits it.
+pub fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 600.0 => format!("{s:.0} s"),
+        s if s < 36_000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 360_000.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}

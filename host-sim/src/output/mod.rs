@@ -11,3 +11,5 @@ mod metrics;
 pub mod plan;
 pub mod progress;
 pub mod tables;
+#[cfg(feature = "watch")]
+pub mod watch;

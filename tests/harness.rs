@@ -116,6 +116,7 @@ pub fn is_notice(line: &str) -> bool {
         ": iteration ",
         ": epoch ",
         ": batch ",
+        ": image ",
         ": the device at ",
         " answers",
         " (qemu-system-",

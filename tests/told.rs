@@ -87,6 +87,50 @@ fn json_has_a_line_for_each_thing_that_is_told() {
 }
 
 #[test]
+fn measurements_and_images_are_told_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().to_str().expect("UTF-8");
+    let compare = [
+        "compare",
+        "--model",
+        "digits8",
+        "--batch",
+        "4",
+        "--measure",
+        "2",
+        "--out",
+        out,
+    ];
+    let told = |arguments: &[&str], more: &[&str]| {
+        let output = ringlet(&[arguments, more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (_, err) = told(&compare, &["--verbose"]);
+    for wanted in [
+        "compare: iteration 1 of 8, seed baseline (",
+        "iteration 8 of 8, exact (",
+    ] {
+        assert!(err.contains(wanted), "no `{wanted}`: {err}");
+    }
+    let bench = ["bench", "--model", "digits8", "--seconds", "0.2"];
+    let (_, err) = told(&bench, &["--verbose", "--log-format", "json"]);
+    let lines: Vec<Value> = err
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert!(lines.iter().any(|line| line["role"] == "bench"), "{err}");
+    for (arguments, wanted) in [(&compare[..], "exact"), (&bench, "digits8")] {
+        let (out, err) = told(arguments, &["--quiet"]);
+        assert_eq!(err, "");
+        assert!(out.contains(wanted), "{out}");
+    }
+    let (out, err) = told(&["data", "inspect"], &["--quiet"]);
+    assert_eq!(err, "");
+    assert!(out.contains("classes"), "{out}");
+}
+
+#[test]
 fn quiet_roles_tell_nothing_but_results() {
     for (out, err) in train(&["--quiet"]) {
         assert_eq!(err, "");

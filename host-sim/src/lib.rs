@@ -3,7 +3,7 @@
 //! Each module uses only modules above it in this list:
 //!
 //! - [`error`]: failures with their remedies.
-//! - [`console`]: standard output, and the notes beside it.
+//! - [`console`]: standard output, the notes beside it, and how far a run has got.
 //! - [`resources`]: memory and threads, which a machine may refuse.
 //! - [`data`]: images, trained models, keys and flash images in files.
 //! - [`links`]: transports between roles.

@@ -12,17 +12,14 @@ use ringlet_core::{
 
 use crate::{
     config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds},
-    console,
+    console::{self, bar::Bar},
     error::Failure,
     links::{
         any_end::AnyEnd,
         connect::{UNBOUNDED, broken},
         tcp::TcpEnd,
     },
-    output::{
-        amounts::{bytes, work},
-        bar::Bar,
-    },
+    output::amounts::{bytes, work},
     run::{
         actors::Helper,
         event::Event,

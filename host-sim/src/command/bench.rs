@@ -6,16 +6,15 @@ use std::{
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{model::BUILT_IN, session::Task};
 
 use crate::{
     config::{
-        args::{ProtocolName, SessionArgs, SessionFileArgs},
+        args::{LogArgs, ProtocolName, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, planned},
     },
-    console,
+    console::{self, bar::Bar},
     data::file::check_writable,
     error::Failure,
     measure::{
@@ -48,6 +47,9 @@ pub struct BenchArgs {
     /// The session; all built-in models without --model and --data, by --protocol exact and by securenn.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -64,32 +66,33 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     let sessions = sessions(&args.session)?;
     let start = Instant::now();
-    let bar = ProgressBar::new((Rates::COUNT + 1 + sessions.len()) as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}") {
-        bar.set_style(style);
-    }
+    let total = (1e3 * args.seconds) as u64;
+    let mut bar = Bar::of_parts("bench", total);
+    let mut begin = |what: String| bar.set((start.elapsed().as_millis() as u64).min(total), what);
     let part = |part: f64| Duration::from_secs_f64(args.seconds * part);
     let mut kept = Kept::here();
-    bar.set_message("kernels");
-    kept.rates = Rates::measure(part(KERNELS / Rates::COUNT as f64), || bar.inc(1));
+    kept.rates = Rates::measure(part(KERNELS / Rates::COUNT as f64), || {
+        begin("kernels".to_owned());
+    });
     kept.link_seconds_per_byte = secure_link::seconds_per_byte(part(LINK))?;
-    bar.inc(1);
     let count = sessions.len();
     for (place, (protocol, checked)) in sessions.into_iter().enumerate() {
         let (session, network) = (&checked.session, &checked.network);
-        bar.set_message(format!("{} by {protocol}", session.model.name));
         // What one leaves over is for the others.
         let left = part(1.0).saturating_sub(start.elapsed());
-        let course = Course::measure(session, network, u32::MAX, left / (count - place) as u32)?;
+        let share = left / (count - place) as u32;
+        let name = &session.model.name;
+        let course = Course::measure((session, network), u32::MAX, share, &mut |batch| {
+            begin(format!("{name} by {protocol}, batch {batch}"));
+        })?;
         kept.sessions.push(MeasuredSession {
             model: session.model.name.to_string(),
             protocol: protocol.to_string(),
             work: work(session),
             course,
         });
-        bar.inc(1);
     }
-    bar.finish_and_clear();
+    bar.finish();
     console::print(&tables(&kept, args.session.batch))?;
     if let Some(path) = &args.save {
         kept.write(path)?;

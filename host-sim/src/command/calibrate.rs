@@ -13,10 +13,10 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    console,
+    console::{self, bar::Bar},
     data::{Images, Part, parameters::Parameters, range_bits::RangeBits},
     error::Failure,
-    output::{amounts::work, bar::Bar},
+    output::amounts::work,
     reference::calibration::Calibration,
 };
 

@@ -14,7 +14,7 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    console,
+    console::{self, bar::Bar},
     data::{
         Classes, DataSet, Images,
         backbone::keep_after,
@@ -22,10 +22,7 @@ use crate::{
         parameters::encode_model,
     },
     error::Failure,
-    output::{
-        amounts::{bytes, counted, work},
-        bar::Bar,
-    },
+    output::amounts::{bytes, counted, work},
     run::{
         actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
         simulation::Simulation,

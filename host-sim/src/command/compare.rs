@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::{
     Role,
     model::Model,
@@ -15,11 +14,11 @@ use ringlet_core::{
 use crate::{
     config::{
         activation::Activation,
-        args::ProfileName,
+        args::{LogArgs, ProfileName},
         model::{check_shape, model},
         session::CheckedSession,
     },
-    console,
+    console::{self, bar::Bar},
     data::{
         Classes, Images, Part,
         file::{check_writable, write_whole},
@@ -71,6 +70,9 @@ pub struct CompareArgs {
     /// The built-in digits when left out, or random images if the model takes another shape.
     #[arg(long, value_name = "PATH", requires = "measure")]
     pub data: Option<PathBuf>,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Prints and writes the comparison.
@@ -127,10 +129,9 @@ fn measure_all(
     let shape = args
         .profile
         .map_or(TrafficShape::default(), TrafficShape::from);
-    let bar = ProgressBar::new(u64::from(iterations) * protocols.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} iteration {pos}/{len}  {msg}") {
-        bar.set_style(style);
-    }
+    let total = u64::from(iterations) * protocols.len() as u64;
+    let mut bar = Bar::of_steps("compare", "iteration", total);
+    let mut done = 0;
     let measured = protocols
         .iter()
         .map(|protocol| {
@@ -138,11 +139,15 @@ fn measure_all(
                 samples: [args.batch * iterations, 0],
                 ..protocol.session.clone()
             };
-            bar.set_message(protocol.name);
-            measure(session, &images, shape, &bar).map_err(|failure| failure.of(protocol.name))
+            let mut advance = || {
+                done += 1;
+                bar.set(done, protocol.name.to_owned());
+            };
+            measure(session, &images, shape, &mut advance)
+                .map_err(|failure| failure.of(protocol.name))
         })
         .collect();
-    bar.finish_and_clear();
+    bar.finish();
     measured
 }
 
@@ -151,7 +156,7 @@ fn measure(
     session: Session,
     images: &Images,
     shape: TrafficShape,
-    bar: &ProgressBar,
+    advance: &mut dyn FnMut(),
 ) -> Result<f64, Failure> {
     let CheckedSession {
         session, network, ..
@@ -175,7 +180,9 @@ fn measure(
         {
             let time = &mut times[iteration as usize];
             *time = time.max(seconds);
-            bar.inc(u64::from(role == Role::P0));
+            if role == Role::P0 {
+                advance();
+            }
         }
         Ok(())
     })?;

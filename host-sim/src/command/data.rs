@@ -10,7 +10,7 @@ use super::{
     model_image::{self, PackModelArgs},
 };
 use crate::{
-    config::args::{DataArgs, SessionArgs},
+    config::args::{DataArgs, LogArgs, SessionArgs},
     console,
     data::{
         Images, Part,
@@ -55,6 +55,20 @@ pub struct PackArgs {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+impl DataCommand {
+    /// What a command that reads images tells on standard error.
+    pub fn log(&self) -> Option<&LogArgs> {
+        match self {
+            DataCommand::Pack(args) => Some(&args.log),
+            DataCommand::Inspect(args) => Some(&args.log),
+            DataCommand::PackModel(_) | DataCommand::Secret(_) => None,
+        }
+    }
 }
 
 /// Runs a command below `data`.

@@ -15,11 +15,11 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    console,
+    console::{self, bar::Bar},
     data::Part,
     error::Failure,
     links::{any_end::AnyEnd, connect::UNBOUNDED},
-    output::{amounts::bytes, bar::Bar},
+    output::amounts::bytes,
     run::{
         dealer::{corrections, deal},
         dealt_files::{Dealing, DealtWriter},

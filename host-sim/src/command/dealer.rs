@@ -8,17 +8,14 @@ use ringlet_core::session::{Rank, Ranks, handshake::Actor};
 use super::role_processes;
 use crate::{
     config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds, threads},
-    console,
+    console::{self, bar::Bar},
     error::Failure,
     links::{
         connect::{Endpoint, broken},
         rank_address::rank_address,
         tcp::TcpEnd,
     },
-    output::{
-        amounts::{bytes, work},
-        bar::Bar,
-    },
+    output::amounts::{bytes, work},
     run::{
         actors::Helper,
         dealer::{Begun, begin, run_further_process},

@@ -15,11 +15,11 @@ use crate::{
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
-    console,
+    console::{self, bar::Bar},
     data::Part,
     error::Failure,
     links::device_address::DeviceAddress,
-    output::{amounts::bytes, bar::Bar},
+    output::amounts::bytes,
     run::{checkpoints::CheckpointPlan, dealer::corrections, hub::Hub},
 };
 
@@ -116,7 +116,7 @@ pub fn run(args: &HubArgs) -> Result<(), Failure> {
 /// Runs the session, and tells what it took.
 fn serve(hub: &Hub<'_>, corrections: u64) -> Result<(), Failure> {
     let start = Instant::now();
-    let mut bar = Bar::of_bytes("hub", corrections);
+    let mut bar = Bar::of_parts("hub", corrections);
     let outcome = hub.run(|dealt, exchanged| {
         bar.set(dealt, format!("{} between the devices", bytes(exchanged)));
     });

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 
 use crate::{
+    config::args::LogArgs,
     console,
     data::{Classes, DataSet, conversion::Conversion, survey::Survey},
     error::Failure,
@@ -22,6 +23,9 @@ pub struct InspectArgs {
     /// The column of the labels in CSV files: its name, or its number from 1.
     #[arg(long, value_name = "NAME|N")]
     pub label_column: Option<String>,
+    /// What is told on standard error.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Prints what is there.

@@ -142,6 +142,9 @@ impl Command {
             Command::Deal(args) => Some(&args.log),
             Command::Qemu(args) => Some(&args.log),
             Command::Calibrate(args) => Some(&args.log),
+            Command::Compare(args) => Some(&args.log),
+            Command::Bench(args) => Some(&args.log),
+            Command::Data(command) => command.log(),
             _ => None,
         }
     }

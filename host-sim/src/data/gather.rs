@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use indicatif::ProgressBar;
-
 use super::{
     backbone::Backbone,
     classes::Classes,
@@ -11,13 +9,14 @@ use super::{
     images::Images,
     sources::{Entry, FilePart, Source},
 };
-use crate::{console, error::Failure, resources::reserved};
+use crate::{
+    console::{self, bar::Bar},
+    error::Failure,
+    resources::reserved,
+};
 
 /// The most images that an error names.
 const NAMED: usize = 10;
-
-/// From so many images on there is a progress bar.
-const MANY: usize = 1000;
 
 /// Images whose features are computed together, on all processors.
 const AT_ONCE: usize = 256;
@@ -78,10 +77,8 @@ pub fn gather(
     (wanted, count): (&dyn Fn(usize) -> bool, usize),
     gathering: &Gathering<'_>,
 ) -> Result<Gathered, Failure> {
-    let bar = match count >= MANY {
-        true => ProgressBar::new(count as u64).with_message("images"),
-        false => ProgressBar::hidden(),
-    };
+    let mut bar = Bar::of_things("data", "image", count as u64);
+    let mut seen = 0;
     let mut state = State {
         gathering,
         source,
@@ -103,10 +100,11 @@ pub fn gather(
         state.gathered.images.classes = Classes::Unknown;
     }
     let read = source.read(part, wanted, &mut |entry| {
-        bar.inc(1);
+        seen += 1;
+        bar.set(seen, String::new());
         state.take(entry)
     });
-    bar.finish_and_clear();
+    bar.finish();
     read?;
     state.end()
 }

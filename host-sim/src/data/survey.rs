@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use indicatif::ProgressBar;
-
 use super::{
     classes::{Classes, MAX_CLASSES},
     conversion::Conversion,
     normalise::{MeanAndDeviation, PixelSums},
     sources::{FilePart, Source},
 };
-use crate::error::Failure;
+use crate::{console::bar::Bar, error::Failure};
 
 /// What is in a data set.
 pub struct Survey {
@@ -47,10 +45,8 @@ impl Survey {
         let for_training = |part: FilePart| [FilePart::Train, FilePart::All].contains(&part);
         let some_are = parts.iter().any(|&(part, _)| for_training(part));
         let total: usize = parts.iter().map(|(_, count)| count).sum();
-        let bar = match total >= 1000 {
-            true => ProgressBar::new(total as u64),
-            false => ProgressBar::hidden(),
-        };
+        let mut bar = Bar::of_things("data", "image", total as u64);
+        let mut seen = 0;
         let mut survey = Survey {
             kind: source.kind(),
             classes: source.classes().clone(),
@@ -69,7 +65,8 @@ impl Survey {
                 by_label: vec![0; MAX_CLASSES],
             };
             source.read(name, &|_| true, &mut |entry| {
-                bar.inc(1);
+                seen += 1;
+                bar.set(seen, String::new());
                 let raw = match entry.image {
                     Ok(raw) => raw,
                     Err(why) => {
@@ -101,7 +98,7 @@ impl Survey {
             })?;
             survey.parts.push(part);
         }
-        bar.finish_and_clear();
+        bar.finish();
         survey.normalise = sums.mean_and_deviation();
         Ok(survey)
     }

@@ -43,12 +43,13 @@ const TRAINED: f64 = 0.06;
 const ITERATIONS: [f64; 2] = [2.0, 30.0];
 
 impl Course {
-    /// Measures iterations of a session over more and more samples, as far as `time` goes and up to `most` samples.
+    /// Measures iterations of a session over more and more samples, as far as `time` goes and up to `most` samples. Each
+    /// batch is told of when its turn comes.
     pub fn measure(
-        session: &Session,
-        network: &Network,
+        (session, network): (&Session, &Network),
         most: u32,
         time: Duration,
+        begins: &mut dyn FnMut(u32),
     ) -> Result<Self, Failure> {
         let start = Instant::now();
         let most = most.clamp(4 * FIRST, LARGEST);
@@ -56,6 +57,7 @@ impl Course {
         let time = time.as_secs_f64();
         let mut batch = FIRST;
         loop {
+            begins(batch);
             let began = (Instant::now(), ProcessClock::start());
             let seconds = iteration_seconds(session, network, batch, REPEATED * time)?;
             let of_all: f64 = seconds.iter().sum();

@@ -1,7 +1,6 @@
 //! What the user sees and keeps: progress, metrics, tables, plans, charts.
 
 pub mod amounts;
-pub mod bar;
 pub mod bench;
 pub mod chart;
 pub mod classes;

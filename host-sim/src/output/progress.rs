@@ -9,10 +9,10 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::{amounts::bytes, bar::Bar, confusion::Confusion, metrics::Metrics};
+use super::{amounts::bytes, confusion::Confusion, metrics::Metrics};
 use crate::{
     config::args::OnRange,
-    console,
+    console::{self, bar::Bar},
     error::Failure,
     run::{
         audits::{AuditRecord, AuditSums},

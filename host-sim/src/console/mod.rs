@@ -1,6 +1,8 @@
 //! Standard output, which carries results alone, and standard error, which carries all else. A full output is an error, a
 //! closed one ends the program, and neither is a panic.
 
+pub mod bar;
+
 use std::{
     io::{self, IsTerminal, Write},
     sync::OnceLock,

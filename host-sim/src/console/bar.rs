@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlet_core::session::{Session, Task};
 
-use crate::console::{self, Advance};
+use super::Advance;
+use crate::console;
 
 /// How long a run goes on without a line.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// From so many things on there is progress to tell of.
+const MANY: u64 = 1000;
 
 /// The progress of a run.
 pub struct Bar {
@@ -30,9 +34,19 @@ pub struct Bar {
 enum Steps {
     /// Iterations, so many in an epoch.
     Iterations(u64),
-    Batches,
-    /// Bytes, of which only the part is of interest.
+    /// Others of this name, of which there are many in a second or few.
+    Named(&'static str, Pace),
+    /// Bytes or time, of which only the part is of interest.
     Parts,
+}
+
+/// How fast steps follow each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// --verbose tells of each.
+    Slow,
+    /// Nobody wants a line of each.
+    Fast,
 }
 
 impl Bar {
@@ -43,18 +57,32 @@ impl Bar {
                 Steps::Iterations(session.iterations_per_epoch().into()),
                 "{bar:12} iteration {pos}/{len}{msg}, {eta} left",
             ),
-            Task::Infer | Task::Evaluate => (
-                Steps::Batches,
-                "{bar:12} batch {pos}/{len}{msg}, {eta} left",
-            ),
+            Task::Infer | Task::Evaluate => {
+                return Bar::of_steps(&who.into(), "batch", session.iterations().into());
+            }
         };
         Bar::of(who.into(), steps, session.iterations().into(), template)
     }
 
-    /// The progress of `who` towards a number of bytes.
-    pub fn of_bytes(who: &str, total: u64) -> Self {
+    /// The progress of `who` towards an amount, such as a number of bytes.
+    pub fn of_parts(who: &str, total: u64) -> Self {
         let template = "[{elapsed_precise}] {wide_bar} {percent}%{msg}";
         Bar::of(who.to_owned(), Steps::Parts, total.max(1), template)
+    }
+
+    /// The progress of `who` in `total` steps of this name.
+    pub fn of_steps(who: &str, name: &'static str, total: u64) -> Self {
+        let steps = Steps::Named(name, Pace::Slow);
+        Bar::of(who.to_owned(), steps, total, &template(name))
+    }
+
+    /// The progress of `who` in `total` things of this name, each of which takes no time to speak of. Few are not told of.
+    pub fn of_things(who: &str, name: &'static str, total: u64) -> Self {
+        if total < MANY {
+            return Bar::hidden();
+        }
+        let steps = Steps::Named(name, Pace::Fast);
+        Bar::of(who.to_owned(), steps, total, &template(name))
     }
 
     /// No progress: somebody else tells of it.
@@ -75,9 +103,9 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        let silence = match log.verbose {
-            true => Duration::ZERO,
-            false => SILENCE,
+        let silence = match (log.verbose, steps) {
+            (false, _) | (true, Steps::Named(_, Pace::Fast)) => SILENCE,
+            (true, _) => Duration::ZERO,
         };
         let now = Instant::now();
         Bar {
@@ -99,7 +127,7 @@ impl Bar {
             Steps::Iterations(per_epoch) => {
                 format!("epoch {}", done.div_ceil(per_epoch.max(1)))
             }
-            Steps::Batches | Steps::Parts => String::new(),
+            Steps::Named(..) | Steps::Parts => String::new(),
         };
         let parts: Vec<String> = [epoch, message]
             .into_iter()
@@ -145,7 +173,7 @@ impl Bar {
         let (who, total) = (&self.who, self.total);
         let mut line = match self.steps {
             Steps::Iterations(_) => format!("{who}: iteration {done} of {total}"),
-            Steps::Batches => format!("{who}: batch {done} of {total}"),
+            Steps::Named(name, _) => format!("{who}: {name} {done} of {total}"),
             Steps::Parts => format!("{who}: {} %", 100 * done / total),
         };
         if !message.is_empty() {
@@ -177,6 +205,11 @@ impl Bar {
     }
 }
 
+/// A bar of steps of this name.
+fn template(name: &str) -> String {
+    format!("{{bar:12}} {name} {{pos}}/{{len}}{{msg}}, {{eta}} left")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +229,11 @@ mod tests {
         assert!(line.ends_with(" s left)"), "{line}");
         // Nothing can be said of the time after one step.
         assert!(!bar.line(1, "").contains("left"));
+        let data = Bar::of_things("data", "image", 4000);
+        assert!(
+            data.line(1000, "")
+                .starts_with("data: image 1000 of 4000 (")
+        );
         let hub = Bar::of("hub".to_owned(), Steps::Parts, 400, "");
         assert!(hub.line(100, "").starts_with("hub: 25 % ("));
     }

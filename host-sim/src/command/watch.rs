@@ -197,3 +197,18 @@ mod built {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "watch")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_the_dashboard_says_how_to_get_it() {
+        let args = WatchArgs {
+            metrics: vec!["metrics".into()],
+            once: true,
+        };
+        let line = run(&args).map_err(|failure| failure.to_string());
+        assert!(line.is_err_and(|line| line.contains("--features watch")));
+    }
+}

@@ -87,6 +87,29 @@ fn json_has_a_line_for_each_thing_that_is_told() {
 }
 
 #[test]
+fn what_the_parser_refuses_is_one_line_or_one_record() {
+    let misspelt = ["train", "--epoch", "3"];
+    let output = ringlet(&misspelt);
+    assert_eq!(output.status.code(), Some(2));
+    let wanted =
+        "error: unexpected argument '--epoch' found: a similar argument exists: '--epochs'\n";
+    assert_eq!(text(&output.stderr), wanted);
+    let dir = tempfile::tempdir().expect("a directory");
+    let session = dir.path().join("session.toml");
+    std::fs::write(&session, "fly = true\n").expect("a file");
+    let file = session.to_str().expect("UTF-8");
+    let from_file = ["dealer", "--listen", "127.0.0.1:9", "--session", file];
+    for (arguments, code, wanted) in [(&misspelt[..], 2, "'--epochs'"), (&from_file, 1, "`fly`")] {
+        let output = ringlet(&[arguments, &["--log-format", "json"]].concat());
+        assert_eq!(output.status.code(), Some(code));
+        let told: Value = serde_json::from_str(&text(&output.stderr)).expect("one line of JSON");
+        assert_eq!(told["level"], "error");
+        let message = told["message"].as_str().expect("a message");
+        assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
 fn measurements_and_images_are_told_of() {
     let dir = tempfile::tempdir().expect("a directory");
     let out = dir.path().to_str().expect("UTF-8");

@@ -25,6 +25,7 @@ pub mod role_processes;
 mod session_options;
 pub mod shell;
 pub mod train;
+mod usage;
 pub mod watch;
 
 use std::{ffi::OsString, io};
@@ -117,9 +118,12 @@ impl Cli {
     /// end the program.
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
         let program = Cli::program();
-        let arguments = session_options::with_session_file(&program, help::with_flag(arguments))?;
-        let matches = program.get_matches_from(arguments);
-        Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+        let arguments = help::with_flag(arguments);
+        let arguments = session_options::with_session_file(&program, arguments.clone())
+            .inspect_err(|_| usage::configure(&arguments))?;
+        let matches = program.clone().try_get_matches_from(&arguments);
+        let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        Ok(cli.unwrap_or_else(|error| usage::exit(&error, &program, &arguments)))
     }
 
     /// The program, with the options of all commands in groups.

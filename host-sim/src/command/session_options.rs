@@ -10,6 +10,7 @@ use clap::{
 };
 use ringlet_core::model::Model;
 
+use super::usage::first_paragraph;
 use crate::{
     config::{
         args::RoleName,
@@ -298,14 +299,6 @@ fn missing(command: &Command, options: &[OsString]) -> Vec<String> {
         Some(ContextValue::String(name)) => vec![name.clone()],
         _ => Vec::new(),
     }
-}
-
-/// What an error of the parser says, as one line.
-fn first_paragraph(error: &Error) -> String {
-    let text = error.to_string();
-    let lines = text.lines().take_while(|line| !line.is_empty());
-    let line = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-    line.trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]

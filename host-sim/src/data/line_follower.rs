@@ -114,7 +114,13 @@ impl LineFollower {
             Source::File(file) => match file.next(&mut self.lines, take) {
                 Ok(Next::Chunk(chunk, changed)) => {
                     self.state = SourceState::Open;
-                    self.last = changed.or(self.last);
+                    let now = SystemTime::now();
+                    // A clock that is ahead elsewhere must not make a silent file look fresh.
+                    let before = match chunk.is_empty() {
+                        true => self.last.unwrap_or(now),
+                        false => now,
+                    };
+                    self.last = Some(changed.map_or(before, |changed| changed.min(before)));
                     self.lines.push(&chunk, take);
                     !chunk.is_empty()
                 }
@@ -357,7 +363,27 @@ mod tests {
         fs::write(&path, "one\ntw").expect("a file");
         assert_eq!(told(&mut follower), ["one"]);
         assert_eq!(follower.state(), &SourceState::Open);
-        assert!(follower.last().is_some());
+        assert!(
+            follower
+                .last()
+                .is_some_and(|last| last <= SystemTime::now())
+        );
+        let ahead = SystemTime::now() + Duration::from_secs(4000);
+        let set = |time| {
+            let file = OpenOptions::new().write(true).open(&path);
+            file.expect("a file").set_modified(time).expect("a time");
+        };
+        set(ahead);
+        assert!(told(&mut follower).is_empty());
+        assert!(
+            follower
+                .last()
+                .is_some_and(|last| last <= SystemTime::now())
+        );
+        let before = SystemTime::now() - Duration::from_secs(4000);
+        set(before);
+        assert!(told(&mut follower).is_empty());
+        assert_eq!(follower.last(), Some(before));
         let append = |text: &str| {
             let file = OpenOptions::new().append(true).open(&path);
             file.expect("a file")

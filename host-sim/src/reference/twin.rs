@@ -332,21 +332,30 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// Share of `images` that the network classifies right.
     pub fn accuracy(&self, images: &Images) -> f64 {
+        let found = self.classes(images);
+        let pairs = found.iter().zip(&images.labels);
+        let right = pairs.filter(|(class, label)| class == label).count();
+        right as f64 / images.len() as f64
+    }
+
+    /// The class that the network finds in each image.
+    pub fn classes(&self, images: &Images) -> Vec<u8> {
         const ROWS: usize = 100;
         let classes = self.network.classes;
-        let mut right = 0;
+        let mut found = Vec::with_capacity(images.len());
         for first in (0..images.len()).step_by(ROWS) {
             let rows = ROWS.min(images.len() - first);
             let x = (first..first + rows).flat_map(|i| self.floats(images.image(i)));
             let trace = self.forward(rows, x.collect(), None);
             let logits = &trace.outputs[self.network.stages.len() - 1];
-            for (row, logits) in logits.chunks_exact(classes).enumerate() {
+            for logits in logits.chunks_exact(classes) {
                 let logit = |class: usize| logits[class].to_f64();
                 let best = (0..classes).max_by(|&a, &b| logit(a).total_cmp(&logit(b)));
-                right += usize::from(best == Some(images.labels[first + row].into()));
+                // A label is a byte.
+                found.push(best.map_or(0, |class| class as u8));
             }
         }
-        right as f64 / images.len() as f64
+        found
     }
 }
 

@@ -22,7 +22,10 @@ use crate::{
         parameters::encode_model,
     },
     error::Failure,
-    output::amounts::{bytes, counted, work},
+    output::{
+        amounts::{bytes, counted, work},
+        report::Report,
+    },
     run::{
         actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
         simulation::Simulation,
@@ -81,6 +84,7 @@ pub fn classify(
     args: &ClassificationArgs,
     loaded: &Loaded,
     images: &Images,
+    report: &Report,
 ) -> Result<Classified, Failure> {
     let session_args = &loaded.session;
     let protocol = Protocol::new(session_args)?;
@@ -117,6 +121,8 @@ pub fn classify(
         session.model.name,
         work(&session)
     ));
+    report.session((&session, &network), 0)?;
+    report.setting("images of", asking.to_string());
     let simulation = Simulation {
         session: &session,
         network: &network,
@@ -134,8 +140,13 @@ pub fn classify(
         let parameters = (&session, &network);
         let record = match &event {
             Event::Iteration {
-                iteration, audit, ..
+                iteration,
+                audit,
+                traffic,
+                ..
             } => {
+                report.traffic(role, *iteration, traffic)?;
+                report.batch(*iteration)?;
                 batches[*iteration as usize].add(role, &event);
                 bar.set(u64::from(*iteration) + 1, String::new());
                 // Both parties learn the same counts.
@@ -147,6 +158,9 @@ pub fn classify(
             }
             _ => None,
         };
+        if let Some(record) = &record {
+            report.range(record);
+        }
         let Some(record) = record.filter(|record| !record.is_sound()) else {
             return Ok(());
         };

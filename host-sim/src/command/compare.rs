@@ -14,7 +14,7 @@ use ringlet_core::{
 use crate::{
     config::{
         activation::Activation,
-        args::{LogArgs, ProfileName},
+        args::{LogArgs, ProfileName, ReportArgs},
         model::{check_shape, model},
         session::CheckedSession,
     },
@@ -27,11 +27,15 @@ use crate::{
     },
     error::Failure,
     links::traffic_shaper::TrafficShape,
-    output::comparison::{
-        costs::{Compared, protocols},
-        picture::picture,
-        rows::rows,
-        table::{csv, notes, table},
+    output::{
+        comparison::{
+            costs::{Compared, protocols},
+            picture::picture,
+            rows::rows,
+            section::section,
+            table::{csv, notes, table},
+        },
+        report::Report,
     },
     resources::reserved,
     run::{event::Event, secrets::Secrets, simulation::Simulation},
@@ -73,10 +77,19 @@ pub struct CompareArgs {
     /// What is told on standard error.
     #[command(flatten)]
     pub log: LogArgs,
+    /// The report.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// Prints and writes the comparison.
 pub fn run(args: &CompareArgs) -> Result<(), Failure> {
+    let report = Report::new(&args.report, "The cost of an iteration by each protocol")?;
+    report.end(compare(args, &report))
+}
+
+/// Compares, and tells the report of it.
+fn compare(args: &CompareArgs, report: &Report) -> Result<(), Failure> {
     let model = model(Some(&args.model), None)?;
     let protocols = protocols(&model, args.batch, &args.activation)?;
     let [csv_path, svg_path] = ["csv", "svg"].map(|kind| path(&args.out, &model, args.batch, kind));
@@ -90,6 +103,9 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
     let csv = csv(&rows)?;
     let svg = picture(&model, args.batch, &protocols)?;
     let measured = args.measure.map(|iterations| (iterations, args.profile));
+    report.setting("model", model.name.as_str());
+    report.setting("batch", args.batch.to_string());
+    report.section(|| Some(section(&rows, &svg, &notes(&args.activation, measured))));
     console::print(&format!(
         "{} with batches of {}: an iteration by each protocol\n\n{}\n{}",
         model.name,

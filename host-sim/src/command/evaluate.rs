@@ -8,7 +8,11 @@ use crate::{
     console,
     data::Part,
     error::Failure,
-    output::{amounts::counted, confusion::Confusion},
+    output::{
+        amounts::counted,
+        confusion::Confusion,
+        report::{Report, results::wrong},
+    },
 };
 
 /// Options of `evaluate`.
@@ -24,6 +28,13 @@ pub struct EvaluateArgs {
 
 /// Classifies the held-out images, and prints how many are right and which are mistaken.
 pub fn run(args: &EvaluateArgs) -> Result<(), Failure> {
+    let heading = "Private evaluation, all roles on one machine";
+    let report = Report::new(&args.classification.report, heading)?;
+    report.end(evaluate(args, &report))
+}
+
+/// Evaluates, and tells the report of it.
+fn evaluate(args: &EvaluateArgs, report: &Report) -> Result<(), Failure> {
     let loaded = load(&args.classification)?;
     let all = loaded.set.load(Part::Test)?;
     let (there, count) = (all.len(), args.count.unwrap_or(all.len()));
@@ -40,10 +51,12 @@ pub fn run(args: &EvaluateArgs) -> Result<(), Failure> {
         classes,
         names,
         costs,
-    } = classify(&args.classification, &loaded, &images)?;
-    let found = found.into_iter().map(|(_, class)| class);
-    let pairs = images.labels.iter().copied().zip(found);
+    } = classify(&args.classification, &loaded, &images, report)?;
+    let found: Vec<u8> = found.into_iter().map(|(_, class)| class).collect();
+    let pairs = images.labels.iter().copied().zip(found.iter().copied());
     let confusion = Confusion::new(classes, pairs);
+    report.confusion(&confusion, &names);
+    report.section(|| wrong(&images, &found, &names));
     console::line(&format!(
         "{:.2} % of {} right",
         100.0 * confusion.accuracy(),

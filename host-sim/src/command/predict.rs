@@ -14,7 +14,14 @@ use crate::{
         file::{check_writable, write_whole},
     },
     error::Failure,
-    output::classes::{Names, classes_table},
+    output::{
+        classes::{Names, classes_table},
+        confusion::Confusion,
+        report::{
+            Report,
+            results::{classified, counts, wrong},
+        },
+    },
 };
 
 /// The most images whose classes are printed.
@@ -66,6 +73,13 @@ fn images(args: &PredictArgs, set: &DataSet) -> Result<(ToClassify, usize), Fail
 
 /// Classifies.
 pub fn run(args: &PredictArgs) -> Result<(), Failure> {
+    let heading = "Private inference, all roles on one machine";
+    let report = Report::new(&args.classification.report, heading)?;
+    report.end(predict(args, &report))
+}
+
+/// Classifies, and tells the report of it.
+fn predict(args: &PredictArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &args.out {
         check_writable(path)?;
     }
@@ -76,9 +90,17 @@ pub fn run(args: &PredictArgs) -> Result<(), Failure> {
         found,
         names: known,
         costs,
-        ..
-    } = classify(&args.classification, &loaded, images)?;
+        classes: count,
+    } = classify(&args.classification, &loaded, images, report)?;
     let classes: Vec<u8> = found.iter().map(|&(_, class)| class).collect();
+    if chosen.labelled {
+        let pairs = images.labels.iter().copied().zip(classes.iter().copied());
+        report.confusion(&Confusion::new(count, pairs), &known);
+        report.section(|| wrong(images, &classes, &known));
+    } else {
+        report.section(|| Some(counts(&found, count, &known)));
+        report.section(|| classified(images, &classes, (first, &known)));
+    }
     let names = Names {
         files: &chosen.names,
         classes: &known,

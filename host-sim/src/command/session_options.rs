@@ -26,7 +26,7 @@ const ROLES: [&str; 3] = ["party", "dealer", "assistant"];
 const NO_KEYS: [&str; 3] = ["session", "role", "help"];
 
 /// Options that two roles cannot have in common. They stand in the table of one role.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "evaluate",
     "identity",
     "init",
@@ -35,6 +35,7 @@ const OWN: [&str; 10] = [
     "model-file",
     "out",
     "peer",
+    "report",
     "save",
     "transcript",
 ];

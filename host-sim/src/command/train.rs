@@ -12,8 +12,8 @@ use super::calibrate::{calibrate, short};
 use crate::{
     config::{
         args::{
-            CheckpointArgs, InitArgs, LinkArgs, LogArgs, OutputArgs, RangeArgs, SessionArgs,
-            SessionFileArgs, seeded,
+            CheckpointArgs, InitArgs, LinkArgs, LogArgs, OutputArgs, RangeArgs, ReportArgs,
+            SessionArgs, SessionFileArgs, seeded,
         },
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
@@ -28,9 +28,12 @@ use crate::{
     error::Failure,
     output::{
         amounts::{counted, work},
+        confusion::Confusion,
         progress::Progress,
+        report::{Report, results::wrong},
         tables::{layer_table, range_lines, time_table, truncation_line},
     },
+    reference::twin::Twin,
     run::{
         actors::Helper,
         checkpoints::{CheckpointPlan, Simulated},
@@ -64,6 +67,9 @@ pub struct TrainArgs {
     /// The files that are written.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// The report.
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// What connects the roles.
     #[arg(long, value_enum, default_value_t = LinkName::Memory)]
     pub link: LinkName,
@@ -89,15 +95,20 @@ pub struct TrainArgs {
 
 /// Trains.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+    let report = Report::new(&args.report, "Private training, all roles on one machine")?;
     let mut progress = None;
-    let outcome = train(args, &mut progress);
+    let outcome = train(args, &mut progress, &report);
     // The first failure is the one to tell.
     let told = progress.map_or(Ok(()), |mut progress| progress.end(outcome.as_ref().err()));
-    outcome.and(told)
+    report.end(outcome.and(told))
 }
 
-/// Trains. The `progress` is there once the run begins.
-fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failure> {
+/// Trains, and tells the report of it. The `progress` is there once the run begins.
+fn train(
+    args: &TrainArgs,
+    progress: &mut Option<Progress>,
+    report: &Report,
+) -> Result<(), Failure> {
     let mut args = args.clone();
     let owner = args.session.init_by.map_or(Role::P0, Role::from);
     let initial = args.init.read(owner, &mut args.session)?;
@@ -144,7 +155,8 @@ fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failur
     let resumed = checkpoints.as_ref().map(Simulated::first);
     let metrics = args.output.metrics.as_deref();
     let begun = Progress::new("train", session, (metrics, resumed))?.on_range(args.range.on_range);
-    let progress = progress.insert(begun);
+    let progress = progress.insert(begun.in_report(report));
+    report.session((session, network), resumed.unwrap_or(0))?;
     console::note(&format!(
         "training {} on {} of p0 and {} of p1, {}",
         session.model.name,
@@ -152,8 +164,9 @@ fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failur
         session.samples[1],
         work(session)
     ));
-    let mut collector = Collector::new(session, network, [&train, &test], args.twin);
-    let mut take = recording(&mut collector, progress);
+    let mut collector = Collector::new(session, network, [&train, &test], args.twin)
+        .with_twin_loss(report.is_wanted());
+    let mut take = recording(&mut collector, progress, report);
     let outcome = match args.link {
         LinkName::Memory => {
             let simulation = Simulation {
@@ -191,6 +204,14 @@ fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failur
     progress.finish();
     let (times, ranges) = outcome?;
     collector.finish()?;
+    report.times(&times);
+    if let Some(ranges) = &ranges {
+        report.ranges(ranges);
+    }
+    if report.is_wanted() {
+        let model = Twin::new(network, session, collector.parameters.clone());
+        held_out(report, &model, (&test, &checked));
+    }
     if let Some(path) = &args.output.save {
         let saved = checked.saved(&collector.parameters, progress.left_range())?;
         save(
@@ -220,6 +241,15 @@ fn train(args: &TrainArgs, progress: &mut Option<Progress>) -> Result<(), Failur
         console::note(&warning);
     }
     Ok(())
+}
+
+/// Tells the report which held-out images the revealed model got wrong.
+fn held_out(report: &Report, model: &Twin<'_>, (test, checked): (&Images, &CheckedSession)) {
+    let found = model.classes(test);
+    let pairs = test.labels.iter().copied().zip(found.iter().copied());
+    let confusion = Confusion::new(checked.network.classes, pairs);
+    report.confusion(&confusion, &checked.classes);
+    report.section(|| wrong(test, &found, &checked.classes));
 }
 
 /// Iterations of a plaintext training that tell a simulation what range its values need.
@@ -299,9 +329,16 @@ fn unchecked_line(session: &Session) -> String {
 fn recording<'a>(
     collector: &'a mut Collector<'_>,
     progress: &'a mut Progress,
+    report: &'a Report,
 ) -> impl FnMut(Role, Event) -> Result<(), Failure> {
     let start = Instant::now();
     move |role, event| {
+        if let Event::Iteration {
+            iteration, traffic, ..
+        } = &event
+        {
+            report.traffic(role, *iteration, traffic)?;
+        }
         collector.take(role, event);
         while let Some(record) = collector.next(start.elapsed().as_secs_f64())? {
             match record {

@@ -1,4 +1,4 @@
-//! What the user sees and keeps: progress, metrics, tables, plans, charts.
+//! What the user sees and keeps: progress, metrics, tables, plans, charts, reports.
 
 pub mod amounts;
 pub mod bench;
@@ -9,6 +9,7 @@ pub mod confusion;
 mod metrics;
 pub mod plan;
 pub mod progress;
+pub mod report;
 pub mod tables;
 #[cfg(feature = "watch")]
 pub mod watch;

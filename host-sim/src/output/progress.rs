@@ -9,7 +9,7 @@ use ringlet_core::{
 };
 use serde::Serialize;
 
-use super::{amounts::bytes, confusion::Confusion, metrics::Metrics};
+use super::{amounts::bytes, confusion::Confusion, metrics::Metrics, report::Report};
 use crate::{
     config::args::OnRange,
     console::{self, bar::Bar},
@@ -28,6 +28,7 @@ pub struct Progress {
     bar: Bar,
     metrics: Option<Metrics>,
     start: Instant,
+    report: Report,
     online_bytes: u64,
     audits: AuditSums,
     on_range: OnRange,
@@ -59,6 +60,7 @@ impl Progress {
             bar: Bar::new(who, session),
             metrics,
             start: Instant::now(),
+            report: Report::none(),
             online_bytes: 0,
             audits: AuditSums::default(),
             on_range: OnRange::default(),
@@ -70,6 +72,14 @@ impl Progress {
     /// The same progress, of a run that does this when values leave their range.
     pub fn on_range(self, on_range: OnRange) -> Self {
         Progress { on_range, ..self }
+    }
+
+    /// The same progress, of a run that has this report.
+    pub fn in_report(self, report: &Report) -> Self {
+        Progress {
+            report: report.clone(),
+            ..self
+        }
     }
 
     /// Whether values left their range in an iteration that was watched or audited.
@@ -103,7 +113,8 @@ impl Progress {
             bytes(self.online_bytes)
         );
         self.bar.set(record.iteration.into(), message);
-        self.write(record)
+        self.write(record)?;
+        self.report.iteration(record)
     }
 
     /// An iteration was audited. Fails if values left their range and the run is to end then.
@@ -117,12 +128,16 @@ impl Progress {
         let is_first = !self.left_range;
         match (is_first, self.on_range) {
             // The end tells how many there were in the whole run.
-            (false, OnRange::Warn) => self.write(record),
+            (false, OnRange::Warn) => {
+                self.report.range(record);
+                self.write(record)
+            }
             _ => self.range(record),
         }
     }
 
     fn range(&mut self, record: &AuditRecord) -> Result<(), Failure> {
+        self.report.range(record);
         self.write(record)?;
         if record.is_sound() {
             return Ok(());
@@ -161,6 +176,7 @@ impl Progress {
             .accuracy
             .zip(record.twin_accuracy)
             .map(|(model, twin)| [model, twin]);
+        self.report.epoch(record);
         let percent = |part: f64| format!("{:.2} %", 100.0 * part);
         let mut told = Vec::new();
         if let Some(accuracy) = record.accuracy {

@@ -36,6 +36,7 @@ pub struct Collector<'a> {
     train: &'a Images,
     test: &'a Images,
     with_twin: bool,
+    with_twin_loss: bool,
     twin: Option<Twin<'a>>,
     /// Events of either party that wait for the other's, in their order.
     waiting: [VecDeque<Event>; 2],
@@ -61,11 +62,20 @@ impl<'a> Collector<'a> {
             train,
             test,
             with_twin,
+            with_twin_loss: false,
             twin: None,
             waiting: Default::default(),
             sums: Traffic::default(),
             epoch_loss: None,
             parameters: Vec::new(),
+        }
+    }
+
+    /// The same collector, which finds the twin's losses too if they are `wanted`.
+    pub fn with_twin_loss(self, wanted: bool) -> Self {
+        Collector {
+            with_twin_loss: wanted,
+            ..self
         }
     }
 
@@ -160,6 +170,10 @@ impl<'a> Collector<'a> {
             return None;
         };
         self.epoch_loss = epoch_loss;
+        let twin_loss = match self.with_twin_loss {
+            true => self.twin_loss(iteration, samples),
+            false => None,
+        };
         if let Some(twin) = &mut self.twin {
             twin.iterate(self.session, self.train, iteration, samples);
         }
@@ -168,11 +182,37 @@ impl<'a> Collector<'a> {
             dealer_bytes_p1: other.dealer_bytes_p1,
             seconds: one.seconds.max(other.seconds),
             loss,
+            twin_loss,
             ..one
         };
         // Both parties learn the same counts.
         let audit = audit.map(|counts| AuditRecord::new(iteration, parameters, &counts));
         Some(Record::Iteration(joined, audit))
+    }
+
+    /// The twin's loss on the samples of an iteration; none where the parties' is of other labels or of dropped values.
+    fn twin_loss(&self, iteration: u32, samples: u32) -> Option<f64> {
+        let (twin, session) = (self.twin.as_ref()?, self.session);
+        let drops = self
+            .network
+            .stages
+            .iter()
+            .any(|stage| stage.dropout.is_some());
+        let differs = session.training.label_smoothing > 0 || session.class_weights.is_given();
+        if drops || differs {
+            return None;
+        }
+        let mut indices = vec![0; samples as usize];
+        session.batch_samples(session.batch(iteration), 0, &mut indices);
+        let indices: Vec<usize> = indices.into_iter().map(|index| index as usize).collect();
+        let pixels = indices
+            .iter()
+            .flat_map(|&index| twin.floats(self.train.image(index)));
+        let labels: Vec<u8> = indices
+            .iter()
+            .map(|&index| self.train.labels[index])
+            .collect();
+        Some(twin.loss(pixels.collect(), &labels, samples).into())
     }
 
     /// Adds the bytes of both parties. Openings and rounds are the same for both, so they count once.

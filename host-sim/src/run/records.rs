@@ -104,6 +104,9 @@ pub struct IterationRecord {
     pub dealer_bytes_p1: Option<u64>,
     /// The mean loss of its samples, before the update: of the private logits, which a simulation sees.
     pub loss: Option<f64>,
+    /// The loss of the plaintext twin on the same samples, if the run's report shows it.
+    #[serde(skip)]
+    pub twin_loss: Option<f64>,
     /// Rounds: times that a party waited for the other.
     pub rounds: u64,
     /// Values that were opened.
@@ -209,6 +212,7 @@ pub fn party_record(
         dealer_bytes_p0: own(Role::P0, key + cost.dealer_bytes),
         dealer_bytes_p1: own(Role::P1, cost.dealer_bytes),
         loss: None,
+        twin_loss: None,
         rounds: cost.rounds,
         opened_values: cost.opened_values,
         layers: layers

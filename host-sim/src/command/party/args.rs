@@ -12,8 +12,8 @@ use crate::{
     config::{
         args::{
             CheckpointArgs, IdentityArgs, InitArgs, LogArgs, Membership, OutputArgs, ProcessArgs,
-            RangeArgs, RoleName, SampleCounts, SessionArgs, SessionFileArgs, ValidationArgs,
-            seconds, threads,
+            RangeArgs, ReportArgs, RoleName, SampleCounts, SessionArgs, SessionFileArgs,
+            ValidationArgs, seconds, threads,
         },
         protocol::Protocol,
     },
@@ -87,6 +87,9 @@ pub struct PartyArgs {
     /// The files that are written.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// The report.
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// The evaluations during a training.
     #[command(flatten)]
     pub validation: ValidationArgs,

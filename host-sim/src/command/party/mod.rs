@@ -15,7 +15,7 @@ use crate::{
     console,
     data::parameters::encode_model,
     error::Failure,
-    output::amounts::bytes,
+    output::{amounts::bytes, report::Report},
     run::{
         checkpoints::CheckpointPlan,
         lone_party::{LoneParty, Others},
@@ -36,14 +36,37 @@ pub fn run(args: &PartyArgs) -> Result<(), Failure> {
     })
 }
 
-/// Runs the party in this process, which is one of several if there are `processes`.
+/// Runs the party in this process, which is one of several if there are `processes`. The first one writes the report.
 fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Failure> {
     let rank = processes.as_ref().map_or(Rank::ONLY, |ranks| ranks.rank());
+    let report = match rank.is_first() && !args.process.supervised {
+        true => Report::new(&args.report, &heading(args))?,
+        false => Report::none(),
+    };
+    report.end(run_reported(args, (processes, rank), &report))
+}
+
+/// What the party does, as the heading of its report.
+fn heading(args: &PartyArgs) -> String {
+    let what = match (args.infer, &args.evaluate) {
+        (true, _) => "inference",
+        (_, Some(_)) => "evaluation",
+        _ => "training",
+    };
+    format!("Private {what}, as {} saw it", args.role())
+}
+
+/// Runs the party, and tells the report of it.
+fn run_reported(
+    args: &PartyArgs,
+    (processes, rank): (Option<&mut MpiRanks>, Rank),
+    report: &Report,
+) -> Result<(), Failure> {
     role_processes::check_threads(args.threads, rank)?;
     args.check_files()?;
     let (protocol, others) = args.others(rank)?;
     if let Some(dir) = &args.evaluate {
-        return evaluate(args, dir, (rank, &others));
+        return evaluate(args, dir, (rank, &others), report);
     }
     let speaks = rank.is_first() && !args.process.supervised;
     let inputs = Inputs::new(args, &protocol, speaks)?;
@@ -75,7 +98,7 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
     let device = if args.process.supervised {
         party.run(&others, processes, &mut Supervised)
     } else if rank.is_first() {
-        let mut terminal = Terminal::new(args, &inputs.checked, (&inputs.files, &labels));
+        let mut terminal = Terminal::new(args, &inputs.checked, (&inputs.files, &labels), report);
         let outcome = party.run(&others, processes, &mut terminal);
         terminal.end(outcome)
     } else {
@@ -108,7 +131,12 @@ fn run_rank(args: &PartyArgs, processes: Option<&mut MpiRanks>) -> Result<(), Fa
 }
 
 /// Evaluates the model that the party shares with its peer in the checkpoints in `dir`.
-fn evaluate(args: &PartyArgs, dir: &Path, (rank, others): (Rank, &Others)) -> Result<(), Failure> {
+fn evaluate(
+    args: &PartyArgs,
+    dir: &Path,
+    (rank, others): (Rank, &Others),
+    report: &Report,
+) -> Result<(), Failure> {
     if rank.count() > 1 {
         return Err(Failure::new(
             "an evaluation has one process for each role",
@@ -138,7 +166,7 @@ fn evaluate(args: &PartyArgs, dir: &Path, (rank, others): (Rank, &Others)) -> Re
         threads: None,
         process: rank,
     };
-    let mut terminal = Terminal::new(args, &checked, (&[], &labels));
+    let mut terminal = Terminal::new(args, &checked, (&[], &labels), report);
     let outcome = party.evaluate(&checkpoints, others, &mut terminal);
     terminal.end(outcome)
 }

@@ -24,6 +24,7 @@ use crate::{
         classes::{Names, classes_table},
         confusion::Confusion,
         progress::Progress,
+        report::{Report, results::counts},
         tables::time_table,
     },
     run::{
@@ -93,6 +94,7 @@ pub struct Terminal<'a> {
     files: &'a [String],
     /// The labels of its held-out images.
     labels: &'a [u8],
+    report: &'a Report,
     run: Option<Run>,
     kept: Option<Kept>,
 }
@@ -121,12 +123,14 @@ impl<'a> Terminal<'a> {
         args: &'a PartyArgs,
         checked: &'a CheckedSession,
         (files, labels): (&'a [String], &'a [u8]),
+        report: &'a Report,
     ) -> Self {
         Terminal {
             args,
             checked,
             files,
             labels,
+            report,
             run: None,
             kept: None,
         }
@@ -180,6 +184,16 @@ impl<'a> Terminal<'a> {
         let parameters = (&evaluation, network);
         run.progress
             .evaluated(evaluated, confusion.as_ref(), parameters)?;
+        match session.task {
+            Task::Evaluate => {
+                let traffic = &evaluated.traffic;
+                self.report.evaluation(self.args.role(), traffic)?;
+            }
+            _ => {
+                let accuracy = confusion.as_ref().map(Confusion::accuracy);
+                self.report.validation(evaluated.done, accuracy);
+            }
+        }
         let Some(confusion) = confusion else {
             return Ok(String::new());
         };
@@ -194,6 +208,9 @@ impl<'a> Terminal<'a> {
         let is_last = session.task == Task::Evaluate
             || evaluated.stops
             || evaluated.done == session.iterations();
+        if is_last {
+            self.report.confusion(&confusion, classes);
+        }
         Ok(match is_last {
             true => format!("{line}\n{}", confusion.table(classes)),
             false => line,
@@ -227,6 +244,8 @@ impl<'a> Terminal<'a> {
                     files: self.files,
                     classes: &self.checked.classes,
                 };
+                self.report
+                    .section(|| Some(counts(&classes, network.classes, names.classes)));
                 let table = classes_table(classes, 0, names)?;
                 let Some(path) = &args.out else {
                     return Ok(Some(Kept::Table(table)));
@@ -256,10 +275,14 @@ impl Reporter for Terminal<'_> {
         if let Some(run) = &mut self.run {
             // The run goes on after a break.
             run.wait_times = wait_times;
-            return run.progress.go_back(first);
+            run.progress.go_back(first)?;
+            let parameters = (&self.checked.session, &self.checked.network);
+            return self.report.session(parameters, first);
         }
         let start = Instant::now();
         let session = &self.checked.session;
+        self.report
+            .session((session, &self.checked.network), first)?;
         if session.task == Task::Train && session.receiver.is_none() {
             console::note(
                 "nobody will learn the model; to reveal it, give both parties --reveal-to",
@@ -283,7 +306,8 @@ impl Reporter for Terminal<'_> {
         self.run = Some(Run {
             start,
             progress: Progress::new(self.name(), session, (metrics, resumed))?
-                .on_range(self.args.range.on_range),
+                .on_range(self.args.range.on_range)
+                .in_report(self.report),
             sums: Traffic::default(),
             wait_times,
         });
@@ -308,8 +332,12 @@ impl Reporter for Terminal<'_> {
         let Some(run) = &mut self.run else {
             return Ok(());
         };
-        if let Event::Iteration { traffic, .. } = &event {
+        if let Event::Iteration {
+            iteration, traffic, ..
+        } = &event
+        {
             run.sums.add(traffic);
+            self.report.traffic(self.args.role(), *iteration, traffic)?;
         }
         let parameters = (&self.checked.session, &self.checked.network);
         run.progress
@@ -360,6 +388,7 @@ impl Reporter for Terminal<'_> {
             peer: peer.total(),
             helper: helper.total(),
         };
+        self.report.times(&[time]);
         console::print(&time_table(&self.checked.session, &[time]))
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{
-    DataArgs, LinkArgs, LogArgs, OnRange, ProtocolName, RingName, RoleName, SessionArgs,
-    TriplesName,
+    DataArgs, LinkArgs, LogArgs, OnRange, ProtocolName, ReportArgs, RingName, RoleName,
+    SessionArgs, TriplesName,
 };
 use crate::data::{normalise::MeanAndDeviation, range_bits::RangeBits};
 
@@ -72,6 +72,9 @@ pub struct ClassificationArgs {
     /// Seed of all keys: for tests only.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
+    /// The report.
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// What is told on standard error.
     #[command(flatten)]
     pub log: LogArgs,

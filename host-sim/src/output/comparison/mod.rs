@@ -3,4 +3,5 @@
 pub mod costs;
 pub mod picture;
 pub mod rows;
+pub mod section;
 pub mod table;

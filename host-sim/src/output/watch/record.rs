@@ -206,6 +206,7 @@ mod tests {
             whole: true,
             accuracy: Some(0.5),
             twin_accuracy: None,
+            loss: None,
             seconds: 3.0,
         };
         let Record::Epoch(epoch) = read(&record) else {
@@ -228,6 +229,7 @@ mod tests {
             seconds: 0.0,
             traffic,
             audit: None,
+            stops: false,
         };
         let found: (f64, &[Vec<u32>]) = (0.75, &[]);
         let Record::Validation(validation) = read(&ValidationRecord::new(&evaluated, Some(found)))

@@ -1,0 +1,203 @@
+//! Where the time went, and how much of its range each layer used.
+
+use ringlet_core::{
+    network::Network,
+    session::{Protocol, Session, cost_row_names},
+};
+
+use super::page::{Bar, Bars, Block, Cell, Colour, Drawing, Figure, Key, Section, Table};
+use crate::run::{audits::AuditRecord, ranges::Ranges, role_time::RoleTime};
+
+/// The names of the passes.
+const PASSES: [&str; 2] = ["forward", "backward"];
+
+/// The section of where the time of each role went.
+pub fn time(session: &Session, times: &[RoleTime]) -> Section {
+    let helper = match session.protocol {
+        Protocol::SecureNn { .. } => "waiting for the assistant",
+        Protocol::Dealt { .. } => "waiting for dealing",
+    };
+    let key = |name: &str, colour| Key {
+        name: name.to_owned(),
+        colour,
+    };
+    let seconds = |role: &RoleTime| {
+        let computing = role.total.saturating_sub(role.peer + role.helper);
+        [computing, role.peer, role.helper].map(|time| time.as_secs_f64())
+    };
+    let bar = |role: &RoleTime| {
+        let [computing, peer, helper] = seconds(role);
+        Bar {
+            name: role.name.to_owned(),
+            parts: vec![
+                (Colour::First, computing),
+                (Colour::Second, peer),
+                (Colour::Third, helper),
+            ],
+            label: format!("{:.2} s", role.total.as_secs_f64()),
+        }
+    };
+    let row = |role: &RoleTime| {
+        let cells = seconds(role).map(|seconds| Cell::number(format!("{seconds:.2}")));
+        [Cell::words(role.name)].into_iter().chain(cells).collect()
+    };
+    Section {
+        id: "time",
+        title: "Where the time went".to_owned(),
+        blocks: vec![
+            Block::Figure(Figure {
+                id: "figure-time",
+                caption: "Seconds of each role, from its start to its end".to_owned(),
+                keys: vec![
+                    key("computing", Colour::First),
+                    key("waiting for the peer", Colour::Second),
+                    key(helper, Colour::Third),
+                ],
+                drawing: Drawing::Bars(Bars {
+                    bars: times.iter().map(bar).collect(),
+                    mark: None,
+                }),
+            }),
+            Block::Table(Table {
+                id: "table-time",
+                heads: ["seconds", "computing", "waiting for the peer", helper]
+                    .map(str::to_owned)
+                    .to_vec(),
+                rows: times.iter().map(row).collect(),
+                total: false,
+            }),
+        ],
+    }
+}
+
+/// What audits and observers found outside the range, by layer.
+#[derive(Clone, Debug, Default)]
+pub struct Audits {
+    audits: u32,
+    /// The layers, and their values outside, forward and backward.
+    layers: Vec<(String, [u64; 2])>,
+}
+
+impl Audits {
+    /// Adds what an iteration's audit found, or what an observer saw in it.
+    pub fn add(&mut self, record: &AuditRecord) {
+        self.audits += u32::from(record.kind == "audit");
+        if self.layers.is_empty() {
+            let names = record
+                .layers
+                .iter()
+                .map(|layer| (layer.name.clone(), [0; 2]));
+            self.layers = names.collect();
+        }
+        for ((_, outside), layer) in self.layers.iter_mut().zip(&record.layers) {
+            outside[0] += u64::from(layer.outside_forward);
+            outside[1] += u64::from(layer.outside_backward);
+        }
+    }
+
+    /// Values outside in all.
+    pub fn outside(&self) -> u64 {
+        self.layers.iter().flat_map(|(_, outside)| outside).sum()
+    }
+
+    /// What the page says of them; none if nobody looked, or if it found nothing to tell.
+    fn blocks(&self) -> Vec<Block> {
+        let outside = self.outside();
+        let text = match (self.audits, outside) {
+            (0, 0) => return Vec::new(),
+            (1, 0) => "The audit found every value in its range.".to_owned(),
+            (audits, 0) => format!("All {audits} audits found every value in its range."),
+            (_, outside) => format!(
+                "{outside} values were outside their range, so the result is not to be trusted."
+            ),
+        };
+        let mut blocks = vec![Block::Text {
+            text,
+            bad: outside > 0,
+        }];
+        if outside > 0 {
+            let row = |(name, outside): &(String, [u64; 2])| {
+                let counts = outside.map(|count| match count {
+                    0 => Cell::number(0),
+                    count => Cell::verdict(count.to_string(), false),
+                });
+                [Cell::words(name.clone())]
+                    .into_iter()
+                    .chain(counts)
+                    .collect()
+            };
+            blocks.push(Block::Table(Table {
+                id: "table-outside",
+                heads: ["values outside", PASSES[0], PASSES[1]]
+                    .map(str::to_owned)
+                    .to_vec(),
+                rows: self.layers.iter().map(row).collect(),
+                total: false,
+            }));
+        }
+        blocks
+    }
+}
+
+/// The section of the range that the layers used; none if nobody looked. Only a simulation has seen `ranges`.
+pub fn range(
+    (session, network): (&Session, &Network),
+    ranges: Option<&Ranges>,
+    audits: &Audits,
+) -> Option<Section> {
+    let mut blocks = audits.blocks();
+    if let Some(ranges) = ranges {
+        blocks.push(Block::Figure(used((session, network), ranges)));
+    }
+    (!blocks.is_empty()).then(|| Section {
+        id: "range",
+        title: "Range of values".to_owned(),
+        blocks,
+    })
+}
+
+/// How much of its range each layer used at most.
+fn used((session, network): (&Session, &Network), ranges: &Ranges) -> Figure {
+    let mut bars = Vec::new();
+    for (name, passes) in cost_row_names(session, network).iter().zip(ranges) {
+        for (pass, range) in PASSES.into_iter().zip(passes) {
+            if range.largest == 0.0 && range.outside == 0 {
+                continue;
+            }
+            let percent = 100.0 * range.largest;
+            bars.push(Bar {
+                name: format!("{name} {pass}"),
+                parts: vec![(
+                    match (range.outside, pass) {
+                        (1.., _) => Colour::Bad,
+                        (0, "forward") => Colour::First,
+                        (0, _) => Colour::Second,
+                    },
+                    percent,
+                )],
+                label: match range.outside {
+                    0 => format!("{percent:.0} %"),
+                    outside => format!("{outside} outside"),
+                },
+            });
+        }
+    }
+    let key = |name: &str, colour| Key {
+        name: name.to_owned(),
+        colour,
+    };
+    Figure {
+        id: "figure-range",
+        caption: "The largest magnitude in the run, in percent of the limit, which the line marks"
+            .to_owned(),
+        keys: vec![
+            key("forward", Colour::First),
+            key("backward", Colour::Second),
+            key("outside", Colour::Bad),
+        ],
+        drawing: Drawing::Bars(Bars {
+            bars,
+            mark: Some(100.0),
+        }),
+    }
+}

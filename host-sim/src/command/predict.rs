@@ -19,6 +19,7 @@ use crate::{
         confusion::Confusion,
         report::{
             Report,
+            page::Section,
             results::{classified, counts, wrong},
         },
     },
@@ -93,13 +94,15 @@ fn predict(args: &PredictArgs, report: &Report) -> Result<(), Failure> {
         classes: count,
     } = classify(&args.classification, &loaded, images, report)?;
     let classes: Vec<u8> = found.iter().map(|&(_, class)| class).collect();
+    // What frozen layers make of images is no picture.
+    let pictured = |section: Option<Section>| section.filter(|_| loaded.set.backbone.is_none());
     if chosen.labelled {
         let pairs = images.labels.iter().copied().zip(classes.iter().copied());
         report.confusion(&Confusion::new(count, pairs), &known);
-        report.section(|| wrong(images, &classes, &known));
+        report.section(|| pictured(wrong(images, &classes, &known)));
     } else {
         report.section(|| Some(counts(&found, count, &known)));
-        report.section(|| classified(images, &classes, (first, &known)));
+        report.section(|| pictured(classified(images, &classes, (first, &known))));
     }
     let names = Names {
         files: &chosen.names,

@@ -9,9 +9,9 @@ use super::seconds;
 /// Options of a run's report.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
-    /// Write a report of the run: one web page that holds all its figures and tables, and its settings.
+    /// Write a report of the run as one web page.
     ///
-    /// It needs a program that was built with `--features report`.
+    /// It holds all figures and tables, and the settings to run it again. It needs a program that was built with `--features report`.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Seconds from one page of --report to the next while the run goes on.

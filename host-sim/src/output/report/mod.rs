@@ -1,6 +1,7 @@
 //! The report of a run: one page that holds all of it, written anew while the run goes on and at its end.
 //!
 //! - `page`: what a page holds.
+//! - `planned`: what the plan says of the iterations of a run.
 //! - `curves`, `costs`, `usage`, `results`, `settings`: its sections, from what a run tells.
 //! - `figures`, `pictures`, `render`: the page as HTML, in builds with the feature `report`.
 
@@ -11,6 +12,7 @@ mod figures;
 pub mod page;
 #[cfg(feature = "report")]
 mod pictures;
+mod planned;
 mod render;
 pub mod results;
 mod settings;

@@ -7,6 +7,8 @@ use serde::Serialize;
 pub struct Page {
     /// What ran.
     pub heading: String,
+    /// Its model and its images, once they are known.
+    pub subject: String,
     /// How far it got.
     pub state: State,
     /// What the user is to know of it.

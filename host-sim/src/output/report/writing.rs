@@ -15,9 +15,10 @@ use ringlet_core::{
 };
 
 use super::{
-    costs::{Costs, Step},
+    costs::Costs,
     curves::{By, Learning},
-    page::{Page, Section, State, Tile},
+    page::{Page, Section, State, Tile, grouped},
+    planned::Step,
     render::html,
     results::{self, percent},
     settings::Settings,
@@ -26,7 +27,10 @@ use super::{
 use crate::{
     data::{Classes, file::write_whole},
     error::Failure,
-    output::{amounts::bytes, confusion::Confusion},
+    output::{
+        amounts::{bytes, counted},
+        confusion::Confusion,
+    },
     run::{
         audits::AuditRecord,
         ranges::Ranges,
@@ -195,11 +199,15 @@ impl Writing {
     /// Writes the page of a run that goes on.
     pub fn write_running(&self) -> Result<(), Failure> {
         let seconds = self.begun.elapsed().as_secs_f64();
+        let place = match self.place() {
+            Some(place) => {
+                format!("This run is under way: {place}, {seconds:.1} s after its beginning.")
+            }
+            None => "This run has just begun.".to_owned(),
+        };
+        let every = self.every.as_secs();
         let text = format!(
-            "This run is under way: {}, {seconds:.1} s after its beginning. The page is written anew every {} s; \
-             if it stays as it is, the run was stopped.",
-            self.place(),
-            self.every.as_secs()
+            "{place} The page is written anew every {every} s; if it stays as it is, the run was stopped."
         );
         self.write(State::Running, text)
     }
@@ -207,35 +215,31 @@ impl Writing {
     /// Writes the last page.
     pub fn write_end(&self, outcome: &Result<(), Failure>) -> Result<(), Failure> {
         let seconds = self.begun.elapsed().as_secs_f64();
-        match outcome {
-            Ok(()) => self.write(State::Finished, format!("Finished after {seconds:.1} s.")),
-            Err(failure) => self.write(
-                State::Failed,
-                format!(
-                    "This run failed at {}, after {seconds:.1} s, and has no result: {failure}",
-                    self.place()
-                ),
-            ),
-        }
+        let Err(failure) = outcome else {
+            return self.write(State::Finished, format!("Finished after {seconds:.1} s."));
+        };
+        let place = match self.place() {
+            Some(place) => format!("at {place}, after {seconds:.1} s"),
+            None => "before it began".to_owned(),
+        };
+        let text = format!("This run failed {place}, and has no result: {failure}");
+        self.write(State::Failed, text)
     }
 
-    /// How far the run is.
-    fn place(&self) -> String {
-        match &self.session {
-            None => "the beginning".to_owned(),
-            Some((session, _)) => {
-                let what = match session.task {
-                    Task::Train => "iteration",
-                    Task::Infer | Task::Evaluate => "batch",
-                };
-                format!("{what} {} of {}", self.done, session.iterations())
-            }
-        }
+    /// How far the run is, once it has begun.
+    fn place(&self) -> Option<String> {
+        let (session, _) = self.session.as_ref()?;
+        let what = match session.task {
+            Task::Train => "iteration",
+            Task::Infer | Task::Evaluate => "batch",
+        };
+        Some(format!("{what} {} of {}", self.done, session.iterations()))
     }
 
     fn write(&self, state: State, state_text: String) -> Result<(), Failure> {
         let page = Page {
             heading: self.heading.clone(),
+            subject: self.subject(),
             state,
             state_text,
             refresh: (state == State::Running).then_some(self.every.as_secs()),
@@ -244,6 +248,19 @@ impl Writing {
             sections: self.sections(),
         };
         write_whole(&self.path, html(&page)?.as_bytes())
+    }
+
+    /// The model and the number of images.
+    fn subject(&self) -> String {
+        let Some((session, network)) = &self.session else {
+            return String::new();
+        };
+        format!(
+            "{}, {} parameters, {}",
+            session.model.name,
+            grouped(network.parameters() as u64),
+            counted(session.total_samples().into(), "image")
+        )
     }
 
     fn sections(&self) -> Vec<Section> {

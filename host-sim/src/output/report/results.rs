@@ -122,21 +122,24 @@ pub fn wrong(images: &Images, found: &[u8], names: &Classes) -> Option<Section> 
     if wrong.is_empty() || !are_pictures(images) {
         return None;
     }
-    let pictures = wrong
-        .iter()
-        .take(PICTURES)
-        .map(|&(index, label, class)| Picture {
+    // Files often have one class after the other, so the pictures come from all parts of them.
+    let shown = wrong.len().min(PICTURES);
+    let places = (0..shown).map(|picture| picture * wrong.len() / shown);
+    let pictures = places.map(|place| {
+        let (index, label, class) = wrong[place];
+        Picture {
             shape: images.shape,
             pixels: images.image(index).to_vec(),
             number: index,
             label: Some(names.name(label.into())),
             found: names.name(class.into()),
-        });
+        }
+    });
     let pictures: Vec<Picture> = pictures.collect();
     let all = counted(wrong.len() as u64, "image");
     let text = match pictures.len() < wrong.len() {
-        true => format!("The first {} of {all}.", pictures.len()),
-        false => format!("All {all}."),
+        true => format!("{shown} of {all}, from all parts of the set."),
+        false => format!("{all}."),
     };
     Some(Section {
         id: "wrong",
@@ -232,6 +235,17 @@ mod tests {
             ("cat", 16)
         );
         assert_eq!(pictures[0].label.as_deref(), Some("dog"));
+        let many = Images {
+            pixels: vec![0; 16 * 2 * PICTURES],
+            labels: vec![0; 2 * PICTURES],
+            ..images.clone()
+        };
+        let section = wrong(&many, &[1; 2 * PICTURES], &names).expect("a section");
+        let Block::Pictures { pictures } = &section.blocks[1] else {
+            panic!("{section:?}");
+        };
+        assert_eq!(pictures.len(), PICTURES);
+        assert_eq!(pictures[PICTURES - 1].number, 2 * PICTURES - 2);
         assert!(wrong(&images, &[0, 1, 1], &names).is_none());
         let features = Images {
             shape: [1, 16, 1],

@@ -195,7 +195,7 @@ fn softmax_that_sums_losses() {
 
 #[test]
 fn softmax_with_class_weights() {
-    check_softmax("softmax with weights", [0, 1], [20, 65]);
+    check_softmax("softmax with weights", [0, 1], [28, 94]);
 }
 
 /// Checks a softmax whose losses are summed in a ring of so many bits, if it has any, and with class weights if there are to be

@@ -91,7 +91,7 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
         factor: 1 << (RATE_FRACTION - 1),
     };
     for (schedule, warm_up, decay, smoothing, clip, initial_weights) in [
-        (step, 5, 0.0, 0.0, 0.02, InitialWeights::Xavier),
+        (step, 5, 0.0, 0.0, 0.05, InitialWeights::Xavier),
         (Schedule::Cosine, 0, 0.05, 0.0, 0.0, InitialWeights::He),
         (Schedule::Constant, 3, 0.01, 0.2, 0.0, InitialWeights::He),
     ] {
@@ -106,8 +106,8 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
             clip: (clip * one) as u32,
         };
         if smoothing == 0.0 {
-            let weights: Vec<u16> = (1..=network(&session).classes as u16).collect();
-            let weights: Vec<u16> = weights.iter().map(|weight| weight * 256).collect();
+            let classes = 0..network(&session).classes as u16;
+            let weights: Vec<u16> = classes.map(|class| 4096 - 300 * class).collect();
             session.class_weights = ClassWeights::new(&weights).expect("weights");
         }
         sessions.push(session);

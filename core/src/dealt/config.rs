@@ -3,7 +3,7 @@
 use crate::{
     gate::{polynomial::PolynomialGate, softmax::Softmax},
     network::{Activation, Network, Stage},
-    num::{fixed_point::MIN_FRACTION_BITS, ring::Ring},
+    num::{division::quotient, fixed_point::MIN_FRACTION_BITS, ring::Ring},
     session::{EXTENDED, Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
 
@@ -124,10 +124,17 @@ impl Session {
             (training.clip > 0, "clipping of gradients"),
             (training.nesterov, "Nesterov's momentum"),
         ];
-        let left_out = options.iter().find(|(is_wanted, _)| *is_wanted);
-        if let (Some((_, what)), false) = (left_out, EXTENDED) {
-            return Err(SessionError::LeftOut(what));
+        if !EXTENDED {
+            let left_out = options.iter().find(|(is_wanted, _)| *is_wanted);
+            return left_out.map_or(Ok(()), |(_, what)| Err(SessionError::LeftOut(what)));
         }
+        self.check_together(network)
+    }
+
+    /// Checks that these options go with the others.
+    #[cfg(feature = "extended-training")]
+    fn check_together(&self, network: &Network) -> Result<(), SessionError> {
+        let training = &self.training;
         if !self.class_weights.fit(network.classes) {
             return Err(SessionError::ClassWeights);
         }
@@ -140,6 +147,11 @@ impl Session {
         if training.clip > 0 && self.format.is_direct() {
             return Err(SessionError::ClipInDirect);
         }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "extended-training"))]
+    fn check_together(&self, _: &Network) -> Result<(), SessionError> {
         Ok(())
     }
 
@@ -216,6 +228,7 @@ impl Session {
     }
 
     /// The integers by which an update with Nesterov's momentum multiplies the last velocities before it takes them back.
+    #[cfg(feature = "extended-training")]
     pub(crate) fn rates_of_last(
         &self,
         network: &Network,
@@ -257,6 +270,7 @@ impl Session {
     }
 
     /// The bounds of the values of a gradient by weights and by biases, if it is clipped, in units of a velocity and at least 1.
+    #[cfg(feature = "extended-training")]
     pub(crate) fn gradient_bounds(&self, network: &Network, stage: usize) -> [u64; 2] {
         // See `rates_of` for what a velocity is, of weights and of biases alike.
         let exponent = self.gradient_exponent(network, stage);
@@ -308,10 +322,4 @@ fn integer(numerator: u128, denominator: u128, iteration: u32) -> u64 {
     let sum = |iterations: u128| quotient(iterations * rest, denominator);
     let iteration = u128::from(iteration);
     u64::try_from(whole + sum(iteration + 1) - sum(iteration)).unwrap_or(u64::MAX)
-}
-
-/// One copy of a long division: inlined, each would take most of a kilobyte of a microcontroller's flash.
-#[inline(never)]
-fn quotient(numerator: u128, denominator: u128) -> u128 {
-    numerator.checked_div(denominator).unwrap_or(0)
 }

@@ -133,6 +133,7 @@ impl Lookup {
     }
 
     /// Masks shares of `rows` x `len` arguments, for an opening at [`Lookup::from`] bits.
+    #[inline(always)]
     pub(super) fn mask_arguments<O: Online>(
         self,
         cx: &O,
@@ -151,6 +152,7 @@ impl Lookup {
     }
 
     /// Replaces the openings of `rows` x `len` arguments by shares of the function.
+    #[inline(always)]
     pub(super) fn finish<O: Online>(
         self,
         cx: &mut O,

@@ -5,6 +5,7 @@ use zeroize::Zeroize;
 use crate::{
     model::InitialWeights,
     network::{Activation, Network, Stage},
+    num::division::quotient,
     prg::{Address, Prg},
 };
 
@@ -33,8 +34,9 @@ pub fn draw_weights(
         InitialWeights::Zero => return,
     };
     // The sum of two uniform shares on (-b, b) has variance 2 b^2 / 3, so b = sqrt(3 / fans).
-    let square = (3u128 << (2 * drawn)) / fans as u128;
-    let bound = (square * gain(network, index)).isqrt() / u128::from(stage.divisor);
+    let square = quotient(3 << (2 * drawn), fans as u128);
+    let root = square_root(square * gain(network, index));
+    let bound = quotient(root, stage.divisor.into());
     let address = stream(index);
     for weight in 0..stage.linear.weight_len() {
         let mut word = [0u64];
@@ -59,6 +61,18 @@ fn scaled(value: i128, bits: i32) -> i128 {
     }
 }
 
+/// The square root, rounded down: bit by bit, because the standard library's takes two kilobytes of a microcontroller's flash.
+#[inline(never)]
+fn square_root(value: u128) -> u128 {
+    (0..u64::BITS).rev().fold(0, |root: u128, bit| {
+        let next = root | 1 << bit;
+        match next * next <= value {
+            true => next,
+            false => root,
+        }
+    })
+}
+
 /// The factor by which a stage's initial variance is larger because average pooling shrinks it.
 ///
 /// Averaging independent values divides their variance by the window's area. Neighbours are correlated, so the full area
@@ -73,7 +87,7 @@ fn gain(network: &Network, index: usize) -> u128 {
     match (is_polynomial(stage), later.iter().any(is_polynomial)) {
         (true, true) => 1,
         (false, _) if pooled_stages.count() == 1 => area,
-        _ => area.isqrt(),
+        _ => square_root(area),
     }
 }
 
@@ -87,5 +101,23 @@ fn stream(stage: usize) -> Address {
         iteration: stage as u32,
         gate: 1,
         wire: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn square_roots_are_the_standard_librarys() {
+        let near = |value: u128| [value.saturating_sub(1), value, value.saturating_add(1)];
+        let values = (0..u128::BITS).flat_map(|bit| near(1 << bit));
+        let squares = [3, 12345, u64::MAX.into()].map(|root: u128| root * root);
+        for value in values
+            .chain(squares.into_iter().flat_map(near))
+            .chain([u128::MAX])
+        {
+            assert_eq!(square_root(value), value.isqrt(), "{value}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod crc;
+pub(crate) mod division;
 pub(crate) mod fixed_point;
 pub(crate) mod polynomial;
 pub(crate) mod ring;

@@ -3,7 +3,6 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use super::{EXTENDED, Session, Task};
 use crate::{gate::softmax::WEIGHT_FRACTION, network::MAX_CLASSES};
 
 /// The weight of each class, with [`ClassWeights::FRACTION`] fraction bits; none if all count the same.
@@ -55,13 +54,6 @@ impl ClassWeights {
             let is_class = u64::from(other == usize::from(class));
             sum + is_class * u64::from(weight)
         })
-    }
-}
-
-impl Session {
-    /// Whether samples have weights in this session.
-    pub(crate) fn has_class_weights(&self) -> bool {
-        EXTENDED && self.class_weights.is_given() && self.task == Task::Train
     }
 }
 

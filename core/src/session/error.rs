@@ -53,12 +53,16 @@ pub enum SessionError {
     /// The program was built without the named option of a training.
     LeftOut(&'static str),
     /// The class weights are not one for each class, above 0 and at most 1.
+    #[cfg(feature = "extended-training")]
     ClassWeights,
     /// Classes have weights, and labels are smoothed.
+    #[cfg(feature = "extended-training")]
     WeightedSmoothing,
     /// Nesterov's momentum without momentum.
+    #[cfg(feature = "extended-training")]
     NesterovWithoutMomentum,
     /// Gradients are clipped, and the format multiplies master weights directly.
+    #[cfg(feature = "extended-training")]
     ClipInDirect,
     /// The polynomial of this cost row needs a ring wider than 128 bits.
     Polynomial(Name),
@@ -121,15 +125,19 @@ impl core::fmt::Display for SessionError {
             SessionError::LeftOut(what) => {
                 write!(f, "this program was built without {what}: train without")
             }
+            #[cfg(feature = "extended-training")]
             SessionError::ClassWeights => f.write_str(
                 "class weights are a number above 0 for each class, and none is 4096 times another",
             ),
+            #[cfg(feature = "extended-training")]
             SessionError::WeightedSmoothing => {
                 f.write_str("labels cannot both be smoothed and have class weights: leave one out")
             }
+            #[cfg(feature = "extended-training")]
             SessionError::NesterovWithoutMomentum => {
                 f.write_str("Nesterov's momentum needs a momentum above 0")
             }
+            #[cfg(feature = "extended-training")]
             SessionError::ClipInDirect => f.write_str(
                 "gradients of weights that are multiplied at full precision cannot be clipped",
             ),

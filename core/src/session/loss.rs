@@ -1,10 +1,7 @@
 //! The mean loss of an epoch, if both parties want to learn it.
 
 use super::{EXTENDED, Session, Task};
-use crate::{
-    network::Network,
-    num::{fixed_point::Format, ring::signed},
-};
+use crate::{network::Network, num::fixed_point::Format};
 
 /// The sum of the losses of an epoch's samples: the cross entropies of their labels, without smoothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +19,14 @@ pub struct EpochLoss {
 impl EpochLoss {
     /// The loss of an epoch that ends with an iteration, from the opening of its sum in Z_2^bits. None if there can be no such
     /// loss: below 0 by more than its error, or above what logits allow.
+    #[cfg(feature = "extended-training")]
     pub(crate) fn new(
         (session, network): (&Session, &Network),
         iteration: u32,
         [bits, fraction]: [u32; 2],
         opened: u64,
     ) -> Option<Self> {
-        let sum = signed(opened, bits) as i64;
+        let sum = crate::num::ring::signed(opened, bits) as i64;
         let samples = session.total_samples();
         let mean = sum / i64::from(samples.max(1));
         let error = 1i64 << fraction.saturating_sub(8);

@@ -1,6 +1,10 @@
 //! The public parameters of a run, on which all roles agree in the handshake.
 
 mod class_list;
+#[cfg(feature = "extended-training")]
+mod class_weights;
+#[cfg(not(feature = "extended-training"))]
+#[path = "no_class_weights.rs"]
 mod class_weights;
 mod coins;
 mod cost_row_names;

@@ -47,6 +47,7 @@ pub enum RunError {
         given: usize,
     },
     /// The revealed loss of an epoch cannot be: values have left their range.
+    #[cfg(feature = "extended-training")]
     Loss,
     /// The role has more ranks than the session has work for: see [`Session::most_ranks`](super::Session::most_ranks).
     TooManyRanks,
@@ -85,6 +86,7 @@ impl core::fmt::Display for RunError {
             RunError::State { needed, given } => {
                 write!(f, "a state has {needed} bytes and was given {given}")
             }
+            #[cfg(feature = "extended-training")]
             RunError::Loss => f.write_str(
                 "the revealed loss cannot be, so values have left their range: audit the run (--audit), and lower the learning rate or give more --range-bits",
             ),

@@ -1,6 +1,6 @@
 //! Labels of which all classes share a part, in units of the gradient by the logits.
 
-use super::{ClassWeights, RATE_FRACTION, Session, coins::Mixed};
+use super::{ClassWeights, EXTENDED, RATE_FRACTION, Session, coins::Mixed};
 
 /// A label's values: 1 less its smoothing at its class, and a part of the smoothing at every class (Szegedy et al., 2016).
 ///
@@ -26,7 +26,10 @@ impl SmoothLabel {
     pub(crate) fn rounded(&self, weight: u64, rounding: &mut LabelRounding) -> [u64; 2] {
         let part = rounding.next();
         self.values.map(|value| {
-            let weighted = (value * weight) >> ClassWeights::FRACTION;
+            let weighted = match EXTENDED {
+                true => (value * weight) >> ClassWeights::FRACTION,
+                false => value,
+            };
             (weighted + part) >> RATE_FRACTION
         })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RATE_FRACTION, Session};
+use super::{RATE_FRACTION, Session, Task};
 use crate::model::InitialWeights;
 
 /// Whether the program has the options of a training that small devices leave out.
@@ -59,6 +59,11 @@ impl TrainingOptions {
 }
 
 impl Session {
+    /// Whether samples have weights in this session.
+    pub(crate) fn has_class_weights(&self) -> bool {
+        EXTENDED && self.class_weights.is_given() && self.task == Task::Train
+    }
+
     /// Whether the values of gradients are clipped.
     pub(crate) fn clips(&self) -> bool {
         EXTENDED && self.training.clip > 0

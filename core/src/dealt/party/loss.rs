@@ -1,4 +1,4 @@
-//! The last steps of the forward pass, and the loss that both parties may learn.
+//! The last steps of the forward pass: the softmax and the labels.
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
@@ -6,12 +6,11 @@ use embedded_io::{Read, Write};
 use crate::{
     data::Data,
     dealt::{micro_batch::MicroBatch, party_context::PartyContext, stream_ids},
-    gate::{Online, softmax::Labels},
+    gate::softmax::Labels,
     model::cost_rows::activation_row,
-    net::link::Segment,
-    num::ring::{Ring, Word},
-    session::{EpochLoss, Ranks, RunError, SmoothLabel},
-    share::{Masked, Share},
+    num::ring::Ring,
+    session::{RunError, SmoothLabel},
+    share::Share,
 };
 
 use super::Party;
@@ -43,49 +42,16 @@ impl<R: Ring> Party<'_, R> {
         }
         let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * self.network.classes]);
         let at = stream_ids::softmax(micro.batch.iteration, micro.first);
+        #[cfg(feature = "extended-training")]
+        let sum = &mut self.loss;
+        #[cfg(not(feature = "extended-training"))]
+        let sum = &mut 0;
         let labels = Labels {
             labels,
             weights,
-            sum: &mut self.loss,
+            sum,
         };
         gate.run(cx, at, micro.rows, logits, labels, scratch)?;
-        Ok(())
-    }
-
-    /// Adds up the sums of losses of all ranks at the first one.
-    pub(super) fn sum_losses(&mut self, ranks: &mut impl Ranks) -> Result<(), RunError> {
-        if self.gates.softmax.loss_bits > 0 {
-            ranks.sum(core::slice::from_mut(&mut self.loss))?;
-        }
-        Ok(())
-    }
-
-    /// Reveals the sum of losses to both parties, at the end of an epoch, and begins anew. Nothing else is learnt of the
-    /// losses: the sum of the other party's share is what the revealed sum leaves.
-    #[inline(never)]
-    pub(super) fn reveal_loss<P: Read + Write, D: Read + Write>(
-        &mut self,
-        cx: &mut PartyContext<P, D>,
-        iteration: u32,
-    ) -> Result<(), RunError> {
-        self.revealed_loss = None;
-        if !self.session.reveals_loss_after(iteration) {
-            return Ok(());
-        }
-        let (bits, fraction) = (
-            self.gates.softmax.loss_bits,
-            self.gates.softmax.loss_fraction(),
-        );
-        cx.set_cost_row(activation_row(self.network.stages.len() - 1), false);
-        let mut sum = [core::mem::take(&mut self.loss).low(bits)];
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut sum), bits)])?;
-        let loss = EpochLoss::new(
-            (self.session, self.network),
-            iteration,
-            [bits, fraction],
-            sum[0],
-        );
-        self.revealed_loss = Some(loss.ok_or(RunError::Loss)?);
         Ok(())
     }
 

@@ -2,11 +2,16 @@
 
 mod backward;
 mod classifier;
+#[cfg(feature = "extended-training")]
 mod clip;
 mod dropout;
 mod forward;
 mod loss;
+#[cfg(feature = "extended-training")]
+mod nesterov;
 mod ranks;
+#[cfg(feature = "extended-training")]
+mod revealed_loss;
 mod skip;
 mod state;
 mod steps;
@@ -37,7 +42,7 @@ use crate::{
         ring::{Ring, Word},
     },
     prg::{Key, Prg},
-    session::{EpochLoss, Progress, RunError, Session},
+    session::{Progress, RunError, Session},
     share::{Public, Share},
 };
 
@@ -53,8 +58,10 @@ struct StageMemory<'a, R> {
     /// Shares in Z_2^L at scale 2f: momentum times the last velocity, plus this iteration's gradient.
     velocity: &'a mut [Share<R>],
     /// With Nesterov's momentum, shares of the last velocity in Z_2^[`Format::wide`].
+    #[cfg(feature = "extended-training")]
     last_velocity: &'a mut [u8],
     /// The velocities while the gradient is summed apart; empty if it is not clipped.
+    #[cfg(feature = "extended-training")]
     held: &'a mut [Share<R>],
     /// The weights as this party holds their second opening, for the gradient by the input; empty with reuse.
     reopened_weights: &'a mut [R],
@@ -95,9 +102,11 @@ struct Party<'a, R: Ring> {
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
     /// This party's share of the sum of the epoch's losses so far, if they are revealed.
+    #[cfg(feature = "extended-training")]
     loss: u64,
     /// The loss that was revealed last.
-    revealed_loss: Option<EpochLoss>,
+    #[cfg(feature = "extended-training")]
+    revealed_loss: Option<crate::session::EpochLoss>,
 }
 
 impl<'a, R: Ring> Party<'a, R> {
@@ -132,7 +141,9 @@ impl<'a, R: Ring> Party<'a, R> {
                 weights: arena.take(lengths.weights),
                 low_bytes: arena.take(lengths.low_bytes),
                 velocity: Share::wrap_slice_mut(arena.take(lengths.velocity)),
+                #[cfg(feature = "extended-training")]
                 last_velocity: arena.take(lengths.last_velocity),
+                #[cfg(feature = "extended-training")]
                 held: Share::wrap_slice_mut(arena.take(lengths.held)),
                 reopened_weights: arena.take(lengths.reopened_weights),
                 operand: arena.take(lengths.operand),
@@ -167,7 +178,9 @@ impl<'a, R: Ring> Party<'a, R> {
                 AuditLengths::new::<R, DealtTensors>(session, network),
             ),
             opened_data: Public::wrap_slice_mut(opened_data),
+            #[cfg(feature = "extended-training")]
             loss: 0,
+            #[cfg(feature = "extended-training")]
             revealed_loss: None,
         })
     }
@@ -283,25 +296,6 @@ impl<R: Ring> StageMemory<'_, R> {
         self.weights[index] = rest.cast();
     }
 
-    /// This party's share of the last velocity of a parameter, with Nesterov's momentum.
-    fn last_velocity(&self, format: Format, index: usize) -> R::Wide {
-        let bytes = format.wide() as usize / 8;
-        let share = &self.last_velocity[index * bytes..][..bytes];
-        share.iter().rev().fold(R::Wide::ZERO, |share, &byte| {
-            share.left(8).plus(R::Wide::from_u64(byte.into()))
-        })
-    }
-
-    /// Stores it.
-    fn set_last_velocity(&mut self, format: Format, index: usize, value: R::Wide) {
-        let bytes = format.wide() as usize / 8;
-        let mut rest = value;
-        for byte in &mut self.last_velocity[index * bytes..][..bytes] {
-            *byte = rest.to_u64() as u8;
-            rest = rest.right(8);
-        }
-    }
-
     /// The truncation of P1's whole share minus its upper word, 0 or 1, which depends on the share's lower bytes. P1
     /// rounds the negative of its share down, so its share goes up unless the lower bytes are 0. P0 rounds its share down,
     /// to the upper word.
@@ -321,8 +315,11 @@ impl<R: Ring> Drop for Party<'_, R> {
             memory.low_bytes.zeroize();
             memory.reopened_weights.zeroize();
             memory.velocity.zeroize();
-            memory.last_velocity.zeroize();
-            memory.held.zeroize();
+            #[cfg(feature = "extended-training")]
+            {
+                memory.last_velocity.zeroize();
+                memory.held.zeroize();
+            }
             memory.operand.zeroize();
             memory.skip.zeroize();
             memory.sign.shares.zeroize();
@@ -332,6 +329,7 @@ impl<R: Ring> Drop for Party<'_, R> {
         self.next.zeroize();
         self.scratch.zeroize();
         self.audit.wipe();
+        #[cfg(feature = "extended-training")]
         self.loss.zeroize();
     }
 }

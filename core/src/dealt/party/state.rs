@@ -22,7 +22,8 @@ use crate::{
 
 use super::Party;
 
-/// The most bytes that are written or read at a time.
+/// The most bytes of velocities that are written or read at a time.
+#[cfg(feature = "extended-training")]
 const MAX_PIECE: usize = 16;
 
 impl<R: Ring> Party<'_, R> {
@@ -52,12 +53,14 @@ impl<R: Ring> Party<'_, R> {
                 }
             }
         }
-        for memory in &self.stages {
-            memory
-                .last_velocity
-                .chunks(MAX_PIECE)
-                .try_for_each(&mut write)?;
+        #[cfg(feature = "extended-training")]
+        if self.session.has_nesterov() {
+            for memory in &self.stages {
+                let mut pieces = memory.last_velocity.chunks(MAX_PIECE);
+                pieces.try_for_each(&mut write)?;
+            }
         }
+        #[cfg(feature = "extended-training")]
         if self.session.reveal_loss {
             write_word(u64::BITS, self.loss, &mut write)?;
         }
@@ -89,12 +92,14 @@ impl<R: Ring> Party<'_, R> {
                 }
             }
         }
-        for memory in &mut self.stages {
-            memory
-                .last_velocity
-                .chunks_mut(MAX_PIECE)
-                .try_for_each(&mut read)?;
+        #[cfg(feature = "extended-training")]
+        if self.session.has_nesterov() {
+            for memory in &mut self.stages {
+                let mut pieces = memory.last_velocity.chunks_mut(MAX_PIECE);
+                pieces.try_for_each(&mut read)?;
+            }
         }
+        #[cfg(feature = "extended-training")]
         if self.session.reveal_loss {
             self.loss = read_word(u64::BITS, &mut read)?;
         }

@@ -9,7 +9,7 @@ use crate::{
     network::Network,
     num::ring::Ring,
     prg::Key,
-    session::{Batch, EpochLoss, OneRank, Progress, Ranks, RunError, Session, Task, state},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -125,6 +125,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         let mut has_weights = false;
+        #[cfg(feature = "extended-training")]
         party.hold_velocities();
         for micro in MicroBatch::of_rank(rank, batch, party.session.micro_batch) {
             party.reset_buffers();
@@ -144,11 +145,13 @@ impl<'a, R: Ring> Trainer<'a, R> {
         }
         party.share_opened_data(ranks, batch)?;
         party.sum_gradients(ranks)?;
+        #[cfg(feature = "extended-training")]
         party.sum_losses(ranks)?;
         if rank.is_first() {
             party.update(cx, batch, observer)?;
             let audits = Audits::new(party.session, party.network, 0);
             party.audit.open(cx, audits)?;
+            #[cfg(feature = "extended-training")]
             party.reveal_loss(cx, iteration)?;
         }
         Progress::end([&mut party.progress, cx.progress()], iteration);
@@ -170,7 +173,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
     }
 
     /// The loss that the last iteration revealed to both parties, if it ended an epoch of a session that reveals losses.
-    pub fn epoch_loss(&self) -> Option<EpochLoss> {
+    #[cfg(feature = "extended-training")]
+    pub fn epoch_loss(&self) -> Option<crate::session::EpochLoss> {
         self.0.revealed_loss
     }
 

@@ -54,6 +54,7 @@ struct Factors {
     /// Momentum with [`RATE_FRACTION`] fraction bits.
     momentum: u64,
     /// With Nesterov's momentum, of the last velocities of weights and of biases, which a step takes back.
+    #[cfg(feature = "extended-training")]
     of_last: Option<[u64; 2]>,
     /// Of weights and of biases, in what is added to their gradients: see [`Session::decays`](crate::session::Session).
     decays: [u64; 2],
@@ -149,12 +150,15 @@ impl<R: Ring> StageMemory<'_, R> {
             }
             widen.finish_group(cx, at, group.stream, wide)?;
             for (parameter, &wide) in group.range().zip(wide.iter()) {
-                let mut step = wide.times(R::Wide::from_u64(factors.rate(weights, parameter)));
-                if let Some(of_last) = factors.of_last {
-                    let rate = R::Wide::from_u64(of_last[usize::from(parameter >= weights)]);
-                    step = step.minus(self.last_velocity(format, parameter).times(rate));
-                    self.set_last_velocity(format, parameter, wide);
-                }
+                let step = wide.times(R::Wide::from_u64(factors.rate(weights, parameter)));
+                #[cfg(feature = "extended-training")]
+                let step = match factors.of_last {
+                    Some(of_last) => {
+                        let rate = of_last[usize::from(parameter >= weights)];
+                        self.take_back(format, parameter, [step, wide], rate)
+                    }
+                    None => step,
+                };
                 let moved = self.master_share(format, parameter).minus(step);
                 self.set_master_share(format, parameter, moved);
                 let kept = truncate(cx.role(), wide.times(momentum), format.wide(), excess).cast();
@@ -195,6 +199,7 @@ impl<R: Ring> Party<'_, R> {
         let factors = |stage| Factors {
             rates: session.rates(network, stage, batch.iteration),
             momentum: session.momentum.into(),
+            #[cfg(feature = "extended-training")]
             of_last: session
                 .has_nesterov()
                 .then(|| session.rates_of_last(network, stage, batch.iteration)),
@@ -216,6 +221,7 @@ impl<R: Ring> Party<'_, R> {
                 memory.apply_gradient(format, stage, &factors(index));
                 continue;
             }
+            #[cfg(feature = "extended-training")]
             if session.clips() {
                 let bounds = session.gradient_bounds(network, index);
                 let clip = (

@@ -32,6 +32,8 @@ const INDEX_FRACTION: u32 = 3;
 const SLOPE_FRACTION: u32 = 10;
 /// Fraction bits of the exponentials.
 pub(super) const FRACTION: u32 = 14;
+/// Fraction bits of a sum of exponentials, as its lookups take it.
+pub(super) const SUM_FRACTION: u32 = 12;
 
 /// Number of consecutive gate numbers.
 pub(super) const GATES: u32 = 3;

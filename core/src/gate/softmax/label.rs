@@ -11,14 +11,12 @@ use crate::{
     num::ring::Word,
 };
 
-use super::maximum::{MAX_LEN, is_equal};
-
 /// The gate's public sizes. Words are `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LabelValue {
     /// Ring of the values.
     pub bits: u32,
-    /// Values of a row, 2 to [`MAX_LEN`].
+    /// Values of a row, 2 to [`MAX_LABELS`].
     pub len: usize,
 }
 
@@ -26,8 +24,11 @@ const INDEX: u8 = 0;
 const POSITION: u8 = 1;
 const MASK: u8 = 2;
 
+/// The most values of a row.
+pub(super) const MAX_LABELS: usize = 128;
+
 /// The most entries of a table: one for each opening of an index.
-const MAX_ENTRIES: usize = MAX_LEN.next_power_of_two();
+const MAX_ENTRIES: usize = MAX_LABELS.next_power_of_two();
 
 impl LabelValue {
     /// Bits of the ring of indices.
@@ -135,4 +136,11 @@ impl LabelValue {
         }
         Ok(())
     }
+}
+
+/// 1 if two secrets are equal, else 0, without a secret-dependent branch.
+pub(super) fn is_equal(a: u64, b: u64) -> u64 {
+    let difference = a ^ b;
+    // The top bit of the difference or of its negation is set unless the difference is zero.
+    1 ^ (difference | difference.wrapping_neg()) >> 63
 }

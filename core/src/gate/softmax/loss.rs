@@ -15,8 +15,7 @@ use crate::{
 };
 
 use super::{
-    SUM_FRACTION,
-    exponential::fixed,
+    exponential::{SUM_FRACTION, fixed},
     fit::{DERIVATIVE_FRACTION, Fit},
 };
 
@@ -41,10 +40,10 @@ pub(super) struct CrossEntropy {
 pub struct Labels<'a> {
     /// For each sample its label at one party, 0 at the other; none if the loss is not wanted. Overwritten.
     pub labels: &'a mut [u64],
-    /// For each sample its weight at one party, with [`WEIGHT_FRACTION`](super::WEIGHT_FRACTION) fraction bits and at most 1, and
-    /// 0 at the other; none without weights. Overwritten.
+    /// For each sample its weight at one party, at most 1 with the gate's fraction bits, and 0 at the other; none without weights.
+    /// Overwritten.
     pub weights: &'a mut [u64],
-    /// The sum in Z_2^[`Softmax::loss_bits`](super::Softmax::loss_bits), to which the losses are added.
+    /// The sum in the gate's ring of losses, to which they are added.
     pub sum: &'a mut u64,
 }
 

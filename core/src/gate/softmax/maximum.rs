@@ -11,7 +11,7 @@
 
 use bytemuck::TransparentWrapper;
 
-use super::label::LabelValue;
+use super::label::{LabelValue, MAX_LABELS, is_equal};
 use crate::{
     Role,
     cost::{Cost, LANES},
@@ -37,6 +37,7 @@ pub(super) struct Maximum {
 
 /// The most values of a row: [`WHOLE`] parts of [`PART`] values.
 pub(super) const MAX_LEN: usize = WHOLE * PART;
+const _: () = assert!(MAX_LEN == MAX_LABELS);
 /// Number of consecutive gate numbers of one maximum: two for each of at most two levels.
 pub(super) const GATES: u32 = 4;
 
@@ -300,8 +301,11 @@ impl Maximum {
             opened.copy_from_slice(&entering[..rows * level.len]);
             let [signs_at, winners_at] = level.at(at);
             match labels.take() {
-                Some(labels) => self.open_labelled(cx, winners_at, rows, opened, labels)?,
-                None => self.open_values(cx, winners_at, [rows, level.len], opened)?,
+                #[cfg(feature = "extended-training")]
+                Some(labels) => {
+                    self.open_labelled(cx, winners_at, rows, opened, labels)?;
+                }
+                _ => self.open_values(cx, winners_at, [rows, level.len], opened)?,
             }
             let wins = self.count_wins(cx, signs_at, level, rows, opened, scratch)?;
             self.open_wins(cx, winners_at, [rows, level.len], wins)?;
@@ -323,6 +327,7 @@ impl Maximum {
     }
 
     /// As [`Maximum::open_values`], together with the indices, which it replaces by shares of the values there.
+    #[cfg(feature = "extended-training")]
     fn open_labelled<O: Online>(
         self,
         cx: &mut O,
@@ -451,11 +456,4 @@ fn add_masks<O: Online>(
             *value = value.plus(*mask).low(bits);
         }
     }
-}
-
-/// 1 if two secrets are equal, else 0, without a secret-dependent branch.
-pub(super) fn is_equal(a: u64, b: u64) -> u64 {
-    let difference = a ^ b;
-    // The top bit of the difference or of its negation is set unless the difference is zero.
-    1 ^ (difference | difference.wrapping_neg()) >> 63
 }

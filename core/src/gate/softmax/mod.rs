@@ -30,16 +30,16 @@ use zeroize::Zeroize;
 use crate::{
     Role,
     cost::Cost,
-    net::link::{LinkError, Segment},
+    net::link::LinkError,
     num::{
         fixed_point::{Format, MIN_FRACTION_BITS},
         ring::{Ring, Word},
     },
-    share::{Masked, Share, truncate},
+    share::{Share, truncate},
 };
 
 use super::{At, Contract, Offline, Online, lookup::Lookup, multiply::Multiply};
-use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, fixed};
+use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, SUM_FRACTION, fixed};
 use fit::{DERIVATIVE_FRACTION, Fit};
 use loss::CrossEntropy;
 use maximum::Maximum;
@@ -81,8 +81,6 @@ const WEIGHTS: u32 = LOGARITHM + 1;
 /// Fraction bits of the weights of classes, which are at most 1.
 pub const WEIGHT_FRACTION: u32 = 12;
 
-/// Fraction bits of the sum of exponentials.
-const SUM_FRACTION: u32 = 12;
 /// Fraction bits of the sum's table index.
 const SUM_INDEX_FRACTION: u32 = 6;
 /// Fraction bits of the reciprocal, as looked up.
@@ -350,11 +348,13 @@ impl Softmax {
             *value = logit.low(maximum.bits).to_u64();
         }
         let differences = &mut labels.labels[..self.labels_len(rows)];
-        let at_labels = self
-            .loss()
-            .map(|_| (Self::gate(at, LABELS), &mut *differences));
+        let at_labels = match self.labels_len(rows) {
+            0 => None,
+            _ => Some((Self::gate(at, LABELS), &mut *differences)),
+        };
         let maximum_at = Self::gate(at, MAXIMUM);
         maximum.run(cx, maximum_at, rows, values, (maxima, at_labels), scratch)?;
+        #[cfg(feature = "extended-training")]
         if let Some(loss) = self.loss() {
             let [differences_at, _] = Self::loss_at(at);
             loss.mask_differences(cx, differences_at, rows, maxima, differences);
@@ -365,6 +365,7 @@ impl Softmax {
             .run(cx, exponential_at, shape, values, scratch)?;
         let inverses = &mut maxima[..rows];
         self.invert_sums(cx, at, rows, values, inverses, (differences, labels.sum))?;
+        #[cfg(feature = "extended-training")]
         if let Some(weights) = self.weights() {
             let by_weight = (Self::gate(at, WEIGHTS), weights);
             Self::weigh::<R, O>(cx, by_weight, inverses, labels.weights, logits)?;
@@ -385,6 +386,7 @@ impl Softmax {
     }
 
     /// Multiplies the reciprocals by the samples' weights. `spare` has a word for each sample.
+    #[cfg(feature = "extended-training")]
     #[inline(never)]
     fn weigh<R: Ring, O: Online>(
         cx: &mut O,
@@ -445,24 +447,51 @@ impl Softmax {
             *sum = truncate(role, all, from, FACTOR_FRACTION - SUM_FRACTION);
         }
         let (reciprocal, reciprocal_at) = (self.reciprocal(), Self::gate(at, RECIPROCAL));
+        #[cfg(feature = "extended-training")]
         if let Some(loss) = self.loss() {
-            reciprocal.mask_arguments(cx, reciprocal_at, [rows, 1], inverses);
-            cx.open(&mut [
-                Segment::words(Masked::wrap_slice_mut(&mut *inverses), reciprocal.from()),
-                Segment::words(Masked::wrap_slice_mut(&mut *differences), loss.logits[0]),
-            ])?;
-            let found = (differences, loss_sum);
-            loss.finish(cx, Self::loss_at(at), rows, inverses, found)?;
-            reciprocal.finish(cx, reciprocal_at, [rows, 1], inverses)?;
-        } else {
-            let shares = Share::wrap_slice_mut(&mut *inverses);
-            reciprocal.run(cx, reciprocal_at, [rows, 1], shares)?;
+            let lookups = (reciprocal, loss);
+            Self::invert_with_loss(cx, at, lookups, inverses, (differences, loss_sum))?;
+            self.round_inverses(role, inverses);
+            return Ok(());
         }
-        for inverse in inverses {
-            let by = RECIPROCAL_FRACTION - FACTOR_FRACTION;
-            *inverse = truncate(role, *inverse, reciprocal.to, by);
-        }
+        #[cfg(not(feature = "extended-training"))]
+        let _ = (differences, loss_sum);
+        let shares = Share::wrap_slice_mut(&mut *inverses);
+        reciprocal.run(cx, reciprocal_at, [rows, 1], shares)?;
+        self.round_inverses(role, inverses);
         Ok(())
+    }
+
+    /// Opens the sums of exponentials in `inverses` together with the masked differences, adds the losses to their sum, and
+    /// replaces the sums by their reciprocals.
+    #[cfg(feature = "extended-training")]
+    fn invert_with_loss<O: Online>(
+        cx: &mut O,
+        at: At,
+        (reciprocal, loss): (Lookup, CrossEntropy),
+        inverses: &mut [u64],
+        (differences, loss_sum): (&mut [u64], &mut u64),
+    ) -> Result<(), LinkError> {
+        use crate::{net::link::Segment, share::Masked};
+
+        let (reciprocal_at, shape) = (Self::gate(at, RECIPROCAL), [inverses.len(), 1]);
+        reciprocal.mask_arguments(cx, reciprocal_at, shape, inverses);
+        let sums = Masked::wrap_slice_mut(&mut *inverses);
+        cx.open(&mut [
+            Segment::words(sums, reciprocal.from()),
+            Segment::words(Masked::wrap_slice_mut(&mut *differences), loss.logits[0]),
+        ])?;
+        let found = (differences, loss_sum);
+        loss.finish(cx, Self::loss_at(at), shape[0], inverses, found)?;
+        reciprocal.finish(cx, reciprocal_at, shape, inverses)
+    }
+
+    /// Truncates looked-up reciprocals to [`FACTOR_FRACTION`] fraction bits.
+    fn round_inverses(self, role: Role, inverses: &mut [u64]) {
+        let by = RECIPROCAL_FRACTION - FACTOR_FRACTION;
+        for inverse in inverses {
+            *inverse = truncate(role, *inverse, self.reciprocal().to, by);
+        }
     }
 }
 

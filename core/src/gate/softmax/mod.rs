@@ -148,7 +148,7 @@ impl Softmax {
     /// The product of each sample's reciprocal and weight, if there are weights.
     fn weights(self) -> Option<Multiply> {
         let is_wanted = cfg!(feature = "extended-training") && self.weighted;
-        is_wanted.then(|| Multiply {
+        is_wanted.then_some(Multiply {
             value: FACTOR_FRACTION + 3,
             factor: WEIGHT_FRACTION + 3,
             to: FACTOR_FRACTION + 3 + WEIGHT_FRACTION,

@@ -66,6 +66,10 @@ fn plan_prints_its_keys() {
         ]
     );
     assert!(success(&["plan"]).contains("rounds"));
+    assert!(plan["revealed_loss"].is_null());
+    let told = success(&["plan", "--reveal-loss"]);
+    let line = "The loss that is revealed at the end of an epoch adds 5 B sent and 1 round.";
+    assert!(told.contains(line), "{told}");
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn each_party_tells_what_it_knows() {
         "100,0",
         "--audit",
         "10",
+        "--reveal-loss",
     ];
     let p0 = [
         "--secret-seed",
@@ -73,6 +74,13 @@ fn each_party_tells_what_it_knows() {
         text(&c1),
     ];
     let pages_of_training = pages(dir.path(), &shared, [&p0, &p1]);
+    let losses = [&m0, &m1].map(|records| {
+        let losses = metrics(records, "epoch").into_iter();
+        let losses = losses.map(|epoch| epoch["loss"].as_f64().expect("a loss"));
+        losses.collect::<Vec<f64>>()
+    });
+    assert_eq!(losses[0], losses[1]);
+    assert!(losses[0][0] > losses[0][1] && losses[0][1] > 0.0);
     for (role, page, records) in [
         ("p0", &pages_of_training[0], &m0),
         ("p1", &pages_of_training[1], &m1),
@@ -83,6 +91,7 @@ fn each_party_tells_what_it_knows() {
                 .as_u64()
                 .expect("a count")
         });
+        page.check_costs();
         let costs = page.table("table-costs").expect("a table");
         assert_eq!(
             costs.last().expect("a row")[2],
@@ -90,10 +99,10 @@ fn each_party_tells_what_it_knows() {
         );
         let other = if role == "p0" { "p1" } else { "p0" };
         assert!(!costs[0].contains(&format!("sent by {other}")));
-        // The owner of the held-out images alone knows what is right, and nobody sees a loss or the range of values.
+        // The owner of the held-out images alone knows what is right. Nobody sees the loss of an iteration or the range of values.
         let owner = role == "p0";
         assert_eq!(page.table("table-confusion").is_some(), owner);
-        let mut figures = vec!["figure-bytes", "figure-time"];
+        let mut figures = vec!["figure-epoch-loss", "figure-bytes", "figure-time"];
         if owner {
             figures.insert(0, "figure-accuracy");
             let last = metrics(records, "validation");

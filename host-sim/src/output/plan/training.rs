@@ -101,6 +101,8 @@ pub struct TrainingPlan<'a> {
     link_bytes: LinkBytes,
     /// What an audit adds to an iteration; null where there are none.
     audit: Option<CostJson>,
+    /// What the revealed loss adds to the last iteration of an epoch; null where it is not revealed.
+    revealed_loss: Option<CostJson>,
     ranges: Vec<RangeJson>,
     layers: Vec<RowJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +164,9 @@ pub fn plan_json<'a, R: Ring>(
         audit: session
             .has_audits()
             .then(|| plan.audit::<R>(session.batch).into()),
+        revealed_loss: session
+            .reveal_loss
+            .then(|| plan.loss_of(session.iterations_per_epoch() - 1).into()),
         ranges: ranges::<R>(session, network),
         layers: rows
             .iter()
@@ -247,6 +252,13 @@ pub fn plan_table(session: &Session, plan: &TrainingPlan<'_>, rows: &[CostRow]) 
     }
     if let Some(audit) = &plan.audit {
         table += &audit.of_an_audit("iteration", session.audit);
+    }
+    if let Some(loss) = &plan.revealed_loss {
+        table += &format!(
+            "The loss that is revealed at the end of an epoch adds {} sent and {} round.\n",
+            bytes(loss.online_bytes),
+            loss.rounds
+        );
     }
     table += &format!(
         "Dealer to p0: {} bytes in the whole session.\n\

@@ -72,6 +72,10 @@ impl InRing for Planned<'_> {
                 row.backward += audit.backward;
             }
         }
+        // The loss of an epoch counts for the softmax, which comes last.
+        if let Some(softmax) = rows.last_mut() {
+            softmax.forward += plan.loss_of(step.iteration);
+        }
         let mut traffic = Traffic::default();
         for (sums, row) in traffic.cost_rows.iter_mut().zip(&rows) {
             // Only P1 gets corrections.

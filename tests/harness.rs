@@ -116,6 +116,7 @@ pub fn is_notice(line: &str) -> bool {
         ": iteration ",
         ": epoch ",
         ": batch ",
+        " between the devices (",
         ": image ",
         ": the device at ",
         " answers",
@@ -125,6 +126,7 @@ pub fn is_notice(line: &str) -> bool {
         "the device has started anew since ",
         "the line to the device damaged ",
         "nobody will learn ",
+        "the training stops after ",
         "the shared model is evaluated on ",
     ];
     let begun = ["training ", "classifying ", "dealing "];

@@ -269,6 +269,7 @@ fn parties_with_other_held_out_images_refuse_each_other() {
     for other in [
         &["--validate", "9,1"][..],
         &["--validate", "9,0", "--validate-every", "2"],
+        &["--validate", "9,0", "--patience", "2"],
         &[],
     ] {
         let shared = ["--limit", "2", "--wait", "3"];

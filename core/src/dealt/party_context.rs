@@ -171,3 +171,18 @@ impl<P: Read + Write, D: Read + Write> Online for PartyContext<P, D> {
         self.dealer.receive(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_yes_or_no() {
+        assert_eq!(said([0], Remote::Peer), Ok(false));
+        assert_eq!(said([1], Remote::Peer), Ok(true));
+        for byte in 2..=u8::MAX {
+            let refused = Err(LinkError::Tampered(Remote::Peer));
+            assert_eq!(said([byte], Remote::Peer), refused);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ringlet_tests::{address, complaint, end, failure, start, success, told};
+use ringlet_tests::{TrainedOnce, address, complaint, end, failure, start, success, told, trained};
 
 fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().expect("UTF-8").to_owned()
@@ -221,4 +221,120 @@ fn a_simulation_takes_what_it_has_options_for() {
     let out = told(&["train", "--session", &file]);
     assert!(out.contains("2 iterations of 8"), "{out}");
     assert!(!dir.path().join("model").exists());
+}
+
+#[test]
+fn classification_takes_its_file_as_its_options() {
+    static MODEL: TrainedOnce = TrainedOnce::new();
+    let model = trained(&MODEL, &["--limit", "20"]);
+    let model = model.to_str().expect("UTF-8");
+    let dir = tempfile::tempdir().expect("a directory");
+    // Batches are told; what neither command has is passed over.
+    let file = session(
+        dir.path(),
+        "model = 'digits8'\nbatch = 50\nmicro-batch = 25\nprotocol = 'securenn'\nseed = 5\n\
+         lr = 0.5\nreveal-to = 'p1'\nwait = 7\n[role.p1]\nmodel-file = 'nowhere'\nout = 'nowhere.csv'\n",
+    );
+    let named = ["--session", &file];
+    let options = "--model digits8 --batch 50 --micro-batch 25 --protocol securenn --seed 5";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let predict = |given: &[&str], name: &str| {
+        let out = dir.path().join(name);
+        let out = ["--out", out.to_str().expect("UTF-8")];
+        let first = ["predict", "--model-file", model, "--count", "60"];
+        let said = told(&[&first, &out[..], given].concat());
+        assert!(said.contains("2 batches of 50"), "{said}");
+        fs::read_to_string(dir.path().join(name)).expect("classes")
+    };
+    assert_eq!(predict(&named, "file"), predict(&options, "options"));
+    assert!(!dir.path().join("nowhere.csv").exists());
+    let evaluate = |given: &[&str]| {
+        let first = ["evaluate", "--model-file", model, "--count", "60"];
+        let said = success(&[&first, given].concat());
+        // What follows the counts are costs, seconds among them.
+        said.split("\n\n").next().map(str::to_owned)
+    };
+    assert_eq!(evaluate(&named), evaluate(&options));
+    // The line wins.
+    let line = ["--batch", "30", "--micro-batch", "15"];
+    let first = ["evaluate", "--model-file", model, "--count", "60"];
+    let said = told(&[&first[..], &named, &line].concat());
+    assert!(said.contains("2 batches of 30"), "{said}");
+    // What it excludes is left out, and what it needs is asked for.
+    let file = session(dir.path(), "profile = 'wan'\nbatch = 64\nfreeze = '1'\n");
+    let named = ["evaluate", "--session", &file];
+    let line = failure(&[&named[..], &["--model-file", "nowhere", "--delay", "1"]].concat());
+    assert!(line.contains("nowhere"), "{line}");
+    let line = failure(&named);
+    assert!(line.contains("--model-file"), "{line}");
+}
+
+#[test]
+fn a_comparison_takes_its_file_as_its_options() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().to_str().expect("UTF-8");
+    // Images and links are for --measure, which is not given. Whether they are there does not matter then.
+    let file = session(
+        dir.path(),
+        "model = 'convnet1'\nbatch = 32\nactivation = 'relu:2'\ndata = 'nowhere'\nprofile = 'wan'\n\
+         loss = 'normalised'\n",
+    );
+    let compare = |more: &[&str]| success(&[&["compare", "--out", out][..], more].concat());
+    let options = [
+        "--model",
+        "convnet1",
+        "--batch",
+        "32",
+        "--activation",
+        "relu:2",
+    ];
+    let named = ["--session", &file];
+    assert_eq!(compare(&named), compare(&options));
+    assert_eq!(
+        compare(&[&named[..], &["--batch", "16"]].concat()),
+        compare(&[&options[..2], &options[4..], &["--batch", "16"]].concat())
+    );
+    let measured = ["compare", "--out", out, "--measure", "1"];
+    let line = failure(&[&measured[..], &named].concat());
+    assert!(line.contains("nowhere"), "{line}");
+}
+
+#[test]
+fn every_command_with_a_file_refuses_what_no_role_has() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (key, command) in [
+        ("count = 3", "predict"),
+        ("board = 'stm32f405'", "qemu"),
+        ("measure = 2", "compare"),
+    ] {
+        let file = session(dir.path(), key);
+        let hint = format!("to `ringlet {command}`");
+        for command in ["predict", "evaluate", "qemu", "compare"] {
+            let line = failure(&[command, "--session", &file]);
+            assert!(
+                line.contains("is no option of any role") && line.contains(&hint),
+                "{line}"
+            );
+        }
+    }
+    let file = session(dir.path(), "bach = 8");
+    for command in ["predict", "evaluate", "qemu", "compare"] {
+        let line = failure(&[command, "--session", &file]);
+        assert!(line.contains("line 1: `bach` is no option"), "{line}");
+    }
+}
+
+#[test]
+fn a_training_with_a_board_takes_its_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = session(
+        dir.path(),
+        "model = 'convnet1'\nprotocol = 'securenn'\n[role.p0]\nsave = 'model'\n",
+    );
+    let qemu = ["qemu", "--board", "mps2-an386", "--session", &file];
+    // The model that the file names takes other images than the digits that the board gets.
+    let line = failure(&qemu);
+    assert!(line.contains("28"), "{line}");
+    let line = failure(&[&qemu[..], &["--model", "digits8", "--firmware", "nowhere"]].concat());
+    assert!(!line.contains("28"), "{line}");
 }

@@ -14,7 +14,7 @@ use ringlet_core::{
 use crate::{
     config::{
         activation::Activation,
-        args::{LogArgs, ProfileName, ReportArgs},
+        args::{LogArgs, ProfileName, ReportArgs, SessionFileArgs},
         model::{check_shape, model},
         session::CheckedSession,
     },
@@ -50,6 +50,9 @@ const SEED: u64 = 1;
 /// Options of `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// Model: convnet1, convnet2, digits8, securenn-a to securenn-d, or a JSON file.
     #[arg(long, value_name = "NAME|FILE", default_value = "convnet2")]
     pub model: String,

@@ -20,7 +20,7 @@ use ringlet_core::{
 use crate::{
     board::{BOARDS, Board, Line, firmware},
     config::{
-        args::{DataArgs, LogArgs, SessionArgs},
+        args::{DataArgs, LogArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -52,6 +52,9 @@ const FEW: u32 = 25;
 /// Options of `qemu`.
 #[derive(Clone, Debug, Args)]
 pub struct QemuArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// The board.
     #[arg(long, value_name = "BOARD", value_parser = BoardParser)]
     pub board: &'static Board,

@@ -70,13 +70,17 @@ pub fn with_session_file(
         return Ok(arguments);
     };
     let file = SessionFile::read(path)?;
-    check_keys(&program, &file)?;
+    let roles: Vec<&Command> = ROLES
+        .iter()
+        .filter_map(|name| program.find_subcommand(name))
+        .collect();
+    check_keys(&program, &roles, &file)?;
     let role = match (name, matches.try_get_one::<RoleName>("role")) {
         ("party", Ok(Some(RoleName::P0))) => "p0",
         ("party", Ok(Some(RoleName::P1))) => "p1",
         (name, _) => name,
     };
-    let options = options(command, matches, &file, role)?;
+    let options = options((command, &roles), matches, &file, role)?;
     // The program's name and the command's come first.
     let after_names = arguments.len().min(2);
     arguments.splice(after_names..after_names, options);
@@ -96,11 +100,9 @@ fn find<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
 }
 
 /// Refuses keys that no role has, or that do not stand where they belong.
-fn check_keys(program: &Command, file: &SessionFile) -> Result<(), Failure> {
-    let command = |name: &str| program.find_subcommand(name);
-    let roles: Vec<&Command> = ROLES.iter().filter_map(|name| command(name)).collect();
+fn check_keys(program: &Command, roles: &[&Command], file: &SessionFile) -> Result<(), Failure> {
     for entry in &file.shared {
-        known(program, &roles, file, entry)?;
+        known(program, roles, file, entry)?;
         if OWN.contains(&entry.key.as_str()) {
             return Err(file.refused(
                 entry,
@@ -114,7 +116,7 @@ fn check_keys(program: &Command, file: &SessionFile) -> Result<(), Failure> {
             "p0" | "p1" => "party",
             helper => helper,
         };
-        let commands: Vec<&Command> = command(name).into_iter().collect();
+        let commands: Vec<&Command> = program.find_subcommand(name).into_iter().collect();
         for entry in entries {
             known(program, &commands, file, entry)?;
         }
@@ -158,9 +160,9 @@ fn known(
     Err(file.refused(entry, format!("`{key}` is no option of {whose}"), remedy))
 }
 
-/// The options that the file gives to a `command` with these `matches` of its own, in the `role`.
+/// The options that the file gives to a `command` beside the `roles`, with these `matches` of its own, in the `role`.
 fn options(
-    command: &Command,
+    (command, roles): (&Command, &[&Command]),
     matches: &ArgMatches,
     file: &SessionFile,
     role: &str,
@@ -200,21 +202,32 @@ fn options(
             options.push(option);
         }
     }
-    // An option goes with one that it needs.
-    if !displaced.is_empty() {
-        let always = missing(command, &[]);
-        options.retain(|option| {
-            let missing = missing(command, std::slice::from_ref(option));
-            let mut needed = missing.iter().filter(|name| !always.contains(name));
-            !needed.any(|name| displaced.contains(name))
-        });
-    }
+    // An option goes with one that it needs, if that is displaced, or if the command line alone could give it.
+    let absent = |arg: &&Arg| !contains(&given, arg) && !can_give((command, roles), arg);
+    let absent = command.get_arguments().filter(absent);
+    displaced.extend(absent.map(Arg::to_string));
+    let always = missing(command, &[]);
+    options.retain(|option| {
+        let missing = missing(command, std::slice::from_ref(option));
+        let mut needed = missing.iter().filter(|name| !always.contains(name));
+        !needed.any(|name| displaced.contains(name))
+    });
     match parse(command, &options) {
         Err(error) if error.kind() == ErrorKind::ArgumentConflict => {
             Err(file.refused_whole(&first_paragraph(&error), "leave out one of them"))
         }
         _ => Ok(options),
     }
+}
+
+/// Whether a file can give this option to a `command` beside the `roles`.
+fn can_give((command, roles): (&Command, &[&Command]), arg: &Arg) -> bool {
+    let is_role = roles
+        .iter()
+        .any(|role| role.get_name() == command.get_name());
+    let name = arg.get_long().unwrap_or_default();
+    let is_key = roles.iter().any(|role| find(role, name).is_some());
+    is_key && (is_role || !OWN.contains(&name))
 }
 
 fn contains(all: &[&Arg], arg: &Arg) -> bool {
@@ -325,14 +338,29 @@ mod tests {
         "'he'",
     ];
 
-    /// The arguments of a party with this session file.
-    fn party(text: &str) -> Result<Vec<OsString>, Failure> {
+    /// The arguments of a command with this session file.
+    fn with_file(command: &[&str], text: &str) -> Result<Vec<OsString>, Failure> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s.toml");
         fs::write(&path, text).expect("a file");
-        let arguments = ["ringlet", "party", "--role", "p0", "--session"];
+        let arguments = [&["ringlet"], command, &["--session"]].concat();
         let arguments = arguments.into_iter().map(OsString::from);
         with_session_file(&Cli::program(), arguments.chain([path.into()]).collect())
+    }
+
+    /// The arguments of a party with this session file.
+    fn party(text: &str) -> Result<Vec<OsString>, Failure> {
+        with_file(&["party", "--role", "p0"], text)
+    }
+
+    /// What a command gets of a key, which has one of the values above.
+    fn added(command: &[&str], place: &str, name: &str) -> Option<String> {
+        let mut values = VALUES.iter().chain(&NAMES);
+        let added = values.find_map(|value| {
+            let arguments = with_file(command, &format!("{place}{name} = {value}\n")).ok()?;
+            (arguments.len() == command.len() + 4).then(|| arguments[2].clone())
+        });
+        added.map(|added| added.into_string().expect("UTF-8"))
     }
 
     #[test]
@@ -346,22 +374,87 @@ mod tests {
                 continue;
             }
             keys += 1;
-            let place = if OWN.contains(&name) {
-                "[role.p0]\n"
-            } else {
-                ""
+            let place = match OWN.contains(&name) {
+                true => "[role.p0]\n",
+                false => "",
             };
-            let mut values = VALUES.iter().chain(&NAMES);
-            let added = values.find_map(|value| {
-                let arguments = party(&format!("{place}{name} = {value}\n")).ok()?;
-                (arguments.len() == 7).then(|| arguments[2].clone())
-            });
+            let added = added(&["party", "--role", "p0"], place, name);
             let added = added.unwrap_or_else(|| panic!("{name} has no place"));
-            let added = added.to_str().expect("UTF-8");
             let of_name = added.split('=').next().expect("a name");
             assert_eq!(of_name, format!("--{name}"));
         }
         assert!(keys > 50, "{keys}");
+    }
+
+    #[test]
+    fn every_command_with_a_file_takes_the_options_that_it_shares_with_roles() {
+        let mut program = Cli::program();
+        program.build();
+        let roles = ROLES.map(|name| program.find_subcommand(name).expect("a command"));
+        let mut commands = Vec::new();
+        for command in program.get_subcommands() {
+            let name = command.get_name();
+            if !command.get_arguments().any(|arg| is_called(arg, "session")) || name == "party" {
+                continue;
+            }
+            commands.push(name);
+            let mut taken = 0;
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let key = arg.get_long().expect("a long name");
+                // What a file cannot give to this command is an option of no role, or of one role alone.
+                if !can_give((command, &roles), arg) {
+                    let of_none = roles.iter().all(|role| find(role, key).is_none());
+                    assert!(of_none || OWN.contains(&key), "{name} {key}");
+                    assert_eq!(added(&[name], "", key), None, "{name} {key}");
+                    continue;
+                }
+                let place = match OWN.contains(&key) {
+                    true => format!("[role.{name}]\n"),
+                    false => String::new(),
+                };
+                let line: &[&str] = match (name, key) {
+                    ("compare", "data" | "profile") => &["compare", "--measure", "1"],
+                    (_, "report-every") => &[name, "--report", "report.html"],
+                    _ => &[name],
+                };
+                let added = added(line, &place, key);
+                let added = added.unwrap_or_else(|| panic!("{name} {key} has no place"));
+                assert!(added.starts_with(&format!("--{key}")), "{name}: {added}");
+                taken += 1;
+            }
+            assert!(taken > 5, "{name} takes {taken}");
+        }
+        let wanted = [
+            "train",
+            "predict",
+            "evaluate",
+            "dealer",
+            "assistant",
+            "hub",
+            "deal",
+            "qemu",
+            "plan",
+            "bench",
+            "calibrate",
+            "compare",
+        ];
+        assert_eq!(commands, wanted);
+    }
+
+    #[test]
+    fn what_needs_an_option_of_the_command_line_alone_goes_without_it() {
+        let text = "data = 'images'\nprofile = 'wan'\nbatch = 8\nreport-every = 5\n";
+        let added = with_file(&["compare"], text).expect("a session");
+        assert_eq!(added[2..4], ["--batch=8", "--session"]);
+        let added = with_file(&["compare", "--measure", "2"], text).expect("a session");
+        let names = added[2..5].iter().map(|option| option.to_string_lossy());
+        let names: Vec<String> = names
+            .map(|option| option.split('=').next().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(names, ["--batch", "--data", "--profile"]);
+        assert_eq!(added[5], "--measure");
+        let added = with_file(&["compare", "--report", "r.html"], text).expect("a session");
+        assert_eq!(added[2..5], ["--batch=8", "--report-every=5", "--report"]);
     }
 
     #[test]

@@ -6,13 +6,16 @@ use clap::Args;
 
 use super::{
     DataArgs, LinkArgs, LogArgs, OnRange, ProtocolName, ReportArgs, RingName, RoleName,
-    SessionArgs, TriplesName,
+    SessionArgs, SessionFileArgs, TriplesName,
 };
 use crate::data::{normalise::MeanAndDeviation, range_bits::RangeBits};
 
 /// The model, the images, and how the roles work on them.
 #[derive(Clone, Debug, Args)]
 pub struct ClassificationArgs {
+    /// The session file.
+    #[command(flatten)]
+    pub session_file: SessionFileArgs,
     /// The model: a file that `train --save` or `party --save` has written, or a state_dict of PyTorch's in safetensors, whose
     /// model --model describes.
     #[arg(long, value_name = "FILE")]

@@ -109,6 +109,7 @@
 //! |---|---|---|
 //! | `polynomials` | yes | polynomials in the place of ReLU; they take a fifth of a device's flash and 72 KB of its stack |
 //! | `defmt` | no | formats public values (roles, models, errors) for logs on devices |
+//! | `clock` | no | measures a party's time by layer and pass; the program brings the clock |
 //! | `profile` | no | counts a party's instructions by kind of work; the program brings the counter |
 //! | `internals` | no | makes gates and inner kernels public, for this project's benchmarks; no stability is promised |
 //!

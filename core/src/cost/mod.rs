@@ -1,5 +1,6 @@
 //! Exact cost of protocol steps, computed before they run.
 
+pub(crate) mod stopwatch;
 pub(crate) mod traffic;
 
 pub use traffic::Traffic;

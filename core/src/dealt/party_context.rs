@@ -5,7 +5,7 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     audit::Counting,
-    cost::traffic::Traffic,
+    cost::{stopwatch::Stopwatch, traffic::Traffic},
     dealt::evaluations::Evaluations,
     gate::Online,
     net::link::{Link, LinkError, Remote, Segment},
@@ -22,6 +22,7 @@ pub struct PartyContext<P, D> {
     peer: Link<P>,
     dealer: Link<D>,
     traffic: Traffic,
+    stopwatch: Stopwatch,
     cost_row: usize,
     backward: bool,
     /// The next iteration that may use the key's masks.
@@ -39,6 +40,7 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
             peer,
             dealer,
             traffic: Traffic::default(),
+            stopwatch: Stopwatch::default(),
             cost_row: 0,
             backward: false,
             progress: Progress::Any,
@@ -87,8 +89,16 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
         &self.traffic
     }
 
+    /// Measures the time of each cost row by a clock, which tells nanoseconds since any moment that stays. It is part of the
+    /// traffic; what passes between iterations counts for no row.
+    #[cfg(feature = "clock")]
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.stopwatch = Stopwatch::new(clock);
+    }
+
     /// Returns the traffic and resets the counters to zero.
     pub fn take_traffic(&mut self) -> Traffic {
+        self.stopwatch.stop(&mut self.traffic);
         core::mem::take(&mut self.traffic)
     }
 
@@ -96,6 +106,7 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
     pub(crate) fn set_cost_row(&mut self, cost_row: usize, backward: bool) {
         self.cost_row = cost_row;
         self.backward = backward;
+        self.stopwatch.switch(&mut self.traffic, cost_row, backward);
         profile::cost_row(cost_row, backward);
     }
 

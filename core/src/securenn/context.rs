@@ -6,7 +6,7 @@ use embedded_io::{Read, Write};
 use crate::{
     Role,
     audit::Counting,
-    cost::{Cost, traffic::Traffic},
+    cost::{Cost, stopwatch::Stopwatch, traffic::Traffic},
     gate::{Offline, Online},
     net::link::{Link, LinkError, Segment},
     num::ring::Word,
@@ -30,6 +30,7 @@ pub struct PartyContext<P, A> {
     peer: Link<P>,
     assistant: Link<A>,
     traffic: Traffic,
+    stopwatch: Stopwatch,
     cost_row: usize,
     backward: bool,
     /// Whether the party has sent something to the assistant since it last received from it.
@@ -49,6 +50,7 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
             peer,
             assistant,
             traffic: Traffic::default(),
+            stopwatch: Stopwatch::default(),
             cost_row: 0,
             backward: false,
             awaits_answer: false,
@@ -56,8 +58,16 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
         }
     }
 
+    /// Measures the time of each cost row by a clock, which tells nanoseconds since any moment that stays. It is part of the
+    /// traffic; what passes between iterations counts for no row.
+    #[cfg(feature = "clock")]
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.stopwatch = Stopwatch::new(clock);
+    }
+
     /// Returns the traffic and resets the counters to zero.
     pub fn take_traffic(&mut self) -> Traffic {
+        self.stopwatch.stop(&mut self.traffic);
         core::mem::take(&mut self.traffic)
     }
 
@@ -65,6 +75,7 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
     pub(crate) fn set_cost_row(&mut self, cost_row: usize, backward: bool) {
         self.cost_row = cost_row;
         self.backward = backward;
+        self.stopwatch.switch(&mut self.traffic, cost_row, backward);
     }
 
     /// The counters of the current cost row and direction.

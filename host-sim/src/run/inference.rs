@@ -18,6 +18,7 @@ use super::{
     actors::Take,
     dispatch::{InRing, in_ring},
     event::{Event, StageValues},
+    monotonic_clock,
     party::{Emit, PartyLinks, PartySetup},
     ranges::{Watch, observers},
     simulation::{ConnectedParty, Simulation},
@@ -49,6 +50,7 @@ pub fn run_party<R: Ring>(
         party.load_parameters(stage, values)?;
     }
     let mut cx = dealt::PartyContext::new(role, setup.key, peer, dealer);
+    cx.set_clock(monotonic_clock::nanoseconds);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, &mut data, &mut observer, sink)?;
@@ -73,6 +75,7 @@ pub fn run_securenn_party(
         party.load_parameters(stage, values.iter().map(|&value| value as u64));
     }
     let mut cx = securenn::PartyContext::new(role, [pair, setup.key], peer, assistant);
+    cx.set_clock(monotonic_clock::nanoseconds);
     every_batch(session, emit, |iteration, classes| {
         let sink = |sample, class| classes.push((sample, class));
         let batch = party.classify(&mut cx, iteration, &mut data, &mut observer, sink)?;

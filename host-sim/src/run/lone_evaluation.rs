@@ -13,6 +13,7 @@ use super::{
     dispatch::{InRing, in_ring},
     event::Evaluated,
     lone_party::{DealerPlace, LoneParty, Others},
+    monotonic_clock,
     party::PartyLinks,
     reporter::{Made, Reporter},
     validation::Evaluation,
@@ -105,6 +106,7 @@ impl InRing for FromCheckpoint<'_, '_> {
         party.restore(&checkpoint.state)?;
         let (peer, dealer) = self.links;
         let mut cx = PartyContext::new(role, self.key, peer, dealer);
+        cx.set_clock(monotonic_clock::nanoseconds);
         let images = &self.party.images;
         let mut data = OwnImages::new(images, 0..images.len(), network.classes);
         let done = checkpoint.id.iteration;

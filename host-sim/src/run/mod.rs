@@ -30,6 +30,7 @@ pub mod lone_party;
 mod lone_securenn;
 mod losses;
 pub mod meeting;
+mod monotonic_clock;
 #[cfg(feature = "mpi")]
 pub mod mpi_ranks;
 #[cfg(not(feature = "mpi"))]

@@ -21,6 +21,7 @@ use super::{
     dealt_positions::Positions,
     early_stopping::share_stop,
     event::{Evaluated, Event, StageValues},
+    monotonic_clock,
     mpi_ranks::MpiRanks,
     ranks::{self, Closer},
     role_ranks::RoleRanks,
@@ -195,6 +196,7 @@ impl FurtherRank<'_> {
             Link::new(AnyEnd::new(&mut peer), Remote::Peer, UNBOUNDED),
             Link::new(to_dealer, Remote::Dealer, UNBOUNDED),
         );
+        cx.set_clock(monotonic_clock::nanoseconds);
         let (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<R>) =
             (&mut *data, &mut NoObserver);
         for iteration in self.first..session.iterations() {
@@ -219,30 +221,34 @@ impl FurtherRank<'_> {
     }
 }
 
-/// Adds up at the first rank what all ranks have sent in an iteration.
+/// Adds up at the first rank what all ranks have sent in an iteration. Their times become the mean.
 fn sum_traffic(ranks: &mut RoleRanks<'_>, traffic: &mut Traffic) -> Result<(), RankLost> {
-    if ranks.rank().count() == 1 {
+    let count = ranks.rank().count();
+    if count == 1 {
         return Ok(());
     }
     let costs = traffic.cost_rows.as_flattened_mut();
-    let numbers = |cost: &Cost| {
+    let times = traffic.nanoseconds.as_flattened_mut();
+    let numbers = |(cost, time): (&Cost, &u64)| {
         [
             cost.opened_values,
             cost.online_bytes,
             cost.dealer_bytes,
             cost.rounds,
+            *time,
         ]
     };
-    let mut sums: Vec<[u64; 4]> = costs.iter().map(numbers).collect();
+    let mut sums: Vec<[u64; 5]> = costs.iter().zip(&*times).map(numbers).collect();
     ranks.sum(sums.as_flattened_mut())?;
-    for (cost, sums) in costs.iter_mut().zip(sums) {
-        let [opened_values, online_bytes, dealer_bytes, rounds] = sums;
+    for ((cost, mean), sums) in costs.iter_mut().zip(times).zip(sums) {
+        let [opened_values, online_bytes, dealer_bytes, rounds, time] = sums;
         *cost = Cost {
             opened_values,
             online_bytes,
             dealer_bytes,
             rounds,
         };
+        *mean = time / u64::from(count);
     }
     Ok(())
 }
@@ -319,6 +325,7 @@ fn run_first_rank<R: Ring>(
         party.load_parameters(stage, values.iter().map(|&value| R::Wide::from_u128(value)))?;
     }
     let mut cx = PartyContext::new(role, setup.key, peer, dealer);
+    cx.set_clock(monotonic_clock::nanoseconds);
     let shares = |party: &Trainer<'_, R>, epoch| Event::Shares {
         epoch,
         stages: shares(party, network),

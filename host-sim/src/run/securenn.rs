@@ -16,6 +16,7 @@ use ringlet_core::{
 use super::{
     checkpoints::Stateful,
     event::{Event, StageValues},
+    monotonic_clock,
     party::{Emit, PartyLinks, PartySetup, before, begin, broke},
     stop_request::UnderWay,
 };
@@ -57,6 +58,7 @@ pub fn run_party(
         party.load_parameters(stage, values.iter().map(|&value| value as u64))?;
     }
     let mut cx = PartyContext::new(role, [pair, setup.key], peer, assistant);
+    cx.set_clock(monotonic_clock::nanoseconds);
     let start = begin(&mut durable, &mut party)?;
     let _under_way = durable.is_some().then(UnderWay::begin);
     if setup.simulated && start == 0 {
@@ -71,11 +73,12 @@ pub fn run_party(
         let batch = party
             .iterate(&mut cx, iteration, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
+        let traffic = Box::new(cx.take_traffic());
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
-            traffic: Box::new(cx.take_traffic()),
+            traffic,
             audit: party.audit_counts().map(<[_]>::to_vec),
             loss: None,
             epoch_loss: None,

@@ -362,3 +362,52 @@ fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2], start: u32) -> R
     let second = second.with_remote(Remote::Party(Role::P1));
     securenn::run_assistant(&session, keys, (first, second), start, &mut |_, _| {})
 }
+
+#[cfg(test)]
+mod tests {
+    use ringlet_core::model::Model;
+
+    use super::*;
+    use crate::{
+        config::session::one_batch,
+        data::{Part, load},
+        run::event::Event,
+    };
+
+    #[test]
+    fn every_layer_that_sends_takes_time_of_its_iteration() {
+        let model = Model::built_in("digits8").expect("built in");
+        let session = one_batch(model, 8).expect("a session");
+        let network = ringlet_core::dealt::check::<u32>(&session).expect("a network");
+        let images = load(None, Part::Train).expect("images").slice(0..8);
+        let simulation = Simulation {
+            session: &session,
+            network: &network,
+            images: &images,
+            shape: TrafficShape::default(),
+            secrets: Secrets::Seed(1),
+            checkpoints: None,
+            initial: &[],
+            on_range: None,
+        };
+        let mut seen = Vec::new();
+        let mut take = |role, event| {
+            if let Event::Iteration {
+                traffic, seconds, ..
+            } = event
+            {
+                let times = traffic.nanoseconds.as_flattened();
+                for (time, cost) in times.iter().zip(traffic.cost_rows.as_flattened()) {
+                    assert!(*time > 0 || cost.online_bytes == 0);
+                }
+                let sum: u64 = times.iter().sum();
+                assert!(sum as f64 <= 1e9 * seconds, "{sum} ns in {seconds} s");
+                seen.push(role);
+            }
+            Ok(())
+        };
+        simulation.train(&mut take).expect("a run");
+        seen.sort_unstable_by_key(|role| role.index());
+        assert_eq!(seen, Role::BOTH);
+    }
+}

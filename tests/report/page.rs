@@ -18,6 +18,17 @@ const FOREIGN: [&str; 8] = [
     "javascript:",
 ];
 
+/// The rows of a table by layer and pass, each with both. The name of a layer stands in its first row alone.
+fn passes(rows: &[Vec<String>]) -> impl Iterator<Item = ([&str; 2], &[String])> {
+    let mut name = "";
+    rows.iter().map(move |row| {
+        if !row[0].is_empty() {
+            name = &row[0];
+        }
+        ([name, &row[1]], &row[..])
+    })
+}
+
 /// A page that has been looked at in light.
 pub struct Page {
     pub html: String,
@@ -65,6 +76,41 @@ impl Page {
         let table = tables.iter().find(|table| table["id"] == id)?;
         let rows = table["rows"].to_string().replace('\u{202f}', "");
         Some(serde_json::from_str(&rows).expect("rows"))
+    }
+
+    /// Checks the time by layer: every layer that sends takes some, and all with what went elsewhere is the time of the role.
+    pub fn check_time(&self) {
+        let table = self.table("table-layer-time").expect("a table");
+        let seconds = |row: &[String]| -> Vec<f64> {
+            let cells = row[2..].iter();
+            cells.map(|cell| cell.parse().expect("seconds")).collect()
+        };
+        let [heads, rows @ .., total] = &table[..] else {
+            panic!("{table:?}");
+        };
+        let (names, total) = (&heads[2..], seconds(total));
+        for (party, name) in names.iter().enumerate() {
+            let sum: f64 = rows.iter().map(|row| seconds(row)[party]).sum();
+            let rounding = 0.0005 * (rows.len() + 1) as f64;
+            assert!((sum - total[party]).abs() <= rounding, "{table:?}");
+            let roles = self.table("table-time").unwrap_or_default();
+            let role = roles.iter().find(|row| row[0] == *name);
+            // A role that waited all the time may have waited for its peer and its helper at once.
+            if let Some(role) = role.filter(|role| role[1] != "0.00") {
+                let kinds = role[1..].iter();
+                let role: f64 = kinds
+                    .map(|cell| cell.parse::<f64>().expect("seconds"))
+                    .sum();
+                assert!((role - total[party]).abs() < 0.02, "{role} {table:?}");
+            }
+        }
+        let sends = self.table("table-costs").expect("a table");
+        let timed: Vec<_> = passes(rows).map(|(place, _)| place).collect();
+        for (place, sent) in passes(&sends[1..]) {
+            if !place[1].is_empty() && sent[2] != "0" {
+                assert!(timed.contains(&place), "{place:?} {table:?}");
+            }
+        }
     }
 
     /// The value and the note of a tile.

@@ -6,6 +6,9 @@ use ringlet_tests::{TrainedOnce, address, end, metrics, start, stop, trained};
 
 use super::page::Page;
 
+/// The figures that every run has.
+const TOLD: [&str; 3] = ["figure-bytes", "figure-time", "figure-layer-time"];
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
@@ -32,6 +35,7 @@ fn pages(dir: &Path, shared: &[&str], own: [&[&str]; 2]) -> [Page; 2] {
         let page = Page::open(&report);
         assert!(page.state().starts_with("finished"), "{}", page.state());
         page.check_costs();
+        page.check_time();
         page
     })
 }
@@ -102,7 +106,12 @@ fn each_party_tells_what_it_knows() {
         // The owner of the held-out images alone knows what is right. Nobody sees the loss of an iteration or the range of values.
         let owner = role == "p0";
         assert_eq!(page.table("table-confusion").is_some(), owner);
-        let mut figures = vec!["figure-epoch-loss", "figure-bytes", "figure-time"];
+        let mut figures = vec![
+            "figure-epoch-loss",
+            "figure-bytes",
+            "figure-time",
+            "figure-layer-time",
+        ];
         if owner {
             figures.insert(0, "figure-accuracy");
             let last = metrics(records, "validation");
@@ -134,7 +143,7 @@ fn each_party_tells_what_it_knows() {
     );
     assert!(p1.table("table-confusion").is_none());
     for page in [p0, p1] {
-        assert_eq!(page.figures(), ["figure-bytes", "figure-time"]);
+        assert_eq!(page.figures(), TOLD);
         assert!(page.tile("batches")[1].starts_with("of "));
     }
 }
@@ -150,11 +159,8 @@ fn the_owner_of_images_alone_tells_their_classes() {
         &["--infer", "--batch", "64", "--samples", "299,0"],
         [&["--out", text(&classes)], &["--model-file", text(model)]],
     );
-    assert_eq!(
-        p0.figures(),
-        ["figure-classes", "figure-bytes", "figure-time"]
-    );
-    assert_eq!(p1.figures(), ["figure-bytes", "figure-time"]);
+    assert_eq!(p0.figures(), [&["figure-classes"], &TOLD[..]].concat());
+    assert_eq!(p1.figures(), TOLD);
     let classes = std::fs::read_to_string(classes).expect("a table");
     let zeros = classes.lines().filter(|line| line.ends_with(",0")).count();
     assert_eq!(

@@ -53,10 +53,12 @@ fn a_training_is_told_as_its_metrics_have_it() {
             "figure-loss",
             "figure-bytes",
             "figure-time",
+            "figure-layer-time",
             "figure-range"
         ]
     );
     page.check_costs();
+    page.check_time();
 
     let (epochs, iterations) = (metrics(&records, "epoch"), metrics(&records, "iteration"));
     let last = epochs.last().expect("an epoch");
@@ -155,6 +157,7 @@ fn securenn_and_spdz_keep_their_plans_too() {
         ]);
         let page = Page::open(&report);
         page.check_costs();
+        page.check_time();
         assert!(page.figures().contains(&"figure-loss"));
     }
 }
@@ -303,6 +306,7 @@ fn classifications_are_told_with_what_was_mistaken() {
         ]);
         let page = Page::open(&report);
         page.check_costs();
+        page.check_time();
         let [right, of] = page.tile("images right");
         assert!(out.contains(&right) && of == "of 100", "{out} {right} {of}");
         let counts = counts(&page.table("table-confusion").expect("a matrix"));

@@ -45,6 +45,11 @@ impl Costs {
         Ok(())
     }
 
+    /// What each party has measured; none of a party that this process does not see.
+    pub fn measured(&self) -> [Option<&Traffic>; 2] {
+        self.measured.each_ref().map(Option::as_deref)
+    }
+
     /// What all layers have sent and got: of the parties, those that are seen.
     pub fn totals(&self) -> [Option<Cost>; 2] {
         self.measured

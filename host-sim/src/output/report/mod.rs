@@ -2,7 +2,7 @@
 //!
 //! - `page`: what a page holds.
 //! - `planned`: what the plan says of the iterations of a run.
-//! - `curves`, `costs`, `usage`, `results`, `settings`: its sections, from what a run tells.
+//! - `curves`, `costs`, `time`, `range`, `results`, `settings`: its sections, from what a run tells.
 //! - `figures`, `pictures`, `render`: the page as HTML, in builds with the feature `report`.
 
 mod costs;
@@ -13,10 +13,11 @@ pub mod page;
 #[cfg(feature = "report")]
 mod pictures;
 mod planned;
+mod range;
 mod render;
 pub mod results;
 mod settings;
-mod usage;
+mod time;
 mod writing;
 
 use std::{cell::RefCell, rc::Rc};

@@ -19,10 +19,11 @@ use super::{
     curves::{By, Learning},
     page::{Page, Section, State, Tile, grouped},
     planned::Step,
+    range::{self, Audits},
     render::html,
     results::{self, percent},
     settings::Settings,
-    usage::{self, Audits},
+    time,
 };
 use crate::{
     data::{Classes, file::write_whole},
@@ -272,10 +273,13 @@ impl Writing {
         sections.extend(self.further.iter().cloned());
         if let Some(parameters) = session {
             sections.extend(self.costs.section(parameters));
-            if !self.times.is_empty() {
-                sections.push(usage::time(parameters.0, &self.times));
-            }
-            sections.extend(usage::range(parameters, self.ranges.as_ref(), &self.audits));
+            let measured = self.costs.measured();
+            sections.extend(time::section(parameters, &self.times, measured));
+            sections.extend(range::section(
+                parameters,
+                self.ranges.as_ref(),
+                &self.audits,
+            ));
         }
         let settings = Settings {
             arguments: &self.arguments,

@@ -1,74 +1,15 @@
-//! Where the time went, and how much of its range each layer used.
+//! How much of its range each layer used, and what audits found outside it.
 
 use ringlet_core::{
     network::Network,
-    session::{Protocol, Session, cost_row_names},
+    session::{Session, cost_row_names},
 };
 
 use super::page::{Bar, Bars, Block, Cell, Colour, Drawing, Figure, Key, Section, Table};
-use crate::run::{audits::AuditRecord, ranges::Ranges, role_time::RoleTime};
+use crate::run::{audits::AuditRecord, ranges::Ranges};
 
 /// The names of the passes.
 const PASSES: [&str; 2] = ["forward", "backward"];
-
-/// The section of where the time of each role went.
-pub fn time(session: &Session, times: &[RoleTime]) -> Section {
-    let helper = match session.protocol {
-        Protocol::SecureNn { .. } => "waiting for the assistant",
-        Protocol::Dealt { .. } => "waiting for dealing",
-    };
-    let key = |name: &str, colour| Key {
-        name: name.to_owned(),
-        colour,
-    };
-    let seconds = |role: &RoleTime| {
-        let computing = role.total.saturating_sub(role.peer + role.helper);
-        [computing, role.peer, role.helper].map(|time| time.as_secs_f64())
-    };
-    let bar = |role: &RoleTime| {
-        let [computing, peer, helper] = seconds(role);
-        Bar {
-            name: role.name.to_owned(),
-            parts: vec![
-                (Colour::First, computing),
-                (Colour::Second, peer),
-                (Colour::Third, helper),
-            ],
-            label: format!("{:.2} s", role.total.as_secs_f64()),
-        }
-    };
-    let row = |role: &RoleTime| {
-        let cells = seconds(role).map(|seconds| Cell::number(format!("{seconds:.2}")));
-        [Cell::words(role.name)].into_iter().chain(cells).collect()
-    };
-    Section {
-        id: "time",
-        title: "Where the time went".to_owned(),
-        blocks: vec![
-            Block::Figure(Figure {
-                id: "figure-time",
-                caption: "Seconds of each role, from its start to its end".to_owned(),
-                keys: vec![
-                    key("computing", Colour::First),
-                    key("waiting for the peer", Colour::Second),
-                    key(helper, Colour::Third),
-                ],
-                drawing: Drawing::Bars(Bars {
-                    bars: times.iter().map(bar).collect(),
-                    mark: None,
-                }),
-            }),
-            Block::Table(Table {
-                id: "table-time",
-                heads: ["seconds", "computing", "waiting for the peer", helper]
-                    .map(str::to_owned)
-                    .to_vec(),
-                rows: times.iter().map(row).collect(),
-                total: false,
-            }),
-        ],
-    }
-}
 
 /// What audits and observers found outside the range, by layer.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +81,7 @@ impl Audits {
 }
 
 /// The section of the range that the layers used; none if nobody looked. Only a simulation has seen `ranges`.
-pub fn range(
+pub fn section(
     (session, network): (&Session, &Network),
     ranges: Option<&Ranges>,
     audits: &Audits,

@@ -82,6 +82,7 @@
 //! | [`network`] | a model compiled into stages |
 //! | [`data`] | samples, as a caller or a flash memory provides them |
 //! | [`backbone`] | public layers in front of a model, computed in the clear by the owner of the images |
+//! | `contribution` | samples that their owner masks once and sends to both parties (feature `contributions`) |
 //! | [`session`] | what roles agree on, and the handshake |
 //! | `audit` | counts of values outside their range contract |
 //! | [`device`] | what a host and a device tell each other |
@@ -108,6 +109,7 @@
 //! | feature | default | what it does |
 //! |---|---|---|
 //! | `polynomials` | yes | polynomials in the place of ReLU; they take a fifth of a device's flash and 72 KB of its stack |
+//! | `contributions` | no | samples that any number of owners mask once and send away, and training on them |
 //! | `defmt` | no | formats public values (roles, models, errors) for logs on devices |
 //! | `clock` | no | measures a party's time by layer and pass; the program brings the clock |
 //! | `profile` | no | counts a party's instructions by kind of work; the program brings the counter |
@@ -133,6 +135,8 @@
 
 mod audit;
 pub mod backbone;
+#[cfg(feature = "contributions")]
+pub mod contribution;
 pub mod cost;
 pub mod data;
 pub mod dealt;

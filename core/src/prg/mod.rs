@@ -101,6 +101,22 @@ impl Prg {
     }
 }
 
+/// As [`Prg::fill`], for a key of which little is drawn: nothing is made ahead or kept.
+#[cfg(feature = "contributions")]
+pub(crate) fn fill_once<W: Word>(key: &Key, address: Address, first: u64, out: &mut [W]) {
+    profile::draw(size_of_val(out));
+    let _section = profile::section(Section::Prg);
+    let at = first * size_of::<W>() as u64;
+    let bytes = bytemuck::cast_slice_mut(out);
+    #[cfg(target_pointer_width = "64")]
+    read_ahead::fill_bytes(key, address.nonce(), at, bytes);
+    #[cfg(not(target_pointer_width = "64"))]
+    Streams::new(key.clone()).fill(address.nonce(), at, bytes);
+    for word in out {
+        *word = word.little_endian();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha12Rng;

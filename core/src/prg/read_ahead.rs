@@ -112,7 +112,7 @@ impl Window {
 }
 
 /// Fills `out` with the stream of `key` and `nonce` from byte `first` on, without a window.
-fn fill_bytes(key: &Key, nonce: u64, first: u64, out: &mut [u8]) {
+pub(super) fn fill_bytes(key: &Key, nonce: u64, first: u64, out: &mut [u8]) {
     let mut block = first / BLOCK as u64;
     let inside = (first % BLOCK as u64) as usize;
     let mut one = [[0; BLOCK]];

@@ -1,0 +1,229 @@
+//! Uploads against what their receivers read in them.
+
+extern crate std;
+use std::{vec, vec::Vec};
+
+use super::{task::tests::task, *};
+use crate::{net::secure::Identity, num::ring::Ring};
+
+fn identity(number: u8) -> Identity {
+    Identity::new(Key::new([number; 32]))
+}
+
+/// An upload of these samples, from a secret of this byte.
+fn upload<R: Ring>(to: &CollectionTask, secret: u8, samples: &[(Vec<u8>, u8)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut write = |piece: &[u8]| {
+        assert!(piece.len() <= 512);
+        bytes.extend_from_slice(piece);
+        Ok::<_, UploadError>(())
+    };
+    let secret = Key::new([secret; 32]);
+    let mut upload = Upload::begin(to, &secret, samples.len() as u16, &mut write).unwrap();
+    for (pixels, label) in samples {
+        upload.sample::<R, _>(pixels, *label, &mut write).unwrap();
+    }
+    let hash = upload.finish(&mut write).unwrap();
+    assert_eq!(Received::read(to, &bytes).unwrap().hash, hash);
+    bytes
+}
+
+/// Samples of the task's shape.
+fn samples(of: &CollectionTask, count: u8) -> Vec<(Vec<u8>, u8)> {
+    let sample = |number: u8| {
+        let pixels = (0..of.input_len()).map(|index| (37 * index) as u8 ^ number);
+        (pixels.collect(), number % of.classes)
+    };
+    (0..count).map(sample).collect()
+}
+
+/// What both servers make of a contribution: its words, less the masks of both keys.
+fn unmasked<R: Ring>(of: &CollectionTask, bytes: &[u8], keys: [&Key; 2]) -> Vec<R> {
+    let width = size_of::<R>();
+    let mut words: Vec<R> = bytes
+        .chunks_exact(width)
+        .map(|word| {
+            let value = word
+                .iter()
+                .rev()
+                .fold(0, |value, &byte| value << 8 | u64::from(byte));
+            R::from_u64(value)
+        })
+        .collect();
+    let (pixels, label) = words.split_at_mut(of.input_len());
+    for (part, words) in [(Part::Pixels, pixels), (Part::Label, label)] {
+        let mut masks = vec![R::ZERO; words.len()];
+        for key in keys {
+            mask(key.reveal(), part, 0, &mut masks);
+            for (word, &mask) in words.iter_mut().zip(&masks) {
+                *word = word.minus(mask);
+            }
+        }
+    }
+    words
+}
+
+fn opened_by_all<R: Ring>(ring: u32) {
+    // 90 values: more than one piece, and a rest.
+    let to = task([5, 6, 3], ring);
+    let sent = samples(&to, 4);
+    let bytes = upload::<R>(&to, 7, &sent);
+    let received = Received::read(&to, &bytes).unwrap();
+    assert_eq!(received.header.count, 4);
+    let seeds = [0, 1].map(|party: u8| {
+        let seal = received.party_seals[usize::from(party)];
+        open_party_seal(&identity(party + 1), &received.hash, seal).unwrap()
+    });
+    let dealt = open_dealer_seal(&identity(3), &received.hash, received.dealer_seal).unwrap();
+    for (seed, dealt) in seeds.iter().zip(&dealt) {
+        assert_eq!(seed.reveal(), dealt.reveal());
+        let commit = |seed| Commitment::new(received.header.id, seed);
+        assert_eq!(commit(seed), commit(dealt));
+    }
+    assert_ne!(seeds[0].reveal(), seeds[1].reveal());
+    let contributions = received.contributions.chunks_exact(to.contribution_len());
+    for (number, (contribution, (pixels, label))) in contributions.zip(&sent).enumerate() {
+        let [p0, p1] = [0, 1].map(|party: usize| key(&seeds[party], number as u16));
+        let words = unmasked::<R>(&to, contribution, [&p0, &p1]);
+        let pixels = pixels
+            .iter()
+            .map(|&pixel| to.normalisation.units::<R>(0, pixel, to.fraction));
+        let label = (0..to.classes).map(|class| R::from_u64(u64::from(class == *label)));
+        assert_eq!(words, pixels.chain(label).collect::<Vec<R>>());
+    }
+}
+
+#[test]
+fn servers_and_dealer_open_what_an_owner_masked() {
+    opened_by_all::<u32>(32);
+    opened_by_all::<u64>(64);
+}
+
+#[test]
+fn the_same_secret_makes_the_same_bytes() {
+    let to = task([1, 2, 1], 32);
+    let bytes = upload::<u32>(&to, 7, &[(vec![0, 255], 2)]);
+    assert_eq!(bytes.len(), 38 + 20 + 272);
+    let hex: std::string::String = bytes
+        .iter()
+        .map(|byte| std::format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hex, include_str!("vectors/upload.hex").trim());
+}
+
+#[test]
+fn contributions_share_no_mask() {
+    let to = task([2, 4, 1], 32);
+    let one = (vec![9; 8], 1);
+    let bytes = upload::<u32>(&to, 7, &[one.clone(), one.clone()]);
+    let other = upload::<u32>(&to, 8, &[one.clone(), one]);
+    let words = |bytes: &[u8]| {
+        let received = Received::read(&to, bytes).unwrap();
+        let words = received.contributions.chunks_exact(4);
+        words.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    let mut all = words(&bytes);
+    all.extend(words(&other));
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
+fn any_changed_byte_is_noticed_by_all() {
+    let to = task([2, 2, 1], 32);
+    let bytes = upload::<u32>(&to, 7, &samples(&to, 2));
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        let Ok(received) = Received::read(&to, &changed) else {
+            assert!(at < 38, "{at}");
+            continue;
+        };
+        let opened = [
+            open_party_seal(&identity(1), &received.hash, received.party_seals[0]).is_ok(),
+            open_party_seal(&identity(2), &received.hash, received.party_seals[1]).is_ok(),
+            open_dealer_seal(&identity(3), &received.hash, received.dealer_seal).is_ok(),
+        ];
+        let seals = [80, 160, 272].map(|end| bytes.len() - 272 + end);
+        let of_seal = seals.iter().position(|&end| at < end).unwrap();
+        match at < bytes.len() - 272 {
+            true => assert_eq!(opened, [false; 3], "{at}"),
+            false => assert_eq!(opened, [0, 1, 2].map(|seal| seal != of_seal), "{at}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_no_upload_to_a_collection_is_refused() {
+    let to = task([2, 2, 1], 32);
+    let bytes = upload::<u32>(&to, 7, &samples(&to, 2));
+    let refused = |bytes: &[u8]| Received::read(&to, bytes).unwrap_err();
+    for len in 0..bytes.len() {
+        let expected = match len < 38 {
+            true => UploadError::Format,
+            false => UploadError::Length,
+        };
+        assert_eq!(refused(&bytes[..len]), expected);
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert_eq!(refused(&longer), UploadError::Length);
+    let changed = |at: usize, byte: u8| {
+        let mut changed = bytes.clone();
+        changed[at] = byte;
+        refused(&changed)
+    };
+    assert_eq!(changed(3, b'2'), UploadError::Format);
+    assert_eq!(changed(4, !bytes[4]), UploadError::OtherTask);
+    assert_eq!(changed(36, 3), UploadError::Length);
+    assert_eq!(changed(36, 0), UploadError::Length);
+    assert_eq!(
+        Received::read(&task([2, 2, 1], 64), &bytes).unwrap_err(),
+        UploadError::OtherTask
+    );
+}
+
+#[test]
+fn seals_open_for_their_role_alone() {
+    let to = task([2, 2, 1], 32);
+    let bytes = upload::<u32>(&to, 7, &samples(&to, 1));
+    let received = Received::read(&to, &bytes).unwrap();
+    for number in 1..=4 {
+        let identity = identity(number);
+        for (party, seal) in received.party_seals.iter().enumerate() {
+            let opened = open_party_seal(&identity, &received.hash, seal);
+            assert_eq!(opened.is_ok(), party + 1 == usize::from(number));
+        }
+        let opened = open_dealer_seal(&identity, &received.hash, received.dealer_seal);
+        assert_eq!(opened.is_ok(), number == 3);
+        assert!(open_party_seal(&identity, &received.hash, received.dealer_seal).is_err());
+    }
+}
+
+#[test]
+fn an_owner_is_told_of_samples_that_do_not_fit() {
+    let to = task([2, 2, 1], 32);
+    let secret = Key::new([7; 32]);
+    let write = |_: &[u8]| Ok::<_, UploadError>(());
+    assert!(Upload::begin(&to, &secret, 0, write).is_err());
+    let mut upload = Upload::begin(&to, &secret, 1, write).ok().unwrap();
+    let short = upload.sample::<u32, _>(&[0; 3], 0, write);
+    assert_eq!(short, Err(UploadError::Length));
+    let wide = upload.sample::<u64, _>(&[0; 4], 0, write);
+    assert_eq!(wide, Err(UploadError::Length));
+    let label = upload.sample::<u32, _>(&[0; 4], 3, write);
+    assert_eq!(label, Err(UploadError::Label));
+    assert_eq!(upload.sample::<u32, _>(&[0; 4], 2, write), Ok(()));
+    let second = upload.sample::<u32, _>(&[0; 4], 2, write);
+    assert_eq!(second, Err(UploadError::Length));
+    assert!(upload.finish(write).is_ok());
+    let unfinished = Upload::begin(&to, &secret, 1, write).ok().unwrap();
+    assert_eq!(unfinished.finish(write), Err(UploadError::Length));
+    let mut nobody = task([2, 2, 1], 32);
+    nobody.identities[0].0 = [0; 32];
+    let mut upload = Upload::begin(&nobody, &secret, 1, write).ok().unwrap();
+    assert_eq!(upload.sample::<u32, _>(&[0; 4], 2, write), Ok(()));
+    assert_eq!(upload.finish(write), Err(UploadError::Identity));
+}

@@ -84,6 +84,7 @@ fn session(owner: Owner, batch: u32) -> (Session, Images) {
             Owner::Board => [count, 0],
             Owner::Host => [0, count],
         },
+        contributions: None,
         batch,
         micro_batch: 4,
         epochs: 1,

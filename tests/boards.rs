@@ -227,6 +227,7 @@ fn sends_what_a_host_would(known: Known<'_>) -> (String, Duration, [u64; 2]) {
         class_weights: Default::default(),
         shuffle_seed: 3,
         receiver: Some(Role::P1),
+        contributions: None,
         reveal_loss: false,
         initial_model: None,
         audit: 0,

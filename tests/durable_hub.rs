@@ -96,6 +96,7 @@ impl Asked {
             class_weights: Default::default(),
             shuffle_seed: 3,
             receiver: None,
+            contributions: None,
             reveal_loss: false,
             initial_model: None,
             audit: 0,

@@ -148,6 +148,7 @@ fn session(samples: [u32; 2]) -> Session {
         class_weights: Default::default(),
         shuffle_seed: 3,
         receiver: None,
+        contributions: None,
         reveal_loss: false,
         initial_model: None,
         audit: 0,

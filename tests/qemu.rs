@@ -55,6 +55,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [count as u32, 0],
+        contributions: None,
         batch,
         micro_batch,
         epochs: 1,

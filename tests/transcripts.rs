@@ -32,6 +32,7 @@ fn session(images: &Images) -> Session {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32 - 500, 500],
+        contributions: None,
         batch: 64,
         micro_batch: 64,
         epochs: 1,

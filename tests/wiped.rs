@@ -82,6 +82,7 @@ fn session() -> Session {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [8, 0],
+        contributions: None,
         batch: 8,
         micro_batch: 8,
         epochs: 1,

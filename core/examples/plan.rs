@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],
+        contributions: None,
         batch,
         micro_batch,
         epochs: 1,

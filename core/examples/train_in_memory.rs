@@ -115,6 +115,7 @@ fn session() -> Result<Session, Box<dyn Error>> {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [SAMPLES, 0],
+        contributions: None,
         batch: 16,
         micro_batch: 16,
         epochs: 6,

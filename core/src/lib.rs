@@ -31,6 +31,7 @@
 //!     task: Task::Train,
 //!     protocol: Protocol::DEALT,
 //!     samples: [64, 0], // P0 owns all of them
+//!     contributions: None,
 //!     batch: 16,
 //!     micro_batch: 1, // a sample at a time: the least memory
 //!     epochs: 6,
@@ -109,7 +110,8 @@
 //! | feature | default | what it does |
 //! |---|---|---|
 //! | `polynomials` | yes | polynomials in the place of ReLU; they take a fifth of a device's flash and 72 KB of its stack |
-//! | `contributions` | no | samples that any number of owners mask once and send away, and training on them |
+//! | `contributions` | no | training on samples that any number of owners have masked once |
+//! | `uploads` | no | what an owner sends of them, and how servers and dealer read it; takes HPKE |
 //! | `defmt` | no | formats public values (roles, models, errors) for logs on devices |
 //! | `clock` | no | measures a party's time by layer and pass; the program brings the clock |
 //! | `profile` | no | counts a party's instructions by kind of work; the program brings the counter |

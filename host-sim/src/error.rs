@@ -197,6 +197,9 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::TripleScheme => "give both the same --triples",
         Parameter::Protocol => "give both the same --protocol and --loss",
         Parameter::Samples => "give both the same --samples or --share-of-p0",
+        Parameter::Contributions => {
+            "give all roles --contributions of one list, or leave it out at all of them"
+        }
         Parameter::Batch => "give both the same --batch",
         Parameter::MicroBatch => "give both the same --micro-batch",
         Parameter::Epochs => "give both the same --epochs",

@@ -233,6 +233,7 @@ impl Case {
             task: Task::Train,
             protocol,
             samples: [count / 2, count - count / 2],
+            contributions: None,
             batch: count,
             micro_batch: count,
             epochs: steps.max(1),

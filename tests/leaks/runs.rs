@@ -90,6 +90,7 @@ fn training(side: u16, layers: &[Layer], format: Format, protocol: Protocol) -> 
         task: Task::Train,
         protocol,
         samples: [1, 1],
+        contributions: None,
         batch: 1,
         micro_batch: 1,
         epochs: 1,

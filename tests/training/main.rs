@@ -36,6 +36,7 @@ fn digits_session(images: &Images) -> Session {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [images.len() as u32, 0],
+        contributions: None,
         batch: 50,
         micro_batch: 50,
         epochs: 1,

@@ -16,17 +16,23 @@
 //! sealed seed or seeds, and the tag (16); it covers the hash of all that comes before the seals. The dealer gets the hash and its
 //! seal alone. Numbers of samples, task and upload are public.
 
+#[cfg(feature = "uploads")]
 mod received;
+#[cfg(feature = "uploads")]
 mod seal;
 mod task;
-#[cfg(test)]
+#[cfg(all(test, feature = "uploads"))]
 mod tests;
+#[cfg(feature = "uploads")]
 mod upload;
 
+#[cfg(feature = "uploads")]
 pub use received::{Header, Received, UploadError};
+#[cfg(feature = "uploads")]
 pub use seal::{Commitment, DEALER_SEAL_LEN, PARTY_SEAL_LEN, open_dealer_seal, open_party_seal};
 pub use task::{CollectionTask, TaskError, TaskId};
-pub use upload::{Upload, UploadId};
+#[cfg(feature = "uploads")]
+pub use upload::Upload;
 
 use crate::{
     num::ring::Word,
@@ -36,6 +42,10 @@ use crate::{
 /// Gate numbers of the streams of a contribution's key.
 const PIXELS: u32 = 0;
 const LABEL: u32 = 1;
+
+/// The name of an upload. An owner that is not sure whether an upload arrived sends it again under the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UploadId(pub [u8; 16]);
 
 /// What of a contribution a mask hides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,14 +10,10 @@ use crate::{
 };
 
 use super::{
-    CollectionTask, DEALER_SEAL_LEN, PARTY_SEAL_LEN, Part, UploadError, key, mask,
+    CollectionTask, DEALER_SEAL_LEN, PARTY_SEAL_LEN, Part, UploadError, UploadId, key, mask,
     received::{HEADER_LEN, Header},
     seal::seal,
 };
-
-/// The name of an upload. An owner that is not sure whether an upload arrived sends it again under the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UploadId(pub [u8; 16]);
 
 /// Streams of an upload's secret.
 const ID: u32 = 0;

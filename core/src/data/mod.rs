@@ -16,6 +16,37 @@ pub trait Data {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError>;
     /// The class of a sample, from 0. Fails with [`DataError::Missing`] if there is no such sample.
     fn label(&mut self, sample: u32) -> Result<u8, DataError>;
+    /// Writes the masked pixels of a contribution to `out`, as little-endian words, and the key of this party's masks to `key`.
+    ///
+    /// Fails with [`DataError::Missing`] if there is no such contribution.
+    #[cfg(feature = "contributions")]
+    fn masked_pixels(
+        &mut self,
+        sample: u32,
+        key: &mut [u8; crate::prg::Key::LEN],
+        out: &mut [u8],
+    ) -> Result<(), DataError> {
+        let _ = (key, out);
+        Err(DataError::Missing(sample))
+    }
+    /// Writes the masked one-hot label of a contribution to `out`, as little-endian words. Fails as [`Data::masked_pixels`] does.
+    #[cfg(feature = "contributions")]
+    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        let _ = out;
+        Err(DataError::Missing(sample))
+    }
+}
+
+/// The keys of contributions, which the dealer knows.
+#[cfg(feature = "contributions")]
+pub trait ContributionKeys {
+    /// Writes the keys of a contribution's masks at P0 and at P1. Fails with [`DataError::Missing`] if there is no such
+    /// contribution.
+    fn keys(
+        &mut self,
+        sample: u32,
+        out: [&mut [u8; crate::prg::Key::LEN]; 2],
+    ) -> Result<(), DataError>;
 }
 
 impl<D: Data + ?Sized> Data for &mut D {
@@ -25,6 +56,21 @@ impl<D: Data + ?Sized> Data for &mut D {
 
     fn label(&mut self, sample: u32) -> Result<u8, DataError> {
         (**self).label(sample)
+    }
+
+    #[cfg(feature = "contributions")]
+    fn masked_pixels(
+        &mut self,
+        sample: u32,
+        key: &mut [u8; crate::prg::Key::LEN],
+        out: &mut [u8],
+    ) -> Result<(), DataError> {
+        (**self).masked_pixels(sample, key, out)
+    }
+
+    #[cfg(feature = "contributions")]
+    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        (**self).masked_label(sample, out)
     }
 }
 

@@ -118,6 +118,9 @@ impl Session {
     /// Checks the options of a training that a program may leave out.
     fn check_extended(&self, network: &Network) -> Result<(), SessionError> {
         let training = &self.training;
+        if self.contributions.is_some() {
+            self.check_contributions(network)?;
+        }
         let options = [
             (self.reveal_loss, "losses that are revealed"),
             (self.class_weights.is_given(), "class weights"),
@@ -129,6 +132,33 @@ impl Session {
             return left_out.map_or(Ok(()), |(_, what)| Err(SessionError::LeftOut(what)));
         }
         self.check_together(network)
+    }
+
+    /// Checks that the session can train on contributions, whose samples and classes nobody knows.
+    #[cfg(feature = "contributions")]
+    fn check_contributions(&self, network: &Network) -> Result<(), SessionError> {
+        let refused = [
+            (self.task != Task::Train, "inference"),
+            (
+                !self.protocol.triples().keep_data(),
+                "triples that mask samples anew",
+            ),
+            (self.class_weights.is_given(), "a weight for each class"),
+            (
+                network.stages[0].pooled_input.is_some(),
+                "a model that pools its input first",
+            ),
+            (self.samples[1] > 0, "a share of the samples for P1"),
+        ];
+        match refused.iter().find(|(is_wanted, _)| *is_wanted) {
+            Some((_, what)) => Err(SessionError::OnContributions(what)),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "contributions"))]
+    fn check_contributions(&self, _: &Network) -> Result<(), SessionError> {
+        Err(SessionError::LeftOut("training on contributions"))
     }
 
     /// Checks that these options go with the others.

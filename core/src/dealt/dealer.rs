@@ -5,8 +5,11 @@ use embedded_io::{Read, Write};
 use heapless::Vec;
 use zeroize::Zeroize;
 
+#[cfg(feature = "contributions")]
+use crate::data::ContributionKeys;
 use crate::{
     Role,
+    data::DataError,
     dealt::{
         audit::Audits,
         evaluations::Evaluations,
@@ -15,6 +18,7 @@ use crate::{
         micro_batch::MicroBatch,
         party_context::said,
         plan::Plan,
+        samples::{SampleMemory, Samples},
         stream_ids::{self, Product, Tensors, Use},
     },
     gate::{
@@ -151,7 +155,7 @@ pub struct Dealer<'a, R: Ring> {
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
     tables: Tables<'a>,
     scratch: &'a mut [u64],
-    samples: &'a mut [u32],
+    samples: SampleMemory<'a>,
 }
 
 impl<'a, R: Ring> Dealer<'a, R> {
@@ -186,7 +190,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             stages,
             tables: gates.softmax.tables(tables),
             scratch: arena.take(dealer_scratch::<R>(network, rows)),
-            samples: arena.take(rows),
+            samples: SampleMemory::take(&mut arena, session, rows, &Role::BOTH),
         })
     }
 
@@ -218,6 +222,40 @@ impl<'a, R: Ring> Dealer<'a, R> {
         ranks: &mut impl Ranks,
         iteration: u32,
     ) -> Result<(), RunError> {
+        let given = self.session.contributions.is_some();
+        let keys = |samples: &mut SampleMemory<'a>, _| match (given, samples.numbers.first()) {
+            (true, Some(&sample)) => Err(DataError::Missing(sample)),
+            _ => Ok(()),
+        };
+        self.iterate_with(cx, ranks, iteration, keys)
+    }
+
+    /// As [`Dealer::iterate_in_ranks`], of a session that trains on contributions.
+    ///
+    /// Fails also with [`RunError::Data`] if a contribution is missing.
+    #[cfg(feature = "contributions")]
+    pub fn iterate_on<T: Read + Write>(
+        &mut self,
+        cx: &mut DealerContext<T>,
+        ranks: &mut impl Ranks,
+        contributions: &mut impl ContributionKeys,
+        iteration: u32,
+    ) -> Result<(), RunError> {
+        let given = self.session.contributions.is_some();
+        self.iterate_with(cx, ranks, iteration, |samples, rows| match given {
+            true => samples.read_keys(rows, contributions),
+            false => Ok(()),
+        })
+    }
+
+    /// An iteration. `keys` gets the keys of the first samples of a micro-batch, as many as it has rows.
+    fn iterate_with<T: Read + Write>(
+        &mut self,
+        cx: &mut DealerContext<T>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+        mut keys: impl FnMut(&mut SampleMemory<'a>, usize) -> Result<(), DataError>,
+    ) -> Result<(), RunError> {
         let rank = ranks.rank();
         if rank.count() > self.session.most_ranks() {
             return Err(RunError::TooManyRanks);
@@ -231,8 +269,9 @@ impl<'a, R: Ring> Dealer<'a, R> {
         }
         let stages = self.network.stages.len();
         for micro in MicroBatch::of_rank(rank, batch, self.session.micro_batch) {
-            let samples = &mut self.samples[..micro.rows];
+            let samples = &mut self.samples.numbers[..micro.rows];
             self.session.batch_samples(batch, micro.first, samples);
+            keys(&mut self.samples, micro.rows)?;
             let mut steps = DealerSteps {
                 dealer: self,
                 cx,
@@ -259,7 +298,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
 
     /// Draws the masks of all weights, and resets the sums for the gradients by the weights.
     fn mask_weights<T: Read + Write>(&mut self, cx: &DealerContext<T>, batch: Batch) {
-        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, Samples::NONE);
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = tensors.weights(index, Product::Forward);
             memory.weights.fill(cx, mask);
@@ -276,7 +315,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
-        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, Samples::NONE);
         let audits = Audits::of(&tensors);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
@@ -303,7 +342,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
 
     /// The masks of a micro-batch's tensors.
     fn tensors(&self, micro: MicroBatch) -> Tensors<'_> {
-        micro.tensors(self.session, self.network, self.samples)
+        micro.tensors(self.session, self.network, self.samples.view())
     }
 }
 
@@ -345,7 +384,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples);
+            .tensors(dealer.session, dealer.network, dealer.samples.view());
         let (linear, _) = dealer.network.stages[stage].product();
         Bilinear(linear).deal_forward(
             self.cx,
@@ -391,7 +430,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples);
+            .tensors(dealer.session, dealer.network, dealer.samples.view());
         let (linear, rows_each) = dealer.network.stages[stage].product();
         Bilinear(linear).accumulate_weight_gradient(
             self.cx,
@@ -408,7 +447,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples);
+            .tensors(dealer.session, dealer.network, dealer.samples.view());
         let (linear, _) = dealer.network.stages[stage].product();
         let memory = &dealer.stages[stage];
         let weights = match dealer.session.protocol.triples().reuse() {

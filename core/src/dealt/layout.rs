@@ -2,7 +2,7 @@
 
 use crate::{
     Role,
-    dealt::gate_set::GateSet,
+    dealt::{gate_set::GateSet, samples::SampleMemory},
     gate::{bilinear::Bilinear, plane_len},
     network::{Activation, Network, Stage},
     num::{arena::words, ring::Ring},
@@ -46,7 +46,7 @@ pub(crate) struct Lengths {
     pub gradients: [usize; 2],
     /// 64-bit words of scratch.
     pub scratch: usize,
-    /// Samples of a micro-batch.
+    /// 64-bit words of the samples of a micro-batch.
     pub samples: usize,
 }
 
@@ -163,6 +163,11 @@ impl Lengths {
             let single = words(sample, ring).max(words(stage.linear.channels(), ring));
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
+        if session.contributions.is_some() {
+            // A sample and a label at a time.
+            let values = network.input_len().max(network.classes);
+            scratch = scratch.max(words(values, size_of::<R>()));
+        }
         let (lengths, last) = match session.task {
             Task::Train => {
                 let softmax = gates.softmax;
@@ -171,7 +176,11 @@ impl Lengths {
                     true => clip_scratch_len::<R>(gates, network),
                     false => 0,
                 };
-                let len = (labels + softmax.scratch_len(rows)).max(clipped);
+                let label = match session.contributions {
+                    Some(_) => words(network.classes, size_of::<R>()),
+                    None => 0,
+                };
+                let len = (labels + softmax.scratch_len(rows).max(label)).max(clipped);
                 (gradients(network), len)
             }
             Task::Infer | Task::Evaluate => {
@@ -182,13 +191,13 @@ impl Lengths {
         Lengths {
             gradients: lengths.map(|len| rows * len),
             scratch: scratch.max(last),
-            samples: rows,
+            samples: SampleMemory::words(session, rows, 1),
         }
     }
 
     pub fn words<R: Ring>(&self) -> usize {
         let gradients = self.gradients.map(|len| words(len, size_of::<R>()));
-        gradients[0] + gradients[1] + self.scratch + words(self.samples, 4)
+        gradients[0] + gradients[1] + self.scratch + self.samples
     }
 }
 

@@ -1,7 +1,10 @@
 //! Micro-batches: the samples of an iteration that a role works on together.
 
 use crate::{
-    dealt::stream_ids::{self, Tensors, Use},
+    dealt::{
+        samples::Samples,
+        stream_ids::{self, Tensors, Use},
+    },
     gate::At,
     network::Network,
     session::{Batch, Rank, Session, Task},
@@ -54,17 +57,17 @@ impl MicroBatch {
         new && self.first == 0
     }
 
-    /// The masks of the micro-batch's tensors. `samples` starts with the numbers of its samples.
+    /// The masks of the micro-batch's tensors. `samples` starts with its samples.
     pub fn tensors<'s>(
         self,
         session: &'s Session,
         network: &'s Network,
-        samples: &'s [u32],
+        samples: Samples<'s>,
     ) -> Tensors<'s> {
         Tensors {
             session,
             network,
-            samples: &samples[..self.rows],
+            samples: samples.first(self.rows),
             iteration: self.batch.iteration,
             first: self.first,
         }

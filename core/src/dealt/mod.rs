@@ -14,6 +14,7 @@ mod micro_batch;
 mod party;
 mod party_context;
 mod plan;
+mod samples;
 pub(crate) mod stream_ids;
 
 pub use config::check;

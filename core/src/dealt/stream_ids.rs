@@ -2,6 +2,7 @@
 //! a mask.
 
 use crate::{
+    dealt::samples::Samples,
     gate::{
         At,
         bilinear::Span,
@@ -78,8 +79,8 @@ pub(crate) enum Product {
 pub(crate) struct Tensors<'a> {
     pub session: &'a Session,
     pub network: &'a Network,
-    /// Numbers of the micro-batch's samples.
-    pub samples: &'a [u32],
+    /// The micro-batch's samples.
+    pub samples: Samples<'a>,
     pub iteration: u32,
     /// Its first row in the batch.
     pub first: u32,
@@ -96,10 +97,16 @@ impl<'a> Tensors<'a> {
 
     /// Mask of a stage's left operand as `reader` reads it.
     pub fn operand(&self, stage: usize, reader: Product) -> RowMask<'a> {
+        #[cfg(feature = "contributions")]
+        if stage == 0 && self.session.contributions.is_some() {
+            return RowMask::Contributed {
+                keys: self.samples.keys,
+            };
+        }
         if stage == 0 && self.session.protocol.triples().keep_data() {
             return RowMask::Kept {
                 gate: DATA,
-                samples: self.samples,
+                samples: self.samples.numbers,
                 boundary: self.session.samples[0],
             };
         }
@@ -157,7 +164,7 @@ impl<'a> Tensors<'a> {
         Span {
             product: address(self.iteration, stage, which),
             first: u64::from(self.first) * rows as u64,
-            rows: self.samples.len() * rows,
+            rows: self.samples.numbers.len() * rows,
         }
     }
 }

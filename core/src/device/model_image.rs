@@ -161,6 +161,7 @@ mod tests {
             task: Task::Infer,
             protocol: Protocol::DEALT,
             samples: [0, 5],
+            contributions: None,
             batch: 5,
             micro_batch: 5,
             epochs: 1,

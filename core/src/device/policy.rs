@@ -170,6 +170,7 @@ mod tests {
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [70, 0],
+            contributions: None,
             batch: 64,
             micro_batch: 1,
             epochs: 2,

@@ -52,6 +52,8 @@ pub enum SessionError {
     TrainingOptions,
     /// The program was built without the named option of a training.
     LeftOut(&'static str),
+    /// The samples are contributions, and the named option of a training needs to know them.
+    OnContributions(&'static str),
     /// The class weights are not one for each class, above 0 and at most 1.
     #[cfg(feature = "extended-training")]
     ClassWeights,
@@ -124,6 +126,9 @@ impl core::fmt::Display for SessionError {
             ),
             SessionError::LeftOut(what) => {
                 write!(f, "this program was built without {what}: train without")
+            }
+            SessionError::OnContributions(what) => {
+                write!(f, "no party knows contributions, and {what} needs one to: train without")
             }
             #[cfg(feature = "extended-training")]
             SessionError::ClassWeights => f.write_str(

@@ -7,6 +7,7 @@ mod class_weights;
 #[path = "no_class_weights.rs"]
 mod class_weights;
 mod coins;
+mod contribution_list;
 mod cost_row_names;
 mod error;
 pub mod handshake;
@@ -39,6 +40,7 @@ pub(crate) use smooth_label::SmoothLabel;
 pub use class_list::ClassList;
 pub use class_weights::ClassWeights;
 pub use coins::Coins;
+pub use contribution_list::ContributionList;
 pub use cost_row_names::cost_row_names;
 pub use error::SessionError;
 pub use headroom::Headroom;
@@ -69,6 +71,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Number of samples of P0 and of P1. P0's are numbered first.
     pub samples: [u32; 2],
+    /// The list of contributions that are the samples, if neither party owns them; their number then stands for P0's.
+    pub contributions: Option<ContributionList>,
     /// Samples of an iteration; the last iteration of an epoch may have fewer.
     pub batch: u32,
     /// Samples of a micro-batch, at most a batch: the parties work on that many at a time.
@@ -229,10 +233,12 @@ impl Session {
     ///
     /// They are, up to the end of the first epoch that the run works through from its first iteration on. If it begins
     /// within an epoch, it opens the rest of that epoch and the whole of the next one: a sample that comes in both is
-    /// sent twice, masked to the same value.
+    /// sent twice, masked to the same value. Contributions are open from the start.
     pub(crate) fn opens_samples(&self, start: u32, iteration: u32) -> bool {
         let whole_epoch = start.div_ceil(self.iterations_per_epoch());
-        self.protocol.triples().keep_data() && self.batch(iteration).epoch <= whole_epoch
+        self.protocol.triples().keep_data()
+            && self.contributions.is_none()
+            && self.batch(iteration).epoch <= whole_epoch
     }
 
     /// In inference and evaluation, the party whose samples are classified and that learns the classes.
@@ -330,7 +336,12 @@ impl Session {
         }
     }
 
-    /// The owner of a sample.
+    /// Whether a party knows a sample.
+    pub fn owns(&self, role: Role, sample: u32) -> bool {
+        self.contributions.is_none() && self.owner(sample) == role
+    }
+
+    /// The owner of a sample; of contributions, P0 stands for their owners.
     pub fn owner(&self, sample: u32) -> Role {
         crate::gate::tensor::owner(sample, self.samples[0])
     }

@@ -22,6 +22,12 @@ impl SmoothLabel {
         }
     }
 
+    /// The values in whole units.
+    #[cfg(feature = "contributions")]
+    pub(crate) fn unweighted(&self, rounding: &mut LabelRounding) -> [u64; 2] {
+        self.rounded(1 << ClassWeights::FRACTION, rounding)
+    }
+
     /// The values in whole units, times a weight with [`ClassWeights::FRACTION`] fraction bits.
     pub(crate) fn rounded(&self, weight: u64, rounding: &mut LabelRounding) -> [u64; 2] {
         let part = rounding.next();

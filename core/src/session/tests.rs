@@ -21,6 +21,7 @@ fn session<R: Ring>(input: [u16; 3], layers: &[Layer]) -> Session {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [1 << 20, 0],
+        contributions: None,
         batch: 256,
         micro_batch: 1,
         epochs: 1,

@@ -56,6 +56,7 @@ impl Session {
         Session {
             task: Task::Evaluate,
             samples,
+            contributions: None,
             batch,
             micro_batch: self.micro_batch.min(batch),
             epochs: 1,

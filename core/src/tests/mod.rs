@@ -5,6 +5,8 @@ mod inference;
 extern crate std;
 
 pub(crate) mod audits;
+#[cfg(feature = "contributions")]
+mod contributions;
 mod costs;
 mod evaluation;
 mod losses;
@@ -207,14 +209,22 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             Link::new(peer, Remote::Peer, ahead),
             Link::new(dealer, Remote::Dealer, ahead),
         );
-        let mut data = SyntheticData {
-            first: if role == Role::P0 {
-                0
-            } else {
-                session.samples[0]
-            },
+        let first = match role {
+            Role::P1 if session.contributions.is_none() => session.samples[0],
+            _ => 0,
+        };
+        let data = SyntheticData {
+            first,
             classes: network.classes as u8,
         };
+        #[cfg(feature = "contributions")]
+        let data = contributions::Samples {
+            session,
+            network: &network,
+            role,
+            own: data,
+        };
+        let mut data = data;
         let (mut traffic, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         let mut losses = Vec::new();
         for iteration in iterations() {
@@ -254,6 +264,16 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
                 dealer.start_at(start).unwrap();
             }
             for iteration in iterations() {
+                #[cfg(feature = "contributions")]
+                dealer
+                    .iterate_on(
+                        &mut cx,
+                        &mut crate::session::OneRank,
+                        &mut contributions::Keys,
+                        iteration,
+                    )
+                    .unwrap();
+                #[cfg(not(feature = "contributions"))]
                 dealer.iterate(&mut cx, iteration).unwrap();
             }
             (used_streams(), cx)
@@ -289,6 +309,7 @@ pub(crate) fn session<R: Ring>(input: [u16; 3], layers: &[Layer], batch: u32) ->
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [11, 6],
+        contributions: None,
         batch,
         micro_batch: batch,
         epochs: 2,

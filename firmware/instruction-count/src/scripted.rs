@@ -37,6 +37,7 @@ pub fn session(name: &str, batch: u32) -> Result<Session, Failure> {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [batch, 0],
+        contributions: None,
         batch,
         micro_batch: 1,
         epochs: 1,

@@ -57,6 +57,7 @@ fn main() -> Result<(), Failed> {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [128 * ITERATIONS, 0],
+        contributions: None,
         batch: 128,
         micro_batch: 128,
         epochs: 1,

@@ -74,7 +74,12 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     }
     let mut attempt = 0;
     loop {
-        let parties = meet_parties(Helper::Assistant, &listener, &endpoint, TcpEnd::free)?;
+        let parties = meet_parties(
+            (Helper::Assistant, None),
+            &listener,
+            &endpoint,
+            TcpEnd::free,
+        )?;
         let durable = parties.are_durable();
         // A run that goes on has new keys, so no mask serves twice.
         let secrets = Secrets::new(args.process.secrets.seed()).attempt(attempt);

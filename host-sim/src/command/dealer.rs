@@ -1,6 +1,6 @@
 //! `ringlet dealer`: the dealer's role on its own.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use ringlet_core::session::{Rank, Ranks, handshake::Actor};
@@ -9,6 +9,7 @@ use super::role_processes;
 use crate::{
     config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds, threads},
     console::{self, bar::Bar},
+    data::contribution_file::ContributionFile,
     error::Failure,
     links::{
         connect::{Endpoint, broken},
@@ -47,6 +48,10 @@ pub struct DealerArgs {
     /// micro-batches.
     #[arg(long, value_name = "N", value_parser = threads())]
     pub threads: Option<u16>,
+    /// Deal to parties that train on the samples of many owners: this is the dealer's file of contributions, as `ringlet collect
+    /// export` writes it.
+    #[arg(long, value_name = "FILE")]
+    pub contributions: Option<PathBuf>,
     /// The identities of the roles.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -69,6 +74,10 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
 fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(), Failure> {
     let rank = processes.as_ref().map_or(Rank::ONLY, |ranks| ranks.rank());
     role_processes::check_threads(args.threads, rank)?;
+    let contributions = match &args.contributions {
+        Some(path) => Some(Arc::new(ContributionFile::open(path, Actor::Dealer)?)),
+        None => None,
+    };
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;
@@ -85,7 +94,8 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             quiet: true,
             ..endpoint
         };
-        return run_further_process((&listener, &endpoint), idle, ranks);
+        let contributions = contributions.as_deref();
+        return run_further_process((&listener, &endpoint), idle, contributions, ranks);
     }
     let address = listener.local_addr().map_err(broken)?.to_string();
     if quiet {
@@ -97,7 +107,9 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
     let threads = args.threads.or(quiet.then_some(1));
     let mut attempt = 0;
     loop {
-        let parties = meet_parties(Helper::Dealer, &listener, &endpoint, TcpEnd::bounded)?;
+        let list = contributions.as_ref().map(|file| file.list);
+        let helper = (Helper::Dealer, list);
+        let parties = meet_parties(helper, &listener, &endpoint, TcpEnd::bounded)?;
         // Several processes end together, and are started again together.
         let durable = parties.are_durable() && processes.is_none();
         // A run that goes on has new keys, so no mask serves twice.
@@ -108,13 +120,15 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
         let limits = (threads, idle);
         if !durable {
             let begun = begin(parties, keys, place, limits, processes.as_deref_mut())?;
+            let begun = begun.on(contributions);
             // Who comes later is told so by the system.
             drop(listener);
             deal(quiet, begun, processes)?;
             break;
         }
         let begun = begin(parties, keys, place, limits, None);
-        match begun.and_then(|begun| deal(quiet, begun, None)) {
+        let on = contributions.clone();
+        match begun.and_then(|begun| deal(quiet, begun.on(on), None)) {
             Ok(()) => break,
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "dealer: {failure}; waiting for both parties again"

@@ -41,6 +41,7 @@ const GROUPS: [Group; 7] = [
         heading: "Model and data",
         usual: &["model", "model-file", "data", "samples", "classes"],
         further: &[
+            "contributions",
             "share-of-p0",
             "resize",
             "greyscale",

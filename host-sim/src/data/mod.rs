@@ -3,6 +3,7 @@
 pub mod backbone;
 pub mod checkpoint_file;
 pub mod classes;
+pub mod contribution_file;
 pub mod conversion;
 pub mod dataset;
 pub mod feature_range;
@@ -19,6 +20,7 @@ pub mod model_file;
 pub mod normalise;
 pub mod onnx;
 pub mod parameters;
+pub mod party_samples;
 pub mod range_bits;
 pub mod safetensors_file;
 pub mod sealed_state_file;

@@ -89,6 +89,18 @@ impl MeanAndDeviation {
         !even && self.0.iter().any(|&[mean, deviation]| mean > deviation)
     }
 
+    /// Those that the core's numbers come from, to six digits; none if there are none that make the same numbers.
+    pub fn of_core(normalisation: &Normalisation) -> Option<Self> {
+        let one = 2f64.powi(NORMALISATION_FRACTION as i32);
+        let pair = |channel: &Channel| {
+            let deviation = one / (255.0 * channel.scale as f64);
+            let mean = -channel.offset as f64 / one * deviation;
+            [mean, deviation].map(|number| (number * 1e6).round() / 1e6)
+        };
+        let found = MeanAndDeviation(normalisation.channels().iter().map(pair).collect());
+        (found.normalisation() == *normalisation).then_some(found)
+    }
+
     /// As the core has it.
     pub fn normalisation(&self) -> Normalisation {
         let one = 2f64.powi(NORMALISATION_FRACTION as i32);

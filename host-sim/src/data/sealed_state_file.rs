@@ -126,6 +126,7 @@ mod tests {
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [40, 0],
+            contributions: None,
             batch,
             micro_batch: 10,
             epochs: 2,

@@ -133,6 +133,7 @@ pub fn work(session: &Session) -> String {
         headroom: Headroom::NONE,
         normalisation: Normalisation::NONE,
         samples: [0; 2],
+        contributions: None,
         batch: 0,
         micro_batch,
         epochs: 1,

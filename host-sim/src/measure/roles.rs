@@ -80,6 +80,7 @@ pub fn of_batch(session: &Session, batch: u32, iterations: u32) -> Session {
     };
     Session {
         samples: [batch * iterations, 0],
+        contributions: None,
         batch,
         micro_batch,
         epochs: 1,

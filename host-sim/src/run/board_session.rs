@@ -158,7 +158,8 @@ impl<'a> BoardSession<'a> {
         let address = listener.local_addr().map_err(broken)?.to_string();
         let (party, dealer) = thread::scope(|scope| {
             let work = move || {
-                let parties = meet_parties(Helper::Dealer, &listener, &dealer, TcpEnd::bounded)?;
+                let parties =
+                    meet_parties((Helper::Dealer, None), &listener, &dealer, TcpEnd::bounded)?;
                 let begun = begin(parties, keys, (&listener, &dealer), (Some(1), idle), None)?;
                 begun.serve(None, &mut |_, _| ())
             };

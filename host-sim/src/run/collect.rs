@@ -293,6 +293,7 @@ mod tests {
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [8, 0],
+            contributions: None,
             batch: 4,
             micro_batch: 4,
             epochs: 1,

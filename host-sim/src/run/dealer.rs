@@ -1,6 +1,6 @@
 //! The dealer's role, from its link to P1 to its end.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use ringlet_core::{
     Role,
@@ -25,6 +25,7 @@ use super::{
     validation::{self, Evaluation},
 };
 use crate::{
+    data::contribution_file::{ContributionFile, MaskKeys},
     error::Failure,
     links::{
         any_end::AnyEnd,
@@ -48,21 +49,39 @@ pub fn run_dealer<R: Ring>(
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
     let ranks = &mut ThreadRanks::only();
-    let task = (session, None, &mut RoleRanks::Threads(ranks));
+    let task = RankTask {
+        session,
+        validation: None,
+        contributions: None,
+        ranks: &mut RoleRanks::Threads(ranks),
+    };
     run_rank::<R>(task, keys, link, first, progress)
 }
 
-/// What a rank of the dealer deals: a session, the evaluations within it if there are any, and the rank.
-type RankTask<'a, 'r> = (&'a Session, Option<Validation>, &'a mut RoleRanks<'r>);
+/// What a rank of the dealer deals.
+struct RankTask<'a, 'r> {
+    session: &'a Session,
+    /// The evaluations within it, if there are any.
+    validation: Option<Validation>,
+    /// The contributions that it trains on, if it does.
+    contributions: Option<&'a ContributionFile>,
+    ranks: &'a mut RoleRanks<'r>,
+}
 
 /// As [`run_dealer`], for one of the dealer's ranks. The first one deals the evaluations.
 fn run_rank<R: Ring>(
-    (session, validation, ranks): RankTask<'_, '_>,
+    task: RankTask<'_, '_>,
     keys: [Key; 2],
     link: Link<AnyEnd<'_>>,
     first: u32,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
+    let RankTask {
+        session,
+        validation,
+        contributions,
+        ranks,
+    } = task;
     let network = ringlet_core::dealt::check::<R>(session)?;
     let mut memory = filled(
         0,
@@ -75,7 +94,10 @@ fn run_rank<R: Ring>(
         dealer.start_at(first)?;
     }
     for iteration in first..session.iterations() {
-        dealer.iterate_in_ranks(&mut cx, ranks, iteration)?;
+        match contributions {
+            Some(file) => dealer.iterate_on(&mut cx, ranks, &mut MaskKeys(file), iteration)?,
+            None => dealer.iterate_in_ranks(&mut cx, ranks, iteration)?,
+        }
         let mut stops = false;
         if let (Some(validation), true) = (&validation, ranks.rank().is_first()) {
             for evaluation in Evaluation::due::<R>(validation, session, iteration)? {
@@ -146,6 +168,8 @@ pub struct Begun {
     /// The links to P1's further ranks that this process has as threads.
     further: Vec<SecureEnd>,
     closer: Closer,
+    /// The contributions that the session trains on, if it does.
+    contributions: Option<Arc<ContributionFile>>,
 }
 
 /// Begins a session with two parties that have come: sends them their keys, and waits for P1's further ranks. There are as
@@ -221,6 +245,7 @@ pub fn begin(
         ranks,
         further,
         closer,
+        contributions: None,
     })
 }
 
@@ -228,17 +253,29 @@ pub fn begin(
 pub fn run_further_process(
     place: (&TcpListener, &Endpoint),
     idle: Duration,
+    contributions: Option<&ContributionFile>,
     ranks: &mut MpiRanks,
 ) -> Result<(), Failure> {
-    struct Further<'a>(Beginning<2>, SecureEnd, RoleRanks<'a>);
+    struct Further<'a>(
+        Beginning<2>,
+        SecureEnd,
+        Option<&'a ContributionFile>,
+        RoleRanks<'a>,
+    );
 
     impl InRing for Further<'_> {
         type Output = ();
 
         fn run<R: Ring>(self) -> Result<(), Failure> {
-            let Further(Beginning { hello, keys, first }, mut end, mut ranks) = self;
+            let Further(beginning, mut end, contributions, mut ranks) = self;
+            let Beginning { hello, keys, first } = beginning;
             let remote = Remote::Party(Role::P1);
-            let task = (&hello.session, hello.validation, &mut ranks);
+            let task = RankTask {
+                session: &hello.session,
+                validation: hello.validation,
+                contributions,
+                ranks: &mut ranks,
+            };
             let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
             run_rank::<R>(task, keys, to_p1, first, &mut |_, _| ())?;
             Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
@@ -250,13 +287,23 @@ pub fn run_further_process(
     let end = await_rank(place, &beginning.hello, Role::P1, wanted)?;
     end.tcp().set_patience(idle).map_err(broken)?;
     let session = beginning.hello.session.clone();
-    let further = Further(beginning, end, RoleRanks::Processes(ranks));
+    let ranks = &mut *ranks;
+    let processes = RoleRanks::Processes(ranks);
+    let further = Further(beginning, end, contributions, processes);
     in_ring(&session, further)?;
     ranks.meet();
     Ok(())
 }
 
 impl Begun {
+    /// The same, on these contributions.
+    pub fn on(self, contributions: Option<Arc<ContributionFile>>) -> Self {
+        Begun {
+            contributions,
+            ..self
+        }
+    }
+
     /// The session.
     pub fn session(&self) -> &Session {
         &self.session
@@ -289,13 +336,20 @@ impl Begun {
                     first,
                     ends: [_, p1],
                     closer,
+                    contributions,
                     ..
                 } = begun;
+                let contributions = contributions.as_deref();
                 let (session, validation, first) = (&*session, *validation, *first);
                 let remote = Remote::Party(Role::P1);
                 let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
                 if let Some(processes) = processes {
-                    let task = (session, validation, &mut RoleRanks::Processes(processes));
+                    let task = RankTask {
+                        session,
+                        validation,
+                        contributions,
+                        ranks: &mut RoleRanks::Processes(processes),
+                    };
                     run_rank::<R>(task, keys.clone(), link, first, progress)?;
                     processes.meet();
                     return Ok(());
@@ -303,11 +357,21 @@ impl Begun {
                 ranks::run(
                     (further, closer),
                     |ranks| {
-                        let task = (session, validation, &mut RoleRanks::Threads(ranks));
+                        let task = RankTask {
+                            session,
+                            validation,
+                            contributions,
+                            ranks: &mut RoleRanks::Threads(ranks),
+                        };
                         run_rank::<R>(task, keys.clone(), link, first, progress)
                     },
                     |ranks, mut end: SecureEnd| {
-                        let task = (session, validation, &mut RoleRanks::Threads(ranks));
+                        let task = RankTask {
+                            session,
+                            validation,
+                            contributions,
+                            ranks: &mut RoleRanks::Threads(ranks),
+                        };
                         let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
                         run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
                         Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)

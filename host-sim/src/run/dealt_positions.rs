@@ -143,6 +143,7 @@ mod tests {
             task: Task::Train,
             protocol: Protocol::DEALT,
             samples: [40, 0],
+            contributions: None,
             batch: 10,
             micro_batch: 10,
             epochs: 2,

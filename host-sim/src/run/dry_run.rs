@@ -87,6 +87,7 @@ pub fn securenn_iteration(
             Role::P0 => [len, 0],
             Role::P1 => [0, len],
         },
+        contributions: None,
         batch: len,
         micro_batch: session.micro_batch.min(len),
         limit: 1,

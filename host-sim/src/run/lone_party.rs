@@ -41,7 +41,11 @@ use super::{
 };
 use crate::{
     console,
-    data::{Images, OwnImages},
+    data::{
+        Images, OwnImages,
+        contribution_file::{ContributionFile, MaskedSamples},
+        party_samples::PartySamples,
+    },
     error::Failure,
     links::{
         any_end::AnyEnd,
@@ -110,6 +114,8 @@ pub struct LoneParty<'a> {
     pub role: Role,
     /// Its images.
     pub images: Images,
+    /// The contributions that the session trains on, if neither party owns the samples.
+    pub contributions: Option<ContributionFile>,
     /// The evaluations of the shared model during its training, and this party's held-out images, if there are any.
     pub validation: Option<(Validation, Images)>,
     /// The model, at its owner: in inference, and in a training that begins with one.
@@ -467,8 +473,12 @@ impl LoneParty<'_> {
         })
     }
 
-    pub(super) fn data(&self) -> OwnImages<'_> {
-        OwnImages::new(&self.images, 0..self.images.len(), self.network.classes)
+    pub(super) fn data(&self) -> PartySamples<'_> {
+        if let Some(file) = &self.contributions {
+            return PartySamples::Masked(MaskedSamples(file));
+        }
+        let all = 0..self.images.len();
+        PartySamples::Own(OwnImages::new(&self.images, all, self.network.classes))
     }
 }
 

@@ -11,8 +11,8 @@ use ringlet_core::{
     Role,
     net::{Link, Remote},
     session::{
-        Task,
-        handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch},
+        ContributionList, Task,
+        handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch, Parameter},
     },
 };
 
@@ -66,14 +66,21 @@ fn locked(come: &Come) -> MutexGuard<'_, [Option<(Hello, TcpStream)>; 2]> {
     come.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a party's session fits this helper and the parties that have come.
-fn judge(helper: Helper, come: &Come, heard: &Hello) -> Result<(), Mismatch> {
+/// Whether a party's session fits this helper, which has these contributions if any, and the parties that have come.
+fn judge(
+    (helper, contributions): (Helper, Option<ContributionList>),
+    come: &Come,
+    heard: &Hello,
+) -> Result<(), Mismatch> {
     heard.check_rank(None)?;
     let wanted = Helper::of(heard.session.protocol);
     match helper {
         Helper::Dealer if wanted != helper => return Err(Mismatch::Dealer),
         Helper::Assistant if wanted != helper => return Err(Mismatch::Assistant),
         _ => {}
+    }
+    if heard.session.contributions != contributions {
+        return Err(Mismatch::Differs(Parameter::Contributions));
     }
     let mut come = locked(come);
     for party in come.iter_mut() {
@@ -88,9 +95,9 @@ fn judge(helper: Helper, come: &Come, heard: &Hello) -> Result<(), Mismatch> {
     }
 }
 
-/// Waits for both parties of a session, in any order. A party that does not fit is refused, and the waiting goes on.
+/// Waits for both parties of a session, in any order, on the contributions that the helper has, if any. A party that does not fit is refused, and the waiting goes on.
 pub fn meet_parties(
-    helper: Helper,
+    helper: (Helper, Option<ContributionList>),
     listener: &TcpListener,
     endpoint: &Endpoint,
     make_end: MakeEnd,

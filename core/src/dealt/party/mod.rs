@@ -4,6 +4,8 @@ mod backward;
 mod classifier;
 #[cfg(feature = "extended-training")]
 mod clip;
+#[cfg(feature = "contributions")]
+mod contributed;
 mod dropout;
 mod forward;
 mod loss;
@@ -33,6 +35,7 @@ use crate::{
         gate_set::GateSet,
         layout::{Lengths, StageLengths},
         plan::Plan,
+        samples::SampleMemory,
     },
     gate::relu::HiddenSign,
     network::{MAX_STAGES, Network, weight_init},
@@ -96,8 +99,8 @@ struct Party<'a, R: Ring> {
     /// Whether the buffers are swapped, compared to the start.
     swapped: bool,
     scratch: &'a mut [u64],
-    /// Numbers of the micro-batch's samples.
-    samples: &'a mut [u32],
+    /// The micro-batch's samples.
+    samples: SampleMemory<'a>,
     /// Openings of the peer's samples, kept from the first whole epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
@@ -172,7 +175,7 @@ impl<'a, R: Ring> Party<'a, R> {
             next: arena.take(lengths.gradients[1]),
             swapped: false,
             scratch: arena.take(lengths.scratch),
-            samples: arena.take(lengths.samples),
+            samples: SampleMemory::take(&mut arena, session, rows, &[role]),
             audit: Audit::take(
                 &mut arena,
                 AuditLengths::new::<R, DealtTensors>(session, network),

@@ -18,6 +18,7 @@ use crate::{
         audit::{Audits, DealtTensors},
         gate_set::GateSet,
         layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len},
+        samples::SampleMemory,
     },
     gate::bilinear::Bilinear,
     model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
@@ -410,7 +411,9 @@ impl<'a> Plan<'a> {
     /// Ring words that a party needs to store the openings of the peer's samples; `usize::MAX` if they are more than a
     /// `usize` counts.
     pub fn opened_data_words(&self, role: Role) -> usize {
-        if !self.session.protocol.triples().keep_data() || self.session.task != Task::Train {
+        let keeps = self.session.protocol.triples().keep_data();
+        let given = self.session.contributions.is_some();
+        if !keeps || given || self.session.task != Task::Train {
             return 0;
         }
         let samples = self.session.samples[role.other().index()] as usize;
@@ -428,6 +431,6 @@ impl<'a> Plan<'a> {
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()
             + dealer_scratch::<R>(self.network, rows)
-            + words(rows, 4)
+            + SampleMemory::words(self.session, rows, 2)
     }
 }

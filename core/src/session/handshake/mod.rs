@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 16;
+pub const VERSION: u16 = 17;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,7 @@ pub enum Parameter {
     TripleScheme,
     Protocol,
     Samples,
+    Contributions,
     Batch,
     MicroBatch,
     Epochs,
@@ -125,6 +126,7 @@ impl core::fmt::Display for Parameter {
             Parameter::TripleScheme => "triples",
             Parameter::Protocol => "protocols",
             Parameter::Samples => "numbers of samples",
+            Parameter::Contributions => "lists of contributions",
             Parameter::Batch => "batch sizes",
             Parameter::MicroBatch => "micro-batch sizes",
             Parameter::Epochs => "numbers of epochs",
@@ -387,6 +389,7 @@ impl Hello {
             task,
             protocol,
             samples,
+            contributions,
             batch,
             micro_batch,
             epochs,
@@ -423,6 +426,7 @@ impl Hello {
                 Parameter::TripleScheme,
             ),
             (*samples == b.samples, Parameter::Samples),
+            (*contributions == b.contributions, Parameter::Contributions),
             (*batch == b.batch, Parameter::Batch),
             (*micro_batch == b.micro_batch, Parameter::MicroBatch),
             (*epochs == b.epochs, Parameter::Epochs),

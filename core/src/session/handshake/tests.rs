@@ -10,7 +10,10 @@ use crate::{
         secure::{ChaChaPoly, Identity, PublicIdentity, Suite},
     },
     num::fixed_point::Format,
-    session::{ClassList, ClassWeights, Headroom, KnownBackbone, Protocol, Schedule, Task},
+    session::{
+        ClassList, ClassWeights, ContributionList, Headroom, KnownBackbone, Protocol, Schedule,
+        Task,
+    },
 };
 
 extern crate std;
@@ -33,6 +36,7 @@ fn session() -> Session {
         task: Task::Train,
         protocol: Protocol::DEALT,
         samples: [300, 2],
+        contributions: None,
         batch: 5,
         micro_batch: 5,
         epochs: 1,
@@ -66,15 +70,16 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 94);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 95);
     let body = [
-        16, 0, // version, role
+        17, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
         1, 10, 3, // normalisation: scale 5, offset -2, zigzag
         0, 2, 0, // train, fused triples, not SecureNN
         0xAC, 0x02, 2, // samples, 300 as a varint
+        0, // no contributions
         5, 5, 1, 0, // batch, micro-batch, epochs, limit
         0x80, 0x80, 0x40, // learning rate, 2^20
         0,    // momentum
@@ -111,14 +116,14 @@ fn answer_formats_are_stable() {
     assert_eq!(key[39..], [0xAC, 0x02, 4]); // 300 as a varint, four ranks
     let why = Mismatch::Differs(Parameter::Batch);
     let refusal = bytes_of(|link| refuse(link, why).unwrap(), 9);
-    assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x0A");
+    assert_eq!(refusal, *b"RNGL\x03\0\x01\x03\x0B");
 }
 
 #[test]
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 94);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 95);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -158,7 +163,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 33] = [
+    let changes: [(Change, Parameter); 34] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -187,6 +192,10 @@ fn every_parameter_is_compared() {
             Parameter::Protocol,
         ),
         (|s| s.samples[1] = 3, Parameter::Samples),
+        (
+            |s| s.contributions = Some(ContributionList([4; 16])),
+            Parameter::Contributions,
+        ),
         (|s| s.batch = 6, Parameter::Batch),
         (|s| s.micro_batch = 6, Parameter::MicroBatch),
         (|s| s.epochs = 2, Parameter::Epochs),
@@ -342,19 +351,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 94 + 18 + 34 + 1);
-    assert_eq!(bytes[88..91], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[91..107], [6; 16]);
-    assert_eq!(bytes[107], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 95 + 18 + 34 + 1);
+    assert_eq!(bytes[89..92], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[92..108], [6; 16]);
+    assert_eq!(bytes[108], 1);
     // No validation.
-    assert_eq!(bytes[108], 0);
+    assert_eq!(bytes[109], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[109..112], [0, 1, 1]);
+    assert_eq!(bytes[110..113], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[112..114], [0, 1]);
-    assert_eq!(bytes[114..146], [5; 32]);
+    assert_eq!(bytes[113..115], [0, 1]);
+    assert_eq!(bytes[115..147], [5; 32]);
     // With a device.
-    assert_eq!(bytes[146..], [1]);
+    assert_eq!(bytes[147..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -56,6 +56,11 @@ pub struct PartyArgs {
     /// Each party's --data then holds only its own.
     #[arg(long, value_name = "N0,N1", conflicts_with = "share_of_p0")]
     pub samples: Option<SampleCounts>,
+    /// Train on the samples of many owners: on this party's file of contributions, as `ringlet collect export` writes it.
+    ///
+    /// The peer and the dealer give theirs of the same list.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples", "share_of_p0", "infer", "evaluate", "dealt", "assistant", "normalise", "freeze", "backbone"])]
+    pub contributions: Option<PathBuf>,
     /// The session.
     #[command(flatten)]
     pub session: SessionArgs,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ringlet_core::{
     Role,
-    session::{Task, Validation},
+    session::{Task, Validation, handshake::Actor},
 };
 
 use super::args::PartyArgs;
@@ -19,6 +19,7 @@ use crate::{
     data::{
         Classes, DataSet, Images, Part,
         backbone::keep_after,
+        contribution_file::ContributionFile,
         dataset::ToClassify,
         model_file::{self, Trained},
         parameters::Parameters,
@@ -34,6 +35,8 @@ pub struct Inputs {
     pub images: Images,
     /// Its held-out images of --validate, whose number may be 0, if the shared model is evaluated.
     pub held_out: Option<(Validation, Images)>,
+    /// The contributions that it trains on, if neither party owns the samples.
+    pub contributions: Option<ContributionFile>,
     /// The names of their files, if they are files to classify.
     pub files: Vec<String>,
     /// The parameters of the model, at their owner: in inference, and in a training that begins with one.
@@ -44,6 +47,7 @@ impl Inputs {
     /// Reads the files that the arguments name, and makes the session. `speaks` says whether to warn the user.
     pub fn new(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
         let mut inputs = match (args.infer, &args.model_file) {
+            (false, _) if args.contributions.is_some() => Inputs::on_contributions(args, protocol)?,
             (false, _) => Inputs::of_trainer(args, protocol, speaks)?,
             (true, None) => Inputs::of_image_owner(args, protocol)?,
             (true, Some(path)) => Inputs::of_model_owner(args, protocol, path)?,
@@ -75,6 +79,7 @@ impl Inputs {
             return Ok(Inputs {
                 images: none(&checked),
                 held_out: None,
+                contributions: None,
                 files: Vec::new(),
                 checked,
                 parameters,
@@ -100,9 +105,32 @@ impl Inputs {
         Ok(Inputs {
             images: slice(role, all, first, count)?,
             held_out: None,
+            contributions: None,
             files: Vec::new(),
             checked,
             parameters,
+        })
+    }
+
+    fn on_contributions(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+        let mut args = args.clone();
+        let role = args.role();
+        let initial = args.init.read(role, &mut args.session)?;
+        let path = args.contributions.as_deref().unwrap_or(Path::new(""));
+        let file = ContributionFile::open(path, Actor::Party(role))?;
+        let set = args.session.data_set(args.init.init.clone())?;
+        let shape = file.task.input.map(|len| len as usize);
+        let samples = Samples::Counts([file.count, 0]);
+        let shape = ModelSource::Shape(Some(shape));
+        let checked = make_session(&args, protocol, (shape, &set), samples)?;
+        let checked = checked.on_contributions(&file)?;
+        Ok(Inputs {
+            images: none(&checked),
+            contributions: Some(file),
+            held_out: None,
+            files: Vec::new(),
+            checked,
+            parameters: initial.map_or_else(Vec::new, |model| model.parameters),
         })
     }
 
@@ -131,6 +159,7 @@ impl Inputs {
         }
         Ok(Inputs {
             held_out: None,
+            contributions: None,
             files,
             images: slice(role, all, 0, samples[role.index()] as usize)?,
             checked,
@@ -171,6 +200,7 @@ impl Inputs {
         Ok(Inputs {
             images: none(&checked),
             held_out: None,
+            contributions: None,
             files: Vec::new(),
             checked,
             parameters,

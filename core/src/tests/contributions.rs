@@ -1,0 +1,261 @@
+//! Training on contributions against training on the samples of one owner.
+
+use super::*;
+use crate::{
+    contribution::{self, Part},
+    data::ContributionKeys,
+    prg::Key,
+    session::{ContributionList, SessionError},
+};
+
+/// Samples that a party owns, or that their owners have masked for both parties.
+pub(super) struct Samples<'a> {
+    pub session: &'a Session,
+    pub network: &'a Network,
+    pub role: Role,
+    pub own: SyntheticData,
+}
+
+/// The key of a contribution's masks at a party.
+fn key_at(role: Role, sample: u32) -> [u8; Key::LEN] {
+    let mut key = [role.index() as u8; Key::LEN];
+    key[..4].copy_from_slice(&sample.to_le_bytes());
+    key
+}
+
+impl Samples<'_> {
+    /// Masks words as an owner does.
+    fn mask<R: Ring>(&self, sample: u32, part: Part, words: &mut [R], out: &mut [u8]) {
+        let mut masks = vec![R::ZERO; words.len()];
+        for role in Role::BOTH {
+            contribution::mask(&key_at(role, sample), part, 0, &mut masks);
+            for (word, &mask) in words.iter_mut().zip(&masks) {
+                *word = word.plus(mask);
+            }
+        }
+        out.copy_from_slice(bytemuck::cast_slice(words));
+    }
+
+    fn mask_pixels<R: Ring>(&mut self, sample: u32, out: &mut [u8]) {
+        let stage = &self.network.stages[0];
+        let mut pixels = vec![0; stage.entering_len()];
+        self.own.pixels(sample, &mut pixels).unwrap();
+        let fraction = self.session.format.fraction - stage.headroom[0];
+        let channels = self.network.input[2];
+        let normalisation = &self.session.normalisation;
+        let units = pixels.iter().enumerate();
+        let units = units.map(|(at, &pixel)| normalisation.units(at % channels, pixel, fraction));
+        let mut units: Vec<R> = units.collect();
+        self.mask(sample, Part::Pixels, &mut units, out);
+    }
+
+    fn mask_label<R: Ring>(&mut self, sample: u32, out: &mut [u8]) {
+        let label = usize::from(self.own.label(sample).unwrap());
+        let classes = 0..self.network.classes;
+        let mut hot: Vec<R> = classes
+            .map(|class| R::from_u64(u64::from(class == label)))
+            .collect();
+        self.mask(sample, Part::Label, &mut hot, out);
+    }
+}
+
+impl Data for Samples<'_> {
+    fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        match self.session.contributions {
+            Some(_) => Err(DataError::Missing(sample)),
+            None => self.own.pixels(sample, out),
+        }
+    }
+
+    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
+        match self.session.contributions {
+            Some(_) => Err(DataError::Missing(sample)),
+            None => self.own.label(sample),
+        }
+    }
+
+    fn masked_pixels(
+        &mut self,
+        sample: u32,
+        key: &mut [u8; Key::LEN],
+        out: &mut [u8],
+    ) -> Result<(), DataError> {
+        *key = key_at(self.role, sample);
+        match self.session.format.ring {
+            32 => self.mask_pixels::<u32>(sample, out),
+            _ => self.mask_pixels::<u64>(sample, out),
+        }
+        Ok(())
+    }
+
+    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
+        match self.session.format.ring {
+            32 => self.mask_label::<u32>(sample, out),
+            _ => self.mask_label::<u64>(sample, out),
+        }
+        Ok(())
+    }
+}
+
+/// The keys of all contributions.
+pub(super) struct Keys;
+
+impl ContributionKeys for Keys {
+    fn keys(&mut self, sample: u32, out: [&mut [u8; Key::LEN]; 2]) -> Result<(), DataError> {
+        for (role, out) in Role::BOTH.into_iter().zip(out) {
+            *out = key_at(role, sample);
+        }
+        Ok(())
+    }
+}
+
+/// The session on the samples of P0, and on contributions of the same samples.
+fn both(session: Session) -> [Session; 2] {
+    let own = Session {
+        samples: [17, 0],
+        ..session
+    };
+    let contributed = Session {
+        contributions: Some(ContributionList([1; 16])),
+        ..own.clone()
+    };
+    [own, contributed]
+}
+
+/// The largest distance of two models.
+fn distance(one: &[f64], other: &[f64]) -> f64 {
+    let pairs = one.iter().zip(other);
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// Checks that contributions train the model that the samples of one owner train, within what rounding makes of it: shares are
+/// rounded, so two runs on the same samples differ by their keys.
+fn trains_the_same<R: Ring>(session: Session) {
+    let [own, contributed] = both(session);
+    let other_keys = RunOptions {
+        keys: 13,
+        ..DEFAULT_RUN
+    };
+    let runs = [
+        run::<R>(&own, DEFAULT_RUN),
+        run::<R>(&own, other_keys),
+        run::<R>(&contributed, DEFAULT_RUN),
+    ];
+    let models = runs.each_ref().map(|run| run.parameters(own.format));
+    let largest = models[0].iter().fold(0f64, |a, b| a.max(b.abs()));
+    let rounding = distance(&models[0], &models[1]);
+    let found = distance(&models[0], &models[2]);
+    // Rounding can turn a sign or a maximum that hangs in the balance.
+    let bound = if R::BITS == 32 { 0.03 } else { 0.0005 };
+    assert!(largest > 0.1 && rounding < bound, "{largest} {rounding}");
+    assert!(found > 0.0 && found < bound, "{found} {rounding}");
+    let losses = runs.each_ref().map(|run| {
+        let losses = run.losses[0].iter().flatten();
+        losses.map(|loss| loss.mean()).collect::<Vec<f64>>()
+    });
+    assert_eq!(losses[0].len(), losses[2].len());
+    assert!(distance(&losses[0], &losses[2]) < 0.01);
+}
+
+#[test]
+fn contributions_train_the_model_of_one_owner() {
+    for (input, layers) in all_networks() {
+        let mut narrow = session::<u32>(input, &layers, 5);
+        if narrow.network().unwrap().stages[0].pooled_input.is_some() {
+            continue;
+        }
+        trains_the_same::<u32>(narrow.clone());
+        narrow.training.label_smoothing = 1 << 21;
+        trains_the_same::<u32>(narrow);
+        trains_the_same::<u64>(session::<u64>(input, &layers, 5));
+    }
+}
+
+#[test]
+fn losses_of_contributions_are_revealed() {
+    let (input, layers) = all_networks().swap_remove(0);
+    let session = Session {
+        reveal_loss: true,
+        ..session::<u32>(input, &layers, 5)
+    };
+    trains_the_same::<u32>(session);
+}
+
+#[test]
+fn micro_batches_and_resumption_change_no_bit() {
+    let (input, layers) = all_networks().swap_remove(0);
+    let [_, mut session] = both(session::<u32>(input, &layers, 5));
+    let whole = run::<u32>(&session, DEFAULT_RUN);
+    session.micro_batch = 2;
+    let parts = run::<u32>(&session, DEFAULT_RUN);
+    assert!(parts.shares == whole.shares);
+}
+
+#[test]
+fn nothing_is_sent_to_open_contributions() {
+    for (input, layers) in all_networks() {
+        let [_, session] = both(session::<u32>(input, &layers, 5));
+        let session = Session {
+            micro_batch: 2,
+            audit: 3,
+            ..session
+        };
+        let Ok(network) = crate::dealt::check::<u32>(&session) else {
+            continue;
+        };
+        let plan = Plan::new(&session, &network);
+        for role in Role::BOTH {
+            assert_eq!(plan.opened_data_words(role), 0);
+            assert_eq!(plan.run_data_bytes(role, 0), 0);
+        }
+        let outcome = run::<u32>(&session, DEFAULT_RUN);
+        for iteration in 0..session.iterations() {
+            let len = session.batch(iteration).len;
+            let mut want = plan.iteration::<u32>(len);
+            if session.is_audited(iteration) {
+                want += plan.audit::<u32>(len);
+            }
+            for role in Role::BOTH {
+                let measured = outcome.traffic[role.index()][iteration as usize].total();
+                let dealer_bytes = match role {
+                    Role::P0 => 0,
+                    Role::P1 => want.dealer_bytes,
+                };
+                let want = crate::cost::Cost {
+                    dealer_bytes,
+                    ..want
+                };
+                assert_eq!(measured, want, "{layers:?} {role} {iteration}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_needs_to_know_the_samples_is_refused() {
+    let (input, layers) = all_networks().swap_remove(0);
+    let [_, good] = both(session::<u32>(input, &layers, 5));
+    assert!(crate::dealt::check::<u32>(&good).is_ok());
+    let refused = |change: fn(&mut Session)| {
+        let mut session = good.clone();
+        change(&mut session);
+        matches!(
+            crate::dealt::check::<u32>(&session),
+            Err(SessionError::OnContributions(_))
+        )
+    };
+    assert!(refused(|session| {
+        session.class_weights = ClassWeights::new(&[4096; 3]).unwrap();
+    }));
+    assert!(refused(|session| session.samples = [10, 7]));
+    assert!(refused(|session| {
+        (session.task, session.epochs) = (Task::Evaluate, 1);
+    }));
+    for triples in [TripleScheme::Baseline, TripleScheme::Seed] {
+        let protocol = Protocol::Dealt { triples };
+        let mut session = good.clone();
+        session.protocol = protocol;
+        let keeps = protocol.triples().keep_data();
+        assert_eq!(crate::dealt::check::<u32>(&session).is_ok(), keeps);
+    }
+}

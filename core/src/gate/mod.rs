@@ -9,6 +9,8 @@
 
 pub mod argmax;
 pub mod bilinear;
+#[cfg(feature = "contributions")]
+pub mod bounds;
 pub mod chain;
 pub mod context;
 pub mod contract;

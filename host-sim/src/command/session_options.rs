@@ -26,7 +26,8 @@ const ROLES: [&str; 3] = ["party", "dealer", "assistant"];
 const NO_KEYS: [&str; 3] = ["session", "role", "help"];
 
 /// Options that two roles cannot have in common. They stand in the table of one role.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
+    "contributions",
     "evaluate",
     "identity",
     "init",

@@ -50,8 +50,12 @@ const SIGN: u8 = 6;
 const AND_PRODUCT: u8 = 7;
 const TABLE: u8 = 8;
 /// The most chunks: enough for 60 bits in chunks of 6. A comparison over the whole of the widest narrow ring has 55
-/// bits.
-const MAX_CHUNKS: u32 = 10;
+/// bits; bounds of contributions are compared over the whole of the wide one.
+const MAX_CHUNKS: u32 = if cfg!(feature = "contributions") {
+    11
+} else {
+    10
+};
 
 /// The hidden signs b of a ReLU, which the parties store for its backward pass: the public bits m = b xor r, and P1's
 /// shares of the random hiding bits r. P0 draws its shares of r again.

@@ -1,0 +1,267 @@
+//! Training on contributions of many owners: three roles over TCP, each with its own file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Child,
+    sync::OnceLock,
+};
+
+use ringlet::data::{
+    Images, Part,
+    contribution_file::{self, Entry},
+    load,
+    model_file::{self, Trained},
+};
+use ringlet_core::{
+    Role,
+    contribution::{self, CollectionTask, Received, Upload, UploadError},
+    data::Normalisation,
+    net::secure::Identity,
+    prg::Key,
+    session::handshake::Actor,
+};
+use ringlet_tests::{address, complaint, end, start};
+
+/// Contributions of an upload.
+const EACH: usize = 40;
+/// Uploads of the run.
+const UPLOADS: usize = 5;
+
+fn identity(number: u8) -> Identity {
+    Identity::new(Key::new([number; 32]))
+}
+
+fn task() -> CollectionTask {
+    CollectionTask {
+        input: [8, 8, 1],
+        classes: 10,
+        normalisation: Normalisation::NONE,
+        ring: 32,
+        fraction: 12,
+        identities: [1, 2, 3].map(|number| identity(number).public()),
+        terms: [0; 32],
+    }
+}
+
+/// What an owner sends of these images.
+fn upload(task: &CollectionTask, owner: usize, images: &Images) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut write = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok::<_, UploadError>(())
+    };
+    let secret = Key::new([100 + owner as u8; 32]);
+    let mut upload = Upload::begin(task, &secret, EACH as u16, &mut write).expect("an upload");
+    for image in owner * EACH..(owner + 1) * EACH {
+        let label = images.labels[image];
+        upload
+            .sample::<u32, _>(images.image(image), label, &mut write)
+            .expect("a sample");
+    }
+    upload.finish(&mut write).expect("seals");
+    bytes
+}
+
+/// Writes the file of a role from uploads in this order.
+fn write_file(path: &Path, holder: Actor, uploads: &[&[u8]]) {
+    let task = task();
+    let mut uploads = uploads.iter();
+    contribution_file::write(path, (holder, &task), |put| {
+        let Some(upload) = uploads.next() else {
+            return Ok(false);
+        };
+        let received = Received::read(&task, upload).expect("an upload");
+        let seeds = match holder {
+            Actor::Party(role) => {
+                let identity = identity(role.index() as u8 + 1);
+                let seal = received.party_seals[role.index()];
+                let seed = contribution::open_party_seal(&identity, &received.hash, seal);
+                vec![seed.expect("a seed")]
+            }
+            _ => {
+                let seal = received.dealer_seal;
+                let seeds = contribution::open_dealer_seal(&identity(3), &received.hash, seal);
+                seeds.expect("seeds").to_vec()
+            }
+        };
+        let masked = received.contributions.chunks_exact(task.contribution_len());
+        for (number, masked) in (0..).zip(masked) {
+            let keys: Vec<Key> = seeds
+                .iter()
+                .map(|seed| contribution::key(seed, number))
+                .collect();
+            put(Entry {
+                upload: received.header.id,
+                number,
+                keys: &keys,
+                masked: if holder == Actor::Dealer { &[] } else { masked },
+            })?;
+        }
+        Ok(true)
+    })
+    .expect("a file");
+}
+
+/// The files of P0, P1 and the dealer, and the file of another list at P1.
+fn files() -> &'static [PathBuf; 4] {
+    static FILES: OnceLock<(tempfile::TempDir, [PathBuf; 4])> = OnceLock::new();
+    let (_, files) = FILES.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let images = load(None, Part::Train).expect("images");
+        let uploads = (0..UPLOADS).map(|owner| upload(&task(), owner, &images));
+        let uploads: Vec<Vec<u8>> = uploads.collect();
+        let mut all: Vec<&[u8]> = uploads.iter().map(|upload| &upload[..]).collect();
+        let paths = ["p0", "p1", "dealer", "other"].map(|name| dir.path().join(name));
+        let [p0, p1] = Role::BOTH.map(Actor::Party);
+        for (path, holder) in paths.iter().zip([p0, p1, Actor::Dealer]) {
+            write_file(path, holder, &all);
+        }
+        all.swap(0, 1);
+        write_file(&paths[3], p1, &all);
+        (dir, paths)
+    });
+    files
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+const USUAL: &str = "--batch 32 --epochs 2 --seed 3 --lr 0.25 --wait 20 --reveal-to p1";
+
+/// Starts the three roles: the dealer, P0 and P1, each with its own arguments.
+fn roles(dealers: &[&str], parties: [&[&str]; 2], options: &str) -> [Child; 3] {
+    let (dealer, p0) = (address(), address());
+    let party = |name, place: [&str; 2], number: usize| {
+        let own = ["party", "--role", name, place[0], place[1]];
+        let secret = ["2", "3"][number];
+        let usual = ["--dealer", &dealer, "--secret-seed", secret];
+        let options: Vec<&str> = options.split_whitespace().collect();
+        start(&[&own, &usual[..], &options, parties[number]].concat())
+    };
+    let own = ["dealer", "--listen", &dealer, "--secret-seed", "1"];
+    let own = [&own, &["--wait", "20"][..], dealers].concat();
+    [
+        start(&own),
+        party("p0", ["--listen", &p0], 0),
+        party("p1", ["--peer", &p0], 1),
+    ]
+}
+
+/// The parameters of a model.
+fn model(path: &Path) -> Vec<f64> {
+    let Trained { parameters, .. } = model_file::load(path, None).expect("a model");
+    let all = parameters.iter().flat_map(|stage| {
+        let weights = stage.weights.iter().chain(&stage.biases);
+        weights.map(|&value| f64::from(value))
+    });
+    all.collect()
+}
+
+/// Trains, and returns the file of the model.
+fn trained(dir: &Path, name: &str, contributed: bool, more: &str) -> Vec<f64> {
+    let save = dir.join(name);
+    let of = |index: usize| match contributed {
+        true => vec!["--contributions", text(&files()[index])],
+        false => Vec::new(),
+    };
+    let count = format!("{},0", UPLOADS * EACH);
+    let mut parties = [of(0), of(1)];
+    if !contributed {
+        parties[0].extend(["--samples", &count]);
+        parties[1].extend(["--samples", &count, "--model", "digits8"]);
+    }
+    parties[1].extend(["--save", text(&save)]);
+    let options = format!("{USUAL} {more}");
+    for child in roles(&of(2), [&parties[0], &parties[1]], &options) {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+    }
+    model(&save)
+}
+
+#[test]
+fn contributions_train_the_model_of_the_same_images() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let own = trained(dir.path(), "own.safetensors", false, "");
+    let contributed = trained(dir.path(), "contributed.safetensors", true, "");
+    let pairs = own.iter().zip(&contributed);
+    let most = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let largest = own.iter().fold(0f64, |most, value| most.max(value.abs()));
+    assert_eq!(own.len(), contributed.len());
+    assert!(
+        largest > 0.3 && most > 0.0 && most < 0.02,
+        "{largest} {most}"
+    );
+    // On two threads, and with a micro-batch, to the bit.
+    let ranks = "--micro-batch 8 --threads 2";
+    let in_ranks = trained(dir.path(), "ranks.safetensors", true, ranks);
+    assert!(in_ranks == contributed);
+}
+
+#[test]
+fn roles_without_the_same_list_do_not_begin() {
+    let [p0, p1, dealer, other] = files().each_ref().map(|path| text(path));
+    let on = |file| ["--contributions", file];
+    let count = format!("{},0", UPLOADS * EACH);
+    let own = ["--samples", &count, "--model", "digits8"];
+    let cases: [(&[&str], [&[&str]; 2]); 3] = [
+        (&on(dealer), [&on(p0), &on(other)]),
+        (&on(dealer), [&on(p0), &own]),
+        (&[], [&on(p0), &on(p1)]),
+    ];
+    for (dealers, parties) in cases {
+        let options = USUAL.replace("--reveal-to p1", "").replace("20", "2");
+        let [dealer, p0, p1] = roles(dealers, parties, &options);
+        let told = [dealer, p0, p1].map(complaint);
+        assert!(
+            told[1..]
+                .iter()
+                .any(|line| line.contains("lists of contributions")
+                    && line.contains("--contributions")),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused() {
+    let [p0, p1, dealer, _] = files().each_ref().map(|path| text(path));
+    let refused = |role: &[&str], file: &str, more: &[&str]| {
+        let options = [role, &["--contributions", file], more].concat();
+        complaint(start(&options))
+    };
+    let party = [
+        "party",
+        "--role",
+        "p0",
+        "--listen",
+        "127.0.0.1:0",
+        "--dealer",
+        "127.0.0.1:1",
+    ];
+    let whose = refused(&party, p1, &[]);
+    assert!(whose.contains("is the file of p1"), "{whose}");
+    let whose = refused(&["dealer", "--listen", "127.0.0.1:0"], p0, &[]);
+    assert!(whose.contains("is the file of p0"), "{whose}");
+    let whose = refused(&party, dealer, &[]);
+    assert!(whose.contains("is the file of the dealer"), "{whose}");
+    let model = refused(&party, p0, &["--model", "convnet2"]);
+    assert!(model.contains("its samples are [8, 8, 1]"), "{model}");
+    let scale = refused(&party, p0, &["--fraction-bits", "11"]);
+    assert!(scale.contains("12 fraction bits"), "{scale}");
+    let ring = refused(&party, p0, &["--ring", "u64"]);
+    assert!(ring.contains("ring of 32 bits"), "{ring}");
+    let weights = "1,1,1,1,1,1,1,1,1,0.5";
+    let weighted = refused(&party, p0, &["--class-weights", weights]);
+    assert!(weighted.contains("class"), "{weighted}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let damaged = dir.path().join("damaged");
+    let mut bytes = fs::read(p0).expect("a file");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&damaged, bytes).expect("a file");
+    let damaged = refused(&party, text(&damaged), &[]);
+    assert!(damaged.contains("is damaged"), "{damaged}");
+}

@@ -6,7 +6,6 @@ use crate::{
     Role,
     data::Normalisation,
     net::secure::{Prologue, PublicIdentity},
-    num::fixed_point::Format,
 };
 
 /// The name of a task: a hash of all that it asks for.
@@ -24,7 +23,7 @@ pub struct CollectionTask {
     pub normalisation: Normalisation,
     /// Bits of the ring of masked values: 32 or 64.
     pub ring: u32,
-    /// Fraction bits of the numbers.
+    /// Fraction bits of the numbers: those of a training, less the headroom of its input.
     pub fraction: u32,
     /// The identities of P0, P1 and the dealer.
     pub identities: [PublicIdentity; 3],
@@ -37,7 +36,7 @@ pub struct CollectionTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskError {
-    /// The ring has neither 32 nor 64 bits, or the fraction bits do not fit it.
+    /// The ring has neither 32 nor 64 bits, or the fraction bits are not 1 to half as many.
     Format,
     /// A sample has no value, or more than 2^24, or there are fewer than two classes.
     Shape,
@@ -51,7 +50,7 @@ impl core::fmt::Display for TaskError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             TaskError::Format => {
-                "the ring of a task has 32 or 64 bits, and its fraction bits must fit"
+                "the ring of a task has 32 or 64 bits, and its numbers have 1 to half as many fraction bits"
             }
             TaskError::Shape => "a task takes samples of 1 to 2^24 values, of two classes or more",
             TaskError::Normalisation => "the normalisation of the task does not fit its samples",
@@ -70,12 +69,8 @@ const MOST_VALUES: u64 = 1 << 24;
 impl CollectionTask {
     /// Checks that the task can be used.
     pub fn check(&self) -> Result<(), TaskError> {
-        let sound = match self.ring {
-            32 => Format::new::<u32>(self.fraction).is_ok(),
-            64 => Format::new::<u64>(self.fraction).is_ok(),
-            _ => false,
-        };
-        if !sound {
+        let fits = (1..=self.ring / 2).contains(&self.fraction);
+        if !matches!(self.ring, 32 | 64) || !fits {
             return Err(TaskError::Format);
         }
         let values = self.input.iter().try_fold(1u64, |values, &len| {

@@ -5,8 +5,6 @@ use embedded_io::{Read, Write};
 use heapless::Vec;
 use zeroize::Zeroize;
 
-#[cfg(feature = "contributions")]
-use crate::data::ContributionKeys;
 use crate::{
     Role,
     data::DataError,
@@ -40,6 +38,10 @@ use crate::{
     session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task},
     share::Values,
 };
+#[cfg(feature = "contributions")]
+use crate::{
+    data::ContributionKeys, dealt::contribution_check::ContributionCheck, gate::bounds::Bounds,
+};
 
 /// The dealer's protocol context: both parties' PRG keys and the link to P1. It wipes its keys when it is dropped.
 pub struct DealerContext<T> {
@@ -48,6 +50,9 @@ pub struct DealerContext<T> {
     /// The next iteration that may use the keys' masks.
     progress: Progress,
     evaluations: Evaluations,
+    /// Whether contributions were checked under these keys.
+    #[cfg(feature = "contributions")]
+    checked: bool,
 }
 
 impl<T: Read + Write> DealerContext<T> {
@@ -58,6 +63,8 @@ impl<T: Read + Write> DealerContext<T> {
             link,
             progress: Progress::Any,
             evaluations: Evaluations::default(),
+            #[cfg(feature = "contributions")]
+            checked: false,
         }
     }
 
@@ -248,6 +255,32 @@ impl<'a, R: Ring> Dealer<'a, R> {
         })
     }
 
+    /// Deals the check of contributions, as
+    /// [`Trainer::check_contributions`](super::Trainer::check_contributions) runs it, and learns from P1 which break a bound. The
+    /// buffers are those of the parties.
+    #[cfg(feature = "contributions")]
+    pub fn check_contributions<T: Read + Write>(
+        &mut self,
+        cx: &mut DealerContext<T>,
+        ranks: &mut impl Ranks,
+        contributions: &mut impl ContributionKeys,
+        (memory, broken): (&mut [u64], &mut [u8]),
+    ) -> Result<(), RunError> {
+        let check = ContributionCheck::new(self.session, self.network);
+        let broken = &mut broken[..check.broken_len()];
+        if ranks.rank().is_first() {
+            if core::mem::replace(&mut cx.checked, true) {
+                return Err(RunError::Spent);
+            }
+            for (first, rows) in check.blocks() {
+                deal_check::<R, _>(cx, check, (first, rows), contributions, memory)?;
+            }
+            cx.link.flush()?;
+            cx.link.receive(broken)?;
+        }
+        Ok(ranks.broadcast(0, broken)?)
+    }
+
     /// An iteration. `keys` gets the keys of the first samples of a micro-batch, as many as it has rows.
     fn iterate_with<T: Read + Write>(
         &mut self,
@@ -344,6 +377,42 @@ impl<'a, R: Ring> Dealer<'a, R> {
     fn tensors(&self, micro: MicroBatch) -> Tensors<'_> {
         micro.tensors(self.session, self.network, self.samples.view())
     }
+}
+
+/// Sends the corrections for the check of the contributions from `first` on.
+#[cfg(feature = "contributions")]
+fn deal_check<R: Ring, T: Read + Write>(
+    cx: &mut DealerContext<T>,
+    check: ContributionCheck<'_>,
+    (first, rows): (u32, usize),
+    contributions: &mut impl ContributionKeys,
+    memory: &mut [u64],
+) -> Result<(), RunError> {
+    let len = check.len();
+    let mut arena = Arena::new(memory, check.words::<R>())?;
+    let masks: &mut [R] = arena.take(2 * rows * len);
+    let part: &mut [R] = arena.take(len);
+    for (sample, rows) in (first..).zip(masks.chunks_exact_mut(2 * len)) {
+        let (mut p0, mut p1) = ([0; Key::LEN], [0; Key::LEN]);
+        contributions.keys(sample, [&mut p0, &mut p1])?;
+        let (below, above) = rows.split_at_mut(len);
+        for key in [&p0, &p1] {
+            check.masks(key, part);
+            for (sum, &part) in above.iter_mut().zip(&*part) {
+                *sum = sum.plus(part);
+            }
+        }
+        for (below, above) in below.iter_mut().zip(above) {
+            *below = above.negated();
+        }
+        p0.zeroize();
+        p1.zeroize();
+    }
+    let gate = Bounds::new::<R>();
+    gate.deal(cx, check.at(first), [rows, len], masks)?;
+    masks.zeroize();
+    part.zeroize();
+    Ok(())
 }
 
 /// The micro-batch without rows that addresses what is drawn once for the whole batch.

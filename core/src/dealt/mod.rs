@@ -6,6 +6,8 @@
 
 mod audit;
 mod config;
+#[cfg(feature = "contributions")]
+mod contribution_check;
 mod dealer;
 mod evaluations;
 mod gate_set;

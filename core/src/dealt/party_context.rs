@@ -28,6 +28,9 @@ pub struct PartyContext<P, D> {
     /// The next iteration that may use the key's masks.
     progress: Progress,
     evaluations: Evaluations,
+    /// Whether contributions were checked under this key.
+    #[cfg(feature = "contributions")]
+    checked: bool,
 }
 
 impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
@@ -45,7 +48,28 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
             backward: false,
             progress: Progress::Any,
             evaluations: Evaluations::default(),
+            #[cfg(feature = "contributions")]
+            checked: false,
         }
+    }
+
+    /// Begins the check of contributions, which a key's masks serve once. Fails with [`RunError::Spent`] after the first time.
+    #[cfg(feature = "contributions")]
+    pub(crate) fn begin_check(&mut self) -> Result<(), RunError> {
+        match core::mem::replace(&mut self.checked, true) {
+            true => Err(RunError::Spent),
+            false => Ok(()),
+        }
+    }
+
+    /// P1 tells the dealer which contributions break a bound.
+    #[cfg(feature = "contributions")]
+    pub(crate) fn tell_broken(&mut self, broken: &[u8]) -> Result<(), RunError> {
+        if self.role == Role::P1 {
+            self.dealer.send(broken)?;
+            self.dealer.flush()?;
+        }
+        Ok(())
     }
 
     /// Evaluates the shared model between two iterations: `run` takes this context under a key of the evaluation's own,

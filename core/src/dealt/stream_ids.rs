@@ -34,6 +34,10 @@ const CLIPS: u32 = AUDITS + AUDITED_TENSORS * MAX_STAGES as u32;
 /// Gate number of the keys of evaluations. The evaluation's number stands for the iteration.
 const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 
+/// Gate number of the check of contributions.
+#[cfg(feature = "contributions")]
+const CONTRIBUTION_CHECK: u32 = EVALUATIONS + 1;
+
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
 /// A use of randomness within a stage.
@@ -223,6 +227,16 @@ pub(crate) fn clip(iteration: u32, stage: usize) -> At {
         iteration,
         gate: CLIPS + stage as u32,
         row: 0,
+    }
+}
+
+/// Address of the check of contributions, from this row on.
+#[cfg(feature = "contributions")]
+pub(crate) fn contribution_check(row: u64) -> At {
+    At {
+        iteration: 0,
+        gate: CONTRIBUTION_CHECK,
+        row,
     }
 }
 

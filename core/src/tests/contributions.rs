@@ -14,6 +14,8 @@ pub(super) struct Samples<'a> {
     pub network: &'a Network,
     pub role: Role,
     pub own: SyntheticData,
+    /// What an owner that does not keep to the rules makes of a sample's values.
+    pub damage: fn(u32, Part, &mut [i64]),
 }
 
 /// The key of a contribution's masks at a party.
@@ -36,6 +38,13 @@ impl Samples<'_> {
         out.copy_from_slice(bytemuck::cast_slice(words));
     }
 
+    fn damaged<R: Ring>(&self, sample: u32, part: Part, words: Vec<R>) -> Vec<R> {
+        let words = words.iter().map(|word| signed(*word, R::BITS) as i64);
+        let mut words: Vec<i64> = words.collect();
+        (self.damage)(sample, part, &mut words);
+        words.into_iter().map(R::from_i64).collect()
+    }
+
     fn mask_pixels<R: Ring>(&mut self, sample: u32, out: &mut [u8]) {
         let stage = &self.network.stages[0];
         let mut pixels = vec![0; stage.entering_len()];
@@ -45,16 +54,15 @@ impl Samples<'_> {
         let normalisation = &self.session.normalisation;
         let units = pixels.iter().enumerate();
         let units = units.map(|(at, &pixel)| normalisation.units(at % channels, pixel, fraction));
-        let mut units: Vec<R> = units.collect();
+        let mut units: Vec<R> = self.damaged(sample, Part::Pixels, units.collect());
         self.mask(sample, Part::Pixels, &mut units, out);
     }
 
     fn mask_label<R: Ring>(&mut self, sample: u32, out: &mut [u8]) {
         let label = usize::from(self.own.label(sample).unwrap());
         let classes = 0..self.network.classes;
-        let mut hot: Vec<R> = classes
-            .map(|class| R::from_u64(u64::from(class == label)))
-            .collect();
+        let hot = classes.map(|class| R::from_u64(u64::from(class == label)));
+        let mut hot: Vec<R> = self.damaged(sample, Part::Label, hot.collect());
         self.mask(sample, Part::Label, &mut hot, out);
     }
 }
@@ -258,4 +266,149 @@ fn what_needs_to_know_the_samples_is_refused() {
         let keeps = protocol.triples().keep_data();
         assert_eq!(crate::dealt::check::<u32>(&session).is_ok(), keeps);
     }
+}
+
+/// What the check of contributions finds: at each party the counts, at all roles which are broken, and the parties' traffic.
+struct Checked {
+    found: [Vec<(u32, u32)>; 2],
+    broken: [Vec<u8>; 3],
+    traffic: [crate::cost::Cost; 2],
+}
+
+fn check<R: Ring>(session: &Session, damage: fn(u32, Part, &mut [i64])) -> Checked {
+    let network = crate::dealt::check::<R>(session).unwrap();
+    let plan = Plan::new(session, &network);
+    let [end_p0, end_p1] = duplex(1 << 16);
+    let [to_p1, dealt] = duplex(1 << 16);
+    let [_unused, key_only] = duplex(1);
+    let keys = Role::BOTH.map(|role| key(3, role));
+    let party = |role: Role, peer: End, dealer: End| {
+        let mut memory = vec![0; plan.arena_words::<R>(role)];
+        let secret = key(4, role);
+        let mut party =
+            Trainer::<R>::new(session, &network, role, &secret, &mut memory, &mut []).unwrap();
+        let mut cx = PartyContext::new(
+            role,
+            keys[role.index()].clone(),
+            Link::new(peer, Remote::Peer, 0),
+            Link::new(dealer, Remote::Dealer, 0),
+        );
+        let mut data = Samples {
+            session,
+            network: &network,
+            role,
+            own: SyntheticData {
+                first: 0,
+                classes: network.classes as u8,
+            },
+            damage,
+        };
+        let mut memory = vec![0; plan.check_words::<R>()];
+        let mut broken = vec![0xFF; plan.broken_len()];
+        let mut found = Vec::new();
+        let mut check = |found: &mut Vec<(u32, u32)>| {
+            let places = (&mut memory[..], &mut broken[..]);
+            let found = |sample, bounds| found.push((sample, bounds));
+            party.check_contributions(
+                &mut cx,
+                &mut crate::session::OneRank,
+                &mut data,
+                places,
+                found,
+            )
+        };
+        check(&mut found).unwrap();
+        // A key's masks serve one check.
+        assert_eq!(check(&mut Vec::new()), Err(RunError::Spent));
+        (found, broken, cx.take_traffic().total())
+    };
+    thread::scope(|scope| {
+        let dealer = scope.spawn(|| {
+            let mut memory = vec![0; plan.dealer_arena_words::<R>()];
+            let mut dealer = Dealer::<R>::new(session, &network, &mut memory).unwrap();
+            let link = Link::new(to_p1, Remote::Party(Role::P1), 0);
+            let mut cx = DealerContext::new(keys.clone(), link);
+            let mut memory = vec![0; plan.check_words::<R>()];
+            let mut broken = vec![0xFF; plan.broken_len()];
+            let places = (&mut memory[..], &mut broken[..]);
+            dealer
+                .check_contributions(&mut cx, &mut crate::session::OneRank, &mut Keys, places)
+                .unwrap();
+            (broken, cx)
+        });
+        let p0 = scope.spawn(|| party(Role::P0, end_p0, key_only));
+        let (found1, broken1, traffic1) = party(Role::P1, end_p1, dealt);
+        let (found0, broken0, traffic0) = p0.join().unwrap();
+        let (broken, _cx) = dealer.join().unwrap();
+        Checked {
+            found: [found0, found1],
+            broken: [broken0, broken1, broken],
+            traffic: [traffic0, traffic1],
+        }
+    })
+}
+
+/// Values that no sample and no label has, in some of the samples.
+fn break_some(sample: u32, part: Part, words: &mut [i64]) {
+    match (sample, part) {
+        (1, Part::Pixels) => words[0] = 4097,
+        (2, Part::Pixels) => words[3] = -1,
+        (4, Part::Pixels) => words[1] = 1 << 31,
+        (5, Part::Pixels) => words.fill(1 << 30),
+        // No class, two of them, and one less one more.
+        (8, Part::Label) => words.fill(0),
+        (9, Part::Label) => words.fill(1),
+        (10, Part::Label) => words.copy_from_slice(&[2, -1, 0][..words.len()]),
+        (11, Part::Label) => words[0] ^= 1 << 20,
+        // All that is allowed.
+        (12, Part::Pixels) => words.fill(0),
+        (13, Part::Pixels) => words.fill(4096),
+        (14, Part::Pixels) => words.fill(2047),
+        _ => {}
+    }
+}
+
+fn finds_what_is_broken<R: Ring>() {
+    let layers = [Layer::Flatten, Layer::Dense { units: 3 }];
+    let [_, mut session] = both(session::<R>([2, 3, 1], &layers, 5));
+    session.format = Format::new::<R>(12).unwrap();
+    for micro_batch in [5, 2, 1] {
+        session.micro_batch = micro_batch;
+        let good = check::<R>(&session, |_, _, _| {});
+        assert!(good.found.iter().all(Vec::is_empty));
+        assert!(good.broken.iter().flatten().all(|&byte| byte == 0));
+        let checked = check::<R>(&session, break_some);
+        let [one, other] = &checked.found;
+        assert_eq!(one, other);
+        let found: Vec<u32> = one.iter().map(|(sample, _)| *sample).collect();
+        assert_eq!(found, [1, 2, 4, 5, 8, 9, 10, 11]);
+        assert_eq!(one[0].1, 1);
+        assert_eq!(one[3].1, 6);
+        let mut broken = vec![0; 3];
+        for sample in found {
+            broken[sample as usize / 8] |= 1 << (sample % 8);
+        }
+        for told in &checked.broken {
+            assert_eq!(*told, broken);
+        }
+        let network = crate::dealt::check::<R>(&session).unwrap();
+        let want = Plan::new(&session, &network).check::<R>();
+        for (role, traffic) in Role::BOTH.into_iter().zip(checked.traffic) {
+            let dealer_bytes = match role {
+                Role::P0 => 0,
+                Role::P1 => want.dealer_bytes,
+            };
+            let want = crate::cost::Cost {
+                dealer_bytes,
+                ..want
+            };
+            assert_eq!(traffic, want, "{role}");
+        }
+    }
+}
+
+#[test]
+fn the_check_finds_values_that_no_sample_has() {
+    finds_what_is_broken::<u32>();
+    finds_what_is_broken::<u64>();
 }

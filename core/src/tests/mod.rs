@@ -223,6 +223,7 @@ fn run_part<R: Ring>(session: &Session, options: RunOptions, part: Part<'_>) -> 
             network: &network,
             role,
             own: data,
+            damage: |_, _, _| {},
         };
         let mut data = data;
         let (mut traffic, mut audited, mut seen) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,6 +1,8 @@
 //! A computing party: its shares, and its part in the forward pass, the backward pass and the update.
 
 mod backward;
+#[cfg(feature = "contributions")]
+mod check;
 mod classifier;
 #[cfg(feature = "extended-training")]
 mod clip;

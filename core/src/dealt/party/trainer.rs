@@ -158,6 +158,30 @@ impl<'a, R: Ring> Trainer<'a, R> {
         Ok(batch)
     }
 
+    /// Checks the contributions of a session that trains on them, before its first iteration: whether their values are those that
+    /// samples and labels can have. Writes which are not to `broken`: bit i % 8 of byte i / 8 stands for contribution i. The first
+    /// rank passes each of these to `found`, with the number of bounds that it breaks. The peer learns the same, the dealer which
+    /// they are, and nobody anything else.
+    ///
+    /// `memory` has at least [`Plan::check_words`] words, and `broken` [`Plan::broken_len`] bytes. Fails with [`RunError::Spent`] if
+    /// `cx` has checked them already, if the link does, and if a contribution is missing.
+    ///
+    /// [`Plan::check_words`]: crate::dealt::plan::Plan::check_words
+    /// [`Plan::broken_len`]: crate::dealt::plan::Plan::broken_len
+    #[cfg(feature = "contributions")]
+    pub fn check_contributions<P: Read + Write, D: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, D>,
+        ranks: &mut impl Ranks,
+        data: &mut impl Data,
+        (memory, broken): (&mut [u64], &mut [u8]),
+        mut found: impl FnMut(u32, u32),
+    ) -> Result<(), RunError> {
+        let places = (memory, broken);
+        self.0
+            .check_contributions(cx, ranks, data, places, &mut found)
+    }
+
     /// The audit of the last iteration, if it had one: for each cost row, in the order of [`cost_row_names`], the
     /// number of values outside of the range contract, forward and backward. The peer learns the same counts, and
     /// neither party learns more.

@@ -10,6 +10,8 @@ pub use sent::Sent;
 
 use heapless::Vec;
 
+#[cfg(feature = "contributions")]
+use crate::dealt::contribution_check::ContributionCheck;
 use crate::{
     Role,
     audit::Lengths as AuditLengths,
@@ -86,6 +88,24 @@ impl<'a> Plan<'a> {
             true => Cost::opening(1, self.gates.softmax.loss_bits) + Cost::rounds(1),
             false => Cost::ZERO,
         }
+    }
+
+    /// Cost of the check of contributions before a training on them, without what P1 tells the dealer.
+    #[cfg(feature = "contributions")]
+    pub fn check<R: Ring>(&self) -> Cost {
+        ContributionCheck::new(self.session, self.network).cost::<R>()
+    }
+
+    /// 64-bit words that a party, or the dealer, needs for the check of contributions.
+    #[cfg(feature = "contributions")]
+    pub fn check_words<R: Ring>(&self) -> usize {
+        ContributionCheck::new(self.session, self.network).words::<R>()
+    }
+
+    /// Bytes that say which contributions break a bound.
+    #[cfg(feature = "contributions")]
+    pub fn broken_len(&self) -> usize {
+        ContributionCheck::new(self.session, self.network).broken_len()
     }
 
     /// Bytes that the owner of `rows` samples sends to open them once, if samples keep their masks.

@@ -314,6 +314,7 @@ impl Roles<'_> {
                         positions: None,
                         beside: None,
                         validation: None,
+                        contributions: None,
                         further: FurtherRanks::default(),
                     };
                     run(ConnectedRole {

@@ -138,6 +138,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         positions: None,
                         beside: None,
                         validation: None,
+                        contributions: None,
                         further: FurtherRanks::default(),
                     };
                     let links = (peer.link(Remote::Peer), dealer.link(Remote::Dealer));

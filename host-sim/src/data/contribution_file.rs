@@ -9,10 +9,11 @@
 //! holds secrets: with both parties' files samples can be read.
 
 use std::{
+    fmt::Write as _,
     fs::{File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 use ringlet_core::{
@@ -62,6 +63,8 @@ pub struct ContributionFile {
     pub list: ContributionList,
     /// Bytes before them.
     start: u64,
+    /// For each contribution the one that is read in its place; none before some are left out.
+    replaced: OnceLock<Vec<u32>>,
 }
 
 /// Names a list of contributions while they are counted.
@@ -260,6 +263,7 @@ impl ContributionFile {
             list: ContributionList(list),
             file: Mutex::new(reader.get_ref().try_clone().map_err(unread)?),
             task,
+            replaced: OnceLock::new(),
         };
         let size = entry_len(holder, &file.task);
         if len != file.start + u64::from(count) * size as u64 {
@@ -285,8 +289,57 @@ impl ContributionFile {
         &self.path
     }
 
-    /// Reads a contribution. Fails as the core expects it if there is none of this number, or if it cannot be read any more.
+    /// Leaves out contributions: where bit i % 8 of byte i / 8 of `broken` is set, the next one of the list that is not left out
+    /// is read in the place of contribution i. The first call counts; each rank of a role makes the same.
+    ///
+    /// Fails if none is left.
+    pub fn leave_out(&self, broken: &[u8]) -> Result<(), Failure> {
+        let is_broken = |number: u32| broken[number as usize / 8] >> (number % 8) & 1 == 1;
+        let Some(first) = (0..self.count).find(|&number| !is_broken(number)) else {
+            return Err(Failure::new(
+                format!(
+                    "no contribution of {} has values that samples have",
+                    self.path.display()
+                ),
+                "collect others",
+            ));
+        };
+        let mut replaced: Vec<u32> = Vec::with_capacity(self.count as usize);
+        let mut next = first;
+        for number in (0..self.count).rev() {
+            if !is_broken(number) {
+                next = number;
+            }
+            replaced.push(next);
+        }
+        replaced.reverse();
+        self.replaced.get_or_init(|| replaced);
+        Ok(())
+    }
+
+    /// The name of a contribution: that of its upload, and its number in it. Fails as a read of the contribution does.
+    pub fn name(&self, number: u32) -> Result<String, DataError> {
+        let mut name = String::new();
+        self.whole_entry(number, |entry| {
+            let (upload, number) = entry[..NAME_LEN].split_at(NAME_LEN - 2);
+            for byte in upload {
+                let _ = write!(name, "{byte:02x}");
+            }
+            let _ = write!(name, "/{}", u16::from_le_bytes([number[0], number[1]]));
+        })?;
+        Ok(name)
+    }
+
+    /// Reads a contribution, or the one that takes its place. Fails as the core expects it if there is none of this number, or if it cannot be read any more.
     fn entry(&self, number: u32, use_it: impl FnOnce(&[u8])) -> Result<(), DataError> {
+        let replaced = self.replaced.get().and_then(|all| all.get(number as usize));
+        self.whole_entry(*replaced.unwrap_or(&number), |entry| {
+            use_it(&entry[NAME_LEN..entry.len() - CRC_LEN]);
+        })
+    }
+
+    /// Reads all bytes of a contribution.
+    fn whole_entry(&self, number: u32, use_it: impl FnOnce(&[u8])) -> Result<(), DataError> {
         let missing = DataError::Missing(number);
         if number >= self.count {
             return Err(missing);
@@ -302,7 +355,7 @@ impl ContributionFile {
         if !is_whole(&entry) {
             return Err(missing);
         }
-        use_it(&entry[NAME_LEN..size - CRC_LEN]);
+        use_it(&entry);
         Ok(())
     }
 }
@@ -463,6 +516,35 @@ mod tests {
         let (mut p0, mut p1) = ([0; 32], [0; 32]);
         MaskKeys(&file).keys(1, [&mut p0, &mut p1]).expect("keys");
         assert_eq!((p0, p1), ([10; 32], [11; 32]));
+    }
+
+    #[test]
+    fn the_next_contribution_takes_the_place_of_one_that_is_left_out() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("contributions");
+        written(&path, Actor::Dealer);
+        for (broken, wanted) in [
+            (0b000, [0, 1, 2]),
+            (0b010, [0, 2, 2]),
+            (0b100, [0, 1, 0]),
+            (0b110, [0, 0, 0]),
+            (0b001, [1, 1, 2]),
+        ] {
+            let file = ContributionFile::open(&path, Actor::Dealer).expect("a file");
+            file.leave_out(&[broken]).expect("some are left");
+            for (sample, wanted) in (0..).zip(wanted) {
+                let (mut p0, mut p1) = ([0; 32], [0; 32]);
+                let keys = MaskKeys(&file).keys(sample, [&mut p0, &mut p1]);
+                keys.expect("keys");
+                assert_eq!(p0, [10 * wanted; 32], "{broken:b} {sample}");
+            }
+            assert_eq!(
+                file.name(1).expect("a name"),
+                format!("{}/1", "00".repeat(16))
+            );
+        }
+        let file = ContributionFile::open(&path, Actor::Dealer).expect("a file");
+        assert!(file.leave_out(&[0b111]).is_err());
     }
 
     #[test]

@@ -228,6 +228,7 @@ impl<'a> BoardSession<'a> {
             positions: None,
             beside: None,
             validation: None,
+            contributions: None,
             further: FurtherRanks::default(),
         };
         let mut none = OwnImages::new(self.images, 0..0, network.classes);

@@ -16,6 +16,7 @@ use ringlet_core::{
 
 use super::{
     beginning::{Beginning, await_rank},
+    contribution_check,
     dispatch::{InRing, in_ring},
     early_stopping::share_stop,
     meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties},
@@ -92,6 +93,10 @@ fn run_rank<R: Ring>(
     let mut cx = DealerContext::new(keys, link);
     if first > 0 {
         dealer.start_at(first)?;
+    }
+    if let Some(file) = contributions {
+        let dealer = (&mut dealer, &mut cx);
+        contribution_check::at_dealer(dealer, (session, &network), ranks, file)?;
     }
     for iteration in first..session.iterations() {
         match contributions {

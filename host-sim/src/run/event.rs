@@ -48,6 +48,13 @@ pub enum Event {
         /// Stage by stage.
         stages: Vec<StageValues>,
     },
+    /// Contributions were checked before the first iteration.
+    Checked {
+        /// How many there are.
+        contributions: u32,
+        /// The names of those that are left out, and how many bounds each breaks.
+        left_out: Vec<(String, u32)>,
+    },
     /// The role ended as it should.
     Done,
     /// The role failed.

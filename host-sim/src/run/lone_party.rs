@@ -469,6 +469,7 @@ impl LoneParty<'_> {
                 .validation
                 .as_ref()
                 .map(|(plan, images)| PartyValidation::new(*plan, images, self.network.classes)),
+            contributions: self.contributions.as_ref(),
             further: FurtherRanks::default(),
         })
     }

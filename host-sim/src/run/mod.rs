@@ -7,6 +7,7 @@ pub mod beside_device;
 pub mod board_session;
 pub mod checkpoints;
 pub mod collect;
+pub mod contribution_check;
 pub mod dealer;
 pub mod dealer_relay;
 pub mod dealer_source;

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{
     checkpoints::{Keeper, Stateful},
+    contribution_check,
     dealt_positions::Positions,
     early_stopping::share_stop,
     event::{Evaluated, Event, StageValues},
@@ -29,6 +30,7 @@ use super::{
     validation::{Evaluation, PartyValidation, evaluate},
 };
 use crate::{
+    data::contribution_file::ContributionFile,
     error::Failure,
     links::{any_end::AnyEnd, connect::UNBOUNDED, secure::SecureEnd},
     resources::filled,
@@ -58,6 +60,8 @@ pub struct PartySetup<'a> {
     pub beside: Option<Beside<'a>>,
     /// The evaluations between iterations, if there are any.
     pub validation: Option<PartyValidation<'a>>,
+    /// The contributions that the session trains on, if it does.
+    pub contributions: Option<&'a ContributionFile>,
     /// This party's further ranks, if it has any.
     pub further: FurtherRanks<'a>,
 }
@@ -171,6 +175,8 @@ pub struct FurtherRank<'a> {
     pub first: u32,
     /// The evaluations between iterations, if there are any.
     pub validation: Option<Validation>,
+    /// The contributions that the session trains on, if it does.
+    pub contributions: Option<&'a ContributionFile>,
 }
 
 impl FurtherRank<'_> {
@@ -199,6 +205,10 @@ impl FurtherRank<'_> {
         cx.set_clock(monotonic_clock::nanoseconds);
         let (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<R>) =
             (&mut *data, &mut NoObserver);
+        if let Some(file) = self.contributions {
+            let party = (&mut party, &mut cx);
+            contribution_check::at_party(party, (session, self.network), ranks, data, file)?;
+        }
         for iteration in self.first..session.iterations() {
             party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
             sum_traffic(ranks, &mut cx.take_traffic()).map_err(RunError::from)?;
@@ -278,6 +288,7 @@ pub fn run_party<R: Ring>(
         key: setup.key.clone(),
         first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
         validation: setup.validation.as_ref().map(|validation| validation.plan),
+        contributions: setup.contributions,
     };
     ranks::run(
         (further.needs, &further.closer),
@@ -306,6 +317,7 @@ fn run_first_rank<R: Ring>(
         mut positions,
         mut beside,
         mut validation,
+        contributions,
         ..
     } = setup;
     let dealt = positions
@@ -337,6 +349,14 @@ fn run_first_rank<R: Ring>(
     }
     if setup.simulated && first == 0 {
         emit(shares(&party, 0))?;
+    }
+    if let Some(file) = contributions {
+        let party = (&mut party, &mut cx);
+        let checked = contribution_check::at_party(party, (session, network), ranks, data, file);
+        emit(checked.map_err(|failure| match &mut durable {
+            Some((keeper, _)) => keeper.broke(failure),
+            None => failure,
+        })?)?;
     }
     let mut done = first;
     for iteration in first..session.iterations() {

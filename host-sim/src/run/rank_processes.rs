@@ -55,6 +55,7 @@ impl LoneParty<'_> {
             key,
             first,
             validation: hello.validation,
+            contributions: self.contributions.as_ref(),
         };
         let needs = self.rank_needs(peer, dealer, &own)?;
         let run = RunFurther {

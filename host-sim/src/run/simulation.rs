@@ -277,6 +277,7 @@ impl Simulation<'_> {
                 positions: None,
                 beside: None,
                 validation: None,
+                contributions: None,
                 further: FurtherRanks::default(),
             },
             peer,

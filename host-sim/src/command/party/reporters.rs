@@ -329,6 +329,14 @@ impl Reporter for Terminal<'_> {
                 (Some(run), text) => run.progress.say(text.trim_end()),
             };
         }
+        if let Event::Checked {
+            contributions,
+            left_out,
+        } = &event
+        {
+            tell_checked(self.name(), *contributions, left_out);
+            return Ok(());
+        }
         let Some(run) = &mut self.run else {
             return Ok(());
         };
@@ -390,5 +398,27 @@ impl Reporter for Terminal<'_> {
         };
         self.report.times(&[time]);
         console::print(&time_table(&self.checked.session, &[time]))
+    }
+}
+
+/// The most contributions that are told one by one.
+const TOLD: usize = 20;
+
+/// Tells what the check of contributions found.
+fn tell_checked(name: &str, contributions: u32, left_out: &[(String, u32)]) {
+    let all = counted(contributions.into(), "contribution");
+    console::note(&match left_out.len() {
+        0 => format!("{name}: {all} checked, none left out"),
+        count => format!("{name}: {all} checked, {count} left out"),
+    });
+    for (contribution, bounds) in left_out.iter().take(TOLD) {
+        let bounds = counted((*bounds).into(), "bound");
+        console::note(&format!(
+            "{name}: contribution {contribution} breaks {bounds} and is left out"
+        ));
+    }
+    if left_out.len() > TOLD {
+        let more = left_out.len() - TOLD;
+        console::note(&format!("{name}: {more} more contributions are left out"));
     }
 }

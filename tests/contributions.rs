@@ -21,7 +21,7 @@ use ringlet_core::{
     prg::Key,
     session::handshake::Actor,
 };
-use ringlet_tests::{address, complaint, end, start};
+use ringlet_tests::{address, complaint, end, metrics, start, success};
 
 /// Contributions of an upload.
 const EACH: usize = 40;
@@ -314,4 +314,61 @@ fn contributions_with_values_that_no_image_has_are_left_out() {
             "{err}"
         );
     }
+}
+
+#[test]
+fn killed_roles_go_on_with_the_same_contributions() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let paths = ["ck0", "ck1", "model.safetensors", "metrics"].map(|name| dir.path().join(name));
+    let [ck0, ck1, save, lines] = paths.each_ref().map(|path| text(path));
+    let [.., dealer, _, cheated0, cheated1] = files().each_ref().map(|path| text(path));
+    let (d, p) = (address(), address());
+    let session = "--batch 32 --epochs 150 --every 10 --seed 3 --lr 0.0625 --wait 30 --reveal-to p1";
+    let session: Vec<&str> = session.split_whitespace().collect();
+    let start_role = |role: usize| match role {
+        0 => start(&[
+            "dealer",
+            "--listen",
+            &d,
+            "--wait",
+            "30",
+            "--contributions",
+            dealer,
+        ]),
+        1 => {
+            let own = ["party", "--role", "p0", "--listen", &p, "--dealer", &d];
+            let own = [&own[..], &["--contributions", cheated0, "--resume", ck0]].concat();
+            start(&[&own[..], &session].concat())
+        }
+        _ => {
+            let own = ["party", "--role", "p1", "--peer", &p, "--dealer", &d];
+            let kept = ["--resume", ck1, "--save", save, "--metrics", lines];
+            let own = [&own[..], &["--contributions", cheated1], &kept].concat();
+            start(&[&own[..], &session].concat())
+        }
+    };
+    let mut children = [0, 1, 2].map(start_role);
+    for victim in [2, 0] {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        children[victim].kill().expect("to kill");
+        children[victim].wait().expect("its end");
+        children[victim] = start_role(victim);
+    }
+    for child in children {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+    }
+    let iterations = metrics(Path::new(lines), "iteration");
+    let numbers: Vec<u64> = iterations
+        .iter()
+        .filter_map(|record| record["iteration"].as_u64())
+        .collect();
+    assert!(numbers.iter().copied().eq(1..=150 * 7), "{numbers:?}");
+    let said = success(&["predict", "--model-file", save]);
+    let share = said
+        .split('%')
+        .next()
+        .and_then(|head| head.split_whitespace().last());
+    let share: f64 = share.and_then(|share| share.parse().ok()).expect("a share");
+    assert!(share > 75.0, "{said}");
 }

@@ -323,7 +323,8 @@ fn killed_roles_go_on_with_the_same_contributions() {
     let [ck0, ck1, save, lines] = paths.each_ref().map(|path| text(path));
     let [.., dealer, _, cheated0, cheated1] = files().each_ref().map(|path| text(path));
     let (d, p) = (address(), address());
-    let session = "--batch 32 --epochs 150 --every 10 --seed 3 --lr 0.0625 --wait 30 --reveal-to p1";
+    let session =
+        "--batch 32 --epochs 150 --every 10 --seed 3 --lr 0.0625 --wait 30 --reveal-to p1";
     let session: Vec<&str> = session.split_whitespace().collect();
     let start_role = |role: usize| match role {
         0 => start(&[

@@ -12,6 +12,8 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "../firmware/instruction-count/src/contribution.rs"]
+mod contribution;
 #[path = "../firmware/instruction-count/src/handshake.rs"]
 mod handshake;
 #[path = "../firmware/instruction-count/src/scripted.rs"]
@@ -68,10 +70,24 @@ const RISC_V: Board = Board {
     options: "-M virt -bios none -m 32M -icount shift=0",
 };
 
+/// Where the counting firmware that makes uploads is built.
+const WITH_UPLOADS: &str = "../firmware/target/contribution";
+/// The most instructions of the masks and the rest of a sample of 28 x 28 values on a Cortex-M4, and of an upload's seals.
+const MOST_OF_SAMPLE: f64 = 0.3e6;
+const MOST_OF_SEALS: f64 = 16e6;
+/// The most bytes of an upload of one such sample, and of what a board holds of it beside its stack.
+const MOST_BYTES: u64 = 3500;
+const MOST_STATE: u64 = 8 << 10;
+
 /// Runs the counting firmware in QEMU.
 fn count(board: &Board, model: &str, batch: u32) -> String {
+    count_in(board, "../firmware/target", model, batch)
+}
+
+/// The same of the firmware that was built in a directory.
+fn count_in(board: &Board, dir: &str, model: &str, batch: u32) -> String {
     let program = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../firmware/target")
+        .join(dir)
         .join(board.target)
         .join("release/ringlet-instruction-count");
     assert!(
@@ -236,4 +252,30 @@ fn small_processors_shake_hands_as_the_host_would() {
         }
         assert_eq!(text.lines().count(), 2, "{text}");
     }
+}
+
+#[test]
+fn a_board_uploads_the_bytes_that_a_host_uploads() {
+    let (bytes, sent) = contribution::upload(|| (), |_| ()).expect("an upload");
+    let text = count_in(&CORTEX_M4, WITH_UPLOADS, "contribution", 0);
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let [begin, sample, seals, all] = &lines[..] else {
+        panic!("{text}");
+    };
+    let sum = |part: &Value| {
+        let [masks, rest] = ["prg", "rest"].map(|kind| part[kind].as_f64().expect("a number"));
+        println!("{}: {masks} for streams, {rest} besides", part["part"]);
+        masks + rest
+    };
+    let parts = [begin, sample, seals].map(sum);
+    assert!(parts[0] + parts[1] <= MOST_OF_SAMPLE, "{text}");
+    assert!(parts[2] <= MOST_OF_SEALS, "{text}");
+    assert_eq!((&all["bytes"], &all["sent"]), (&bytes.into(), &sent.into()));
+    assert!(u64::from(bytes) <= MOST_BYTES, "{bytes}");
+    let state = all["state"].as_u64().expect("a number");
+    println!("{bytes} bytes, {state} of state");
+    assert!(state <= MOST_STATE, "{state}");
 }

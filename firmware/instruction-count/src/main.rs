@@ -7,12 +7,14 @@
 //!
 //! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
 //! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by. With `handshake` in
-//! place of a model it counts the handshake of a secure link. With `streams` it draws that number of times from streams and prints
+//! place of a model it counts the handshake of a secure link, and with `contribution`, in a build with that feature, an upload. With `streams` it draws that number of times from streams and prints
 //! a digest.
 
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "contribution")]
+mod contribution;
 mod handshake;
 #[cfg(target_arch = "arm")]
 mod mps2_an386;
@@ -84,6 +86,23 @@ fn count_handshake() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Counts the parts of an upload of one sample.
+#[cfg(feature = "contribution")]
+fn count_contribution() -> Result<(), Failure> {
+    let count = |part: usize| {
+        core::mem::drop(profile::section(Section::Program));
+        let [masks, rest] = [Section::Prg, Section::Gates].map(|kind| profile::sum(0, false, kind));
+        println!(
+            "{{\"part\":\"{}\",\"prg\":{masks},\"rest\":{rest}}}",
+            contribution::PARTS[part]
+        );
+    };
+    let (bytes, sent) = contribution::upload(profile::reset, count)?;
+    let state = contribution::STATE;
+    println!("{{\"bytes\":{bytes},\"state\":{state},\"sent\":{sent}}}");
+    Ok(())
+}
+
 /// Counts for the model and the batch of the arguments, and exits.
 fn run(arena: &mut [u64]) -> ! {
     let counted = env::args::<256>()
@@ -94,6 +113,8 @@ fn run(arena: &mut [u64]) -> ! {
             let number = words.next().and_then(|word| word.parse().ok());
             match (name, number) {
                 ("handshake", _) => count_handshake(),
+                #[cfg(feature = "contribution")]
+                ("contribution", _) => count_contribution(),
                 ("streams", Some(draws)) => {
                     println!("{{\"drawn\":{}}}", streams::digest(draws));
                     Ok(())

@@ -1,0 +1,61 @@
+//! An upload of one sample of 28 x 28 values and ten classes, as a board makes it.
+
+use ringlet_core::{
+    contribution::{CollectionTask, Upload, UploadError},
+    data::Normalisation,
+    net::secure::Identity,
+    prg::Key,
+};
+
+use crate::scripted::Failure;
+
+/// Values of the sample.
+const VALUES: usize = 28 * 28;
+
+/// Parts of an upload.
+pub const PARTS: [&str; 3] = ["begin", "sample", "seals"];
+
+/// Bytes that a board holds of an upload under way.
+pub const STATE: usize = size_of::<Upload<'_>>();
+
+/// Makes the upload. `before` and `after` are called around each part. Returns the bytes, and the FNV-1a digest of them.
+pub fn upload(
+    mut before: impl FnMut(),
+    mut after: impl FnMut(usize),
+) -> Result<(u32, u32), Failure> {
+    let task = CollectionTask {
+        input: [28, 28, 1],
+        classes: 10,
+        normalisation: Normalisation::NONE,
+        ring: 32,
+        fraction: 9,
+        identities: [1, 2, 3].map(|byte| Identity::new(Key::new([byte; 32])).public()),
+        terms: [0; 32],
+    };
+    let (mut bytes, mut digest) = (0, 0x811C_9DC5u32);
+    let mut send = |piece: &[u8]| {
+        bytes += piece.len() as u32;
+        for &byte in piece {
+            digest = (digest ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+        Ok::<_, UploadError>(())
+    };
+    let refused = |_: UploadError| "the upload";
+    let mut pixels = [0u8; VALUES];
+    for (at, pixel) in pixels.iter_mut().enumerate() {
+        *pixel = (at * 7) as u8;
+    }
+    before();
+    let upload = Upload::begin(&task, &Key::new([7; 32]), 1, &mut send);
+    after(0);
+    let mut upload = upload.map_err(refused)?;
+    before();
+    let sampled = upload.sample::<u32, _>(&pixels, 3, &mut send);
+    after(1);
+    sampled.map_err(refused)?;
+    before();
+    let sealed = upload.finish(&mut send);
+    after(2);
+    sealed.map_err(refused)?;
+    Ok((bytes, digest))
+}

@@ -7,6 +7,7 @@ use ringlet_core::{
         At, Contract, Online,
         argmax::Argmax,
         bilinear::{Bilinear, Span},
+        bounds::Bounds,
         lookup::Lookup,
         maxpool::MaxPool,
         multiply::Multiply,
@@ -312,6 +313,36 @@ fn counts_of_values_out_of_range() {
             let mut scratch = vec![0; gate.scratch_len(2, 8)];
             let counted = gate.run(cx, AT, [2, 8], x, &mut values, &mut scratch);
             counted.map(|_| ())
+        },
+    );
+}
+
+#[test]
+fn counts_of_bounds_that_are_broken() {
+    let gate = Bounds::new::<u32>();
+    // Two rows of masked values, whose masks the dealer knows.
+    let masks = [0x9E37_79B9u32, 0x85EB_CA6B, 0xC2B2_AE35, 0x27D4_EB2F];
+    let all = [
+        [0, 4096, 7, 1, 9, 2, 4000, 4095],
+        [-1, 4097, 1 << 20, 1, 1 << 31, -4096, 2, 3],
+    ];
+    let (mut opened, mut doubled) = (vec![0; 32], vec![0; 32]);
+    for (row, xs) in all.into_iter().enumerate() {
+        for (at, (x, mask)) in xs.into_iter().zip(masks.into_iter().cycle()).enumerate() {
+            let first = 16 * row + at;
+            let e = u32::from_i64(x).wrapping_add(mask);
+            [opened[first], opened[first + 8]] = gate.differences(e, [0, 4096]);
+            (doubled[first], doubled[first + 8]) = (mask.wrapping_neg(), mask);
+        }
+    }
+    check_gate(
+        "bounds",
+        [&[], &[]],
+        |cx| gate.deal::<u32, _>(cx, AT, [2, 8], &doubled),
+        |cx, _| {
+            let mut counts = [Share::wrap(0); 2];
+            let mut scratch = vec![0; gate.scratch_len(2, 8)];
+            gate.run(cx, AT, [2, 8], &opened, &mut counts, &mut scratch)
         },
     );
 }

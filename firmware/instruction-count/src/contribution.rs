@@ -12,13 +12,7 @@ use crate::scripted::Failure;
 /// Values of the sample.
 const VALUES: usize = 28 * 28;
 
-/// Parts of an upload.
-pub const PARTS: [&str; 3] = ["begin", "sample", "seals"];
-
-/// Bytes that a board holds of an upload under way.
-pub const STATE: usize = size_of::<Upload<'_>>();
-
-/// Makes the upload. `before` and `after` are called around each part. Returns the bytes, and the FNV-1a digest of them.
+/// Makes the upload. `before` and `after` are called around each part: its begin, the sample, the seals. Returns the bytes, and the FNV-1a digest of them.
 pub fn upload(
     mut before: impl FnMut(),
     mut after: impl FnMut(usize),

@@ -94,11 +94,12 @@ fn count_contribution() -> Result<(), Failure> {
         let [masks, rest] = [Section::Prg, Section::Gates].map(|kind| profile::sum(0, false, kind));
         println!(
             "{{\"part\":\"{}\",\"prg\":{masks},\"rest\":{rest}}}",
-            contribution::PARTS[part]
+            ["begin", "sample", "seals"][part]
         );
     };
     let (bytes, sent) = contribution::upload(profile::reset, count)?;
-    let state = contribution::STATE;
+    // What a board holds of an upload under way.
+    let state = size_of::<ringlet_core::contribution::Upload<'_>>();
     println!("{{\"bytes\":{bytes},\"state\":{state},\"sent\":{sent}}}");
     Ok(())
 }

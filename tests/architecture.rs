@@ -12,9 +12,25 @@ use syn::{
 };
 
 /// The core's top level, from the bottom to the top.
-const CORE: [&str; 17] = [
-    "num", "model", "profile", "share", "prg", "kernel", "cost", "net", "gate", "network", "data",
-    "backbone", "session", "audit", "device", "dealt", "securenn",
+const CORE: [&str; 18] = [
+    "num",
+    "model",
+    "profile",
+    "share",
+    "prg",
+    "kernel",
+    "cost",
+    "net",
+    "gate",
+    "network",
+    "data",
+    "backbone",
+    "contribution",
+    "session",
+    "audit",
+    "device",
+    "dealt",
+    "securenn",
 ];
 
 /// The host's top level, likewise.

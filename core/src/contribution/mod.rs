@@ -25,62 +25,21 @@ mod task;
 mod tests;
 #[cfg(feature = "uploads")]
 mod upload;
+#[cfg(feature = "uploads")]
+mod upload_error;
 
 #[cfg(feature = "uploads")]
-pub use received::{Header, Received, UploadError};
+pub use received::{Header, Received};
 #[cfg(feature = "uploads")]
 pub use seal::{Commitment, DEALER_SEAL_LEN, PARTY_SEAL_LEN, open_dealer_seal, open_party_seal};
 pub use task::{CollectionTask, TaskError, TaskId};
 #[cfg(feature = "uploads")]
 pub use upload::Upload;
+#[cfg(feature = "uploads")]
+pub use upload_error::UploadError;
 
-use crate::{
-    num::ring::Word,
-    prg::{self, Address, Key},
-};
-
-/// Gate numbers of the streams of a contribution's key.
-const PIXELS: u32 = 0;
-const LABEL: u32 = 1;
+pub use crate::prg::contributed::{Part, key, mask};
 
 /// The name of an upload. An owner that is not sure whether an upload arrived sends it again under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UploadId(pub [u8; 16]);
-
-/// What of a contribution a mask hides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The sample: as many words as the model's input has values.
-    Pixels,
-    /// The one-hot label: a word for each class.
-    Label,
-}
-
-/// Writes the words `first`, `first + 1`, ... of one party's part of a mask to `out`. `key` is the contribution's key of that
-/// party.
-pub fn mask<W: Word>(key: &[u8; Key::LEN], part: Part, first: u64, out: &mut [W]) {
-    let gate = match part {
-        Part::Pixels => PIXELS,
-        Part::Label => LABEL,
-    };
-    let address = Address {
-        iteration: 0,
-        gate,
-        wire: 0,
-    };
-    prg::fill_once(&Key::new(*key), address, first, out);
-}
-
-/// The key of the contribution with this number in its upload, at the party whose seed it is.
-pub fn key(seed: &Key, number: u16) -> Key {
-    let address = Address {
-        iteration: number.into(),
-        gate: 0,
-        wire: 0,
-    };
-    let Ok(key) = Key::filled(|bytes| {
-        prg::fill_once(seed, address, 0, bytes);
-        Ok::<_, core::convert::Infallible>(())
-    });
-    key
-}

@@ -2,7 +2,7 @@
 
 use clatter::{crypto::hash::Blake2s, traits::Hash};
 
-use super::{CollectionTask, DEALER_SEAL_LEN, PARTY_SEAL_LEN, TaskError, TaskId, UploadId};
+use super::{CollectionTask, DEALER_SEAL_LEN, PARTY_SEAL_LEN, TaskId, UploadError, UploadId};
 
 /// The first bytes of an upload. The last one is the version.
 const FORMAT: [u8; 4] = *b"RLC1";
@@ -10,47 +10,6 @@ const FORMAT: [u8; 4] = *b"RLC1";
 pub(super) const HEADER_LEN: usize = FORMAT.len() + 16 + 16 + 2;
 /// Bytes after them.
 const SEALS_LEN: usize = 2 * PARTY_SEAL_LEN + DEALER_SEAL_LEN;
-
-/// Why an upload cannot be made or taken.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum UploadError {
-    /// It is no upload, or one of another version.
-    Format,
-    /// It is for another task.
-    OtherTask,
-    /// It does not have the length that it says, or a sample not the task's shape.
-    Length,
-    /// A label is none of the task's classes.
-    Label,
-    /// A seal cannot be opened: it is sealed to somebody else, or something was changed.
-    Seal,
-    /// Nothing can be sealed to an identity of the task.
-    Identity,
-    /// The task cannot be used.
-    Task(TaskError),
-}
-
-impl core::fmt::Display for UploadError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            UploadError::Format => "it is no upload, or one of another version",
-            UploadError::OtherTask => "it is for another task",
-            UploadError::Length => {
-                "it does not have the length that it says, or a sample has another shape"
-            }
-            UploadError::Label => "a label is none of the task's classes",
-            UploadError::Seal => {
-                "its seal cannot be opened: it is for somebody else, or was changed"
-            }
-            UploadError::Identity => "nothing can be sealed to an identity of the task",
-            UploadError::Task(error) => return error.fmt(f),
-        })
-    }
-}
-
-impl core::error::Error for UploadError {}
 
 /// What comes first in an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

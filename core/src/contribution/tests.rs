@@ -4,7 +4,7 @@ extern crate std;
 use std::{vec, vec::Vec};
 
 use super::{task::tests::task, *};
-use crate::{net::secure::Identity, num::ring::Ring};
+use crate::{net::secure::Identity, num::ring::Ring, prg::Key};
 
 fn identity(number: u8) -> Identity {
     Identity::new(Key::new([number; 32]))

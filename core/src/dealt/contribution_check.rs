@@ -5,12 +5,14 @@
 //! sum of its label, 1.
 
 use crate::{
-    contribution::{Part, mask},
     cost::Cost,
     gate::{At, bounds::Bounds, range::COUNT_BITS},
     network::Network,
     num::{arena::words, ring::Ring},
-    prg::Key,
+    prg::{
+        Key,
+        contributed::{Part, mask},
+    },
     session::Session,
 };
 

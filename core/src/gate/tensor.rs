@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[cfg(feature = "contributions")]
-use crate::contribution::{Part, mask};
+use crate::prg::contributed::{Part, mask};
 
 #[cfg(test)]
 use super::reuse;

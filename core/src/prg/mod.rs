@@ -12,6 +12,8 @@
 mod avx512;
 #[cfg(target_pointer_width = "64")]
 mod blocks;
+#[cfg(feature = "contributions")]
+pub mod contributed;
 pub mod device_key;
 #[cfg(any(test, not(target_pointer_width = "64")))]
 mod draws;

@@ -4,11 +4,11 @@ use bytemuck::TransparentWrapper;
 
 use crate::{
     Role,
-    contribution::Part,
     data::{Data, DataError},
     dealt::{micro_batch::MicroBatch, samples::Samples},
     gate::tensor::subtract_contributed,
     num::ring::Ring,
+    prg::contributed::Part,
     session::{RunError, SmoothLabel},
     share::{Factor, Share, observer::Observer},
 };

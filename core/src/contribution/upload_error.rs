@@ -1,0 +1,44 @@
+//! Why an upload cannot be made or taken.
+
+use super::TaskError;
+
+/// Why an upload cannot be made or taken.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum UploadError {
+    /// It is no upload, or one of another version.
+    Format,
+    /// It is for another task.
+    OtherTask,
+    /// It does not have the length that it says, or a sample not the task's shape.
+    Length,
+    /// A label is none of the task's classes.
+    Label,
+    /// A seal cannot be opened: it is sealed to somebody else, or something was changed.
+    Seal,
+    /// Nothing can be sealed to an identity of the task.
+    Identity,
+    /// The task cannot be used.
+    Task(TaskError),
+}
+
+impl core::fmt::Display for UploadError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            UploadError::Format => "it is no upload, or one of another version",
+            UploadError::OtherTask => "it is for another task",
+            UploadError::Length => {
+                "it does not have the length that it says, or a sample has another shape"
+            }
+            UploadError::Label => "a label is none of the task's classes",
+            UploadError::Seal => {
+                "its seal cannot be opened: it is for somebody else, or was changed"
+            }
+            UploadError::Identity => "nothing can be sealed to an identity of the task",
+            UploadError::Task(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for UploadError {}

@@ -3,6 +3,9 @@
 //!
 //! The program with MPI is the one that `RINGLET_MPI_PROGRAM` names, or target/full/ringlet. `tests/run` builds it.
 
+#[path = "contribution_files.rs"]
+mod contribution_files;
+
 use std::{
     fs, io,
     net::TcpListener,
@@ -15,6 +18,8 @@ use std::{
 use ringlet_tests::{end, end_within, is_notice, metrics};
 #[cfg(target_os = "linux")]
 use ringlet_tests::{text, wait_until};
+
+use contribution_files::files;
 
 /// How long a run may take that ends because something is wrong.
 const BOUND: Duration = Duration::from_secs(60);
@@ -82,6 +87,8 @@ struct Deployment {
     addresses: [String; 2],
     /// How many seconds a rank waits for another role's.
     wait: &'static str,
+    /// The files of contributions of the dealer, P0 and P1, if they train on these.
+    contributions: Option<[&'static Path; 3]>,
 }
 
 impl Deployment {
@@ -94,6 +101,7 @@ impl Deployment {
             dir: tempfile::tempdir().expect("a directory"),
             addresses: [dealer, p0],
             wait: "30",
+            contributions: None,
         }
     }
 
@@ -134,6 +142,9 @@ impl Deployment {
         };
         command.args(own);
         command.args(["--insecure", "--wait", self.wait]);
+        if let Some(files) = self.contributions {
+            command.arg("--contributions").arg(files[role]);
+        }
         if role > 0 {
             command
                 .args(["--dealer", d, "--reveal-to", "p1"])
@@ -194,6 +205,30 @@ const SESSION: [&str; 6] = [
     "--share-of-p0",
     "0.6",
 ];
+
+#[test]
+fn processes_train_on_contributions_to_the_same_model() {
+    let Some(programs) = programs() else { return };
+    let [p0, p1, dealer, ..] = files().each_ref().map(|path| path.as_path());
+    let session = [
+        "--batch",
+        "40",
+        "--micro-batch",
+        "10",
+        "--limit",
+        "7",
+        "--epochs",
+        "2",
+    ];
+    let train = |count| {
+        let deployment = Deployment {
+            contributions: Some([dealer, p0, p1]),
+            ..Deployment::new(&programs)
+        };
+        deployment.train([count; 3], &session).1
+    };
+    assert!(train(2) == train(0));
+}
 
 #[test]
 fn sums_wrap_and_broadcasts_reach_all() {

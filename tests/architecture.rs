@@ -34,7 +34,7 @@ const CORE: [&str; 18] = [
 ];
 
 /// The host's top level, likewise.
-const HOST: [&str; 12] = [
+const HOST: [&str; 13] = [
     "error",
     "console",
     "resources",
@@ -42,6 +42,7 @@ const HOST: [&str; 12] = [
     "links",
     "reference",
     "config",
+    "collection",
     "board",
     "run",
     "measure",

@@ -60,7 +60,10 @@ pub fn program() -> &'static Path {
         }
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--quiet", "--locked", "--package", "ringlet"]);
-        cargo.args(["--features", "images,onnx,report,seeded-secrets,watch"]);
+        cargo.args([
+            "--features",
+            "collect,images,onnx,report,seeded-secrets,watch",
+        ]);
         cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         // What cargo tells this test of its own package. Some build scripts would run again for it.
         for (name, _) in std::env::vars_os() {

@@ -9,6 +9,7 @@
 //! - [`links`]: transports between roles.
 //! - [`reference`](mod@reference): the plaintext twin.
 //! - [`config`]: from arguments to a checked session.
+//! - `collection`: how masked samples of many owners are collected.
 //! - [`board`]: boards in QEMU and their firmware.
 //! - [`run`]: the roles of a run.
 //! - [`measure`]: how fast the machine is.
@@ -16,6 +17,8 @@
 //! - [`command`]: the command line.
 
 pub mod board;
+#[cfg(feature = "collect")]
+pub mod collection;
 pub mod command;
 pub mod config;
 pub mod console;

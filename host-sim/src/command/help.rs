@@ -20,7 +20,7 @@ struct Group {
 }
 
 /// The options that several commands have, and those of commands with many.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group {
         heading: "Roles",
         usual: &[
@@ -38,8 +38,30 @@ const GROUPS: [Group; 7] = [
         further: &["p0", "p1"],
     },
     Group {
+        heading: "Collection",
+        usual: &[
+            "task",
+            "owner",
+            "owners",
+            "open",
+            "address",
+            "certificate",
+            "deadline",
+            "withdraw",
+        ],
+        further: &["least-owners", "most-contributions", "per-upload", "state"],
+    },
+    Group {
         heading: "Model and data",
-        usual: &["model", "model-file", "data", "samples", "classes"],
+        usual: &[
+            "model",
+            "model-file",
+            "input",
+            "class-count",
+            "data",
+            "samples",
+            "classes",
+        ],
         further: &[
             "contributions",
             "share-of-p0",

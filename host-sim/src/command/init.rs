@@ -28,11 +28,14 @@ pub struct InitArgs {
     )]
     pub dir: Option<PathBuf>,
     /// Make one identity alone, in this file, and print its public half for the roster that somebody else writes.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["p0", "dealer", "assistant"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["p0", "p1", "dealer", "assistant"])]
     pub identity: Option<PathBuf>,
     /// Where P0 will listen for P1 (host:port).
     #[arg(long, value_name = "ADDRESS")]
     pub p0: Option<String>,
+    /// Where P1 will listen for P0, in a collection.
+    #[arg(long, value_name = "ADDRESS")]
+    pub p1: Option<String>,
     /// Where the dealer will listen.
     #[arg(long, value_name = "ADDRESS")]
     pub dealer: Option<String>,
@@ -57,7 +60,7 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     })?;
     let roles = [
         (Actor::Party(Role::P0), &args.p0),
-        (Actor::Party(Role::P1), &None),
+        (Actor::Party(Role::P1), &args.p1),
         (Actor::Dealer, &args.dealer),
         (Actor::Assistant, &args.assistant),
     ];

@@ -4,7 +4,9 @@ pub mod assistant;
 pub mod bench;
 pub mod calibrate;
 mod classification;
+pub mod collect;
 pub mod compare;
+pub mod contribute;
 pub mod data;
 pub mod deal;
 pub mod dealer;
@@ -24,6 +26,7 @@ pub mod report;
 pub mod role_processes;
 mod session_options;
 pub mod shell;
+pub mod task;
 pub mod train;
 mod usage;
 pub mod watch;
@@ -42,7 +45,9 @@ use crate::{
 use assistant::AssistantArgs;
 use bench::BenchArgs;
 use calibrate::CalibrateArgs;
+use collect::CollectArgs;
 use compare::CompareArgs;
+use contribute::ContributeArgs;
 use data::DataCommand;
 use deal::DealArgs;
 use dealer::DealerArgs;
@@ -54,6 +59,7 @@ use plan::PlanArgs;
 use predict::PredictArgs;
 use qemu::QemuArgs;
 use shell::{CompletionsArgs, ManArgs};
+use task::TaskCommand;
 use train::TrainArgs;
 use watch::WatchArgs;
 
@@ -90,6 +96,13 @@ pub enum Command {
     Hub(Box<HubArgs>),
     /// Do the dealer's work ahead of time, into files for both parties.
     Deal(Box<DealArgs>),
+    /// Make the task of a collection, and keys of owners.
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Run a role of a collection: take masked samples from any number of owners, for a training.
+    Collect(Box<CollectArgs>),
+    /// Mask samples once, and send them to a collection.
+    Contribute(Box<ContributeArgs>),
     /// Look at images, and make flash images and secrets for devices.
     #[command(subcommand)]
     Data(DataCommand),
@@ -149,6 +162,8 @@ impl Command {
             Command::Compare(args) => Some(&args.log),
             Command::Bench(args) => Some(&args.log),
             Command::Data(command) => command.log(),
+            Command::Collect(args) => Some(&args.log),
+            Command::Contribute(args) => Some(&args.log),
             _ => None,
         }
     }
@@ -170,6 +185,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Hub(args)) => hub::run(&args),
         Some(Command::Deal(args)) => deal::run(&args),
+        Some(Command::Task(command)) => task::run(&command),
+        Some(Command::Collect(args)) => collect::run(&args),
+        Some(Command::Contribute(args)) => contribute::run(&args),
         Some(Command::Data(command)) => data::run(&command),
         Some(Command::Qemu(args)) => qemu::run(&args),
         Some(Command::Plan(args)) => console::print(&plan::run(&args)?),

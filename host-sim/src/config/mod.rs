@@ -9,3 +9,5 @@ pub mod roster;
 pub mod session;
 pub mod session_file;
 mod short_forms;
+#[cfg(feature = "collect")]
+pub mod task_file;

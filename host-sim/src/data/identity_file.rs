@@ -18,12 +18,14 @@ use crate::error::Failure;
 const PUBLIC: Hrp = Hrp::parse_unchecked("ringlet");
 const SECRET: Hrp = Hrp::parse_unchecked("ringletsecret");
 
-fn encode(prefix: Hrp, bytes: &[u8; 32]) -> String {
+/// The text of 32 bytes, which begins with `prefix`.
+pub(super) fn encode(prefix: Hrp, bytes: &[u8; 32]) -> String {
     // 32 bytes are far below the longest text there is.
     bech32::encode::<Bech32m>(prefix, bytes).unwrap_or_default()
 }
 
-fn decode(prefix: Hrp, text: &str) -> Result<Zeroizing<[u8; 32]>, String> {
+/// The 32 bytes of a text that begins with `prefix`. Fails with what is wrong with it.
+pub(super) fn decode(prefix: Hrp, text: &str) -> Result<Zeroizing<[u8; 32]>, String> {
     let parsed = CheckedHrpstring::new::<Bech32m>(text).map_err(|error| error.to_string())?;
     if parsed.hrp() != prefix {
         return Err(format!("it does not begin with {prefix}1"));

@@ -10,6 +10,8 @@ pub mod feature_range;
 pub mod file;
 pub mod flash_image;
 pub mod gather;
+#[cfg(feature = "collect")]
+pub mod hexadecimal;
 pub mod identity_file;
 pub mod images;
 pub mod key_file;
@@ -19,6 +21,8 @@ pub mod model_description;
 pub mod model_file;
 pub mod normalise;
 pub mod onnx;
+#[cfg(feature = "collect")]
+pub mod owner_key;
 pub mod parameters;
 pub mod party_samples;
 pub mod range_bits;

@@ -1,0 +1,329 @@
+//! An owner's run: it masks its samples and sends them in uploads. A run that was broken off sends the same uploads again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use ed25519_dalek::SigningKey;
+use ringlet_core::{
+    contribution::{Upload, UploadError, UploadId},
+    prg::{Address, Key, Prg},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{
+    owner_link::{Answer, OwnerLink},
+    refusal::Refusal,
+    signature::sign,
+};
+use crate::{
+    config::task_file::TaskFile,
+    console::{self, bar::Bar},
+    data::{Images, file::Staged, hexadecimal},
+    error::Failure,
+    links::connect::{broken, ephemeral},
+};
+
+/// Pause between two notices that the leader does not take uploads.
+const NOTICE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Pause between two notes of how far the run is.
+const NOTE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of an upload that takes as many contributions as fit.
+const USUAL_BYTES: usize = 64 << 10;
+
+/// What is kept of a run between its starts: from it and from the samples all uploads are made.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct State {
+    task: String,
+    /// The hash of the samples.
+    samples: String,
+    per_upload: u16,
+    /// All uploads' secrets come from it.
+    secret: String,
+    /// Uploads that were acknowledged.
+    done: u32,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+/// A run of an owner.
+pub struct Sending<'a> {
+    task: &'a TaskFile,
+    images: &'a Images,
+    key: Option<&'a SigningKey>,
+    path: PathBuf,
+    state: State,
+    root: Key,
+}
+
+/// What an owner has contributed.
+pub struct Receipt {
+    /// The names of its uploads, with which it can withdraw them.
+    pub uploads: Vec<UploadId>,
+    /// How many of them were acknowledged before this run.
+    pub before: u32,
+    /// Bytes of the uploads of this run.
+    pub bytes: u64,
+}
+
+impl<'a> Sending<'a> {
+    /// The run whose state is in the file at `path`, or a new one. Samples of the task's shape and classes go to it, `per_upload`
+    /// in each upload.
+    pub fn new(
+        task: &'a TaskFile,
+        images: &'a Images,
+        key: Option<&'a SigningKey>,
+        path: &Path,
+        per_upload: Option<u16>,
+    ) -> Result<Self, Failure> {
+        let state = match path.exists() {
+            true => resumed(task, images, path, per_upload)?,
+            false => begun(task, images, path, per_upload)?,
+        };
+        let root = hexadecimal::bytes(&state.secret).ok_or_else(|| damaged(path, "its secret"))?;
+        Ok(Sending {
+            task,
+            images,
+            key,
+            path: path.to_owned(),
+            root: Key::new(root),
+            state,
+        })
+    }
+
+    /// Number of uploads.
+    fn count(&self) -> u32 {
+        self.images.len().div_ceil(self.state.per_upload.into()) as u32
+    }
+
+    /// The secret of an upload.
+    fn secret(&self, number: u32) -> Result<Key, Failure> {
+        let prg = Prg::new(self.root.clone());
+        Key::filled(|bytes| {
+            let address = Address {
+                iteration: number,
+                gate: 0,
+                wire: 0,
+            };
+            prg.fill(address, 0, bytes);
+            Ok(())
+        })
+    }
+
+    /// The bytes of an upload, and its name.
+    fn upload(&self, number: u32) -> Result<(UploadId, Vec<u8>), Failure> {
+        let per_upload = usize::from(self.state.per_upload);
+        let first = number as usize * per_upload;
+        let count = per_upload.min(self.images.len() - first);
+        let mut bytes = Vec::new();
+        let made = (|| {
+            let mut write = |piece: &[u8]| {
+                bytes.extend_from_slice(piece);
+                Ok::<_, UploadError>(())
+            };
+            let secret = self.secret(number).map_err(|_| UploadError::Seal)?;
+            let task = &self.task.task;
+            let mut upload = Upload::begin(task, &secret, count as u16, &mut write)?;
+            let id = upload.id();
+            for sample in first..first + count {
+                let (pixels, label) = (self.images.image(sample), self.images.labels[sample]);
+                match task.ring {
+                    32 => upload.sample::<u32, _>(pixels, label, &mut write)?,
+                    _ => upload.sample::<u64, _>(pixels, label, &mut write)?,
+                }
+            }
+            Ok((id, upload.finish(&mut write)?))
+        })();
+        let (id, hash) = made.map_err(|error: UploadError| {
+            Failure::new(error.to_string(), "get the task file again")
+        })?;
+        if let Some(key) = self.key {
+            bytes.extend_from_slice(&sign(key, self.task.id, &hash));
+        }
+        Ok((id, bytes))
+    }
+
+    /// Sends what was not acknowledged yet. Waits so long for a leader that does not take uploads.
+    pub fn run(&mut self, wait: Duration) -> Result<Receipt, Failure> {
+        let runtime = runtime()?;
+        let mut link = OwnerLink::new(self.task)?;
+        let mut bar = Bar::of_things("owner", "contribution", self.images.len() as u64);
+        let (before, mut bytes, mut noted) = (self.state.done, 0, Instant::now());
+        for number in before..self.count() {
+            let (_, upload) = self.upload(number)?;
+            bytes += upload.len() as u64;
+            let sent = runtime.block_on(send(&mut link, upload, wait));
+            if let Err(failure) = sent {
+                bar.finish();
+                self.note_done()?;
+                return Err(match self.state.done {
+                    0 => failure,
+                    done => failure.with_remedy(format!(
+                        "{done} of {} uploads were taken; the same command goes on",
+                        self.count()
+                    )),
+                });
+            }
+            self.state.done = number + 1;
+            let done = (self.state.done as usize * usize::from(self.state.per_upload))
+                .min(self.images.len());
+            bar.set(done as u64, String::new());
+            if noted.elapsed() >= NOTE_PAUSE {
+                self.note_done()?;
+                noted = Instant::now();
+            }
+        }
+        bar.finish();
+        self.note_done()?;
+        let uploads = (0..self.count()).map(|number| {
+            let secret = self.secret(number)?;
+            let named = Upload::begin(&self.task.task, &secret, 1, |_| Ok::<_, UploadError>(()));
+            let named = named.map_err(|error| Failure::new(error.to_string(), ""))?;
+            Ok(named.id())
+        });
+        Ok(Receipt {
+            uploads: uploads.collect::<Result<_, Failure>>()?,
+            before,
+            bytes,
+        })
+    }
+
+    /// Writes how far the run is. A run that is killed before sends its uploads again, and they are not taken twice.
+    fn note_done(&self) -> Result<(), Failure> {
+        write(&self.path, &self.state)
+    }
+}
+
+/// Withdraws uploads.
+pub fn withdraw(task: &TaskFile, uploads: &[UploadId], wait: Duration) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let mut link = OwnerLink::new(task)?;
+    for &id in uploads {
+        let start = Instant::now();
+        loop {
+            match runtime.block_on(link.withdraw(id))? {
+                Answer::Done => break,
+                Answer::Refused(refusal) => return Err(refused(refusal)),
+                Answer::Later(why, after) => later(&why, start, wait, after)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn send(link: &mut OwnerLink, upload: Vec<u8>, wait: Duration) -> Result<(), Failure> {
+    let (start, mut told) = (Instant::now(), None::<Instant>);
+    loop {
+        match link.send(upload.clone()).await? {
+            Answer::Done => return Ok(()),
+            Answer::Refused(refusal) => return Err(refused(refusal)),
+            Answer::Later(why, after) => {
+                if told.is_none_or(|told| told.elapsed() >= NOTICE_PAUSE) {
+                    console::note(&format!("owner: waiting for the leader ({why})"));
+                    told = Some(Instant::now());
+                }
+                later(&why, start, wait, after)?;
+            }
+        }
+    }
+}
+
+/// Waits until the next attempt, unless it would come too late.
+fn later(why: &str, start: Instant, wait: Duration, after: Duration) -> Result<(), Failure> {
+    if start.elapsed() + after > wait {
+        return Err(Failure::new(
+            why,
+            "try again later, or wait longer with --wait",
+        ));
+    }
+    std::thread::sleep(after);
+    Ok(())
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    Failure::new(format!("the leader refuses: {refusal}"), refusal.remedy())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(broken)
+}
+
+fn begun(
+    task: &TaskFile,
+    images: &Images,
+    path: &Path,
+    per_upload: Option<u16>,
+) -> Result<State, Failure> {
+    let usual = (USUAL_BYTES / task.task.contribution_len()).clamp(1, usize::from(u16::MAX)) as u16;
+    let most = task.terms.most_contributions;
+    if let Some(given) = per_upload.filter(|&given| given == 0 || given > most) {
+        return Err(Failure::new(
+            format!("--per-upload {given} is not from 1 to {most}, which the task allows"),
+            "give another, or leave it out",
+        ));
+    }
+    let state = State {
+        task: task.id_text(),
+        samples: hexadecimal::digits(&images.digest()),
+        per_upload: per_upload.unwrap_or(usual.min(most)),
+        secret: hexadecimal::digits(ephemeral()?.reveal()),
+        done: 0,
+    };
+    // It is on the disk before the first upload leaves: no sample is ever masked twice.
+    write(path, &state)?;
+    Ok(state)
+}
+
+/// The state in a file. The same secret never masks other samples: their difference could be seen.
+fn resumed(
+    task: &TaskFile,
+    images: &Images,
+    path: &Path,
+    per_upload: Option<u16>,
+) -> Result<State, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| damaged(path, error))?;
+    let text = Zeroizing::new(text);
+    let state: State = serde_json::from_str(&text).map_err(|error| damaged(path, error))?;
+    let other = |what: &str| {
+        Failure::new(
+            format!("{} is of other {what}", path.display()),
+            "give the same as before, or begin anew with another --state",
+        )
+    };
+    if state.task != task.id_text() {
+        return Err(other("tasks"));
+    }
+    if state.samples != hexadecimal::digits(&images.digest()) {
+        return Err(other("samples"));
+    }
+    if per_upload.is_some_and(|given| given != state.per_upload) || state.per_upload == 0 {
+        return Err(other("uploads, with another --per-upload"));
+    }
+    Ok(state)
+}
+
+fn write(path: &Path, state: &State) -> Result<(), Failure> {
+    let text = Zeroizing::new(serde_json::to_string(state).unwrap_or_default());
+    Staged::write_secret(path, text.as_bytes())?.appear()
+}
+
+fn damaged(path: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        format!("{} holds no state of a contribution: {why}", path.display()),
+        "name another file with --state",
+    )
+}

@@ -1,0 +1,9 @@
+//! Collections: three roles, owners, and everything that can go wrong between them.
+
+mod crashes;
+mod end_to_end;
+mod figures;
+mod https;
+mod refusals;
+mod servers;
+mod uploads;

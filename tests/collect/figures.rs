@@ -9,14 +9,14 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use ringlet_tests::address;
+use ringlet_tests::{address, end, start};
 
 use crate::{
     https::{Connection, post},
-    servers::Servers,
+    servers::{ROLES, Servers},
     uploads::{signed, upload},
 };
 
@@ -103,10 +103,60 @@ fn uploads_a_second_and_memory() {
     let start = Instant::now();
     servers.command(0, &["list"]);
     println!(
-        "a list of 100000 uploads: {:.1} s",
+        "a list of 102000 uploads: {:.1} s",
         start.elapsed().as_secs_f64()
     );
+    let start = Instant::now();
+    let files = ROLES.map(|role| servers.file(&format!("{role}.contributions")));
+    for (role, file) in files.iter().enumerate() {
+        servers.command(role, &["export", "--list", "1", "--out", file]);
+    }
+    println!("its files: {:.1} s", start.elapsed().as_secs_f64());
     servers.end_all();
+    train(&files);
+}
+
+/// Trains an epoch on the files of P0, P1 and the dealer, and prints how long it takes and what memory.
+fn train(files: &[String; 3]) {
+    let (dealer, p0) = (address(), address());
+    let session = "--model convnet2 --batch 128 --epochs 1 --lr 0.03125 --wait 60";
+    let session: Vec<&str> = session.split_whitespace().collect();
+    let party = |role, place: [&str; 2], file: &String| {
+        let own = [
+            "party", "--role", role, place[0], place[1], "--dealer", &dealer,
+        ];
+        start(&[&own[..], &["--contributions", file], &session].concat())
+    };
+    let begun = Instant::now();
+    let wait = ["--wait", "60", "--contributions", &files[2]];
+    let mut roles = [
+        party("p0", ["--listen", &p0], &files[0]),
+        party("p1", ["--peer", &p0], &files[1]),
+        start(&[&["dealer", "--listen", &dealer][..], &wait].concat()),
+    ];
+    let mut most = [0f64; 3];
+    while roles
+        .iter_mut()
+        .any(|role| role.try_wait().expect("a process").is_none())
+    {
+        for (most, role) in most.iter_mut().zip(&mut roles) {
+            if role.try_wait().expect("a process").is_none() {
+                *most = most.max(memory(role.id()));
+            }
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    for role in roles {
+        let (well, out, err) = end(role);
+        assert!(well, "{out}{err}");
+        for line in err.lines().filter(|line| line.contains(" checked, ")) {
+            println!("{line}");
+        }
+    }
+    println!(
+        "an epoch: {:.0} s; at most {most:.0?} MB at p0, p1 and the dealer",
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 /// Passes one connection on, and counts its bytes in both directions.

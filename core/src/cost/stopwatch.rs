@@ -12,10 +12,12 @@ mod standing {
     use crate::cost::traffic::Traffic;
 
     /// Measures nothing.
-    #[derive(Default)]
     pub(crate) struct Stopwatch;
 
     impl Stopwatch {
+        /// A stopwatch without a clock.
+        pub(crate) const NONE: Self = Stopwatch;
+
         /// What follows is in a cost row, forward or backward.
         #[inline(always)]
         pub(crate) fn switch(&mut self, _: &mut Traffic, _: usize, _: bool) {}
@@ -31,7 +33,6 @@ mod running {
     use crate::cost::traffic::Traffic;
 
     /// Adds to a party's traffic the time between its switches.
-    #[derive(Default)]
     pub(crate) struct Stopwatch {
         clock: Option<fn() -> u64>,
         /// When it was last switched, and to which cost row and pass. None while what runs is in no row.
@@ -39,6 +40,12 @@ mod running {
     }
 
     impl Stopwatch {
+        /// A stopwatch without a clock.
+        pub(crate) const NONE: Self = Stopwatch {
+            clock: None,
+            running: None,
+        };
+
         /// A stopwatch by a clock, which tells nanoseconds since any moment that stays.
         pub(crate) fn new(clock: fn() -> u64) -> Self {
             Stopwatch {
@@ -105,7 +112,7 @@ mod running {
 
         #[test]
         fn without_a_clock_there_is_no_time() {
-            let (mut watch, mut traffic) = (Stopwatch::default(), Traffic::default());
+            let (mut watch, mut traffic) = (Stopwatch::NONE, Traffic::default());
             watch.switch(&mut traffic, 0, false);
             watch.stop(&mut traffic);
             assert_eq!(traffic, Traffic::default());

@@ -43,7 +43,7 @@ impl<P: Read + Write, D: Read + Write> PartyContext<P, D> {
             peer,
             dealer,
             traffic: Traffic::default(),
-            stopwatch: Stopwatch::default(),
+            stopwatch: Stopwatch::NONE,
             cost_row: 0,
             backward: false,
             progress: Progress::Any,

@@ -77,7 +77,7 @@ impl<'a> SampleMemory<'a> {
     }
 }
 
-impl Samples<'_> {
+impl<'a> Samples<'a> {
     /// No samples.
     pub const NONE: Self = Samples {
         numbers: &[],
@@ -87,10 +87,13 @@ impl Samples<'_> {
 
     /// The first `rows` of them.
     pub fn first(self, rows: usize) -> Self {
-        Samples {
-            numbers: &self.numbers[..rows],
-            ..self
-        }
+        self.with_numbers(&self.numbers[..rows])
+    }
+
+    /// The same with other numbers.
+    pub fn with_numbers(mut self, numbers: &'a [u32]) -> Self {
+        self.numbers = numbers;
+        self
     }
 }
 

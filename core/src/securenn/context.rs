@@ -50,7 +50,7 @@ impl<P: Read + Write, A: Read + Write> PartyContext<P, A> {
             peer,
             assistant,
             traffic: Traffic::default(),
-            stopwatch: Stopwatch::default(),
+            stopwatch: Stopwatch::NONE,
             cost_row: 0,
             backward: false,
             awaits_answer: false,

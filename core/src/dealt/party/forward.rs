@@ -394,10 +394,7 @@ fn push_owned_data<'d, R: Ring, O: Online>(
     ] {
         let own = owner == cx.role();
         let piece = if own {
-            let samples = Samples {
-                numbers,
-                ..tensors.samples
-            };
+            let samples = tensors.samples.with_numbers(numbers);
             let tensors = Tensors { samples, ..tensors };
             let mask = tensors.operand(0, Product::Forward);
             mask_rows(cx, mask, numbers.len(), len, Share::wrap_slice_mut(piece))

@@ -103,7 +103,7 @@ fn any_allocation_that_the_machine_refuses_ends_the_program_with_one_line() {
     // Seconds follow the accuracy, and differ from run to run.
     let result = |out: &str| out.split(" %").next().map(str::to_owned);
     let (mut refused, mut trained) = (0, 0);
-    for kilobytes in (10_100..30_000).step_by(307) {
+    for kilobytes in (10_100..38_000).step_by(307) {
         if !within(kilobytes, &["--version"]).status.success() {
             // The system has no room for the program itself.
             continue;

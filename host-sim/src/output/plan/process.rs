@@ -3,7 +3,7 @@
 use ringlet_core::{Role, network::Network, session::Session};
 
 /// Bytes of the program itself: code, stacks and small values. Measured, of a build with all features that users choose.
-const PROGRAM: u64 = 25 << 19;
+const PROGRAM: u64 = 28 << 19;
 
 /// Bytes that the dealer's link holds before the dealer waits.
 pub const DEALER_LINK: u64 = 4 << 20;

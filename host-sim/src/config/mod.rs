@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod args;
 mod backbone;
+mod contributions;
 pub mod model;
 pub mod protocol;
 pub mod roster;
@@ -11,3 +12,4 @@ pub mod session_file;
 mod short_forms;
 #[cfg(feature = "collect")]
 pub mod task_file;
+mod toml_error;

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use ringlet_core::{Role, net::secure::PublicIdentity, session::handshake::Actor};
 use serde::Deserialize;
 
+use super::toml_error::one_line;
 use crate::{
     data::identity_file::{parse_public, public_text},
     error::Failure,
@@ -74,7 +75,7 @@ impl Roster {
             p1,
             dealer,
             assistant,
-        } = toml::from_str(text).map_err(|error| error.to_string())?;
+        } = toml::from_str(text).map_err(|error| one_line(text, &error))?;
         let entries = [
             (Actor::Party(Role::P0), p0),
             (Actor::Party(Role::P1), p1),

@@ -10,6 +10,7 @@ use ringlet_core::{
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::toml_error::one_line;
 use crate::{
     data::{
         hexadecimal,
@@ -265,7 +266,7 @@ impl TaskFile {
             uploads,
             identities,
             owners,
-        } = toml::from_str(text).map_err(|error| error.to_string())?;
+        } = toml::from_str(text).map_err(|error| one_line(text, &error))?;
         let identity = |name: &str, text: &str| -> Result<PublicIdentity, String> {
             parse_public(text).map_err(|why| format!("the identity of {name} is damaged: {why}"))
         };

@@ -68,7 +68,7 @@ fn write_file(path: &Path, holder: Actor, uploads: &[&[u8]], cheats: bool) {
         .header
         .id;
     let mut uploads = uploads.iter();
-    contribution_file::write(path, (holder, &task), |put| {
+    contribution_file::write(path, (holder, &task, 1), |put| {
         let Some(upload) = uploads.next() else {
             return Ok(false);
         };

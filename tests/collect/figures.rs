@@ -12,15 +12,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringlet::{collection::signature::sign, config::task_file::TaskFile, data::owner_key};
+use ringlet_core::prg::Key;
 use ringlet_tests::{address, end, start};
 
 use crate::{
     https::{Connection, post},
     servers::{ROLES, Servers},
-    uploads::{signed, upload},
+    uploads::{made, samples, signed},
 };
 
 const MNIST: [&str; 4] = ["--input", "28x28x1", "--class-count", "10"];
+
+/// Owners, who contribute in turn.
+const OWNERS: u32 = 10_000;
 
 /// Connections at a time.
 const CLIENTS: usize = 64;
@@ -40,18 +45,39 @@ fn memory(process: u32) -> f64 {
 #[test]
 #[ignore = "takes minutes"]
 fn uploads_a_second_and_memory() {
-    let mut servers = Servers::new(&[&MNIST[..], &["--open"]].concat());
+    let dir = tempfile::tempdir().expect("a directory");
+    let keys: Vec<_> = (0..OWNERS)
+        .map(|number| {
+            let mut secret = [3; 32];
+            secret[..4].copy_from_slice(&number.to_le_bytes());
+            let path = dir.path().join(number.to_string());
+            owner_key::create(&path, &Key::new(secret)).expect("a key")
+        })
+        .collect();
+    let named = keys
+        .iter()
+        .map(|key| owner_key::public_text(&key.verifying_key()) + ":20\n");
+    let owners = dir.path().join("owners").display().to_string();
+    fs::write(&owners, named.collect::<String>()).expect("a file");
+    let least = OWNERS.to_string();
+    let whose = ["--owners", &owners, "--least-owners", &least];
+    let mut servers = Servers::new(&[&MNIST[..], &whose].concat());
     servers.start_all();
     let task = servers.task.clone();
+    let upload = |task: &TaskFile, number: u32| {
+        let (_, bytes, hash) = made(task, number, &samples(task, number, 1));
+        let key = &keys[(number % OWNERS) as usize];
+        [&bytes[..], &sign(key, task.id, &hash)].concat()
+    };
     for thousands in (0..100).step_by(10) {
         let numbers = thousands * 1000..(thousands + 10) * 1000u32;
         let numbers: Vec<u32> = numbers.collect();
         let made: Vec<Vec<u8>> = thread::scope(|scope| {
             let parts = numbers.chunks(5000).map(|part| {
-                let task = &task;
+                let (task, upload) = (&task, &upload);
                 scope.spawn(move || {
                     part.iter()
-                        .map(|&number| upload(task, number, 1))
+                        .map(|&number| upload(task, number))
                         .collect::<Vec<_>>()
                 })
             });
@@ -85,7 +111,7 @@ fn uploads_a_second_and_memory() {
     }
     // Owners that come once, each with a handshake.
     let made: Vec<Vec<u8>> = (100_000..102_000)
-        .map(|number| upload(&task, number, 1))
+        .map(|number| upload(&task, number))
         .collect();
     let next = AtomicUsize::new(0);
     let start = Instant::now();
@@ -102,6 +128,7 @@ fn uploads_a_second_and_memory() {
     println!("each over a connection of its own: {rate:.0} a second");
     let start = Instant::now();
     servers.command(0, &["list"]);
+    assert_eq!(servers.command(0, &["status"])["owners"], OWNERS);
     println!(
         "a list of 102000 uploads: {:.1} s",
         start.elapsed().as_secs_f64()

@@ -3,6 +3,7 @@
 mod crashes;
 mod end_to_end;
 mod figures;
+mod growing;
 mod https;
 mod refusals;
 mod servers;

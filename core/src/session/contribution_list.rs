@@ -1,9 +1,38 @@
-//! The list of contributions that a session trains on.
+//! The contributions that a session trains on.
 
 use serde::{Deserialize, Serialize};
+
+use super::EarlierEpochs;
 
 /// The name of a list of contributions: a hash of the task that they are for and of each contribution's name, in the order of
 /// the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ContributionList(pub [u8; 16]);
+
+/// What a session trains on if neither party owns the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contributions {
+    /// Their list.
+    pub list: ContributionList,
+    /// If each epoch of the training is a session of its own, on the list as it is then: the epochs before this one.
+    pub earlier: Option<EarlierEpochs>,
+}
+
+impl Contributions {
+    /// All epochs on one list.
+    pub const fn fixed(list: ContributionList) -> Self {
+        Contributions {
+            list,
+            earlier: None,
+        }
+    }
+
+    /// The first epoch of a training whose list may grow and shrink.
+    pub const fn growing(list: ContributionList) -> Self {
+        Contributions {
+            list,
+            earlier: Some(EarlierEpochs::NONE),
+        }
+    }
+}

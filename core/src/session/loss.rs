@@ -54,9 +54,8 @@ fn integer_bits(format: Format, network: &Network) -> u32 {
 impl Session {
     /// Whether both parties learn the loss of the epoch that ends with an iteration. Part of an epoch has none.
     pub fn reveals_loss_after(&self, iteration: u32) -> bool {
-        let done = iteration.saturating_add(1);
         let trains = self.task == Task::Train;
-        EXTENDED && trains && self.reveal_loss && done.is_multiple_of(self.iterations_per_epoch())
+        EXTENDED && trains && self.reveal_loss && self.ends_epoch(iteration)
     }
 
     /// Bits of the ring that holds the sum of an epoch's losses, at most 64; 0 if they are not revealed. With 64 bits it holds

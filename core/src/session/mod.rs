@@ -9,6 +9,7 @@ mod class_weights;
 mod coins;
 mod contribution_list;
 mod cost_row_names;
+mod epochs;
 mod error;
 pub mod handshake;
 mod headroom;
@@ -40,8 +41,9 @@ pub(crate) use smooth_label::SmoothLabel;
 pub use class_list::ClassList;
 pub use class_weights::ClassWeights;
 pub use coins::Coins;
-pub use contribution_list::ContributionList;
+pub use contribution_list::{ContributionList, Contributions};
 pub use cost_row_names::cost_row_names;
+pub use epochs::EarlierEpochs;
 pub use error::SessionError;
 pub use headroom::Headroom;
 pub use known_backbone::KnownBackbone;
@@ -71,8 +73,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Number of samples of P0 and of P1. P0's are numbered first.
     pub samples: [u32; 2],
-    /// The list of contributions that are the samples, if neither party owns them; their number then stands for P0's.
-    pub contributions: Option<ContributionList>,
+    /// The contributions that are the samples, if neither party owns them; their number then stands for P0's.
+    pub contributions: Option<Contributions>,
     /// Samples of an iteration; the last iteration of an epoch may have fewer.
     pub batch: u32,
     /// Samples of a micro-batch, at most a batch: the parties work on that many at a time.
@@ -196,9 +198,9 @@ impl Session {
         if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
             return Err(SessionError::TooLarge);
         }
-        self.epochs
-            .checked_mul(self.iterations_per_epoch())
-            .ok_or(SessionError::TooLong)?;
+        if !self.counts_epochs() {
+            return Err(SessionError::TooLong);
+        }
         if !self.normalisation.is_sound(network.input[2]) {
             return Err(SessionError::Normalisation);
         }
@@ -268,33 +270,6 @@ impl Session {
     /// Samples of both parties.
     pub fn total_samples(&self) -> u32 {
         self.samples[0] + self.samples[1]
-    }
-
-    /// Iterations of an epoch.
-    pub fn iterations_per_epoch(&self) -> u32 {
-        self.total_samples().div_ceil(self.batch)
-    }
-
-    /// Iterations of the run, with the limit applied.
-    pub fn iterations(&self) -> u32 {
-        let all = self.epochs * self.iterations_per_epoch();
-        if self.limit == 0 {
-            all
-        } else {
-            all.min(self.limit)
-        }
-    }
-
-    /// The batch of an iteration.
-    pub fn batch(&self, iteration: u32) -> Batch {
-        let epoch = iteration / self.iterations_per_epoch();
-        let first = iteration % self.iterations_per_epoch() * self.batch;
-        Batch {
-            iteration,
-            epoch,
-            first,
-            len: self.batch.min(self.total_samples() - first),
-        }
     }
 
     /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in inference, under

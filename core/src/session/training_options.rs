@@ -85,7 +85,7 @@ impl Session {
         match options.schedule {
             Schedule::Constant => self.learning_rate,
             Schedule::Step { epochs, factor } => {
-                let epoch = iteration / self.iterations_per_epoch();
+                let epoch = self.batch(iteration).epoch;
                 let mut rate = self.learning_rate;
                 for _ in 0..epoch / epochs.max(1) {
                     if rate == 0 || factor == ONE {
@@ -96,7 +96,7 @@ impl Session {
                 rate
             }
             Schedule::Cosine => {
-                let all = u64::from(self.iterations().saturating_sub(warm_up)).max(1);
+                let all = u64::from(self.planned_iterations().saturating_sub(warm_up)).max(1);
                 let done = u64::from(iteration - warm_up).min(all);
                 times(self.learning_rate, half_cosine((done << 30) / all))
             }

@@ -20,17 +20,14 @@ pub struct Validation {
 impl Validation {
     /// Whether the model is evaluated after an iteration: at the end of the training, and after every so many epochs.
     pub fn is_due(&self, session: &Session, iteration: u32) -> bool {
-        let done = iteration.saturating_add(1);
-        let per_epoch = session.iterations_per_epoch();
-        let ends_epoch = done.is_multiple_of(per_epoch);
-        let is_turn = (done / per_epoch).is_multiple_of(self.every.max(1));
-        (ends_epoch && is_turn) || done == session.iterations()
+        let epochs = session.batch(iteration).epoch.saturating_add(1);
+        let is_turn = epochs.is_multiple_of(self.every.max(1));
+        (session.ends_epoch(iteration) && is_turn) || session.is_last(iteration)
     }
 
     /// Whether the parties agree after an iteration whether the training stops early.
     pub fn may_stop_after(&self, session: &Session, iteration: u32) -> bool {
-        let is_last = iteration.saturating_add(1) == session.iterations();
-        self.patience > 0 && !is_last && self.is_due(session, iteration)
+        self.patience > 0 && !session.is_last(iteration) && self.is_due(session, iteration)
     }
 
     /// The parties with held-out samples, in the order in which they are evaluated.

@@ -5,7 +5,7 @@ use crate::{
     contribution::{self, Part},
     data::ContributionKeys,
     prg::Key,
-    session::{ContributionList, SessionError},
+    session::{ContributionList, Contributions, SessionError},
 };
 
 /// Samples that a party owns, or that their owners have masked for both parties.
@@ -124,7 +124,7 @@ fn both(session: Session) -> [Session; 2] {
         ..session
     };
     let contributed = Session {
-        contributions: Some(ContributionList([1; 16])),
+        contributions: Some(Contributions::fixed(ContributionList([1; 16]))),
         ..own.clone()
     };
     [own, contributed]

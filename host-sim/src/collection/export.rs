@@ -29,7 +29,7 @@ pub fn export(
         ));
     }
     let len = task.contribution_len();
-    write(path, (holder, task), |put| {
+    write(path, (holder, task, list), |put| {
         store.each_of_list(list, |upload, record, masked| {
             let seeds = match &record.seeds {
                 Seeds::Party(seed) => vec![Key::new(*seed)],

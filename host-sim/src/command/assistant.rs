@@ -23,7 +23,7 @@ use crate::{
     run::{
         actors::Helper,
         event::Event,
-        meeting::{Parties, finish_with_parties, meet_parties},
+        meeting::{Needed, Parties, finish_with_parties, meet_parties},
         secrets::Secrets,
         securenn::run_assistant,
         supervision,
@@ -75,7 +75,7 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     let mut attempt = 0;
     loop {
         let parties = meet_parties(
-            (Helper::Assistant, None),
+            (Helper::Assistant, Needed::None),
             &listener,
             &endpoint,
             TcpEnd::free,

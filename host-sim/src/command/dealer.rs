@@ -1,9 +1,14 @@
 //! `ringlet dealer`: the dealer's role on its own.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
-use ringlet_core::session::{Rank, Ranks, handshake::Actor};
+use ringlet_core::session::{Rank, Ranks, Session, handshake::Actor};
 
 use super::role_processes;
 use crate::{
@@ -19,9 +24,10 @@ use crate::{
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
+        contribution_lists::{Place, StoreLists},
         dealer::{Begun, begin, run_further_process},
         event::Event,
-        meeting::meet_parties,
+        meeting::{Needed, meet_parties},
         mpi_ranks::MpiRanks,
         secrets::Secrets,
         supervision,
@@ -49,7 +55,7 @@ pub struct DealerArgs {
     #[arg(long, value_name = "N", value_parser = threads())]
     pub threads: Option<u16>,
     /// Deal to parties that train on the samples of many owners: this is the dealer's file of contributions, as `ringlet collect
-    /// export` writes it.
+    /// export` writes it, or the store of a `ringlet collect` that runs.
     #[arg(long, value_name = "FILE")]
     pub contributions: Option<PathBuf>,
     /// The identities of the roles.
@@ -74,10 +80,13 @@ pub fn run(args: &DealerArgs) -> Result<(), Failure> {
 fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(), Failure> {
     let rank = processes.as_ref().map_or(Rank::ONLY, |ranks| ranks.rank());
     role_processes::check_threads(args.threads, rank)?;
-    let contributions = match &args.contributions {
-        Some(path) => Some(Arc::new(ContributionFile::open(path, Actor::Dealer)?)),
-        None => None,
-    };
+    let contributed = Contributed::at(args.contributions.as_deref())?;
+    if let (Contributed::Lists(_), true) = (&contributed, rank.count() > 1) {
+        return Err(Failure::new(
+            "a training on a store, whose contributions come and go, has one process for each role",
+            "start it without mpirun, or train on one list, in a file of `ringlet collect export`",
+        ));
+    }
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;
@@ -94,7 +103,7 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             quiet: true,
             ..endpoint
         };
-        let contributions = contributions.as_deref();
+        let contributions = contributed.file();
         return run_further_process((&listener, &endpoint), idle, contributions, ranks);
     }
     let address = listener.local_addr().map_err(broken)?.to_string();
@@ -107,9 +116,10 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
     let threads = args.threads.or(quiet.then_some(1));
     let mut attempt = 0;
     loop {
-        let list = contributions.as_ref().map(|file| file.list);
-        let helper = (Helper::Dealer, list);
+        let helper = (Helper::Dealer, contributed.needed());
         let parties = meet_parties(helper, &listener, &endpoint, TcpEnd::bounded)?;
+        let contributions = contributed.of(parties.session())?;
+        let is_last = parties.session().ends_training();
         // Several processes end together, and are started again together.
         let durable = parties.are_durable() && processes.is_none();
         // A run that goes on has new keys, so no mask serves twice.
@@ -118,7 +128,7 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             .dealer_keys()?;
         let place = (&listener, &endpoint);
         let limits = (threads, idle);
-        if !durable {
+        if !durable && is_last {
             let begun = begin(parties, keys, place, limits, processes.as_deref_mut())?;
             let begun = begun.on(contributions);
             // Who comes later is told so by the system.
@@ -127,9 +137,10 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             break;
         }
         let begun = begin(parties, keys, place, limits, None);
-        let on = contributions.clone();
-        match begun.and_then(|begun| deal(quiet, begun.on(on), None)) {
-            Ok(()) => break,
+        match begun.and_then(|begun| deal(quiet, begun.on(contributions), None)) {
+            Ok(()) if is_last => break,
+            // The parties come again for the next epoch.
+            Ok(()) => {}
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "dealer: {failure}; waiting for both parties again"
             )),
@@ -138,10 +149,75 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
         }
         attempt += 1;
     }
+    contributed.end();
     if !quiet {
         console::line("dealer: done")?;
     }
     Ok(())
+}
+
+/// The contributions of a dealer.
+enum Contributed {
+    /// None.
+    None,
+    /// Those of a file.
+    File(Arc<ContributionFile>),
+    /// The lists of a store.
+    Lists(StoreLists),
+}
+
+impl Contributed {
+    /// What `path` names, if it is given.
+    fn at(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Contributed::None);
+        };
+        match Place::at(path, Actor::Dealer) {
+            Place::Store(lists) => Ok(Contributed::Lists(lists)),
+            Place::File(path) => {
+                let file = ContributionFile::open(&path, Actor::Dealer)?;
+                Ok(Contributed::File(Arc::new(file)))
+            }
+        }
+    }
+
+    /// The file, if it is one.
+    fn file(&self) -> Option<&ContributionFile> {
+        match self {
+            Contributed::File(file) => Some(file),
+            Contributed::None | Contributed::Lists(_) => None,
+        }
+    }
+
+    /// What the sessions of parties have to be on.
+    fn needed(&self) -> Needed {
+        match self {
+            Contributed::None => Needed::None,
+            Contributed::File(file) => Needed::List(file.list),
+            Contributed::Lists(_) => Needed::Store,
+        }
+    }
+
+    /// The contributions of a session, if it is on any.
+    fn of(&self, session: &Session) -> Result<Option<Arc<ContributionFile>>, Failure> {
+        match (self, session.contributions) {
+            (Contributed::File(file), _) => Ok(Some(file.clone())),
+            (Contributed::Lists(lists), Some(of)) => {
+                let file = lists.named(of.list)?;
+                // The list before may be taken up again.
+                lists.forget(file.number.saturating_sub(2));
+                Ok(Some(file))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The training is over.
+    fn end(&self) {
+        if let Contributed::Lists(lists) = self {
+            lists.forget_all();
+        }
+    }
 }
 
 /// Deals a session that has begun, and shows its progress.

@@ -1,6 +1,9 @@
 //! Sessions on contributions of many owners.
 
-use ringlet_core::{contribution::CollectionTask, session::Session};
+use ringlet_core::{
+    contribution::CollectionTask,
+    session::{Contributions, EarlierEpochs, Session},
+};
 
 use super::session::CheckedSession;
 use crate::{
@@ -9,10 +12,15 @@ use crate::{
 };
 
 impl CheckedSession {
-    /// The session on contributions, which have the shape, the scale and the classes of their task.
+    /// The session on contributions, which have the shape, the scale and the classes of their task; on those of one epoch after
+    /// `earlier` ones, if each epoch is a session.
     ///
     /// Fails if the session is for others.
-    pub fn on_contributions(self, file: &ContributionFile) -> Result<Self, Failure> {
+    pub fn on_contributions(
+        self,
+        file: &ContributionFile,
+        earlier: Option<EarlierEpochs>,
+    ) -> Result<Self, Failure> {
         let CollectionTask {
             input,
             classes,
@@ -61,7 +69,10 @@ impl CheckedSession {
             )
         })?;
         let session = Session {
-            contributions: Some(file.list),
+            contributions: Some(Contributions {
+                list: file.list,
+                earlier,
+            }),
             ..self.session
         };
         let backbone = self.backbone;

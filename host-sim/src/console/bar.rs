@@ -61,7 +61,12 @@ impl Bar {
                 return Bar::of_steps(&who.into(), "batch", session.iterations().into());
             }
         };
-        Bar::of(who.into(), steps, session.iterations().into(), template)
+        Bar::of(
+            who.into(),
+            steps,
+            session.planned_iterations().into(),
+            template,
+        )
     }
 
     /// The progress of `who` towards an amount, such as a number of bytes.

@@ -1,7 +1,8 @@
 //! Contributions as one role has them: what a party or a dealer reads to train on the samples of many owners.
 //!
 //! ```text
-//! "RLCF", version 1, role, bytes of the task (2) · number of contributions (4) · list (16) · CRC-32 (4) · task · contributions
+//! "RLCF", version 2, role, bytes of the task (2) · number of contributions (4) · number of the list (4) · list (16) · CRC-32 (4) ·
+//! task · contributions
 //! ```
 //!
 //! A contribution is the name of its upload (16), its number in it (2), the key of its masks (32) and its masked words at a party,
@@ -28,9 +29,9 @@ use zeroize::Zeroizing;
 use super::file::Staged;
 use crate::error::Failure;
 
-const FORMAT: [u8; 5] = *b"RLCF\x01";
+const FORMAT: [u8; 5] = *b"RLCF\x02";
 /// Bytes before the task.
-const HEADER_LEN: usize = FORMAT.len() + 1 + 2 + 4 + 16 + 4;
+const HEADER_LEN: usize = FORMAT.len() + 1 + 2 + 4 + 4 + 16 + 4;
 /// Bytes of a contribution's name.
 const NAME_LEN: usize = 16 + 2;
 const CRC_LEN: usize = 4;
@@ -59,6 +60,8 @@ pub struct ContributionFile {
     pub task: CollectionTask,
     /// Their number.
     pub count: u32,
+    /// The number of their list in the collection.
+    pub number: u32,
     /// The list that they are.
     pub list: ContributionList,
     /// Bytes before them.
@@ -71,9 +74,10 @@ pub struct ContributionFile {
 struct Naming(Prologue, u32);
 
 impl Naming {
-    fn new(task: &CollectionTask) -> Self {
+    fn new(task: &CollectionTask, number: u32) -> Self {
         let mut hash = Prologue::new("ringlet contributions");
         hash.add(&task.id().0);
+        hash.add(&number.to_le_bytes());
         Naming(hash, 0)
     }
 
@@ -117,11 +121,11 @@ fn entry_len(holder: Actor, task: &CollectionTask) -> usize {
     NAME_LEN + keys * Key::LEN + masked + CRC_LEN
 }
 
-/// Writes the file of a role. Each call of `next` gives one contribution, in the order of the list, to the function that it gets,
+/// Writes the file of a role, on the list of this number. Each call of `next` gives one contribution, in the order of the list, to the function that it gets,
 /// or says that there are no more. Returns their number and the list's name.
 pub fn write(
     path: &Path,
-    (holder, task): (Actor, &CollectionTask),
+    (holder, task, number): (Actor, &CollectionTask, u32),
     mut next: impl FnMut(&mut dyn FnMut(Entry<'_>) -> Result<(), Failure>) -> Result<bool, Failure>,
 ) -> Result<(u32, ContributionList), Failure> {
     let (keys, masked) = parts(holder, task);
@@ -129,7 +133,7 @@ pub fn write(
         .ok()
         .filter(|bytes| bytes.len() <= MOST_TASK)
         .ok_or_else(|| Failure::new("the task is too long", "describe it in fewer words"))?;
-    let mut naming = Naming::new(task);
+    let mut naming = Naming::new(task, number);
     let mut refused = None;
     let mut named = (0, ContributionList([0; 16]));
     let staged = Staged::new(path, |partial| {
@@ -172,10 +176,10 @@ pub fn write(
             refused = Some(failure);
             return Err(io::Error::other("refused"));
         }
-        named = std::mem::replace(&mut naming, Naming::new(task)).end();
+        named = std::mem::replace(&mut naming, Naming::new(task, number)).end();
         let mut file = file.into_inner()?;
         file.seek(SeekFrom::Start(0))?;
-        file.write_all(&header(number_of(holder), &described, named))
+        file.write_all(&header(number_of(holder), &described, number, named))
     });
     if let Some(failure) = refused {
         return Err(failure);
@@ -185,11 +189,17 @@ pub fn write(
 }
 
 /// The bytes before the task.
-fn header(holder: u8, described: &[u8], (count, list): (u32, ContributionList)) -> Vec<u8> {
+fn header(
+    holder: u8,
+    described: &[u8],
+    number: u32,
+    (count, list): (u32, ContributionList),
+) -> Vec<u8> {
     let mut bytes = FORMAT.to_vec();
     bytes.push(holder);
     bytes.extend_from_slice(&(described.len() as u16).to_le_bytes());
     bytes.extend_from_slice(&count.to_le_bytes());
+    bytes.extend_from_slice(&number.to_le_bytes());
     bytes.extend_from_slice(&list.0);
     let mut crc = crc32fast::Hasher::new();
     crc.update(&bytes);
@@ -231,13 +241,14 @@ impl ContributionFile {
             return Err(damaged("its header is damaged"));
         }
         let count = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
+        let number = u32::from_le_bytes([start[12], start[13], start[14], start[15]]);
         let mut list = [0; 16];
-        list.copy_from_slice(&start[12..28]);
+        list.copy_from_slice(&start[16..32]);
         let mut task = vec![0; described];
         reader
             .read_exact(&mut task)
             .map_err(|_| damaged("it is too short"))?;
-        if start[..] != header(start[5], &task, (count, ContributionList(list))) {
+        if start[..] != header(start[5], &task, number, (count, ContributionList(list))) {
             return Err(damaged("its header is damaged"));
         }
         if start[5] != number_of(holder) {
@@ -260,6 +271,7 @@ impl ContributionFile {
             start: (HEADER_LEN + described) as u64,
             holder,
             count,
+            number,
             list: ContributionList(list),
             file: Mutex::new(reader.get_ref().try_clone().map_err(unread)?),
             task,
@@ -269,12 +281,12 @@ impl ContributionFile {
         if len != file.start + u64::from(count) * size as u64 {
             return Err(damaged("it does not have the length that it says"));
         }
-        let mut naming = Naming::new(&file.task);
+        let mut naming = Naming::new(&file.task, number);
         let mut entry = Zeroizing::new(vec![0; size]);
-        for number in 0..count {
+        for contribution in 0..count {
             reader.read_exact(&mut entry).map_err(unread)?;
             if !is_whole(&entry) {
-                return Err(damaged(&format!("contribution {number} is damaged")));
+                return Err(damaged(&format!("contribution {contribution} is damaged")));
             }
             naming.add(&entry[..NAME_LEN])?;
         }
@@ -466,7 +478,7 @@ mod tests {
     fn written(path: &Path, holder: Actor) -> (u32, ContributionList) {
         let (keys, masked) = parts(holder, &task());
         let mut done = 0u8;
-        write(path, (holder, &task()), |put| {
+        write(path, (holder, &task(), 3), |put| {
             if done == 3 {
                 return Ok(false);
             }
@@ -491,7 +503,10 @@ mod tests {
         for holder in [Actor::Party(Role::P0), Actor::Party(Role::P1)] {
             lists.push(written(&path, holder));
             let file = ContributionFile::open(&path, holder).expect("a file");
-            assert_eq!((file.count, file.list), lists[0]);
+            assert_eq!(
+                (file.count, file.list, file.number),
+                (lists[0].0, lists[0].1, 3)
+            );
             assert_eq!(file.task, task());
             let mut data = MaskedSamples(&file);
             let (mut key, mut pixels, mut label) = ([0; 32], [0; 8], [0; 8]);

@@ -18,3 +18,4 @@ pub mod serial;
 pub mod tcp;
 pub mod traffic_shaper;
 pub mod wait_time;
+pub mod watched;

@@ -261,7 +261,7 @@ impl Progress {
             self.audit(&AuditRecord::new(iteration, parameters, &counts))?;
         }
         let trains = session.task == Task::Train;
-        if trains && (iteration + 1) % session.iterations_per_epoch() == 0 {
+        if trains && session.ends_epoch(iteration) {
             self.bar.tell_epoch(u64::from(iteration) + 1);
             self.epoch(&EpochRecord {
                 kind: "epoch",

@@ -30,7 +30,7 @@ use super::{
     dealer::begin,
     device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
-    meeting::meet_parties,
+    meeting::{Needed, meet_parties},
     party::{Emit, FurtherRanks, PartySetup, initial_shares, run_party},
     secrets::Secrets,
 };
@@ -158,8 +158,8 @@ impl<'a> BoardSession<'a> {
         let address = listener.local_addr().map_err(broken)?.to_string();
         let (party, dealer) = thread::scope(|scope| {
             let work = move || {
-                let parties =
-                    meet_parties((Helper::Dealer, None), &listener, &dealer, TcpEnd::bounded)?;
+                let helper = (Helper::Dealer, Needed::None);
+                let parties = meet_parties(helper, &listener, &dealer, TcpEnd::bounded)?;
                 let begun = begin(parties, keys, (&listener, &dealer), (Some(1), idle), None)?;
                 begun.serve(None, &mut |_, _| ())
             };

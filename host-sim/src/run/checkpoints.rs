@@ -20,7 +20,7 @@ use super::stop_request;
 use crate::{
     config::args::CheckpointArgs,
     console,
-    data::checkpoint_file::{Checkpoint, list, path, read, write},
+    data::checkpoint_file::{Checkpoint, list, open, path, read, write},
     error::Failure,
     links::{connect::ephemeral, credentials::Credentials},
 };
@@ -85,6 +85,8 @@ pub struct Keeper {
     identity: Identity,
     /// Checkpoints on the disk, the earliest first.
     kept: Vec<CheckpointId>,
+    /// Checkpoints of earlier epochs, if each epoch is a session.
+    earlier: Vec<PathBuf>,
     /// The run under way.
     run: [u8; 16],
     /// The state before the iteration under way.
@@ -158,8 +160,15 @@ impl Keeper {
         identity: &Identity,
     ) -> Result<Self, Failure> {
         plan.make_dir()?;
-        let mut kept = Vec::new();
-        for (_, path) in list(&plan.dir, role)? {
+        let (mut kept, mut earlier) = (Vec::new(), Vec::new());
+        for (iteration, path) in list(&plan.dir, role)? {
+            if iteration < session.first_iteration() {
+                let (before, _) = open(&path, role, identity)?;
+                if session.is_of_training(&before) {
+                    earlier.push(path);
+                    continue;
+                }
+            }
             kept.push(read(&path, role, session, identity)?.id);
         }
         if !kept.is_empty() && !plan.resumes {
@@ -171,6 +180,7 @@ impl Keeper {
             session: session.clone(),
             identity: identity.clone(),
             kept,
+            earlier,
             run: [0; 16],
             current: None,
         })
@@ -210,6 +220,16 @@ impl Keeper {
                 "give both parties the directories of one run, or empty ones",
             ));
         }
+        if common.is_none() && self.session.first_iteration() > 0 {
+            return Err(Failure::new(
+                format!(
+                    "{} has no checkpoint of the end of the epoch before in {}",
+                    self.role,
+                    self.plan.dir.display()
+                ),
+                "give both parties the directories of one run",
+            ));
+        }
         // Nothing goes before what the run goes on from has been read.
         self.current = match common {
             None => None,
@@ -222,6 +242,10 @@ impl Keeper {
         };
         for id in given_up(&mut self.kept, common) {
             let _ = fs::remove_file(self.file(id));
+        }
+        // Both parties have the end of the epoch before.
+        for path in self.earlier.drain(..) {
+            let _ = fs::remove_file(path);
         }
         Ok(first)
     }

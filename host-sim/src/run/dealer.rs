@@ -34,6 +34,7 @@ use crate::{
         reception::MakeEnd,
         secure::SecureEnd,
         tcp::TcpEnd,
+        watched::while_alive,
     },
     resources::filled,
 };
@@ -339,7 +340,7 @@ impl Begun {
                     validation,
                     keys,
                     first,
-                    ends: [_, p1],
+                    ends: [p0, p1],
                     closer,
                     contributions,
                     ..
@@ -359,29 +360,34 @@ impl Begun {
                     processes.meet();
                     return Ok(());
                 }
-                ranks::run(
-                    (further, closer),
-                    |ranks| {
-                        let task = RankTask {
-                            session,
-                            validation,
-                            contributions,
-                            ranks: &mut RoleRanks::Threads(ranks),
-                        };
-                        run_rank::<R>(task, keys.clone(), link, first, progress)
-                    },
-                    |ranks, mut end: SecureEnd| {
-                        let task = RankTask {
-                            session,
-                            validation,
-                            contributions,
-                            ranks: &mut RoleRanks::Threads(ranks),
-                        };
-                        let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
-                        run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
-                        Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
-                    },
-                )
+                let closer = &*closer;
+                let run = || {
+                    ranks::run(
+                        (further, closer),
+                        |ranks| {
+                            let task = RankTask {
+                                session,
+                                validation,
+                                contributions,
+                                ranks: &mut RoleRanks::Threads(ranks),
+                            };
+                            run_rank::<R>(task, keys.clone(), link, first, progress)
+                        },
+                        |ranks, mut end: SecureEnd| {
+                            let task = RankTask {
+                                session,
+                                validation,
+                                contributions,
+                                ranks: &mut RoleRanks::Threads(ranks),
+                            };
+                            let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
+                            run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
+                            Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
+                        },
+                    )
+                };
+                // P0 says nothing before the end, and P1 may wait for it and take nothing.
+                while_alive(p0.tcp(), closer.links(), run)
             }
         }
 

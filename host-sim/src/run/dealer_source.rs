@@ -17,6 +17,14 @@ pub enum DealerSource {
 }
 
 impl DealerSource {
+    /// The connection, if it is one.
+    pub fn link(&mut self) -> Option<&mut SecureEnd> {
+        match self {
+            DealerSource::Link(end) => Some(end),
+            DealerSource::File(_) => None,
+        }
+    }
+
     /// The time spent waiting for the dealer.
     pub fn wait_time(&self) -> WaitTime {
         match self {

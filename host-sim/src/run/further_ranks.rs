@@ -60,7 +60,7 @@ impl LoneParty<'_> {
                     return Err(HandshakeError::from(Mismatch::Foreign).into());
                 }
                 let hellos = hellos.clone();
-                let reached = hellos.map(|hello| Ok(self.reach_peer(place, &hello)?.end));
+                let reached = hellos.map(|hello| Ok(self.reach_peer(place, &hello, None)?.end));
                 reached.collect::<Result<_, Failure>>()?
             }
         };

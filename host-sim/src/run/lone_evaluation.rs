@@ -51,7 +51,7 @@ impl LoneParty<'_> {
             .endpoint
             .reach(dealer, to, &hello, Remote::Dealer, TcpEnd::free)?;
         let mut dealer = reached.end;
-        let mut peer = self.meet(&place, &hello)?;
+        let mut peer = self.meet(&place, &hello, Some(&mut dealer))?;
         let common = hello.checkpoints.common(&peer.checkpoints);
         let checkpoint = checkpoints
             .iter()
@@ -68,7 +68,7 @@ impl LoneParty<'_> {
         };
         let wait_times = [peer.end.inner().wait_time(), dealer.wait_time()];
         self.set_idle(&peer.end)?;
-        let start = self.await_start(&mut dealer, Remote::Dealer, (0, 1))?;
+        let start = self.await_start(&mut dealer, Remote::Dealer, (peer.end.inner(), 0, 1))?;
         reporter.connected(wait_times, 0)?;
         let links = (
             Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),

@@ -3,6 +3,7 @@
 use std::{
     net::TcpListener,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Rank, Ranks, RunError, Session, Task, Validation,
-        handshake::{Actor, Checkpoints, Hello, Start, receive_key},
+        handshake::{Actor, Checkpoints, Hello},
     },
     share::NoObserver,
 };
@@ -30,7 +31,6 @@ use super::{
     dispatch::{InRing, in_ring},
     event::StageValues,
     inference,
-    meeting::await_peer,
     mpi_ranks::MpiRanks,
     party::{FurtherRanks, PartyLinks, PartySetup, run_party},
     ranks::offer,
@@ -49,8 +49,8 @@ use crate::{
     error::Failure,
     links::{
         any_end::AnyEnd,
-        capture::{Capture, transcript},
-        connect::{Endpoint, Reached, UNBOUNDED, broken},
+        capture::Capture,
+        connect::{Endpoint, UNBOUNDED, broken},
         device_address::DeviceAddress,
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -76,7 +76,7 @@ pub(super) enum Place<'m> {
 pub(super) struct Met {
     pub(super) end: Capture<SecureEnd>,
     pub(super) checkpoints: Checkpoints,
-    hash: [u8; 32],
+    pub(super) hash: [u8; 32],
 }
 
 /// Pause before the roles meet again.
@@ -115,7 +115,7 @@ pub struct LoneParty<'a> {
     /// Its images.
     pub images: Images,
     /// The contributions that the session trains on, if neither party owns the samples.
-    pub contributions: Option<ContributionFile>,
+    pub contributions: Option<Arc<ContributionFile>>,
     /// The evaluations of the shared model during its training, and this party's held-out images, if there are any.
     pub validation: Option<(Validation, Images)>,
     /// The model, at its owner: in inference, and in a training that begins with one.
@@ -279,7 +279,7 @@ impl LoneParty<'_> {
                 DealerSource::Link(reached.end)
             }
         };
-        let mut peer = self.meet(place, &hello)?;
+        let mut peer = self.meet(place, &hello, source.link())?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
         self.set_idle(&peer.end)?;
@@ -288,7 +288,8 @@ impl LoneParty<'_> {
         let key = match &mut source {
             DealerSource::Link(end) => {
                 let most = hello.rank.count();
-                let start = self.await_start(end, Remote::Dealer, (first, most))?;
+                let watched = (peer.end.inner(), first, most);
+                let start = self.await_start(end, Remote::Dealer, watched)?;
                 match processes {
                     Some(ranks) => {
                         let (hello, keys) = (hello, [start.key.clone()]);
@@ -335,40 +336,6 @@ impl LoneParty<'_> {
         Positions::take(file, self.session, places, &self.images, goes_on)
     }
 
-    /// Waits for the key from the dealer or the assistant, which answers only when both parties are there. It has to
-    /// begin at the iteration `first`, and may give no more than `most` ranks.
-    pub(super) fn await_start(
-        &self,
-        end: &mut SecureEnd,
-        remote: Remote,
-        (first, most): (u32, u16),
-    ) -> Result<Start, Failure> {
-        let wait = 2 * self.endpoint.wait;
-        end.tcp().set_patience(wait).map_err(broken)?;
-        let what = format!("{remote}, which waits for both parties");
-        let notices = self.endpoint.notices(what);
-        let mut link = Link::new(&mut *end, remote, UNBOUNDED);
-        let start = notices.during(|| receive_key(&mut link))?;
-        let theirs = start.first;
-        if start.ranks == 0 || start.ranks > most {
-            return Err(Failure::new(
-                format!(
-                    "{remote} wants {} ranks, and this party has {most}",
-                    start.ranks
-                ),
-                "update the older program",
-            ));
-        }
-        if theirs != first {
-            return Err(Failure::new(
-                format!("{remote} begins at iteration {theirs}, and the parties at {first}"),
-                "start all roles again",
-            ));
-        }
-        end.tcp().set_patience(self.idle).map_err(broken)?;
-        Ok(start)
-    }
-
     /// Gives up when the peer has been silent for too long during the run.
     pub(super) fn set_idle(&self, peer: &Capture<SecureEnd>) -> Result<(), Failure> {
         let end = peer.inner().tcp();
@@ -391,44 +358,6 @@ impl LoneParty<'_> {
         // The helper succeeds only if both parties have. If it does not hear so, it fails alone.
         let _ = helper.confirm(false);
         reporter.finished()
-    }
-
-    /// Listens for the peer, if it is to come.
-    pub(super) fn place<'m>(
-        &self,
-        meeting: &'m Meeting,
-        reporter: &mut dyn Reporter,
-    ) -> Result<Place<'m>, Failure> {
-        match meeting {
-            Meeting::Connect(address) => Ok(Place::Connect(address)),
-            Meeting::Listen(address) => {
-                let listener = self.endpoint.listen(address)?;
-                reporter.listening(listener.local_addr().map_err(broken)?.to_string())?;
-                Ok(Place::Listen(listener))
-            }
-        }
-    }
-
-    /// Meets the peer and completes the handshake with it.
-    pub(super) fn meet(&self, place: &Place<'_>, hello: &Hello) -> Result<Met, Failure> {
-        let kept = transcript(self.transcript.as_deref())?;
-        let reached = self.reach_peer(place, hello)?;
-        Ok(Met {
-            end: Capture::new(reached.end, &kept).map_err(broken)?,
-            checkpoints: reached.checkpoints,
-            hash: reached.hash,
-        })
-    }
-
-    pub(super) fn reach_peer(&self, place: &Place<'_>, hello: &Hello) -> Result<Reached, Failure> {
-        match place {
-            Place::Listen(listener) => await_peer(listener, &self.endpoint, hello),
-            Place::Connect(address) => {
-                let to = (Actor::Party(self.role.other()), "--peer");
-                self.endpoint
-                    .reach(address, to, hello, Remote::Peer, TcpEnd::free)
-            }
-        }
     }
 
     /// Trains or classifies with a dealer, after the handshakes.
@@ -469,7 +398,7 @@ impl LoneParty<'_> {
                 .validation
                 .as_ref()
                 .map(|(plan, images)| PartyValidation::new(*plan, images, self.network.classes)),
-            contributions: self.contributions.as_ref(),
+            contributions: self.contributions.as_deref(),
             further: FurtherRanks::default(),
         })
     }

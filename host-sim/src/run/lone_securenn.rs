@@ -46,10 +46,14 @@ impl LoneParty<'_> {
             self.endpoint
                 .reach(assistant, to, &hello, Remote::Assistant, TcpEnd::free)?;
         let mut assistant = reached.end;
-        let mut peer = self.meet(place, &hello)?;
+        let mut peer = self.meet(place, &hello, Some(&mut assistant))?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), assistant.wait_time()];
-        let start = self.await_start(&mut assistant, Remote::Assistant, (first, 1))?;
+        let start = self.await_start(
+            &mut assistant,
+            Remote::Assistant,
+            (peer.end.inner(), first, 1),
+        )?;
         self.set_idle(&peer.end)?;
         let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;

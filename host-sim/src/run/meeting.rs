@@ -1,18 +1,18 @@
 //! How the roles of a session meet over TCP: a helper waits for both parties, a party for its peer.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use ringlet_core::{
     Role,
     net::{Link, Remote},
     session::{
-        ContributionList, Task,
-        handshake::{Actor, Checkpoints, Greeting, Hello, Mismatch, Parameter},
+        ContributionList, Contributions, Session, Task,
+        handshake::{Actor, Checkpoints, Greeting, HandshakeError, Hello, Mismatch, Parameter},
     },
 };
 
@@ -36,6 +36,11 @@ pub struct Parties {
 }
 
 impl Parties {
+    /// Their session.
+    pub fn session(&self) -> &Session {
+        &self.hellos[0].session
+    }
+
     /// Whether both go on from a checkpoint when a link breaks.
     pub fn are_durable(&self) -> bool {
         self.hellos.iter().all(|hello| hello.checkpoints.durable)
@@ -52,6 +57,9 @@ impl Parties {
     }
 }
 
+/// Time between two looks at who has been refused.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// A party that waits for the other one.
 struct Waiting {
     hello: Hello,
@@ -66,12 +74,30 @@ fn locked(come: &Come) -> MutexGuard<'_, [Option<(Hello, TcpStream)>; 2]> {
     come.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a party's session fits this helper, which has these contributions if any, and the parties that have come.
-fn judge(
-    (helper, contributions): (Helper, Option<ContributionList>),
-    come: &Come,
-    heard: &Hello,
-) -> Result<(), Mismatch> {
+/// The contributions that the sessions of a helper have to be on.
+#[derive(Clone, Copy, Debug)]
+pub enum Needed {
+    /// None.
+    None,
+    /// This list, in all epochs.
+    List(ContributionList),
+    /// Any list in one epoch.
+    Store,
+}
+
+impl Needed {
+    fn fits(self, heard: Option<Contributions>) -> bool {
+        match self {
+            Needed::None => heard.is_none(),
+            Needed::List(list) => heard == Some(Contributions::fixed(list)),
+            Needed::Store => heard.is_some_and(|heard| heard.earlier.is_some()),
+        }
+    }
+}
+
+/// Whether a party's session fits this helper, and the parties that have come. If it is the epoch after that of the other party,
+/// the other has to come again: it has missed that the epoch has ended.
+fn judge((helper, needed): (Helper, Needed), come: &Come, heard: &Hello) -> Result<(), Mismatch> {
     heard.check_rank(None)?;
     let wanted = Helper::of(heard.session.protocol);
     match helper {
@@ -79,7 +105,7 @@ fn judge(
         Helper::Assistant if wanted != helper => return Err(Mismatch::Assistant),
         _ => {}
     }
-    if heard.session.contributions != contributions {
+    if !needed.fits(heard.session.contributions) {
         return Err(Mismatch::Differs(Parameter::Contributions));
     }
     let mut come = locked(come);
@@ -89,15 +115,23 @@ fn judge(
     if come[heard.role.index()].is_some() {
         return Err(Mismatch::Role(heard.role));
     }
-    match &come[heard.role.other().index()] {
-        Some((other, _)) => heard.compare(other),
-        None => Ok(()),
+    let other = &mut come[heard.role.other().index()];
+    let Some((hello, stream)) = other else {
+        return Ok(());
+    };
+    if heard.session.goes_on_from(&hello.session) {
+        // It may be gone already.
+        let _ = stream.shutdown(Shutdown::Both);
+        *other = None;
+        return Ok(());
     }
+    heard.compare(hello)
 }
 
-/// Waits for both parties of a session, in any order, on the contributions that the helper has, if any. A party that does not fit is refused, and the waiting goes on.
+/// Waits for both parties of a session, in any order, on contributions that the helper has. A party that does not fit is
+/// refused, and the waiting goes on.
 pub fn meet_parties(
-    helper: (Helper, Option<ContributionList>),
+    helper: (Helper, Needed),
     listener: &TcpListener,
     endpoint: &Endpoint,
     make_end: MakeEnd,
@@ -234,29 +268,50 @@ pub fn finish_with_parties(ends: [&mut SecureEnd; 2]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for the peer of the party with this `hello`. A stranger is refused, and the waiting goes on.
+/// Waits for the peer of the party with this `hello`. A stranger is refused, and the waiting goes on; if the peer is at the
+/// epoch after this one, the waiting ends. None if another link that the party needs `is_lost` meanwhile.
 pub fn await_peer(
     listener: &TcpListener,
     endpoint: &Endpoint,
     hello: &Hello,
-) -> Result<Reached, Failure> {
+    is_lost: &dyn Fn() -> bool,
+) -> Result<Option<Reached>, Failure> {
     let own = hello.clone();
+    let elsewhere = Arc::new(OnceLock::new());
+    let seen = elsewhere.clone();
     let fits = move |greeting: &Greeting| {
         greeting.hello.check_rank(None)?;
-        own.check_peer(&greeting.hello)?;
+        own.check_peer(&greeting.hello).inspect_err(|mismatch| {
+            if greeting.hello.session.goes_on_from(&own.session) {
+                let _ = seen.set(*mismatch);
+            }
+        })?;
         Ok(own.checkpoints.clone())
     };
     let reception = Reception::open(listener, endpoint, TcpEnd::free, Arc::new(fits))?;
     let peer = Actor::Party(hello.role.other());
     let mut notices = endpoint.notices(peer).said();
     let deadline = Instant::now() + endpoint.wait;
-    let greeted = reception.next(deadline, || notices.say());
-    let greeted = greeted.ok_or_else(|| absent(&peer.to_string(), endpoint))?;
-    Ok(Reached {
+    let greeted = loop {
+        let look = deadline.min(Instant::now() + LOOK);
+        if let Some(greeted) = reception.next(look, || notices.say()) {
+            break greeted;
+        }
+        if let Some(mismatch) = elsewhere.get() {
+            return Err(HandshakeError::from(*mismatch).into());
+        }
+        if is_lost() {
+            return Ok(None);
+        }
+        if look == deadline || Instant::now() < look {
+            return Err(absent(&peer.to_string(), endpoint));
+        }
+    };
+    Ok(Some(Reached {
         end: greeted.end,
         checkpoints: greeted.hello.checkpoints,
         hash: greeted.hash,
-    })
+    }))
 }
 
 /// Nobody came in time.

@@ -404,7 +404,7 @@ fn run_first_rank<R: Ring>(
         let plan = validation.as_ref().map(|validation| &validation.plan);
         share_stop(ranks, (plan, session), iteration, stops)
             .map_err(|error| broke(&mut durable, error))?;
-        let ends_epoch = (iteration + 1) % session.iterations_per_epoch() == 0;
+        let ends_epoch = session.ends_epoch(iteration);
         if setup.simulated && (ends_epoch || iteration + 1 == session.iterations()) {
             emit(shares(&party, batch.epoch + 1))?;
         }
@@ -418,7 +418,7 @@ fn run_first_rank<R: Ring>(
     party.reveal(&mut cx, |stage, value| {
         revealed[stage].push(value.to_u128());
     })?;
-    Ok((session.receiver == Some(role)).then_some(revealed))
+    Ok((session.reveals_to() == Some(role)).then_some(revealed))
 }
 
 /// A party's arena, and its buffer for the other party's opened samples.

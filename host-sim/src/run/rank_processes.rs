@@ -46,7 +46,7 @@ impl LoneParty<'_> {
                 let place = (listener, &self.endpoint);
                 await_rank(place, &own, self.role.other(), (ranks, TcpEnd::free))?
             }
-            Place::Connect(_) => self.reach_peer(&place, &own)?.end,
+            Place::Connect(_) => self.reach_peer(&place, &own, None)?.end,
         };
         let rank = FurtherRank {
             session: self.session,
@@ -55,7 +55,7 @@ impl LoneParty<'_> {
             key,
             first,
             validation: hello.validation,
-            contributions: self.contributions.as_ref(),
+            contributions: self.contributions.as_deref(),
         };
         let needs = self.rank_needs(peer, dealer, &own)?;
         let run = RunFurther {

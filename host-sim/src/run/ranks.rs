@@ -150,6 +150,11 @@ impl Closer {
         Ok(())
     }
 
+    /// Handles of the links.
+    pub fn links(&self) -> &[Handle] {
+        &self.links
+    }
+
     fn close(&self) {
         for link in &self.links {
             // A link that is closed already needs no more.

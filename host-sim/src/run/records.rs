@@ -50,7 +50,7 @@ impl RunRecord {
                 Task::Evaluate => "evaluate",
             },
             model: session.model.name.to_string(),
-            iterations: session.iterations(),
+            iterations: session.planned_iterations(),
             iterations_per_epoch: session.iterations_per_epoch(),
             batch: session.batch,
             samples: session.samples,

@@ -263,7 +263,7 @@ impl<R: Ring> Party<'_, R> {
         cx: &mut PartyContext<P, D>,
         mut sink: impl FnMut(usize, R::Wide),
     ) -> Result<(), RunError> {
-        let Some(receiver) = self.session.receiver else {
+        let Some(receiver) = self.session.reveals_to() else {
             return Ok(());
         };
         let bits = self.session.format.wide();

@@ -104,7 +104,7 @@ impl Plan<'_> {
                 };
             }
         }
-        if session.receiver == Some(role.other()) {
+        if session.reveals_to() == Some(role.other()) {
             let bytes = u64::from(session.format.wide() / 8);
             all += Sent {
                 bytes: self.network.parameters() as u64 * bytes,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 17;
+pub const VERSION: u16 = 18;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -425,8 +425,9 @@ impl Hello {
                 protocol.triples() == b.protocol.triples(),
                 Parameter::TripleScheme,
             ),
-            (*samples == b.samples, Parameter::Samples),
+            // Other lists mostly have other numbers.
             (*contributions == b.contributions, Parameter::Contributions),
+            (*samples == b.samples, Parameter::Samples),
             (*batch == b.batch, Parameter::Batch),
             (*micro_batch == b.micro_batch, Parameter::MicroBatch),
             (*epochs == b.epochs, Parameter::Epochs),

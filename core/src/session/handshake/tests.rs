@@ -11,8 +11,8 @@ use crate::{
     },
     num::fixed_point::Format,
     session::{
-        ClassList, ClassWeights, ContributionList, Headroom, KnownBackbone, Protocol, Schedule,
-        Task,
+        ClassList, ClassWeights, ContributionList, Contributions, Headroom, KnownBackbone,
+        Protocol, Schedule, Task,
     },
 };
 
@@ -72,7 +72,7 @@ fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
     let bytes = bytes_of(|link| hello.send(link).unwrap(), 95);
     let body = [
-        17, 0, // version, role
+        18, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -193,7 +193,7 @@ fn every_parameter_is_compared() {
         ),
         (|s| s.samples[1] = 3, Parameter::Samples),
         (
-            |s| s.contributions = Some(ContributionList([4; 16])),
+            |s| s.contributions = Some(Contributions::fixed(ContributionList([4; 16]))),
             Parameter::Contributions,
         ),
         (|s| s.batch = 6, Parameter::Batch),

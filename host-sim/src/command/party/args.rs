@@ -58,7 +58,8 @@ pub struct PartyArgs {
     pub samples: Option<SampleCounts>,
     /// Train on the samples of many owners: on this party's file of contributions, as `ringlet collect export` writes it.
     ///
-    /// The peer and the dealer give theirs of the same list.
+    /// The peer and the dealer give theirs of the same list. If it is the store of a `ringlet collect` that runs, each epoch
+    /// takes what has come and not been withdrawn until then.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples", "share_of_p0", "infer", "evaluate", "dealt", "assistant", "normalise", "freeze", "backbone"])]
     pub contributions: Option<PathBuf>,
     /// The session.

@@ -1,10 +1,10 @@
 //! The inputs of a party: its own images, or its model.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use ringlet_core::{
     Role,
-    session::{Task, Validation, handshake::Actor},
+    session::{EarlierEpochs, Task, Validation, handshake::Actor},
 };
 
 use super::args::PartyArgs;
@@ -36,7 +36,7 @@ pub struct Inputs {
     /// Its held-out images of --validate, whose number may be 0, if the shared model is evaluated.
     pub held_out: Option<(Validation, Images)>,
     /// The contributions that it trains on, if neither party owns the samples.
-    pub contributions: Option<ContributionFile>,
+    pub contributions: Option<Arc<ContributionFile>>,
     /// The names of their files, if they are files to classify.
     pub files: Vec<String>,
     /// The parameters of the model, at their owner: in inference, and in a training that begins with one.
@@ -47,18 +47,28 @@ impl Inputs {
     /// Reads the files that the arguments name, and makes the session. `speaks` says whether to warn the user.
     pub fn new(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
         let mut inputs = match (args.infer, &args.model_file) {
-            (false, _) if args.contributions.is_some() => Inputs::on_contributions(args, protocol)?,
+            (false, _) if args.contributions.is_some() => {
+                let path = args.contributions.as_deref().unwrap_or(Path::new(""));
+                let file = ContributionFile::open(path, Actor::Party(args.role()))?;
+                Inputs::on_contributions(args, protocol, (Arc::new(file), None))?
+            }
             (false, _) => Inputs::of_trainer(args, protocol, speaks)?,
             (true, None) => Inputs::of_image_owner(args, protocol)?,
             (true, Some(path)) => Inputs::of_model_owner(args, protocol, path)?,
         };
+        inputs.hold_out(args)?;
+        Ok(inputs)
+    }
+
+    /// Reads the held-out images of evaluations during the training, if there are any.
+    pub fn hold_out(&mut self, args: &PartyArgs) -> Result<(), Failure> {
         if let Some(plan) = args.validation.plan() {
             let count = plan.samples[args.role().index()];
-            let images = held_out(args, &inputs.checked, (count, "--validate"))?;
-            inputs.checked.name_classes(&images.classes);
-            inputs.held_out = Some((plan, images));
+            let images = held_out(args, &self.checked, (count, "--validate"))?;
+            self.checked.name_classes(&images.classes);
+            self.held_out = Some((plan, images));
         }
-        Ok(inputs)
+        Ok(())
     }
 
     fn of_trainer(args: &PartyArgs, protocol: &Protocol, speaks: bool) -> Result<Self, Failure> {
@@ -112,18 +122,21 @@ impl Inputs {
         })
     }
 
-    fn on_contributions(args: &PartyArgs, protocol: &Protocol) -> Result<Self, Failure> {
+    /// The inputs of a training on contributions; of a part of it after `earlier` epochs, if each epoch is a session.
+    pub fn on_contributions(
+        args: &PartyArgs,
+        protocol: &Protocol,
+        (file, earlier): (Arc<ContributionFile>, Option<EarlierEpochs>),
+    ) -> Result<Self, Failure> {
         let mut args = args.clone();
         let role = args.role();
         let initial = args.init.read(role, &mut args.session)?;
-        let path = args.contributions.as_deref().unwrap_or(Path::new(""));
-        let file = ContributionFile::open(path, Actor::Party(role))?;
         let set = args.session.data_set(args.init.init.clone())?;
         let shape = file.task.input.map(|len| len as usize);
         let samples = Samples::Counts([file.count, 0]);
         let shape = ModelSource::Shape(Some(shape));
         let checked = make_session(&args, protocol, (shape, &set), samples)?;
-        let checked = checked.on_contributions(&file)?;
+        let checked = checked.on_contributions(&file, earlier)?;
         Ok(Inputs {
             images: none(&checked),
             contributions: Some(file),

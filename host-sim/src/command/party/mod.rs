@@ -2,12 +2,16 @@
 
 mod args;
 mod evaluation;
+mod growing;
 mod inputs;
 mod reporters;
 
 use std::{path::Path, time::Duration};
 
-use ringlet_core::session::{Rank, Ranks, handshake::Parameter};
+use ringlet_core::session::{
+    Rank, Ranks,
+    handshake::{Actor, Parameter},
+};
 
 use super::role_processes;
 use crate::{
@@ -18,6 +22,7 @@ use crate::{
     output::{amounts::bytes, report::Report},
     run::{
         checkpoints::CheckpointPlan,
+        contribution_lists::Place,
         lone_party::{LoneParty, Others},
         mpi_ranks::MpiRanks,
         secrets::Secrets,
@@ -68,6 +73,11 @@ fn run_reported(
     if let Some(dir) = &args.evaluate {
         return evaluate(args, dir, (rank, &others), report);
     }
+    if let Some(path) = &args.contributions
+        && let Place::Store(lists) = Place::at(path, Actor::Party(args.role()))
+    {
+        return growing::run(args, (&protocol, &others), (&lists, rank), report);
+    }
     let speaks = rank.is_first() && !args.process.supervised;
     let inputs = Inputs::new(args, &protocol, speaks)?;
     let CheckedSession {
@@ -79,22 +89,12 @@ fn run_reported(
     let labels = inputs.held_out.as_ref();
     let labels = labels.map_or_else(Vec::new, |(_, images)| images.labels.clone());
     let party = LoneParty {
-        session,
-        network,
-        role: args.role(),
         images: inputs.images,
         contributions: inputs.contributions,
         validation: inputs.held_out,
         model: encode_model(network, session, &inputs.parameters)?,
-        secrets: Secrets::new(args.process.secrets.seed()),
-        simulated: args.process.supervised,
-        endpoint: args.endpoint(rank)?,
-        idle: Duration::from_secs(args.idle),
         checkpoints: CheckpointPlan::new(&args.checkpoints),
-        transcript: args.transcript.clone(),
-        // Whoever started a supervised party has its processors.
-        threads: args.threads.or(args.process.supervised.then_some(1)),
-        process: rank,
+        ..lone_party(args, &inputs.checked, rank)?
     };
     let device = if args.process.supervised {
         party.run(&others, processes, &mut Supervised)
@@ -131,6 +131,32 @@ fn run_reported(
     ))
 }
 
+/// A party in a session, with no inputs yet.
+fn lone_party<'a>(
+    args: &PartyArgs,
+    checked: &'a CheckedSession,
+    rank: Rank,
+) -> Result<LoneParty<'a>, Failure> {
+    Ok(LoneParty {
+        session: &checked.session,
+        network: &checked.network,
+        role: args.role(),
+        images: inputs::none(checked),
+        contributions: None,
+        validation: None,
+        model: Vec::new(),
+        secrets: Secrets::new(args.process.secrets.seed()),
+        simulated: args.process.supervised,
+        endpoint: args.endpoint(rank)?,
+        idle: Duration::from_secs(args.idle),
+        checkpoints: None,
+        transcript: args.transcript.clone(),
+        // Whoever started a supervised party has its processors.
+        threads: args.threads.or(args.process.supervised.then_some(1)),
+        process: rank,
+    })
+}
+
 /// Evaluates the model that the party shares with its peer in the checkpoints in `dir`.
 fn evaluate(
     args: &PartyArgs,
@@ -152,21 +178,10 @@ fn evaluate(
     } = EvaluationInputs::new(args, dir, endpoint.credentials.own())?;
     let labels = images.labels.clone();
     let party = LoneParty {
-        session: &checked.session,
-        network: &checked.network,
-        role: args.role(),
         images,
-        contributions: None,
-        validation: None,
-        model: Vec::new(),
-        secrets: Secrets::new(args.process.secrets.seed()),
         simulated: false,
-        endpoint,
-        idle: Duration::from_secs(args.idle),
-        checkpoints: None,
-        transcript: args.transcript.clone(),
         threads: None,
-        process: rank,
+        ..lone_party(args, &checked, rank)?
     };
     let mut terminal = Terminal::new(args, &checked, (&[], &labels), report);
     let outcome = party.evaluate(&checkpoints, others, &mut terminal);

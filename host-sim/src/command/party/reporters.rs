@@ -1,6 +1,9 @@
 //! Where the reports of a party go: to its supervisor, to the terminal and to files, or nowhere.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use ringlet_core::{
     Role,
@@ -89,7 +92,7 @@ impl Reporter for Silent {
 /// Shows the progress of a party, and writes its files.
 pub struct Terminal<'a> {
     args: &'a PartyArgs,
-    checked: &'a CheckedSession,
+    checked: CheckedSession,
     /// The files of the images, if it classifies files.
     files: &'a [String],
     /// The labels of its held-out images.
@@ -115,25 +118,32 @@ struct Run {
     progress: Progress,
     sums: Traffic,
     wait_times: [WaitTime; 2],
+    /// Times of waiting over links that are closed.
+    waited: [Duration; 2],
 }
 
 impl<'a> Terminal<'a> {
     /// A reporter for a party that has not connected yet.
     pub fn new(
         args: &'a PartyArgs,
-        checked: &'a CheckedSession,
+        checked: &CheckedSession,
         (files, labels): (&'a [String], &'a [u8]),
         report: &'a Report,
     ) -> Self {
         Terminal {
             args,
-            checked,
+            checked: checked.clone(),
             files,
             labels,
             report,
             run: None,
             kept: None,
         }
+    }
+
+    /// The next session of the training begins.
+    pub fn go_on(&mut self, checked: &CheckedSession) {
+        self.checked = checked.clone();
     }
 
     /// Writes how the run ended to the metrics file, if it began.
@@ -172,7 +182,7 @@ impl<'a> Terminal<'a> {
             network,
             classes,
             ..
-        } = self.checked;
+        } = &self.checked;
         let Some(run) = &mut self.run else {
             return Ok(String::new());
         };
@@ -207,7 +217,7 @@ impl<'a> Terminal<'a> {
         );
         let is_last = session.task == Task::Evaluate
             || evaluated.stops
-            || evaluated.done == session.iterations();
+            || session.is_last(evaluated.done.saturating_sub(1));
         if is_last {
             self.report.confusion(&confusion, classes);
         }
@@ -222,7 +232,7 @@ impl<'a> Terminal<'a> {
         let (args, role) = (self.args, self.args.role());
         let CheckedSession {
             session, network, ..
-        } = self.checked;
+        } = &self.checked;
         match made {
             Made::Model(Some(values)) => {
                 let Some(path) = &args.output.save else {
@@ -273,8 +283,11 @@ impl Reporter for Terminal<'_> {
 
     fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure> {
         if let Some(run) = &mut self.run {
-            // The run goes on after a break.
-            run.wait_times = wait_times;
+            // The run goes on after a break, or in its next session.
+            let before = std::mem::replace(&mut run.wait_times, wait_times);
+            for (waited, before) in run.waited.iter_mut().zip(&before) {
+                *waited += before.total();
+            }
             run.progress.go_back(first)?;
             let parameters = (&self.checked.session, &self.checked.network);
             return self.report.session(parameters, first);
@@ -310,6 +323,7 @@ impl Reporter for Terminal<'_> {
                 .in_report(self.report),
             sums: Traffic::default(),
             wait_times,
+            waited: [Duration::ZERO; 2],
         });
         Ok(())
     }
@@ -321,7 +335,7 @@ impl Reporter for Terminal<'_> {
                 console::note(&format!(
                     "the training stops after {} of {} iterations: no evaluation has found a higher accuracy lately",
                     evaluated.done,
-                    self.checked.session.iterations()
+                    self.checked.session.planned_iterations()
                 ));
             }
             return match (&self.run, text.as_str()) {
@@ -362,6 +376,9 @@ impl Reporter for Terminal<'_> {
             return Ok(());
         };
         let role = self.args.role();
+        if !self.checked.session.ends_training() {
+            return Ok(());
+        }
         run.progress.finish();
         if let Some(line) = run.progress.audits() {
             console::line(&format!("{role}: {line}"))?;
@@ -393,8 +410,8 @@ impl Reporter for Terminal<'_> {
         let time = RoleTime {
             name: self.name(),
             total: run.start.elapsed(),
-            peer: peer.total(),
-            helper: helper.total(),
+            peer: run.waited[0] + peer.total(),
+            helper: run.waited[1] + helper.total(),
         };
         self.report.times(&[time]);
         console::print(&time_table(&self.checked.session, &[time]))

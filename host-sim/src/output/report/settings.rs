@@ -100,7 +100,7 @@ fn of_session(session: &Session, network: &Network) -> Vec<(String, String)> {
             "iterations",
             format!(
                 "{}, {} in an epoch",
-                session.iterations(),
+                session.planned_iterations(),
                 session.iterations_per_epoch()
             ),
         );

@@ -96,7 +96,7 @@ impl Writing {
 
     /// The run is one of this session, and begins or goes on after its first `done` iterations.
     pub fn begin(&mut self, (session, network): (&Session, &Network), done: u32) {
-        let epochs = f64::from(done) / f64::from(session.iterations_per_epoch());
+        let epochs = epochs(session, done);
         self.learning.go_back(done, epochs);
         if self.session.is_none() && done > 0 {
             let earlier = format!("iteration {done} of an earlier run, which this page leaves out");
@@ -147,14 +147,13 @@ impl Writing {
 
     /// An epoch is done.
     pub fn epoch(&mut self, record: &EpochRecord) {
-        let per_epoch = self
-            .session
-            .as_ref()
-            .map_or(1, |(session, _)| session.iterations_per_epoch());
         // The last epoch may be cut short.
         let place = match record.whole {
             true => record.epoch.into(),
-            false => f64::from(self.done) / f64::from(per_epoch),
+            false => match &self.session {
+                Some((session, _)) => epochs(session, self.done),
+                None => record.epoch.into(),
+            },
         };
         self.learning
             .epoch_loss
@@ -234,7 +233,11 @@ impl Writing {
             Task::Train => "iteration",
             Task::Infer | Task::Evaluate => "batch",
         };
-        Some(format!("{what} {} of {}", self.done, session.iterations()))
+        Some(format!(
+            "{what} {} of {}",
+            self.done,
+            session.planned_iterations()
+        ))
     }
 
     fn write(&self, state: State, state_text: String) -> Result<(), Failure> {
@@ -342,7 +345,11 @@ impl Writing {
             tile(
                 name,
                 self.done.to_string(),
-                format!("of {}, {} images each", session.iterations(), session.batch),
+                format!(
+                    "of {}, {} images each",
+                    session.planned_iterations(),
+                    session.batch
+                ),
             );
         }
         let seen: Vec<_> = self.costs.totals().into_iter().flatten().collect();
@@ -370,4 +377,11 @@ fn mean(sum: u64, count: u64) -> String {
         0 => (sum / count).to_string(),
         _ => format!("{:.1}", sum as f64 / count as f64),
     }
+}
+
+/// Epochs that the first `done` iterations are, with a part of one.
+fn epochs(session: &Session, done: u32) -> f64 {
+    let earlier = session.earlier().map_or(0, |earlier| earlier.epochs);
+    let own = done.saturating_sub(session.first_iteration());
+    f64::from(earlier) + f64::from(own) / f64::from(session.iterations_per_epoch())
 }

@@ -15,6 +15,7 @@ mod blocks;
 #[cfg(feature = "contributions")]
 pub mod contributed;
 pub mod device_key;
+pub mod discrete_gaussian;
 #[cfg(any(test, not(target_pointer_width = "64")))]
 mod draws;
 mod key;

@@ -16,6 +16,8 @@ use serde_json::Value;
 mod contribution;
 #[path = "../firmware/instruction-count/src/handshake.rs"]
 mod handshake;
+#[path = "../firmware/instruction-count/src/noise.rs"]
+mod noise;
 #[path = "../firmware/instruction-count/src/scripted.rs"]
 mod scripted;
 #[path = "../firmware/instruction-count/src/streams.rs"]
@@ -27,6 +29,8 @@ use handshake::{Handshaker, Handshakes};
 const RUNS: [(&str, u32); 3] = [("digits8", 1), ("convnet2", 1), ("convnet2", 2)];
 /// What stands in the place of a model to count the handshake of a secure link at either end, and in that of a batch.
 const HANDSHAKE: (&str, u32) = ("handshake", 0);
+/// What stands in the place of a model to draw discrete Gaussian noise, and the number of samples in that of a batch.
+const NOISE: (&str, u32) = ("noise", 2000);
 /// What stands in the place of a model to draw from streams, and the number of draws in that of a batch.
 const STREAMS: (&str, u32) = ("streams", 4000);
 /// Kinds of work.
@@ -148,7 +152,7 @@ fn read(text: &str) -> BTreeMap<String, Counts> {
         }
         for section in SECTIONS {
             let cell = format!("{} {} {section}", object["line"], object["way"]);
-            // The lines of a handshake have sealing alone.
+            // The lines of a handshake have sealing alone, those of noise have no more than two.
             counts.insert(cell, object[section].as_f64().unwrap_or(0.0));
         }
     }
@@ -160,7 +164,7 @@ fn training_costs_the_instructions_of_the_snapshot() {
     let text: String = [CORTEX_M4, RISC_V]
         .iter()
         .flat_map(|board| {
-            let runs = RUNS.iter().chain([&HANDSHAKE]);
+            let runs = RUNS.iter().chain([&HANDSHAKE, &NOISE]);
             runs.map(|&(model, batch)| named(board, &count(board, model, batch)))
         })
         .collect();
@@ -237,6 +241,23 @@ fn small_processors_draw_what_the_host_draws() {
         let text = count(&board, STREAMS.0, STREAMS.1);
         let line: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(line["drawn"], drawn, "{}", board.name);
+    }
+}
+
+/// So do the samples of noise, whose products small processors make by halves.
+#[test]
+fn small_processors_draw_the_noise_of_the_host() {
+    let drawn = noise::digest(NOISE.1, || ()).expect("samples");
+    for board in [CORTEX_M4, RISC_V] {
+        let text = count(&board, NOISE.0, NOISE.1);
+        let line: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(line["drawn"], drawn, "{}", board.name);
+        let [prg, rest] = ["prg", "gates"].map(|kind| line[kind].as_f64().expect("a number"));
+        let [prg, rest] = [prg, rest].map(|sum| sum / f64::from(NOISE.1));
+        println!(
+            "{}: {prg:.0} instructions a sample for streams, {rest:.0} besides",
+            board.name
+        );
     }
 }
 

@@ -8,7 +8,7 @@
 //! Arguments: the name of a built-in model, and the batch. The program runs one iteration with micro-batch 1 and
 //! prints a JSON object on each line. The last one has a digest of what P0 sent, to compare builds by. With `handshake` in
 //! place of a model it counts the handshake of a secure link, and with `contribution`, in a build with that feature, an upload. With `streams` it draws that number of times from streams and prints
-//! a digest.
+//! a digest; with `noise` it counts that number of samples of discrete Gaussian noise.
 
 #![no_std]
 #![no_main]
@@ -18,6 +18,7 @@ mod contribution;
 mod handshake;
 #[cfg(target_arch = "arm")]
 mod mps2_an386;
+mod noise;
 mod scripted;
 mod streams;
 #[cfg(target_arch = "riscv32")]
@@ -86,6 +87,16 @@ fn count_handshake() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Counts the samples of discrete Gaussian noise.
+fn count_noise(samples: u32) -> Result<(), Failure> {
+    let drawn = noise::digest(samples, profile::reset)?;
+    let [gates, prg] = [Section::Gates, Section::Prg].map(|kind| profile::sum(0, false, kind));
+    println!(
+        "{{\"model\":\"noise\",\"batch\":{samples},\"line\":\"samples\",\"way\":\"forward\",\"prg\":{prg},\"gates\":{gates},\"drawn\":{drawn}}}"
+    );
+    Ok(())
+}
+
 /// Counts the parts of an upload of one sample.
 #[cfg(feature = "contribution")]
 fn count_contribution() -> Result<(), Failure> {
@@ -116,6 +127,7 @@ fn run(arena: &mut [u64]) -> ! {
                 ("handshake", _) => count_handshake(),
                 #[cfg(feature = "contribution")]
                 ("contribution", _) => count_contribution(),
+                ("noise", Some(samples)) => count_noise(samples),
                 ("streams", Some(draws)) => {
                     println!("{{\"drawn\":{}}}", streams::digest(draws));
                     Ok(())

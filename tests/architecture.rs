@@ -34,8 +34,9 @@ const CORE: [&str; 18] = [
 ];
 
 /// The host's top level, likewise.
-const HOST: [&str; 13] = [
+const HOST: [&str; 14] = [
     "error",
+    "privacy",
     "console",
     "resources",
     "data",

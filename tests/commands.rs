@@ -395,6 +395,73 @@ fn a_busy_port_is_told_at_once() {
 }
 
 #[test]
+fn privacy_prints_epsilon_by_epoch_and_the_noise_for_one() {
+    let usual = [
+        "privacy",
+        "--samples",
+        "60000",
+        "--batch",
+        "256",
+        "--epochs",
+        "60",
+    ];
+    let with = |options: &[&'static str]| [&usual[..], options].concat();
+    let json = |options: &[&'static str]| -> Value {
+        let out = success(&[&with(options)[..], &["--json"]].concat());
+        serde_json::from_str(&out).expect("JSON")
+    };
+    let told = json(&["--delta", "1e-5", "--noise", "1.1"]);
+    let rows = told["epochs"].as_array().expect("rows");
+    let epsilons: Vec<f64> = rows
+        .iter()
+        .map(|row| row["epsilon"].as_f64().expect("a number"))
+        .collect();
+    assert_eq!(rows.len(), 20);
+    assert!(epsilons.is_sorted(), "{epsilons:?}");
+    // That of dp-accounting is 2.597.
+    let last = epsilons.last().expect("a row");
+    assert!((2.597..2.62).contains(last), "{last}");
+    let told = json(&["--delta", "1e-5", "--epsilon", "3"]);
+    let noise = told["noise"].as_f64().expect("a number");
+    assert!((1.0..1.1).contains(&noise), "{noise}");
+    let table = success(&with(&["--delta", "1e-5", "--noise", "1.1"]));
+    assert!(
+        table.contains("14100") && table.contains(&format!("{last:.3}")),
+        "{table}"
+    );
+
+    let refused = |options: &[&'static str], words: &str| {
+        let line = failure(&with(options));
+        assert!(line.contains(words), "{line}");
+    };
+    refused(&["--delta", "1e-5"], "--noise <S>|--epsilon <E>");
+    refused(&["--delta", "1e-5", "--noise", "0"], "noise multiplier");
+    refused(&["--delta", "nan", "--noise", "1"], "delta is NaN");
+    refused(&["--delta", "1", "--noise", "1"], "delta is 1");
+    refused(&["--delta", "1e-5", "--epsilon", "inf"], "epsilon is inf");
+    refused(&["--delta", "1e-16", "--epsilon", "3"], "is too small");
+    refused(
+        &["--delta", "1e-5", "--noise", "1", "--padded", "256"],
+        "padded",
+    );
+    refused(&["--delta", "1e-5", "--noise", "0.2"], "more noise");
+    let line = failure(&[
+        "privacy",
+        "--samples",
+        "9",
+        "--batch",
+        "10",
+        "--epochs",
+        "1",
+        "--delta",
+        "0.1",
+        "--noise",
+        "1",
+    ]);
+    assert!(line.contains("batch"), "{line}");
+}
+
+#[test]
 fn models_completions_and_pages_of_the_manual_are_there() {
     let models = success(&["models"]);
     for name in ringlet_core::model::BUILT_IN {

@@ -3,6 +3,7 @@
 //! Each module uses only modules above it in this list:
 //!
 //! - [`error`]: failures with their remedies.
+//! - [`privacy`]: what a training with differentially private gradients tells about a sample.
 //! - [`console`]: standard output, the notes beside it, and how far a run has got.
 //! - [`resources`]: memory and threads, which a machine may refuse.
 //! - [`data`]: images, trained models, keys and flash images in files.
@@ -27,6 +28,7 @@ pub mod error;
 pub mod links;
 pub mod measure;
 pub mod output;
+pub mod privacy;
 pub mod reference;
 pub mod resources;
 pub mod run;

@@ -21,6 +21,7 @@ pub mod models;
 pub mod party;
 pub mod plan;
 pub mod predict;
+pub mod privacy;
 pub mod qemu;
 pub mod report;
 pub mod role_processes;
@@ -57,6 +58,7 @@ use init::InitArgs;
 use party::PartyArgs;
 use plan::PlanArgs;
 use predict::PredictArgs;
+use privacy::PrivacyArgs;
 use qemu::QemuArgs;
 use shell::{CompletionsArgs, ManArgs};
 use task::TaskCommand;
@@ -116,6 +118,8 @@ pub enum Command {
     Calibrate(Box<CalibrateArgs>),
     /// Compare the cost of an iteration by each protocol, as a table, as CSV and as a chart.
     Compare(CompareArgs),
+    /// Print the epsilon of a training with differentially private gradients, or the noise that a wanted epsilon takes.
+    Privacy(PrivacyArgs),
     /// Show runs in the terminal while they go on, by the files that --metrics writes.
     Watch(WatchArgs),
     /// Print the built-in models.
@@ -194,6 +198,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Privacy(args)) => privacy::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Completions(args)) => shell::completions(&args, Cli::program()),

@@ -19,8 +19,12 @@
 #[cfg(feature = "uploads")]
 mod received;
 #[cfg(feature = "uploads")]
+mod sample_uploads;
+#[cfg(feature = "uploads")]
 mod seal;
 mod task;
+#[cfg(feature = "uploads")]
+pub mod task_image;
 #[cfg(all(test, feature = "uploads"))]
 mod tests;
 #[cfg(feature = "uploads")]
@@ -31,8 +35,12 @@ mod upload_error;
 #[cfg(feature = "uploads")]
 pub use received::{Header, Received};
 #[cfg(feature = "uploads")]
+pub use sample_uploads::SampleUploads;
+#[cfg(feature = "uploads")]
 pub use seal::{Commitment, DEALER_SEAL_LEN, PARTY_SEAL_LEN, open_dealer_seal, open_party_seal};
 pub use task::{CollectionTask, TaskError, TaskId};
+#[cfg(feature = "uploads")]
+pub use task_image::{TaskImage, TaskImageError};
 #[cfg(feature = "uploads")]
 pub use upload::Upload;
 #[cfg(feature = "uploads")]

@@ -23,6 +23,9 @@ pub struct Header {
 }
 
 impl Header {
+    /// Bytes of a header.
+    pub const LEN: usize = HEADER_LEN;
+
     /// The header's bytes.
     pub(super) fn to_bytes(self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];

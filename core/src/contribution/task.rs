@@ -10,6 +10,7 @@ use crate::{
 
 /// The name of a task: a hash of all that it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TaskId(pub [u8; 16]);
 
 /// What owners are asked to contribute. It is public, and the same for owners, servers and dealer.
@@ -33,7 +34,7 @@ pub struct CollectionTask {
 
 /// Why a task cannot be used.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskError {
     /// The ring has neither 32 nor 64 bits, or the fraction bits are not 1 to half as many.

@@ -1,10 +1,12 @@
 //! Why an upload cannot be made or taken.
 
+use serde::{Deserialize, Serialize};
+
 use super::TaskError;
 
 /// Why an upload cannot be made or taken.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum UploadError {
     /// It is no upload, or one of another version.

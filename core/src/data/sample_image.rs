@@ -134,6 +134,15 @@ impl<'a> SampleImage<'a> {
         self.labels.is_empty()
     }
 
+    /// The samples from `first` on, `count` of them: their labels, and their pixels. None if there are fewer.
+    pub fn range(&self, first: u32, count: u16) -> Option<(&'a [u8], &'a [u8])> {
+        let each = self.shape.iter().map(|&side| usize::from(side)).product();
+        let (first, count) = (first as usize, usize::from(count));
+        let labels = self.labels.get(first..)?.get(..count)?;
+        let pixels = self.pixels.get(first.checked_mul(each)?..)?;
+        Some((labels, pixels.get(..count.checked_mul(each)?)?))
+    }
+
     /// Rows, columns and channels of a sample.
     pub fn shape(&self) -> [u16; 3] {
         self.shape
@@ -181,6 +190,10 @@ mod tests {
         assert_eq!((pixels, samples.label(1)), ([4, 5, 6, 7], Ok(8)));
         assert_eq!(samples.pixels(3, &mut pixels), Err(DataError::Missing(3)));
         assert_eq!(samples.label(u32::MAX), Err(DataError::Missing(u32::MAX)));
+        let last: (&[u8], &[u8]) = (&[8, 9], &[4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(samples.range(1, 2), Some(last));
+        assert_eq!(samples.range(1, 3), None);
+        assert_eq!(samples.range(u32::MAX, 1), None);
     }
 
     #[test]

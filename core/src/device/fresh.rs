@@ -15,6 +15,8 @@ pub enum NotFresh {
     Storage,
     /// The counter's memory is damaged: the last value is not known. Remedy: erase it, and program a new secret.
     Damaged,
+    /// The firmware contributes samples to collections and runs no session.
+    Contributes,
 }
 
 impl core::fmt::Display for NotFresh {
@@ -25,6 +27,7 @@ impl core::fmt::Display for NotFresh {
             }
             NotFresh::Generator => "the device's hardware generator fails",
             NotFresh::Storage => "the device's counter of sessions cannot be read or written",
+            NotFresh::Contributes => "the device's firmware contributes samples, and is no party",
             NotFresh::Damaged => "the device's counter of sessions is damaged",
         })
     }

@@ -5,6 +5,8 @@
 //! knows the session, once more when it has its key, and at the end. A device that fails in between sends a status with the
 //! reason, if the line still works.
 
+#[cfg(feature = "uploads")]
+mod contributing;
 mod fresh;
 pub mod model_image;
 mod policy;
@@ -14,6 +16,8 @@ mod sealed_state;
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "uploads")]
+pub use contributing::{Contributed, GatewayHello, MAX_CODE, RefusalCode, UploadAnswer};
 pub use fresh::NotFresh;
 pub use model_image::{ModelImage, ModelImageError};
 pub use policy::{Breach, MAX_MODELS, ModelId, Policy};
@@ -22,6 +26,8 @@ pub use sealed_state::{
     Belonging, CHUNK, NAME_LEN, Opener, Sealer, StateError, name_of, sealed_len,
 };
 
+#[cfg(feature = "uploads")]
+use crate::contribution::{TaskId, TaskImageError, UploadError};
 use crate::{
     backbone::BackboneError,
     data::sample_image::SampleImageError,
@@ -42,6 +48,8 @@ pub mod channel {
     pub const DEALER: usize = 1;
     /// The host: the messages of this module.
     pub const CONTROL: usize = 2;
+    /// The uploads of a device that contributes and is no party.
+    pub const UPLOADS: usize = PEER;
 }
 
 /// Why a device restarted during a session.
@@ -209,6 +217,26 @@ pub enum Status {
     NoModel(ModelImageError),
     /// The parameters of the device's model are made for another session.
     Model,
+    /// The device contributes, and has so much to send.
+    #[cfg(feature = "uploads")]
+    Offers {
+        /// Uploads that come.
+        uploads: u32,
+        /// Samples in all of them.
+        samples: u32,
+    },
+    /// The device holds another task than the gateway passes uploads on to: this one.
+    #[cfg(feature = "uploads")]
+    OtherTask(TaskId),
+    /// The device cannot read the task behind its samples.
+    #[cfg(feature = "uploads")]
+    NoTask(TaskImageError),
+    /// The device cannot make an upload of its samples.
+    #[cfg(feature = "uploads")]
+    NoUpload(UploadError),
+    /// The device's contribution is over, or was ended early by an answer.
+    #[cfg(feature = "uploads")]
+    Contributed(Contributed),
 }
 
 impl Status {
@@ -275,6 +303,22 @@ impl core::fmt::Display for Status {
                 "the device holds images of {h}x{w}x{c}, which the model does not take"
             ),
             Status::NoSamples(error) => write!(f, "the device has no samples: {error}"),
+            #[cfg(feature = "uploads")]
+            Status::Offers { uploads, samples } => {
+                write!(f, "the device has {samples} samples in {uploads} uploads")
+            }
+            #[cfg(feature = "uploads")]
+            Status::OtherTask(_) => {
+                f.write_str("the device contributes to another task than the one given")
+            }
+            #[cfg(feature = "uploads")]
+            Status::NoTask(error) => write!(f, "the device has no task: {error}"),
+            #[cfg(feature = "uploads")]
+            Status::NoUpload(error) => {
+                write!(f, "the device cannot contribute its samples: {error}")
+            }
+            #[cfg(feature = "uploads")]
+            Status::Contributed(_) => f.write_str("the device has contributed"),
             Status::Ring(bits) => write!(f, "the device is made for a ring of {bits} bits"),
             Status::Stack { needed, given } => write!(
                 f,

@@ -16,6 +16,8 @@ const IDENTITY: u32 = 1;
 const DEALER_HANDSHAKE: u32 = 2;
 const PEER_HANDSHAKE: u32 = 3;
 const STATE: u32 = 4;
+#[cfg(feature = "contributions")]
+const UPLOAD: u32 = 5;
 
 /// Whether a root has been programmed: blank memory is all ones or all zeros.
 pub fn is_programmed(root: &Key) -> bool {
@@ -76,6 +78,16 @@ pub fn state_key(root: &Key, fresh: &[u8; FRESH_LEN], iteration: u32) -> Key {
     derive(&derive_fresh(root, STATE, fresh), STATE, iteration.into())
 }
 
+/// The secret of one upload of the device's samples, of which `digest` is a hash. Another upload has another digest, so no secret
+/// serves two.
+#[cfg(feature = "contributions")]
+pub fn upload_secret(root: &Key, digest: &[u8; 2 * FRESH_LEN]) -> Key {
+    let mut halves = [[0; FRESH_LEN]; 2];
+    halves.as_flattened_mut().copy_from_slice(digest);
+    let [front, back] = halves;
+    derive_fresh(&derive_fresh(root, UPLOAD, &front), UPLOAD, &back)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +119,15 @@ mod tests {
                 for iteration in [0, 1, 256] {
                     derived.push(*state_key(&root, &fresh, iteration).reveal());
                 }
+            }
+        }
+        #[cfg(feature = "contributions")]
+        for root in [3, 4].map(|byte| Key::new([byte; 32])) {
+            // Each part of the digest counts.
+            for byte in [0, 7, 8, 15, 16, 23, 24, 31] {
+                let mut digest = [0; 32];
+                digest[byte] = 1;
+                derived.push(*upload_secret(&root, &digest).reveal());
             }
         }
         for (index, one) in derived.iter().enumerate() {

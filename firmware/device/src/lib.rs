@@ -9,6 +9,8 @@
 pub mod carrier;
 mod check;
 pub mod classes;
+#[cfg(feature = "contribute")]
+pub mod contribute;
 pub mod crash_report;
 pub mod fresh;
 #[cfg(feature = "hal")]
@@ -95,6 +97,9 @@ pub enum Stopped {
     Meeting(Actor, HandshakeError),
     /// The training failed.
     Run(RunError),
+    /// An upload was not taken.
+    #[cfg(feature = "contribute")]
+    NotTaken(ringlet_core::device::UploadAnswer),
 }
 
 impl From<MuxError> for Stopped {

@@ -39,8 +39,11 @@ unsafe fn DefaultHandler(_number: i16) {
     QUEUE.receive_from(&mut Uart0);
 }
 
+/// The line over UART 0.
+pub type Line = SerialLine<Buffered<Uart0>>;
+
 /// Starts UART 0; once.
-pub fn start(_: NVIC) -> SerialLine<Buffered<Uart0>> {
+pub fn start(_: NVIC) -> Line {
     // SAFETY: the UART's own registers, which nothing else touches yet.
     unsafe {
         DIVIDER.write_volatile(CYCLES_PER_BIT);

@@ -20,8 +20,11 @@ const TRANSMIT_EMPTY: u8 = 1 << 5;
 const ENABLE_QUEUES: u8 = 7;
 const EIGHT_BITS: u8 = 3;
 
+/// The line over the UART.
+pub type Line = SerialLine<Uart>;
+
 /// Starts the UART; once. QEMU's UART has no baud rate to set.
-pub fn start() -> SerialLine<Uart> {
+pub fn start() -> Line {
     // SAFETY: the UART's own registers, which nothing else touches.
     unsafe {
         SHAPE.write_volatile(EIGHT_BITS);

@@ -35,8 +35,11 @@ fn USART1() {
     QUEUE.receive_from(&mut Usart1);
 }
 
+/// The line over USART 1.
+pub type Line = SerialLine<Buffered<Usart1>>;
+
 /// Starts USART 1; once.
-pub fn start(_: NVIC, clocks: Clocks) -> SerialLine<Buffered<Usart1>> {
+pub fn start(_: NVIC, clocks: Clocks) -> Line {
     RCC.ahb1enr().modify(|w| w.set_gpioaen(true));
     RCC.apb2enr().modify(|w| w.set_usart1en(true));
     // The USART has its clock two cycles later.

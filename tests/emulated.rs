@@ -24,15 +24,29 @@ pub fn deployment(dir: &str) -> &'static Deployment {
 
 /// A board with what is in a file in its flash, and with these further options of QEMU. Its own files are in `dir`.
 pub fn start_board(name: &str, flash: &Path, dir: &Path, qemu: &[&str]) -> Emulated {
-    let board = Board::named(name).expect("a board");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
-    let firmware: PathBuf = board.firmware(&folder);
-    let missing = || format!("{} is missing: tests/run builds it", firmware.display());
-    assert!(firmware.is_file(), "{}", missing());
     let secret = dir.join("record.bin");
     let own = record(ROOT, (Role::P1, &host(Role::P1)), lax());
     std::fs::write(&secret, own).expect("a file");
-    let board = board.start_with(&firmware, flash, &secret, qemu);
+    started(name, Board::firmware, (flash, &secret), qemu)
+}
+
+/// A board that contributes the samples in a file, with the record in another file in its flash.
+pub fn start_contributor(name: &str, flash: &Path, record: &Path) -> Emulated {
+    started(name, Board::contributing_firmware, (flash, record), &[])
+}
+
+fn started(
+    name: &str,
+    firmware: fn(&Board, &Path) -> PathBuf,
+    (flash, record): (&Path, &Path),
+    qemu: &[&str],
+) -> Emulated {
+    let board = Board::named(name).expect("a board");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+    let firmware = firmware(board, &folder);
+    let missing = || format!("{} is missing: tests/run builds it", firmware.display());
+    assert!(firmware.is_file(), "{}", missing());
+    let board = board.start_with(&firmware, flash, record, qemu);
     board.expect("a board")
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ringlet::links::serial::SerialLine;
+use ringlet::links::serial::{LineClock, SerialLine};
 use ringlet_core::{
     data::sample_image::SampleImage,
     device::ModelImage,
@@ -18,6 +18,7 @@ use ringlet_core::{
 use ringlet_device::{
     Device, Stopped, backbone_behind,
     classes::Classes,
+    contribute::{self, Contributor},
     fresh::{Counter, Fresh, SLOT_LEN, Storage, StorageError},
     serve,
 };
@@ -79,13 +80,75 @@ impl Classes for Kept {
     }
 }
 
+/// The mux of a device's line.
+type DeviceMux = RefCell<Mux<SerialLine, LineClock>>;
+
+/// What a device does.
+type Work = JoinHandle<Result<(), Stopped>>;
+
+/// Runs a device's work in a thread. Returns the address of its line, the thread, and what keeps the line alive while nobody has
+/// it open.
+fn on_terminal(
+    work: impl FnOnce(&DeviceMux) -> Result<(), Stopped> + Send + 'static,
+) -> (String, Work, TTYPort) {
+    let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
+    line.set_timeout(Duration::from_millis(50))
+        .expect("a timeout");
+    let address = terminal.name().expect("a pseudo-terminal has a name");
+    let outcome = thread::spawn(move || {
+        let reader = line.try_clone_native().expect("the same line");
+        let line = SerialLine::new(reader, line).expect("threads");
+        let clock = line.clock();
+        let timeouts = Timeouts {
+            resend: 100,
+            silence: 20_000,
+        };
+        work(&RefCell::new(Mux::new(line, clock, timeouts)))
+    });
+    (format!("pty:{address}"), outcome, terminal)
+}
+
+/// A device that contributes once.
+pub struct Contributing {
+    /// Its address, for `ringlet contribute --device`.
+    pub address: String,
+    outcome: Work,
+    terminal: TTYPort,
+}
+
+impl Contributing {
+    /// A device with this flash image and record.
+    pub fn start(image: Vec<u8>, record: Vec<u8>) -> Self {
+        let (address, outcome, terminal) = on_terminal(move |mux| {
+            let contributor = Contributor {
+                image: &image,
+                record: &record,
+                stack: None,
+            };
+            contribute::serve(mux, &contributor)
+        });
+        Contributing {
+            address,
+            outcome,
+            terminal,
+        }
+    }
+
+    /// Waits for the end of the contribution. Returns how it ended.
+    pub fn outcome(self) -> Result<(), Stopped> {
+        let outcome = self.outcome.join().expect("no panic");
+        drop(self.terminal);
+        outcome
+    }
+}
+
 /// A device that serves one session.
 pub struct Served {
     /// Its address, for `ringlet party --peer`.
     pub address: String,
     /// The classes that it has found.
     pub found: Arc<Mutex<Vec<u8>>>,
-    outcome: JoinHandle<Result<(), Stopped>>,
+    outcome: Work,
     /// Keeps the terminal alive while nobody has it open.
     terminal: TTYPort,
 }
@@ -121,23 +184,11 @@ impl Served {
         mut fresh: impl Fresh + Send + 'static,
         goes_on: fn(&Result<(), Stopped>) -> bool,
     ) -> Self {
-        let (mut line, terminal) = TTYPort::pair().expect("a pseudo-terminal");
-        line.set_timeout(Duration::from_millis(50))
-            .expect("a timeout");
-        let address = terminal.name().expect("a pseudo-terminal has a name");
         let image = std::fs::read(image).expect("an image");
         let record = record.to_vec();
         let found = Arc::new(Mutex::new(Vec::new()));
         let mut kept = Kept(found.clone());
-        let outcome = thread::spawn(move || {
-            let reader = line.try_clone_native().expect("the same line");
-            let line = SerialLine::new(reader, line).expect("threads");
-            let clock = line.clock();
-            let timeouts = Timeouts {
-                resend: 100,
-                silence: 20_000,
-            };
-            let mux = RefCell::new(Mux::new(line, clock, timeouts));
+        let (address, outcome, terminal) = on_terminal(move |mux| {
             loop {
                 let store = SampleImage::new(&image);
                 let device = Device {
@@ -150,14 +201,14 @@ impl Served {
                     fresh: &mut fresh,
                     stack: None,
                 };
-                let outcome = serve(&mux, device);
+                let outcome = serve(mux, device);
                 if !goes_on(&outcome) {
                     return outcome;
                 }
             }
         });
         Served {
-            address: format!("pty:{address}"),
+            address,
             found,
             outcome,
             terminal,

@@ -1,5 +1,6 @@
 //! Collections: three roles, owners, and everything that can go wrong between them.
 
+mod boards;
 mod crashes;
 mod end_to_end;
 mod figures;

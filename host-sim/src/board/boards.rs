@@ -145,4 +145,10 @@ impl Board {
             .join("release")
             .join(format!("ringlet-{}", self.package()))
     }
+
+    /// The firmware with which it contributes to collections, likewise.
+    pub fn contributing_firmware(&self, folder: &Path) -> PathBuf {
+        let name = format!("ringlet-{}-contribute", self.package());
+        self.firmware(folder).with_file_name(name)
+    }
 }

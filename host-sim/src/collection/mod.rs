@@ -22,6 +22,7 @@
 //! - [`stop`]: how the user ends a role.
 //! - [`control`]: how a command asks a role that runs.
 //! - [`owner_link`]: an owner's connection to the leader.
+//! - [`posting`]: requests that are made again while the leader is away.
 //! - [`serving`]: a role from its start to its end.
 //! - [`sending`]: an owner's run, which can be resumed.
 
@@ -38,6 +39,7 @@ pub mod lists;
 pub mod messages;
 pub mod metrics;
 pub mod owner_link;
+pub mod posting;
 pub mod refusal;
 pub mod sending;
 pub mod serving;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::{Body, to_bytes};
 use hyper::{
-    Method, Request,
+    Method, Request, StatusCode,
     client::conn::http1::{SendRequest, handshake},
     header,
 };
@@ -31,10 +31,29 @@ const MOST_BYTES: usize = 64 << 10;
 pub enum Answer {
     /// It is done.
     Done,
+    /// The upload was there already.
+    Repeated,
     /// It is refused for good.
     Refused(Refusal),
     /// It may come again: why, and after how long.
     Later(String, Duration),
+}
+
+impl Answer {
+    /// The failure that this answer is, if it is one.
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Answer::Done | Answer::Repeated => None,
+            Answer::Refused(refusal) => Some(Failure::new(
+                format!("the leader refuses: {refusal}"),
+                refusal.remedy(),
+            )),
+            Answer::Later(why, _) => Some(Failure::new(
+                why,
+                "try again later, or wait longer with --wait",
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,6 +123,7 @@ impl OwnerLink {
             None => self.connect().await?,
         };
         let requests = self.requests.insert(requests);
+        let is_upload = method == Method::POST;
         requests.ready().await.map_err(|error| error.to_string())?;
         let request = Request::builder()
             .method(method)
@@ -116,8 +136,11 @@ impl OwnerLink {
         let (head, body) = response.into_parts();
         let body = to_bytes(Body::new(body), MOST_BYTES).await;
         let body = body.map_err(|error| error.to_string())?;
-        if head.status.is_success() {
-            return Ok(Answer::Done);
+        match head.status {
+            // A withdrawal has this status too, and is done.
+            StatusCode::OK if is_upload => return Ok(Answer::Repeated),
+            status if status.is_success() => return Ok(Answer::Done),
+            _ => {}
         }
         let code = serde_json::from_slice::<Error>(&body).ok();
         let refusal = code.and_then(|error| Refusal::of_code(&error.code));

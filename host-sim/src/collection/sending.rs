@@ -14,27 +14,17 @@ use ringlet_core::{
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{
-    owner_link::{Answer, OwnerLink},
-    refusal::Refusal,
-    signature::sign,
-};
+use super::{posting::Posting, signature::sign};
 use crate::{
     config::task_file::TaskFile,
-    console::{self, bar::Bar},
+    console::bar::Bar,
     data::{Images, file::Staged, hexadecimal},
     error::Failure,
-    links::connect::{broken, ephemeral},
+    links::connect::ephemeral,
 };
-
-/// Pause between two notices that the leader does not take uploads.
-const NOTICE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause between two notes of how far the run is.
 const NOTE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Bytes of an upload that takes as many contributions as fit.
-const USUAL_BYTES: usize = 64 << 10;
 
 /// What is kept of a run between its starts: from it and from the samples all uploads are made.
 #[derive(Serialize, Deserialize)]
@@ -155,15 +145,18 @@ impl<'a> Sending<'a> {
 
     /// Sends what was not acknowledged yet. Waits so long for a leader that does not take uploads.
     pub fn run(&mut self, wait: Duration) -> Result<Receipt, Failure> {
-        let runtime = runtime()?;
-        let mut link = OwnerLink::new(self.task)?;
+        let mut posting = Posting::new(self.task, wait)?;
         let mut bar = Bar::of_things("owner", "contribution", self.images.len() as u64);
         let (before, mut bytes, mut noted) = (self.state.done, 0, Instant::now());
         for number in before..self.count() {
             let (_, upload) = self.upload(number)?;
             bytes += upload.len() as u64;
-            let sent = runtime.block_on(send(&mut link, upload, wait));
-            if let Err(failure) = sent {
+            let sent = posting.send(&upload, || Ok(()));
+            let failed = match sent {
+                Ok(answer) => answer.failure(),
+                Err(failure) => Some(failure),
+            };
+            if let Some(failure) = failed {
                 bar.finish();
                 self.note_done()?;
                 return Err(match self.state.done {
@@ -206,60 +199,13 @@ impl<'a> Sending<'a> {
 
 /// Withdraws uploads.
 pub fn withdraw(task: &TaskFile, uploads: &[UploadId], wait: Duration) -> Result<(), Failure> {
-    let runtime = runtime()?;
-    let mut link = OwnerLink::new(task)?;
+    let mut posting = Posting::new(task, wait)?;
     for &id in uploads {
-        let start = Instant::now();
-        loop {
-            match runtime.block_on(link.withdraw(id))? {
-                Answer::Done => break,
-                Answer::Refused(refusal) => return Err(refused(refusal)),
-                Answer::Later(why, after) => later(&why, start, wait, after)?,
-            }
+        if let Some(failure) = posting.withdraw(id)?.failure() {
+            return Err(failure);
         }
     }
     Ok(())
-}
-
-async fn send(link: &mut OwnerLink, upload: Vec<u8>, wait: Duration) -> Result<(), Failure> {
-    let (start, mut told) = (Instant::now(), None::<Instant>);
-    loop {
-        match link.send(upload.clone()).await? {
-            Answer::Done => return Ok(()),
-            Answer::Refused(refusal) => return Err(refused(refusal)),
-            Answer::Later(why, after) => {
-                if told.is_none_or(|told| told.elapsed() >= NOTICE_PAUSE) {
-                    console::note(&format!("owner: waiting for the leader ({why})"));
-                    told = Some(Instant::now());
-                }
-                later(&why, start, wait, after)?;
-            }
-        }
-    }
-}
-
-/// Waits until the next attempt, unless it would come too late.
-fn later(why: &str, start: Instant, wait: Duration, after: Duration) -> Result<(), Failure> {
-    if start.elapsed() + after > wait {
-        return Err(Failure::new(
-            why,
-            "try again later, or wait longer with --wait",
-        ));
-    }
-    std::thread::sleep(after);
-    Ok(())
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    Failure::new(format!("the leader refuses: {refusal}"), refusal.remedy())
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(broken)
 }
 
 fn begun(
@@ -268,18 +214,10 @@ fn begun(
     path: &Path,
     per_upload: Option<u16>,
 ) -> Result<State, Failure> {
-    let usual = (USUAL_BYTES / task.task.contribution_len()).clamp(1, usize::from(u16::MAX)) as u16;
-    let most = task.terms.most_contributions;
-    if let Some(given) = per_upload.filter(|&given| given == 0 || given > most) {
-        return Err(Failure::new(
-            format!("--per-upload {given} is not from 1 to {most}, which the task allows"),
-            "give another, or leave it out",
-        ));
-    }
     let state = State {
         task: task.id_text(),
         samples: hexadecimal::digits(&images.digest()),
-        per_upload: per_upload.unwrap_or(usual.min(most)),
+        per_upload: task.per_upload(per_upload)?,
         secret: hexadecimal::digits(ephemeral()?.reveal()),
         done: 0,
     };

@@ -1,4 +1,4 @@
-//! `ringlet contribute`: mask samples, and send them to a collection.
+//! `ringlet contribute`: mask samples, and send them to a collection, or pass on what a device contributes.
 
 use std::path::PathBuf;
 
@@ -29,10 +29,14 @@ pub struct ContributeArgs {
     /// The task's file with `.contributed` behind its name when left out.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// Pass on what the device at this address contributes of its own samples: `serial:PATH`, `serial:PATH?baud=N` or
+    /// `tcp:HOST:PORT`. They leave the device masked.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["data", "state", "per_upload", "owner", "withdraw"])]
+    pub device: Option<String>,
     /// Withdraw the upload of this name, in place of sending any. It can be given again.
     #[arg(long, value_name = "UPLOAD", conflicts_with_all = ["data", "state", "per_upload", "owner"])]
     pub withdraw: Vec<String>,
-    /// Wait so many seconds for servers that do not answer or are busy.
+    /// Wait so many seconds for servers, or a device, that do not answer or are busy.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
     pub wait: u64,
     /// What is told on standard error.
@@ -66,15 +70,24 @@ mod built {
     use super::*;
     use crate::{
         collection::sending::{Sending, withdraw},
-        config::task_file::{Contributors, TaskFile},
+        config::{
+            task_file::{Contributors, TaskFile},
+            task_samples,
+        },
         console,
-        data::{Classes, Images, Part, hexadecimal, owner_key},
+        data::{hexadecimal, owner_key},
+        links::device_address::DeviceAddress,
+        output::amounts::bytes,
+        run::gateway::pass_on,
     };
 
     pub fn run(args: &ContributeArgs) -> Result<(), Failure> {
         let task = TaskFile::read(&args.task)?;
         if !args.withdraw.is_empty() {
             return take_back(args, &task);
+        }
+        if let Some(device) = &args.device {
+            return of_device(device, &task, Duration::from_secs(args.wait));
         }
         let key = args.owner.as_deref().map(owner_key::read).transpose()?;
         match (&key, &task.terms.contributors) {
@@ -92,7 +105,7 @@ mod built {
             }
             _ => {}
         }
-        let images = images(args, &task)?;
+        let images = task_samples::load(&args.data, &task)?;
         let state = args.state.clone().unwrap_or_else(|| {
             let mut path = args.task.clone().into_os_string();
             path.push(".contributed");
@@ -117,62 +130,35 @@ mod built {
         Ok(())
     }
 
-    /// The samples, as the task wants them.
-    fn images(args: &ContributeArgs, task: &TaskFile) -> Result<Images, Failure> {
-        if args.data.backbone.is_given() {
-            return Err(Failure::new(
-                "features cannot be contributed",
-                "leave out --freeze and --backbone",
-            ));
+    /// Passes on what a device contributes.
+    fn of_device(device: &str, task: &TaskFile, wait: Duration) -> Result<(), Failure> {
+        let address = DeviceAddress::parse(device)?.ok_or_else(|| {
+            Failure::new(
+                format!("{device} is no address of a device"),
+                "give serial:PATH or tcp:HOST:PORT",
+            )
+        })?;
+        task_samples::check_unsigned(task)?;
+        let passed_on = pass_on(&address, task, wait)?;
+        for id in &passed_on.uploads {
+            console::line(&hexadecimal::digits(&id.0))?;
         }
-        let mut set = args.data.images();
-        if let (None, Some(names)) = (&set.classes, &task.terms.classes) {
-            set.classes = Some(names.join(","));
-        }
-        let images = set.load(Part::Train)?;
-        let wanted = task.task.input.map(|side| side as usize);
-        if images.shape != wanted {
-            let text =
-                |[rows, columns, channels]: [usize; 3]| format!("{rows}x{columns}x{channels}");
-            return Err(Failure::new(
-                format!(
-                    "the task takes samples of {}, and these are of {}",
-                    text(wanted),
-                    text(images.shape)
-                ),
-                "bring them to that size with --resize, or give others",
-            ));
-        }
-        if images.is_empty() {
-            return Err(Failure::new(
-                "there are no samples",
-                "give others with --data",
-            ));
-        }
-        match (&images.classes, &set.classes) {
-            // Who else would say which name is which number?
-            (Classes::Named(names), None) => {
-                return Err(Failure::new(
-                    format!(
-                        "the task has {} classes without names, and these are {}",
-                        task.task.classes,
-                        names.join(", ")
-                    ),
-                    "give the names in the order of the task's numbers with --classes",
-                ));
-            }
-            (Classes::Named(names), Some(_))
-                if task.terms.classes.as_ref().is_some_and(|own| own != names) =>
-            {
-                return Err(Failure::new(
-                    "--classes differs from the classes of the task",
-                    "leave it out",
-                ));
-            }
-            _ => {}
-        }
-        images.check_labels(task.task.classes.into())?;
-        Ok(images)
+        let before = match passed_on.repeated {
+            0 => String::new(),
+            before => format!(", {before} of them before"),
+        };
+        let stack = match passed_on.stack {
+            0 => String::new(),
+            stack => format!(" It took {} of stack.", bytes(stack.into())),
+        };
+        console::note(&format!(
+            "the device has contributed {} samples, in {} uploads{before}; {} bytes were sent.{stack} The names of the uploads can \
+             withdraw them: give them to the device's owner alone",
+            passed_on.samples,
+            passed_on.uploads.len(),
+            passed_on.bytes,
+        ));
+        Ok(())
     }
 
     fn take_back(args: &ContributeArgs, task: &TaskFile) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! `ringlet data`: what a data set holds, and flash images of samples and records with secrets for devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -9,6 +9,9 @@ use super::{
     inspect::{self, InspectArgs},
     model_image::{self, PackModelArgs},
 };
+#[cfg(feature = "collect")]
+use ringlet_core::contribution::TaskImage;
+
 use crate::{
     config::args::{DataArgs, LogArgs, SessionArgs},
     console,
@@ -20,6 +23,11 @@ use crate::{
     },
     error::Failure,
     output::amounts::bytes,
+};
+#[cfg(feature = "collect")]
+use crate::{
+    config::{task_file::TaskFile, task_samples},
+    data::flash_image::task_image,
 };
 
 /// Commands below `data`.
@@ -52,6 +60,12 @@ pub struct PackArgs {
     /// itself. Without this option the features are packed.
     #[arg(long, requires = "freeze")]
     pub with_backbone: bool,
+    /// Pack the task of a collection behind the images, for a device that contributes them to it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["freeze", "backbone"])]
+    pub task: Option<PathBuf>,
+    /// With --task: contributions in an upload; as many as fit in 64 KB when left out.
+    #[arg(long, value_name = "N", requires = "task")]
+    pub per_upload: Option<u16>,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -95,20 +109,80 @@ fn fits(images: &Images, backbone: &Backbone) -> Result<(), Failure> {
     ))
 }
 
+/// Images to choose from, and what is packed behind them.
+struct Packed {
+    images: Images,
+    behind: Vec<u8>,
+    /// What lies behind them, in words.
+    with: String,
+}
+
+impl Packed {
+    /// Images of a party, with the frozen layers if they are asked for.
+    fn of_party(args: &PackArgs) -> Result<Self, Failure> {
+        let mut set = SessionArgs::usual(args.data.clone()).data_set(None)?;
+        if args.data.backbone.is_given() && set.backbone.is_none() {
+            return Err(Failure::new(
+                "the weights of the frozen layers are not known",
+                "give the file that has them with --backbone",
+            ));
+        }
+        let behind = match args.with_backbone {
+            true => set.backbone.take(),
+            false => None,
+        };
+        let images = set.load(Part::Train)?;
+        let Some(backbone) = &behind else {
+            return Ok(Packed {
+                images,
+                behind: Vec::new(),
+                with: String::new(),
+            });
+        };
+        fits(&images, backbone)?;
+        let layers = backbone.flash_image().unwrap_or_default();
+        Ok(Packed {
+            images,
+            behind: layers.to_vec(),
+            with: format!(" with frozen layers of {}", bytes(layers.len() as u64)),
+        })
+    }
+
+    /// Images that a device contributes, with the task of the collection in the file `task`.
+    #[cfg(feature = "collect")]
+    fn contributed(args: &PackArgs, task: &Path) -> Result<Self, Failure> {
+        let task = TaskFile::read(task)?;
+        task_samples::check_unsigned(&task)?;
+        let with = format!(" for the task {}", task.id_text());
+        let images = task_samples::load(&args.data, &task)?;
+        let per_upload = task.per_upload(args.per_upload)?;
+        let task = task.task;
+        Ok(Packed {
+            images,
+            behind: task_image(&TaskImage { task, per_upload }),
+            with,
+        })
+    }
+
+    #[cfg(not(feature = "collect"))]
+    fn contributed(_: &PackArgs, _: &Path) -> Result<Self, Failure> {
+        Err(Failure::new(
+            "this program was built without collections",
+            "build it with `cargo build --release --features collect`",
+        ))
+    }
+}
+
 /// Writes a flash image of samples.
 fn pack(args: &PackArgs) -> Result<(), Failure> {
-    let mut set = SessionArgs::usual(args.data.clone()).data_set(None)?;
-    if args.data.backbone.is_given() && set.backbone.is_none() {
-        return Err(Failure::new(
-            "the weights of the frozen layers are not known",
-            "give the file that has them with --backbone",
-        ));
-    }
-    let behind = match args.with_backbone {
-        true => set.backbone.take(),
-        false => None,
+    let Packed {
+        images: all,
+        behind,
+        with,
+    } = match &args.task {
+        Some(task) => Packed::contributed(args, task)?,
+        None => Packed::of_party(args)?,
     };
-    let all = set.load(Part::Train)?;
     let last = args
         .count
         .map_or(Some(all.len()), |count| args.first.checked_add(count));
@@ -122,19 +196,9 @@ fn pack(args: &PackArgs) -> Result<(), Failure> {
     let images = all.slice(args.first..last);
     check_writable(&args.out)?;
     let mut image = flash_image(&images)?;
-    if let Some(backbone) = &behind {
-        fits(&images, backbone)?;
-        image.extend(backbone.flash_image().unwrap_or_default());
-    }
+    image.extend(behind);
     write_whole(&args.out, &image)?;
     let [rows, columns, channels] = images.shape;
-    let with = match &behind {
-        Some(backbone) => {
-            let layers = backbone.flash_image().map_or(0, <[u8]>::len);
-            format!(" with frozen layers of {}", bytes(layers as u64))
-        }
-        None => String::new(),
-    };
     console::line(&format!(
         "{} images of {rows}x{columns}x{channels}{with} in {}: {}",
         images.len(),

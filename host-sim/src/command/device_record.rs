@@ -28,11 +28,14 @@ pub struct SecretArgs {
     /// The file for the device, to program into its flash with its samples.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// The device contributes its samples to collections. It knows no roles, and is a party in no session.
+    #[arg(long, conflicts_with_all = ["dealer", "peers", "reveal_to", "least_batch", "least_audited_batch", "most_sessions", "models"])]
+    pub contribute: bool,
     /// The dealer's public identity, from the roster. The device takes keys from no other.
-    #[arg(long, value_name = "IDENTITY", value_parser = parse_public)]
-    pub dealer: PublicIdentity,
+    #[arg(long, value_name = "IDENTITY", value_parser = parse_public, required_unless_present = "contribute")]
+    pub dealer: Option<PublicIdentity>,
     /// A party that the device may train with: its role and its public identity. Up to four.
-    #[arg(long = "peer", value_name = "ROLE=IDENTITY", value_parser = peer, required = true)]
+    #[arg(long = "peer", value_name = "ROLE=IDENTITY", value_parser = peer, required_unless_present = "contribute")]
     pub peers: Vec<Peer>,
     /// A party to which a trained model may be revealed; both, if it is given twice; none, if it is left out.
     #[arg(long, value_name = "ROLE", value_enum)]
@@ -99,7 +102,8 @@ pub fn run(args: &SecretArgs) -> Result<(), Failure> {
     let identity = Identity::new(identity_secret(&root));
     let record = Record {
         root,
-        dealer: args.dealer,
+        // Nobody has the identity of a device that meets no dealer.
+        dealer: args.dealer.unwrap_or(PublicIdentity([0; 32])),
         peers,
         policy,
     };

@@ -12,4 +12,6 @@ pub mod session_file;
 mod short_forms;
 #[cfg(feature = "collect")]
 pub mod task_file;
+#[cfg(feature = "collect")]
+pub mod task_samples;
 mod toml_error;

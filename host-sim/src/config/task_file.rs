@@ -24,6 +24,9 @@ use crate::{
 /// The most bytes of an upload that a task may allow.
 pub const MOST_BYTES: usize = 8 << 20;
 
+/// Bytes of an upload that takes as many contributions as fit.
+const USUAL_BYTES: usize = 64 << 10;
+
 /// The name of an owner in its uploads: the first bytes of its key.
 pub type OwnerName = [u8; 8];
 
@@ -318,6 +321,20 @@ impl TaskFile {
             false => Err(format!(
                 "it was changed: its id is {id}, and what it asks for has the id {}",
                 task.id_text()
+            )),
+        }
+    }
+
+    /// Contributions of an upload: those that `--per-upload` gives, which the task must allow, or as many as usual.
+    pub fn per_upload(&self, given: Option<u16>) -> Result<u16, Failure> {
+        let most = self.terms.most_contributions;
+        let fit = USUAL_BYTES / self.task.contribution_len();
+        match given {
+            None => Ok(fit.clamp(1, most.into()) as u16),
+            Some(given) if (1..=most).contains(&given) => Ok(given),
+            Some(given) => Err(Failure::new(
+                format!("--per-upload {given} is not from 1 to {most}, which the task allows"),
+                "give another, or leave it out",
             )),
         }
     }

@@ -1,5 +1,7 @@
 //! Samples and records as the flash of a device holds them.
 
+#[cfg(feature = "collect")]
+use ringlet_core::contribution::task_image::{MAX_LEN, TaskImage};
 use ringlet_core::{
     data::sample_image::{check, head},
     device::{MAX_RECORD_LEN, Record, model_image},
@@ -39,6 +41,14 @@ pub fn model_image(session: &Session, values: &[Vec<u128>]) -> Result<Vec<u8>, F
     let sum = model_image::check(&image);
     image.extend(sum);
     Ok(image)
+}
+
+/// The flash image of a task, for a device that contributes to it.
+#[cfg(feature = "collect")]
+pub fn task_image(image: &TaskImage) -> Vec<u8> {
+    let mut bytes = [0; MAX_LEN];
+    let len = image.encode(&mut bytes);
+    bytes[..len].to_vec()
 }
 
 /// The flash image of a device's record.

@@ -30,7 +30,7 @@ use ringlet_core::{
 
 use super::{
     dealer_relay::{DealerRelay, REST},
-    device::{DeviceChannel, DeviceMux, await_ready, has_reported, start_session, wake},
+    device::{DeviceChannel, DeviceMux, await_ready, has_reported, start_session, wake_party},
 };
 use crate::{
     error::Failure,
@@ -94,7 +94,7 @@ impl<'a> BesideDevice<'a> {
         idle: Duration,
     ) -> Result<Self, Failure> {
         let device = endpoint.identity_of(Actor::Party(Role::P0))?;
-        let introduction = wake(mux)?;
+        let introduction = wake_party(mux)?;
         if introduction
             .identity
             .is_ok_and(|identity| identity != device)

@@ -104,6 +104,15 @@ pub fn wake(mux: &DeviceMux) -> Result<Introduction, Failure> {
     Ok(Introduction::receive(&mut control)?)
 }
 
+/// Receives the first messages of a device that is to be a party. Fails if its firmware contributes to collections instead.
+pub fn wake_party(mux: &DeviceMux) -> Result<Introduction, Failure> {
+    let introduction = wake(mux)?;
+    match introduction.fresh {
+        Err(error @ NotFresh::Contributes) => Err(refusal(Status::NotFresh(error))),
+        _ => Ok(introduction),
+    }
+}
+
 /// Gives a device that is awake the session and role of `hello`, and what comes with it. Fails if the device refuses
 /// them.
 pub fn start_session(
@@ -151,9 +160,20 @@ fn control(mux: &DeviceMux) -> Link<DeviceChannel<'_>> {
 }
 
 /// The failure of a session that a device refuses, or has ended early.
-fn refusal(status: Status) -> Failure {
+pub(super) fn refusal(status: Status) -> Failure {
     let remedy = match status {
         Status::NoSecret(_) => "program a record from `ringlet data secret`",
+        Status::NotFresh(NotFresh::Contributes) => {
+            "program firmware that is built without the feature `contribute`"
+        }
+        #[cfg(feature = "collect")]
+        Status::OtherTask(_) => {
+            "give the task that the device's samples were packed with, or pack them again with `ringlet data pack --task`"
+        }
+        #[cfg(feature = "collect")]
+        Status::NoTask(_) | Status::NoUpload(_) => {
+            "program samples that are packed with `ringlet data pack --task`"
+        }
         Status::NotFresh(NotFresh::Damaged) => {
             "erase it, and program a new record from `ringlet data secret`"
         }

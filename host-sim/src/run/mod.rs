@@ -23,6 +23,8 @@ pub mod dry_run;
 pub mod early_stopping;
 pub mod event;
 pub mod further_ranks;
+#[cfg(feature = "collect")]
+pub mod gateway;
 pub mod handshakes;
 pub mod hub;
 pub mod hub_states;

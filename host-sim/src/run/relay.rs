@@ -20,7 +20,7 @@ use ringlet_core::{
 
 use super::{
     dealer_relay::REST,
-    device::{DeviceMux, crash_report, end_line, has_reported, start_session, wake},
+    device::{DeviceMux, crash_report, end_line, has_reported, start_session, wake_party},
     device_at_hub::DeviceAtHub,
     hub_states::HubStates,
     stop_request::{self, UnderWay},
@@ -67,7 +67,7 @@ impl Relay<'_> {
     fn introduce(&self, states: &Option<HubStates>) -> Result<(), Failure> {
         let [p0, p1] = [Role::P0, Role::P1].map(|role| {
             let introduction =
-                wake(self.mux(role)).map_err(|failure| failure.of(&role.to_string()))?;
+                wake_party(self.mux(role)).map_err(|failure| failure.of(&role.to_string()))?;
             // A device without an identity refuses the session, whoever the other is.
             Ok::<_, Failure>(introduction.identity.unwrap_or(NOBODY))
         });

@@ -38,9 +38,9 @@ fn folder() -> PathBuf {
 #[test]
 fn firmware_that_contributes_is_small() {
     for (name, most_flash, most_ram) in [
-        ("stm32f405", 72 * 1024, 4 * 1024),
-        ("mps2-an386", 66 * 1024, 4 * 1024),
-        ("riscv-virt", 120 * 1024, 42 * 1024),
+        ("stm32f405", 78 * 1024, 4 * 1024),
+        ("mps2-an386", 72 * 1024, 4 * 1024),
+        ("riscv-virt", 128 * 1024, 42 * 1024),
     ] {
         let board = Board::named(name).expect("a board");
         let [flash, ram] = linked(&board.contributing_firmware(&folder()));

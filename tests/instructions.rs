@@ -79,8 +79,10 @@ const WITH_UPLOADS: &str = "../firmware/target/contribution";
 /// The most instructions of the masks and the rest of a sample of 28 x 28 values on a Cortex-M4, and of an upload's seals.
 const MOST_OF_SAMPLE: f64 = 0.3e6;
 const MOST_OF_SEALS: f64 = 16e6;
-/// The most bytes of an upload of one such sample, and of what a board holds of it beside its stack.
-const MOST_BYTES: u64 = 3500;
+/// The most of its signature.
+const MOST_OF_SIGNATURE: f64 = 4e6;
+/// The most bytes of a signed upload of one such sample, and of what a board holds of it beside its stack.
+const MOST_BYTES: u64 = 3600;
 const MOST_STATE: u64 = 8 << 10;
 
 /// Runs the counting firmware in QEMU.
@@ -283,7 +285,7 @@ fn a_board_uploads_the_bytes_that_a_host_uploads() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
-    let [begin, sample, seals, all] = &lines[..] else {
+    let [begin, sample, seals, signature, all] = &lines[..] else {
         panic!("{text}");
     };
     let sum = |part: &Value| {
@@ -291,9 +293,10 @@ fn a_board_uploads_the_bytes_that_a_host_uploads() {
         println!("{}: {masks} for streams, {rest} besides", part["part"]);
         masks + rest
     };
-    let parts = [begin, sample, seals].map(sum);
+    let parts = [begin, sample, seals, signature].map(sum);
     assert!(parts[0] + parts[1] <= MOST_OF_SAMPLE, "{text}");
     assert!(parts[2] <= MOST_OF_SEALS, "{text}");
+    assert!(parts[3] <= MOST_OF_SIGNATURE, "{text}");
     assert_eq!((&all["bytes"], &all["sent"]), (&bytes.into(), &sent.into()));
     assert!(u64::from(bytes) <= MOST_BYTES, "{bytes}");
     let state = all["state"].as_u64().expect("a number");

@@ -111,6 +111,7 @@
 //! |---|---|---|
 //! | `polynomials` | yes | polynomials in the place of ReLU; they take a fifth of a device's flash and 72 KB of its stack |
 //! | `contributions` | no | training on samples that any number of owners have masked once |
+//! | `signatures` | no | signatures of uploads, by owners that a task names; takes Ed25519 |
 //! | `uploads` | no | what an owner sends of them, and how servers and dealer read it; takes HPKE |
 //! | `defmt` | no | formats public values (roles, models, errors) for logs on devices |
 //! | `clock` | no | measures a party's time by layer and pass; the program brings the clock |

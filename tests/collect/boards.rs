@@ -46,10 +46,16 @@ const BOARDS: [(&str, usize, usize); 3] = [
     ("riscv-virt", 20, 4),
 ];
 
-/// Packs digits for a device that contributes, and draws its secret, in files of a directory. Two of them go in an upload.
-fn prepare(dir: &Path, task: &str, first: usize, count: usize) -> [String; 2] {
-    let [samples, record] =
-        ["samples.bin", "record.bin"].map(|name| dir.join(name).display().to_string());
+/// Draws the secret of a device that contributes, in a file of a directory. Returns the file, and the line of its public key.
+fn drawn(dir: &Path) -> (String, String) {
+    let record = dir.join("record.bin").display().to_string();
+    let public = success(&["data", "secret", "--contribute", "--out", &record]);
+    (record, public)
+}
+
+/// Packs digits for a device that contributes, in a file of a directory. Two of them go in an upload.
+fn packed(dir: &Path, task: &str, first: usize, count: usize) -> String {
+    let samples = dir.join("samples.bin").display().to_string();
     let [first, count] = [first, count].map(|number| number.to_string());
     let pack = ["data", "pack", "--task", task, "--per-upload", "2"];
     success(
@@ -59,8 +65,12 @@ fn prepare(dir: &Path, task: &str, first: usize, count: usize) -> [String; 2] {
         ]
         .concat(),
     );
-    success(&["data", "secret", "--contribute", "--out", &record]);
-    [samples, record]
+    samples
+}
+
+/// Both for a device.
+fn prepare(dir: &Path, task: &str, first: usize, count: usize) -> [String; 2] {
+    [packed(dir, task, first, count), drawn(dir).0]
 }
 
 /// What samples of the digits are without masks.
@@ -69,12 +79,15 @@ fn wanted(servers: &Servers, digits: &Images, first: usize, count: usize) -> Vec
     (first..first + count).map(sample).collect()
 }
 
-/// Contributes from a board in QEMU, four times: to another task, from the beginning, once more, and when one of its uploads is
-/// withdrawn.
-fn contributes(servers: &Servers, other: &Servers, (name, first, count): (&str, usize, usize)) {
-    let dir = tempfile::tempdir().expect("a directory");
+/// Contributes from a board in QEMU with this record, three times: to another task, from the beginning, and once more.
+fn contributes(
+    servers: &Servers,
+    other: &Servers,
+    ((name, first, count), record): ((&str, usize, usize), &str),
+) {
+    let dir = Path::new(record).parent().expect("a directory");
     let (task, other) = (servers.file("task.toml"), other.file("task.toml"));
-    let [samples, record] = prepare(dir.path(), &task, first, count);
+    let samples = packed(dir, &task, first, count);
     let board = start_contributor(name, samples.as_ref(), record.as_ref());
     let passed_on = |task: &str| {
         let contribute = ["contribute", "--device", &board.address, "--task"];
@@ -111,15 +124,27 @@ fn contributes(servers: &Servers, other: &Servers, (name, first, count): (&str, 
 
 #[test]
 fn boards_contribute_what_is_in_their_flash() {
-    let mut servers = Servers::new(&OPEN);
+    // Each board is an owner that the task names.
+    let dirs = BOARDS.map(|_| tempfile::tempdir().expect("a directory"));
+    let drawn = dirs.each_ref().map(|dir| drawn(dir.path()));
+    let owners = dirs[0].path().join("owners.txt").display().to_string();
+    let lines: String = drawn.iter().map(|(_, public)| public.as_str()).collect();
+    std::fs::write(&owners, lines).expect("a file");
+    let named = [
+        &OPEN[..4],
+        &[OPEN[5], "--owners", &owners, "--least-owners", "3"],
+    ]
+    .concat();
+    let mut servers = Servers::new(&named);
     let other = Servers::new(&OPEN);
     servers.start_all();
     thread::scope(|scope| {
-        for board in BOARDS {
+        for (board, (record, _)) in BOARDS.into_iter().zip(&drawn) {
             let (servers, other) = (&servers, &other);
-            scope.spawn(move || contributes(servers, other, board));
+            scope.spawn(move || contributes(servers, other, (board, record)));
         }
     });
+    assert_eq!(servers.command(0, &["status"])["owners"], 3);
     servers.command(0, &["list"]);
     let opened = opened(&servers, 1);
     servers.end_all();
@@ -301,33 +326,7 @@ fn devices_and_gateways_that_do_not_fit_say_so() {
         line.contains("contributes samples, and is no party"),
         "{line}"
     );
-    // Uploads that owners sign.
-    let key = servers.file("owner.key");
-    let public = success(&["task", "owner", "--out", &key]);
-    let owners = servers.file("owners.txt");
-    std::fs::write(&owners, public).expect("a file");
-    let signed = Servers::new(&[
-        "--input",
-        "8x8x1",
-        "--class-count",
-        "10",
-        "--owners",
-        &owners,
-    ]);
-    let signed = signed.file("task.toml");
     let out = servers.file("unwritten");
-    let pack = ["data", "pack", "--task", &signed, "--out", &out];
-    let pass_on = [
-        "contribute",
-        "--task",
-        &signed,
-        "--device",
-        "tcp:127.0.0.1:1",
-    ];
-    for command in [&pack[..], &pass_on] {
-        let line = failure(command);
-        assert!(line.contains("devices do not sign"), "{line}");
-    }
     let line = failure(&[
         "data",
         "pack",
@@ -342,4 +341,41 @@ fn devices_and_gateways_that_do_not_fit_say_so() {
     let line = failure(&["contribute", "--task", &task, "--device", "here"]);
     assert!(line.contains("here is no address of a device"), "{line}");
     assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn a_device_that_the_task_does_not_name_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let other = tempfile::tempdir().expect("a directory");
+    let (_, public) = drawn(other.path());
+    let named = [
+        "--input",
+        "8x8x1",
+        "--class-count",
+        "10",
+        "--owner",
+        public.trim(),
+    ];
+    let mut servers = Servers::new(&named);
+    servers.start_all();
+    let task = servers.file("task.toml");
+    let device = contributing(&prepare(dir.path(), &task, 0, 2));
+    let line = failure(&["contribute", "--task", &task, "--device", &device.address]);
+    assert!(
+        line.contains("it is not signed by an owner of the task"),
+        "{line}"
+    );
+    assert!(
+        line.contains("name the key that `ringlet data secret` printed"),
+        "{line}"
+    );
+    let unknown = UploadAnswer::Refused("unknown-owner".try_into().expect("a code"));
+    assert_eq!(device.outcome(), Err(Stopped::NotTaken(unknown)));
+    // The device that the task names.
+    let record = other.path().join("record.bin").display().to_string();
+    let device = contributing(&[packed(other.path(), &task, 0, 2), record]);
+    success(&["contribute", "--task", &task, "--device", &device.address]);
+    assert_eq!(device.outcome(), Ok(()));
+    assert_eq!(servers.command(0, &["status"])["owners"], 1);
+    servers.end_all();
 }

@@ -22,6 +22,8 @@ mod received;
 mod sample_uploads;
 #[cfg(feature = "uploads")]
 mod seal;
+#[cfg(feature = "signatures")]
+mod signature;
 mod task;
 #[cfg(feature = "uploads")]
 pub mod task_image;
@@ -38,6 +40,8 @@ pub use received::{Header, Received};
 pub use sample_uploads::SampleUploads;
 #[cfg(feature = "uploads")]
 pub use seal::{Commitment, DEALER_SEAL_LEN, PARTY_SEAL_LEN, open_dealer_seal, open_party_seal};
+#[cfg(feature = "signatures")]
+pub use signature::{OWNER_NAME_LEN, SIGNED_LEN, owner_key, sign, signed_message};
 pub use task::{CollectionTask, TaskError, TaskId};
 #[cfg(feature = "uploads")]
 pub use task_image::{TaskImage, TaskImageError};

@@ -21,12 +21,16 @@ pub struct SampleUploads<'a> {
 impl<'a> SampleUploads<'a> {
     /// The uploads of these samples to a task, with secrets that derive from `root`.
     ///
-    /// Fails if there is no sample, or if the samples do not have the task's shape and classes.
+    /// Fails if there is no sample, if the samples do not have the task's shape and classes, or if the uploads have to be signed and
+    /// this program is built without signatures.
     pub fn new(
         image: &'a TaskImage,
         samples: SampleImage<'a>,
         root: &'a Key,
     ) -> Result<Self, UploadError> {
+        if image.signed && cfg!(not(feature = "signatures")) {
+            return Err(UploadError::Signature);
+        }
         if samples.is_empty() || samples.shape().map(u32::from) != image.task.input {
             return Err(UploadError::Length);
         }
@@ -85,8 +89,31 @@ impl<'a> SampleUploads<'a> {
             }
         }
         let id = upload.id();
-        upload.finish(write)?;
+        let hash = upload.finish(&mut write)?;
+        if self.image.signed {
+            self.sign(&hash, write)?;
+        }
         Ok(id)
+    }
+
+    /// Signs the upload with this hash.
+    #[cfg(feature = "signatures")]
+    fn sign<E>(
+        &self,
+        hash: &[u8; 32],
+        mut write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let secret = crate::prg::device_key::owner_secret(self.root);
+        write(&super::sign(&secret, self.image.task.id(), hash))
+    }
+
+    #[cfg(not(feature = "signatures"))]
+    fn sign<E: From<UploadError>>(
+        &self,
+        _: &[u8; 32],
+        _: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        Err(UploadError::Signature.into())
     }
 }
 
@@ -115,6 +142,7 @@ mod tests {
         TaskImage {
             task: task([2, 1, 1], ring),
             per_upload,
+            signed: false,
         }
     }
 
@@ -173,6 +201,39 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), count);
+    }
+
+    #[cfg(feature = "signatures")]
+    #[test]
+    fn uploads_are_signed_where_the_task_names_owners() {
+        use crate::{
+            contribution::{OWNER_NAME_LEN, SIGNED_LEN, owner_key, signed_message},
+            prg::device_key::owner_secret,
+        };
+        use ed25519_dalek::{Signature, VerifyingKey};
+
+        let mut image = image(2, 32);
+        let open = made(&image, &[0, 1], 3).unwrap();
+        image.signed = true;
+        let signed = made(&image, &[0, 1], 3).unwrap();
+        let (upload, rest) = signed[0].split_at(open[0].len());
+        assert_eq!((upload, rest.len()), (&open[0][..], SIGNED_LEN));
+        let public = owner_key(&owner_secret(&Key::new([3; 32])));
+        let (name, signature) = rest.split_at(OWNER_NAME_LEN);
+        assert_eq!(name, &public[..OWNER_NAME_LEN]);
+        let received = Received::read(&image.task, upload).unwrap();
+        let message = signed_message(image.task.id(), &received.hash);
+        let signature = Signature::from_slice(signature).unwrap();
+        let public = VerifyingKey::from_bytes(&public).unwrap();
+        assert!(public.verify_strict(&message, &signature).is_ok());
+    }
+
+    #[cfg(not(feature = "signatures"))]
+    #[test]
+    fn a_program_without_signatures_refuses_a_task_that_names_owners() {
+        let mut image = image(2, 32);
+        image.signed = true;
+        assert_eq!(made(&image, &[0], 3).err(), Some(UploadError::Signature));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A task as one block of bytes, for the flash of a device that contributes its samples to it.
 //!
 //! ```text
-//! "RNGC" · version (2 bytes) · contributions of an upload (2) · length of the task (2)
+//! "RNGC" · version (2 bytes) · contributions of an upload (2) · whether uploads are signed (1) · zero (1) · length of the task (2)
 //! the task, in postcard format
 //! CRC-32 (IEEE) of everything before (4)
 //! ```
@@ -15,7 +15,7 @@ use crate::num::crc::crc32;
 
 const MAGIC: [u8; 4] = *b"RNGC";
 const VERSION: u16 = 1;
-const HEAD_LEN: usize = 10;
+const HEAD_LEN: usize = 12;
 const CHECK_LEN: usize = 4;
 
 /// The most bytes of an image.
@@ -28,6 +28,8 @@ pub struct TaskImage {
     pub task: CollectionTask,
     /// Contributions of an upload. The last upload may have fewer.
     pub per_upload: u16,
+    /// Whether the task names owners, who sign their uploads.
+    pub signed: bool,
 }
 
 /// Why the image of a task cannot be read.
@@ -70,7 +72,8 @@ impl TaskImage {
         head[..4].copy_from_slice(&MAGIC);
         head[4..6].copy_from_slice(&VERSION.to_le_bytes());
         head[6..8].copy_from_slice(&self.per_upload.to_le_bytes());
-        head[8..].copy_from_slice(&(len as u16).to_le_bytes());
+        head[8..10].copy_from_slice(&[self.signed.into(), 0]);
+        head[10..].copy_from_slice(&(len as u16).to_le_bytes());
         let end = HEAD_LEN + len;
         let check = crc32([&out[..end]]).to_le_bytes();
         out[end..end + CHECK_LEN].copy_from_slice(&check);
@@ -87,7 +90,7 @@ impl TaskImage {
         if short(4) != VERSION {
             return Err(TaskImageError::Version(short(4)));
         }
-        let end = HEAD_LEN + usize::from(short(8));
+        let end = HEAD_LEN + usize::from(short(10));
         let bytes = memory.get(..end).ok_or(TaskImageError::Damaged)?;
         let check = memory.get(end..end + CHECK_LEN);
         if check != Some(&crc32([bytes]).to_le_bytes()) {
@@ -96,8 +99,16 @@ impl TaskImage {
         let task: CollectionTask =
             postcard::from_bytes(&bytes[HEAD_LEN..]).map_err(|_| TaskImageError::Unsound)?;
         let per_upload = short(6);
+        let signed = match head[8..10] {
+            [signed @ (0 | 1), 0] => signed == 1,
+            _ => return Err(TaskImageError::Unsound),
+        };
         match task.check() {
-            Ok(()) if per_upload > 0 => Ok(TaskImage { task, per_upload }),
+            Ok(()) if per_upload > 0 => Ok(TaskImage {
+                task,
+                per_upload,
+                signed,
+            }),
             _ => Err(TaskImageError::Unsound),
         }
     }
@@ -129,6 +140,7 @@ mod tests {
         let image = TaskImage {
             task,
             per_upload: u16::MAX,
+            signed: true,
         };
         let (bytes, len) = encoded(&image);
         assert!(len > 180, "{len}");
@@ -141,6 +153,7 @@ mod tests {
         let mut image = TaskImage {
             task: task([2, 2, 1], 32),
             per_upload: 3,
+            signed: false,
         };
         let (bytes, len) = encoded(&image);
         assert_eq!(error(&[0xFF; 64]), TaskImageError::Missing);

@@ -23,6 +23,8 @@ pub enum UploadError {
     Identity,
     /// The task cannot be used.
     Task(TaskError),
+    /// The task takes signed uploads, and this program is built without signatures.
+    Signature,
 }
 
 impl core::fmt::Display for UploadError {
@@ -38,6 +40,7 @@ impl core::fmt::Display for UploadError {
                 "its seal cannot be opened: it is for somebody else, or was changed"
             }
             UploadError::Identity => "nothing can be sealed to an identity of the task",
+            UploadError::Signature => "its task names owners, who sign, and it does not sign",
             UploadError::Task(error) => return error.fmt(f),
         })
     }

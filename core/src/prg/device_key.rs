@@ -18,6 +18,8 @@ const PEER_HANDSHAKE: u32 = 3;
 const STATE: u32 = 4;
 #[cfg(feature = "contributions")]
 const UPLOAD: u32 = 5;
+#[cfg(feature = "signatures")]
+const OWNER: u32 = 6;
 
 /// Whether a root has been programmed: blank memory is all ones or all zeros.
 pub fn is_programmed(root: &Key) -> bool {
@@ -88,6 +90,12 @@ pub fn upload_secret(root: &Key, digest: &[u8; 2 * FRESH_LEN]) -> Key {
     derive_fresh(&derive_fresh(root, UPLOAD, &front), UPLOAD, &back)
 }
 
+/// The secret half of the key by which the device signs its uploads, the same for all tasks.
+#[cfg(feature = "signatures")]
+pub fn owner_secret(root: &Key) -> Key {
+    derive(root, OWNER, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +131,8 @@ mod tests {
         }
         #[cfg(feature = "contributions")]
         for root in [3, 4].map(|byte| Key::new([byte; 32])) {
+            #[cfg(feature = "signatures")]
+            derived.push(*owner_secret(&root).reveal());
             // Each part of the digest counts.
             for byte in [0, 7, 8, 15, 16, 23, 24, 31] {
                 let mut digest = [0; 32];

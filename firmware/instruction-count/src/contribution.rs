@@ -1,7 +1,7 @@
 //! An upload of one sample of 28 x 28 values and ten classes, as a board makes it.
 
 use ringlet_core::{
-    contribution::{CollectionTask, Upload, UploadError},
+    contribution::{CollectionTask, Upload, UploadError, sign},
     data::Normalisation,
     net::secure::Identity,
     prg::Key,
@@ -12,7 +12,7 @@ use crate::scripted::Failure;
 /// Values of the sample.
 const VALUES: usize = 28 * 28;
 
-/// Makes the upload. `before` and `after` are called around each part: its begin, the sample, the seals. Returns the bytes, and the FNV-1a digest of them.
+/// Makes the upload. `before` and `after` are called around each part: its begin, the sample, the seals, the signature. Returns the bytes, and the FNV-1a digest of them.
 pub fn upload(
     mut before: impl FnMut(),
     mut after: impl FnMut(usize),
@@ -50,6 +50,10 @@ pub fn upload(
     before();
     let sealed = upload.finish(&mut send);
     after(2);
-    sealed.map_err(refused)?;
+    let hash = sealed.map_err(refused)?;
+    before();
+    let signed = sign(&Key::new([8; 32]), task.id(), &hash);
+    after(3);
+    send(&signed).map_err(refused)?;
     Ok((bytes, digest))
 }

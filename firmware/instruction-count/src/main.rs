@@ -105,7 +105,7 @@ fn count_contribution() -> Result<(), Failure> {
         let [masks, rest] = [Section::Prg, Section::Gates].map(|kind| profile::sum(0, false, kind));
         println!(
             "{{\"part\":\"{}\",\"prg\":{masks},\"rest\":{rest}}}",
-            ["begin", "sample", "seals"][part]
+            ["begin", "sample", "seals", "signature"][part]
         );
     };
     let (bytes, sent) = contribution::upload(profile::reset, count)?;

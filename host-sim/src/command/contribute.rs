@@ -138,7 +138,6 @@ mod built {
                 "give serial:PATH or tcp:HOST:PORT",
             )
         })?;
-        task_samples::check_unsigned(task)?;
         let passed_on = pass_on(&address, task, wait)?;
         for id in &passed_on.uploads {
             console::line(&hexadecimal::digits(&id.0))?;

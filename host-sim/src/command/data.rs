@@ -26,7 +26,10 @@ use crate::{
 };
 #[cfg(feature = "collect")]
 use crate::{
-    config::{task_file::TaskFile, task_samples},
+    config::{
+        task_file::{Contributors, TaskFile},
+        task_samples,
+    },
     data::flash_image::task_image,
 };
 
@@ -152,14 +155,17 @@ impl Packed {
     #[cfg(feature = "collect")]
     fn contributed(args: &PackArgs, task: &Path) -> Result<Self, Failure> {
         let task = TaskFile::read(task)?;
-        task_samples::check_unsigned(&task)?;
         let with = format!(" for the task {}", task.id_text());
         let images = task_samples::load(&args.data, &task)?;
         let per_upload = task.per_upload(args.per_upload)?;
-        let task = task.task;
+        let image = TaskImage {
+            signed: task.terms.contributors != Contributors::Anybody,
+            task: task.task,
+            per_upload,
+        };
         Ok(Packed {
             images,
-            behind: task_image(&TaskImage { task, per_upload }),
+            behind: task_image(&image),
             with,
         })
     }

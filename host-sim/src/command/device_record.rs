@@ -7,7 +7,7 @@ use ringlet_core::{
     Role,
     device::{MAX_MODELS, MAX_PEERS, ModelId, Peer, Peers, Policy, Record},
     net::secure::{Identity, PublicIdentity},
-    prg::device_key::identity_secret,
+    prg::{Key, device_key::identity_secret},
 };
 
 use crate::{
@@ -28,7 +28,8 @@ pub struct SecretArgs {
     /// The file for the device, to program into its flash with its samples.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// The device contributes its samples to collections. It knows no roles, and is a party in no session.
+    /// The device contributes its samples to collections. It knows no roles, and is a party in no session. Print its public key as an
+    /// owner, for the task.
     #[arg(long, conflicts_with_all = ["dealer", "peers", "reveal_to", "least_batch", "least_audited_batch", "most_sessions", "models"])]
     pub contribute: bool,
     /// The dealer's public identity, from the roster. The device takes keys from no other.
@@ -99,7 +100,10 @@ pub fn run(args: &SecretArgs) -> Result<(), Failure> {
         pushed.map_err(|_| too_many("models", MAX_MODELS))?;
     }
     let root = Secrets::System.device_root()?;
-    let identity = Identity::new(identity_secret(&root));
+    let public = match args.contribute {
+        true => owner_text(&root)?,
+        false => public_text(Identity::new(identity_secret(&root)).public()),
+    };
     let record = Record {
         root,
         // Nobody has the identity of a device that meets no dealer.
@@ -108,5 +112,21 @@ pub fn run(args: &SecretArgs) -> Result<(), Failure> {
         policy,
     };
     key_file::write_new(&args.out, &record_image(&record))?;
-    console::line(&public_text(identity.public()))
+    console::line(&public)
+}
+
+/// The public key of the device with this root secret as an owner.
+#[cfg(feature = "collect")]
+fn owner_text(root: &Key) -> Result<String, Failure> {
+    use crate::data::owner_key::{of_device, public_text};
+
+    Ok(public_text(&of_device(root).verifying_key()))
+}
+
+#[cfg(not(feature = "collect"))]
+fn owner_text(_: &Key) -> Result<String, Failure> {
+    Err(Failure::new(
+        "this program was built without collections",
+        "build it with `cargo build --release --features collect`",
+    ))
 }

@@ -1,9 +1,6 @@
 //! Samples as the task of a collection wants them.
 
-use super::{
-    args::DataArgs,
-    task_file::{Contributors, TaskFile},
-};
+use super::{args::DataArgs, task_file::TaskFile};
 use crate::{
     data::{Classes, Images, Part},
     error::Failure,
@@ -66,16 +63,4 @@ pub fn load(data: &DataArgs, task: &TaskFile) -> Result<Images, Failure> {
     }
     images.check_labels(task.task.classes.into())?;
     Ok(images)
-}
-
-/// Fails if the task takes signed uploads alone: a device does not sign, and if its gateway did, the gateway could contribute what
-/// it likes in the owner's name.
-pub fn check_unsigned(task: &TaskFile) -> Result<(), Failure> {
-    match task.terms.contributors {
-        Contributors::Anybody => Ok(()),
-        Contributors::Registered(_) => Err(Failure::new(
-            "the task takes contributions that its owners sign, and devices do not sign",
-            "make a task with --open, or contribute these samples from a computer",
-        )),
-    }
 }

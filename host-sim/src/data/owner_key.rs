@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use bech32::Hrp;
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use ringlet_core::prg::Key;
+use ringlet_core::prg::{Key, device_key::owner_secret};
 use zeroize::Zeroizing;
 
 use super::{
@@ -39,6 +39,11 @@ pub fn create(path: &Path, secret: &Key) -> Result<SigningKey, Failure> {
     let text = Zeroizing::new(encode(SECRET, key.as_bytes()) + "\n");
     write_new_text(path, &text)?;
     Ok(key)
+}
+
+/// The key by which the device with this root secret signs.
+pub fn of_device(root: &Key) -> SigningKey {
+    SigningKey::from_bytes(owner_secret(root).reveal())
 }
 
 /// Reads the signing key in a file that [`create`] has written.

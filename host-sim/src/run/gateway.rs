@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
-    contribution::{Header, Received, UploadId},
+    contribution::{Header, Received, SIGNED_LEN, UploadId},
     device::{Contributed, GatewayHello, NotFresh, RefusalCode, Status, UploadAnswer, channel},
     net::{Link, Remote, serial::mux::Channel},
 };
@@ -14,8 +14,8 @@ use super::device::{
     DeviceChannel, DeviceMux, THE_DEVICE, crash_report, end_line, open_device, refusal, wake,
 };
 use crate::{
-    collection::{owner_link::Answer, posting::Posting},
-    config::task_file::TaskFile,
+    collection::{owner_link::Answer, posting::Posting, refusal::Refusal},
+    config::task_file::{Contributors, TaskFile},
     error::Failure,
     links::device_address::DeviceAddress,
 };
@@ -90,7 +90,7 @@ impl Gateway<'_> {
             told(&answer).send(&mut control)?;
             if let Some(failure) = answer.failure() {
                 self.end(&mut control)?;
-                return Err(beside(failure, passed_on.uploads.len(), uploads));
+                return Err(beside(&answer, failure, passed_on.uploads.len(), uploads));
             }
             passed_on.repeated += u32::from(matches!(answer, Answer::Repeated));
             passed_on.bytes += upload.len() as u64;
@@ -134,6 +134,11 @@ impl Gateway<'_> {
         line.receive(&mut upload[Header::LEN..])?;
         let received = Received::read(&self.task.task, &upload);
         received.map_err(|error| malformed(&error))?;
+        if self.task.terms.contributors != Contributors::Anybody {
+            let mut signed = [0; SIGNED_LEN];
+            line.receive(&mut signed)?;
+            upload.extend(signed);
+        }
         Ok((header.id, upload))
     }
 
@@ -167,8 +172,14 @@ fn gone() -> Failure {
     Failure::new("the device is gone", "start it again")
 }
 
-/// The failure of an upload, beside those that were taken.
-fn beside(failure: Failure, taken: usize, all: u32) -> Failure {
+/// The failure of an upload with this answer, beside those that were taken.
+fn beside(answer: &Answer, failure: Failure, taken: usize, all: u32) -> Failure {
+    if let Answer::Refused(refusal @ Refusal::UnknownOwner) = answer {
+        return Failure::new(
+            format!("the leader refuses: {refusal}"),
+            "ask whoever makes the task to name the key that `ringlet data secret` printed for this device",
+        );
+    }
     match taken {
         0 => failure,
         taken => failure.with_remedy(format!(

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::{
     Role,
+    contribution::TaskImage,
     dealt::Plan,
     device,
     net::{Link, Remote},
@@ -70,6 +71,12 @@ fn hear(bytes: &[u8]) {
         let _ = device::DeviceHello::receive(&mut link(bytes));
         let _ = device::Introduction::receive(&mut link(bytes));
         let _ = device::Record::decode(bytes);
+        let _ = device::GatewayHello::receive(&mut link(bytes));
+        let _ = device::UploadAnswer::receive(&mut link(bytes));
+        if let Ok(image) = TaskImage::decode(bytes) {
+            assert_eq!(image.task.check(), Ok(()));
+            assert!(image.per_upload > 0);
+        }
         if let Ok(heard) = handshake::receive_hello(&mut link(bytes)) {
             assert_eq!(heard.compare(&heard), Ok(()));
             let role = heard.role.other();

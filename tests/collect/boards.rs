@@ -3,6 +3,7 @@
 use std::{path::Path, thread, time::Duration};
 
 use ringlet::{
+    board::Emulated,
     data::{Images, Part, load},
     links::device_address::DeviceAddress,
     run::device::{open_device, wake},
@@ -79,7 +80,7 @@ fn wanted(servers: &Servers, digits: &Images, first: usize, count: usize) -> Vec
     (first..first + count).map(sample).collect()
 }
 
-/// Contributes from a board in QEMU with this record, three times: to another task, from the beginning, and once more.
+/// Contributes from a board in QEMU with this record, three times: to another task, from the beginning, and after a loss of power.
 fn contributes(
     servers: &Servers,
     other: &Servers,
@@ -88,17 +89,17 @@ fn contributes(
     let dir = Path::new(record).parent().expect("a directory");
     let (task, other) = (servers.file("task.toml"), other.file("task.toml"));
     let samples = packed(dir, &task, first, count);
-    let board = start_contributor(name, samples.as_ref(), record.as_ref());
-    let passed_on = |task: &str| {
-        let contribute = ["contribute", "--device", &board.address, "--task"];
-        ringlet(&[&contribute[..], &[task]].concat())
+    let switched_on = || start_contributor(name, samples.as_ref(), record.as_ref());
+    let passed_on = |board: &Emulated, task: &str| {
+        ringlet(&["contribute", "--device", &board.address, "--task", task])
     };
-    let refused = text(&passed_on(&other).stderr);
+    let board = switched_on();
+    let refused = text(&passed_on(&board, &other).stderr);
     assert!(
         refused.contains("error: the device contributes to another task"),
         "{refused}"
     );
-    let said = passed_on(&task);
+    let said = passed_on(&board, &task);
     let (names, notes) = (text(&said.stdout), text(&said.stderr));
     assert!(said.status.success(), "{name}: {notes}");
     println!("{name}: {notes}");
@@ -116,7 +117,10 @@ fn contributes(
         .expect("a number");
     assert!(stack < 24.0, "{notes}");
     assert_eq!(names.lines().count(), uploads);
-    let again = passed_on(&task);
+    // It keeps nothing: what it sends after a loss of power is there already.
+    drop(board);
+    let board = switched_on();
+    let again = passed_on(&board, &task);
     assert!(again.status.success(), "{}", text(&again.stderr));
     assert_eq!(text(&again.stdout), names);
     assert!(text(&again.stderr).contains(&format!("{uploads} uploads, {uploads} of them before")));

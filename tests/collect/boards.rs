@@ -164,6 +164,27 @@ fn boards_contribute_what_is_in_their_flash() {
     assert!(opened == all, "{} {}", opened.len(), all.len());
 }
 
+#[test]
+fn one_command_contributes_from_a_board_in_qemu() {
+    let mut servers = Servers::new(&OPEN);
+    servers.start_all();
+    let task = servers.file("task.toml");
+    let qemu = ["qemu", "--board", "riscv-virt", "--contribute", &task];
+    let said = ringlet(&[&qemu[..], &["--count", "2"]].concat());
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert_eq!(text(&said.stdout).lines().count(), 1);
+    assert_eq!(servers.command(0, &["status"])["contributions"], 2);
+    servers.command(0, &["list"]);
+    let opened = opened(&servers, 1);
+    servers.end_all();
+    let digits = load(None, Part::Train).expect("the digits");
+    assert!(opened == wanted(&servers, &digits, 0, 2));
+    let line = failure(&[&qemu[..], &["--count", "2000"]].concat());
+    assert!(line.contains("there are 1498 digits"), "{line}");
+    let line = failure(&[&qemu[..], &["--epochs", "2"]].concat());
+    assert!(line.contains("cannot be used with"), "{line}");
+}
+
 /// The firmware's code on this machine with prepared samples, and another record if there is one.
 fn contributing([samples, record]: &[String; 2]) -> Contributing {
     let read = |path: &String| std::fs::read(path).expect("a file");
@@ -381,5 +402,7 @@ fn a_device_that_the_task_does_not_name_is_refused() {
     success(&["contribute", "--task", &task, "--device", &device.address]);
     assert_eq!(device.outcome(), Ok(()));
     assert_eq!(servers.command(0, &["status"])["owners"], 1);
+    let line = failure(&["qemu", "--board", "riscv-virt", "--contribute", &task]);
+    assert!(line.contains("the task names its owners"), "{line}");
     servers.end_all();
 }

@@ -98,6 +98,17 @@ impl Drop for Body {
 }
 
 impl Record {
+    /// The record of a device that contributes and is no party: it meets nobody.
+    pub fn of_contributor(root: Key) -> Self {
+        Record {
+            root,
+            // Nobody has this identity.
+            dealer: PublicIdentity([0; 32]),
+            peers: Peers::new(),
+            policy: Policy::default(),
+        }
+    }
+
     /// Writes the record to `out`. Returns its length.
     pub fn encode(&self, out: &mut Zeroizing<[u8; MAX_RECORD_LEN]>) -> usize {
         let body = Body {

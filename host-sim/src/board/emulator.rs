@@ -54,6 +54,16 @@ impl Board {
         images: &Images,
         record: &Record,
     ) -> Result<(Emulated, DeviceAddress), Failure> {
+        self.start_with_flash(firmware, &flash_image(images)?, record)
+    }
+
+    /// The same with a flash image of samples and what lies behind them.
+    pub fn start_with_flash(
+        &self,
+        firmware: &Path,
+        flash: &[u8],
+        record: &Record,
+    ) -> Result<(Emulated, DeviceAddress), Failure> {
         let cannot = |error: std::io::Error| {
             Failure::new(
                 format!("the board's flash cannot be written to a temporary directory: {error}"),
@@ -62,7 +72,7 @@ impl Board {
         };
         let dir = tempfile::tempdir().map_err(cannot)?;
         let (samples, secret) = (dir.path().join("samples"), dir.path().join("record"));
-        fs::write(&samples, flash_image(images)?).map_err(cannot)?;
+        fs::write(&samples, flash).map_err(cannot)?;
         fs::write(&secret, &*record_image(record)).map_err(cannot)?;
         let mut emulated = self.start(firmware, &samples, &secret)?;
         // QEMU may read the files after it has started.

@@ -19,17 +19,41 @@ pub fn folder() -> Option<PathBuf> {
         .find(|folder| folder.join("device").join("Cargo.toml").is_file())
 }
 
+/// What firmware does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It runs a party.
+    Party,
+    /// It contributes to collections.
+    Contribution,
+}
+
+/// The firmware in the file that is given, or the board's firmware for a purpose in a checkout.
+pub fn chosen(given: Option<&Path>, board: &Board, purpose: Purpose) -> Result<PathBuf, Failure> {
+    match given {
+        Some(file) if file.is_file() => Ok(file.to_owned()),
+        Some(file) => Err(Failure::new(
+            format!("there is no file {}", file.display()),
+            "correct --firmware",
+        )),
+        None => ready(board, purpose),
+    }
+}
+
 /// The board's firmware in a checkout. Builds it if it is missing.
-pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
+fn ready(board: &Board, purpose: Purpose) -> Result<PathBuf, Failure> {
     let folder = folder().ok_or_else(|| {
         Failure::new(
             "there is no checkout of Ringlet around this program or directory",
             "change to one, or give --firmware",
         )
     })?;
-    let firmware = board.firmware(&folder);
+    let firmware = match purpose {
+        Purpose::Party => board.firmware(&folder),
+        Purpose::Contribution => board.contributing_firmware(&folder),
+    };
     if !firmware.is_file() {
-        build(board, &folder)?;
+        build(board, purpose, &folder)?;
     }
     if firmware.is_file() {
         Ok(firmware)
@@ -42,7 +66,7 @@ pub fn ready(board: &Board) -> Result<PathBuf, Failure> {
 }
 
 /// Builds the board's firmware in `folder`. Cargo's messages are shown.
-fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
+fn build(board: &Board, purpose: Purpose, folder: &Path) -> Result<(), Failure> {
     let package = board.package();
     console::note(&format!(
         "the firmware for {} is not built yet: building firmware/boards/{package}",
@@ -57,6 +81,10 @@ fn build(board: &Board, folder: &Path) -> Result<(), Failure> {
         target = triple;
         // A variant has the name of its feature.
         features.extend(["--features", variant]);
+    }
+    let program = format!("ringlet-{package}-contribute");
+    if purpose == Purpose::Contribution {
+        features.extend(["--features", "contribute", "--bin", &program]);
     }
     if !has_target(target, &home) {
         let mut add = Command::new("rustup");

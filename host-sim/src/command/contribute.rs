@@ -77,7 +77,7 @@ mod built {
         console,
         data::{hexadecimal, owner_key},
         links::device_address::DeviceAddress,
-        output::amounts::bytes,
+        output::passed_on,
         run::gateway::pass_on,
     };
 
@@ -138,26 +138,7 @@ mod built {
                 "give serial:PATH or tcp:HOST:PORT",
             )
         })?;
-        let passed_on = pass_on(&address, task, wait)?;
-        for id in &passed_on.uploads {
-            console::line(&hexadecimal::digits(&id.0))?;
-        }
-        let before = match passed_on.repeated {
-            0 => String::new(),
-            before => format!(", {before} of them before"),
-        };
-        let stack = match passed_on.stack {
-            0 => String::new(),
-            stack => format!(" It took {} of stack.", bytes(stack.into())),
-        };
-        console::note(&format!(
-            "the device has contributed {} samples, in {} uploads{before}; {} bytes were sent.{stack} The names of the uploads can \
-             withdraw them: give them to the device's owner alone",
-            passed_on.samples,
-            passed_on.uploads.len(),
-            passed_on.bytes,
-        ));
-        Ok(())
+        passed_on::print(&pass_on(&address, task, wait)?)
     }
 
     fn take_back(args: &ContributeArgs, task: &TaskFile) -> Result<(), Failure> {

@@ -9,9 +9,6 @@ use super::{
     inspect::{self, InspectArgs},
     model_image::{self, PackModelArgs},
 };
-#[cfg(feature = "collect")]
-use ringlet_core::contribution::TaskImage;
-
 use crate::{
     config::args::{DataArgs, LogArgs, SessionArgs},
     console,
@@ -26,10 +23,7 @@ use crate::{
 };
 #[cfg(feature = "collect")]
 use crate::{
-    config::{
-        task_file::{Contributors, TaskFile},
-        task_samples,
-    },
+    config::{task_file::TaskFile, task_samples},
     data::flash_image::task_image,
 };
 
@@ -157,15 +151,9 @@ impl Packed {
         let task = TaskFile::read(task)?;
         let with = format!(" for the task {}", task.id_text());
         let images = task_samples::load(&args.data, &task)?;
-        let per_upload = task.per_upload(args.per_upload)?;
-        let image = TaskImage {
-            signed: task.terms.contributors != Contributors::Anybody,
-            task: task.task,
-            per_upload,
-        };
         Ok(Packed {
             images,
-            behind: task_image(&image),
+            behind: task_image(&task.image(args.per_upload)?),
             with,
         })
     }

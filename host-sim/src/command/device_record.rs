@@ -104,12 +104,14 @@ pub fn run(args: &SecretArgs) -> Result<(), Failure> {
         true => owner_text(&root)?,
         false => public_text(Identity::new(identity_secret(&root)).public()),
     };
-    let record = Record {
-        root,
-        // Nobody has the identity of a device that meets no dealer.
-        dealer: args.dealer.unwrap_or(PublicIdentity([0; 32])),
-        peers,
-        policy,
+    let record = match args.dealer {
+        Some(dealer) => Record {
+            root,
+            dealer,
+            peers,
+            policy,
+        },
+        None => Record::of_contributor(root),
     };
     key_file::write_new(&args.out, &record_image(&record))?;
     console::line(&public)

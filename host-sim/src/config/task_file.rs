@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use ed25519_dalek::VerifyingKey;
 use ringlet_core::{
-    contribution::{CollectionTask, Header, TaskId, UploadId},
+    contribution::{CollectionTask, Header, TaskId, TaskImage, UploadId},
     net::secure::{Prologue, PublicIdentity},
 };
 use serde::{Deserialize, Serialize};
@@ -337,6 +337,15 @@ impl TaskFile {
                 "give another, or leave it out",
             )),
         }
+    }
+
+    /// What a device that contributes has of it in flash.
+    pub fn image(&self, per_upload: Option<u16>) -> Result<TaskImage, Failure> {
+        Ok(TaskImage {
+            per_upload: self.per_upload(per_upload)?,
+            signed: self.terms.contributors != Contributors::Anybody,
+            task: self.task.clone(),
+        })
     }
 
     /// The task's name as text.

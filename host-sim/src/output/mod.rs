@@ -7,6 +7,8 @@ pub mod classes;
 pub mod comparison;
 pub mod confusion;
 mod metrics;
+#[cfg(feature = "collect")]
+pub mod passed_on;
 pub mod plan;
 pub mod progress;
 pub mod report;

@@ -1,5 +1,8 @@
 //! `ringlet qemu`: trains with a board that QEMU emulates. The board is P0 and owns the images; this process is P1 and the
-//! dealer, and receives the model.
+//! dealer, and receives the model. Or the board contributes to a collection, and this process is its gateway.
+
+#[cfg(feature = "collect")]
+mod contribution;
 
 use std::{
     ffi::OsStr,
@@ -18,7 +21,10 @@ use ringlet_core::{
 };
 
 use crate::{
-    board::{BOARDS, Board, Line, firmware},
+    board::{
+        BOARDS, Board, Line,
+        firmware::{self, Purpose},
+    },
     config::{
         args::{DataArgs, LogArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
@@ -64,7 +70,11 @@ pub struct QemuArgs {
     /// missing.
     #[arg(long, value_name = "FILE")]
     pub firmware: Option<PathBuf>,
-    /// Built-in digits that the board gets: 64 over a serial line and all over TCP when left out.
+    /// Contribute the digits to the collection of this task, in place of training. The board draws a new secret, so the task has to be
+    /// open.
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["session_file", "model", "batch", "micro_batch", "epochs", "limit", "lr", "seed", "save"])]
+    pub contribute: Option<PathBuf>,
+    /// Built-in digits that the board gets: 64 over a serial line, all over TCP, and 4 to contribute, when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
     /// Model: digits8, or a JSON file.
@@ -149,6 +159,9 @@ impl QemuArgs {
 
 /// Trains with a board in QEMU.
 pub fn run(args: &QemuArgs) -> Result<(), Failure> {
+    if let Some(task) = &args.contribute {
+        return contribution::run(args, task);
+    }
     let board = args.board;
     let session_args = args.session();
     let protocol = Protocol::with_device(&session_args)?;
@@ -174,16 +187,7 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         images.check_labels(network.classes)?;
     }
     board.check_emulator()?;
-    let firmware = match &args.firmware {
-        Some(file) if file.is_file() => file.clone(),
-        Some(file) => {
-            return Err(Failure::new(
-                format!("there is no file {}", file.display()),
-                "correct --firmware",
-            ));
-        }
-        None => firmware::ready(board)?,
-    };
+    let firmware = firmware::chosen(args.firmware.as_deref(), board, Purpose::Party)?;
     let root = secrets.device_root()?;
     let board_session = BoardSession::new(session, network, &train, secrets, root)?;
 
@@ -233,6 +237,20 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
         &test,
         &counts,
     ))
+}
+
+#[cfg(not(feature = "collect"))]
+mod contribution {
+    use std::path::Path;
+
+    use super::{Failure, QemuArgs};
+
+    pub fn run(_: &QemuArgs, _: &Path) -> Result<(), Failure> {
+        Err(Failure::new(
+            "this program was built without collections",
+            "build it with `cargo build --release --features collect`",
+        ))
+    }
 }
 
 /// The digits that the board gets.

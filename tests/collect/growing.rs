@@ -217,7 +217,18 @@ fn parties_that_stop_between_epochs_find_each_other_again() {
     // Both may stand at the end of the first epoch, or in the second one.
     stop(p0);
     let p0 = party("p0", "--resume");
-    roles.wait_for_iteration(8);
+    let begun = std::time::Instant::now();
+    while roles.iterations("p0").last().is_none_or(|&last| last < 8) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(100),
+            "{:#?}",
+            [dealer, p0, p1].map(|role| {
+                ringlet_tests::terminate(&role);
+                end(role)
+            })
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     stop(p1);
     // P1 comes back as if it had never left the first epoch.
     let dir = servers.file("p1.checkpoints");

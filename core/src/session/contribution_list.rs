@@ -2,13 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::EarlierEpochs;
-
 /// The name of a list of contributions: a hash of the task that they are for and of each contribution's name, in the order of
 /// the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ContributionList(pub [u8; 16]);
+
+/// The epochs of a training that came before a session. Where contributions come and go while a training runs, each epoch is a
+/// session of its own, on the contributions that there are then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierEpochs {
+    /// Their number.
+    pub epochs: u32,
+    /// Their iterations.
+    pub iterations: u32,
+}
+
+impl EarlierEpochs {
+    /// None.
+    pub const NONE: Self = EarlierEpochs {
+        epochs: 0,
+        iterations: 0,
+    };
+}
 
 /// What a session trains on if neither party owns the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,28 +1,8 @@
 //! Which epochs and iterations a session works through.
 
-use serde::{Deserialize, Serialize};
-
 use crate::share::Role;
 
-use super::{Batch, ContributionList, Contributions, Session};
-
-/// The epochs of a training that came before a session. Where contributions come and go while a training runs, each epoch is a
-/// session of its own, on the contributions that there are then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EarlierEpochs {
-    /// Their number.
-    pub epochs: u32,
-    /// Their iterations.
-    pub iterations: u32,
-}
-
-impl EarlierEpochs {
-    /// None.
-    pub const NONE: Self = EarlierEpochs {
-        epochs: 0,
-        iterations: 0,
-    };
-}
+use super::{Batch, ContributionList, Contributions, EarlierEpochs, Session};
 
 impl Session {
     /// The earlier epochs, if each epoch of the training is a session of its own.

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringlet_core::session::{ContributionList, handshake::Actor};
+use ringlet_core::{
+    Role,
+    session::{ContributionList, handshake::Actor},
+};
 
 use crate::{data::contribution_file::ContributionFile, error::Failure};
 
@@ -90,18 +93,20 @@ impl StoreLists {
         }))
     }
 
-    /// The list after that of a number, once it is there. P0 has it made if nobody else has. Waits as long as `wait`.
+    /// At P0: has the list after that of a number made, unless it is there.
+    pub fn make_after(&self, number: u32) -> Result<(), Failure> {
+        let is_p0 = self.holder == Actor::Party(Role::P0);
+        match is_p0 && !self.numbers()?.contains(&number.saturating_add(1)) {
+            true => self.make(),
+            false => Ok(()),
+        }
+    }
+
+    /// The list after that of a number, once it is there. Waits as long as `wait`.
     pub fn after(&self, number: u32, wait: Duration) -> Result<Arc<ContributionFile>, Failure> {
         let next = number.saturating_add(1);
         let deadline = Instant::now() + wait;
-        let makes = self.holder == Actor::Party(ringlet_core::Role::P0);
-        let mut asked = false;
         while !self.numbers()?.contains(&next) {
-            if makes && !asked {
-                self.make()?;
-                asked = true;
-                continue;
-            }
             if Instant::now() >= deadline {
                 return Err(Failure::new(
                     format!("list {next} of contributions did not come"),

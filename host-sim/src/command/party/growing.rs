@@ -25,11 +25,14 @@ use crate::{
         parameters::encode_model,
     },
     error::Failure,
+    links::wait_time::WaitTime,
     output::{amounts::counted, report::Report},
     run::{
         checkpoints::CheckpointPlan,
         contribution_lists::StoreLists,
+        event::Event,
         lone_party::{LoneParty, Others},
+        reporter::{Made, Reporter},
     },
 };
 
@@ -134,7 +137,13 @@ impl Training<'_> {
         loop {
             self.tell(&at);
             terminal.go_on(&at.now.inputs.checked);
-            let failure = match self.party(&at)?.run(others, None, terminal) {
+            let mut listing = Listing {
+                terminal,
+                lists: self.lists,
+                number: at.now.file.number,
+                session: at.session(),
+            };
+            let failure = match self.party(&at)?.run(others, None, &mut listing) {
                 Ok(_) if at.session().ends_training() => break,
                 Ok(_) => {
                     self.go_on(&mut at)?;
@@ -223,6 +232,10 @@ impl Training<'_> {
             ));
         };
         let epoch = self.epoch(self.lists.named(of.list)?, earlier)?;
+        if iteration == session.iterations() && !session.ends_training() {
+            // The other party may have ended this epoch, and wait for the next list.
+            self.lists.make_after(epoch.file.number)?;
+        }
         match self.note(iteration).exists() {
             true => self.next(&epoch),
             false => Ok(epoch),
@@ -267,6 +280,43 @@ impl Training<'_> {
     fn newest(&self) -> Result<Option<(u32, PathBuf)>, Failure> {
         self.plan.make_dir()?;
         Ok(checkpoint_file::list(&self.plan.dir, self.role)?.pop())
+    }
+}
+
+/// Reports an epoch, and at P0 has the next list made before the parties end the epoch: a party that has ended it waits for the
+/// list, and then it must not matter what has become of the other.
+struct Listing<'a, 't> {
+    terminal: &'a mut Terminal<'t>,
+    lists: &'a StoreLists,
+    number: u32,
+    session: &'a Session,
+}
+
+impl Reporter for Listing<'_, '_> {
+    fn listening(&mut self, address: String) -> Result<(), Failure> {
+        self.terminal.listening(address)
+    }
+
+    fn connected(&mut self, wait_times: [WaitTime; 2], first: u32) -> Result<(), Failure> {
+        self.terminal.connected(wait_times, first)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        let is_end = matches!(event, Event::Iteration { iteration, .. }
+            if iteration + 1 == self.session.iterations());
+        self.terminal.event(event)?;
+        match is_end && !self.session.ends_training() {
+            true => self.lists.make_after(self.number),
+            false => Ok(()),
+        }
+    }
+
+    fn made(&mut self, made: Made) -> Result<(), Failure> {
+        self.terminal.made(made)
+    }
+
+    fn finished(&mut self) -> Result<(), Failure> {
+        self.terminal.finished()
     }
 }
 

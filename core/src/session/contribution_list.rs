@@ -11,11 +11,25 @@ pub struct ContributionList(pub [u8; 16]);
 /// The epochs of a training that came before a session. Where contributions come and go while a training runs, each epoch is a
 /// session of its own, on the contributions that there are then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u32; 2]", into = "[u32; 2]")]
 pub struct EarlierEpochs {
     /// Their number.
     pub epochs: u32,
     /// Their iterations.
     pub iterations: u32,
+}
+
+// As an array, for which small devices have the code already.
+impl From<[u32; 2]> for EarlierEpochs {
+    fn from([epochs, iterations]: [u32; 2]) -> Self {
+        EarlierEpochs { epochs, iterations }
+    }
+}
+
+impl From<EarlierEpochs> for [u32; 2] {
+    fn from(earlier: EarlierEpochs) -> Self {
+        [earlier.epochs, earlier.iterations]
+    }
 }
 
 impl EarlierEpochs {

@@ -7,7 +7,11 @@ use super::{Batch, ContributionList, Contributions, EarlierEpochs, Session};
 impl Session {
     /// The earlier epochs, if each epoch of the training is a session of its own.
     pub fn earlier(&self) -> Option<EarlierEpochs> {
-        self.contributions.and_then(|of| of.earlier)
+        // Without the feature a session on contributions is refused, and small devices spare the rest.
+        match cfg!(feature = "contributions") {
+            true => self.contributions.and_then(|of| of.earlier),
+            false => None,
+        }
     }
 
     /// The iteration with which the session begins, unless it goes on from a checkpoint within.

@@ -50,7 +50,15 @@ impl Lookup {
 
     /// Dealer traffic for the tables of `rows` x `len` elements.
     pub(super) fn tables_cost(self, rows: usize, len: usize) -> Cost {
-        Cost::dealt(1, 1 << self.index, self.to) * (2 * rows * len) as u64
+        Cost::dealt(1, 1 << self.index, self.to) * (self.parts().len() * rows * len) as u64
+    }
+
+    /// The wires of what the lines of an element are made of. Without bits below the index a line has no slope.
+    fn parts(self) -> &'static [u8] {
+        match self.rest {
+            0 => &[BASE],
+            _ => &[BASE, SLOPE],
+        }
     }
 
     /// Cost for `rows` x `len` elements; one round.
@@ -102,7 +110,7 @@ impl Lookup {
                 for entry in rotated.iter_mut() {
                     *entry = line(*entry, mask.low(self.rest));
                 }
-                for (part, wire) in [BASE, SLOPE].into_iter().enumerate() {
+                for (part, &wire) in self.parts().iter().enumerate() {
                     for (first, lines) in (start..).step_by(LANES).zip(rotated.chunks(LANES)) {
                         let mut values = [0; LANES];
                         for (value, line) in values.iter_mut().zip(lines) {
@@ -185,6 +193,9 @@ impl Lookup {
         let (index, low) = (e.low(self.from()).right(self.rest), e.low(self.rest));
         let (first, widths) = (element << self.index, [self.index, self.to]);
         let base = dealt_entry(cx, at.wire(BASE), first, widths, index)?;
+        if self.rest == 0 {
+            return Ok(base);
+        }
         let slope = dealt_entry(cx, at.wire(SLOPE), first, widths, index)?;
         Ok(base.plus(slope.times(low)).low(self.to))
     }

@@ -12,6 +12,8 @@ pub mod bilinear;
 #[cfg(feature = "contributions")]
 pub mod bounds;
 pub mod chain;
+#[cfg(feature = "private-training")]
+pub mod clip_factor;
 pub mod context;
 pub mod contract;
 pub mod cross;
@@ -25,11 +27,17 @@ pub mod polynomial;
 pub mod powers;
 pub mod range;
 pub mod relu;
+#[cfg(feature = "private-training")]
+pub mod scaled_sum;
 pub mod select;
 pub mod softmax;
+#[cfg(feature = "private-training")]
+pub mod square_sum;
 pub mod tensor;
 pub mod widen;
 
+#[cfg(all(test, feature = "private-training"))]
+mod clip_tests;
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]

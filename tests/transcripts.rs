@@ -143,7 +143,7 @@ fn the_dealer_gives_p0_a_key_and_hears_nothing_but_the_session() {
             _ => plan.iteration::<u64>(len) + plan.audit::<u64>(len),
         };
         // Data without a kept mask is opened in every iteration.
-        let data = |own: usize| match session.protocol.triples().keep_data() {
+        let data = |own: usize| match session.keeps_data() {
             true => plan.data_bytes(own as u32),
             false => 0,
         };

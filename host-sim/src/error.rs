@@ -211,6 +211,9 @@ fn option(parameter: Parameter) -> &'static str {
         Parameter::LabelSmoothing => "give both the same --label-smoothing",
         Parameter::Nesterov => "give both --nesterov, or neither",
         Parameter::Clip => "give both the same --clip-value",
+        Parameter::Privacy => {
+            "give both the same --dp-clip, --dp-delta, and --dp-noise or --dp-epsilon"
+        }
         Parameter::ClassWeights => "give both the same --class-weights",
         Parameter::RevealLoss => "give both --reveal-loss, or neither",
         Parameter::InitialWeights => "give both the same --initial-weights",

@@ -16,6 +16,9 @@ const MIN_GRADIENT_BITS: u32 = 4;
 /// The most fraction bits of a gradient. More would hold nothing but the softmax's own error.
 const MAX_GRADIENT_FRACTION: i32 = 25;
 
+/// As [`GRADIENT_RANGE_BITS`], of the gradient of one sample's loss: it stays below 16.
+const PRIVATE_RANGE_BITS: i32 = 4;
+
 /// Bits before the binary point that the range contract leaves to an unscaled gradient: a gradient of the mean loss
 /// stays below 4. A velocity with a momentum up to 0.9 stays below 4 too if the stage's input has no headroom, and
 /// below 4 * 2^h with h bits of it.
@@ -62,6 +65,7 @@ impl Session {
             weighted: self.has_class_weights(),
         };
         self.check_extended(network)?;
+        self.check_privacy(network)?;
         // A label of 1 has to be a whole number of the units of the gradients.
         if self.format.fraction as i32 + self.softmax_exponent(network) < 0 {
             return Err(SessionError::Gradients);
@@ -139,10 +143,7 @@ impl Session {
     fn check_contributions(&self, network: &Network) -> Result<(), SessionError> {
         let refused = [
             (self.task != Task::Train, "inference"),
-            (
-                !self.protocol.triples().keep_data(),
-                "triples that mask samples anew",
-            ),
+            (!self.keeps_data(), "triples that mask samples anew"),
             (self.class_weights.is_given(), "a weight for each class"),
             (
                 network.stages[0].pooled_input.is_some(),
@@ -159,6 +160,49 @@ impl Session {
     #[cfg(not(feature = "contributions"))]
     fn check_contributions(&self, _: &Network) -> Result<(), SessionError> {
         Err(SessionError::LeftOut("training on contributions"))
+    }
+
+    /// Checks that private gradients go with the other options, and fit the ring.
+    #[cfg(feature = "private-training")]
+    fn check_privacy(&self, network: &Network) -> Result<(), SessionError> {
+        if self.privacy().is_none() {
+            return Ok(());
+        }
+        let refused = [
+            (!self.protocol.triples().reuse(), "baseline triples"),
+            (
+                self.format.is_direct(),
+                "weights that are multiplied at full precision",
+            ),
+            (
+                self.contributions.is_some(),
+                "contributions, whose owners are not there to draw samples",
+            ),
+            (
+                self.reveal_loss,
+                "losses that are revealed, which tell of samples too",
+            ),
+            (
+                self.training.clip > 0,
+                "clipping of the values of gradients",
+            ),
+        ];
+        if let Some((_, what)) = refused.iter().find(|(is_wanted, _)| *is_wanted) {
+            return Err(SessionError::NotPrivate(what));
+        }
+        let mut stages = 0..network.stages.len();
+        match stages.any(|stage| self.sample_clip(network, stage) == Some(None)) {
+            true => Err(SessionError::PrivateWidths),
+            false => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "private-training"))]
+    fn check_privacy(&self, _: &Network) -> Result<(), SessionError> {
+        match self.training.privacy {
+            Some(_) => Err(SessionError::LeftOut("private gradients")),
+            None => Ok(()),
+        }
     }
 
     /// Checks that these options go with the others.
@@ -186,7 +230,7 @@ impl Session {
     }
 
     /// log2 of the batch size, rounded up.
-    fn batch_bits(&self) -> i32 {
+    pub(super) fn batch_bits(&self) -> i32 {
         self.batch.next_power_of_two().trailing_zeros() as i32
     }
 
@@ -214,6 +258,11 @@ impl Session {
     fn gradient_limit(&self, stage: &Stage) -> i32 {
         let fraction = self.format.fraction as i32;
         let range = self.format.narrow() as i32 - 2 - fraction;
+        if self.privacy().is_some() {
+            // The gradients of single samples are not divided by the batch size, and make no velocities as they are.
+            let limit = (range - PRIVATE_RANGE_BITS).min(MAX_GRADIENT_FRACTION - fraction);
+            return limit - stage.divisor_bits() as i32;
+        }
         let momentum = self.momentum_bits().saturating_sub(stage.headroom[0]) as i32;
         let limit =
             (range - GRADIENT_RANGE_BITS as i32 - momentum).min(MAX_GRADIENT_FRACTION - fraction);
@@ -222,16 +271,33 @@ impl Session {
 
     /// Bits of range that velocities take beyond those with a momentum of 0.9. A steady gradient g brings them to
     /// g / (1 - momentum), one that changes its sign at random to the square root of that factor.
-    fn momentum_bits(&self) -> u32 {
+    pub(super) fn momentum_bits(&self) -> u32 {
         let one = 1u32 << RATE_FRACTION;
         let tenths = one / (10 * one.saturating_sub(self.momentum)).max(1);
         (u32::BITS - tenths.leading_zeros()).div_ceil(2)
     }
 
     /// log2 of the factor by which the gradient by the logits of each sample is scaled, beside the fraction bits. It
-    /// includes the division by the batch size.
+    /// includes the division by the batch size, unless the gradients of single samples are clipped.
     pub fn softmax_exponent(&self, network: &Network) -> i32 {
-        self.gradient_exponent(network, network.stages.len() - 1) - self.batch_bits()
+        let exponent = self.gradient_exponent(network, network.stages.len() - 1);
+        match self.privacy() {
+            Some(_) => exponent,
+            None => exponent - self.batch_bits(),
+        }
+    }
+
+    /// Fraction bits of the sum of a stage's gradients over a batch, by weights and by biases alike, as a mean over
+    /// 2^(log2 of the batch size, rounded up) samples; and bits by which the gradients by weights are divided to keep them, beside those
+    /// of the divisor that they are multiplied by.
+    pub(crate) fn gradient_fraction(&self, network: &Network, stage: usize) -> [i32; 2] {
+        #[cfg(feature = "private-training")]
+        if let Some(Some(clip)) = self.sample_clip(network, stage) {
+            return [clip.fraction, network.stages[stage].divisor_bits() as i32];
+        }
+        let exponent = self.gradient_exponent(network, stage);
+        let input = network.stages[stage].headroom[0] as i32;
+        [2 * self.format.fraction as i32 + exponent - input, 0]
     }
 
     /// Bits that the gradient by the output of stage `to` drops, compared to that of the next stage, beside those that
@@ -278,14 +344,15 @@ impl Session {
         [learning_rate, factor]: [u64; 2],
         iteration: u32,
     ) -> [u64; 2] {
-        // A velocity is the mean gradient times 2^(its scale + exponent - the input's headroom) * batch /
-        // 2^batch_bits. For weights it is larger by the divisor, and the master weights are smaller by it.
-        let exponent = self.gradient_exponent(network, stage);
+        // A velocity is the mean gradient times 2^(its fraction bits) * batch / 2^batch_bits. For weights it is larger by the
+        // divisor, and the master weights are smaller by it.
+        let [fraction, divided] = self.gradient_fraction(network, stage);
+        let fraction = fraction - (2 * self.format.fraction - self.format.step()) as i32;
         let stage = &network.stages[stage];
         let [input, output] = stage.headroom.map(|bits| bits as i32);
-        let shift = (self.format.master() - self.format.step()) as i32 + self.batch_bits() + input
+        let shift = self.format.master() as i32 + self.batch_bits()
+            - fraction
             - output
-            - exponent
             - 2 * RATE_FRACTION as i32;
         let rate = |divisor: u32, shift: i32| {
             let divided_by = u128::from(self.batch) * u128::from(divisor).pow(2);
@@ -296,7 +363,7 @@ impl Session {
                 iteration,
             )
         };
-        [rate(stage.divisor, shift + input), rate(1, shift)]
+        [rate(stage.divisor, shift + input + divided), rate(1, shift)]
     }
 
     /// The bounds of the values of a gradient by weights and by biases, if it is clipped, in units of a velocity and at least 1.
@@ -326,11 +393,10 @@ impl Session {
     pub(crate) fn decays(&self, network: &Network, stage: usize, iteration: u32) -> [u64; 2] {
         // The sum of gradients has 2f fraction bits, the weights as operands those of the format. See `rates` for the rest:
         // gradients by the weights are larger by the divisor, and weights are smaller by it.
-        let exponent = self.gradient_exponent(network, stage);
+        let [fraction, divided] = self.gradient_fraction(network, stage);
         let stage = &network.stages[stage];
         let [input, output] = stage.headroom.map(|bits| bits as i32);
-        let shift = (2 * self.format.fraction - self.format.weights) as i32 + exponent - input
-            + output
+        let shift = fraction - self.format.weights as i32 + output
             - self.batch_bits()
             - RATE_FRACTION as i32;
         let decay = |divisor: u32, shift: i32| {
@@ -340,7 +406,10 @@ impl Session {
                 * u128::from(divisor).pow(2);
             integer(numerator << up, 1 << down, iteration)
         };
-        [decay(stage.divisor, shift - input), decay(1, shift)]
+        [
+            decay(stage.divisor, shift - input - divided),
+            decay(1, shift),
+        ]
     }
 }
 

@@ -1,5 +1,7 @@
 //! Lengths of the buffers in the arenas of parties and dealer.
 
+#[cfg(feature = "private-training")]
+use crate::gate::clip_factor::ClipFactor;
 use crate::{
     Role,
     dealt::{gate_set::GateSet, samples::SampleMemory},
@@ -48,6 +50,9 @@ pub(crate) struct Lengths {
     pub scratch: usize,
     /// 64-bit words of the samples of a micro-batch.
     pub samples: usize,
+    /// What private gradients take.
+    #[cfg(feature = "private-training")]
+    pub private: PrivateLengths,
 }
 
 impl StageLengths {
@@ -180,6 +185,8 @@ impl Lengths {
                     Some(_) => words(network.classes, size_of::<R>()),
                     None => 0,
                 };
+                #[cfg(feature = "private-training")]
+                let clipped = clipped.max(factor_scratch_len(session, network, rows));
                 let len = (labels + softmax.scratch_len(rows).max(label)).max(clipped);
                 (gradients(network), len)
             }
@@ -192,12 +199,17 @@ impl Lengths {
             gradients: lengths.map(|len| rows * len),
             scratch: scratch.max(last),
             samples: SampleMemory::words(session, rows, 1),
+            #[cfg(feature = "private-training")]
+            private: PrivateLengths::new(session, network, rows),
         }
     }
 
     pub fn words<R: Ring>(&self) -> usize {
         let gradients = self.gradients.map(|len| words(len, size_of::<R>()));
-        gradients[0] + gradients[1] + self.scratch + self.samples
+        let all = gradients[0] + gradients[1] + self.scratch + self.samples;
+        #[cfg(feature = "private-training")]
+        let all = all + self.private.words::<R>();
+        all
     }
 }
 
@@ -265,13 +277,67 @@ fn last_velocity_len(session: &Session, parameters: usize) -> usize {
 }
 
 /// 64-bit words of the dealer's scratch.
-pub(crate) fn dealer_scratch<R: Ring>(network: &Network, rows: usize) -> usize {
+pub(crate) fn dealer_scratch<R: Ring>(session: &Session, network: &Network, rows: usize) -> usize {
     let most = |stage: &Stage| {
         let (linear, rows_each) = stage.product();
         Bilinear(linear).dealer_scratch_len(rows * rows_each)
     };
     let most = network.stages.iter().map(most).max().unwrap_or(0);
-    words(most, size_of::<R>())
+    let scratch = words(most, size_of::<R>());
+    #[cfg(feature = "private-training")]
+    if session.privacy().is_some() {
+        // Besides, the products of one sample; and later the tables of the factors.
+        let products = network.stages.iter().map(|stage| stage.linear.weight_len());
+        let products = words(products.max().unwrap_or(0), size_of::<R>());
+        return (scratch + products).max(2 * ClipFactor::DEALER_PAIRS);
+    }
+    #[cfg(not(feature = "private-training"))]
+    let _ = session;
+    scratch
+}
+
+/// Sums of a stage's gradients that the dealer completes at the end of an iteration: those by the weights, and where the gradients of
+/// single samples are scaled also those by the biases.
+pub(crate) fn summed_len(session: &Session, stage: &Stage) -> usize {
+    match session.privacy() {
+        Some(_) => stage.parameters(),
+        None => stage.linear.weight_len(),
+    }
+}
+
+/// Lengths of a party's buffers for private gradients, in elements; zero in other sessions.
+#[cfg(feature = "private-training")]
+pub(crate) struct PrivateLengths {
+    /// Ring words of the gradients of a micro-batch's samples by a stage's parameters. There are two such buffers.
+    pub gradients: usize,
+    /// 64-bit words, and ring words, one for each sample of a micro-batch.
+    pub rows: usize,
+}
+
+#[cfg(feature = "private-training")]
+impl PrivateLengths {
+    pub fn new(session: &Session, network: &Network, rows: usize) -> Self {
+        let rows = session.privacy().map_or(0, |_| rows);
+        let parameters = network.stages.iter().map(Stage::parameters).max();
+        PrivateLengths {
+            gradients: rows * parameters.unwrap_or(0),
+            rows,
+        }
+    }
+
+    pub fn words<R: Ring>(&self) -> usize {
+        let ring = size_of::<R>();
+        2 * words(self.gradients, ring) + self.rows + words(self.rows, ring)
+    }
+}
+
+/// 64-bit words of scratch in which a party computes the factors of a micro-batch of so many samples.
+#[cfg(feature = "private-training")]
+fn factor_scratch_len(session: &Session, network: &Network, rows: usize) -> usize {
+    let clips =
+        (0..network.stages.len()).filter_map(|stage| session.sample_clip(network, stage)?);
+    let bytes = clips.map(|clip| clip.factor.scratch_len(rows)).max();
+    words(bytes.unwrap_or(0), 1)
 }
 
 /// Bytes of a training party's state of so many parameters: a master share of each, with momentum a velocity, with

@@ -39,6 +39,16 @@ impl MicroBatch {
             })
     }
 
+    /// One of its rows, as a micro-batch.
+    #[cfg(feature = "private-training")]
+    pub fn row(self, row: usize) -> MicroBatch {
+        MicroBatch {
+            first: self.first + row as u32,
+            rows: 1,
+            ..self
+        }
+    }
+
     /// Address of a gate of a stage, by its use.
     pub fn at(self, stage: usize, which: Use) -> At {
         stream_ids::at(self.batch.iteration, stage, which, self.first)

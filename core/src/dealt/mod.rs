@@ -16,6 +16,8 @@ mod micro_batch;
 mod party;
 mod party_context;
 mod plan;
+#[cfg(feature = "private-training")]
+mod sample_clip;
 mod samples;
 pub(crate) mod stream_ids;
 

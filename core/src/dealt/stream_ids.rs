@@ -39,6 +39,8 @@ const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 const CONTRIBUTION_CHECK: u32 = EVALUATIONS + 1;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
+#[cfg(feature = "private-training")]
+const _: () = assert!((Use::ClipFactor as u32) < STRIDE);
 
 /// A use of randomness within a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,18 @@ pub(crate) enum Use {
     ReopenedWeights,
     /// Mask of the gradient by the output in its second opening, for the gradient by the input.
     ReopenedGradient,
+    /// Dealt part of the gradients of single samples by the weights.
+    #[cfg(feature = "private-training")]
+    SampleGradient,
+    /// The sum of squares of gradients of single samples, and their scaled sum.
+    #[cfg(feature = "private-training")]
+    SquareSum,
+    /// The comparison that limits sums of squares.
+    #[cfg(feature = "private-training")]
+    ClipLimit,
+    /// The lookup of the factors that clip.
+    #[cfg(feature = "private-training")]
+    ClipFactor,
 }
 
 /// A product of a stage, which reads two opened tensors.
@@ -107,7 +121,7 @@ impl<'a> Tensors<'a> {
                 keys: self.samples.keys,
             };
         }
-        if stage == 0 && self.session.protocol.triples().keep_data() {
+        if stage == 0 && self.session.keeps_data() {
             return RowMask::Kept {
                 gate: DATA,
                 samples: self.samples.numbers,

@@ -14,7 +14,7 @@ use crate::{
     Role,
     cost::Cost,
     net::link::LinkError,
-    num::{division::quotient, ring::Word},
+    num::{division::quotient, ring::Word, square_root::square_root},
     share::{Public, Share, truncate},
 };
 
@@ -93,7 +93,7 @@ impl ClipFactor {
         }
         let numerator = u128::from(self.bound) << (2 * self.fraction);
         let square = quotient(numerator, u128::from(index + 1) << self.drop);
-        (square as u64).isqrt().min(1 << self.fraction)
+        (square_root(square) as u64).min(1 << self.fraction)
     }
 
     /// The factors of a sum of squares whose low bits are rounded down, and up.

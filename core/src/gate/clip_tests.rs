@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     At, Contract, Online,
+    bilinear::{add_dealt, deal_words},
     clip_factor::ClipFactor,
     harness::{Values, run},
     scaled_sum::ScaledSum,
@@ -40,12 +41,7 @@ struct Squares<R> {
 
 /// Runs the sum of squares on rows of `len` values in Z_2^from. Checks its cost. Returns the integers that the rows stand for and the
 /// sums.
-fn squares<R: Ring>(
-    gate: SquareSum,
-    xs: &[i64],
-    len: usize,
-    seed: u64,
-) -> (Vec<i128>, Vec<u64>) {
+fn squares<R: Ring>(gate: SquareSum, xs: &[i64], len: usize, seed: u64) -> (Vec<i128>, Vec<u64>) {
     let rows = xs.len() / len;
     let x = Values::new(seed).share::<R>(xs, gate.from);
     let (outputs, cost) = run(
@@ -76,7 +72,7 @@ fn squares<R: Ring>(
 
 /// Checks sums of squares of any values: those within the contract are themselves, and others some integer.
 fn check_squares<R: Ring>(from: u32, xs: &[i64], len: usize, seed: u64) {
-    let gate = SquareSum::new::<R>(from, len).unwrap();
+    let gate = SquareSum::new(from, len, R::BITS).unwrap();
     let (kept, sums) = squares::<R>(gate, xs, len, seed);
     let contract = Contract { bits: from };
     for (index, (&x, &kept)) in xs.iter().zip(&kept).enumerate() {
@@ -126,7 +122,7 @@ fn sums_of_squares_are_exact_at_the_widths_of_trainings() {
         }
         check_squares::<u32>(from, &xs, len, 3);
     }
-    assert_eq!(SquareSum::new::<u32>(25, 1 << 12), None);
+    assert_eq!(SquareSum::new(25, 1 << 12, 32), None);
 }
 
 /// Runs the clip factor on sums, of which P1 makes those with an odd index weightless if `odd` is set. Checks its cost.
@@ -146,7 +142,13 @@ fn factors(gate: ClipFactor, from: u32, sums: &[i64], to: u32, odd: bool, seed: 
             let of_p1 = odd && cx.role() == Role::P1;
             let values = Share::wrap_slice_mut(&mut sums);
             let is_weightless = |row: usize| u64::from(of_p1) & row as u64;
-            gate.run(cx, [BACK, FACTOR], values, |row| is_weightless(row) & 1, &mut scratch)?;
+            gate.run(
+                cx,
+                [BACK, FACTOR],
+                values,
+                |row| is_weightless(row) & 1,
+                &mut scratch,
+            )?;
             Ok(sums)
         },
     );
@@ -164,7 +166,12 @@ fn factors_are_those_of_the_table_and_keep_the_bound() {
         let square = u64::from(bound).pow(2);
         let mut sums: Vec<i64> = (0..60).map(|part| (square * part / 32) as i64).collect();
         sums.extend((0..40).map(|part| (square as i64 * part * part) / 16));
-        sums.extend([1i64 << 40, (1 << 41) - 1, square as i64 - 1, square as i64 + 1]);
+        sums.extend([
+            1i64 << 40,
+            (1 << 41) - 1,
+            square as i64 - 1,
+            square as i64 + 1,
+        ]);
         for seed in 0..2 {
             let got = factors(gate, from, &sums, to, false, seed);
             for (&sum, &factor) in sums.iter().zip(&got) {
@@ -227,7 +234,7 @@ fn clip_and_sum(
     seed: u64,
 ) -> (Vec<i128>, Vec<u64>, Vec<i128>) {
     let rows = xs.len() / len;
-    let square = SquareSum::new::<u32>(from, len).unwrap();
+    let square = SquareSum::new(from, len, 32).unwrap();
     let factor = ClipFactor::new(square.to, [32, 8], bound).unwrap();
     let scaled = ScaledSum { rows: square };
     let x = Values::new(seed).share::<u32>(xs, from);
@@ -240,7 +247,7 @@ fn clip_and_sum(
             factor.deal(cx, [BACK, FACTOR], rows, &mut scratch)?;
             let mut sums = vec![0u32; len];
             scaled.deal(cx, AT, [rows, len], &mut sums)?;
-            ScaledSum::deal_last(cx, LAST, &mut sums)
+            deal_words(cx, LAST, 0, &mut sums)
         },
         |cx| {
             let mut x = shares_of(cx.role(), &x);
@@ -257,7 +264,13 @@ fn clip_and_sum(
             )?;
             let mut scratch = vec![0; factor.scratch_len(rows)];
             let places = [BACK, FACTOR];
-            factor.run(cx, places, Share::wrap_slice_mut(&mut sums), |_| 0, &mut scratch)?;
+            factor.run(
+                cx,
+                places,
+                Share::wrap_slice_mut(&mut sums),
+                |_| 0,
+                &mut scratch,
+            )?;
             let mut factors: Vec<u32> = sums.iter().map(|&share| share as u32).collect();
             let plain = factors.clone();
             scaled.run(
@@ -268,12 +281,12 @@ fn clip_and_sum(
                 (Public::wrap_slice(&x), Share::wrap_slice(&kept)),
                 Share::wrap_slice_mut(&mut out),
             )?;
-            ScaledSum::finish(cx, LAST, Share::wrap_slice_mut(&mut out))?;
+            add_dealt(cx, LAST, 0, &mut out)?;
             Ok((kept, plain, out))
         },
     );
-    let want = square.cost(rows, len) + factor.cost(rows) + scaled.cost::<u32>(rows, len);
-    assert_eq!(cost, want + scaled.last_cost::<u32>(len));
+    let want = square.cost(rows, len) + factor.cost(rows) + scaled.cost(rows, len, 32);
+    assert_eq!(cost, want + Cost::dealt(1, len, 32));
     assert_eq!(want.rounds, Cost::rounds(6).rounds);
     let [p0, p1] = outputs;
     let add = |a: &[u32], b: &[u32]| -> Vec<i128> {
@@ -306,7 +319,9 @@ fn no_row_adds_more_than_the_bound_to_the_sum_whatever_it_is() {
                 5 => vec![2 * limit; len],
                 6 => (0..len).map(|_| values.word::<u16>().into()).collect(),
                 // A usual row a few times as large as the bound.
-                _ => (0..len).map(|_| i64::from(values.word::<u8>() as i8)).collect(),
+                _ => (0..len)
+                    .map(|_| i64::from(values.word::<u8>() as i8))
+                    .collect(),
             };
             for x in &mut row {
                 *x %= 4 * limit;
@@ -315,7 +330,7 @@ fn no_row_adds_more_than_the_bound_to_the_sum_whatever_it_is() {
         }
         let (kept, factors, sums) = clip_and_sum(from, bound, &xs, len, seed);
         let ideal = ScaledSum {
-            rows: SquareSum::new::<u32>(from, len).unwrap(),
+            rows: SquareSum::new(from, len, 32).unwrap(),
         };
         for (column, &sum) in sums.iter().enumerate() {
             let column = kept.iter().skip(column).step_by(len).zip(&factors);

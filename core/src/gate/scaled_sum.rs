@@ -2,7 +2,8 @@
 //! open the factors.
 //!
 //! With x = p - m as in [`square_sum`](super::square_sum) and a factor c = q - b, c x = q x - p b + m b. Of m b the dealer shares
-//! the sum of a b over all rows of an iteration, one word for each column, and b msb(a) for each value, which public bits select.
+//! the sum of a b over all rows of an iteration, one word for each column, as it does with any product's (see
+//! [`bilinear`](super::bilinear)); and b msb(a) for each value, which public bits select.
 
 use bytemuck::TransparentWrapper;
 
@@ -11,14 +12,11 @@ use crate::{
     cost::{Cost, LANES},
     net::link::{LinkError, Segment},
     num::ring::{Ring, signed},
-    prg::Address,
     share::{Masked, Public, Share},
 };
 
 use super::{
-    At, Offline, Online,
-    bilinear::{add_dealt, deal_words},
-    deal, dealt, groups, opening_masks,
+    At, Offline, Online, deal, dealt, groups, opening_masks,
     square_sum::{SquareSum, WIRES},
 };
 
@@ -48,16 +46,10 @@ impl ScaledSum {
         R::BITS.saturating_sub(self.rows.from)
     }
 
-    /// Cost for `rows` rows of `len` values; one round.
-    pub fn cost<R: Ring>(self, rows: usize, len: usize) -> Cost {
-        Cost::opening(rows, R::BITS)
-            + Cost::dealt(rows, len, self.carried::<R>())
-            + Cost::rounds(1)
-    }
-
-    /// Cost of what ends an iteration for rows of `len` values: corrections only.
-    pub fn last_cost<R: Ring>(self, len: usize) -> Cost {
-        Cost::dealt(1, len, R::BITS)
+    /// Cost for `rows` rows of `len` values in Z_2^ring, without the dealt sums that end an iteration; one round.
+    pub fn cost(self, rows: usize, len: usize, ring: u32) -> Cost {
+        let carried = ring.saturating_sub(self.rows.from);
+        Cost::opening(rows, ring) + Cost::dealt(rows, len, carried) + Cost::rounds(1)
     }
 
     /// Sends the corrections for `rows` rows of `len` values, and adds their part of the dealt sums to `sums`.
@@ -97,15 +89,6 @@ impl ScaledSum {
             }
         }
         Ok(())
-    }
-
-    /// Sends the dealt sums of an iteration; overwrites them.
-    pub fn deal_last<R: Ring, D: Offline>(
-        cx: &mut D,
-        address: Address,
-        sums: &mut [R],
-    ) -> Result<(), LinkError> {
-        deal_words(cx, address, 0, sums)
     }
 
     /// Opens shares of the factors of `rows` rows, and adds shares of the rows times their factors to `out`, but for the dealt sums.
@@ -156,14 +139,5 @@ impl ScaledSum {
             }
         }
         Ok(())
-    }
-
-    /// Adds shares of the dealt sums of an iteration to `out`.
-    pub fn finish<R: Ring, O: Online>(
-        cx: &mut O,
-        address: Address,
-        out: &mut [Share<R>],
-    ) -> Result<(), LinkError> {
-        add_dealt(cx, address, 0, Share::peel_slice_mut(out))
     }
 }

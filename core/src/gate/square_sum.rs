@@ -38,11 +38,11 @@ const SQUARES: u8 = 3;
 pub(super) const WIRES: u8 = 4;
 
 impl SquareSum {
-    /// The gate for rows of `len` values in Z_2^from, whose shares are kept in the ring `R`; none if 64 bits are too few. The sums
-    /// are below 2^(to-3).
-    pub fn new<R: Ring>(from: u32, len: usize) -> Option<Self> {
+    /// The gate for rows of `len` values in Z_2^from, whose shares are kept in Z_2^ring; none if 64 bits are too few. The sums are
+    /// below 2^(to-3).
+    pub fn new(from: u32, len: usize, ring: u32) -> Option<Self> {
         let len = usize::BITS - len.saturating_sub(1).leading_zeros();
-        let to = (2 * from + len + 3).max(R::BITS);
+        let to = (2 * from + len + 3).max(ring);
         (to <= u64::BITS && from >= 2).then_some(SquareSum { from, to })
     }
 
@@ -159,7 +159,9 @@ impl SquareSum {
         let mut sum = 0u64;
         for group in groups(at, rows, len) {
             let e = &e[group.range()];
-            let opened = self.lift().opened::<u64, R, O>(cx, wires, group.stream, e)?;
+            let opened = self
+                .lift()
+                .opened::<u64, R, O>(cx, wires, group.stream, e)?;
             let mut carried = [0u64; LANES];
             let wire = at.wire(SQUARE_CARRY);
             let lanes = &mut carried[..group.lanes];

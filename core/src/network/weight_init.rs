@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 use crate::{
     model::InitialWeights,
     network::{Activation, Network, Stage},
-    num::division::quotient,
+    num::{division::quotient, square_root::square_root},
     prg::{Address, Prg},
 };
 
@@ -59,18 +59,6 @@ fn scaled(value: i128, bits: i32) -> i128 {
         0.. => value << bits,
         _ => value >> -bits,
     }
-}
-
-/// The square root, rounded down: bit by bit, because the standard library's takes two kilobytes of a microcontroller's flash.
-#[inline(never)]
-fn square_root(value: u128) -> u128 {
-    (0..u64::BITS).rev().fold(0, |root: u128, bit| {
-        let next = root | 1 << bit;
-        match next * next <= value {
-            true => next,
-            false => root,
-        }
-    })
 }
 
 /// The factor by which a stage's initial variance is larger because average pooling shrinks it.

@@ -7,6 +7,7 @@ pub(crate) mod fixed_point;
 pub(crate) mod polynomial;
 pub(crate) mod ring;
 pub(crate) mod scalar;
+pub(crate) mod square_root;
 
 pub use arena::ArenaTooSmall;
 pub use fixed_point::{Format, FormatError, MIN_FRACTION_BITS, RATE_FRACTION};

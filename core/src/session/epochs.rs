@@ -72,7 +72,10 @@ impl Session {
             iteration,
             epoch: earlier + number / self.iterations_per_epoch(),
             first,
-            len: self.batch.min(self.total_samples() - first),
+            len: match self.privacy() {
+                Some(_) => self.batch_rows(),
+                None => self.batch.min(self.total_samples() - first),
+            },
         }
     }
 

@@ -52,6 +52,12 @@ pub enum SessionError {
     TrainingOptions,
     /// The program was built without the named option of a training.
     LeftOut(&'static str),
+    /// The bound of private gradients is 0, or their rows do not fit the samples.
+    Privacy,
+    /// The gradients are private, and the named option of a training does not go with that.
+    NotPrivate(&'static str),
+    /// The bound of private gradients, their noise and the batch do not fit the ring.
+    PrivateWidths,
     /// The samples are contributions, and the named option of a training needs to know them.
     OnContributions(&'static str),
     /// The class weights are not one for each class, above 0 and at most 1.
@@ -127,6 +133,15 @@ impl core::fmt::Display for SessionError {
             SessionError::LeftOut(what) => {
                 write!(f, "this program was built without {what}: train without")
             }
+            SessionError::Privacy => f.write_str(
+                "private gradients need a bound above 0, and rows for the samples of each owner that has some",
+            ),
+            SessionError::NotPrivate(what) => {
+                write!(f, "private gradients do not go with {what}: leave one out")
+            }
+            SessionError::PrivateWidths => f.write_str(
+                "the bound of private gradients, their noise and the batch do not fit the ring: choose another bound, less noise, a smaller batch or the wider ring",
+            ),
             SessionError::OnContributions(what) => {
                 write!(f, "no party knows contributions, and {what} needs one to: train without")
             }

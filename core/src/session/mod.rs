@@ -15,6 +15,7 @@ pub mod handshake;
 mod headroom;
 mod known_backbone;
 mod loss;
+mod privacy;
 mod progress;
 mod protocol;
 mod rank;
@@ -47,6 +48,7 @@ pub use error::SessionError;
 pub use headroom::Headroom;
 pub use known_backbone::KnownBackbone;
 pub use loss::EpochLoss;
+pub use privacy::{NOISE_FRACTION, Privacy};
 pub(crate) use progress::Progress;
 pub use protocol::Protocol;
 pub use rank::{MAX_RANKS, OneRank, Rank, RankLost, Ranks};
@@ -74,7 +76,7 @@ pub struct Session {
     pub samples: [u32; 2],
     /// The contributions that are the samples, if neither party owns them; their number then stands for P0's.
     pub contributions: Option<Contributions>,
-    /// Samples of an iteration; the last iteration of an epoch may have fewer.
+    /// Samples of an iteration; the last iteration of an epoch may have fewer. Where owners draw them in secret, their mean number.
     pub batch: u32,
     /// Samples of a micro-batch, at most a batch: the parties work on that many at a time.
     pub micro_batch: u32,
@@ -190,11 +192,17 @@ impl Session {
                 samples,
             });
         }
-        if self.micro_batch > self.batch {
+        if let Some(privacy) = self.privacy()
+            && !privacy.is_sound(self.samples)
+        {
+            return Err(SessionError::Privacy);
+        }
+        let rows = self.batch_rows();
+        if self.micro_batch > rows {
             return Err(SessionError::MicroBatch);
         }
         let values = largest_tensor(network).saturating_mul(self.micro_batch.into());
-        if self.batch > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
+        if rows > MAX_BATCH || values > MAX_MICRO_BATCH_VALUES {
             return Err(SessionError::TooLarge);
         }
         if !self.counts_epochs() {
@@ -237,7 +245,7 @@ impl Session {
     /// sent twice, masked to the same value. Contributions are open from the start.
     pub(crate) fn opens_samples(&self, start: u32, iteration: u32) -> bool {
         let whole_epoch = start.div_ceil(self.iterations_per_epoch());
-        self.protocol.triples().keep_data()
+        self.keeps_data()
             && self.contributions.is_none()
             && self.batch(iteration).epoch <= whole_epoch
     }
@@ -266,18 +274,30 @@ impl Session {
         }
     }
 
+    /// Rows of a whole batch.
+    pub fn batch_rows(&self) -> u32 {
+        match self.privacy() {
+            Some(Privacy {
+                rows: [of_p0, of_p1],
+                ..
+            }) => of_p0.saturating_add(of_p1),
+            None => self.batch,
+        }
+    }
+
     /// Samples of both parties.
     pub fn total_samples(&self) -> u32 {
         self.samples[0] + self.samples[1]
     }
 
     /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in inference, under
-    /// SecureNN, and with [`TripleScheme::Baseline`], which opens the weights twice.
+    /// SecureNN, with [`TripleScheme::Baseline`], which opens the weights twice, and where owners draw samples in secret.
     pub fn most_ranks(&self) -> u16 {
         let shares_work = self.task == Task::Train
             && self.protocol.triples().reuse()
+            && self.privacy().is_none()
             && matches!(self.protocol, Protocol::Dealt { .. });
-        let micro_batches = self.batch.div_ceil(self.micro_batch.max(1));
+        let micro_batches = self.batch_rows().div_ceil(self.micro_batch.max(1));
         match shares_work {
             true => micro_batches.clamp(1, MAX_RANKS.into()) as u16,
             false => 1,
@@ -292,8 +312,17 @@ impl Session {
     /// Writes the numbers of the samples in rows `first..first + out.len()` of a batch to `out`.
     ///
     /// P0's samples come first in a batch, so that each owner opens one contiguous piece. The samples of one owner are
-    /// in the shuffle's order.
+    /// in the shuffle's order. Where owners draw them in secret, each row gets the first sample of its owner.
     pub fn batch_samples(&self, batch: Batch, first: u32, out: &mut [u32]) {
+        if let Some(of_p0) = self.drawn_rows(Role::P0) {
+            for (out, row) in out.iter_mut().zip(first..) {
+                *out = match of_p0.contains(&row) {
+                    true => 0,
+                    false => self.samples[0],
+                };
+            }
+            return;
+        }
         let shuffle = self.shuffle();
         let mut row = 0u32;
         for owner in Role::BOTH {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RATE_FRACTION, Session, Task};
+use super::{Privacy, RATE_FRACTION, Session, Task};
 use crate::model::InitialWeights;
 
 /// Whether the program has the options of a training that small devices leave out.
@@ -28,6 +28,8 @@ pub struct TrainingOptions {
     pub nesterov: bool,
     /// The largest magnitude of a value of the mean gradient, with [`RATE_FRACTION`] fraction bits; 0 for no bound.
     pub clip: u32,
+    /// How single samples are protected, if they are.
+    pub privacy: Option<Privacy>,
 }
 
 /// How the learning rate falls.

@@ -11,6 +11,8 @@ mod costs;
 mod evaluation;
 mod losses;
 mod order;
+#[cfg(feature = "private-training")]
+mod private;
 mod resume;
 mod sample_networks;
 

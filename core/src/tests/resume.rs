@@ -228,7 +228,7 @@ fn no_word_serves_two_values_when_a_run_takes_the_iterations_that_are_left() {
             let mut all = Used::new();
             for part in parts {
                 for &(address, index) in &part.used[role] {
-                    let of_sample = address.gate == DATA && session.protocol.triples().keep_data();
+                    let of_sample = address.gate == DATA && session.keeps_data();
                     assert!(
                         all.insert((address, index)) || of_sample,
                         "word {index} of {address:?} serves twice"

@@ -15,6 +15,7 @@ use crate::{
             CheckpointArgs, InitArgs, LinkArgs, LogArgs, OutputArgs, RangeArgs, ReportArgs,
             SessionArgs, SessionFileArgs, seeded,
         },
+        privacy::told,
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, momentum, session},
     },
@@ -164,6 +165,10 @@ fn train(
         session.samples[1],
         work(session)
     ));
+    let delta = args.session.privacy.delta();
+    if let Some(told) = told(session, network, delta)? {
+        console::note(&told);
+    }
     let mut collector = Collector::new(session, network, [&train, &test], args.twin)
         .with_twin_loss(report.is_wanted());
     let mut take = recording(&mut collector, progress, report);

@@ -5,6 +5,7 @@ pub mod args;
 mod backbone;
 mod contributions;
 pub mod model;
+pub mod privacy;
 pub mod protocol;
 pub mod roster;
 pub mod session;

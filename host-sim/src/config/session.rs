@@ -19,6 +19,7 @@ use super::{
     activation::Activation,
     args::{parties::SampleCounts, session::SessionArgs},
     model::{check_shape, model},
+    privacy::{micro_batch, privacy},
     protocol::Protocol,
 };
 use crate::{
@@ -383,13 +384,33 @@ pub fn session(
         backbone: samples_are.known,
     };
     let session = match setting.task {
-        Task::Train => session,
+        Task::Train => with_privacy(args, session, &network, largest_weight)?,
         Task::Infer | Task::Evaluate => inference(session)?,
     };
     Ok(CheckedSession {
         backbone: setting.backbone,
         ..CheckedSession::new(session, normalise, classes)?
     })
+}
+
+/// The session with the private gradients that the arguments ask for.
+fn with_privacy(
+    args: &SessionArgs,
+    mut session: Session,
+    network: &Network,
+    largest_weight: f64,
+) -> Result<Session, Failure> {
+    if args.privacy.is_given() {
+        // What the accountant divides by.
+        checked_network(&session)?;
+    }
+    session.training.privacy = privacy(&args.privacy, &session, network, largest_weight)?;
+    if session.privacy().is_some() {
+        session.micro_batch = args
+            .micro_batch
+            .unwrap_or_else(|| micro_batch(&session, network));
+    }
+    Ok(session)
 }
 
 /// What a session's samples are: images, or features of them.

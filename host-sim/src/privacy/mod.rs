@@ -7,6 +7,7 @@
 //! - [`guarantee`]: epsilon and delta of many.
 //! - [`noise`]: the noise that a wanted epsilon takes.
 //! - [`padding`]: batches of a fixed size, in which drawn samples are hidden.
+//! - [`protection`]: that of a session on the samples of two owners.
 //!
 //! The chapter on differential privacy has the proofs, and says what noise of a fixed-point ring adds.
 
@@ -14,8 +15,10 @@ pub mod divergence;
 pub mod guarantee;
 pub mod noise;
 pub mod padding;
+pub mod protection;
 
 pub use divergence::SampledGaussian;
 pub use guarantee::{Guarantee, Imprecision, Training};
 pub use noise::smallest_noise;
 pub use padding::Padding;
+pub use protection::Protection;

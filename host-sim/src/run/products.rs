@@ -206,6 +206,10 @@ impl<'a, R: Ring> Products<'a, R> {
         let stage = &mut self.stages[index];
         let parameters = linear.weight_len() + linear.channels();
         stage.summed.resize(parameters, 0.0);
+        if let Some(limits) = session.sample_gradient_limits(network, index) {
+            self.largest_of_samples(index, limits);
+            return;
+        }
         let (weights, biases) = stage.summed.split_at_mut(linear.weight_len());
         let raised = 2f64.powi(session.format.fraction as i32 - headroom[0] as i32);
         for gradient in stage.gradient.chunks_exact(biases.len()) {
@@ -226,9 +230,52 @@ impl<'a, R: Ring> Products<'a, R> {
         linear.weight_gradient(rows, &input, &gradient, weights, &mut scratch);
     }
 
+    /// Keeps the largest gradient of one sample of a micro-batch by each weight and bias, where the norms do not show that it is within
+    /// its limit: at the scale at which a value outside has gone around the ring.
+    fn largest_of_samples(&mut self, index: usize, limits: [u32; 2]) {
+        let linear = &self.network.stages[index].linear;
+        let stage = &mut self.stages[index];
+        let raised = 2f64.powi(self.session.format.fraction as i32)
+            / 2f64.powi(self.network.stages[index].headroom[0] as i32);
+        let scales = limits.map(|limit| 2.0 * self.limit / 2f64.powi(limit as i32));
+        let channels = linear.channels();
+        let positions = (linear.output_len() / channels) as f64;
+        let mut scratch = vec![0.0; linear.scratch_len()];
+        let inputs = stage.input.chunks_exact(linear.input_len());
+        let gradients = stage.gradient.chunks_exact(linear.output_len());
+        for ((input, gradient), norm) in inputs.zip(gradients).zip(&stage.gradient_norms) {
+            let of_weights = norm * squares(input).sqrt() * pool(linear) * scales[0];
+            let of_biases = norm * positions.sqrt() * raised * scales[1];
+            if of_weights.max(of_biases) < 2.0 * self.limit {
+                continue;
+            }
+            let (input, gradient) = (numbers(input), numbers(gradient));
+            let mut one = vec![0.0; linear.weight_len() + channels];
+            let (weights, biases) = one.split_at_mut(linear.weight_len());
+            linear.weight_gradient(1, &input, &gradient, weights, &mut scratch);
+            for gradient in gradient.chunks_exact(channels) {
+                for (sum, gradient) in biases.iter_mut().zip(gradient) {
+                    *sum += gradient * raised;
+                }
+            }
+            for (parameter, (most, value)) in stage.summed.iter_mut().zip(one).enumerate() {
+                let scale = scales[usize::from(parameter >= linear.weight_len())];
+                *most = most.max(value.abs() * scale);
+            }
+        }
+    }
+
     /// A stage's velocities, if they may have gone around the ring. `velocities` are those in the ring of so many bits.
     pub fn velocities(&mut self, index: usize, velocities: &[R], ring: u32) -> Doubtful {
+        let is_private = self.session.privacy().is_some();
         let stage = &mut self.stages[index];
+        if is_private {
+            let largest = std::mem::take(&mut stage.summed);
+            return match largest.iter().any(|&value| value >= 2.0 * self.limit) {
+                true => vec![(0, largest)],
+                false => Doubtful::new(),
+            };
+        }
         let momentum = f64::from(self.session.momentum) / f64::from(1u32 << RATE_FRACTION);
         let previous = stage
             .velocities

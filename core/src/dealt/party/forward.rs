@@ -49,7 +49,7 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[0];
         let len = stage.linear.input_len();
         let normalisation = (&self.session.normalisation, self.network.input[2]);
-        let keep = self.session.protocol.triples().keep_data();
+        let keep = self.session.keeps_data();
         let opens = self.opens_samples(micro);
         for (row, &sample) in self.samples.numbers[..micro.rows].iter().enumerate() {
             let number = self.session.local_index(sample);
@@ -124,7 +124,7 @@ impl<R: Ring> Party<'_, R> {
         let weights = segments.len();
         if session.contributions.is_some() {
             // They are open.
-        } else if session.protocol.triples().keep_data() {
+        } else if session.keeps_data() {
             push_owned_data(cx, tensors, data, opens_samples, &mut segments);
         } else {
             let mask = tensors.operand(0, Product::Forward);
@@ -192,6 +192,8 @@ impl<R: Ring> Party<'_, R> {
             self.load_contributions(micro, data, observer)?;
             return self.open_weights_and_data(cx, micro, observer);
         }
+        #[cfg(feature = "private-training")]
+        self.draw_samples(micro);
         self.load_samples(micro, data, observer)?;
         self.open_weights_and_data(cx, micro, observer)
     }

@@ -13,6 +13,8 @@ mod forward;
 mod loss;
 #[cfg(feature = "extended-training")]
 mod nesterov;
+#[cfg(feature = "private-training")]
+mod private;
 mod ranks;
 #[cfg(feature = "extended-training")]
 mod revealed_loss;
@@ -106,6 +108,9 @@ struct Party<'a, R: Ring> {
     /// Openings of the peer's samples, kept from the first whole epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
+    /// What private gradients take, if they are.
+    #[cfg(feature = "private-training")]
+    private: Option<private::PrivateMemory<'a, R>>,
     /// This party's share of the sum of the epoch's losses so far, if they are revealed.
     #[cfg(feature = "extended-training")]
     loss: u64,
@@ -115,7 +120,7 @@ struct Party<'a, R: Ring> {
 }
 
 impl<'a, R: Ring> Party<'a, R> {
-    /// Sets up a party whose weights are zero.
+    /// Sets up a party whose weights are zero. A training with private gradients takes the party's own secret.
     ///
     /// `memory` has at least [`Plan::arena_words`] words and `opened_data` at least [`Plan::opened_data_words`]; fails
     /// with [`RunError::Arena`] or [`RunError::OpenedData`] if one is too small.
@@ -124,9 +129,12 @@ impl<'a, R: Ring> Party<'a, R> {
         session: &'a Session,
         network: &'a Network,
         role: Role,
+        secret: Option<&Key>,
         memory: &'a mut [u64],
         opened_data: &'a mut [R],
     ) -> Result<Self, RunError> {
+        #[cfg(not(feature = "private-training"))]
+        let _ = secret;
         let plan = Plan::new(session, network);
         let gates = GateSet::new(session, network);
         let rows = session.micro_batch as usize;
@@ -183,6 +191,8 @@ impl<'a, R: Ring> Party<'a, R> {
                 AuditLengths::new::<R, DealtTensors>(session, network),
             ),
             opened_data: Public::wrap_slice_mut(opened_data),
+            #[cfg(feature = "private-training")]
+            private: private::PrivateMemory::take(&mut arena, session, network, rows, secret),
             #[cfg(feature = "extended-training")]
             loss: 0,
             #[cfg(feature = "extended-training")]

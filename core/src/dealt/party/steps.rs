@@ -42,6 +42,12 @@ impl<R: Ring, P: Read + Write, D: Read + Write, O: Observer<R>> Steps<RunError>
 
     fn weight_gradient(&mut self, stage: usize) -> Result<(), RunError> {
         self.party.keep_skip_gradient(self.micro, stage);
+        #[cfg(feature = "private-training")]
+        if self.party.is_private() {
+            return self
+                .party
+                .clip_samples(self.cx, self.micro, stage, self.observer);
+        }
         self.party.bias_gradient(self.micro, stage);
         self.party
             .open_gradient(self.cx, self.micro, stage, self.observer)?;

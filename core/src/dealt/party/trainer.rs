@@ -22,7 +22,8 @@ pub struct Trainer<'a, R: Ring>(Party<'a, R>);
 
 impl<'a, R: Ring> Trainer<'a, R> {
     /// Sets up a party of a session that [`check`](crate::dealt::check) accepts. The party draws its share of the
-    /// initial weights from `secret`, which nobody else may know. If the session begins with a party's model, all weights
+    /// initial weights from `secret`, which nobody else may know, and with private gradients its samples and its noise: then no
+    /// other run may have the same secret, nor one that goes on from a state of this one. If the session begins with a party's model, all weights
     /// are zero, and that party then loads its model with [`Trainer::load_parameters`].
     ///
     /// `memory` has at least [`Plan::arena_words`] words of 64 bits, `opened_data` at least
@@ -43,7 +44,9 @@ impl<'a, R: Ring> Trainer<'a, R> {
         if session.task != Task::Train {
             return Err(RunError::Task);
         }
-        let mut trainer = Trainer(Party::new(session, network, role, memory, opened_data)?);
+        let own = Some(secret);
+        let party = Party::new(session, network, role, own, memory, opened_data)?;
+        let mut trainer = Trainer(party);
         trainer.0.progress = Progress::of_trainer(session, role);
         if session.initial_model.is_none() {
             trainer.0.draw_weights(secret);
@@ -62,7 +65,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
         opened_data: &'a mut [R],
     ) -> Result<Self, RunError> {
         let progress = Progress::start_at(session, start)?;
-        let mut party = Party::new(session, network, role, memory, opened_data)?;
+        let mut party = Party::new(session, network, role, None, memory, opened_data)?;
         (party.progress, party.start) = (progress, start);
         Ok(Trainer(party))
     }

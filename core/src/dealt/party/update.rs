@@ -21,6 +21,7 @@ use crate::{
     cost::LANES,
     dealt::{
         audit::Audits,
+        layout::summed_len,
         party_context::PartyContext,
         stream_ids::{self, Use},
     },
@@ -215,8 +216,13 @@ impl<R: Ring> Party<'_, R> {
             memory.restore_master_weights(cx, format, mask, weights);
             let product = stream_ids::address(batch.iteration, index, Use::WeightGradient);
             let (linear, _) = stage.product();
-            let gradient = &mut memory.velocity[..weights];
+            let summed = summed_len(session, stage);
+            let gradient = &mut memory.velocity[..summed];
             Bilinear(linear).finish_weight_gradient(cx, product, gradient)?;
+            #[cfg(feature = "private-training")]
+            if let Some(private) = &self.private {
+                private.add_noise(batch.iteration, index, memory.velocity)?;
+            }
             if format.is_direct() {
                 memory.apply_gradient(format, stage, &factors(index));
                 continue;

@@ -77,7 +77,7 @@ impl Plan<'_> {
     /// Opening of `rows` samples. Only their owner sends them if samples keep their masks; else both parties do.
     fn samples_opening(&self, role: Role, rows: usize) -> Cost {
         let stage = &self.network.stages[0];
-        if self.session.protocol.triples().keep_data() {
+        if self.session.keeps_data() {
             let values = rows * stage.linear.input_len();
             self.owned_opening(values, self.session.samples_owner() == role)
         } else {

@@ -19,7 +19,9 @@ use crate::{
     dealt::{
         audit::{Audits, DealtTensors},
         gate_set::GateSet,
-        layout::{Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len},
+        layout::{
+            Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len, summed_len,
+        },
         samples::SampleMemory,
     },
     gate::bilinear::Bilinear,
@@ -243,7 +245,7 @@ impl<'a> Plan<'a> {
             backward: false,
             cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
         });
-        if index == 0 && !triples.keep_data() {
+        if index == 0 && !self.session.keeps_data() {
             // The round that opens the weights also opens the first micro-batch.
             let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
             let values = len as usize * stage.operand_len();
@@ -262,12 +264,11 @@ impl<'a> Plan<'a> {
                 cost: Cost::opening(stage.linear.weight_len(), ring),
             });
         }
-        let (linear, _) = stage.product();
         visit(GateCost {
             cost_row,
             gate: "weight gradient",
             backward: true,
-            cost: Bilinear(linear).weight_gradient_cost(ring),
+            cost: Cost::dealt(1, summed_len(self.session, stage), ring),
         });
         if self.session.format.is_direct() {
             return;
@@ -306,6 +307,8 @@ impl<'a> Plan<'a> {
         let gate = Bilinear(linear);
         let operand = Cost::opening(rows * stage.operand_len(), ring);
         let gradient = Cost::opening(rows * stage.product_len(), ring) + Cost::rounds(1);
+        #[cfg(feature = "private-training")]
+        let samples = rows;
         let rows = rows * rows_each;
         let mut map = |gate, backward, cost| {
             visit(GateCost {
@@ -320,6 +323,10 @@ impl<'a> Plan<'a> {
         }
         map("product", false, gate.forward_cost(ring, rows));
         map("gradient", true, gradient);
+        #[cfg(feature = "private-training")]
+        if let Some(Some(clip)) = self.session.sample_clip(self.network, index) {
+            clip.gates(samples, stage, ring, |gate, cost| map(gate, true, cost));
+        }
         if !reuse {
             map("operand again", true, operand);
             if index > 0 {
@@ -403,7 +410,7 @@ impl<'a> Plan<'a> {
 
     /// The cost that the opening of samples adds to an iteration in which [`Plan::opens_samples`]. The iteration has `len` samples, of which the party owns `rows`.
     pub fn data<R: Ring>(&self, len: u32, rows: u32) -> Cost {
-        if !self.session.protocol.triples().keep_data() {
+        if !self.session.keeps_data() {
             return Cost::ZERO;
         }
         // The round that opens the weights also opens the first micro-batch.
@@ -431,7 +438,7 @@ impl<'a> Plan<'a> {
     /// Ring words that a party needs to store the openings of the peer's samples; `usize::MAX` if they are more than a
     /// `usize` counts.
     pub fn opened_data_words(&self, role: Role) -> usize {
-        let keeps = self.session.protocol.triples().keep_data();
+        let keeps = self.session.keeps_data();
         let given = self.session.contributions.is_some();
         if !keeps || given || self.session.task != Task::Train {
             return 0;
@@ -445,12 +452,13 @@ impl<'a> Plan<'a> {
         let rows = self.session.micro_batch as usize;
         let ring = size_of::<R>();
         let stage_words = |stage: &Stage| {
-            3 * words(stage.linear.weight_len(), ring)
+            2 * words(stage.linear.weight_len(), ring)
+                + words(summed_len(self.session, stage), ring)
                 + 2 * words(reopened_weights_len(self.session, stage), ring)
         };
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()
-            + dealer_scratch::<R>(self.network, rows)
+            + dealer_scratch::<R>(self.session, self.network, rows)
             + SampleMemory::words(self.session, rows, 2)
     }
 }

@@ -33,14 +33,15 @@ impl Plan<'_> {
             Values::ALL.into_iter().filter_map(move |values| {
                 let contract = audits.tensor::<R>(index, values)?.contract();
                 let (cost_row, backward) = values.cost_row(index);
-                let [input, output] = stage.headroom.map(|bits| bits as i32);
+                let output = stage.headroom[1] as i32;
                 let fraction = match values {
                     Values::Outputs | Values::Arguments => fraction - output,
                     Values::Gradients => fraction + session.gradient_exponent(network, index - 1),
                     Values::Velocities => {
-                        let exponent = session.gradient_exponent(network, index);
+                        let [fraction, divided] = session.gradient_fraction(network, index);
                         let divisor = stage.divisor_bits() as i32;
-                        session.format.step() as i32 + exponent + divisor - input
+                        let dropped = 2 * session.format.fraction - session.format.step();
+                        fraction + divisor - divided - dropped as i32
                     }
                 };
                 Some(Ranged {

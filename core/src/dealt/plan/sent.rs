@@ -81,7 +81,7 @@ impl Plan<'_> {
             all += sent(self.iteration::<R>(batch.len));
             all += sent(self.audit_of::<R>(iteration, batch.len));
             all += sent(self.loss_of(iteration));
-            if !session.protocol.triples().keep_data() || !self.opens_samples(start, iteration) {
+            if !session.keeps_data() || !self.opens_samples(start, iteration) {
                 continue;
             }
             let shuffle = session.shuffle();

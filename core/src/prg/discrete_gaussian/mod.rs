@@ -25,7 +25,10 @@ use core::{marker::PhantomData, num::NonZeroU32};
 use zeroize::Zeroizing;
 
 use super::{Address, Prg};
-use crate::num::{division::quotient, ring::Ring};
+use crate::num::{
+    division::quotient,
+    ring::{Ring, Word},
+};
 
 use acceptance::{Acceptance, high};
 use compare::{below, mask, words};
@@ -82,10 +85,7 @@ pub struct DiscreteGaussian<W> {
 impl<W: Ring> DiscreteGaussian<W> {
     /// The distribution of deviation `width` / sqrt(2 ln 2), which is 0.849 times the width.
     pub fn new(width: NonZeroU32) -> Result<Self, WidthTooLarge> {
-        // A sample is below (LARGEST + 1) times the width.
-        let half = W::MAX.to_u64() / 2;
-        let largest = half / u64::from(half::LARGEST + 1);
-        let largest = u32::try_from(largest).unwrap_or(u32::MAX);
+        let largest = largest_width(W::BITS);
         if width.get() > largest {
             return Err(WidthTooLarge { largest });
         }
@@ -144,6 +144,13 @@ impl<W: Ring> DiscreteGaussian<W> {
         let sample = (size ^ mask(sign)).wrapping_add(sign);
         (W::from_u64(sample), taken)
     }
+}
+
+/// The largest width for the ring Z_2^bits, of 1 to 64 bits.
+pub fn largest_width(bits: u32) -> u32 {
+    // A sample is below (LARGEST + 1) times the width.
+    let most = u64::MAX.right(u64::BITS - bits + 1);
+    u32::try_from(most / u64::from(half::LARGEST + 1)).unwrap_or(u32::MAX)
 }
 
 /// The smallest width whose deviation is at least `numerator` / `denominator`; none if it has more than 32 bits.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Version of all messages and protocols. Roles of different versions refuse each other.
-pub const VERSION: u16 = 18;
+pub const VERSION: u16 = 19;
 
 /// A party's first message to each other role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,7 @@ pub enum Parameter {
     InitialWeights,
     Nesterov,
     Clip,
+    Privacy,
     ClassWeights,
     Shuffle,
     Receiver,
@@ -139,6 +140,9 @@ impl core::fmt::Display for Parameter {
             Parameter::InitialWeights => "initial weights",
             Parameter::Nesterov => "momenta: one of them Nesterov's",
             Parameter::Clip => "bounds of gradients (--clip-value)",
+            Parameter::Privacy => {
+                "private gradients (--dp-clip, --dp-noise or --dp-epsilon, --dp-delta)"
+            }
             Parameter::ClassWeights => "class weights",
             Parameter::Shuffle => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model (--reveal-to)",
@@ -455,6 +459,7 @@ impl Hello {
                 Parameter::Nesterov,
             ),
             (training.clip == b.training.clip, Parameter::Clip),
+            (training.privacy == b.training.privacy, Parameter::Privacy),
             (*class_weights == b.class_weights, Parameter::ClassWeights),
             (*shuffle_seed == b.shuffle_seed, Parameter::Shuffle),
             (*receiver == b.receiver, Parameter::Receiver),

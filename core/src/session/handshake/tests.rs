@@ -11,7 +11,7 @@ use crate::{
     },
     num::fixed_point::Format,
     session::{
-        ClassList, ClassWeights, ContributionList, Contributions, Headroom, KnownBackbone,
+        ClassList, ClassWeights, ContributionList, Contributions, Headroom, KnownBackbone, Privacy,
         Protocol, Schedule, Task,
     },
 };
@@ -70,9 +70,9 @@ fn bytes_of(send: impl FnOnce(&mut Link<crate::gate::harness::End>), len: usize)
 #[test]
 fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
-    let bytes = bytes_of(|link| hello.send(link).unwrap(), 95);
+    let bytes = bytes_of(|link| hello.send(link).unwrap(), 96);
     let body = [
-        18, 0, // version, role
+        19, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output
@@ -85,6 +85,7 @@ fn hello_format_is_stable() {
         0,    // momentum
         0, 0, 0, 0, 0, 0,
         0, // schedule, warm-up, weight decay, smoothing, initial weights, Nesterov, clipping
+        0, // gradients that are not private
         0, // no class weights
         9, // shuffle seed
         1, 1, // receiver: p1
@@ -123,7 +124,7 @@ fn answer_formats_are_stable() {
 fn corrupt_hellos_are_errors() {
     // The hello cut at every byte, and with every byte changed.
     let hello = Hello::new(Role::P1, &session());
-    let whole = bytes_of(|link| hello.send(link).unwrap(), 95);
+    let whole = bytes_of(|link| hello.send(link).unwrap(), 96);
     let receive_from = |bytes: Vec<u8>| {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
@@ -163,7 +164,7 @@ fn every_parameter_is_compared() {
         own.compare(&Hello::new(Role::P1, &session))
     };
     type Change = fn(&mut Session);
-    let changes: [(Change, Parameter); 34] = [
+    let changes: [(Change, Parameter); 35] = [
         (|s| s.model.input[2] = 5, Parameter::Model),
         (|s| s.format.ring = 64, Parameter::Ring),
         (|s| s.format.fraction = 11, Parameter::FractionBits),
@@ -221,6 +222,16 @@ fn every_parameter_is_compared() {
         (|s| s.reveal_loss = true, Parameter::RevealLoss),
         (|s| s.training.nesterov = true, Parameter::Nesterov),
         (|s| s.training.clip = 1, Parameter::Clip),
+        (
+            |s| {
+                s.training.privacy = Some(Privacy {
+                    clip: 1,
+                    noise: 1,
+                    rows: [1, 1],
+                });
+            },
+            Parameter::Privacy,
+        ),
         (
             |s| s.class_weights = ClassWeights::new(&[1, 2, 3]).unwrap(),
             Parameter::ClassWeights,
@@ -351,19 +362,19 @@ fn greeting_formats_are_stable() {
         identity: PublicIdentity([5; 32]),
         suite: Suite::Device,
     };
-    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 95 + 18 + 34 + 1);
-    assert_eq!(bytes[89..92], [1, 0xAC, 0x02]);
-    assert_eq!(bytes[92..108], [6; 16]);
-    assert_eq!(bytes[108], 1);
+    let bytes = bytes_of(|link| send(link, &greeting).unwrap(), 96 + 18 + 34 + 1);
+    assert_eq!(bytes[90..93], [1, 0xAC, 0x02]);
+    assert_eq!(bytes[93..109], [6; 16]);
+    assert_eq!(bytes[109], 1);
     // No validation.
-    assert_eq!(bytes[109], 0);
+    assert_eq!(bytes[110], 0);
     // Rank 0, which offers one, of one process.
-    assert_eq!(bytes[110..113], [0, 1, 1]);
+    assert_eq!(bytes[111..114], [0, 1, 1]);
     // To party p1.
-    assert_eq!(bytes[113..115], [0, 1]);
-    assert_eq!(bytes[115..147], [5; 32]);
+    assert_eq!(bytes[114..116], [0, 1]);
+    assert_eq!(bytes[116..148], [5; 32]);
     // With a device.
-    assert_eq!(bytes[147..], [1]);
+    assert_eq!(bytes[148..], [1]);
     // What is sent in a greeting is what is received.
     let [one, other] = duplex(4096);
     let mut one = Link::new(one, Remote::Peer, 0);

@@ -13,7 +13,7 @@ use ringlet_core::{
 
 use super::args::PartyArgs;
 use crate::{
-    config::session::CheckedSession,
+    config::{privacy::told, session::CheckedSession},
     console,
     data::{
         file::Staged,
@@ -300,6 +300,10 @@ impl Reporter for Terminal<'_> {
             console::note(
                 "nobody will learn the model; to reveal it, give both parties --reveal-to",
             );
+        }
+        let delta = self.args.session.privacy.delta();
+        if let Some(told) = told(session, &self.checked.network, delta)? {
+            console::note(&told);
         }
         let evaluated = match (session.task, self.args.validation.plan()) {
             (Task::Evaluate, _) => session.samples,

@@ -6,7 +6,7 @@ use ringlet_core::{
     session::{Protocol, Session},
 };
 
-use super::{RoleName, data::DataArgs, training::TrainingArgs};
+use super::{PrivacyArgs, RoleName, data::DataArgs, training::TrainingArgs};
 use crate::{
     config::activation::Activation,
     data::{normalise::MeanAndDeviation, range_bits::RangeBits},
@@ -138,6 +138,9 @@ pub struct SessionArgs {
     /// How the training goes otherwise.
     #[command(flatten)]
     pub training: TrainingArgs,
+    /// How single images are protected.
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     /// Stop after this many iterations.
     #[arg(long, visible_alias = "iterations", value_name = "N")]
     pub limit: Option<u32>,
@@ -201,6 +204,7 @@ impl SessionArgs {
             lr: 0.03125,
             momentum: None,
             training: TrainingArgs::default(),
+            privacy: PrivacyArgs::default(),
             limit: None,
             reveal_loss: false,
             audit: None,
@@ -267,6 +271,7 @@ impl SessionArgs {
             options.push("--reveal-loss".to_owned());
         }
         options.extend(self.training.to_options());
+        options.extend(self.privacy.to_options());
         options.extend(self.data.to_options());
         options
     }

@@ -141,6 +141,7 @@ impl TrainingArgs {
                 InitialWeightsName::Zero => InitialWeights::Zero,
             },
             nesterov: self.nesterov,
+            privacy: None,
             clip: match self.clip_value {
                 None => 0,
                 Some(value) if units(value) > 0 && value < 256.0 => {

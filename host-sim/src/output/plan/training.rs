@@ -244,7 +244,7 @@ pub fn plan_table(session: &Session, plan: &TrainingPlan<'_>, rows: &[CostRow]) 
         bytes(plan.dealer_bytes_p1)
     );
     table += &format!("{} rounds. ", plan.rounds);
-    if session.protocol.triples().keep_data() {
+    if session.keeps_data() {
         let later = bytes(plan.online_bytes_later_epochs);
         table += &format!("Later epochs open no data again: {later} sent.\n");
     } else {

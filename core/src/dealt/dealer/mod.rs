@@ -1,6 +1,9 @@
 //! The dealer: it computes correlated randomness from both parties' keys alone and sees no opened value. P0 derives its
 //! part from its key. P1 receives corrections, in the order in which it uses them.
 
+#[cfg(feature = "private-training")]
+mod private;
+
 use embedded_io::{Read, Write};
 use heapless::Vec;
 use zeroize::Zeroize;
@@ -12,7 +15,7 @@ use crate::{
         audit::Audits,
         evaluations::Evaluations,
         gate_set::GateSet,
-        layout::{dealer_scratch, reopened_weights_len},
+        layout::{dealer_scratch, reopened_weights_len, summed_len},
         micro_batch::MicroBatch,
         party_context::said,
         plan::Plan,
@@ -122,7 +125,8 @@ struct StageMemory<'a, R> {
     weights: WeightMasks<'a, R>,
     /// Masks of the weights' second opening; empty if openings are reused.
     reopened_weights: WeightMasks<'a, R>,
-    /// Sum over the batch of the products of masks for the gradient by the weights.
+    /// Sum over the batch of the products of masks for the gradient by the weights; if the gradients of single samples are
+    /// clipped, of the products of their masks with those of the factors, for the biases too.
     gradient: &'a mut [R],
 }
 
@@ -184,7 +188,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
                     &mut arena,
                     reopened_weights_len(session, stage),
                 ),
-                gradient: arena.take(stage.linear.weight_len()),
+                gradient: arena.take(summed_len(session, stage)),
             });
         }
         let gates = GateSet::new(session, network);
@@ -196,7 +200,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             gates,
             stages,
             tables: gates.softmax.tables(tables),
-            scratch: arena.take(dealer_scratch::<R>(network, rows)),
+            scratch: arena.take(dealer_scratch::<R>(session, network, rows)),
             samples: SampleMemory::take(&mut arena, session, rows, &Role::BOTH),
         })
     }
@@ -496,6 +500,10 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
     }
 
     fn weight_gradient(&mut self, stage: usize) -> Result<(), LinkError> {
+        #[cfg(feature = "private-training")]
+        if let Some(Some(clip)) = self.dealer.session.sample_clip(self.dealer.network, stage) {
+            return self.clip_samples(clip, stage);
+        }
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro

@@ -1,0 +1,95 @@
+//! The private gradients that the arguments ask for.
+
+use ringlet_core::{
+    network::Network,
+    session::{NOISE_FRACTION, Privacy, RATE_FRACTION, Session},
+};
+
+use super::args::PrivacyArgs;
+use crate::{error::Failure, privacy::Protection};
+
+/// The most bytes of the gradients of a micro-batch's samples that a party keeps, if nothing says how many samples that are.
+const MEMORY: usize = 1 << 28;
+
+/// The parameters that `args` ask for in a session that is complete otherwise, whose class weights are smaller by a factor.
+pub fn privacy(
+    args: &PrivacyArgs,
+    session: &Session,
+    network: &Network,
+    largest_weight: f64,
+) -> Result<Option<Privacy>, Failure> {
+    if args.dp_epsilon.is_none() && args.dp_noise.is_none() {
+        return match args.is_given() {
+            false => Ok(None),
+            true => Err(Failure::new(
+                "--dp-clip and --dp-delta do nothing alone",
+                "add --dp-epsilon, or the noise with --dp-noise",
+            )),
+        };
+    }
+    let out_of_range = |option: &str, value: f64, range: &str| {
+        Failure::new(
+            format!("{option} {value} is out of range"),
+            format!("give a number {range}"),
+        )
+    };
+    let (clip, delta) = (args.clip(), args.delta());
+    if !(delta > 0.0 && delta < 1.0) {
+        return Err(out_of_range(
+            "--dp-delta",
+            delta,
+            "between 0 and 1, such as 1e-5",
+        ));
+    }
+    let units = (clip / largest_weight * f64::from(1u32 << RATE_FRACTION)).round();
+    if !(1.0..f64::from(u32::MAX)).contains(&units) {
+        return Err(out_of_range("--dp-clip", clip, "above 0 and below 256"));
+    }
+    let iterations = u64::from(session.iterations());
+    let protection = Protection::new(session, network.parameters());
+    let rows = protection.rows(iterations, delta);
+    let multiplier = match (args.dp_epsilon, args.dp_noise) {
+        (Some(epsilon), _) => protection.noise(rows, (iterations, delta), epsilon)?,
+        (None, noise) => noise.unwrap_or(0.0),
+    };
+    let noise = (multiplier * f64::from(1u32 << NOISE_FRACTION)).ceil();
+    if !(0.0..=f64::from(u32::MAX)).contains(&noise) {
+        return Err(out_of_range("--dp-noise", multiplier, "from 0 to 65535"));
+    }
+    Ok(Some(Privacy {
+        clip: units as u32,
+        noise: noise as u32,
+        rows,
+    }))
+}
+
+/// Rows of a micro-batch of a session with private gradients, if nothing says how many: all, as far as memory reaches.
+pub fn micro_batch(session: &Session, network: &Network) -> u32 {
+    let largest = network.stages.iter().map(|stage| stage.parameters()).max();
+    let row = 2 * (session.format.ring / 8) as usize * largest.unwrap_or(1).max(1);
+    let rows = u32::try_from(MEMORY / row).unwrap_or(u32::MAX);
+    session.batch_rows().min(rows.max(1))
+}
+
+/// A sentence for people on what a training protects; none if its gradients are not private.
+pub fn told(session: &Session, network: &Network, delta: f64) -> Result<Option<String>, Failure> {
+    let Some(privacy) = session.privacy() else {
+        return Ok(None);
+    };
+    let iterations = u64::from(session.iterations());
+    let guarantee =
+        Protection::new(session, network.parameters()).guarantee(&privacy, iterations, delta)?;
+    let [of_p0, of_p1] = privacy.rows;
+    let gives = match guarantee {
+        Some(guarantee) => format!(
+            "noise {:.4} by each party gives epsilon {:.3} at delta {delta:e}",
+            privacy.multiplier(),
+            (guarantee.epsilon * 1e3).ceil() / 1e3,
+        ),
+        None => "there is no noise, so nothing is protected".to_owned(),
+    };
+    Ok(Some(format!(
+        "training with private gradients of at most {}: {gives}; rows for {of_p0} images of p0 and {of_p1} of p1",
+        privacy.bound()
+    )))
+}

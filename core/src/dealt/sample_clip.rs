@@ -13,7 +13,7 @@ use core::num::NonZeroU32;
 use crate::{
     cost::Cost,
     gate::{
-        At, Contract,
+        Contract,
         clip_factor::{ClipFactor, MOST_FRACTION},
         scaled_sum::ScaledSum,
         square_sum::SquareSum,
@@ -23,8 +23,6 @@ use crate::{
     prg::discrete_gaussian::{largest_width, smallest_width},
     session::{NOISE_FRACTION, Privacy, RATE_FRACTION, Session},
 };
-
-use super::{micro_batch::MicroBatch, stream_ids::Use};
 
 /// The least bound, in units of the root of the number of parameters.
 const STEPS: u32 = 8;
@@ -76,11 +74,6 @@ impl SampleClip {
         visit("clip factor", self.factor.cost(rows));
         visit("scaled sum", self.sum().cost(rows, len, ring));
     }
-
-    /// Places of the sum of squares (and the scaled sum), of the comparison and of the lookup of a micro-batch.
-    pub fn places(micro: MicroBatch, stage: usize) -> [At; 3] {
-        [Use::SquareSum, Use::ClipLimit, Use::ClipFactor].map(|which| micro.at(stage, which))
-    }
 }
 
 impl Session {
@@ -122,7 +115,8 @@ impl Session {
         let bound = u32::try_from(bound).ok()?;
         let drops = [product + divisor - kept, product - kept];
         let from = ring.checked_sub(drops[0])?.min(kept + RANGE_BITS);
-        let squares = SquareSum::new(from, len, ring)?;
+        let least = ring.max(ClipFactor::least_from(bound)?);
+        let squares = SquareSum::new(from, len, least)?;
         // A velocity as large as the bound keeps the contract, as far as momentum lets it.
         let whole = (u32::BITS - bound.leading_zeros()) as i32 - kept as i32;
         let most = ring as i32 - 2 - whole - self.momentum_bits() as i32;

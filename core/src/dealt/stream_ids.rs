@@ -1,6 +1,8 @@
 //! Stream ids: each use of randomness has its own gate number, because a second use of a stream position would repeat
 //! a mask.
 
+#[cfg(feature = "private-training")]
+use crate::gate::clip_factor::ClipPlaces;
 use crate::{
     dealt::samples::Samples,
     gate::{
@@ -34,13 +36,17 @@ const CLIPS: u32 = AUDITS + AUDITED_TENSORS * MAX_STAGES as u32;
 /// Gate number of the keys of evaluations. The evaluation's number stands for the iteration.
 const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 
+/// First gate number of what clips the gradients of single samples. Each stage takes [`CLIP_STRIDE`] numbers.
+#[cfg(feature = "private-training")]
+const SAMPLE_CLIPS: u32 = EVALUATIONS + 2;
+#[cfg(feature = "private-training")]
+const CLIP_STRIDE: u32 = 6;
+
 /// Gate number of the check of contributions.
 #[cfg(feature = "contributions")]
 const CONTRIBUTION_CHECK: u32 = EVALUATIONS + 1;
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
-#[cfg(feature = "private-training")]
-const _: () = assert!((Use::ClipFactor as u32) < STRIDE);
 
 /// A use of randomness within a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +75,6 @@ pub(crate) enum Use {
     ReopenedWeights,
     /// Mask of the gradient by the output in its second opening, for the gradient by the input.
     ReopenedGradient,
-    /// Dealt part of the gradients of single samples by the weights.
-    #[cfg(feature = "private-training")]
-    SampleGradient,
-    /// The sum of squares of gradients of single samples, and their scaled sum.
-    #[cfg(feature = "private-training")]
-    SquareSum,
-    /// The comparison that limits sums of squares.
-    #[cfg(feature = "private-training")]
-    ClipLimit,
-    /// The lookup of the factors that clip.
-    #[cfg(feature = "private-training")]
-    ClipFactor,
 }
 
 /// A product of a stage, which reads two opened tensors.
@@ -242,6 +236,32 @@ pub(crate) fn clip(iteration: u32, stage: usize) -> At {
         gate: CLIPS + stage as u32,
         row: 0,
     }
+}
+
+/// Address of the dealt part of the gradients of single samples by a stage's weights.
+#[cfg(feature = "private-training")]
+pub(crate) fn sample_gradient(iteration: u32, stage: usize) -> Address {
+    Address {
+        iteration,
+        gate: SAMPLE_CLIPS + CLIP_STRIDE * stage as u32,
+        wire: 0,
+    }
+}
+
+/// Addresses of the gates that clip the gradients of single samples by a stage's parameters: the sum of squares with the scaled sum, and
+/// the parts of the factor.
+#[cfg(feature = "private-training")]
+pub(crate) fn sample_clip(iteration: u32, stage: usize, row: u32) -> (At, ClipPlaces) {
+    let at = |which: u32| At {
+        iteration,
+        gate: SAMPLE_CLIPS + CLIP_STRIDE * stage as u32 + which,
+        row: row.into(),
+    };
+    let factor = ClipPlaces {
+        limits: [at(2), at(3)],
+        lookups: [at(4), at(5)],
+    };
+    (at(1), factor)
 }
 
 /// Address of the check of contributions, from this row on.

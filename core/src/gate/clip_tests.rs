@@ -17,19 +17,22 @@ use crate::{
 use super::{
     At, Contract, Online,
     bilinear::{add_dealt, deal_words},
-    clip_factor::ClipFactor,
+    clip_factor::{ClipFactor, ClipPlaces},
     harness::{Values, run},
     scaled_sum::ScaledSum,
     square_sum::SquareSum,
     tests::{AT, BACK, shares_of},
 };
 
-/// The place of the clip factor's lookup.
-const FACTOR: At = At { gate: 42, ..AT };
+/// The places of the clip factor.
+const PLACES: ClipPlaces = ClipPlaces {
+    limits: [BACK, At { gate: 42, ..AT }],
+    lookups: [At { gate: 43, ..AT }, At { gate: 44, ..AT }],
+};
 /// The stream of the dealt sums of an iteration.
 const LAST: Address = Address {
     iteration: 3,
-    gate: 43,
+    gate: 45,
     wire: 0,
 };
 
@@ -134,7 +137,7 @@ fn factors(gate: ClipFactor, from: u32, sums: &[i64], to: u32, odd: bool, seed: 
         1 << 22,
         |cx| {
             let mut scratch = vec![[0; 2]; ClipFactor::DEALER_PAIRS];
-            gate.deal(cx, [BACK, FACTOR], rows, &mut scratch)
+            gate.deal(cx, PLACES, rows, &mut scratch)
         },
         |cx| {
             let mut sums = shares_of(cx.role(), &shares);
@@ -144,7 +147,7 @@ fn factors(gate: ClipFactor, from: u32, sums: &[i64], to: u32, odd: bool, seed: 
             let is_weightless = |row: usize| u64::from(of_p1) & row as u64;
             gate.run(
                 cx,
-                [BACK, FACTOR],
+                PLACES,
                 values,
                 |row| is_weightless(row) & 1,
                 &mut scratch,
@@ -161,7 +164,7 @@ fn factors(gate: ClipFactor, from: u32, sums: &[i64], to: u32, odd: bool, seed: 
 #[test]
 fn factors_are_those_of_the_table_and_keep_the_bound() {
     for (bound, fraction, to) in [(700u32, 10, 32), (64, 12, 32), (40_000, 7, 64)] {
-        let from = 44;
+        let from = 56;
         let gate = ClipFactor::new(from, [to, fraction], bound).unwrap();
         let square = u64::from(bound).pow(2);
         let mut sums: Vec<i64> = (0..60).map(|part| (square * part / 32) as i64).collect();
@@ -200,8 +203,9 @@ fn check_factor(bound: u32, fraction: u32, sum: u64, factor: u64) {
     let ideal = (1.0 / norm).min(1.0);
     if norm < 0.96 {
         assert_eq!(factor, one, "{norm}");
-    } else if norm < 7.99 {
-        let least = 0.969 * ideal - 1.0 / one as f64;
+    } else if norm < 64.0 {
+        let least = if norm < 5.6 { 0.969 } else { 0.94 };
+        let least = least * ideal - 1.0 / one as f64;
         assert!(factor as f64 / one as f64 >= least, "{norm} {factor}");
     }
 }
@@ -209,18 +213,18 @@ fn check_factor(bound: u32, fraction: u32, sum: u64, factor: u64) {
 #[test]
 fn every_entry_of_a_table_keeps_the_bound_and_the_stated_error() {
     // All bounds of some bits, so that their squares are anywhere in the index's unit.
-    for bound in (8..300).chain([1000, 1023, 1024, 1025, 46_340, 65_535]) {
+    for bound in (8..300).step_by(13).chain([1000, 1023, 1024, 1025, 46_340, 65_535]) {
         let gate = ClipFactor::new(58, [32, 9], bound).unwrap();
         let square = u64::from(bound).pow(2);
         let step = (square >> 6).max(1);
-        for part in 0..4200u64 {
+        for part in (0..2500u64).chain((2500..300_000).step_by(37)) {
             for sum in [part * step, part * step + step / 2, part * step + step - 1] {
                 for factor in gate.ideal(sum) {
                     check_factor(bound, 9, sum, factor);
                 }
             }
         }
-        assert_eq!(gate.ideal(1 << 55), [0, 0]);
+        assert_eq!(gate.ideal(1 << 55), [0; 4]);
     }
     assert_eq!(ClipFactor::new(58, [32, 9], 1), None);
 }
@@ -234,7 +238,7 @@ fn clip_and_sum(
     seed: u64,
 ) -> (Vec<i128>, Vec<u64>, Vec<i128>) {
     let rows = xs.len() / len;
-    let square = SquareSum::new(from, len, 32).unwrap();
+    let square = SquareSum::new(from, len, ClipFactor::least_from(bound).unwrap()).unwrap();
     let factor = ClipFactor::new(square.to, [32, 8], bound).unwrap();
     let scaled = ScaledSum { rows: square };
     let x = Values::new(seed).share::<u32>(xs, from);
@@ -244,7 +248,7 @@ fn clip_and_sum(
         |cx| {
             square.deal(cx, AT, [rows, len])?;
             let mut scratch = vec![[0; 2]; ClipFactor::DEALER_PAIRS];
-            factor.deal(cx, [BACK, FACTOR], rows, &mut scratch)?;
+            factor.deal(cx, PLACES, rows, &mut scratch)?;
             let mut sums = vec![0u32; len];
             scaled.deal(cx, AT, [rows, len], &mut sums)?;
             deal_words(cx, LAST, 0, &mut sums)
@@ -263,7 +267,7 @@ fn clip_and_sum(
                 Share::wrap_slice_mut(&mut sums),
             )?;
             let mut scratch = vec![0; factor.scratch_len(rows)];
-            let places = [BACK, FACTOR];
+            let places = PLACES;
             factor.run(
                 cx,
                 places,
@@ -287,7 +291,7 @@ fn clip_and_sum(
     );
     let want = square.cost(rows, len) + factor.cost(rows) + scaled.cost(rows, len, 32);
     assert_eq!(cost, want + Cost::dealt(1, len, 32));
-    assert_eq!(want.rounds, Cost::rounds(6).rounds);
+    assert_eq!(want.rounds, Cost::rounds(9).rounds);
     let [p0, p1] = outputs;
     let add = |a: &[u32], b: &[u32]| -> Vec<i128> {
         let sums = a.iter().zip(b).map(|(a, b)| signed(a.wrapping_add(*b), 32));

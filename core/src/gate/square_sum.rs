@@ -38,11 +38,11 @@ const SQUARES: u8 = 3;
 pub(super) const WIRES: u8 = 4;
 
 impl SquareSum {
-    /// The gate for rows of `len` values in Z_2^from, whose shares are kept in Z_2^ring; none if 64 bits are too few. The sums are
-    /// below 2^(to-3).
-    pub fn new(from: u32, len: usize, ring: u32) -> Option<Self> {
+    /// The gate for rows of `len` values in Z_2^from, whose sums are in a ring of at least so many bits; none if 64 bits are too
+    /// few. The sums are below 2^(to-3).
+    pub fn new(from: u32, len: usize, least: u32) -> Option<Self> {
         let len = usize::BITS - len.saturating_sub(1).leading_zeros();
-        let to = (2 * from + len + 3).max(ring);
+        let to = (2 * from + len + 3).max(least);
         (to <= u64::BITS && from >= 2).then_some(SquareSum { from, to })
     }
 

@@ -12,7 +12,7 @@ use crate::{num::division::quotient, share::Role};
 pub const NOISE_FRACTION: u32 = 16;
 
 /// How a training protects single samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Privacy {
     /// The bound C of the norm of a sample's gradient over all layers, with [`RATE_FRACTION`] fraction bits. Each of n layers
     /// has the bound C / sqrt(n).

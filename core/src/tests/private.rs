@@ -90,6 +90,7 @@ fn a_step_is_at_most_the_rate_times_the_bound() {
             let after = run::<u32>(&session, DEFAULT_RUN).parameters(session.format);
             session.learning_rate = 1 << (RATE_FRACTION - 4);
             let before = run::<u32>(&session, DEFAULT_RUN).parameters(session.format);
+            let mut largest = 0f64;
             for (index, stage) in network.stages.iter().enumerate() {
                 // Weights are kept divided by the divisor.
                 let divisor = f64::from(stage.divisor);
@@ -103,10 +104,10 @@ fn a_step_is_at_most_the_rate_times_the_bound() {
                 let norm = libm::sqrt(squares.sum::<f64>()) * 16.0 / 15.0;
                 let most = bound / libm::sqrt(network.stages.len() as f64);
                 assert!(norm < most * 1.005, "{layers:?} {index} {norm} {most}");
-                if bound < 0.1 {
-                    assert!(norm > most * 0.1, "{layers:?} {index} {norm} {most}");
-                }
+                largest = largest.max(norm / most);
             }
+            // Gradients of some layers cancel.
+            assert!(bound > 0.1 || largest > 0.1, "{layers:?} {largest}");
         }
     }
 }

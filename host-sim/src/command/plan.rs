@@ -14,7 +14,11 @@ use crate::{
     error::Failure,
     links::traffic_shaper::TrafficShape,
     measure::{course::Course, kept::Kept, secure_link},
-    output::plan::{Beside, Form, costs, devices, seconds::Figures},
+    output::plan::{
+        Beside, Form, costs, devices, json,
+        privacy::{choices, table},
+        seconds::Figures,
+    },
 };
 
 /// How long a prediction measures the session, and a link, when there is no file.
@@ -39,6 +43,9 @@ pub struct PlanArgs {
     /// training.
     #[arg(long, conflicts_with_all = ["device", "infer"])]
     pub evaluate: bool,
+    /// Print the noise that private gradients take for this batch and number of epochs, and for others: a guide to --dp-epsilon.
+    #[arg(long, conflicts_with_all = ["device", "infer", "evaluate", "ranks", "seconds"])]
+    pub dp: bool,
     /// The party that learns the trained model.
     #[arg(long, value_enum, value_name = "ROLE", conflicts_with_all = ["infer", "evaluate"])]
     pub reveal_to: Option<RoleName>,
@@ -95,6 +102,9 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
             "leave out --ring u64, and --protocol spdz without --ring u32",
         ));
     }
+    if args.dp {
+        return guide(args, &checked);
+    }
     if args.device {
         return devices(&checked.session, &checked.network);
     }
@@ -120,6 +130,26 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     costs(&checked.session, &checked.network, beside, form)
 }
 
+/// What private gradients take, for this session and others.
+fn guide(args: &PlanArgs, checked: &CheckedSession) -> Result<String, Failure> {
+    let (session, network) = (&checked.session, &checked.network);
+    let privacy = &args.session.privacy;
+    if session.privacy().is_none() {
+        return Err(Failure::new(
+            "there is nothing to protect to",
+            "say how much with --dp-epsilon, such as 3, or with --dp-noise; and give --data, or --samples",
+        ));
+    }
+    let choices = match session.format.ring {
+        u32::BITS => choices::<u32>(session, network, privacy)?,
+        _ => choices::<u64>(session, network, privacy)?,
+    };
+    Ok(match args.json {
+        true => json(&choices)?,
+        false => table(&choices, privacy.delta()),
+    })
+}
+
 /// The figures from a file, or measured now.
 fn figures(
     file: Option<&PathBuf>,
@@ -132,7 +162,12 @@ fn figures(
         return Ok(Figures {
             source: "a measurement of this machine".to_owned(),
             link_seconds_per_byte: secure_link::seconds_per_byte(LINK)?,
-            course: Course::measure((session, network), session.batch, MEASURED, &mut |_| {})?,
+            course: Course::measure(
+                (session, network),
+                session.batch_rows(),
+                MEASURED,
+                &mut |_| {},
+            )?,
             links,
         });
     };

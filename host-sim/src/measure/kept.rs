@@ -125,7 +125,7 @@ impl Kept {
 
 /// A checksum of all that the time of an iteration depends on, but the batch.
 pub fn work(session: &Session) -> String {
-    let micro_batch = match session.micro_batch == session.batch {
+    let micro_batch = match session.micro_batch == session.batch_rows() {
         true => 0,
         false => session.micro_batch,
     };

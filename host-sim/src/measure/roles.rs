@@ -74,11 +74,16 @@ pub fn memory(session: &Session, network: &Network, batch: u32) -> u64 {
 
 /// The same training on so many `iterations` of `batch` samples of P0's in a first epoch.
 pub fn of_batch(session: &Session, batch: u32, iterations: u32) -> Session {
-    let micro_batch = match session.micro_batch == session.batch {
+    let micro_batch = match session.micro_batch == session.batch_rows() {
         true => batch,
         false => session.micro_batch.min(batch),
     };
+    let mut training = session.training;
+    if let Some(privacy) = &mut training.privacy {
+        privacy.rows = [batch, 0];
+    }
     Session {
+        training,
         samples: [batch * iterations, 0],
         contributions: None,
         batch,

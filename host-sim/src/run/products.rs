@@ -219,7 +219,7 @@ impl<'a, R: Ring> Products<'a, R> {
         }
         let gradient_squares: f64 = stage.gradient_norms.iter().map(|norm| norm * norm).sum();
         let bound = (stage.input_squares * gradient_squares).sqrt() * pool(linear);
-        let micro_batches = session.batch.div_ceil(session.micro_batch);
+        let micro_batches = session.batch_rows().div_ceil(session.micro_batch);
         if bound < self.limit / f64::from(micro_batches) {
             stage.bound += bound;
             return;

@@ -5,7 +5,7 @@ use embedded_io::{Read, Write};
 use crate::{
     dealt::{
         sample_clip::SampleClip,
-        stream_ids::{self, Product, Use},
+        stream_ids::{self, Product},
     },
     gate::{
         bilinear::{Bilinear, deal_words},
@@ -24,7 +24,7 @@ impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let linear = dealer.network.stages[stage].linear;
         let shape = [micro.rows, dealer.network.stages[stage].parameters()];
-        let product = stream_ids::address(micro.batch.iteration, stage, Use::SampleGradient);
+        let product = stream_ids::sample_gradient(micro.batch.iteration, stage);
         let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *dealer.scratch);
         let (products, scratch) = scratch.split_at_mut(linear.weight_len());
         for row in 0..micro.rows {
@@ -43,10 +43,10 @@ impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
             let first = u64::from(one.first) * products.len() as u64;
             deal_words(cx, product, first, products)?;
         }
-        let [at, limit, lookup] = SampleClip::places(micro, stage);
+        let (at, places) = stream_ids::sample_clip(micro.batch.iteration, stage, micro.first);
         clip.squares.deal(cx, at, shape)?;
         let pairs = bytemuck::cast_slice_mut(&mut dealer.scratch[..2 * ClipFactor::DEALER_PAIRS]);
-        clip.factor.deal(cx, [limit, lookup], micro.rows, pairs)?;
+        clip.factor.deal(cx, places, micro.rows, pairs)?;
         clip.sum()
             .deal(cx, at, shape, dealer.stages[stage].gradient)
     }

@@ -23,9 +23,12 @@ pub const PUBLISHED_VALUE_BYTES: u64 = 16;
 fn cost_rows<R: Ring>(session: &Session, first: bool) -> Result<Vec<CostRow>, Failure> {
     let network = ringlet_core::dealt::check::<R>(session)?;
     let plan = Plan::new(session, &network);
-    let mut rows: Vec<CostRow> = plan.cost_rows::<R>(session.batch).into_iter().collect();
+    let mut rows: Vec<CostRow> = plan
+        .cost_rows::<R>(session.batch_rows())
+        .into_iter()
+        .collect();
     if first {
-        rows[0].forward += plan.data::<R>(session.batch, session.batch);
+        rows[0].forward += plan.data::<R>(session.batch_rows(), session.batch_rows());
     }
     Ok(rows)
 }
@@ -84,7 +87,7 @@ impl Compared {
             SessionError::Model(_) | SessionError::Zero(_) => Failure::from(error),
             // The protocol may need more than the model itself.
             SessionError::TooLarge => Failure::new(
-                format!("a batch of {} has too many values", session.batch),
+                format!("a batch of {} has too many values", session.batch_rows()),
                 "choose a smaller --batch",
             )
             .of(name),

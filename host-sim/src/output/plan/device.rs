@@ -79,7 +79,8 @@ fn device_table(session: &Session, network: &Network) -> String {
 /// The time that an iteration takes on each kind of link, without the device's own time.
 fn link_table<R: Ring>(session: &Session, network: &Network) -> Result<String, Failure> {
     let plan = Plan::new(session, network);
-    let cost = plan.iteration::<R>(session.batch) + plan.data::<R>(session.batch, session.batch);
+    let cost = plan.iteration::<R>(session.batch_rows())
+        + plan.data::<R>(session.batch_rows(), session.batch_rows());
     let one = Session {
         limit: 1,
         receiver: None,
@@ -91,7 +92,7 @@ fn link_table<R: Ring>(session: &Session, network: &Network) -> Result<String, F
     let sealed = framed(sent::<R>(&one, network, Role::P0, 0)?);
     let mut table = format!(
         "\nAn iteration of {} samples sends {} each way in {} rounds, {} with its seals\n\n{:<22} {:>11} {:>14}\n",
-        session.batch,
+        session.batch_rows(),
         bytes(cost.online_bytes),
         cost.rounds,
         bytes(sealed),

@@ -131,13 +131,13 @@ impl Sent {
 /// The plan of the protocols with a dealer.
 pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferencePlan<'a> {
     let plan = Plan::new(session, network);
-    let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch));
+    let [p0, p1] = Role::BOTH.map(|role| plan.inference::<R>(role, session.batch_rows()));
     let total = |rows: &[ringlet_core::dealt::CostRow]| rows.iter().map(|row| row.forward).sum();
     let rows = p0.iter().zip(&p1).enumerate();
     let layers = rows.map(|(index, (p0, p1))| Layer {
         name: p0.name.to_string(),
         cost: Sent::of_both([p0.forward, p1.forward]),
-        gates: gates::<R>(&plan, session.batch, index),
+        gates: gates::<R>(&plan, session.batch_rows(), index),
     });
     let setup = Role::BOTH.map(|role| plan.model_opening(role).online_bytes);
     let process_of = |role: Role| {
@@ -164,7 +164,7 @@ pub fn dealt<'a, R: Ring>(session: &'a Session, network: &Network) -> InferenceP
                 DEALER_LINK,
             ),
         }),
-        audit: audit(session, plan.audit::<R>(session.batch)),
+        audit: audit(session, plan.audit::<R>(session.batch_rows())),
         ..empty(
             session,
             network,
@@ -179,7 +179,7 @@ pub fn securenn<'a>(
     session: &'a Session,
     network: &Network,
 ) -> Result<InferencePlan<'a>, RunError> {
-    let rows = securenn::plan::cost_rows(session, network, session.batch);
+    let rows = securenn::plan::cost_rows(session, network, session.batch_rows());
     let none = securenn::Cost::default();
     let total = rows.iter().fold(none, |sum, row| sum + row.forward);
     let layers = rows.iter().map(|row| Layer {
@@ -188,7 +188,7 @@ pub fn securenn<'a>(
         gates: Vec::new(),
     });
     let links = LinkBytes::securenn(session, network)?;
-    let audited = securenn::plan::audit(session, network, session.batch);
+    let audited = securenn::plan::audit(session, network, session.batch_rows());
     Ok(InferencePlan {
         layers: layers.collect(),
         audit: audit(session, audited),
@@ -209,7 +209,7 @@ fn empty<'a>(
 ) -> InferencePlan<'a> {
     InferencePlan {
         model: &session.model.name,
-        batch: session.batch,
+        batch: session.batch_rows(),
         micro_batch: session.micro_batch,
         parameters: network.parameters(),
         asking: session.samples_owner().to_string(),

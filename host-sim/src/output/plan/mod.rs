@@ -3,6 +3,7 @@
 mod device;
 mod inference;
 mod links;
+pub mod privacy;
 mod process;
 mod ranges;
 mod ranks;
@@ -106,7 +107,7 @@ fn inference_text(
     }
 }
 
-fn json(plan: &impl Serialize) -> Result<String, Failure> {
+pub(crate) fn json(plan: &(impl Serialize + ?Sized)) -> Result<String, Failure> {
     serde_json::to_string_pretty(plan)
         .map(|text| text + "\n")
         .map_err(|error| Failure::new(format!("the plan cannot be written: {error}"), ""))

@@ -46,7 +46,7 @@ impl RanksPlan {
         let each = [0, 1].map(|at| two[at] - one[at]);
         // What is there once in an iteration is the first rank's.
         let once = [0, 1].map(|at| one[at] - each[at]);
-        let micro_batches = session.batch.div_ceil(size);
+        let micro_batches = session.batch_rows().div_ceil(size);
         let share = |ranks: u16| {
             let first = micro_batches.div_ceil(ranks.into());
             let other = match ranks {
@@ -75,7 +75,7 @@ impl RanksPlan {
             micro_batches,
             weight_bytes: parameters * u64::from(session.format.wide() / 8),
             gradient_bytes: parameters * size_of::<R>() as u64,
-            image_bytes: plan.data_bytes(size.min(session.batch)),
+            image_bytes: plan.data_bytes(size.min(session.batch_rows())),
             shares: numbers.into_iter().map(share).collect(),
         }
     }

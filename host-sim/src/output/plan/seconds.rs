@@ -73,7 +73,7 @@ impl Seconds {
     /// Predicts. An iteration has so many `rounds`; `bytes` are of the whole session.
     pub fn new(figures: &Figures, session: &Session, bytes: &LinkBytes, rounds: u64) -> Self {
         let iterations = session.iterations();
-        let computing = figures.course.seconds(session.batch);
+        let computing = figures.course.seconds(session.batch_rows());
         let whole = sum(session, |len| figures.course.seconds(len));
         // Half of a byte's time is the sender's.
         let links = bytes
@@ -103,7 +103,7 @@ impl Seconds {
             iteration: passed(roles.map(RoleTime::iteration), 1),
             run: passed(roles.map(|role| role.run), iterations.into()),
         };
-        let [train_core_seconds, train] = figures.course.train(session.batch);
+        let [train_core_seconds, train] = figures.course.train(session.batch_rows());
         let train = Passed {
             iteration: train + links_take(1),
             run: sum(session, |len| figures.course.train(len))[1] + links_take(iterations.into()),

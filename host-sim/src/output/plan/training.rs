@@ -115,8 +115,11 @@ pub struct TrainingPlan<'a> {
 /// of the data.
 pub fn cost_rows<R: Ring>(session: &Session, network: &Network) -> Vec<CostRow> {
     let plan = Plan::new(session, network);
-    let mut rows: Vec<CostRow> = plan.cost_rows::<R>(session.batch).into_iter().collect();
-    rows[0].forward += plan.data::<R>(session.batch, session.batch);
+    let mut rows: Vec<CostRow> = plan
+        .cost_rows::<R>(session.batch_rows())
+        .into_iter()
+        .collect();
+    rows[0].forward += plan.data::<R>(session.batch_rows(), session.batch_rows());
     rows
 }
 
@@ -128,9 +131,11 @@ pub fn plan_json<'a, R: Ring>(
     Beside { figures, ranks }: Beside<'_>,
 ) -> TrainingPlan<'a> {
     let plan = Plan::new(session, network);
-    let later = plan.iteration::<R>(session.batch);
+    let later = plan.iteration::<R>(session.batch_rows());
     let first: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
-    let mut message = plan.data::<R>(session.batch, session.batch).online_bytes;
+    let mut message = plan
+        .data::<R>(session.batch_rows(), session.batch_rows())
+        .online_bytes;
     plan.gates::<R>(session.micro_batch, |gate| {
         message = message.max(gate.cost.online_bytes);
     });
@@ -144,7 +149,7 @@ pub fn plan_json<'a, R: Ring>(
         seconds: figures.map(|figures| Seconds::new(figures, session, &link_bytes, first.rounds)),
         ranks: ranks.then(|| RanksPlan::new::<R>(session, network)),
         model: &session.model.name,
-        batch: session.batch,
+        batch: session.batch_rows(),
         micro_batch: session.micro_batch,
         parameters: network.parameters(),
         opened_values: first.opened_values,
@@ -163,7 +168,7 @@ pub fn plan_json<'a, R: Ring>(
         link_bytes,
         audit: session
             .has_audits()
-            .then(|| plan.audit::<R>(session.batch).into()),
+            .then(|| plan.audit::<R>(session.batch_rows()).into()),
         revealed_loss: session
             .reveal_loss
             .then(|| plan.loss_of(session.iterations_per_epoch() - 1).into()),
@@ -175,7 +180,7 @@ pub fn plan_json<'a, R: Ring>(
                 name: &row.name,
                 forward: row.forward.into(),
                 backward: row.backward.into(),
-                gates: gate_costs::<R>(&plan, session.batch, index),
+                gates: gate_costs::<R>(&plan, session.batch_rows(), index),
             })
             .collect(),
     }

@@ -7,8 +7,7 @@ use crate::{
     dealt::{
         micro_batch::MicroBatch,
         party_context::PartyContext,
-        sample_clip::SampleClip,
-        stream_ids::{self, Product, Use},
+        stream_ids::{self, Product},
     },
     gate::{
         bilinear::{Bilinear, add_dealt},
@@ -56,7 +55,7 @@ impl<R: Ring> Party<'_, R> {
         let Some(clip) = clips.get(index) else {
             return Ok(());
         };
-        let [at, limit, lookup] = SampleClip::places(micro, index);
+        let (at, places) = stream_ids::sample_clip(micro.batch.iteration, index, micro.first);
         let gradients = &mut gradients[..micro.rows * len];
         let (sums, factors) = (&mut sums[..micro.rows], &mut factors[..micro.rows]);
         let shares = Share::wrap_slice_mut(&mut *gradients);
@@ -64,8 +63,7 @@ impl<R: Ring> Party<'_, R> {
         let scratch = bytemuck::cast_slice_mut(&mut *self.scratch);
         let is_weightless =
             |row: usize| PrivateMemory::<R>::is_weightless(*drawn, &own, micro.first + row as u32);
-        clip.factor
-            .run(cx, [limit, lookup], sums, is_weightless, scratch)?;
+        clip.factor.run(cx, places, sums, is_weightless, scratch)?;
         for (factor, sum) in factors.iter_mut().zip(&*sums) {
             let share: R = Share::peel(*sum).cast();
             *factor = Share::wrap(share.left(clip.raised));
@@ -111,7 +109,7 @@ impl<R: Ring> Party<'_, R> {
         let Some(private) = &mut self.private else {
             return Ok(());
         };
-        let product = stream_ids::address(micro.batch.iteration, index, Use::SampleGradient);
+        let product = stream_ids::sample_gradient(micro.batch.iteration, index);
         let operands = self.stages[index].operand.chunks_exact(input);
         let gradients = self.current.chunks_exact(output);
         let rows = private.gradients.chunks_exact_mut(len).take(micro.rows);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ringlet::{
+    config::privacy::privacy_mark,
     data::{
         Part, load,
         model_file::{Marks, save},
@@ -13,6 +14,7 @@ use ringlet::{
         parameters::Parameters,
         range_bits::RangeBits,
     },
+    privacy::Protection,
     reference::twin::Twin,
     run::secrets::Secrets,
 };
@@ -20,9 +22,12 @@ use ringlet_core::{
     Role,
     data::Normalisation,
     model::Model,
+    network::Network,
     num::Format,
     prg::device_key::session_secret,
-    session::{ClassList, KnownBackbone, Protocol, Session, Task},
+    session::{
+        ClassList, KnownBackbone, NOISE_FRACTION, Privacy, Protocol, RATE_FRACTION, Session, Task,
+    },
 };
 use ringlet_tests::{failure, program, record_with, served::fresh, success, text, usual_headroom};
 
@@ -30,7 +35,7 @@ use ringlet_tests::{failure, program, record_with, served::fresh, success, text,
 struct Sizes(u32, u32, u32, usize);
 
 /// With the same seed, the board's model is the one that a host trains, to the last bit. The command prints its accuracy.
-fn trains_as_a_host_would(board: &str, sizes: Sizes) {
+fn trains_as_a_host_would(board: &str, sizes: Sizes, noise: Option<u32>) {
     let Sizes(batch, micro_batch, limit, count) = sizes;
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name);
@@ -42,12 +47,16 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         arguments.extend([option, number]);
     }
     arguments.extend(["--save", trained.to_str().expect("UTF-8")]);
+    let multiplier = noise.map(|noise| noise.to_string());
+    if let Some(multiplier) = &multiplier {
+        arguments.extend(["--dp-noise", multiplier]);
+    }
     let said = success(&arguments);
 
     let images = load(None, Part::Train).expect("built-in digits");
     let model = Model::built_in("digits8").expect("built in");
     let format = Format::new::<u32>(12).expect("widths that fit");
-    let session = Session {
+    let mut session = Session {
         headroom: usual_headroom(&model, format),
         model,
         format,
@@ -72,6 +81,17 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         classes: ClassList::Unknown,
         backbone: KnownBackbone::Unknown,
     };
+    if let Some(noise) = noise {
+        let parameters = Network::new(&session.model)
+            .expect("a network")
+            .parameters();
+        let protection = Protection::new(&session, parameters);
+        session.training.privacy = Some(Privacy {
+            clip: 1 << RATE_FRACTION,
+            noise: noise << NOISE_FRACTION,
+            rows: protection.rows(session.iterations().into(), 1e-5),
+        });
+    }
     let secrets = Secrets::Seed(3);
     let root = secrets.device_root().expect("a secret");
     let weights = [
@@ -95,6 +115,7 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
         normalise: Some(MeanAndDeviation::default()),
         classes: None,
         backbone: None,
+        privacy: privacy_mark(&session, &network, 1e-5).expect("an epsilon"),
     };
     save(&wanted, (&session.model, marks), &network, &model).expect("a file");
     let read = |path: &Path| std::fs::read(path).expect("a model");
@@ -113,17 +134,28 @@ fn trains_as_a_host_would(board: &str, sizes: Sizes) {
 
 #[test]
 fn a_riscv_board_trains_as_a_host_would() {
-    trains_as_a_host_would("riscv-virt", Sizes(20, 20, 5, 1400));
+    trains_as_a_host_would("riscv-virt", Sizes(20, 20, 5, 1400), None);
 }
 
 #[test]
 fn a_cortex_m4_trains_as_a_host_would() {
-    trains_as_a_host_would("mps2-an386", Sizes(4, 4, 1, 16));
+    trains_as_a_host_would("mps2-an386", Sizes(4, 4, 1, 16), None);
 }
 
 #[test]
 fn an_stm32f405_trains_as_a_host_would() {
-    trains_as_a_host_would("stm32f405", Sizes(4, 2, 1, 16));
+    trains_as_a_host_would("stm32f405", Sizes(4, 2, 1, 16), None);
+}
+
+#[test]
+fn a_board_protects_its_samples_as_a_host_would() {
+    trains_as_a_host_would("riscv-virt", Sizes(10, 1, 3, 40), Some(2));
+}
+
+#[test]
+fn a_board_without_private_gradients_says_so() {
+    let line = failure(&["qemu", "--board", "stm32f405", "--dp-noise", "1"]);
+    assert!(line.contains("private gradients"), "{line}");
 }
 
 /// The twin learns what the board learns, from the same initial weights on the same batches.

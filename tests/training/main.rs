@@ -106,6 +106,7 @@ fn the_protocol_follows_its_twin_weight_by_weight() {
             initial_weights,
             nesterov: warm_up > 0,
             clip: (clip * one) as u32,
+            privacy: None,
         };
         if smoothing == 0.0 {
             let classes = 0..network(&session).classes as u16;

@@ -213,7 +213,10 @@ fn check_factor(bound: u32, fraction: u32, sum: u64, factor: u64) {
 #[test]
 fn every_entry_of_a_table_keeps_the_bound_and_the_stated_error() {
     // All bounds of some bits, so that their squares are anywhere in the index's unit.
-    for bound in (8..300).step_by(13).chain([1000, 1023, 1024, 1025, 46_340, 65_535]) {
+    for bound in (8..300)
+        .step_by(13)
+        .chain([1000, 1023, 1024, 1025, 46_340, 65_535])
+    {
         let gate = ClipFactor::new(58, [32, 9], bound).unwrap();
         let square = u64::from(bound).pow(2);
         let step = (square >> 6).max(1);

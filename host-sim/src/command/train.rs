@@ -275,6 +275,7 @@ fn calibrated(
         normalise,
         classes,
         backbone,
+        delta,
     } = &checked;
     let iterations = session.iterations().min(CALIBRATION);
     let calibration = calibrate((session, network), (train, initial), iterations)?;
@@ -293,6 +294,7 @@ fn calibrated(
     let wider = CheckedSession::new(session, normalise.clone(), classes.clone());
     Ok(CheckedSession {
         backbone: backbone.clone(),
+        delta: *delta,
         ..wider.map_err(|_| short)?
     })
 }

@@ -6,7 +6,11 @@ use ringlet_core::{
 };
 
 use super::args::PrivacyArgs;
-use crate::{error::Failure, privacy::Protection};
+use crate::{data::trained_model::PrivacyMark, error::Failure, privacy::Protection};
+
+/// What printed figures are rounded to: epsilon up, and a bound.
+const EPSILON_STEPS: f64 = 1e3;
+const BOUND_STEPS: f64 = 1e6;
 
 /// The most bytes of the gradients of a micro-batch's samples that a party keeps, if nothing says how many samples that are.
 const MEMORY: usize = 1 << 28;
@@ -71,25 +75,41 @@ pub fn micro_batch(session: &Session, network: &Network) -> u32 {
     session.batch_rows().min(rows.max(1))
 }
 
+/// What a file says of how a session protects its samples, at this delta; none if it does not.
+pub fn privacy_mark(
+    session: &Session,
+    network: &Network,
+    delta: f64,
+) -> Result<Option<PrivacyMark>, Failure> {
+    let Some(privacy) = session.privacy() else {
+        return Ok(None);
+    };
+    let protection = Protection::new(session, network.parameters());
+    let iterations = session.iterations();
+    let guarantee = protection.guarantee(&privacy, iterations.into(), delta)?;
+    Ok(guarantee.map(|guarantee| PrivacyMark {
+        epsilon: (guarantee.epsilon * EPSILON_STEPS).ceil() / EPSILON_STEPS,
+        delta,
+        noise: privacy.multiplier(),
+        clip: privacy.bound(),
+        iterations,
+    }))
+}
+
 /// A sentence for people on what a training protects; none if its gradients are not private.
 pub fn told(session: &Session, network: &Network, delta: f64) -> Result<Option<String>, Failure> {
     let Some(privacy) = session.privacy() else {
         return Ok(None);
     };
-    let iterations = u64::from(session.iterations());
-    let guarantee =
-        Protection::new(session, network.parameters()).guarantee(&privacy, iterations, delta)?;
     let [of_p0, of_p1] = privacy.rows;
-    let gives = match guarantee {
-        Some(guarantee) => format!(
-            "noise {:.4} by each party gives epsilon {:.3} at delta {delta:e}",
-            privacy.multiplier(),
-            (guarantee.epsilon * 1e3).ceil() / 1e3,
-        ),
+    let gives = match privacy_mark(session, network, delta)? {
+        Some(PrivacyMark { epsilon, noise, .. }) => {
+            format!("noise {noise:.4} by each party gives epsilon {epsilon} at delta {delta:e}")
+        }
         None => "there is no noise, so nothing is protected".to_owned(),
     };
     Ok(Some(format!(
         "training with private gradients of at most {}: {gives}; rows for {of_p0} images of p0 and {of_p1} of p1",
-        privacy.bound()
+        (privacy.bound() * BOUND_STEPS).round() / BOUND_STEPS
     )))
 }

@@ -17,9 +17,9 @@ use ringlet_core::{
 
 use super::{
     activation::Activation,
-    args::{parties::SampleCounts, session::SessionArgs},
+    args::{PrivacyArgs, parties::SampleCounts, session::SessionArgs},
     model::{check_shape, model},
-    privacy::{micro_batch, privacy},
+    privacy::{micro_batch, privacy, privacy_mark},
     protocol::Protocol,
 };
 use crate::{
@@ -47,6 +47,8 @@ pub struct CheckedSession {
     pub classes: Classes,
     /// The layers that made its samples of images, where this role has them.
     pub backbone: Option<Arc<Backbone>>,
+    /// Delta of private gradients, of which the model's file tells.
+    pub delta: f64,
 }
 
 /// What a trained model's file is to hold.
@@ -79,6 +81,7 @@ impl CheckedSession {
             normalise,
             classes,
             backbone: None,
+            delta: PrivacyArgs::default().delta(),
         })
     }
 
@@ -100,7 +103,7 @@ impl CheckedSession {
 
     /// What a file of the trained model is to hold, if these are its parameters.
     pub fn saved(&self, parameters: &[Parameters], left_range: bool) -> Result<Saved, Failure> {
-        let marks = self.marks(left_range);
+        let marks = self.marks(left_range)?;
         let backbone = self.backbone.as_ref();
         match backbone.and_then(|backbone| backbone.whole(parameters, &marks)) {
             Some((model, parameters, marks)) => Ok(Saved {
@@ -127,6 +130,7 @@ impl CheckedSession {
             normalise: MeanAndDeviation::default(),
             classes,
             backbone: None,
+            delta: PrivacyArgs::default().delta(),
         })
     }
 
@@ -142,14 +146,15 @@ impl CheckedSession {
     }
 
     /// What a file says of the model that the session trains.
-    fn marks(&self, left_range: bool) -> Marks {
-        Marks {
+    fn marks(&self, left_range: bool) -> Result<Marks, Failure> {
+        Ok(Marks {
             left_range,
             range: Some(RangeBits::of(&self.session, &self.network)),
             normalise: Some(self.normalise.clone()),
             classes: self.classes.names().map(<[String]>::to_vec),
             backbone: self.backbone.as_ref().and_then(|backbone| backbone.mark()),
-        }
+            privacy: privacy_mark(&self.session, &self.network, self.delta)?,
+        })
     }
 }
 
@@ -389,6 +394,7 @@ pub fn session(
     };
     Ok(CheckedSession {
         backbone: setting.backbone,
+        delta: args.privacy.delta(),
         ..CheckedSession::new(session, normalise, classes)?
     })
 }

@@ -233,7 +233,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::trained_model::BackboneMark;
+    use crate::data::trained_model::{BackboneMark, PrivacyMark};
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -254,6 +254,13 @@ mod tests {
                 digest: "0123456789abcdeffedcba9876543210".to_owned(),
                 features: "0:1.5".parse().expect("a range"),
                 images: "0.5:0.25".parse().expect("a normalisation"),
+            }),
+            privacy: Some(PrivacyMark {
+                epsilon: 2.5,
+                delta: 1e-5,
+                noise: 1.1,
+                clip: 0.5,
+                iterations: 150,
             }),
         };
         let model_and_marks = (&model, marked.clone());

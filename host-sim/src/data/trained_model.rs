@@ -25,6 +25,25 @@ pub struct Marks {
     /// The public layers in front of what was trained, if there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backbone: Option<BackboneMark>,
+    /// How the samples of its training are protected, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyMark>,
+}
+
+/// What a file says of a training with private gradients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyMark {
+    /// Epsilon, against whoever sees the model and not which samples were drawn.
+    pub epsilon: f64,
+    /// The probability with which epsilon may not hold.
+    pub delta: f64,
+    /// The noise multiplier of each party.
+    pub noise: f64,
+    /// The bound of a sample's gradient.
+    pub clip: f64,
+    /// Iterations of the training, or more.
+    pub iterations: u32,
 }
 
 /// What a file says of the public layers in front of what was trained.

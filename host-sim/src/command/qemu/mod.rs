@@ -26,7 +26,7 @@ use crate::{
         firmware::{self, Purpose},
     },
     config::{
-        args::{DataArgs, LogArgs, SessionArgs, SessionFileArgs},
+        args::{DataArgs, LogArgs, PrivacyArgs, SessionArgs, SessionFileArgs},
         protocol::Protocol,
         session::{CheckedSession, ModelSource, Samples, Setting, session},
     },
@@ -72,7 +72,7 @@ pub struct QemuArgs {
     pub firmware: Option<PathBuf>,
     /// Contribute the digits to the collection of this task, in place of training. The board draws a new secret, so the task has to be
     /// open.
-    #[arg(long, value_name = "TASK", conflicts_with_all = ["session_file", "model", "batch", "micro_batch", "epochs", "limit", "lr", "seed", "save"])]
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["session_file", "model", "batch", "micro_batch", "epochs", "limit", "lr", "seed", "save", "dp_epsilon", "dp_noise", "dp_delta", "dp_clip"])]
     pub contribute: Option<PathBuf>,
     /// Built-in digits that the board gets: 64 over a serial line, all over TCP, and 4 to contribute, when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -101,6 +101,9 @@ pub struct QemuArgs {
         allow_negative_numbers = true
     )]
     pub lr: f64,
+    /// How single digits are protected, on boards that can: riscv-virt.
+    #[command(flatten)]
+    pub privacy: PrivacyArgs,
     /// Seed that makes the whole run reproducible, keys included: for tests.
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
@@ -150,6 +153,7 @@ impl QemuArgs {
             batch,
             micro_batch: self.micro_batch.or(serial.then_some(batch.min(4))),
             lr: self.lr,
+            privacy: self.privacy.clone(),
             limit: self.limit.or(serial.then_some(3)),
             seed: self.seed,
             ..SessionArgs::usual(DataArgs::default())

@@ -1,6 +1,7 @@
 //! Training in one process, and its results.
 
 mod options;
+mod private;
 mod stages;
 
 use std::path::Path;

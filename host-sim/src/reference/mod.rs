@@ -1,4 +1,7 @@
 //! The plaintext reference of a private run.
 
+mod activations;
 pub mod calibration;
+pub mod private_step;
+mod seeded;
 pub mod twin;

@@ -3,13 +3,12 @@
 
 use ringlet_core::{
     data::Normalisation,
-    kernel::Windows,
     model::Loss,
-    network::{Activation, Network, Stage},
-    num::COEFFICIENT_FRACTION,
+    network::{Network, Stage},
     session::{ClassWeights, RATE_FRACTION, Session},
 };
 
+use super::activations::{activate, activate_backward, largest, normalise, softmax};
 use crate::data::{
     Images,
     normalise::floats,
@@ -17,7 +16,7 @@ use crate::data::{
 };
 
 /// What a forward pass leaves for the backward pass.
-struct Trace<T> {
+pub(super) struct Trace<T> {
     /// The inputs of each stage's linear map, after pooling and dropout.
     inputs: Vec<Vec<T>>,
     /// The factors of the inputs' dropout, for stages that have one.
@@ -30,8 +29,16 @@ struct Trace<T> {
     largest: Vec<f64>,
 }
 
-/// The session and the iteration whose coins choose what a dropout drops; none outside of training.
-type Training<'s> = Option<(&'s Session, u32)>;
+/// What a dropout drops in training.
+#[derive(Clone, Copy)]
+pub(super) struct Dropped<'s> {
+    /// The session whose coins decide it.
+    pub session: &'s Session,
+    /// The iteration.
+    pub iteration: u32,
+    /// The place of the first sample in the iteration's batch.
+    pub first: u32,
+}
 
 /// The largest magnitudes of a stage's values so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,9 +58,12 @@ fn largest_of<T: Real>(values: &[T], start: f64) -> f64 {
     })
 }
 
+/// Samples that run through the network at a time, outside of training.
+const ROWS: usize = 100;
+
 /// A network in floats with its velocities.
 pub struct Twin<'a, T = f32> {
-    network: &'a Network,
+    pub(super) network: &'a Network,
     parameters: Vec<Parameters<T>>,
     velocities: Vec<Parameters<T>>,
     largest: Vec<Largest>,
@@ -118,7 +128,7 @@ impl<'a, T: Real> Twin<'a, T> {
     }
 
     /// The factors of a stage's dropout for `rows` samples; none if the stage has no dropout.
-    fn factors(&self, index: usize, rows: usize, training: Training<'_>) -> Vec<T> {
+    fn factors(&self, index: usize, rows: usize, dropped: Option<Dropped<'_>>) -> Vec<T> {
         let stage = &self.network.stages[index];
         let Some(dropout) = stage.dropout else {
             return Vec::new();
@@ -126,10 +136,14 @@ impl<'a, T: Real> Twin<'a, T> {
         let len = stage.linear.input_len();
         let [kept, whole] =
             [dropout.kept(), dropout.whole()].map(|factor| T::from_f64(factor.into()));
-        let Some((session, iteration)) = training else {
+        let Some(of) = dropped else {
             return vec![whole; rows * len];
         };
-        let coins = (0..rows as u32).map(|row| session.coins(dropout, index, iteration, row));
+        let coins = |row| {
+            of.session
+                .coins(dropout, index, of.iteration, of.first + row)
+        };
+        let coins = (0..rows as u32).map(coins);
         let factors = coins.flat_map(|mut coins| {
             let drops = std::iter::repeat_with(move || coins.drops()).take(len);
             drops.map(|drops| if drops { T::default() } else { kept })
@@ -137,7 +151,13 @@ impl<'a, T: Real> Twin<'a, T> {
         factors.collect()
     }
 
-    fn forward(&self, rows: usize, mut x: Vec<T>, training: Training<'_>) -> Trace<T> {
+    /// Runs the network on `rows` samples, without dropout if nothing says what is dropped.
+    pub(super) fn forward(
+        &self,
+        rows: usize,
+        mut x: Vec<T>,
+        dropped: Option<Dropped<'_>>,
+    ) -> Trace<T> {
         let mut trace = Trace {
             inputs: Vec::new(),
             factors: Vec::new(),
@@ -151,7 +171,7 @@ impl<'a, T: Real> Twin<'a, T> {
                 pool.sum(&x, &mut pooled);
                 x = pooled;
             }
-            let factors = self.factors(index, rows, training);
+            let factors = self.factors(index, rows, dropped);
             multiply(&mut x, &factors);
             trace.factors.push(factors);
             let biases = &self.parameters[index].biases;
@@ -183,29 +203,71 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// The cross entropy of `labels` given the images `x`, summed and divided by `batch`.
     pub fn loss(&self, x: Vec<T>, labels: &[u8], batch: u32) -> T {
-        let mut logits = self
-            .forward(labels.len(), x, None)
-            .outputs
-            .pop()
-            .unwrap_or_default();
-        let mut loss = T::default();
-        for (row, &label) in logits.chunks_exact_mut(self.network.classes).zip(labels) {
-            softmax(row);
-            loss -= row[usize::from(label)].ln();
+        let losses = self.losses_of(x, labels);
+        let sum = losses.fold(T::default(), |sum, loss| sum.add(loss));
+        sum / T::from_f64(batch.into())
+    }
+
+    /// The cross entropy of each label.
+    fn losses_of(&self, x: Vec<T>, labels: &[u8]) -> impl Iterator<Item = T> {
+        let trace = self.forward(labels.len(), x, None);
+        let mut logits = trace.outputs.into_iter().next_back().unwrap_or_default();
+        let rows = logits.chunks_exact_mut(self.network.classes);
+        rows.for_each(softmax);
+        let classes = self.network.classes;
+        let places = labels.iter().enumerate();
+        let places = places.map(move |(row, &label)| row * classes + usize::from(label));
+        let places: Vec<usize> = places.collect();
+        let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
+        places.into_iter().map(move |place| {
+            let probability = logits[place];
+            // What is not a number stays so.
+            match probability < least {
+                true => -least.ln(),
+                false => -probability.ln(),
+            }
+        })
+    }
+
+    /// The cross entropy of each image's label.
+    pub fn losses(&self, images: &Images) -> Vec<f64> {
+        let mut losses = Vec::with_capacity(images.len());
+        for (x, labels) in self.blocks(images) {
+            losses.extend(self.losses_of(x, labels).map(T::to_f64));
         }
-        loss / T::from_f64(batch.into())
+        losses
+    }
+
+    /// The images in blocks that fit in a processor's cache, with their labels.
+    fn blocks<'p>(&'p self, images: &'p Images) -> impl Iterator<Item = (Vec<T>, &'p [u8])> {
+        let blocks = images.labels.chunks(ROWS).enumerate();
+        blocks.map(|(block, labels)| {
+            let rows = block * ROWS..block * ROWS + labels.len();
+            let x = rows.flat_map(|row| self.floats(images.image(row)));
+            (x.collect(), labels)
+        })
     }
 
     /// One step of gradient descent on the images `x`, the batch of an iteration of a session. The gradient is the sum over them
     /// divided by the session's batch size, even if the last batch is shorter.
     pub fn step(&mut self, x: Vec<T>, labels: &[u8], (session, iteration): (&Session, u32)) {
-        let trace = self.forward(labels.len(), x, Some((session, iteration)));
-        let batch = session.batch;
+        let dropped = Dropped {
+            session,
+            iteration,
+            first: 0,
+        };
+        let trace = self.forward(labels.len(), x, Some(dropped));
         for (largest, &value) in self.largest.iter_mut().zip(&trace.largest) {
             largest.output = largest_of(&[value], largest.output);
         }
-        for (index, gradient) in self.backward(&trace, labels, batch).iter().enumerate() {
-            self.update(index, gradient, rate(session.learning_rate_at(iteration)));
+        let gradients = self.backward(&trace, labels, session.batch);
+        self.descend(&gradients, session.learning_rate_at(iteration));
+    }
+
+    /// Changes the parameters by a gradient, at a learning rate in the session's units.
+    pub(super) fn descend(&mut self, gradients: &[Parameters<T>], learning_rate: u32) {
+        for (index, gradient) in gradients.iter().enumerate() {
+            self.update(index, gradient, rate(learning_rate));
             let (velocities, largest) = (&self.velocities[index], &mut self.largest[index]);
             largest.velocity = largest_of(&velocities.weights, largest.velocity);
             largest.velocity = largest_of(&velocities.biases, largest.velocity);
@@ -235,9 +297,25 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// The gradient by every parameter, from what the forward pass left.
     fn backward(&self, trace: &Trace<T>, labels: &[u8], batch: u32) -> Vec<Parameters<T>> {
+        let mut gradients = Vec::new();
+        self.each_stage_backward(trace, labels, batch, |stage, x, dy| {
+            gradients.push(stage_gradient(stage, labels.len(), x, dy));
+        });
+        gradients.reverse();
+        gradients
+    }
+
+    /// Runs backward from what the forward pass left. Calls `visit` for each stage from the last to the first, with the inputs of
+    /// its linear map and the gradient by their outputs.
+    pub(super) fn each_stage_backward(
+        &self,
+        trace: &Trace<T>,
+        labels: &[u8],
+        batch: u32,
+        mut visit: impl FnMut(&Stage, &[T], &[T]),
+    ) {
         let rows = labels.len();
         let classes = self.network.classes;
-        let mut gradients = Vec::new();
         // The gradient by what was added, for each stage whose input it was.
         let mut skips: Vec<Vec<T>> = vec![Vec::new(); self.network.stages.len()];
         let mut gradient = trace.outputs[self.network.stages.len() - 1].clone();
@@ -272,20 +350,9 @@ impl<'a, T: Real> Twin<'a, T> {
                 sums.resize(gradient.len(), T::default());
                 add(sums, &gradient);
             }
-            let mut scratch = vec![T::default(); linear.scratch_len()];
-            let mut dw = vec![T::default(); linear.weight_len()];
-            let x = &trace.inputs[index];
-            linear.weight_gradient(rows, x, &gradient, &mut dw, &mut scratch);
-            for value in &mut dw {
-                *value /= divisor(stage);
-            }
-            let mut db = vec![T::default(); linear.channels()];
-            for gradient in gradient.chunks_exact(db.len()) {
-                for (sum, &g) in db.iter_mut().zip(gradient) {
-                    *sum += g;
-                }
-            }
+            visit(stage, &trace.inputs[index], &gradient);
             if index > 0 {
+                let mut scratch = vec![T::default(); linear.scratch_len()];
                 let w = self.operand(index);
                 let mut wt = vec![T::default(); w.len()];
                 linear.transpose(&w, &mut wt);
@@ -302,13 +369,7 @@ impl<'a, T: Real> Twin<'a, T> {
                     }
                 };
             }
-            gradients.push(Parameters {
-                weights: dw,
-                biases: db,
-            });
         }
-        gradients.reverse();
-        gradients
     }
 
     fn update(&mut self, index: usize, gradient: &Parameters<T>, learning_rate: T) {
@@ -340,13 +401,10 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// The class that the network finds in each image.
     pub fn classes(&self, images: &Images) -> Vec<u8> {
-        const ROWS: usize = 100;
         let classes = self.network.classes;
         let mut found = Vec::with_capacity(images.len());
-        for first in (0..images.len()).step_by(ROWS) {
-            let rows = ROWS.min(images.len() - first);
-            let x = (first..first + rows).flat_map(|i| self.floats(images.image(i)));
-            let trace = self.forward(rows, x.collect(), None);
+        for (x, labels) in self.blocks(images) {
+            let trace = self.forward(labels.len(), x, None);
             let logits = &trace.outputs[self.network.stages.len() - 1];
             for logits in logits.chunks_exact(classes) {
                 let logit = |class: usize| logits[class].to_f64();
@@ -357,6 +415,28 @@ impl<'a, T: Real> Twin<'a, T> {
         }
         found
     }
+}
+
+/// The gradient by a stage's parameters for `rows` samples with the inputs `x` of its linear map and the gradient `dy` by the
+/// outputs.
+pub(super) fn stage_gradient<T: Real>(
+    stage: &Stage,
+    rows: usize,
+    x: &[T],
+    dy: &[T],
+) -> Parameters<T> {
+    let linear = &stage.linear;
+    let mut scratch = vec![T::default(); linear.scratch_len()];
+    let mut weights = vec![T::default(); linear.weight_len()];
+    linear.weight_gradient(rows, x, dy, &mut weights, &mut scratch);
+    for value in &mut weights {
+        *value /= divisor(stage);
+    }
+    let mut biases = vec![T::default(); linear.channels()];
+    for gradient in dy.chunks_exact(biases.len()) {
+        add(&mut biases, gradient);
+    }
+    Parameters { weights, biases }
 }
 
 /// The weights of classes; none if all count the same.
@@ -384,7 +464,7 @@ fn rate<T: Real>(units: u32) -> T {
 }
 
 /// Adds values to as many others; no values add nothing.
-fn add<T: Real>(sums: &mut [T], values: &[T]) {
+pub(super) fn add<T: Real>(sums: &mut [T], values: &[T]) {
     for (sum, &value) in sums.iter_mut().zip(values) {
         *sum += value;
     }
@@ -394,91 +474,5 @@ fn add<T: Real>(sums: &mut [T], values: &[T]) {
 fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
     for (value, &factor) in values.iter_mut().zip(factors) {
         *value = *value * factor;
-    }
-}
-
-/// The index of the largest value of each window, image by image.
-fn largest<T: Real>(windows: Windows, images: &[T]) -> Vec<usize> {
-    let (len, out) = (windows.input_len(), windows.output_len());
-    let places: Vec<usize> = (0..len).collect();
-    let mut planes = vec![0; windows.positions() * out];
-    windows.gather(&places, &mut planes);
-    let mut winners = Vec::new();
-    for (row, image) in images.chunks_exact(len).enumerate() {
-        for window in 0..out {
-            let places = planes[window..].iter().step_by(out);
-            let winner = places
-                .copied()
-                .reduce(|a, b| if image[b] > image[a] { b } else { a });
-            winners.push(row * len + winner.unwrap_or(0));
-        }
-    }
-    winners
-}
-
-/// The activation of a stage at one value.
-fn activate<T: Real>(stage: &Stage, y: T) -> T {
-    match stage.activation {
-        None => y,
-        Some(Activation::Relu) => positive(y, y),
-        Some(Activation::Polynomial(polynomial, _)) => evaluate(polynomial.terms(), y),
-    }
-}
-
-/// The gradient by the input of [`activate`], from the gradient by its output.
-fn activate_backward<T: Real>(stage: &Stage, y: T, gradient: T) -> T {
-    match stage.activation {
-        None => gradient,
-        Some(Activation::Relu) => positive(y, gradient),
-        Some(Activation::Polynomial(polynomial, _)) => {
-            evaluate(polynomial.derivative().terms(), y) * gradient
-        }
-    }
-}
-
-/// A polynomial at `x`, by Horner's rule.
-fn evaluate<T: Real>(terms: &[i64], x: T) -> T {
-    let scale = 2f64.powi(-(COEFFICIENT_FRACTION as i32));
-    terms.iter().rev().fold(T::default(), |sum, &term| {
-        T::from_f64(term as f64 * scale).multiply_add(sum, x)
-    })
-}
-
-/// `value` if `sign` is not negative, else zero.
-fn positive<T: Real>(sign: T, value: T) -> T {
-    if sign >= T::default() {
-        value
-    } else {
-        T::default()
-    }
-}
-
-fn softmax<T: Real>(logits: &mut [T]) {
-    let highest = logits
-        .iter()
-        .copied()
-        .reduce(|a, b| if b > a { b } else { a })
-        .unwrap_or_default();
-    let mut sum = T::default();
-    for value in logits.iter_mut() {
-        *value = (*value - highest).exp();
-        sum += *value;
-    }
-    for value in logits {
-        *value /= sum;
-    }
-}
-
-/// ReLU(z) divided by the sum of ReLU over all logits; zeros if that sum is zero.
-fn normalise<T: Real>(logits: &mut [T]) {
-    let mut sum = T::default();
-    for value in logits.iter_mut() {
-        *value = positive(*value, *value);
-        sum += *value;
-    }
-    if sum > T::default() {
-        for value in logits {
-            *value /= sum;
-        }
     }
 }

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use ringlet_tests::{Saying, address, complaint, end, is_notice, start, success, wait_until};
+use ringlet_tests::{
+    Saying, address, complaint, end, failure, is_notice, start, success, wait_until,
+};
 
 /// More than any machine does during a test.
 const ENDLESS: [&str; 4] = ["--limit", "10000000", "--epochs", "1000000"];
@@ -52,7 +54,14 @@ fn threads_and_processes_make_the_same_model() {
             triples,
         ]
     };
-    for protocol in [vec![], spdz("baseline"), spdz("seed"), spdz("fused")] {
+    let private = vec!["--dp-noise", "1.5", "--dp-clip", "0.5"];
+    for protocol in [
+        vec![],
+        spdz("baseline"),
+        spdz("seed"),
+        spdz("fused"),
+        private,
+    ] {
         let mut models = Vec::new();
         for link in ["memory", "tcp"] {
             let path = dir.path().join(link);
@@ -118,6 +127,7 @@ fn differing_sessions_are_refused_by_name_and_the_others_wait_on() {
         (&["--reveal-loss"], "wishes to learn the loss"),
         (&["--nesterov"], "momenta"),
         (&["--clip-value", "2"], "bounds of gradients"),
+        (&["--dp-noise", "2"], "private gradients"),
         (
             &["--class-weights", "1,1,1,1,1,1,1,1,1,2"],
             "learning rates",
@@ -144,6 +154,122 @@ fn differing_sessions_are_refused_by_name_and_the_others_wait_on() {
             assert_eq!(name == "dealer", err.contains(what), "{name}: {err}");
         }
     }
+}
+
+#[test]
+fn private_gradients_tell_what_they_guarantee() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("model.safetensors");
+    let (d, p) = (address(), address());
+    let share = [
+        "--share-of-p0",
+        "0.5",
+        "--reveal-to",
+        "p1",
+        "--dp-epsilon",
+        "5",
+        "--dp-delta",
+        "1e-4",
+        "--batch",
+        "64",
+        "--validate",
+        "50,0",
+    ];
+    let saved = ["--save", name(&path)];
+    let p1 = party("p1", ["--peer", &p], &d, &[&share[..], &saved].concat());
+    let p0 = party("p0", ["--listen", &p], &d, &share);
+    let dealer = dealer(&d);
+    for (name, child) in [("p0", p0), ("p1", p1), ("dealer", dealer)] {
+        let (well, out, err) = end(child);
+        assert!(well, "{out}{err}");
+        let told = err.contains("private gradients") && err.contains("at delta 1e-4");
+        assert_eq!(told, name != "dealer", "{name}: {err}");
+    }
+    let bytes = std::fs::read(&path).expect("a model");
+    let header = String::from_utf8_lossy(&bytes);
+    let (_, privacy) = header
+        .split_once("epsilon")
+        .expect("an epsilon in the file");
+    let number = |text: &str| -> f64 {
+        let digits = |c: char| c.is_ascii_digit() || c == '.';
+        let text = text.trim_start_matches(|c| !digits(c));
+        let end = text.find(|c| !digits(c)).unwrap_or(text.len());
+        text[..end].parse().expect("a number")
+    };
+    let epsilon = number(privacy);
+    assert!((4.9..=5.0).contains(&epsilon), "{epsilon}");
+}
+
+#[test]
+fn what_private_gradients_cannot_do_is_refused_in_one_line() {
+    for (arguments, part) in [
+        (&["--dp-clip", "1"][..], "do nothing alone"),
+        (&["--dp-epsilon", "0"], "epsilon is 0"),
+        (&["--dp-epsilon", "-1"], "epsilon is -1"),
+        (&["--dp-noise", "-1"], "noise"),
+        (&["--dp-noise", "nan"], "noise"),
+        (&["--dp-noise", "1", "--dp-delta", "0"], "--dp-delta 0"),
+        (&["--dp-noise", "1", "--dp-clip", "0"], "--dp-clip 0"),
+        (&["--dp-noise", "1", "--dp-clip", "300"], "--dp-clip 300"),
+        (
+            &["--dp-noise", "1", "--reveal-loss"],
+            "losses that are revealed",
+        ),
+        (
+            &["--dp-noise", "1", "--clip-value", "1"],
+            "clipping of the values",
+        ),
+        (
+            &["--dp-noise", "1", "--protocol", "securenn"],
+            "private gradients",
+        ),
+        (
+            &["--dp-noise", "1", "--protocol", "spdz"],
+            "private gradients",
+        ),
+    ] {
+        let line = failure(&[&["train", "--epochs", "1"], arguments].concat());
+        assert!(line.contains(part), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn the_guide_shows_choices_with_the_same_epsilon() {
+    let arguments = [
+        "plan",
+        "--dp",
+        "--samples",
+        "6000,4000",
+        "--model",
+        "convnet1",
+        "--batch",
+        "256",
+        "--epochs",
+        "4",
+        "--dp-epsilon",
+        "3",
+        "--json",
+    ];
+    let choices: serde_json::Value = serde_json::from_str(&success(&arguments)).expect("JSON");
+    let choices = choices.as_array().expect("choices");
+    assert!(choices.len() >= 6, "{choices:?}");
+    let number = |choice: &serde_json::Value, name: &str| choice[name].as_f64().expect("a number");
+    for choice in choices {
+        assert!(
+            (2.99..=3.0).contains(&number(choice, "epsilon")),
+            "{choice}"
+        );
+    }
+    // Larger batches take more noise, and have less of it in the mean.
+    for pair in choices.windows(2) {
+        if pair[0]["epochs"] == pair[1]["epochs"] {
+            assert!(number(&pair[0], "noise") < number(&pair[1], "noise"));
+            let [one, other] = [&pair[0], &pair[1]].map(|choice| number(choice, "noise_of_mean"));
+            assert!(one > other);
+        }
+    }
+    let line = failure(&["plan", "--dp", "--model", "convnet1"]);
+    assert!(line.contains("--dp-epsilon"), "{line}");
 }
 
 #[test]

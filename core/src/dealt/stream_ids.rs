@@ -40,7 +40,7 @@ const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 #[cfg(feature = "private-training")]
 const SAMPLE_CLIPS: u32 = EVALUATIONS + 2;
 #[cfg(feature = "private-training")]
-const CLIP_STRIDE: u32 = 6;
+const CLIP_STRIDE: u32 = 8;
 
 /// Gate number of the check of contributions.
 #[cfg(feature = "contributions")]
@@ -258,8 +258,8 @@ pub(crate) fn sample_clip(iteration: u32, stage: usize, row: u32) -> (At, ClipPl
         row: row.into(),
     };
     let factor = ClipPlaces {
-        limits: [at(2), at(3)],
-        lookups: [at(4), at(5)],
+        limits: [2, 3, 4].map(at),
+        lookups: [5, 6, 7].map(at),
     };
     (at(1), factor)
 }

@@ -1,17 +1,16 @@
 //! Clip factor: min(1, C / norm) from the square of a row's norm, so rounded that the norm of the scaled row never exceeds C.
 //!
 //! The sum of squares s loses its low bits, which rounds s / 2^drop up or down to i, so s < (i + 1) 2^drop. The factor of i is the
-//! largest c with c^2 (i + 1) 2^drop <= 2^(2 fraction) C^2, at most 1. Two tables give it:
+//! largest c with c^2 (i + 1) 2^drop <= 2^(2 fraction) C^2, at most 1. [`LEVELS`] tables give it. At each level an exact comparison
+//! splits the index into min(index, last) and the excess over it, which is 0 up to the last entry. The excess loses [`STEP`] bits and
+//! is the index of the next level. The factor is the sum of all entries: those of later levels hold what is to be added to the last entry of
+//! the level before, and 0 for an excess of 0. The very last entry makes the factor 0: a row whose norm is that large counts nothing.
 //!
-//! - an exact comparison splits i into min(i, last) and the excess over it, which is 0 up to the last entry of the first table;
-//! - the excess loses [`COARSE`] bits, is limited by another comparison, and is the index of the second table. It holds what is
-//!   to be added to the first one's last entry, and 0 for an excess of 0. Its own last entry makes the factor 0: a row whose norm is that
-//!   large counts nothing.
-//!
-//! C^2 is 32 to 64 units of i. So a factor is never more than it should be. It is at least 0.969 of that up to a norm of 5.6 C, and 0.94 of it
-//! up to 64 C, less its last bit. Rows whose norm is below 0.96 C keep the factor 1.
+//! C^2 is 32 to 64 units of i. So a factor is never more than it should be. It is at least 0.969 of that up to a norm of 3.9 C, and 0.93 of it
+//! up to 256 C, less its last bit. Rows whose norm is below 0.96 C keep the factor 1.
 
 use bytemuck::TransparentWrapper;
+use heapless::Vec;
 use zeroize::Zeroize;
 
 use crate::{
@@ -29,13 +28,15 @@ use super::{
 };
 
 /// Bits of the index of each table.
-const INDEX: u32 = 11;
+const INDEX: u32 = 10;
 /// The last entry of a table.
 const LAST: u64 = (1 << INDEX) - 1;
-/// Bits that the index of the second table drops.
-const COARSE: u32 = 7;
-/// Bits of an index that is beyond both tables.
-const BEYOND: u32 = INDEX + COARSE + 1;
+/// Tables.
+const LEVELS: usize = 3;
+/// Bits that the index of each next table drops.
+const STEP: u32 = 6;
+/// Bits of an index that is beyond all tables.
+const BEYOND: u32 = INDEX + STEP * (LEVELS as u32 - 1) + 1;
 /// Bits of C^2 in units of the first index.
 const BOUND_BITS: u32 = 6;
 /// The most fraction bits of a factor.
@@ -44,10 +45,10 @@ pub(crate) const MOST_FRACTION: u32 = 12;
 /// Where the gate's parts are in the run: each has a gate number of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClipPlaces {
-    /// The comparisons, of the index and of its excess.
-    pub limits: [At; 2],
-    /// The lookups in the first table and in the second one.
-    pub lookups: [At; 2],
+    /// The comparisons of each level.
+    pub limits: [At; LEVELS],
+    /// The lookups in each table.
+    pub lookups: [At; LEVELS],
 }
 
 /// The gate. Words are `u64`.
@@ -99,12 +100,12 @@ impl ClipFactor {
     }
 
     /// The comparisons with the last entries. Their outputs are in no wider rings, so they take any value.
-    fn limits(self) -> [Relu; 2] {
-        let coarse = self.limited() - COARSE;
-        [
-            Relu::new::<u64>(self.limited(), self.limited()),
-            Relu::new::<u64>(coarse, INDEX),
-        ]
+    fn limits(self) -> [Relu; LEVELS] {
+        core::array::from_fn(|level| {
+            let from = self.limited() - STEP * level as u32;
+            let to = if level + 1 == LEVELS { INDEX } else { from };
+            Relu::new::<u64>(from, to)
+        })
     }
 
     /// A table.
@@ -123,50 +124,64 @@ impl ClipFactor {
         (square_root(square) as u64).min(1 << self.fraction)
     }
 
-    /// The entries of both tables.
-    fn entries(self, index: u64) -> [u64; 2] {
-        // An excess below 2^COARSE may be rounded down to 0.
-        let last = self.factor(LAST + (1 << COARSE) - 1);
-        let first = match index {
-            LAST => last,
-            _ => self.factor(index),
+    /// The factor of the largest sum for which the index of a level is `index`, or `index` before it is limited.
+    fn factor_of(self, level: usize, index: u64) -> u64 {
+        let largest = (0..level).fold(index, |index, _| LAST + ((index + 1) << STEP) - 1);
+        self.factor(largest)
+    }
+
+    /// The factor of a level's last entry: an excess below 2^STEP may be rounded down to 0.
+    fn last_factor(self, level: usize) -> u64 {
+        match level + 1 == LEVELS {
+            true => 0,
+            false => self.factor_of(level, LAST + (1 << STEP) - 1),
+        }
+    }
+
+    /// An entry of a level's table.
+    fn entry(self, level: usize, index: u64) -> u64 {
+        if index == 0 && level > 0 {
+            return 0;
+        }
+        let factor = match index {
+            LAST => self.last_factor(level),
+            _ => self.factor_of(level, index),
         };
-        let second = match index {
-            0 => 0,
-            LAST => 0u64.minus(last),
-            _ => self.factor(LAST + ((index + 1) << COARSE) - 1).minus(last),
-        };
-        [first, second]
+        match level {
+            0 => factor,
+            _ => factor.minus(self.last_factor(level - 1)),
+        }
     }
 
     /// The factors of a sum of squares, for all ways of rounding.
-    pub fn ideal(self, sum: u64) -> [u64; 4] {
-        let roundings = |value: u64, bits: u32| {
-            let down = value >> bits;
-            [down, down + u64::from(down << bits < value)]
-        };
-        let [down, up] = roundings(sum, self.drop).map(|index| {
-            let excess = roundings(index.saturating_sub(LAST), COARSE);
-            excess.map(|excess| {
-                let [first, _] = self.entries(index.min(LAST));
-                let [_, second] = self.entries(excess.min(LAST));
-                first.plus(second)
-            })
-        });
-        [down[0], down[1], up[0], up[1]]
+    pub fn ideal(self, sum: u64) -> [u64; 1 << LEVELS] {
+        core::array::from_fn(|ups| {
+            let rounded = |value: u64, bits: u32, step: usize| {
+                let down = value >> bits;
+                down + (u64::from(down << bits < value) & (ups >> step) as u64)
+            };
+            let mut rest = rounded(sum, self.drop, 0);
+            let entries = (0..LEVELS).map(|level| {
+                let entry = self.entry(level, rest.min(LAST));
+                rest = rounded(rest.saturating_sub(LAST), STEP, level + 1);
+                entry
+            });
+            entries.fold(0, u64::plus).low(self.to)
+        })
     }
 
-    /// Cost for `rows` sums; seven rounds.
+    /// Cost for `rows` sums; ten rounds.
     pub fn cost(self, rows: usize) -> Cost {
         let limits = self.limits().into_iter().map(|limit| limit.cost(rows, 1));
         let lookup = Cost::opening(rows, INDEX) + self.lookup().tables_cost(rows, 1);
-        limits.sum::<Cost>() + lookup * 2 + Cost::rounds(1)
+        limits.sum::<Cost>() + lookup * LEVELS as u64 + Cost::rounds(1)
     }
 
     /// Bytes of scratch that a party needs for `rows` sums.
     pub fn scratch_len(self, rows: usize) -> usize {
         let limits = self.limits().map(|limit| limit.scratch_len(rows, 1));
-        limits[0].max(limits[1]) + (2 * rows + 1) * size_of::<u64>() + rows
+        let limit = limits.into_iter().max().unwrap_or(0);
+        limit + (LEVELS * rows + 1) * size_of::<u64>() + rows
     }
 
     /// Pairs of words that the dealer needs.
@@ -185,9 +200,9 @@ impl ClipFactor {
         }
         let (table, scratch) = scratch.split_at_mut(1 << INDEX);
         let scratch = &mut scratch[..2 << INDEX];
-        for (which, at) in at.lookups.into_iter().enumerate() {
+        for (level, at) in at.lookups.into_iter().enumerate() {
             for (entry, index) in table.iter_mut().zip(0..) {
-                *entry = [self.entries(index)[which], 0];
+                *entry = [self.entry(level, index), 0];
             }
             self.lookup()
                 .deal(cx, at, [rows, 1], table, scratch, |entry, _| entry)?;
@@ -213,44 +228,48 @@ impl ClipFactor {
         };
         let excess = Share::peel_slice_mut(sums);
         let unaligned = scratch.as_ptr().align_offset(align_of::<u64>());
-        let (words, scratch) = scratch[unaligned..].split_at_mut(2 * rows * size_of::<u64>());
-        let (fine, coarse) = bytemuck::cast_slice_mut::<u8, u64>(words).split_at_mut(rows);
+        let bytes = LEVELS * rows * size_of::<u64>();
+        let (words, scratch) = scratch[unaligned..].split_at_mut(bytes);
+        let indices: &mut [u64] = bytemuck::cast_slice_mut(words);
         let (signs, scratch) = scratch.split_at_mut(rows);
-        let mut above = |cx: &mut O, gate: Relu, at: At, values: &mut [u64]| {
+        for (row, sum) in excess.iter_mut().enumerate() {
+            let weightless = is_weightless(row) << BEYOND;
+            *sum = truncate(role, *sum, self.from, self.drop).plus(weightless);
+        }
+        for (level, indices) in indices.chunks_exact_mut(rows.max(1)).enumerate() {
+            let gate = self.limits()[level];
+            for (excess, index) in excess.iter_mut().zip(&mut *indices) {
+                *index = *excess;
+                *excess = index.minus(last).low(gate.from);
+            }
             let mut sign = HiddenSign {
                 opened: Public::wrap_slice_mut(&mut *signs),
                 shares: Share::wrap_slice_mut(&mut []),
             };
-            let values = Share::wrap_slice_mut(values);
-            gate.run(cx, at, [rows, 1], values, &mut sign, scratch)
-        };
-        let [first, second] = self.limits();
-        for (row, (excess, fine)) in excess.iter_mut().zip(&mut *fine).enumerate() {
-            let weightless = is_weightless(row) << BEYOND;
-            *fine = truncate(role, *excess, self.from, self.drop).plus(weightless);
-            *excess = fine.minus(last).low(first.from);
-        }
-        above(cx, first, at.limits[0], excess)?;
-        for ((excess, fine), coarse) in excess.iter_mut().zip(&mut *fine).zip(&mut *coarse) {
-            *fine = fine.minus(*excess).low(INDEX);
-            *coarse = truncate(role, *excess, first.to, COARSE);
-            *excess = coarse.minus(last).low(second.from);
-        }
-        above(cx, second, at.limits[1], excess)?;
-        for (excess, coarse) in excess.iter().zip(&mut *coarse) {
-            *coarse = coarse.minus(*excess).low(INDEX);
+            let values = Share::wrap_slice_mut(&mut *excess);
+            gate.run(cx, at.limits[level], [rows, 1], values, &mut sign, scratch)?;
+            for (excess, index) in excess.iter_mut().zip(&mut *indices) {
+                *index = index.minus(*excess).low(INDEX);
+                *excess = truncate(role, *excess, gate.to, STEP.min(gate.to));
+            }
         }
         let (lookup, shape) = (self.lookup(), [rows, 1]);
-        lookup.mask_arguments(cx, at.lookups[0], shape, fine);
-        lookup.mask_arguments(cx, at.lookups[1], shape, coarse);
-        cx.open(&mut [
-            Segment::words(Masked::wrap_slice_mut(&mut *fine), INDEX),
-            Segment::words(Masked::wrap_slice_mut(&mut *coarse), INDEX),
-        ])?;
-        lookup.finish(cx, at.lookups[0], shape, fine)?;
-        lookup.finish(cx, at.lookups[1], shape, coarse)?;
-        for (factor, (fine, coarse)) in excess.iter_mut().zip(fine.iter().zip(&*coarse)) {
-            *factor = fine.plus(*coarse).low(self.to);
+        for (indices, at) in indices.chunks_exact_mut(rows.max(1)).zip(at.lookups) {
+            lookup.mask_arguments(cx, at, shape, indices);
+        }
+        let mut parts = indices.chunks_exact_mut(rows.max(1));
+        let mut segments: Vec<Segment<'_, u64>, LEVELS> = Vec::new();
+        for part in &mut parts {
+            let _ = segments.push(Segment::words(Masked::wrap_slice_mut(part), INDEX));
+        }
+        cx.open(&mut segments)?;
+        core::mem::drop(segments);
+        excess.fill(0);
+        for (indices, at) in indices.chunks_exact_mut(rows.max(1)).zip(at.lookups) {
+            lookup.finish(cx, at, shape, indices)?;
+            for (factor, &part) in excess.iter_mut().zip(&*indices) {
+                *factor = factor.plus(part).low(self.to);
+            }
         }
         words.zeroize();
         Ok(())

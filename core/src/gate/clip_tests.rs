@@ -26,13 +26,17 @@ use super::{
 
 /// The places of the clip factor.
 const PLACES: ClipPlaces = ClipPlaces {
-    limits: [BACK, At { gate: 42, ..AT }],
-    lookups: [At { gate: 43, ..AT }, At { gate: 44, ..AT }],
+    limits: [BACK, At { gate: 42, ..AT }, At { gate: 43, ..AT }],
+    lookups: [
+        At { gate: 44, ..AT },
+        At { gate: 45, ..AT },
+        At { gate: 46, ..AT },
+    ],
 };
 /// The stream of the dealt sums of an iteration.
 const LAST: Address = Address {
     iteration: 3,
-    gate: 45,
+    gate: 47,
     wire: 0,
 };
 
@@ -203,8 +207,8 @@ fn check_factor(bound: u32, fraction: u32, sum: u64, factor: u64) {
     let ideal = (1.0 / norm).min(1.0);
     if norm < 0.96 {
         assert_eq!(factor, one, "{norm}");
-    } else if norm < 64.0 {
-        let least = if norm < 5.6 { 0.969 } else { 0.94 };
+    } else if norm < 256.0 {
+        let least = if norm < 3.9 { 0.969 } else { 0.93 };
         let least = least * ideal - 1.0 / one as f64;
         assert!(factor as f64 / one as f64 >= least, "{norm} {factor}");
     }
@@ -220,14 +224,17 @@ fn every_entry_of_a_table_keeps_the_bound_and_the_stated_error() {
         let gate = ClipFactor::new(58, [32, 9], bound).unwrap();
         let square = u64::from(bound).pow(2);
         let step = (square >> 6).max(1);
-        for part in (0..2500u64).chain((2500..300_000).step_by(37)) {
+        let far = (1200..70_000)
+            .step_by(37)
+            .chain((70_000..4_300_000).step_by(1009));
+        for part in (0..1200u64).chain(far) {
             for sum in [part * step, part * step + step / 2, part * step + step - 1] {
                 for factor in gate.ideal(sum) {
                     check_factor(bound, 9, sum, factor);
                 }
             }
         }
-        assert_eq!(gate.ideal(1 << 55), [0; 4]);
+        assert_eq!(gate.ideal(1 << 55), [0; 8]);
     }
     assert_eq!(ClipFactor::new(58, [32, 9], 1), None);
 }
@@ -294,7 +301,7 @@ fn clip_and_sum(
     );
     let want = square.cost(rows, len) + factor.cost(rows) + scaled.cost(rows, len, 32);
     assert_eq!(cost, want + Cost::dealt(1, len, 32));
-    assert_eq!(want.rounds, Cost::rounds(9).rounds);
+    assert_eq!(want.rounds, Cost::rounds(12).rounds);
     let [p0, p1] = outputs;
     let add = |a: &[u32], b: &[u32]| -> Vec<i128> {
         let sums = a.iter().zip(b).map(|(a, b)| signed(a.wrapping_add(*b), 32));

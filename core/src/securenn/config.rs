@@ -84,6 +84,7 @@ fn check_features(session: &Session, network: &Network) -> Result<(), SessionErr
             network.stages.iter().any(is_too_large),
             "max pooling over windows larger than 8x8",
         ),
+        (session.training.privacy.is_some(), "private gradients"),
     ];
     match missing.into_iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(SessionError::NotInSecureNn(what)),

@@ -32,6 +32,8 @@ pub struct Board {
     pub line: Line,
     /// Whether its firmware evaluates polynomials, which need much stack.
     pub polynomials: bool,
+    /// Whether its firmware trains with private gradients.
+    pub private_training: bool,
     /// Its memory.
     pub budget: Budget,
 }
@@ -58,6 +60,7 @@ const MPS2_AN386: Board = Board {
     record: 0x001F_0000,
     line: Line::Serial,
     polynomials: false,
+    private_training: false,
     budget: Budget {
         party: 354_560,
         statics: 1_280,
@@ -75,11 +78,12 @@ const RISCV_VIRT: Board = Board {
     record: 0x803F_0000,
     line: Line::Tcp(7001),
     polynomials: true,
+    private_training: true,
     budget: Budget {
         party: 1_376_256,
         statics: 43_008,
         stack: [43_008, 131_072],
-        flash: [305_152, 393_216],
+        flash: [324_608, 393_216],
     },
 };
 
@@ -94,6 +98,7 @@ pub const BOARDS: [Board; 5] = [
         record: 0x080E_0000,
         line: Line::Serial,
         polynomials: false,
+        private_training: false,
         budget: Budget {
             party: 59_520,
             statics: 2_304,
@@ -117,7 +122,7 @@ pub const BOARDS: [Board; 5] = [
         line: Line::Serial,
         budget: Budget {
             statics: 4_096,
-            flash: [278_528, 393_216],
+            flash: [297_984, 393_216],
             ..RISCV_VIRT.budget
         },
         ..RISCV_VIRT

@@ -5,7 +5,7 @@ use ringlet_core::{
     network::{Network, Stage},
     num::Format,
     prg::Key,
-    session::Session,
+    session::{Session, TrainingOptions},
 };
 
 use super::twin::{Largest, Twin};
@@ -42,7 +42,10 @@ impl Calibration {
         mut done: impl FnMut(u32),
     ) -> Result<Self, Failure> {
         let session = &Session {
-            training: Default::default(),
+            training: TrainingOptions {
+                privacy: session.training.privacy,
+                ..TrainingOptions::default()
+            },
             class_weights: Default::default(),
             shuffle_seed: 0,
             ..session.clone()
@@ -60,7 +63,7 @@ impl Calibration {
         let mut twin: Twin<'_> = Twin::new(network, session, model);
         for iteration in 0..iterations {
             let samples = session.batch(iteration).len;
-            twin.iterate(session, images, iteration, samples);
+            twin.follow(session, images, iteration, samples);
             let finite =
                 |largest: &Largest| largest.output.is_finite() && largest.velocity.is_finite();
             if !twin.largest().iter().all(finite) {

@@ -23,6 +23,9 @@ const PARTS: usize = 16;
 /// Samples that run through the network at a time.
 const ROWS: usize = 8;
 
+/// Samples of an iteration whose values are watched for their range.
+const WATCHED: usize = 64;
+
 /// What the numbers of a seed are for.
 const DRAW: u8 = 0;
 const NOISE: u8 = 1;
@@ -43,6 +46,18 @@ pub struct PrivateTraining {
 }
 
 impl PrivateTraining {
+    /// That of a session whose gradients are private, with the noise of both parties; none of another one.
+    pub fn of(session: &Session) -> Option<Self> {
+        let privacy = session.privacy()?;
+        Some(PrivateTraining {
+            rate: f64::from(session.batch) / f64::from(session.total_samples()),
+            clip: privacy.bound(),
+            noise: privacy.multiplier(),
+            parties: 2,
+            seed: session.shuffle_seed,
+        })
+    }
+
     /// The samples of so many that an iteration draws.
     pub fn draw(&self, iteration: u32, samples: usize) -> Vec<usize> {
         let place = Address {
@@ -228,6 +243,17 @@ impl<T: Real> Twin<'_, T> {
         self.network.stages.iter().map(zeros).collect()
     }
 
+    /// One iteration of a session, whose batch has `samples` samples unless they are drawn, with private gradients if it has them.
+    pub fn follow(&mut self, session: &Session, images: &Images, iteration: u32, samples: u32) {
+        match PrivateTraining::of(session) {
+            // Fails only where threads cannot be started, and this starts none.
+            Some(private) => {
+                let _ = self.iterate_privately(session, images, iteration, &private, 1);
+            }
+            None => self.iterate(session, images, iteration, samples),
+        }
+    }
+
     /// One iteration of a private training on `images`. The sum of the clipped gradients and the noise is divided by the session's
     /// batch, however many samples are drawn.
     pub fn iterate_privately(
@@ -239,6 +265,7 @@ impl<T: Real> Twin<'_, T> {
         threads: usize,
     ) -> Result<(), Failure> {
         let chosen = private.draw(iteration, images.len());
+        self.watch(images, &chosen[..chosen.len().min(WATCHED)]);
         let bound = private.stage_bound(self.network.stages.len());
         let of = (session, iteration);
         let mut sums = self.clipped_sum((images, &chosen), of, bound, threads)?;

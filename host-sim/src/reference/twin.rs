@@ -264,6 +264,16 @@ impl<'a, T: Real> Twin<'a, T> {
         self.descend(&gradients, session.learning_rate_at(iteration));
     }
 
+    /// Notes how large the outputs of each stage are for these images.
+    pub(super) fn watch(&mut self, images: &Images, chosen: &[usize]) {
+        let pixels = chosen.iter().map(|&sample| images.image(sample));
+        let x = pixels.flat_map(|pixels| self.floats(pixels)).collect();
+        let trace = self.forward(chosen.len(), x, None);
+        for (largest, &value) in self.largest.iter_mut().zip(&trace.largest) {
+            largest.output = largest_of(&[value], largest.output);
+        }
+    }
+
     /// Changes the parameters by a gradient, at a learning rate in the session's units.
     pub(super) fn descend(&mut self, gradients: &[Parameters<T>], learning_rate: u32) {
         for (index, gradient) in gradients.iter().enumerate() {

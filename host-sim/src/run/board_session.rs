@@ -211,7 +211,7 @@ impl<'a> BoardSession<'a> {
             } = &event
             {
                 rounds += traffic.total().rounds;
-                twin.iterate(session, self.images, *iteration, *samples);
+                twin.follow(session, self.images, *iteration, *samples);
             }
             emit(event)
         };

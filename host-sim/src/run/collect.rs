@@ -71,10 +71,10 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The same collector, which finds the twin's losses too if they are `wanted`.
+    /// The same collector, which finds the twin's losses too if they are `wanted`. Not where samples are drawn in secret.
     pub fn with_twin_loss(self, wanted: bool) -> Self {
         Collector {
-            with_twin_loss: wanted,
+            with_twin_loss: wanted && self.session.privacy().is_none(),
             ..self
         }
     }
@@ -175,7 +175,7 @@ impl<'a> Collector<'a> {
             false => None,
         };
         if let Some(twin) = &mut self.twin {
-            twin.iterate(self.session, self.train, iteration, samples);
+            twin.follow(self.session, self.train, iteration, samples);
         }
         let joined = IterationRecord {
             online_bytes_p1: other.online_bytes_p1,

@@ -142,6 +142,8 @@ pub struct Counting<'a, R> {
     other: Option<Taker<R>>,
     products: Products<'a, R>,
     losses: Option<Losses<'a>>,
+    /// Whether owners draw their samples in secret.
+    is_private: bool,
     last: usize,
     ranges: Arc<Mutex<Ranges>>,
 }
@@ -158,6 +160,7 @@ pub fn observers<'a, R: Ring>(
         other,
         products: Products::new(session, network),
         losses: None,
+        is_private: session.privacy().is_some(),
         last: network.stages.len() - 1,
         ranges: ranges.clone(),
     };
@@ -167,6 +170,8 @@ pub fn observers<'a, R: Ring>(
 impl<'a, R> Counting<'a, R> {
     /// Adds up the losses of a training too. They come only if the observer sees something.
     pub fn with_losses(self, losses: Option<Losses<'a>>) -> Self {
+        // Where samples are drawn in secret, some rows do not count.
+        let losses = losses.filter(|_| !self.is_private);
         Counting { losses, ..self }
     }
 }

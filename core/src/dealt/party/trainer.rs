@@ -125,6 +125,8 @@ impl<'a, R: Ring> Trainer<'a, R> {
             return Err(RunError::TooManyRanks);
         }
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
+        #[cfg(feature = "private-training")]
+        party.begin_private(iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         let mut has_weights = false;

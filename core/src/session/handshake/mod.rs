@@ -433,6 +433,8 @@ impl Hello {
             (*contributions == b.contributions, Parameter::Contributions),
             (*samples == b.samples, Parameter::Samples),
             (*batch == b.batch, Parameter::Batch),
+            // With private gradients, micro-batches are of other rows.
+            (training.privacy == b.training.privacy, Parameter::Privacy),
             (*micro_batch == b.micro_batch, Parameter::MicroBatch),
             (*epochs == b.epochs, Parameter::Epochs),
             (*limit == b.limit, Parameter::Limit),
@@ -459,7 +461,6 @@ impl Hello {
                 Parameter::Nesterov,
             ),
             (training.clip == b.training.clip, Parameter::Clip),
-            (training.privacy == b.training.privacy, Parameter::Privacy),
             (*class_weights == b.class_weights, Parameter::ClassWeights),
             (*shuffle_seed == b.shuffle_seed, Parameter::Shuffle),
             (*receiver == b.receiver, Parameter::Receiver),

@@ -184,6 +184,12 @@ pub fn run(args: &QemuArgs) -> Result<(), Failure> {
     let CheckedSession {
         session, network, ..
     } = &checked;
+    if session.privacy().is_some() && !board.private_training {
+        return Err(Failure::new(
+            format!("the firmware of {} has no private gradients", board.name),
+            "choose --board riscv-virt, or leave out --dp-epsilon and --dp-noise",
+        ));
+    }
     if let Some(path) = &args.save {
         model_file::check(path, &session.model)?;
     }

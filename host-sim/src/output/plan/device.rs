@@ -35,6 +35,7 @@ fn device_table(session: &Session, network: &Network) -> String {
     let needed_here = needed(session.micro_batch);
     let polynomial = |stage: &Stage| matches!(stage.activation, Some(Activation::Polynomial(..)));
     let polynomials = network.stages.iter().any(polynomial);
+    let private = session.privacy().is_some();
     let mut table = format!(
         "{} with micro-batches of {} takes {} of a device that is p0\n\n",
         session.model.name,
@@ -54,6 +55,7 @@ fn device_table(session: &Session, network: &Network) -> String {
             .last();
         let fits = match most {
             _ if polynomials && !board.polynomials => "no".to_owned(),
+            _ if private && !board.private_training => "no".to_owned(),
             Some(rows) if rows == session.micro_batch => "yes".to_owned(),
             Some(rows) => format!("up to {rows}"),
             None => "no".to_owned(),
@@ -72,6 +74,9 @@ fn device_table(session: &Session, network: &Network) -> String {
     table += "\nAll is static RAM and the stack that was used. Up to: samples of a --micro-batch that fit.\n";
     if polynomials {
         table += "A board on which polynomials do not fit leaves them out of its firmware: their stack is too large.\n";
+    }
+    if private {
+        table += "A board on which private gradients do not fit leaves them out of its firmware: they take flash.\n";
     }
     table
 }

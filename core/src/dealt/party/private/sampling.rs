@@ -30,7 +30,7 @@ impl<R: Ring> Party<'_, R> {
 
 impl<R: Ring> PrivateMemory<'_, R> {
     /// Puts the samples of the ranks from `first` on among those that the iteration draws in `numbers`, as far as it draws so many.
-    fn draw(
+    pub(super) fn draw(
         &mut self,
         session: &Session,
         role: Role,

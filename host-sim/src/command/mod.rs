@@ -1,6 +1,7 @@
 //! The command line, and one file for each command: it parses, calls and prints.
 
 pub mod assistant;
+pub mod audit_privacy;
 pub mod bench;
 pub mod calibrate;
 mod classification;
@@ -44,6 +45,7 @@ use crate::{
 };
 
 use assistant::AssistantArgs;
+use audit_privacy::AuditPrivacyArgs;
 use bench::BenchArgs;
 use calibrate::CalibrateArgs;
 use collect::CollectArgs;
@@ -120,6 +122,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Print the epsilon of a training with differentially private gradients, or the noise that a wanted epsilon takes.
     Privacy(PrivacyArgs),
+    /// Attack trainings on this machine with and without differentially private gradients, and print what their models tell.
+    AuditPrivacy(Box<AuditPrivacyArgs>),
     /// Show runs in the terminal while they go on, by the files that --metrics writes.
     Watch(WatchArgs),
     /// Print the built-in models.
@@ -164,6 +168,7 @@ impl Command {
             Command::Qemu(args) => Some(&args.log),
             Command::Calibrate(args) => Some(&args.log),
             Command::Compare(args) => Some(&args.log),
+            Command::AuditPrivacy(args) => Some(&args.log),
             Command::Bench(args) => Some(&args.log),
             Command::Data(command) => command.log(),
             Command::Collect(args) => Some(&args.log),
@@ -199,6 +204,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Calibrate(args)) => calibrate::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Privacy(args)) => privacy::run(&args),
+        Some(Command::AuditPrivacy(args)) => audit_privacy::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Completions(args)) => shell::completions(&args, Cli::program()),

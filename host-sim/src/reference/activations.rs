@@ -80,6 +80,20 @@ pub(super) fn softmax<T: Real>(logits: &mut [T]) {
     }
 }
 
+/// The cross entropy of a label, given logits.
+pub(super) fn cross_entropy<T: Real>(logits: &[T], label: u8) -> f64 {
+    let own = logits[usize::from(label)].to_f64();
+    let others = logits.iter().enumerate();
+    let others = others.filter(|(class, _)| *class != usize::from(label));
+    let ahead = others.map(|(_, logit)| logit.to_f64() - own);
+    let most = ahead.clone().fold(0.0, f64::max);
+    let sum: f64 = ahead.map(|ahead| (ahead - most).exp()).sum();
+    match most > 0.0 {
+        true => most + (sum + (-most).exp()).ln(),
+        false => sum.ln_1p(),
+    }
+}
+
 /// ReLU(z) divided by the sum of ReLU over all logits; zeros if that sum is zero.
 pub(super) fn normalise<T: Real>(logits: &mut [T]) {
     let mut sum = T::default();
@@ -91,5 +105,28 @@ pub(super) fn normalise<T: Real>(logits: &mut [T]) {
         for value in logits {
             *value /= sum;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropies_are_exact_near_0_and_far_from_it() {
+        let logits = [0.0, -40.0, 3.0, -2000.0];
+        let sum = 1.0 + (-40f64).exp() + 3f64.exp();
+        for (label, logit) in [(0, 0.0), (1, -40.0), (2, 3.0), (3, -2000.0)] {
+            let got = cross_entropy(&logits, label);
+            let wanted = sum.ln() - logit;
+            assert!(
+                (got - wanted).abs() < 1e-12 * (1.0 + wanted),
+                "{label}: {got}"
+            );
+        }
+        let sure = cross_entropy(&[50.0, 0.0], 0);
+        assert!((sure / (-50f64).exp() - 1.0).abs() < 1e-9, "{sure}");
+        assert!(cross_entropy(&[f64::NAN, 0.0], 1).is_nan());
+        assert!(cross_entropy(&[0.0, f64::NAN], 1).is_nan());
     }
 }

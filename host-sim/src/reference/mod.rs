@@ -2,6 +2,7 @@
 
 mod activations;
 pub mod calibration;
+pub mod privacy_attack;
 pub mod private_step;
 mod seeded;
 pub mod twin;

@@ -58,6 +58,17 @@ impl PrivateTraining {
         })
     }
 
+    /// A training that draws its samples so, but neither clips their gradients nor adds noise.
+    pub fn unprotected(rate: f64) -> Self {
+        PrivateTraining {
+            rate,
+            clip: f64::MAX,
+            noise: 0.0,
+            parties: 1,
+            seed: 0,
+        }
+    }
+
     /// The samples of so many that an iteration draws.
     pub fn draw(&self, iteration: u32, samples: usize) -> Vec<usize> {
         let place = Address {

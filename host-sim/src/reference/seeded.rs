@@ -13,6 +13,13 @@ impl Seeded {
         Seeded(Prg::new(Key::new(key)))
     }
 
+    /// Bytes.
+    pub fn bytes(&self, address: Address, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.0.fill(address, 0, &mut bytes);
+        bytes
+    }
+
     /// Numbers above 0 and below 1, all with the same probability.
     pub fn uniform(&self, address: Address, len: usize) -> Vec<f64> {
         let mut words = vec![0u64; len];

@@ -8,7 +8,7 @@ use ringlet_core::{
     session::{ClassWeights, RATE_FRACTION, Session},
 };
 
-use super::activations::{activate, activate_backward, largest, normalise, softmax};
+use super::activations::{activate, activate_backward, cross_entropy, largest, normalise, softmax};
 use crate::data::{
     Images,
     normalise::floats,
@@ -203,37 +203,27 @@ impl<'a, T: Real> Twin<'a, T> {
 
     /// The cross entropy of `labels` given the images `x`, summed and divided by `batch`.
     pub fn loss(&self, x: Vec<T>, labels: &[u8], batch: u32) -> T {
-        let losses = self.losses_of(x, labels);
-        let sum = losses.fold(T::default(), |sum, loss| sum.add(loss));
-        sum / T::from_f64(batch.into())
+        let mut logits = self
+            .forward(labels.len(), x, None)
+            .outputs
+            .pop()
+            .unwrap_or_default();
+        let mut loss = T::default();
+        for (row, &label) in logits.chunks_exact_mut(self.network.classes).zip(labels) {
+            softmax(row);
+            loss -= row[usize::from(label)].ln();
+        }
+        loss / T::from_f64(batch.into())
     }
 
-    /// The cross entropy of each label.
-    fn losses_of(&self, x: Vec<T>, labels: &[u8]) -> impl Iterator<Item = T> {
-        let trace = self.forward(labels.len(), x, None);
-        let mut logits = trace.outputs.into_iter().next_back().unwrap_or_default();
-        let rows = logits.chunks_exact_mut(self.network.classes);
-        rows.for_each(softmax);
-        let classes = self.network.classes;
-        let places = labels.iter().enumerate();
-        let places = places.map(move |(row, &label)| row * classes + usize::from(label));
-        let places: Vec<usize> = places.collect();
-        let least = T::from_f64(f64::from(f32::MIN_POSITIVE));
-        places.into_iter().map(move |place| {
-            let probability = logits[place];
-            // What is not a number stays so.
-            match probability < least {
-                true => -least.ln(),
-                false => -probability.ln(),
-            }
-        })
-    }
-
-    /// The cross entropy of each image's label.
+    /// The cross entropy of each image's label. It is exact where it is almost 0, too.
     pub fn losses(&self, images: &Images) -> Vec<f64> {
         let mut losses = Vec::with_capacity(images.len());
         for (x, labels) in self.blocks(images) {
-            losses.extend(self.losses_of(x, labels).map(T::to_f64));
+            let trace = self.forward(labels.len(), x, None);
+            let logits = &trace.outputs[self.network.stages.len() - 1];
+            let rows = logits.chunks_exact(self.network.classes).zip(labels);
+            losses.extend(rows.map(|(logits, &label)| cross_entropy(logits, label)));
         }
         losses
     }

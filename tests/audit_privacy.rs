@@ -84,6 +84,16 @@ fn what_cannot_be_attacked_is_refused() {
         "range of floats",
     );
     refused(&["--data", "/nonexistent"], "/nonexistent");
+    let dir = tempfile::tempdir().expect("a directory");
+    for part in ["train", "test"] {
+        let path = dir.path().join(format!("{part}.csv"));
+        std::fs::write(path, "label,a,b,c,d\n1,0,9,0,9\n").expect("a file");
+    }
+    let one = dir.path().to_str().expect("a path");
+    refused(
+        &["--data", one, "--model", "dense:2"],
+        "no second training image",
+    );
 }
 
 /// A session on the digits of an attack.

@@ -154,6 +154,12 @@ fn audit(args: &AuditPrivacyArgs) -> Result<(Promise, [Finding; 2]), Failure> {
     }
     let set = session_args.measured_data_set(None)?;
     let [train, test] = set.load_both()?;
+    if train.len() < 2 {
+        return Err(Failure::new(
+            "there is no second training image, and half of them stay out of a training",
+            "give more with --data",
+        ));
+    }
     let samples = Attack::expected_samples(train.len(), args.canaries as usize);
     let rate = f64::from(args.batch) / samples as f64;
     // Refuses a rate above 1.

@@ -4,7 +4,7 @@ use crate::{
     gate::{polynomial::PolynomialGate, softmax::Softmax},
     network::{Activation, Network, Stage},
     num::{division::quotient, fixed_point::MIN_FRACTION_BITS, ring::Ring},
-    session::{EXTENDED, Protocol, RATE_FRACTION, Session, SessionError, Task},
+    session::{EXTENDED, Privacy, Protocol, RATE_FRACTION, Session, SessionError, Task},
 };
 
 /// One, with [`RATE_FRACTION`] fraction bits.
@@ -15,9 +15,6 @@ const MIN_GRADIENT_BITS: u32 = 4;
 
 /// The most fraction bits of a gradient. More would hold nothing but the softmax's own error.
 const MAX_GRADIENT_FRACTION: i32 = 25;
-
-/// As [`GRADIENT_RANGE_BITS`], of the gradient of one sample's loss: it stays below 16.
-const PRIVATE_RANGE_BITS: i32 = 4;
 
 /// Bits before the binary point that the range contract leaves to an unscaled gradient: a gradient of the mean loss
 /// stays below 4. A velocity with a momentum up to 0.9 stays below 4 too if the stage's input has no headroom, and
@@ -260,7 +257,7 @@ impl Session {
         let range = self.format.narrow() as i32 - 2 - fraction;
         if self.privacy().is_some() {
             // The gradients of single samples are not divided by the batch size, and make no velocities as they are.
-            let limit = (range - PRIVATE_RANGE_BITS).min(MAX_GRADIENT_FRACTION - fraction);
+            let limit = (range - Privacy::RANGE_BITS as i32).min(MAX_GRADIENT_FRACTION - fraction);
             return limit - stage.divisor_bits() as i32;
         }
         let momentum = self.momentum_bits().saturating_sub(stage.headroom[0]) as i32;

@@ -27,8 +27,9 @@ use crate::{
 /// The least bound, in units of the root of the number of parameters.
 const STEPS: u32 = 8;
 
-/// Bits before the binary point of the gradient of a sample's loss, with its sign. The range contract is then |x| < 2^4.
-pub(super) const RANGE_BITS: u32 = 6;
+/// Bits before the binary point of the gradient of a sample's loss by weights whose input has no headroom, with its sign. The range
+/// contract is then |x| < 2^4.
+const RANGE_BITS: u32 = Privacy::RANGE_BITS + 2;
 
 /// Bits of the bound in last bits of a velocity, at least. More would take bits of the learning rate.
 const STEP_BITS: i32 = 20;
@@ -114,7 +115,9 @@ impl Session {
             .find(|(_, bound)| u128::from(*bound).pow(2) >= least.into())?;
         let bound = u32::try_from(bound).ok()?;
         let drops = [product + divisor - kept, product - kept];
-        let from = ring.checked_sub(drops[0])?.min(kept + RANGE_BITS);
+        // A larger input makes larger gradients.
+        let from = kept + RANGE_BITS + stage.headroom[0];
+        let from = ring.checked_sub(drops[0])?.min(from);
         let least = ring.max(ClipFactor::least_from(bound)?);
         let squares = SquareSum::new(from, len, least)?;
         // A velocity as large as the bound keeps the contract, as far as momentum lets it.

@@ -65,6 +65,10 @@ impl Privacy {
             && self.rows.into_iter().zip(samples).all(has_rows)
     }
 
+    /// Bits before the binary point of a gradient of one sample by the parameters of a stage whose input has no headroom. It stays
+    /// below 2^4 in magnitude.
+    pub const RANGE_BITS: u32 = 4;
+
     /// The bound C as a number.
     pub fn bound(&self) -> f64 {
         f64::from(self.clip) / f64::from(1u32 << RATE_FRACTION)

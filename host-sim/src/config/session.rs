@@ -407,8 +407,11 @@ fn with_privacy(
     largest_weight: f64,
 ) -> Result<Session, Failure> {
     if args.privacy.is_given() {
-        // What the accountant divides by.
-        checked_network(&session)?;
+        // What the accountant divides by. Micro-batches are of other rows later.
+        checked_network(&Session {
+            micro_batch: 1,
+            ..session.clone()
+        })?;
     }
     session.training.privacy = privacy(&args.privacy, &session, network, largest_weight)?;
     if session.privacy().is_some() {

@@ -5,7 +5,7 @@ use ringlet_core::{
     network::{Network, Stage},
     num::Format,
     prg::Key,
-    session::{Session, TrainingOptions},
+    session::{Privacy, Session, TrainingOptions},
 };
 
 use super::twin::{Largest, Twin};
@@ -29,6 +29,8 @@ pub struct Calibration {
     /// The largest magnitudes of the outputs and of the velocities of each stage.
     pub largest: Vec<Largest>,
     format: Format,
+    /// Bits of range that a velocity, or a gradient of one sample, has without headroom.
+    spare: u32,
 }
 
 impl Calibration {
@@ -79,6 +81,10 @@ impl Calibration {
         Ok(Calibration {
             largest: twin.largest().to_vec(),
             format: session.format,
+            spare: match session.privacy() {
+                Some(_) => Privacy::RANGE_BITS,
+                None => Session::VELOCITY_RANGE_BITS,
+            },
         })
     }
 
@@ -86,10 +92,10 @@ impl Calibration {
     fn needed(&self) -> Vec<u8> {
         let bits = |magnitude: f64| (magnitude * MARGIN).log2().ceil().max(0.0) as u32;
         let least = least(self.format);
-        // A velocity gets the headroom of its stage's input, beyond what every velocity has.
+        // A velocity, or a gradient of one sample, gets the headroom of its stage's input beyond what all have.
         let before = |stage: usize| {
             let velocity = bits(self.largest[stage].velocity);
-            least + velocity.saturating_sub(Session::VELOCITY_RANGE_BITS)
+            least + velocity.saturating_sub(self.spare)
         };
         let stages = 0..self.largest.len();
         let outputs = stages.clone().map(|stage| {

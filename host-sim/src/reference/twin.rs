@@ -254,13 +254,27 @@ impl<'a, T: Real> Twin<'a, T> {
         self.descend(&gradients, session.learning_rate_at(iteration));
     }
 
-    /// Notes how large the outputs of each stage are for these images.
+    /// Notes how large the outputs of each stage are for these images, and the gradients of each of them by its parameters, which take
+    /// the place of velocities.
     pub(super) fn watch(&mut self, images: &Images, chosen: &[usize]) {
         let pixels = chosen.iter().map(|&sample| images.image(sample));
         let x = pixels.flat_map(|pixels| self.floats(pixels)).collect();
+        let labels: Vec<u8> = chosen.iter().map(|&sample| images.labels[sample]).collect();
         let trace = self.forward(chosen.len(), x, None);
-        for (largest, &value) in self.largest.iter_mut().zip(&trace.largest) {
-            largest.output = largest_of(&[value], largest.output);
+        let mut gradients = Vec::new();
+        self.each_stage_backward(&trace, &labels, 1, |stage, x, dy| {
+            let (inputs, outputs) = (stage.linear.input_len(), stage.linear.output_len());
+            let samples = x.chunks_exact(inputs).zip(dy.chunks_exact(outputs));
+            gradients.push(samples.fold(0.0, |largest, (x, dy)| {
+                let gradient = stage_gradient(stage, 1, x, dy);
+                let largest = largest_of(&gradient.weights, largest);
+                largest_of(&gradient.biases, largest)
+            }));
+        });
+        let of_stages = trace.largest.iter().zip(gradients.into_iter().rev());
+        for (largest, (&output, gradient)) in self.largest.iter_mut().zip(of_stages) {
+            largest.output = largest_of(&[output], largest.output);
+            largest.velocity = largest_of(&[gradient], largest.velocity);
         }
     }
 

@@ -62,6 +62,7 @@ impl Session {
             weighted: self.has_class_weights(),
         };
         self.check_extended(network)?;
+        #[cfg(feature = "private-training")]
         self.check_privacy(network)?;
         // A label of 1 has to be a whole number of the units of the gradients.
         if self.format.fraction as i32 + self.softmax_exponent(network) < 0 {
@@ -194,14 +195,6 @@ impl Session {
         }
     }
 
-    #[cfg(not(feature = "private-training"))]
-    fn check_privacy(&self, _: &Network) -> Result<(), SessionError> {
-        match self.training.privacy {
-            Some(_) => Err(SessionError::LeftOut("private gradients")),
-            None => Ok(()),
-        }
-    }
-
     /// Checks that these options go with the others.
     #[cfg(feature = "extended-training")]
     fn check_together(&self, network: &Network) -> Result<(), SessionError> {
@@ -287,6 +280,7 @@ impl Session {
     /// Fraction bits of the sum of a stage's gradients over a batch, by weights and by biases alike, as a mean over
     /// 2^(log2 of the batch size, rounded up) samples; and bits by which the gradients by weights are divided to keep them, beside those
     /// of the divisor that they are multiplied by.
+    #[inline(always)]
     pub(crate) fn gradient_fraction(&self, network: &Network, stage: usize) -> [i32; 2] {
         #[cfg(feature = "private-training")]
         if let Some(Some(clip)) = self.sample_clip(network, stage) {

@@ -50,14 +50,14 @@ impl Lookup {
 
     /// Dealer traffic for the tables of `rows` x `len` elements.
     pub(super) fn tables_cost(self, rows: usize, len: usize) -> Cost {
-        Cost::dealt(1, 1 << self.index, self.to) * (self.parts().len() * rows * len) as u64
+        Cost::dealt(1, 1 << self.index, self.to) * (self.parts() * rows * len) as u64
     }
 
-    /// The wires of what the lines of an element are made of. Without bits below the index a line has no slope.
-    fn parts(self) -> &'static [u8] {
-        match self.rest {
-            0 => &[BASE],
-            _ => &[BASE, SLOPE],
+    /// What the lines of an element are made of: without bits below the index, which the softmax always has, they have no slope.
+    fn parts(self) -> usize {
+        match cfg!(feature = "private-training") && self.rest == 0 {
+            true => 1,
+            false => 2,
         }
     }
 
@@ -110,7 +110,7 @@ impl Lookup {
                 for entry in rotated.iter_mut() {
                     *entry = line(*entry, mask.low(self.rest));
                 }
-                for (part, &wire) in self.parts().iter().enumerate() {
+                for (part, wire) in [BASE, SLOPE].into_iter().take(self.parts()).enumerate() {
                     for (first, lines) in (start..).step_by(LANES).zip(rotated.chunks(LANES)) {
                         let mut values = [0; LANES];
                         for (value, line) in values.iter_mut().zip(lines) {
@@ -193,7 +193,7 @@ impl Lookup {
         let (index, low) = (e.low(self.from()).right(self.rest), e.low(self.rest));
         let (first, widths) = (element << self.index, [self.index, self.to]);
         let base = dealt_entry(cx, at.wire(BASE), first, widths, index)?;
-        if self.rest == 0 {
+        if self.parts() == 1 {
             return Ok(base);
         }
         let slope = dealt_entry(cx, at.wire(SLOPE), first, widths, index)?;

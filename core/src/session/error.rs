@@ -53,10 +53,13 @@ pub enum SessionError {
     /// The program was built without the named option of a training.
     LeftOut(&'static str),
     /// The bound of private gradients is 0, or their rows do not fit the samples.
+    #[cfg(feature = "private-training")]
     Privacy,
     /// The gradients are private, and the named option of a training does not go with that.
+    #[cfg(feature = "private-training")]
     NotPrivate(&'static str),
     /// The bound of private gradients, their noise and the batch do not fit the ring.
+    #[cfg(feature = "private-training")]
     PrivateWidths,
     /// The samples are contributions, and the named option of a training needs to know them.
     OnContributions(&'static str),
@@ -133,12 +136,15 @@ impl core::fmt::Display for SessionError {
             SessionError::LeftOut(what) => {
                 write!(f, "this program was built without {what}: train without")
             }
+            #[cfg(feature = "private-training")]
             SessionError::Privacy => f.write_str(
                 "private gradients need a bound above 0, and rows for the samples of each owner that has some",
             ),
+            #[cfg(feature = "private-training")]
             SessionError::NotPrivate(what) => {
                 write!(f, "private gradients do not go with {what}: leave one out")
             }
+            #[cfg(feature = "private-training")]
             SessionError::PrivateWidths => f.write_str(
                 "the bound of private gradients, their noise and the batch do not fit the ring: choose another bound, less noise, a smaller batch or the wider ring",
             ),

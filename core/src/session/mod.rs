@@ -15,6 +15,10 @@ pub mod handshake;
 mod headroom;
 mod known_backbone;
 mod loss;
+#[cfg(feature = "private-training")]
+mod privacy;
+#[cfg(not(feature = "private-training"))]
+#[path = "no_privacy.rs"]
 mod privacy;
 mod progress;
 mod protocol;
@@ -192,6 +196,7 @@ impl Session {
                 samples,
             });
         }
+        #[cfg(feature = "private-training")]
         if let Some(privacy) = self.privacy()
             && !privacy.is_sound(self.samples)
         {
@@ -271,17 +276,6 @@ impl Session {
         match self.protocol {
             Protocol::SecureNn { .. } => [u64::BITS, 2 * self.format.fraction],
             Protocol::Dealt { .. } => [self.format.wide(), self.format.master()],
-        }
-    }
-
-    /// Rows of a whole batch.
-    pub fn batch_rows(&self) -> u32 {
-        match self.privacy() {
-            Some(Privacy {
-                rows: [of_p0, of_p1],
-                ..
-            }) => of_p0.saturating_add(of_p1),
-            None => self.batch,
         }
     }
 

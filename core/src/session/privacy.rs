@@ -27,7 +27,7 @@ pub struct Privacy {
 impl Session {
     /// How single samples are protected in a training, if they are.
     pub fn privacy(&self) -> Option<Privacy> {
-        match cfg!(feature = "private-training") && self.task == Task::Train {
+        match self.task == Task::Train {
             true => self.training.privacy,
             false => None,
         }
@@ -48,7 +48,17 @@ impl Session {
         })
     }
 
-    #[cfg(feature = "private-training")]
+    /// Rows of a whole batch.
+    pub fn batch_rows(&self) -> u32 {
+        match self.privacy() {
+            Some(Privacy {
+                rows: [of_p0, of_p1],
+                ..
+            }) => of_p0.saturating_add(of_p1),
+            None => self.batch,
+        }
+    }
+
     /// 2^64 times the probability with which an iteration draws a sample, rounded down.
     pub(crate) fn drawing_rate(&self) -> u128 {
         quotient(u128::from(self.batch) << 64, self.total_samples().into())

@@ -29,6 +29,10 @@ pub struct TrainingOptions {
     /// The largest magnitude of a value of the mean gradient, with [`RATE_FRACTION`] fraction bits; 0 for no bound.
     pub clip: u32,
     /// How single samples are protected, if they are.
+    #[cfg_attr(
+        not(feature = "private-training"),
+        serde(with = "super::privacy::encoded")
+    )]
     pub privacy: Option<Privacy>,
 }
 

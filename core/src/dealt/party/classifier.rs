@@ -49,7 +49,15 @@ impl<'a, R: Ring> Classifier<'a, R> {
             return Err(RunError::Task);
         }
         // The session uses each sample once, so the party stores no opening.
-        let mut party = Party::new(session, network, role, None, memory, &mut [])?;
+        let mut party = Party::new(
+            session,
+            network,
+            role,
+            #[cfg(feature = "private-training")]
+            None,
+            memory,
+            &mut [],
+        )?;
         if session.task == Task::Evaluate {
             party.progress = Progress::Loading(0);
         }

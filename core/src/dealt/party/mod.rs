@@ -129,12 +129,10 @@ impl<'a, R: Ring> Party<'a, R> {
         session: &'a Session,
         network: &'a Network,
         role: Role,
-        secret: Option<&Key>,
+        #[cfg(feature = "private-training")] secret: Option<&Key>,
         memory: &'a mut [u64],
         opened_data: &'a mut [R],
     ) -> Result<Self, RunError> {
-        #[cfg(not(feature = "private-training"))]
-        let _ = secret;
         let plan = Plan::new(session, network);
         let gates = GateSet::new(session, network);
         let rows = session.micro_batch as usize;

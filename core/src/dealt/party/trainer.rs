@@ -44,8 +44,15 @@ impl<'a, R: Ring> Trainer<'a, R> {
         if session.task != Task::Train {
             return Err(RunError::Task);
         }
-        let own = Some(secret);
-        let party = Party::new(session, network, role, own, memory, opened_data)?;
+        let party = Party::new(
+            session,
+            network,
+            role,
+            #[cfg(feature = "private-training")]
+            Some(secret),
+            memory,
+            opened_data,
+        )?;
         let mut trainer = Trainer(party);
         trainer.0.progress = Progress::of_trainer(session, role);
         if session.initial_model.is_none() {
@@ -65,7 +72,15 @@ impl<'a, R: Ring> Trainer<'a, R> {
         opened_data: &'a mut [R],
     ) -> Result<Self, RunError> {
         let progress = Progress::start_at(session, start)?;
-        let mut party = Party::new(session, network, role, None, memory, opened_data)?;
+        let mut party = Party::new(
+            session,
+            network,
+            role,
+            #[cfg(feature = "private-training")]
+            None,
+            memory,
+            opened_data,
+        )?;
         (party.progress, party.start) = (progress, start);
         Ok(Trainer(party))
     }

@@ -21,7 +21,6 @@ use crate::{
     cost::LANES,
     dealt::{
         audit::Audits,
-        layout::summed_len,
         party_context::PartyContext,
         stream_ids::{self, Use},
     },
@@ -216,7 +215,10 @@ impl<R: Ring> Party<'_, R> {
             memory.restore_master_weights(cx, format, mask, weights);
             let product = stream_ids::address(batch.iteration, index, Use::WeightGradient);
             let (linear, _) = stage.product();
-            let summed = summed_len(session, stage);
+            let summed = match session.privacy() {
+                Some(_) => stage.parameters(),
+                None => weights,
+            };
             let gradient = &mut memory.velocity[..summed];
             Bilinear(linear).finish_weight_gradient(cx, product, gradient)?;
             #[cfg(feature = "private-training")]

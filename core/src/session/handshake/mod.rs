@@ -140,9 +140,7 @@ impl core::fmt::Display for Parameter {
             Parameter::InitialWeights => "initial weights",
             Parameter::Nesterov => "momenta: one of them Nesterov's",
             Parameter::Clip => "bounds of gradients (--clip-value)",
-            Parameter::Privacy => {
-                "private gradients (--dp-clip, --dp-noise or --dp-epsilon, --dp-delta)"
-            }
+            Parameter::Privacy => "private gradients (--dp-...)",
             Parameter::ClassWeights => "class weights",
             Parameter::Shuffle => "seeds of the samples' order",
             Parameter::Receiver => "receivers of the model (--reveal-to)",

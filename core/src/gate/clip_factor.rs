@@ -1,8 +1,8 @@
 //! Clip factor: min(1, C / norm) from the square of a row's norm, so rounded that the norm of the scaled row never exceeds C.
 //!
 //! The sum of squares s loses its low bits, which rounds s / 2^drop up or down to i, so s < (i + 1) 2^drop. The factor of i is the
-//! largest c with c^2 (i + 1) 2^drop <= 2^(2 fraction) C^2, at most 1. [`LEVELS`] tables give it. At each level an exact comparison
-//! splits the index into min(index, last) and the excess over it, which is 0 up to the last entry. The excess loses [`STEP`] bits and
+//! largest c with c^2 (i + 1) 2^drop <= 2^(2 fraction) C^2, at most 1. `LEVELS` tables give it. At each level an exact comparison
+//! splits the index into min(index, last) and the excess over it, which is 0 up to the last entry. The excess loses `STEP` bits and
 //! is the index of the next level. The factor is the sum of all entries: those of later levels hold what is to be added to the last entry of
 //! the level before, and 0 for an excess of 0. The very last entry makes the factor 0: a row whose norm is that large counts nothing.
 //!

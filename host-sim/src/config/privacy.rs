@@ -5,7 +5,7 @@ use ringlet_core::{
     session::{NOISE_FRACTION, Privacy, RATE_FRACTION, Session},
 };
 
-use super::args::PrivacyArgs;
+use super::args::{PrivacyArgs, SessionArgs};
 use crate::{data::trained_model::PrivacyMark, error::Failure, privacy::Protection};
 
 /// What printed figures are rounded to: epsilon up, and a bound.
@@ -65,6 +65,30 @@ pub fn privacy(
         noise: noise as u32,
         rows,
     }))
+}
+
+/// The session with the private gradients that the arguments ask for. `check` checks a session; class weights are smaller by a
+/// factor.
+pub fn with_privacy(
+    args: &SessionArgs,
+    mut session: Session,
+    network: &Network,
+    largest_weight: f64,
+    check: impl Fn(&Session) -> Result<(), Failure>,
+) -> Result<Session, Failure> {
+    if args.privacy.is_given() {
+        // What the accountant divides by. Micro-batches are of other rows later.
+        check(&Session {
+            micro_batch: 1,
+            ..session.clone()
+        })?;
+    }
+    session.training.privacy = privacy(&args.privacy, &session, network, largest_weight)?;
+    if session.privacy().is_some() {
+        let usual = || micro_batch(&session, network);
+        session.micro_batch = args.micro_batch.unwrap_or_else(usual);
+    }
+    Ok(session)
 }
 
 /// Rows of a micro-batch of a session with private gradients, if nothing says how many: all, as far as memory reaches.

@@ -19,7 +19,7 @@ use super::{
     activation::Activation,
     args::{PrivacyArgs, parties::SampleCounts, session::SessionArgs},
     model::{check_shape, model},
-    privacy::{micro_batch, privacy, privacy_mark},
+    privacy::{privacy_mark, with_privacy},
     protocol::Protocol,
 };
 use crate::{
@@ -389,7 +389,10 @@ pub fn session(
         backbone: samples_are.known,
     };
     let session = match setting.task {
-        Task::Train => with_privacy(args, session, &network, largest_weight)?,
+        Task::Train => {
+            let check = |session: &Session| checked_network(session).map(drop);
+            with_privacy(args, session, &network, largest_weight, check)?
+        }
         Task::Infer | Task::Evaluate => inference(session)?,
     };
     Ok(CheckedSession {
@@ -397,29 +400,6 @@ pub fn session(
         delta: args.privacy.delta(),
         ..CheckedSession::new(session, normalise, classes)?
     })
-}
-
-/// The session with the private gradients that the arguments ask for.
-fn with_privacy(
-    args: &SessionArgs,
-    mut session: Session,
-    network: &Network,
-    largest_weight: f64,
-) -> Result<Session, Failure> {
-    if args.privacy.is_given() {
-        // What the accountant divides by. Micro-batches are of other rows later.
-        checked_network(&Session {
-            micro_batch: 1,
-            ..session.clone()
-        })?;
-    }
-    session.training.privacy = privacy(&args.privacy, &session, network, largest_weight)?;
-    if session.privacy().is_some() {
-        session.micro_batch = args
-            .micro_batch
-            .unwrap_or_else(|| micro_batch(&session, network));
-    }
-    Ok(session)
 }
 
 /// What a session's samples are: images, or features of them.

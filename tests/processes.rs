@@ -234,6 +234,24 @@ fn what_private_gradients_cannot_do_is_refused_in_one_line() {
 }
 
 #[test]
+fn a_delta_that_allows_to_publish_an_image_is_told() {
+    for (delta, told) in [("0.01", true), ("1e-4", false)] {
+        let arguments = [
+            "train",
+            "--dp-noise",
+            "2",
+            "--dp-delta",
+            delta,
+            "--limit",
+            "1",
+        ];
+        let (well, _, err) = end(start(&arguments));
+        assert!(well, "{err}");
+        assert_eq!(err.contains("not below 1 / images"), told, "{err}");
+    }
+}
+
+#[test]
 fn the_guide_shows_choices_with_the_same_epsilon() {
     let arguments = [
         "plan",

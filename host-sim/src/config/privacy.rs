@@ -132,8 +132,13 @@ pub fn told(session: &Session, network: &Network, delta: f64) -> Result<Option<S
         }
         None => "there is no noise, so nothing is protected".to_owned(),
     };
+    let all = f64::from(session.total_samples());
+    let careless = match delta * all < 1.0 {
+        true => "",
+        false => " (not below 1 / images: that allows to publish one as it is)",
+    };
     Ok(Some(format!(
-        "training with private gradients of at most {}: {gives}; rows for {of_p0} images of p0 and {of_p1} of p1",
+        "training with private gradients of at most {}: {gives}{careless}; rows for {of_p0} images of p0 and {of_p1} of p1",
         (privacy.bound() * BOUND_STEPS).round() / BOUND_STEPS
     )))
 }

@@ -7,9 +7,11 @@ use ringlet_core::session::{Rank, Ranks};
 use super::report::report;
 use crate::{error::Failure, run::mpi_ranks::MpiRanks};
 
-/// How long a rank keeps its failure to itself: another one may have the reason, or the same.
-const OWN_REASON: Duration = Duration::from_millis(500);
-const CONSEQUENCE: Duration = Duration::from_secs(1);
+/// How long a rank but the first keeps its failure to itself. The first may have the same, tells it at once, and ends all ranks; on
+/// a busy machine that takes a while.
+const OWN_REASON: Duration = Duration::from_secs(3);
+/// How much longer a rank keeps what follows from the failure of another one, which has the reason.
+const CONSEQUENCE: Duration = Duration::from_secs(4);
 
 /// Does a role's `task` in this process, with what joins it to the role's other processes if there are any. If it fails, all of
 /// them end. A `supervised` role has one process.

@@ -33,7 +33,6 @@ fn task() -> CollectionTask {
         input: [8, 8, 1],
         classes: 10,
         normalisation: Normalisation::NONE,
-        ring: 32,
         // The usual headroom of the input takes three of twelve.
         fraction: 9,
         identities: [1, 2, 3].map(|number| identity(number).public()),
@@ -53,7 +52,7 @@ fn upload(task: &CollectionTask, owner: usize, images: &Images) -> Vec<u8> {
     for image in owner * EACH..(owner + 1) * EACH {
         let label = images.labels[image];
         upload
-            .sample::<u32, _>(images.image(image), label, &mut write)
+            .sample(images.image(image), label, &mut write)
             .expect("a sample");
     }
     upload.finish(&mut write).expect("seals");

@@ -75,7 +75,7 @@ fn prepare(dir: &Path, task: &str, first: usize, count: usize) -> [String; 2] {
 }
 
 /// What samples of the digits are without masks.
-fn wanted(servers: &Servers, digits: &Images, first: usize, count: usize) -> Vec<Vec<u32>> {
+fn wanted(servers: &Servers, digits: &Images, first: usize, count: usize) -> Vec<Vec<u16>> {
     let sample = |at: usize| plain(&servers.task, digits.image(at), digits.labels[at]);
     (first..first + count).map(sample).collect()
 }

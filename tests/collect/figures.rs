@@ -229,7 +229,7 @@ fn one_contribution_takes_few_bytes() {
     direct.terms.address = behind.clone();
     servers.wait_for_all_at(&direct);
     let body = signed(&servers.task, 1, 1, &key);
-    assert_eq!(body.len(), 38 + 3176 + 272 + 72);
+    assert_eq!(body.len(), 38 + 2 * 794 + 272 + 72);
     let counted = thread::spawn(move || counting(&listener, &behind));
     assert_eq!(post(&servers.task, &body).0, 201);
     let [sent, received] = counted.join().expect("a thread");
@@ -237,6 +237,6 @@ fn one_contribution_takes_few_bytes() {
         "a signed contribution of 28x28: body {}, sent {sent}, received {received}",
         body.len()
     );
-    assert!(sent < 4200 && received < 1400, "{sent} {received}");
+    assert!(sent < 2600 && received < 1400, "{sent} {received}");
     servers.end_all();
 }

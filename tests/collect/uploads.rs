@@ -52,9 +52,7 @@ pub fn made(
         Upload::begin(&task.task, &Key::new(key), count, &mut write).expect("an upload");
     let id = upload.id();
     for (pixels, label) in samples {
-        upload
-            .sample::<u32, _>(pixels, *label, &mut write)
-            .expect("a sample");
+        upload.sample(pixels, *label, &mut write).expect("a sample");
     }
     let hash = upload.finish(&mut write).expect("seals");
     (id, bytes, hash)
@@ -94,11 +92,11 @@ pub fn signed(task: &TaskFile, number: u32, count: u16, key: &str) -> Vec<u8> {
     [&bytes[..], &sign(&key, task.id, &hash)].concat()
 }
 
-/// The words of masked samples.
-fn words(masked: &[u8]) -> Vec<u32> {
-    let words = masked.chunks_exact(4);
-    words
-        .map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")))
+/// The values of masked samples, of two bytes each.
+fn values(masked: &[u8]) -> Vec<u16> {
+    let values = masked.chunks_exact(2);
+    values
+        .map(|value| u16::from_le_bytes(value.try_into().expect("2 bytes")))
         .collect()
 }
 
@@ -133,8 +131,9 @@ fn entries(task: &TaskFile, holder: Actor, path: &Path) -> Vec<Entry> {
 
 /// The contributions of a list, as the files of the three roles together have them: numbers of pixels and labels without masks.
 /// Checks that the roles agree, and that each has no more than it should.
-pub fn opened(servers: &Servers, list: u32) -> Vec<Vec<u32>> {
+pub fn opened(servers: &Servers, list: u32) -> Vec<Vec<u16>> {
     let task = &servers.task;
+    assert_eq!(task.task.value_len(), 2);
     let holders = [
         Actor::Party(Role::P0),
         Actor::Party(Role::P1),
@@ -154,32 +153,32 @@ pub fn opened(servers: &Servers, list: u32) -> Vec<Vec<u32>> {
         assert!(p0.name == p1.name && p0.name == dealer.name);
         assert_eq!([&p0.keys[..], &p1.keys[..]].concat(), dealer.keys);
         assert!(p0.masked == p1.masked && dealer.masked.is_empty());
-        let mut words = words(&p0.masked);
-        let (pixels, label) = words.split_at_mut(task.task.input_len());
-        for (part, words) in [(Part::Pixels, pixels), (Part::Label, label)] {
-            let mut masks = vec![0u32; words.len()];
+        let mut values = values(&p0.masked);
+        let (pixels, label) = values.split_at_mut(task.task.input_len());
+        for (part, values) in [(Part::Pixels, pixels), (Part::Label, label)] {
+            let mut masks = vec![0u32; values.len()];
             for key in &dealer.keys {
                 mask(key, part, 0, &mut masks);
-                words
+                values
                     .iter_mut()
                     .zip(&masks)
-                    .for_each(|(word, mask)| *word = word.wrapping_sub(*mask));
+                    .for_each(|(value, mask)| *value = value.wrapping_sub(*mask as u16));
             }
         }
-        words
+        values
     })
     .collect()
 }
 
 /// What a sample is without masks.
-pub fn plain(task: &TaskFile, pixels: &[u8], label: u8) -> Vec<u32> {
+pub fn plain(task: &TaskFile, pixels: &[u8], label: u8) -> Vec<u16> {
     let core = &task.task;
     let pixels = pixels.iter().enumerate().map(|(index, &pixel)| {
         let channel = index % core.input[2] as usize;
         core.normalisation
-            .units::<u32>(channel, pixel, core.fraction)
+            .units::<u32>(channel, pixel, core.fraction) as u16
     });
     pixels
-        .chain((0..core.classes).map(|class| u32::from(class == label)))
+        .chain((0..core.classes).map(|class| u16::from(class == label)))
         .collect()
 }

@@ -3,11 +3,13 @@
 use bytemuck::TransparentWrapper;
 use ringlet_core::{
     Role,
+    contribution::Part,
     gate::{
         At, Contract, Online,
         argmax::Argmax,
         bilinear::{Bilinear, Span},
         bounds::Bounds,
+        contributed::Contributed,
         lookup::Lookup,
         maxpool::MaxPool,
         multiply::Multiply,
@@ -319,12 +321,12 @@ fn counts_of_values_out_of_range() {
 
 #[test]
 fn counts_of_bounds_that_are_broken() {
-    let gate = Bounds::new::<u32>();
+    let gate = Bounds::new::<u32>(16);
     // Two rows of masked values, whose masks the dealer knows.
     let masks = [0x9E37_79B9u32, 0x85EB_CA6B, 0xC2B2_AE35, 0x27D4_EB2F];
     let all = [
         [0, 4096, 7, 1, 9, 2, 4000, 4095],
-        [-1, 4097, 1 << 20, 1, 1 << 31, -4096, 2, 3],
+        [-1, 4097, 1 << 14, 1, 1 << 15, -4096, 2, 3],
     ];
     let (mut opened, mut doubled) = (vec![0; 32], vec![0; 32]);
     for (row, xs) in all.into_iter().enumerate() {
@@ -343,6 +345,35 @@ fn counts_of_bounds_that_are_broken() {
             let mut counts = [Share::wrap(0); 2];
             let mut scratch = vec![0; gate.scratch_len(2, 8)];
             gate.run(cx, AT, [2, 8], &opened, &mut counts, &mut scratch)
+        },
+    );
+}
+
+#[test]
+fn contributed_values() {
+    let gate = Contributed::new::<u32>(16);
+    let keys = [[1; 32], [2; 32]];
+    // The masked values are open, and any of 16 bits are possible.
+    let masked = [0u32, 1, 0x3FFF, 0x4000, 0x7FFF, 0x8000, 0xBFFF, 0xFFFF];
+    check_gate(
+        "contributed",
+        [&[], &[]],
+        |cx| gate.deal::<u32, _>(cx, AT, (keys.each_ref(), Part::Pixels), 8),
+        |cx, _| {
+            let key = &keys[cx.role().index()];
+            let mut values = masked;
+            gate.run(cx, AT, (key, Part::Pixels), &mut values)?;
+            // As a training goes on: P0 receives nothing before.
+            let mask = RowMask::Fresh {
+                address: Address {
+                    iteration: BACK.iteration,
+                    gate: BACK.gate,
+                    wire: 0,
+                },
+                first: 0,
+            };
+            let values = mask_rows(cx, mask, 1, 8, Share::wrap_slice_mut(&mut values));
+            cx.open(&mut [Segment::words(values, 32)])
         },
     );
 }

@@ -3,16 +3,20 @@
 //! For a sample x with a one-hot label y the owner draws masks from two keys, K0 and K1, and sends E = x + A0 + A1 and
 //! F = y + B0 + B1 to both servers, where Aj and Bj are streams of Kj. Server j, which is party Pj of a training, learns Kj, and
 //! the dealer learns both. So a server sees a value that the other's mask hides, and the dealer, which can take the masks off,
-//! never sees E nor F. E is what a training opens: it costs no byte more.
+//! never sees E nor F.
+//!
+//! The masks are uniform in a ring of 16, 24 or 32 bits, the narrowest that holds the task's numbers with two bits to spare. It
+//! does not depend on the ring of a training, which turns the masked values into shares in its own: see
+//! [`gate::contributed`](crate::gate::contributed).
 //!
 //! An owner sends contributions in uploads. All keys of an upload come from two seeds, which HPKE (RFC 9180, base mode:
 //! X25519, HKDF-SHA256, ChaCha20-Poly1305) seals to the identities of P0, P1 and the dealer:
 //!
 //! ```text
-//! "RLC1" (4) · task (16) · upload (16) · number of contributions (2) · contributions · seals (80 + 80 + 112)
+//! "RLC2" (4) · task (16) · upload (16) · number of contributions (2) · contributions · seals (80 + 80 + 112)
 //! ```
 //!
-//! A contribution is the words of E, then those of F, each in little-endian order. A seal is the encapsulated key (32), the
+//! A contribution is the values of E, then those of F, each in two to four bytes in little-endian order. A seal is the encapsulated key (32), the
 //! sealed seed or seeds, and the tag (16); it covers the hash of all that comes before the seals. The dealer gets the hash and its
 //! seal alone. Numbers of samples, task and upload are public.
 

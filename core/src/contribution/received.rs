@@ -5,7 +5,7 @@ use clatter::{crypto::hash::Blake2s, traits::Hash};
 use super::{CollectionTask, DEALER_SEAL_LEN, PARTY_SEAL_LEN, TaskId, UploadError, UploadId};
 
 /// The first bytes of an upload. The last one is the version.
-const FORMAT: [u8; 4] = *b"RLC1";
+const FORMAT: [u8; 4] = *b"RLC2";
 /// Bytes before the contributions.
 pub(super) const HEADER_LEN: usize = FORMAT.len() + 16 + 16 + 2;
 /// Bytes after them.

@@ -83,10 +83,7 @@ impl<'a> SampleUploads<'a> {
         drop(secret);
         let samples = labels.iter().zip(pixels.chunks_exact(task.input_len()));
         for (&label, pixels) in samples {
-            match task.ring {
-                u32::BITS => upload.sample::<u32, E>(pixels, label, &mut write)?,
-                _ => upload.sample::<u64, E>(pixels, label, &mut write)?,
-            }
+            upload.sample::<E>(pixels, label, &mut write)?;
         }
         let id = upload.id();
         let hash = upload.finish(&mut write)?;
@@ -138,9 +135,9 @@ mod tests {
         image
     }
 
-    fn image(per_upload: u16, ring: u32) -> TaskImage {
+    fn image(per_upload: u16) -> TaskImage {
         TaskImage {
-            task: task([2, 1, 1], ring),
+            task: task([2, 1, 1]),
             per_upload,
             signed: false,
         }
@@ -162,8 +159,9 @@ mod tests {
 
     #[test]
     fn samples_fill_uploads_in_their_order() {
-        for ring in [32, 64] {
-            let image = image(2, ring);
+        for fraction in [12, 20] {
+            let mut image = image(2);
+            image.task.fraction = fraction;
             let all = made(&image, &[0, 1, 2, 1, 0], 3).unwrap();
             let received = all
                 .iter()
@@ -175,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_same_samples_make_the_same_bytes_and_others_share_nothing() {
-        let base = image(2, 32);
+        let base = image(2);
         let first = made(&base, &[0, 1, 2], 3).unwrap();
         assert_eq!(made(&base, &[0, 1, 2], 3).unwrap(), first);
         // More samples behind them leave the uploads before as they are.
@@ -188,10 +186,10 @@ mod tests {
             made(&base, &[0, 2, 2], 3).unwrap()[0].clone(),
             made(&base, &[0, 1, 2], 4).unwrap()[0].clone(),
             made(&other, &[0, 1, 2], 3).unwrap()[0].clone(),
-            made(&image(3, 32), &[0, 1, 2], 3).unwrap()[0].clone(),
+            made(&image(3), &[0, 1, 2], 3).unwrap()[0].clone(),
             // The same samples at another place.
-            made(&image(1, 32), &[1, 1], 3).unwrap()[0].clone(),
-            made(&image(1, 32), &[1, 1], 3).unwrap()[1].clone(),
+            made(&image(1), &[1, 1], 3).unwrap()[0].clone(),
+            made(&image(1), &[1, 1], 3).unwrap()[1].clone(),
         ];
         let names = |uploads: &[Vec<u8>]| -> Vec<Vec<u8>> {
             uploads.iter().map(|bytes| bytes[20..36].to_vec()).collect()
@@ -212,7 +210,7 @@ mod tests {
         };
         use ed25519_dalek::{Signature, VerifyingKey};
 
-        let mut image = image(2, 32);
+        let mut image = image(2);
         let open = made(&image, &[0, 1], 3).unwrap();
         image.signed = true;
         let signed = made(&image, &[0, 1], 3).unwrap();
@@ -231,14 +229,14 @@ mod tests {
     #[cfg(not(feature = "signatures"))]
     #[test]
     fn a_program_without_signatures_refuses_a_task_that_names_owners() {
-        let mut image = image(2, 32);
+        let mut image = image(2);
         image.signed = true;
         assert_eq!(made(&image, &[0], 3).err(), Some(UploadError::Signature));
     }
 
     #[test]
     fn samples_that_do_not_fit_are_refused() {
-        let base = image(2, 32);
+        let base = image(2);
         assert_eq!(made(&base, &[], 3).err(), Some(UploadError::Length));
         assert_eq!(made(&base, &[0, 1, 3], 3).err(), Some(UploadError::Label));
         let mut wide = base;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Role,
-    data::Normalisation,
+    data::{MOST_MASKED_FRACTION, Normalisation},
     net::secure::{Prologue, PublicIdentity},
 };
 
@@ -22,8 +22,6 @@ pub struct CollectionTask {
     pub classes: u8,
     /// How pixels become numbers.
     pub normalisation: Normalisation,
-    /// Bits of the ring of masked values: 32 or 64.
-    pub ring: u32,
     /// Fraction bits of the numbers: those of a training, less the headroom of its input.
     pub fraction: u32,
     /// The identities of P0, P1 and the dealer.
@@ -37,7 +35,7 @@ pub struct CollectionTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskError {
-    /// The ring has neither 32 nor 64 bits, or the fraction bits are not 1 to half as many.
+    /// The fraction bits are not 1 to 24.
     Format,
     /// A sample has no value, or more than 2^24, or there are fewer than two classes.
     Shape,
@@ -50,9 +48,7 @@ pub enum TaskError {
 impl core::fmt::Display for TaskError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            TaskError::Format => {
-                "the ring of a task has 32 or 64 bits, and its numbers have 1 to half as many fraction bits"
-            }
+            TaskError::Format => "the numbers of a task have 1 to 24 fraction bits",
             TaskError::Shape => "a task takes samples of 1 to 2^24 values, of two classes or more",
             TaskError::Normalisation => "the normalisation of the task does not fit its samples",
             TaskError::Identities => {
@@ -70,8 +66,7 @@ const MOST_VALUES: u64 = 1 << 24;
 impl CollectionTask {
     /// Checks that the task can be used.
     pub fn check(&self) -> Result<(), TaskError> {
-        let fits = (1..=self.ring / 2).contains(&self.fraction);
-        if !matches!(self.ring, 32 | 64) || !fits {
+        if !(1..=MOST_MASKED_FRACTION).contains(&self.fraction) {
             return Err(TaskError::Format);
         }
         let values = self.input.iter().try_fold(1u64, |values, &len| {
@@ -106,9 +101,15 @@ impl CollectionTask {
         self.input.iter().map(|&len| len as usize).product()
     }
 
+    /// Bytes of a masked value: 2 to 4, as few as numbers of this range and precision allow.
+    pub fn value_len(&self) -> usize {
+        let channels = self.input[2] as usize;
+        self.normalisation.masked_bits(channels, self.fraction) as usize / 8
+    }
+
     /// Bytes of a contribution: the masked sample and its masked label.
     pub fn contribution_len(&self) -> usize {
-        (self.input_len() + usize::from(self.classes)) * (self.ring / 8) as usize
+        (self.input_len() + usize::from(self.classes)) * self.value_len()
     }
 
     /// The identity of a party.
@@ -127,12 +128,11 @@ pub(super) mod tests {
     use super::*;
 
     /// A task of samples of this shape.
-    pub(in crate::contribution) fn task(input: [u32; 3], ring: u32) -> CollectionTask {
+    pub(in crate::contribution) fn task(input: [u32; 3]) -> CollectionTask {
         CollectionTask {
             input,
             classes: 3,
             normalisation: Normalisation::NONE,
-            ring,
             fraction: 12,
             identities: [1, 2, 3].map(|byte| {
                 let secret = crate::prg::Key::new([byte; 32]);
@@ -144,9 +144,9 @@ pub(super) mod tests {
 
     #[test]
     fn every_part_counts_in_the_name() {
-        let good = task([2, 3, 1], 32);
+        let good = task([2, 3, 1]);
         assert_eq!(good.check(), Ok(()));
-        let changes: [fn(&mut CollectionTask); 7] = [
+        let changes: [fn(&mut CollectionTask); 6] = [
             |c| c.input[0] = 3,
             |c| c.classes = 4,
             |c| {
@@ -156,7 +156,6 @@ pub(super) mod tests {
                 };
                 c.normalisation = Normalisation::new(&[channel]).unwrap();
             },
-            |c| c.ring = 64,
             |c| c.fraction = 11,
             |c| c.identities.swap(0, 1),
             |c| c.terms[31] = 0,
@@ -172,12 +171,12 @@ pub(super) mod tests {
     #[test]
     fn what_cannot_be_collected_is_refused() {
         let refused = |change: fn(&mut CollectionTask)| {
-            let mut task = task([2, 3, 1], 32);
+            let mut task = task([2, 3, 1]);
             change(&mut task);
             task.check().unwrap_err()
         };
-        assert_eq!(refused(|c| c.ring = 16), TaskError::Format);
-        assert_eq!(refused(|c| c.fraction = 30), TaskError::Format);
+        assert_eq!(refused(|c| c.fraction = 0), TaskError::Format);
+        assert_eq!(refused(|c| c.fraction = 25), TaskError::Format);
         assert_eq!(refused(|c| c.input[1] = 0), TaskError::Shape);
         assert_eq!(refused(|c| c.input = [u32::MAX; 3]), TaskError::Shape);
         assert_eq!(refused(|c| c.classes = 1), TaskError::Shape);

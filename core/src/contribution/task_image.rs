@@ -14,7 +14,7 @@ use super::CollectionTask;
 use crate::num::crc::crc32;
 
 const MAGIC: [u8; 4] = *b"RNGC";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEAD_LEN: usize = 12;
 const CHECK_LEN: usize = 4;
 
@@ -130,13 +130,13 @@ mod tests {
 
     #[test]
     fn the_largest_task_is_read_as_it_was_written() {
-        let mut task = task([1 << 10, 1 << 12, 4], 64);
+        let mut task = task([1 << 10, 1 << 12, 4]);
         let channel = Channel {
             scale: -(1 << 29),
             offset: (1 << 38) - 1,
         };
         task.normalisation = Normalisation::new(&[channel; MAX_NORMALISED]).unwrap();
-        task.fraction = 32;
+        task.fraction = 24;
         let image = TaskImage {
             task,
             per_upload: u16::MAX,
@@ -151,7 +151,7 @@ mod tests {
     fn each_fault_has_its_error() {
         let error = |memory: &[u8]| TaskImage::decode(memory).unwrap_err();
         let mut image = TaskImage {
-            task: task([2, 2, 1], 32),
+            task: task([2, 2, 1]),
             per_upload: 3,
             signed: false,
         };
@@ -165,8 +165,8 @@ mod tests {
             assert_eq!(error(&damaged), TaskImageError::Damaged, "{at}");
         }
         let mut newer = bytes;
-        newer[4] = 2;
-        assert_eq!(error(&newer), TaskImageError::Version(2));
+        newer[4] = 3;
+        assert_eq!(error(&newer), TaskImageError::Version(3));
         image.per_upload = 0;
         assert_eq!(error(&encoded(&image).0), TaskImageError::Unsound);
         image.per_upload = 1;

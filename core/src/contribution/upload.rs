@@ -5,7 +5,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     cost::LANES,
-    num::ring::Ring,
     prg::{Address, Key, Prg},
 };
 
@@ -83,18 +82,18 @@ impl<'a> Upload<'a> {
         self.id
     }
 
-    /// Masks the next sample, and passes its bytes to `write` in pieces of at most 512. `R` is the task's ring.
+    /// Masks the next sample, and passes its bytes to `write` in pieces of at most 256.
     ///
     /// Fails if the sample does not have the task's shape, if the label is not one of its classes, if there are
     /// enough samples already, and as `write` does.
-    pub fn sample<R: Ring, E: From<UploadError>>(
+    pub fn sample<E: From<UploadError>>(
         &mut self,
         pixels: &[u8],
         label: u8,
         mut write: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let task = self.task;
-        if pixels.len() != task.input_len() || R::BITS != task.ring {
+        if pixels.len() != task.input_len() {
             return Err(UploadError::Length.into());
         }
         if label >= task.classes {
@@ -108,42 +107,45 @@ impl<'a> Upload<'a> {
         let channels = task.input[2] as usize;
         let pixel = |index: usize| {
             let normalisation = &task.normalisation;
-            normalisation.units::<R>(index % channels, pixels[index], task.fraction)
+            normalisation.units::<u32>(index % channels, pixels[index], task.fraction)
         };
         self.masked(&keys, Part::Pixels, pixels.len(), pixel, &mut write)?;
         // The label is secret, so each class is written the same way.
-        let class = |index: usize| R::from_u64(u64::from(index == usize::from(label)));
+        let class = |index: usize| u32::from(index == usize::from(label));
         let classes = task.classes.into();
         self.masked(&keys, Part::Label, classes, class, &mut write)
     }
 
     /// Masks `len` values, and passes them on.
-    fn masked<R: Ring, E>(
+    fn masked<E>(
         &mut self,
         keys: &[Key; 2],
         part: Part,
         len: usize,
-        value: impl Fn(usize) -> R,
+        value: impl Fn(usize) -> u32,
         write: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let value_len = self.task.value_len();
         for first in (0..len).step_by(LANES) {
             let count = LANES.min(len - first);
-            let (mut words, mut masks) = ([R::ZERO; LANES], [R::ZERO; LANES]);
+            let (mut words, mut masks) = ([0u32; LANES], [0u32; LANES]);
             let (words, masks) = (&mut words[..count], &mut masks[..count]);
             for (index, word) in words.iter_mut().enumerate() {
                 *word = value(first + index);
             }
             for key in keys {
                 mask(key.reveal(), part, first as u64, masks);
-                for (word, &mask) in words.iter_mut().zip(&*masks) {
-                    *word = word.plus(mask);
+                for (word, &mut mask) in words.iter_mut().zip(&mut *masks) {
+                    *word = word.wrapping_add(mask);
                 }
             }
             masks.zeroize();
-            for word in &mut *words {
-                *word = word.little_endian();
+            // The low bytes are what the values have.
+            let mut bytes = [0; 4 * LANES];
+            let bytes = &mut bytes[..count * value_len];
+            for (bytes, word) in bytes.chunks_exact_mut(value_len).zip(words) {
+                bytes.copy_from_slice(&word.to_le_bytes()[..value_len]);
             }
-            let bytes = bytemuck::cast_slice(words);
             self.hash.input(bytes);
             write(bytes)?;
         }

@@ -3,6 +3,8 @@
 mod normalisation;
 pub mod sample_image;
 
+#[cfg(feature = "contributions")]
+pub use normalisation::MOST_MASKED_FRACTION;
 pub use normalisation::{Channel, MAX_NORMALISED, NORMALISATION_FRACTION, Normalisation};
 
 use crate::{network::Stage, num::ring::Ring};
@@ -16,23 +18,17 @@ pub trait Data {
     fn pixels(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError>;
     /// The class of a sample, from 0. Fails with [`DataError::Missing`] if there is no such sample.
     fn label(&mut self, sample: u32) -> Result<u8, DataError>;
-    /// Writes the masked pixels of a contribution to `out`, as little-endian words, and the key of this party's masks to `key`.
+    /// Writes the bytes of a contribution to `out`, masked sample and masked label, and the key of this party's masks to `key`.
     ///
     /// Fails with [`DataError::Missing`] if there is no such contribution.
     #[cfg(feature = "contributions")]
-    fn masked_pixels(
+    fn contribution(
         &mut self,
         sample: u32,
         key: &mut [u8; crate::prg::Key::LEN],
         out: &mut [u8],
     ) -> Result<(), DataError> {
         let _ = (key, out);
-        Err(DataError::Missing(sample))
-    }
-    /// Writes the masked one-hot label of a contribution to `out`, as little-endian words. Fails as [`Data::masked_pixels`] does.
-    #[cfg(feature = "contributions")]
-    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        let _ = out;
         Err(DataError::Missing(sample))
     }
 }
@@ -59,18 +55,13 @@ impl<D: Data + ?Sized> Data for &mut D {
     }
 
     #[cfg(feature = "contributions")]
-    fn masked_pixels(
+    fn contribution(
         &mut self,
         sample: u32,
         key: &mut [u8; crate::prg::Key::LEN],
         out: &mut [u8],
     ) -> Result<(), DataError> {
-        (**self).masked_pixels(sample, key, out)
-    }
-
-    #[cfg(feature = "contributions")]
-    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        (**self).masked_label(sample, out)
+        (**self).contribution(sample, key, out)
     }
 }
 

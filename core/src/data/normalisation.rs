@@ -11,6 +11,10 @@ pub const NORMALISATION_FRACTION: u32 = 32;
 /// The most channels with numbers of their own.
 pub const MAX_NORMALISED: usize = 4;
 
+/// The most fraction bits of contributions: so numbers below 64 fit 32 bits with two to spare.
+#[cfg(feature = "contributions")]
+pub const MOST_MASKED_FRACTION: u32 = 24;
+
 /// Bits before the binary point of a normalised pixel's limit.
 const RANGE_BITS: u32 = 6;
 
@@ -64,6 +68,22 @@ impl Normalisation {
         given <= 1.max(channels)
             && (given <= 1 || given == channels)
             && self.0.iter().all(|c| c.is_sound())
+    }
+
+    /// Bits of the ring in which owners mask the values of contributions with `channels` channels, at most
+    /// [`MOST_MASKED_FRACTION`] fraction bits: the fewest whole bytes, two to four, that leave a value two bits more than it takes.
+    #[cfg(feature = "contributions")]
+    pub fn masked_bits(&self, channels: usize, fraction: u32) -> u32 {
+        let fits = |bits: u32| {
+            let limit = 1i64 << (bits - 2);
+            (0..channels).all(|channel| {
+                [0, 255].into_iter().all(|pixel| {
+                    let value = self.units::<u64>(channel, pixel, fraction) as i64;
+                    (-limit..limit).contains(&value)
+                })
+            })
+        };
+        [16, 24].into_iter().find(|&bits| fits(bits)).unwrap_or(32)
     }
 
     /// A pixel of a channel as a number with `fraction` fraction bits, rounded to the nearest unit. What it does depends

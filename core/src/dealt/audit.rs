@@ -27,7 +27,7 @@ impl<'a> Audits<'a> {
             (tensors.session, tensors.network),
             tensors.iteration,
             tensors.first,
-            tensors.samples.numbers.len(),
+            tensors.samples.len(),
         )
     }
 }

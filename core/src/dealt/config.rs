@@ -141,7 +141,6 @@ impl Session {
     fn check_contributions(&self, network: &Network) -> Result<(), SessionError> {
         let refused = [
             (self.task != Task::Train, "inference"),
-            (!self.keeps_data(), "triples that mask samples anew"),
             (self.class_weights.is_given(), "a weight for each class"),
             (
                 network.stages[0].pooled_input.is_some(),

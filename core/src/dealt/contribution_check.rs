@@ -5,10 +5,13 @@
 //! sum of its label, 1.
 
 use crate::{
-    cost::Cost,
+    cost::{Cost, LANES},
     gate::{At, bounds::Bounds, range::COUNT_BITS},
     network::Network,
-    num::{arena::words, ring::Ring},
+    num::{
+        arena::words,
+        ring::{Ring, Word},
+    },
     prg::{
         Key,
         contributed::{Part, mask},
@@ -16,13 +19,14 @@ use crate::{
     session::Session,
 };
 
-use super::stream_ids;
+use super::{contributed_samples::ContributedSamples, stream_ids};
 
 /// The check of a session's contributions.
 #[derive(Clone, Copy)]
 pub(crate) struct ContributionCheck<'a> {
     session: &'a Session,
     network: &'a Network,
+    samples: ContributedSamples<'a>,
 }
 
 /// A value of a contribution.
@@ -38,7 +42,11 @@ pub(crate) enum Value {
 
 impl<'a> ContributionCheck<'a> {
     pub fn new(session: &'a Session, network: &'a Network) -> Self {
-        ContributionCheck { session, network }
+        ContributionCheck {
+            session,
+            network,
+            samples: ContributedSamples::new(session, network),
+        }
     }
 
     /// The contributions that are checked together: the first and how many.
@@ -49,17 +57,14 @@ impl<'a> ContributionCheck<'a> {
             .map(move |first| (first, size.min(count - first) as usize))
     }
 
-    /// Values of a contribution.
+    /// Values of a contribution that are checked.
     pub fn len(self) -> usize {
-        self.network.stages[0].linear.input_len() + self.network.classes + 1
+        self.samples.lens().iter().sum::<usize>() + 1
     }
 
     /// The value of an index below [`ContributionCheck::len`].
     pub fn value(self, index: usize) -> Value {
-        let (pixels, classes) = (
-            self.network.stages[0].linear.input_len(),
-            self.network.classes,
-        );
+        let [pixels, classes] = self.samples.lens();
         match index {
             index if index < pixels => Value::Pixel(index),
             index if index < pixels + classes => Value::Label(index - pixels),
@@ -72,7 +77,7 @@ impl<'a> ContributionCheck<'a> {
         match value {
             Value::Pixel(index) => {
                 let channel = index % self.network.input[2];
-                let fraction = self.session.format.fraction - self.network.stages[0].headroom[0];
+                let fraction = self.samples.fraction();
                 let normalisation = &self.session.normalisation;
                 let ends = [0, 255].map(|pixel| normalisation.units::<R>(channel, pixel, fraction));
                 let [black, white] = ends;
@@ -87,13 +92,45 @@ impl<'a> ContributionCheck<'a> {
         }
     }
 
-    /// Writes one party's part of the masks of a contribution's values to `out`, by the contribution's key at that party.
+    /// Reads the values of a contribution from its bytes, and adds the label's sum.
+    pub fn read<R: Ring>(self, bytes: &[u8], out: &mut [R]) {
+        let (values, sum) = out.split_at_mut(self.len() - 1);
+        self.samples.read(bytes, values);
+        sum[0] = self.sum_of_label(values);
+    }
+
+    /// Writes one party's part of the masks of a contribution's values to `out`, by the contribution's key at that party. Their low
+    /// bits count, as many as the values have.
     pub fn masks<R: Ring>(self, key: &[u8; Key::LEN], out: &mut [R]) {
-        let (pixels, rest) = out.split_at_mut(self.network.stages[0].linear.input_len());
-        let (label, sum) = rest.split_at_mut(self.network.classes);
-        mask(key, Part::Pixels, 0, pixels);
-        mask(key, Part::Label, 0, label);
-        sum[0] = label.iter().fold(R::ZERO, |sum, &mask| sum.plus(mask));
+        let (values, sum) = out.split_at_mut(self.len() - 1);
+        let (pixels, label) = values.split_at_mut(self.samples.lens()[0]);
+        for (part, out) in [(Part::Pixels, pixels), (Part::Label, label)] {
+            for (piece, out) in out.chunks_mut(LANES).enumerate() {
+                let mut masks = [0; LANES];
+                let masks = &mut masks[..out.len()];
+                mask(key, part, (piece * LANES) as u64, masks);
+                for (out, mask) in out.iter_mut().zip(masks) {
+                    *out = mask.cast();
+                }
+            }
+        }
+        sum[0] = self.sum_of_label(values);
+    }
+
+    /// The sum of the values of a label.
+    fn sum_of_label<R: Ring>(self, values: &[R]) -> R {
+        let label = values[self.samples.lens()[0]..].iter();
+        label.fold(R::ZERO, |sum, &value| sum.plus(value))
+    }
+
+    /// Bytes of a contribution.
+    pub fn bytes(self) -> usize {
+        self.samples.bytes()
+    }
+
+    /// The gate that counts the bounds which are broken.
+    pub fn gate<R: Ring>(self) -> Bounds {
+        Bounds::new::<R>(self.samples.bits())
     }
 
     /// Address of the check of the contributions from `first` on.
@@ -103,7 +140,7 @@ impl<'a> ContributionCheck<'a> {
 
     /// Cost of the check of all contributions.
     pub fn cost<R: Ring>(self) -> Cost {
-        let gate = Bounds::new::<R>();
+        let gate = self.gate::<R>();
         let counts = |rows| Cost::opening(rows, COUNT_BITS) + Cost::rounds(1);
         self.blocks()
             .map(|(_, rows)| gate.cost(rows, self.len()) + counts(rows))
@@ -116,8 +153,9 @@ impl<'a> ContributionCheck<'a> {
         let (len, ring) = (self.len(), size_of::<R>());
         words(2 * rows * len, ring)
             + words(len, ring)
+            + words(self.bytes(), 1)
             + words(rows, size_of::<u32>())
-            + words(Bounds::new::<R>().scratch_len(rows, len), 1)
+            + words(self.gate::<R>().scratch_len(rows, len), 1)
     }
 
     /// Bytes that say which contributions break a bound: bit i % 8 of byte i / 8 stands for contribution i.

@@ -1,10 +1,12 @@
 //! Lengths of the buffers in the arenas of parties and dealer.
 
+#[cfg(feature = "contributions")]
+use crate::dealt::contributed_samples::ContributedSamples;
 #[cfg(feature = "private-training")]
 use crate::gate::clip_factor::ClipFactor;
 use crate::{
     Role,
-    dealt::{gate_set::GateSet, samples::SampleMemory},
+    dealt::gate_set::GateSet,
     gate::{bilinear::Bilinear, plane_len},
     network::{Activation, Network, Stage},
     num::{arena::words, ring::Ring},
@@ -50,6 +52,9 @@ pub(crate) struct Lengths {
     pub scratch: usize,
     /// 64-bit words of the samples of a micro-batch.
     pub samples: usize,
+    /// Ring words of the shares of the labels of contributions.
+    #[cfg(feature = "contributions")]
+    pub labels: usize,
     /// What private gradients take.
     #[cfg(feature = "private-training")]
     pub private: PrivateLengths,
@@ -168,10 +173,11 @@ impl Lengths {
             let single = words(sample, ring).max(words(stage.linear.channels(), ring));
             scratch = scratch.max(bilinear).max(activation).max(single);
         }
+        #[cfg(feature = "contributions")]
         if session.contributions.is_some() {
-            // A sample and a label at a time.
-            let values = network.input_len().max(network.classes);
-            scratch = scratch.max(words(values, size_of::<R>()));
+            // A contribution at a time.
+            let bytes = ContributedSamples::new(session, network).bytes();
+            scratch = scratch.max(words(bytes, 1));
         }
         let (lengths, last) = match session.task {
             Task::Train => {
@@ -181,13 +187,9 @@ impl Lengths {
                     true => clip_scratch_len::<R>(gates, network),
                     false => 0,
                 };
-                let label = match session.contributions {
-                    Some(_) => words(network.classes, size_of::<R>()),
-                    None => 0,
-                };
                 #[cfg(feature = "private-training")]
                 let clipped = clipped.max(factor_scratch_len(session, network, rows));
-                let len = (labels + softmax.scratch_len(rows).max(label)).max(clipped);
+                let len = (labels + softmax.scratch_len(rows)).max(clipped);
                 (gradients(network), len)
             }
             Task::Infer | Task::Evaluate => {
@@ -198,7 +200,12 @@ impl Lengths {
         Lengths {
             gradients: lengths.map(|len| rows * len),
             scratch: scratch.max(last),
-            samples: SampleMemory::words(session, rows, 1),
+            samples: words(rows, size_of::<u32>()),
+            #[cfg(feature = "contributions")]
+            labels: match session.contributions {
+                Some(_) => rows * network.classes,
+                None => 0,
+            },
             #[cfg(feature = "private-training")]
             private: PrivateLengths::new(session, network, rows),
         }
@@ -207,6 +214,8 @@ impl Lengths {
     pub fn words<R: Ring>(&self) -> usize {
         let gradients = self.gradients.map(|len| words(len, size_of::<R>()));
         let all = gradients[0] + gradients[1] + self.scratch + self.samples;
+        #[cfg(feature = "contributions")]
+        let all = all + words(self.labels, size_of::<R>());
         #[cfg(feature = "private-training")]
         let all = all + self.private.words::<R>();
         all

@@ -1,10 +1,7 @@
 //! Micro-batches: the samples of an iteration that a role works on together.
 
 use crate::{
-    dealt::{
-        samples::Samples,
-        stream_ids::{self, Tensors, Use},
-    },
+    dealt::stream_ids::{self, Tensors, Use},
     gate::At,
     network::Network,
     session::{Batch, Rank, Session, Task},
@@ -72,12 +69,12 @@ impl MicroBatch {
         self,
         session: &'s Session,
         network: &'s Network,
-        samples: Samples<'s>,
+        samples: &'s [u32],
     ) -> Tensors<'s> {
         Tensors {
             session,
             network,
-            samples: samples.first(self.rows),
+            samples: &samples[..self.rows],
             iteration: self.batch.iteration,
             first: self.first,
         }

@@ -7,6 +7,8 @@
 mod audit;
 mod config;
 #[cfg(feature = "contributions")]
+mod contributed_samples;
+#[cfg(feature = "contributions")]
 mod contribution_check;
 mod dealer;
 mod evaluations;
@@ -18,7 +20,6 @@ mod party_context;
 mod plan;
 #[cfg(feature = "private-training")]
 mod sample_clip;
-mod samples;
 pub(crate) mod stream_ids;
 
 pub use config::check;

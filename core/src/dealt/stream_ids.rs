@@ -4,7 +4,6 @@
 #[cfg(feature = "private-training")]
 use crate::gate::clip_factor::ClipPlaces;
 use crate::{
-    dealt::samples::Samples,
     gate::{
         At,
         bilinear::Span,
@@ -38,13 +37,16 @@ const EVALUATIONS: u32 = CLIPS + MAX_STAGES as u32;
 
 /// First gate number of what clips the gradients of single samples. Each stage takes [`CLIP_STRIDE`] numbers.
 #[cfg(feature = "private-training")]
-const SAMPLE_CLIPS: u32 = EVALUATIONS + 2;
+const SAMPLE_CLIPS: u32 = EVALUATIONS + 4;
 #[cfg(feature = "private-training")]
 const CLIP_STRIDE: u32 = 8;
 
 /// Gate number of the check of contributions.
 #[cfg(feature = "contributions")]
 const CONTRIBUTION_CHECK: u32 = EVALUATIONS + 1;
+/// Gate numbers of the samples and of the labels of contributions.
+#[cfg(feature = "contributions")]
+const CONTRIBUTIONS: [u32; 2] = [EVALUATIONS + 2, EVALUATIONS + 3];
 
 const _: () = assert!(SOFTMAX + softmax::GATES <= STAGES);
 
@@ -92,7 +94,7 @@ pub(crate) struct Tensors<'a> {
     pub session: &'a Session,
     pub network: &'a Network,
     /// The micro-batch's samples.
-    pub samples: Samples<'a>,
+    pub samples: &'a [u32],
     pub iteration: u32,
     /// Its first row in the batch.
     pub first: u32,
@@ -109,16 +111,10 @@ impl<'a> Tensors<'a> {
 
     /// Mask of a stage's left operand as `reader` reads it.
     pub fn operand(&self, stage: usize, reader: Product) -> RowMask<'a> {
-        #[cfg(feature = "contributions")]
-        if stage == 0 && self.session.contributions.is_some() {
-            return RowMask::Contributed {
-                keys: self.samples.keys,
-            };
-        }
         if stage == 0 && self.session.keeps_data() {
             return RowMask::Kept {
                 gate: DATA,
-                samples: self.samples.numbers,
+                samples: self.samples,
                 boundary: self.session.samples[0],
             };
         }
@@ -176,7 +172,7 @@ impl<'a> Tensors<'a> {
         Span {
             product: address(self.iteration, stage, which),
             first: u64::from(self.first) * rows as u64,
-            rows: self.samples.numbers.len() * rows,
+            rows: self.samples.len() * rows,
         }
     }
 }
@@ -272,6 +268,16 @@ pub(crate) fn contribution_check(row: u64) -> At {
         gate: CONTRIBUTION_CHECK,
         row,
     }
+}
+
+/// Addresses of what turns the contribution in a row of a batch into shares: its sample and its label.
+#[cfg(feature = "contributions")]
+pub(crate) fn contribution(iteration: u32, row: u32) -> [At; 2] {
+    CONTRIBUTIONS.map(|gate| At {
+        iteration,
+        gate,
+        row: row.into(),
+    })
 }
 
 /// Address of the softmax.

@@ -1,8 +1,8 @@
 //! Bounds: counts, row by row, the public bounds that open masked values break. The parties get shares of the counts, and learn
 //! nothing about single values.
 //!
-//! A value x of the whole ring lies in [lo, hi] iff neither lo - 1 - x nor x - hi - 1, read as signed, is positive or 0. So a
-//! value that is anywhere outside breaks one bound, and one within breaks none, as long as hi - lo < 2^(L-1). The values are open
+//! A value x in Z_2^b lies in [lo, hi] iff neither lo - 1 - x nor x - hi - 1, read as signed, is positive or 0. So a
+//! value that is anywhere outside breaks one bound, and one within breaks none, as long as hi - lo < 2^(b-1). The values are open
 //! under masks of which both parties have a share, so both differences are open too: nothing is sent to open them.
 
 use crate::{
@@ -19,23 +19,24 @@ use super::{
     relu::SignOpening,
 };
 
-/// The gate. Its public width is that of the ring.
+/// The gate. Its public width b is that of the values' ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     signs: Relu,
 }
 
 impl Bounds {
-    /// The gate for values in the ring `R`.
-    pub fn new<R: Ring>() -> Self {
+    /// The gate for values in Z_2^bits, held in words of `R`.
+    pub fn new<R: Ring>(bits: u32) -> Self {
         Bounds {
-            signs: Relu::of_differences::<R>(R::BITS, COUNT_BITS),
+            signs: Relu::of_differences::<R>(bits, COUNT_BITS),
         }
     }
 
     /// The bounds that x breaks, of [lo, hi].
     pub fn ideal<R: Ring>(self, x: R, [lo, hi]: [R; 2]) -> u32 {
-        let is_negative = |value: R| value.right(R::BITS - 1) == R::ONE;
+        let sign = self.signs.from - 1;
+        let is_negative = |value: R| value.right(sign).and(R::ONE) == R::ONE;
         let below = lo.minus(R::ONE).minus(x);
         let above = x.minus(hi).minus(R::ONE);
         u32::from(!is_negative(below)) + u32::from(!is_negative(above))
@@ -136,8 +137,8 @@ mod tests {
     };
 
     /// Checks the counts of rows of `len` values against the ideal function.
-    fn count<R: Ring>(xs: &[R], bounds: &[[R; 2]], len: usize, seed: u64) {
-        let gate = Bounds::new::<R>();
+    fn count<R: Ring>(bits: u32, xs: &[R], bounds: &[[R; 2]], len: usize, seed: u64) {
+        let gate = Bounds::new::<R>(bits);
         let rows = xs.len() / len;
         let mut values = Values::new(seed);
         let masks: Vec<R> = xs.iter().map(|_| values.word::<R>()).collect();
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_ideal_function_counts_what_is_outside() {
-        let gate = Bounds::new::<u32>();
+        let gate = Bounds::new::<u32>(32);
         for (lo, hi) in [(0, 4096), (0, 1), (1, 1), (-1740, 11_600), (-5, -2)] {
             let bounds = [lo, hi].map(|bound: i64| u32::from_i64(bound));
             for x in [lo, hi, (lo + hi) / 2] {
@@ -191,7 +192,7 @@ mod tests {
         }
     }
 
-    fn at_width<R: Ring>() {
+    fn at_width<R: Ring>(bits: u32) {
         let limits = [(0, 4096), (0, 1), (1, 1), (-1740, 11_600)];
         let len = 67;
         let of = |at: usize| limits[at % limits.len()];
@@ -209,18 +210,36 @@ mod tests {
                     (_, 0) => values.word::<R>(),
                     (1..20, 1) => R::from_i64(lo - 1),
                     (1..20, _) => R::from_i64(hi + 1),
-                    _ => R::ONE.left(R::BITS - 1).plus(R::from_i64(at as i64 - 30)),
+                    _ => R::ONE.left(bits - 1).plus(R::from_i64(at as i64 - 30)),
                 });
             }
         }
-        count::<R>(&xs, &bounds, len, 3);
+        count::<R>(bits, &xs, &bounds, len, 3);
         // No row of values within breaks a bound.
-        count::<R>(&xs[..len], &bounds, len, 4);
+        count::<R>(bits, &xs[..len], &bounds, len, 4);
     }
 
     #[test]
-    fn counts_are_right_in_both_rings() {
-        at_width::<u32>();
-        at_width::<u64>();
+    fn counts_are_right_at_all_widths() {
+        for bits in [16, 24, 32] {
+            at_width::<u32>(bits);
+            at_width::<u64>(bits);
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_small_ring_is_told_from_its_neighbours() {
+        // All values of 8 bits, at all bounds that leave half of the ring.
+        let gate = Bounds::new::<u32>(8);
+        for (lo, width) in (-128..128i64).flat_map(|lo| [0, 1, 127].map(|width| (lo, width))) {
+            let hi = lo + width;
+            let bounds = [lo, hi].map(|bound| u32::from_i64(bound));
+            for x in 0..256u32 {
+                let inside = (i64::from(x) - lo).rem_euclid(256) <= width;
+                assert_eq!(gate.ideal(x, bounds) == 0, inside, "{x} {lo} {hi}");
+            }
+        }
+        let xs: Vec<u32> = (0..256).collect();
+        count::<u32>(8, &xs, &[[0, 100]; 256].map(|b| b), 256, 6);
     }
 }

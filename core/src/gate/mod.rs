@@ -16,6 +16,8 @@ pub mod chain;
 pub mod clip_factor;
 pub mod context;
 pub mod contract;
+#[cfg(feature = "contributions")]
+pub mod contributed;
 pub mod cross;
 pub(crate) mod dealing;
 pub mod fused;

@@ -11,9 +11,6 @@ use crate::{
     share::{Held, Masked, Share},
 };
 
-#[cfg(feature = "contributions")]
-use crate::prg::contributed::{Part, mask};
-
 #[cfg(test)]
 use super::reuse;
 use super::{Offline, Online, opening_masks};
@@ -38,12 +35,6 @@ pub enum RowMask<'a> {
         samples: &'a [u32],
         /// P0 owns the samples below this number, P1 the others.
         boundary: u32,
-    },
-    /// Contributions, which keep the masks that their owners drew. Each party has a share of the mask.
-    #[cfg(feature = "contributions")]
-    Contributed {
-        /// The keys of each row at P0 and at P1; none of a party whose keys are not known here.
-        keys: [&'a [[u8; crate::prg::Key::LEN]]; 2],
     },
 }
 
@@ -80,14 +71,6 @@ impl RowMask<'_> {
                     }
                 }
                 any
-            }
-            #[cfg(feature = "contributions")]
-            RowMask::Contributed { keys } => {
-                let keys = &keys[role.index()][row..row + rows];
-                for (key, out) in keys.iter().zip(out.chunks_exact_mut(len)) {
-                    mask(key, Part::Pixels, 0, out);
-                }
-                true
             }
         }
     }
@@ -196,9 +179,6 @@ pub fn mask_rows<'a, R: Ring, O: Online>(
                     reuse::use_for_same(address, start, &*x);
                     cx.prg().fill(address, start, &mut a[..x.len()]);
                 }
-                // Their owners have masked them.
-                #[cfg(feature = "contributions")]
-                RowMask::Contributed { .. } => continue,
             }
             for (x, &a) in x.iter_mut().zip(&a) {
                 *x = x.plus(a);
@@ -217,23 +197,6 @@ fn subtract_mask<R: Ring>(prg: &Prg, address: Address, start: u64, opened: &mut 
         prg.fill(address, start + (piece * LANES) as u64, a);
         for (opened, &mut a) in opened.iter_mut().zip(a) {
             *opened = opened.minus(a);
-        }
-    }
-}
-
-/// Subtracts a party's share of the mask of a part of a contribution, whose key at that party is `key`, from the masked words.
-#[cfg(feature = "contributions")]
-pub(crate) fn subtract_contributed<R: Ring>(
-    key: &[u8; crate::prg::Key::LEN],
-    part: Part,
-    masked: &mut [R],
-) {
-    let mut a = [R::ZERO; LANES];
-    for (piece, masked) in masked.chunks_mut(LANES).enumerate() {
-        let a = &mut a[..masked.len()];
-        mask(key, part, (piece * LANES) as u64, a);
-        for (masked, &mut a) in masked.iter_mut().zip(a) {
-            *masked = masked.minus(a);
         }
     }
 }
@@ -261,13 +224,6 @@ pub fn hold_rows<'a, R: Ring, O: Online>(
                     if owner(sample, boundary) == Role::P0 {
                         subtract_mask(cx.prg(), data_address(gate, sample), 0, opened);
                     }
-                }
-            }
-            #[cfg(feature = "contributions")]
-            RowMask::Contributed { keys } => {
-                let keys = keys[Role::P0.index()].iter();
-                for (key, opened) in keys.zip(opened.chunks_exact_mut(len.max(1))) {
-                    subtract_contributed(key, Part::Pixels, opened);
                 }
             }
         }

@@ -2,8 +2,6 @@
 
 use core::convert::Infallible;
 
-use crate::num::ring::Word;
-
 use super::{Address, Key, fill_once};
 
 /// Gate numbers of the streams of a contribution's key.
@@ -19,9 +17,9 @@ pub enum Part {
     Label,
 }
 
-/// Writes the words `first`, `first + 1`, ... of one party's part of a mask to `out`. `key` is the contribution's key of that
-/// party.
-pub fn mask<W: Word>(key: &[u8; Key::LEN], part: Part, first: u64, out: &mut [W]) {
+/// Writes the words `first`, `first + 1`, ... of one party's part of a mask to `out`. Their low bits count, as many as the masked
+/// values have. `key` is the contribution's key of that party.
+pub fn mask(key: &[u8; Key::LEN], part: Part, first: u64, out: &mut [u32]) {
     let gate = match part {
         Part::Pixels => PIXELS,
         Part::Label => LABEL,

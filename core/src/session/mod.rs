@@ -247,12 +247,10 @@ impl Session {
     ///
     /// They are, up to the end of the first epoch that the run works through from its first iteration on. If it begins
     /// within an epoch, it opens the rest of that epoch and the whole of the next one: a sample that comes in both is
-    /// sent twice, masked to the same value. Contributions are open from the start.
+    /// sent twice, masked to the same value.
     pub(crate) fn opens_samples(&self, start: u32, iteration: u32) -> bool {
         let whole_epoch = start.div_ceil(self.iterations_per_epoch());
-        self.keeps_data()
-            && self.contributions.is_none()
-            && self.batch(iteration).epoch <= whole_epoch
+        self.keeps_data() && self.batch(iteration).epoch <= whole_epoch
     }
 
     /// In inference and evaluation, the party whose samples are classified and that learns the classes.

@@ -25,7 +25,7 @@ impl Session {
 
     /// Whether samples keep their masks for the whole run, so that each is opened once.
     pub fn keeps_data(&self) -> bool {
-        self.protocol.triples().keep_data()
+        self.protocol.triples().keep_data() && self.contributions.is_none()
     }
 
     /// None.

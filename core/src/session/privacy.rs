@@ -34,9 +34,11 @@ impl Session {
     }
 
     /// Whether samples keep their masks for the whole run, so that each is opened once. Samples that are drawn in secret do not: their
-    /// openings would show when one is drawn again.
+    /// openings would show when one is drawn again. Contributions do not, as their owners masked them in a narrow ring.
     pub fn keeps_data(&self) -> bool {
-        self.protocol.triples().keep_data() && self.privacy().is_none()
+        self.protocol.triples().keep_data()
+            && self.privacy().is_none()
+            && self.contributions.is_none()
     }
 
     /// The rows of P0 and of P1 in a batch, if owners draw their samples in secret.

@@ -21,7 +21,6 @@ pub fn upload(
         input: [28, 28, 1],
         classes: 10,
         normalisation: Normalisation::NONE,
-        ring: 32,
         fraction: 9,
         identities: [1, 2, 3].map(|byte| Identity::new(Key::new([byte; 32])).public()),
         terms: [0; 32],
@@ -44,7 +43,7 @@ pub fn upload(
     after(0);
     let mut upload = upload.map_err(refused)?;
     before();
-    let sampled = upload.sample::<u32, _>(&pixels, 3, &mut send);
+    let sampled = upload.sample(&pixels, 3, &mut send);
     after(1);
     sampled.map_err(refused)?;
     before();

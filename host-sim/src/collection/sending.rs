@@ -127,10 +127,7 @@ impl<'a> Sending<'a> {
             let id = upload.id();
             for sample in first..first + count {
                 let (pixels, label) = (self.images.image(sample), self.images.labels[sample]);
-                match task.ring {
-                    32 => upload.sample::<u32, _>(pixels, label, &mut write)?,
-                    _ => upload.sample::<u64, _>(pixels, label, &mut write)?,
-                }
+                upload.sample(pixels, label, &mut write)?;
             }
             Ok((id, upload.finish(&mut write)?))
         })();

@@ -35,7 +35,7 @@ pub struct TaskNewArgs {
     /// Mean and deviation of pixels, MEAN:DEVIATION, or one pair for each channel.
     #[arg(long, value_name = "M:D")]
     pub normalise: Option<MeanAndDeviation>,
-    /// The ring of the training.
+    /// The ring of the training, on which the usual fraction bits depend.
     #[arg(long, value_enum)]
     pub ring: Option<RingName>,
     /// Fraction bits of the training's numbers.
@@ -292,7 +292,6 @@ mod built {
             input: samples.input,
             classes: samples.classes,
             normalisation: samples.normalise.normalisation(),
-            ring: format.ring,
             fraction: format.fraction - headroom.of_stage(0)[0],
             identities: [
                 identity(Actor::Party(Role::P0))?,
@@ -386,8 +385,8 @@ mod built {
                 "classes": task.classes,
                 "class_names": terms.classes,
                 "normalise": file.normalise.to_string(),
-                "ring": task.ring,
                 "fraction_bits": task.fraction,
+                "value_bytes": task.value_len(),
                 "identities": { "p0": p0, "p1": p1, "dealer": dealer },
                 "address": terms.address,
                 "certificate": hexadecimal::digits(&terms.certificate),
@@ -417,7 +416,7 @@ mod built {
         console::print(&format!(
             "task          {}\n\
              samples       {rows}x{columns}x{channels}, normalised by {}, of {} classes{names}\n\
-             numbers       {} bits, {} of them behind the binary point\n\
+             numbers       {} bits behind the binary point, masked in {} bits\n\
              contribution  {} bytes; up to {} in an upload of at most {} bytes\n\
              who           {who}\n\
              until         {}\n\
@@ -428,8 +427,8 @@ mod built {
             file.id_text(),
             file.normalise,
             task.classes,
-            task.ring,
             task.fraction,
+            8 * task.value_len(),
             task.contribution_len(),
             terms.most_contributions,
             file.most_bytes(),

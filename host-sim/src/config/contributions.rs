@@ -25,7 +25,6 @@ impl CheckedSession {
             input,
             classes,
             normalisation,
-            ring,
             fraction,
             ..
         } = &file.task;
@@ -53,13 +52,10 @@ impl CheckedSession {
             ));
         }
         let wanted = session.format.fraction - self.network.stages[0].headroom[0];
-        if (session.format.ring, wanted) != (*ring, *fraction) {
+        if wanted != *fraction {
             return Err(differs(
-                format!(
-                    "its samples have {fraction} fraction bits in a ring of {ring} bits, and the session {wanted} in one of {}",
-                    session.format.ring
-                ),
-                "give the --ring and --fraction-bits that the samples were collected for, and no --range-bits for the input",
+                format!("its samples have {fraction} fraction bits, and the session has {wanted}"),
+                "give the --fraction-bits that the samples were collected for, and no --range-bits for the input",
             ));
         }
         let normalise = MeanAndDeviation::of_core(normalisation).ok_or_else(|| {

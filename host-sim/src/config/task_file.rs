@@ -99,7 +99,6 @@ struct Samples {
     #[serde(skip_serializing_if = "Option::is_none")]
     class_names: Option<Vec<String>>,
     normalise: String,
-    ring: u32,
     fraction_bits: u32,
 }
 
@@ -306,7 +305,6 @@ impl TaskFile {
             input: samples.input,
             classes: samples.classes,
             normalisation: normalise.normalisation(),
-            ring: samples.ring,
             fraction: samples.fraction_bits,
             identities: [
                 identity("p0", &identities.p0)?,
@@ -374,7 +372,6 @@ impl TaskFile {
                 classes: task.classes,
                 class_names: terms.classes.clone(),
                 normalise: self.normalise.to_string(),
-                ring: task.ring,
                 fraction_bits: task.fraction,
             },
             uploads: Uploads {
@@ -420,7 +417,6 @@ mod tests {
             input: [2, 2, 1],
             classes: 3,
             normalisation: Normalisation::NONE,
-            ring: 32,
             fraction: 12,
             identities: [1, 2, 3].map(|byte| PublicIdentity([byte; 32])),
             terms: [0; 32],

@@ -1,7 +1,7 @@
 //! Contributions as one role has them: what a party or a dealer reads to train on the samples of many owners.
 //!
 //! ```text
-//! "RLCF", version 2, role, bytes of the task (2) · number of contributions (4) · number of the list (4) · list (16) · CRC-32 (4) ·
+//! "RLCF", version 3, role, bytes of the task (2) · number of contributions (4) · number of the list (4) · list (16) · CRC-32 (4) ·
 //! task · contributions
 //! ```
 //!
@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 use super::file::Staged;
 use crate::error::Failure;
 
-const FORMAT: [u8; 5] = *b"RLCF\x02";
+const FORMAT: [u8; 5] = *b"RLCF\x03";
 /// Bytes before the task.
 const HEADER_LEN: usize = FORMAT.len() + 1 + 2 + 4 + 4 + 16 + 4;
 /// Bytes of a contribution's name.
@@ -390,42 +390,20 @@ impl Data for MaskedSamples<'_> {
         Err(DataError::Missing(sample))
     }
 
-    fn masked_pixels(
+    fn contribution(
         &mut self,
         sample: u32,
         key: &mut [u8; Key::LEN],
         out: &mut [u8],
     ) -> Result<(), DataError> {
-        let label = usize::from(self.0.task.classes) * (self.0.task.ring / 8) as usize;
-        self.read(sample, |of_key, masked| {
-            let pixels = &masked[..masked.len() - label];
-            if pixels.len() == out.len() {
-                key.copy_from_slice(of_key);
-                out.copy_from_slice(pixels);
-            }
-            pixels.len() == out.len()
-        })
-    }
-
-    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        let given = usize::from(self.0.task.classes) * (self.0.task.ring / 8) as usize;
-        self.read(sample, |_, masked| {
-            let label = &masked[masked.len() - given..];
-            if label.len() == out.len() {
-                out.copy_from_slice(label);
-            }
-            label.len() == out.len()
-        })
-    }
-}
-
-impl MaskedSamples<'_> {
-    /// Passes the key and the masked words of a contribution to `take`, which says whether they fit.
-    fn read(&self, sample: u32, take: impl FnOnce(&[u8], &[u8]) -> bool) -> Result<(), DataError> {
         let mut fits = false;
         self.0.entry(sample, |entry| {
-            let (key, masked) = entry.split_at(Key::LEN);
-            fits = self.0.holder != Actor::Dealer && take(key, masked);
+            let (of_key, masked) = entry.split_at(Key::LEN);
+            fits = self.0.holder != Actor::Dealer && masked.len() == out.len();
+            if fits {
+                key.copy_from_slice(of_key);
+                out.copy_from_slice(masked);
+            }
         })?;
         match fits {
             true => Ok(()),
@@ -467,7 +445,6 @@ mod tests {
             input: [1, 2, 1],
             classes: 2,
             normalisation: Normalisation::NONE,
-            ring: 32,
             fraction: 12,
             identities: [1, 2, 3].map(|byte| Identity::new(Key::new([byte; 32])).public()),
             terms: [0; 32],
@@ -509,16 +486,14 @@ mod tests {
             );
             assert_eq!(file.task, task());
             let mut data = MaskedSamples(&file);
-            let (mut key, mut pixels, mut label) = ([0; 32], [0; 8], [0; 8]);
-            data.masked_pixels(2, &mut key, &mut pixels)
-                .expect("pixels");
-            data.masked_label(2, &mut label).expect("a label");
-            assert_eq!((key, pixels, label), ([20; 32], [2; 8], [2; 8]));
+            let (mut key, mut masked) = ([0; 32], [0; 8]);
+            data.contribution(2, &mut key, &mut masked)
+                .expect("a contribution");
+            assert_eq!((key, masked), ([20; 32], [2; 8]));
             for (sample, len) in [(3, 8), (2, 4)] {
                 let missing = Err(DataError::Missing(sample));
                 let mut out = vec![0; len];
-                assert_eq!(data.masked_pixels(sample, &mut key, &mut out), missing);
-                assert_eq!(data.masked_label(sample, &mut out), missing);
+                assert_eq!(data.contribution(sample, &mut key, &mut out), missing);
             }
             let other = match holder {
                 Actor::Dealer => Actor::Party(Role::P0),

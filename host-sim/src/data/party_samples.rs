@@ -30,22 +30,15 @@ impl Data for PartySamples<'_> {
         }
     }
 
-    fn masked_pixels(
+    fn contribution(
         &mut self,
         sample: u32,
         key: &mut [u8; Key::LEN],
         out: &mut [u8],
     ) -> Result<(), DataError> {
         match self {
-            PartySamples::Own(images) => images.masked_pixels(sample, key, out),
-            PartySamples::Masked(samples) => samples.masked_pixels(sample, key, out),
-        }
-    }
-
-    fn masked_label(&mut self, sample: u32, out: &mut [u8]) -> Result<(), DataError> {
-        match self {
-            PartySamples::Own(images) => images.masked_label(sample, out),
-            PartySamples::Masked(samples) => samples.masked_label(sample, out),
+            PartySamples::Own(images) => images.contribution(sample, key, out),
+            PartySamples::Masked(samples) => samples.contribution(sample, key, out),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The dealer: it computes correlated randomness from both parties' keys alone and sees no opened value. P0 derives its
 //! part from its key. P1 receives corrections, in the order in which it uses them.
 
+#[cfg(feature = "contributions")]
+mod contributed;
 #[cfg(feature = "private-training")]
 mod private;
 
@@ -19,7 +21,6 @@ use crate::{
         micro_batch::MicroBatch,
         party_context::said,
         plan::Plan,
-        samples::{SampleMemory, Samples},
         stream_ids::{self, Product, Tensors, Use},
     },
     gate::{
@@ -40,10 +41,6 @@ use crate::{
     prg::{Key, Prg},
     session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task},
     share::Values,
-};
-#[cfg(feature = "contributions")]
-use crate::{
-    data::ContributionKeys, dealt::contribution_check::ContributionCheck, gate::bounds::Bounds,
 };
 
 /// The dealer's protocol context: both parties' PRG keys and the link to P1. It wipes its keys when it is dropped.
@@ -166,7 +163,7 @@ pub struct Dealer<'a, R: Ring> {
     stages: Vec<StageMemory<'a, R>, MAX_STAGES>,
     tables: Tables<'a>,
     scratch: &'a mut [u64],
-    samples: SampleMemory<'a>,
+    samples: &'a mut [u32],
 }
 
 impl<'a, R: Ring> Dealer<'a, R> {
@@ -201,7 +198,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
             stages,
             tables: gates.softmax.tables(tables),
             scratch: arena.take(dealer_scratch::<R>(session, network, rows)),
-            samples: SampleMemory::take(&mut arena, session, rows, &Role::BOTH),
+            samples: arena.take(rows),
         })
     }
 
@@ -234,64 +231,21 @@ impl<'a, R: Ring> Dealer<'a, R> {
         iteration: u32,
     ) -> Result<(), RunError> {
         let given = self.session.contributions.is_some();
-        let keys = |samples: &mut SampleMemory<'a>, _| match (given, samples.numbers.first()) {
-            (true, Some(&sample)) => Err(DataError::Missing(sample)),
-            _ => Ok(()),
-        };
-        self.iterate_with(cx, ranks, iteration, keys)
-    }
-
-    /// As [`Dealer::iterate_in_ranks`], of a session that trains on contributions.
-    ///
-    /// Fails also with [`RunError::Data`] if a contribution is missing.
-    #[cfg(feature = "contributions")]
-    pub fn iterate_on<T: Read + Write>(
-        &mut self,
-        cx: &mut DealerContext<T>,
-        ranks: &mut impl Ranks,
-        contributions: &mut impl ContributionKeys,
-        iteration: u32,
-    ) -> Result<(), RunError> {
-        let given = self.session.contributions.is_some();
-        self.iterate_with(cx, ranks, iteration, |samples, rows| match given {
-            true => samples.read_keys(rows, contributions),
-            false => Ok(()),
+        self.iterate_with(cx, ranks, iteration, |_, _, numbers| {
+            match (given, numbers.first()) {
+                (true, Some(&sample)) => Err(DataError::Missing(sample).into()),
+                _ => Ok(()),
+            }
         })
     }
 
-    /// Deals the check of contributions, as
-    /// [`Trainer::check_contributions`](super::Trainer::check_contributions) runs it, and learns from P1 which break a bound. The
-    /// buffers are those of the parties.
-    #[cfg(feature = "contributions")]
-    pub fn check_contributions<T: Read + Write>(
-        &mut self,
-        cx: &mut DealerContext<T>,
-        ranks: &mut impl Ranks,
-        contributions: &mut impl ContributionKeys,
-        (memory, broken): (&mut [u64], &mut [u8]),
-    ) -> Result<(), RunError> {
-        let check = ContributionCheck::new(self.session, self.network);
-        let broken = &mut broken[..check.broken_len()];
-        if ranks.rank().is_first() {
-            if core::mem::replace(&mut cx.checked, true) {
-                return Err(RunError::Spent);
-            }
-            for (first, rows) in check.blocks() {
-                deal_check::<R, _>(cx, check, (first, rows), contributions, memory)?;
-            }
-            cx.link.flush()?;
-            cx.link.receive(broken)?;
-        }
-        Ok(ranks.broadcast(0, broken)?)
-    }
-
-    /// An iteration. `keys` gets the keys of the first samples of a micro-batch, as many as it has rows.
+    /// An iteration. `deal_samples` sends what the samples of a micro-batch take beside their masks.
     fn iterate_with<T: Read + Write>(
         &mut self,
         cx: &mut DealerContext<T>,
         ranks: &mut impl Ranks,
         iteration: u32,
-        mut keys: impl FnMut(&mut SampleMemory<'a>, usize) -> Result<(), DataError>,
+        mut deal_samples: impl FnMut(&mut DealerContext<T>, MicroBatch, &[u32]) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let rank = ranks.rank();
         if rank.count() > self.session.most_ranks() {
@@ -306,9 +260,9 @@ impl<'a, R: Ring> Dealer<'a, R> {
         }
         let stages = self.network.stages.len();
         for micro in MicroBatch::of_rank(rank, batch, self.session.micro_batch) {
-            let samples = &mut self.samples.numbers[..micro.rows];
+            let samples = &mut self.samples[..micro.rows];
             self.session.batch_samples(batch, micro.first, samples);
-            keys(&mut self.samples, micro.rows)?;
+            deal_samples(cx, micro, samples)?;
             let mut steps = DealerSteps {
                 dealer: self,
                 cx,
@@ -335,7 +289,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
 
     /// Draws the masks of all weights, and resets the sums for the gradients by the weights.
     fn mask_weights<T: Read + Write>(&mut self, cx: &DealerContext<T>, batch: Batch) {
-        let tensors = whole_batch(batch).tensors(self.session, self.network, Samples::NONE);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
         for (index, memory) in self.stages.iter_mut().enumerate() {
             let mask = tensors.weights(index, Product::Forward);
             memory.weights.fill(cx, mask);
@@ -352,7 +306,7 @@ impl<'a, R: Ring> Dealer<'a, R> {
         batch: Batch,
     ) -> Result<(), LinkError> {
         let iteration = batch.iteration;
-        let tensors = whole_batch(batch).tensors(self.session, self.network, Samples::NONE);
+        let tensors = whole_batch(batch).tensors(self.session, self.network, &[]);
         let audits = Audits::of(&tensors);
         let stages = self.network.stages.iter().zip(&mut self.stages);
         for (index, (stage, memory)) in stages.enumerate() {
@@ -379,44 +333,8 @@ impl<'a, R: Ring> Dealer<'a, R> {
 
     /// The masks of a micro-batch's tensors.
     fn tensors(&self, micro: MicroBatch) -> Tensors<'_> {
-        micro.tensors(self.session, self.network, self.samples.view())
+        micro.tensors(self.session, self.network, self.samples)
     }
-}
-
-/// Sends the corrections for the check of the contributions from `first` on.
-#[cfg(feature = "contributions")]
-fn deal_check<R: Ring, T: Read + Write>(
-    cx: &mut DealerContext<T>,
-    check: ContributionCheck<'_>,
-    (first, rows): (u32, usize),
-    contributions: &mut impl ContributionKeys,
-    memory: &mut [u64],
-) -> Result<(), RunError> {
-    let len = check.len();
-    let mut arena = Arena::new(memory, check.words::<R>())?;
-    let masks: &mut [R] = arena.take(2 * rows * len);
-    let part: &mut [R] = arena.take(len);
-    for (sample, rows) in (first..).zip(masks.chunks_exact_mut(2 * len)) {
-        let (mut p0, mut p1) = ([0; Key::LEN], [0; Key::LEN]);
-        contributions.keys(sample, [&mut p0, &mut p1])?;
-        let (below, above) = rows.split_at_mut(len);
-        for key in [&p0, &p1] {
-            check.masks(key, part);
-            for (sum, &part) in above.iter_mut().zip(&*part) {
-                *sum = sum.plus(part);
-            }
-        }
-        for (below, above) in below.iter_mut().zip(above) {
-            *below = above.negated();
-        }
-        p0.zeroize();
-        p1.zeroize();
-    }
-    let gate = Bounds::new::<R>();
-    gate.deal(cx, check.at(first), [rows, len], masks)?;
-    masks.zeroize();
-    part.zeroize();
-    Ok(())
 }
 
 /// The micro-batch without rows that addresses what is drawn once for the whole batch.
@@ -457,7 +375,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples.view());
+            .tensors(dealer.session, dealer.network, dealer.samples);
         let (linear, _) = dealer.network.stages[stage].product();
         Bilinear(linear).deal_forward(
             self.cx,
@@ -507,7 +425,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples.view());
+            .tensors(dealer.session, dealer.network, dealer.samples);
         let (linear, rows_each) = dealer.network.stages[stage].product();
         Bilinear(linear).accumulate_weight_gradient(
             self.cx,
@@ -524,7 +442,7 @@ impl<R: Ring, T: Read + Write> Steps<LinkError> for DealerSteps<'_, '_, R, T> {
         let dealer = &mut *self.dealer;
         let tensors = self
             .micro
-            .tensors(dealer.session, dealer.network, dealer.samples.view());
+            .tensors(dealer.session, dealer.network, dealer.samples);
         let (linear, _) = dealer.network.stages[stage].product();
         let memory = &dealer.stages[stage];
         let weights = match dealer.session.protocol.triples().reuse() {

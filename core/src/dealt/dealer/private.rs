@@ -29,7 +29,7 @@ impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
         let (products, scratch) = scratch.split_at_mut(linear.weight_len());
         for row in 0..micro.rows {
             let one = micro.row(row);
-            let samples = dealer.samples.view();
+            let samples = &*dealer.samples;
             let tensors = one.tensors(dealer.session, dealer.network, samples);
             products.fill(R::ZERO);
             Bilinear(linear).accumulate_weight_gradient(

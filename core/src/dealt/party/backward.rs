@@ -87,7 +87,7 @@ impl<R: Ring> Party<'_, R> {
         }
         let (linear, rows_each) = stage.product();
         let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         cx.set_cost_row(map_row(index), true);
         let gradient = Share::wrap_slice_mut(&mut self.current[..rows * linear.output_len()]);
         let mask = tensors.gradient(index, Product::WeightGradient);
@@ -121,7 +121,7 @@ impl<R: Ring> Party<'_, R> {
         let stage = &self.network.stages[index];
         let (linear, rows_each) = stage.product();
         let (rows, bits) = (micro.rows * rows_each, self.session.format.ring);
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let gradient = &mut self.current[..rows * linear.output_len()];
         let before = tensors.gradient(index, Product::WeightGradient);
         shares_of_rows(cx, before, rows, linear.output_len(), gradient);
@@ -163,7 +163,7 @@ impl<R: Ring> Party<'_, R> {
     ) {
         let (linear, rows_each) = self.network.stages[index].product();
         let rows = micro.rows * rows_each;
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let memory = &mut self.stages[index];
         Bilinear(linear).weight_gradient(
             cx,
@@ -196,7 +196,7 @@ impl<R: Ring> Party<'_, R> {
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let rows = micro.rows;
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let audited = Audits::of(&tensors).tensor::<R>(index, Values::Gradients);
         self.multiply_by_weights(cx, micro, index)?;
         if let (Linear::Conv(conv), true) = (stage.linear, stage.unrolled) {
@@ -229,7 +229,7 @@ impl<R: Ring> Party<'_, R> {
     ) -> Result<(), RunError> {
         let stage = &self.network.stages[index];
         let (linear, _) = stage.product();
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let memory = &self.stages[index];
         let weights = if self.session.protocol.triples().reuse() {
             &memory.weights[..stage.linear.weight_len()]

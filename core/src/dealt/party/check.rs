@@ -2,11 +2,12 @@
 
 use bytemuck::TransparentWrapper;
 use embedded_io::{Read, Write};
+use zeroize::Zeroizing;
 
 use crate::{
     data::Data,
     dealt::{contribution_check::ContributionCheck, party_context::PartyContext},
-    gate::{Online, bounds::Bounds, range::COUNT_BITS},
+    gate::{Online, range::COUNT_BITS},
     model::cost_rows::map_row,
     net::link::Segment,
     num::{arena::Arena, ring::Ring},
@@ -57,25 +58,18 @@ impl<R: Ring> Party<'_, R> {
         memory: &mut [u64],
         mut count: impl FnMut(u32, u32),
     ) -> Result<(), RunError> {
-        let (len, gate) = (check.len(), Bounds::new::<R>());
-        let pixels = self.network.stages[0].linear.input_len();
+        let (len, gate) = (check.len(), check.gate::<R>());
         let mut arena = Arena::new(memory, check.words::<R>())?;
         let e: &mut [R] = arena.take(2 * rows * len);
         let opened: &mut [R] = arena.take(len);
+        let bytes: &mut [u8] = arena.take(check.bytes());
         let counts: &mut [u32] = arena.take(rows);
         let scratch: &mut [u8] = arena.take(gate.scratch_len(rows, len));
         for (sample, rows) in (first..).zip(e.chunks_exact_mut(2 * len)) {
             // The key is that of this party's masks, and the values are open.
-            let mut key = [0; Key::LEN];
-            let (of_pixels, of_label) = opened.split_at_mut(pixels);
-            data.masked_pixels(sample, &mut key, bytemuck::cast_slice_mut(of_pixels))?;
-            zeroize::Zeroize::zeroize(&mut key);
-            let (of_label, of_sum) = of_label.split_at_mut(self.network.classes);
-            data.masked_label(sample, bytemuck::cast_slice_mut(of_label))?;
-            for word in of_pixels.iter_mut().chain(&mut *of_label) {
-                *word = word.little_endian();
-            }
-            of_sum[0] = of_label.iter().fold(R::ZERO, |sum, &word| sum.plus(word));
+            let mut key = Zeroizing::new([0; Key::LEN]);
+            data.contribution(sample, &mut key, bytes)?;
+            check.read(bytes, opened);
             let (below, above) = rows.split_at_mut(len);
             for (index, &opened) in opened.iter().enumerate() {
                 let bounds = check.bounds(check.value(index));

@@ -178,7 +178,7 @@ impl<R: Ring> Party<'_, R> {
         let argmax = self.gates.argmax::<R>();
         let shares = argmax.run(cx, at, micro.rows, logits, self.scratch)?;
         let classes = Argmax::answer(cx, session.samples_owner(), shares)?;
-        for (&sample, class) in self.samples.numbers.iter().zip(classes) {
+        for (&sample, class) in self.samples.iter().zip(classes) {
             sink(session.local_index(sample), class.to_u64() as u8);
         }
         Ok(())

@@ -1,14 +1,19 @@
 //! Samples that their owners have masked for both parties.
 
 use bytemuck::TransparentWrapper;
+use embedded_io::{Read, Write};
+use zeroize::Zeroizing;
 
 use crate::{
     Role,
-    data::{Data, DataError},
-    dealt::{micro_batch::MicroBatch, samples::Samples},
-    gate::tensor::subtract_contributed,
+    data::Data,
+    dealt::{
+        contributed_samples::ContributedSamples, micro_batch::MicroBatch,
+        party_context::PartyContext, stream_ids,
+    },
+    model::cost_rows::map_row,
     num::ring::Ring,
-    prg::contributed::Part,
+    prg::{Key, contributed::Part},
     session::{RunError, SmoothLabel},
     share::{Factor, Share, observer::Observer},
 };
@@ -16,57 +21,49 @@ use crate::{
 use super::Party;
 
 impl<R: Ring> Party<'_, R> {
-    /// Fills the first stage's operand, row by row, with the masked pixels, which are open, and reads this party's keys.
+    /// Fills the first stage's operand with shares of the samples, row by row, and the labels with shares of theirs.
     ///
-    /// Fails if a contribution is missing.
+    /// Fails if a contribution is missing, or if the link does.
     #[inline(never)]
-    pub(super) fn load_contributions(
+    pub(super) fn load_contributions<P: Read + Write, D: Read + Write>(
         &mut self,
+        cx: &mut PartyContext<P, D>,
         micro: MicroBatch,
         data: &mut impl Data,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
-        let len = self.network.stages[0].linear.input_len();
-        let keys = &mut *self.samples.keys[self.role.index()];
-        let samples = self.samples.numbers[..micro.rows].iter().zip(keys);
-        for (row, (&sample, key)) in samples.enumerate() {
-            let operand = &mut self.stages[0].operand[row * len..][..len];
-            data.masked_pixels(sample, key, bytemuck::cast_slice_mut(operand))?;
-            for word in &mut *operand {
-                *word = word.little_endian();
-            }
-            let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-            let share = &mut scratch[..len];
-            share.copy_from_slice(operand);
-            unmask(self.role, key, Part::Pixels, share);
-            observer.factor(0, Factor::Input, Share::wrap_slice(share));
+        cx.set_cost_row(map_row(0), false);
+        let samples = ContributedSamples::new(self.session, self.network);
+        let gate = samples.gate::<R>();
+        let [len, classes] = samples.lens();
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut *self.scratch);
+        let bytes = &mut bytes[..samples.bytes()];
+        let of_label = len * bytes.len() / (len + classes);
+        for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
+            let mut key = Zeroizing::new([0; Key::LEN]);
+            data.contribution(sample, &mut key, bytes)?;
+            let values = &mut self.stages[0].operand[row * len..][..len];
+            let label = &mut self.labels[row * classes..][..classes];
+            samples.read(bytes, values);
+            samples.read(&bytes[of_label..], label);
+            let iteration = micro.batch.iteration;
+            let [at, at_label] = stream_ids::contribution(iteration, micro.first + row as u32);
+            gate.run(cx, at, (&key, Part::Pixels), values)?;
+            gate.run(cx, at_label, (&key, Part::Label), label)?;
+            observer.factor(0, Factor::Input, Share::wrap_slice(values));
         }
         Ok(())
     }
 
     /// Subtracts shares of the one-hot labels from the probabilities in the current buffer.
-    ///
-    /// Fails if a contribution is missing.
-    pub(super) fn subtract_contributed_labels(
-        &mut self,
-        micro: MicroBatch,
-        label: &SmoothLabel,
-        data: &mut impl Data,
-    ) -> Result<(), RunError> {
+    pub(super) fn subtract_contributed_labels(&mut self, micro: MicroBatch, label: &SmoothLabel) {
         let classes = self.network.classes;
-        let samples = self.samples.view().first(micro.rows);
-        let scratch: &mut [R] = bytemuck::cast_slice_mut(&mut *self.scratch);
-        let share = &mut scratch[..classes];
-        for (row, values) in self
-            .current
-            .chunks_exact_mut(classes)
-            .take(micro.rows)
-            .enumerate()
-        {
-            label_share(self.role, samples, row, data, share)?;
+        let rows = self.current.chunks_exact_mut(classes);
+        let rows = rows.zip(self.labels.chunks_exact(classes));
+        for (row, (values, shares)) in rows.take(micro.rows).enumerate() {
             let place = (micro.batch.iteration, micro.first + row as u32);
             let mut rounding = self.session.label_rounding(place);
-            for (value, &share) in values.iter_mut().zip(&*share) {
+            for (value, &share) in values.iter_mut().zip(shares) {
                 let [hit, other] = label.unweighted(&mut rounding).map(R::from_u64);
                 *value = value.minus(share.times(hit.minus(other)));
                 if self.role == Role::P0 {
@@ -74,41 +71,16 @@ impl<R: Ring> Party<'_, R> {
                 }
             }
         }
-        Ok(())
     }
 }
 
-/// Writes this party's share of the one-hot label of a row of a micro-batch to `out`.
-///
-/// Fails if the contribution is missing.
-pub(super) fn label_share<R: Ring>(
-    role: Role,
-    samples: Samples<'_>,
-    row: usize,
-    data: &mut impl Data,
-    out: &mut [R],
-) -> Result<(), DataError> {
-    data.masked_label(samples.numbers[row], bytemuck::cast_slice_mut(out))?;
-    for word in &mut *out {
-        *word = word.little_endian();
+/// Writes a party's shares of classes to `out`, from its shares of their one-hot labels.
+pub(super) fn classes_of<R: Ring>(labels: &[R], classes: usize, out: &mut [u64]) {
+    for (out, label) in out.iter_mut().zip(labels.chunks_exact(classes)) {
+        let weighted = label
+            .iter()
+            .enumerate()
+            .map(|(class, share)| share.times(R::from_u64(class as u64)));
+        *out = weighted.fold(R::ZERO, R::plus).to_u64();
     }
-    unmask(role, &samples.keys[role.index()][row], Part::Label, out);
-    Ok(())
-}
-
-/// A share of a class, from a share of its one-hot label.
-pub(super) fn class_share<R: Ring>(label: &[R]) -> u64 {
-    let weighted = label
-        .iter()
-        .enumerate()
-        .map(|(class, share)| share.times(R::from_u64(class as u64)));
-    weighted.fold(R::ZERO, R::plus).to_u64()
-}
-
-/// Turns masked words into this party's share of what they hide, by the key of its masks.
-fn unmask<R: Ring>(role: Role, key: &[u8; 32], part: Part, masked: &mut [R]) {
-    if role == Role::P1 {
-        masked.fill(R::ZERO);
-    }
-    subtract_contributed(key, part, masked);
 }

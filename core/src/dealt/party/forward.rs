@@ -11,7 +11,6 @@ use crate::{
         audit::Audits,
         micro_batch::MicroBatch,
         party_context::PartyContext,
-        samples::Samples,
         stream_ids::{Product, Tensors, Use},
     },
     gate::{
@@ -51,7 +50,7 @@ impl<R: Ring> Party<'_, R> {
         let normalisation = (&self.session.normalisation, self.network.input[2]);
         let keep = self.session.keeps_data();
         let opens = self.opens_samples(micro);
-        for (row, &sample) in self.samples.numbers[..micro.rows].iter().enumerate() {
+        for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             let number = self.session.local_index(sample);
             let operand = &mut self.stages[0].operand[row * len..][..len];
             if self.session.owner(sample) == self.role {
@@ -99,7 +98,7 @@ impl<R: Ring> Party<'_, R> {
         let (network, session, role) = (self.network, self.session, self.role);
         let bits = session.format.ring;
         let opens_samples = self.opens_samples(micro);
-        let tensors = micro.tensors(session, network, self.samples.view());
+        let tensors = micro.tensors(session, network, self.samples);
         let mut segments: Vec<Segment<'_, R>, { MAX_STAGES + 2 }> = Vec::new();
         let mut data: &mut [R] = &mut [];
         let opens_weights = micro.opens_weights(session);
@@ -122,9 +121,7 @@ impl<R: Ring> Party<'_, R> {
             }
         }
         let weights = segments.len();
-        if session.contributions.is_some() {
-            // They are open.
-        } else if session.keeps_data() {
+        if session.keeps_data() {
             push_owned_data(cx, tensors, data, opens_samples, &mut segments);
         } else {
             let mask = tensors.operand(0, Product::Forward);
@@ -145,7 +142,7 @@ impl<R: Ring> Party<'_, R> {
     /// later epochs.
     fn hold_weights_and_data<O: Online>(&mut self, cx: &O, micro: MicroBatch) {
         let (network, session) = (self.network, self.session);
-        let tensors = micro.tensors(session, network, self.samples.view());
+        let tensors = micro.tensors(session, network, self.samples);
         if micro.opens_weights(session) {
             let stages = network.stages.iter().zip(&mut self.stages);
             for (index, (stage, memory)) in stages.enumerate() {
@@ -165,7 +162,7 @@ impl<R: Ring> Party<'_, R> {
     /// Stores the openings of the peer's samples for later epochs.
     fn store_opened_data(&mut self, micro: MicroBatch) {
         let len = self.network.stages[0].linear.input_len();
-        for (row, &sample) in self.samples.numbers[..micro.rows].iter().enumerate() {
+        for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if self.session.owner(sample) != self.role {
                 let number = self.session.local_index(sample) as usize;
                 let operand = &self.stages[0].operand[row * len..][..len];
@@ -184,12 +181,12 @@ impl<R: Ring> Party<'_, R> {
         data: &mut impl Data,
         observer: &mut impl Observer<R>,
     ) -> Result<(), RunError> {
-        let samples = &mut self.samples.numbers[..micro.rows];
+        let samples = &mut self.samples[..micro.rows];
         self.session
             .batch_samples(micro.batch, micro.first, samples);
         #[cfg(feature = "contributions")]
         if self.session.contributions.is_some() {
-            self.load_contributions(micro, data, observer)?;
+            self.load_contributions(cx, micro, data, observer)?;
             return self.open_weights_and_data(cx, micro, observer);
         }
         #[cfg(feature = "private-training")]
@@ -239,7 +236,7 @@ impl<R: Ring> Party<'_, R> {
         observer.factor(index, Factor::Input, Share::wrap_slice(input));
         unroll(stage, micro.rows, operand, scratch);
         cx.set_cost_row(map_row(index), false);
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let mask = tensors.operand(index, Product::Forward);
         let masked = mask_operand(cx, mask, stage, micro.rows, operand);
         cx.open(&mut [Segment::words(masked, self.session.format.ring)])?;
@@ -264,7 +261,7 @@ impl<R: Ring> Party<'_, R> {
         let rows = micro.rows;
         let (linear, _) = stage.product();
         cx.set_cost_row(map_row(index), false);
-        let tensors = micro.tensors(self.session, self.network, self.samples.view());
+        let tensors = micro.tensors(self.session, self.network, self.samples);
         let (before, after) = self.stages.split_at_mut(index + 1);
         let memory = &before[index];
         let out = match after.first_mut() {
@@ -360,7 +357,7 @@ impl<R: Ring> Party<'_, R> {
             Some(Activation::Polynomial(polynomial, _)) => {
                 let drop = self.session.gradient_drop(self.network, index);
                 let gate = self.gates.polynomial(polynomial, drop);
-                let tensors = micro.tensors(self.session, self.network, self.samples.view());
+                let tensors = micro.tensors(self.session, self.network, self.samples);
                 let audited = Audits::of(&tensors).tensor::<R>(index, Values::Arguments);
                 self.audit
                     .observe_and_count(cx, observer, audited, values)?;
@@ -385,7 +382,7 @@ fn push_owned_data<'d, R: Ring, O: Online>(
     opens: bool,
     segments: &mut Vec<Segment<'d, R>, { MAX_STAGES + 2 }>,
 ) {
-    let (Samples { numbers, .. }, session) = (tensors.samples, tensors.session);
+    let (numbers, session) = (tensors.samples, tensors.session);
     let len = data.len() / numbers.len().max(1);
     let owned_by_p0 = numbers.partition_point(|&s| session.owner(s) == Role::P0);
     let (first, second) = data.split_at_mut(owned_by_p0 * len);
@@ -396,8 +393,10 @@ fn push_owned_data<'d, R: Ring, O: Online>(
     ] {
         let own = owner == cx.role();
         let piece = if own {
-            let samples = tensors.samples.with_numbers(numbers);
-            let tensors = Tensors { samples, ..tensors };
+            let tensors = Tensors {
+                samples: numbers,
+                ..tensors
+            };
             let mask = tensors.operand(0, Product::Forward);
             mask_rows(cx, mask, numbers.len(), len, Share::wrap_slice_mut(piece))
         } else {

@@ -15,7 +15,7 @@ use crate::{
 
 use super::Party;
 #[cfg(feature = "contributions")]
-use super::contributed::{class_share, label_share};
+use super::contributed::classes_of;
 
 impl<R: Ring> Party<'_, R> {
     /// Replaces the logits in the current buffer by shares in Z_2^L of the probabilities, scaled by the softmax exponent. Adds
@@ -32,27 +32,19 @@ impl<R: Ring> Party<'_, R> {
         let (labels, scratch) = self.scratch.split_at_mut(gate.labels_len(micro.rows));
         let (weights, scratch) = scratch.split_at_mut(gate.weights_len(micro.rows));
         let session = self.session;
-        #[cfg(feature = "contributions")]
-        if session.contributions.is_some() && !labels.is_empty() {
-            let samples = self.samples.view().first(micro.rows);
-            let share = bytemuck::cast_slice_mut(&mut *scratch);
-            let share: &mut [R] = &mut share[..self.network.classes];
-            for (row, label) in labels.iter_mut().enumerate() {
-                label_share(self.role, samples, row, data, share)?;
-                *label = class_share(share);
-            }
-        }
         let mut of_sample =
             |sample, value: &dyn Fn(u8) -> u64| match session.owns(self.role, sample) {
                 true => data.label(session.local_index(sample)).map(value),
                 false => Ok(0),
             };
-        if session.contributions.is_none() {
-            for (label, &sample) in labels.iter_mut().zip(&*self.samples.numbers) {
-                *label = of_sample(sample, &u64::from)?;
-            }
+        for (label, &sample) in labels.iter_mut().zip(&*self.samples) {
+            *label = of_sample(sample, &u64::from)?;
         }
-        for (weight, &sample) in weights.iter_mut().zip(&*self.samples.numbers) {
+        #[cfg(feature = "contributions")]
+        if session.contributions.is_some() {
+            classes_of(self.labels, self.network.classes, labels);
+        }
+        for (weight, &sample) in weights.iter_mut().zip(&*self.samples) {
             *weight = of_sample(sample, &|class| session.class_weights.of(class))?;
         }
         let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * self.network.classes]);
@@ -84,9 +76,10 @@ impl<R: Ring> Party<'_, R> {
         let label = SmoothLabel::new(self.session, classes, exponent.max(0) as u32);
         #[cfg(feature = "contributions")]
         if self.session.contributions.is_some() {
-            return self.subtract_contributed_labels(micro, &label, data);
+            self.subtract_contributed_labels(micro, &label);
+            return Ok(());
         }
-        for (row, &sample) in self.samples.numbers[..micro.rows].iter().enumerate() {
+        for (row, &sample) in self.samples[..micro.rows].iter().enumerate() {
             if !self.session.owns(self.role, sample) {
                 continue;
             }

@@ -39,7 +39,6 @@ use crate::{
         gate_set::GateSet,
         layout::{Lengths, StageLengths},
         plan::Plan,
-        samples::SampleMemory,
     },
     gate::relu::HiddenSign,
     network::{MAX_STAGES, Network, weight_init},
@@ -104,7 +103,10 @@ struct Party<'a, R: Ring> {
     swapped: bool,
     scratch: &'a mut [u64],
     /// The micro-batch's samples.
-    samples: SampleMemory<'a>,
+    samples: &'a mut [u32],
+    /// Shares of the labels of the micro-batch's samples, if they are contributions.
+    #[cfg(feature = "contributions")]
+    labels: &'a mut [R],
     /// Openings of the peer's samples, kept from the first whole epoch on.
     opened_data: &'a mut [Public<R>],
     audit: Audit<'a, R>,
@@ -183,7 +185,9 @@ impl<'a, R: Ring> Party<'a, R> {
             next: arena.take(lengths.gradients[1]),
             swapped: false,
             scratch: arena.take(lengths.scratch),
-            samples: SampleMemory::take(&mut arena, session, rows, &[role]),
+            samples: arena.take(rows),
+            #[cfg(feature = "contributions")]
+            labels: arena.take(lengths.labels),
             audit: Audit::take(
                 &mut arena,
                 AuditLengths::new::<R, DealtTensors>(session, network),
@@ -338,6 +342,8 @@ impl<R: Ring> Drop for Party<'_, R> {
             memory.sign.shares.zeroize();
             memory.pool_sign.shares.zeroize();
         }
+        #[cfg(feature = "contributions")]
+        self.labels.zeroize();
         self.current.zeroize();
         self.next.zeroize();
         self.scratch.zeroize();

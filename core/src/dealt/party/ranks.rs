@@ -45,7 +45,7 @@ impl<R: Ring> Party<'_, R> {
         let micro_batches = batch.micro_batches(self.session.micro_batch);
         for (index, (first, rows)) in micro_batches.enumerate() {
             let from = ranks.rank().of_micro_batch(index);
-            let samples = &mut self.samples.numbers[..rows as usize];
+            let samples = &mut self.samples[..rows as usize];
             self.session.batch_samples(batch, first, samples);
             for &sample in samples.iter() {
                 if self.session.owner(sample) == self.role {

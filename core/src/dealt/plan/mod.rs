@@ -11,7 +11,9 @@ pub use sent::Sent;
 use heapless::Vec;
 
 #[cfg(feature = "contributions")]
-use crate::dealt::contribution_check::ContributionCheck;
+use crate::dealt::{
+    contributed_samples::ContributedSamples, contribution_check::ContributionCheck,
+};
 use crate::{
     Role,
     audit::Lengths as AuditLengths,
@@ -22,7 +24,6 @@ use crate::{
         layout::{
             Lengths, StageLengths, dealer_scratch, reopened_weights_len, state_len, summed_len,
         },
-        samples::SampleMemory,
     },
     gate::bilinear::Bilinear,
     model::cost_rows::{MAX_COST_ROWS, activation_row, map_row},
@@ -245,6 +246,16 @@ impl<'a> Plan<'a> {
             backward: false,
             cost: Cost::opening(stage.linear.weight_len(), ring) + rounds,
         });
+        #[cfg(feature = "contributions")]
+        if index == 0 && self.session.contributions.is_some() {
+            let samples = ContributedSamples::new(self.session, self.network);
+            visit(GateCost {
+                cost_row,
+                gate: "contributions",
+                backward: false,
+                cost: samples.cost::<R>(len as usize),
+            });
+        }
         if index == 0 && !self.session.keeps_data() {
             // The round that opens the weights also opens the first micro-batch.
             let later = len.div_ceil(self.session.micro_batch).saturating_sub(1);
@@ -439,8 +450,7 @@ impl<'a> Plan<'a> {
     /// `usize` counts.
     pub fn opened_data_words(&self, role: Role) -> usize {
         let keeps = self.session.keeps_data();
-        let given = self.session.contributions.is_some();
-        if !keeps || given || self.session.task != Task::Train {
+        if !keeps || self.session.task != Task::Train {
             return 0;
         }
         let samples = self.session.samples[role.other().index()] as usize;
@@ -459,6 +469,6 @@ impl<'a> Plan<'a> {
         self.network.stages.iter().map(stage_words).sum::<usize>()
             + 2 * self.gates.softmax.table_len()
             + dealer_scratch::<R>(self.session, self.network, rows)
-            + SampleMemory::words(self.session, rows, 2)
+            + words(rows, size_of::<u32>())
     }
 }

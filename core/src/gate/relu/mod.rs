@@ -49,13 +49,8 @@ const AND_MASK: u8 = 5;
 const SIGN: u8 = 6;
 const AND_PRODUCT: u8 = 7;
 const TABLE: u8 = 8;
-/// The most chunks of a narrow ring: enough for 60 bits in chunks of 6. A comparison over the whole of the widest has 55 bits.
-const NARROW_CHUNKS: u32 = 10;
-/// The most chunks. Bounds of contributions are compared over the whole of the wide ring.
-const MAX_CHUNKS: u32 = match cfg!(feature = "contributions") {
-    true => NARROW_CHUNKS + 1,
-    false => NARROW_CHUNKS,
-};
+/// The most chunks: enough for 60 bits in chunks of 6. A comparison over the whole of the widest narrow ring has 55 bits.
+const MAX_CHUNKS: u32 = 10;
 
 /// The hidden signs b of a ReLU, which the parties store for its backward pass: the public bits m = b xor r, and P1's
 /// shares of the random hiding bits r. P0 draws its shares of r again.
@@ -95,7 +90,7 @@ impl Relu {
 
     /// The widest narrow ring of differences that the gate takes with comparison in chunks of [`Ring::CHUNK`] bits.
     pub(super) const fn most_bits<R: Ring>() -> u32 {
-        NARROW_CHUNKS * R::CHUNK + 1
+        MAX_CHUNKS * R::CHUNK + 1
     }
 
     /// The gate with all widths given.

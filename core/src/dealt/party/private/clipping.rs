@@ -115,7 +115,7 @@ impl<R: Ring> Party<'_, R> {
         let rows = private.gradients.chunks_exact_mut(len).take(micro.rows);
         for (row, (out, (operand, gradient))) in rows.zip(operands.zip(gradients)).enumerate() {
             let one = micro.row(row);
-            let tensors = one.tensors(self.session, self.network, self.samples.view());
+            let tensors = one.tensors(self.session, self.network, self.samples);
             let weights = &mut out[..linear.weight_len()];
             Bilinear(linear).weight_gradient(
                 cx,

@@ -23,7 +23,7 @@ impl<R: Ring> Party<'_, R> {
         let rows = (from - micro.first) as usize..(to - micro.first) as usize;
         // The rank of the sample that the first of these rows takes.
         let first = from - own.start;
-        let numbers = &mut self.samples.numbers[rows];
+        let numbers = &mut self.samples[rows];
         private.draw(session, role, micro.batch.iteration, first, numbers);
     }
 }

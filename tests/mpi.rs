@@ -1,17 +1,14 @@
 //! Roles whose ranks are processes under `mpirun`: the model is the same to the bit as that of one process, and no role goes
 //! on without another's ranks.
-//!
-//! The program with MPI is the one that `RINGLET_MPI_PROGRAM` names, or target/full/ringlet. `tests/run` builds it.
 
 #[path = "contribution_files.rs"]
 mod contribution_files;
+mod mpirun;
 
 use std::{
-    fs, io,
-    net::TcpListener,
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -20,64 +17,10 @@ use ringlet_tests::{end, end_within, is_notice, metrics};
 use ringlet_tests::{text, wait_until};
 
 use contribution_files::files;
+use mpirun::{mpirun, ports, programs, spawn};
 
 /// How long a run may take that ends because something is wrong.
 const BOUND: Duration = Duration::from_secs(60);
-
-/// The directory of the programs with MPI. Prints a note if there are none.
-fn programs() -> Option<PathBuf> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/full/ringlet");
-    let named = std::env::var_os("RINGLET_MPI_PROGRAM").map(PathBuf::from);
-    let program = named.unwrap_or(built);
-    let found = program.is_file();
-    if !found {
-        let note =
-            "skipped: no program with MPI; tests/run builds it, or RINGLET_MPI_PROGRAM names it\n";
-        io::Write::write_all(&mut io::stderr(), note.as_bytes()).expect("a terminal or a file");
-    }
-    found.then(|| program.parent().expect("a directory").to_owned())
-}
-
-/// `mpirun` for so many processes. It keeps its own files in `dir`: where several use one directory, one that ends may remove
-/// what another has just made.
-fn mpirun(count: usize, dir: &Path) -> Command {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = dir.join(format!("mpirun-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    fs::create_dir(&own).expect("a directory");
-    let mut command = Command::new("mpirun");
-    command.env("TMPDIR", own);
-    let count = count.to_string();
-    command.args(["--oversubscribe", "--bind-to", "none", "-n", &count]);
-    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1");
-    command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-    // Containers may not let one process read from another.
-    command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
-    command
-}
-
-fn spawn(mut command: Command) -> Child {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts")
-}
-
-/// The first of ten ports that were free a moment ago; a multiple of ten. They lie below those that connections take.
-fn ports() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Other processes may look for ports as well.
-    let start = (std::process::id() % 2000) as u16;
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let first = 10_000 + (start + number) % 2000 * 10;
-        if (first..first + 10).all(free) {
-            return first;
-        }
-    }
-}
 
 /// A deployment on this machine.
 struct Deployment {
@@ -247,9 +190,10 @@ fn sums_wrap_and_broadcasts_reach_all() {
 fn any_number_of_processes_gives_the_same_model() {
     let Some(programs) = programs() else { return };
     // An epoch has a shorter last batch, whose micro-batches are fewer than four.
-    let settings: [(&[&str], &[usize]); 3] = [
+    let settings: [(&[&str], &[usize]); 4] = [
         (&["--limit", "18", "--audit", "5"], &[4]),
         (&["--limit", "4", "--ring", "u64"], &[2]),
+        (&["--limit", "4", "--validate", "20,10"], &[2]),
         (&["--limit", "4", "--protocol", "spdz"], &[1, 2]),
     ];
     for (setting, many) in settings {

@@ -10,10 +10,10 @@ use crate::{https::post, servers::Servers, uploads::made};
 /// Samples of an upload.
 const OF_UPLOAD: usize = 50;
 
-const OPTIONS: [&str; 3] = ["--model", "digits8", "--open"];
+pub const OPTIONS: [&str; 3] = ["--model", "digits8", "--open"];
 
 /// Uploads the digits of so many uploads from `first` on. Returns the uploads' names.
-fn contribute(servers: &Servers, digits: &Images, first: usize, uploads: usize) -> Vec<String> {
+pub fn contribute(servers: &Servers, digits: &Images, first: usize, uploads: usize) -> Vec<String> {
     let names = (first..first + uploads).map(|number| {
         let samples = number * OF_UPLOAD..(number + 1) * OF_UPLOAD;
         let samples: Vec<_> = samples

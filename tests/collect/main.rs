@@ -6,6 +6,9 @@ mod end_to_end;
 mod figures;
 mod growing;
 mod https;
+#[path = "../mpirun.rs"]
+mod mpirun;
+mod ranks;
 mod refusals;
 mod servers;
 mod uploads;

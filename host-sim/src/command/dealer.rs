@@ -24,6 +24,7 @@ use crate::{
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
+        beginning::Beginning,
         contribution_lists::{Place, StoreLists},
         dealer::{Begun, begin, run_further_process},
         event::Event,
@@ -81,12 +82,6 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
     let rank = processes.as_ref().map_or(Rank::ONLY, |ranks| ranks.rank());
     role_processes::check_threads(args.threads, rank)?;
     let contributed = Contributed::at(args.contributions.as_deref())?;
-    if let (Contributed::Lists(_), true) = (&contributed, rank.count() > 1) {
-        return Err(Failure::new(
-            "a training on a store, whose contributions come and go, has one process for each role",
-            "start it without mpirun, or train on one list, in a file of `ringlet collect export`",
-        ));
-    }
     let membership = args
         .identity
         .membership(Actor::Dealer, args.process.supervised)?;
@@ -103,8 +98,17 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             quiet: true,
             ..endpoint
         };
-        let contributions = contributed.file();
-        return run_further_process((&listener, &endpoint), idle, contributions, ranks);
+        // Each epoch on a store is a session.
+        loop {
+            let beginning = Beginning::take(ranks)?;
+            let contributions = contributed.of(&beginning.hello.session)?;
+            let is_last = beginning.hello.session.ends_training();
+            let begun = (beginning, contributions.as_deref());
+            run_further_process((&listener, &endpoint), idle, begun, ranks)?;
+            if is_last {
+                return Ok(());
+            }
+        }
     }
     let address = listener.local_addr().map_err(broken)?.to_string();
     if quiet {
@@ -136,11 +140,14 @@ fn run_rank(args: &DealerArgs, mut processes: Option<&mut MpiRanks>) -> Result<(
             deal(quiet, begun, processes)?;
             break;
         }
-        let begun = begin(parties, keys, place, limits, None);
-        match begun.and_then(|begun| deal(quiet, begun.on(contributions), None)) {
+        let begun = begin(parties, keys, place, limits, processes.as_deref_mut());
+        let dealt =
+            begun.and_then(|begun| deal(quiet, begun.on(contributions), processes.as_deref_mut()));
+        match dealt {
             Ok(()) if is_last => break,
             // The parties come again for the next epoch.
             Ok(()) => {}
+            Err(failure) if processes.is_some() => return Err(failure),
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "dealer: {failure}; waiting for both parties again"
             )),
@@ -178,14 +185,6 @@ impl Contributed {
                 let file = ContributionFile::open(&path, Actor::Dealer)?;
                 Ok(Contributed::File(Arc::new(file)))
             }
-        }
-    }
-
-    /// The file, if it is one.
-    fn file(&self) -> Option<&ContributionFile> {
-        match self {
-            Contributed::File(file) => Some(file),
-            Contributed::None | Contributed::Lists(_) => None,
         }
     }
 

@@ -259,7 +259,7 @@ pub fn begin(
 pub fn run_further_process(
     place: (&TcpListener, &Endpoint),
     idle: Duration,
-    contributions: Option<&ContributionFile>,
+    (beginning, contributions): (Beginning<2>, Option<&ContributionFile>),
     ranks: &mut MpiRanks,
 ) -> Result<(), Failure> {
     struct Further<'a>(
@@ -288,7 +288,6 @@ pub fn run_further_process(
         }
     }
 
-    let beginning = Beginning::take(ranks)?;
     let wanted = (&*ranks, TcpEnd::bounded as MakeEnd);
     let end = await_rank(place, &beginning.hello, Role::P1, wanted)?;
     end.tcp().set_patience(idle).map_err(broken)?;

@@ -152,7 +152,10 @@ impl LoneParty<'_> {
             return Err(self.too_many_processes(most));
         }
         if let (Some(ranks), false) = (&mut processes, self.process.is_first()) {
-            return self.run_further_process(others, ranks).map(|()| None);
+            let beginning = Beginning::take(ranks)?;
+            return self
+                .run_further_process(others, beginning, ranks)
+                .map(|()| None);
         }
         match others {
             Others::Dealt(peer, dealer) => {

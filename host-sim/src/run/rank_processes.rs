@@ -1,9 +1,6 @@
 //! The further ranks of a party as processes of their own.
 
-use ringlet_core::{
-    num::Ring,
-    session::handshake::{Hello, Mismatch},
-};
+use ringlet_core::{num::Ring, session::handshake::Mismatch};
 
 use super::{
     beginning::{Beginning, await_rank},
@@ -16,10 +13,11 @@ use super::{
 use crate::{error::Failure, links::tcp::TcpEnd};
 
 impl LoneParty<'_> {
-    /// Runs to the end as a further rank that is a process of its own.
-    pub(super) fn run_further_process(
+    /// Runs to the end as a further rank that is a process of its own, with what the first rank has given.
+    pub fn run_further_process(
         &self,
         others: &Others,
+        beginning: Beginning<1>,
         ranks: &mut MpiRanks,
     ) -> Result<(), Failure> {
         let Others::Dealt(meeting, dealer @ DealerPlace::Address(_)) = others else {
@@ -29,12 +27,12 @@ impl LoneParty<'_> {
             Meeting::Listen(address) => Place::Listen(self.endpoint.listen(address)?),
             Meeting::Connect(address) => Place::Connect(address),
         };
-        let own = Hello::new(self.role, self.session).with_process(self.process);
+        let own = self.hello(&None).with_process(self.process);
         let Beginning {
             hello,
             keys: [key],
             first,
-        } = Beginning::take(ranks)?;
+        } = beginning;
         if let Err(Mismatch::Differs(what)) = hello.compare(&own) {
             return Err(Failure::new(
                 format!("it and the first rank have different {what}"),

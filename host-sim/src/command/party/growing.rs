@@ -3,6 +3,8 @@
 //! Each party has a checkpoint of the end of an epoch before it tells the other that it is there. When both have told, a party notes
 //! so beside the checkpoint, and begins the next epoch. One that was stopped before its note comes back to the epoch's end. If the
 //! other has gone on, the others refuse it, and it knows then that the epoch has ended.
+//!
+//! Of several processes of a party the first one does all this, and the others follow it.
 
 use std::{
     fs,
@@ -13,7 +15,7 @@ use std::{
 
 use ringlet_core::{
     Role,
-    session::{EarlierEpochs, Rank, Session, handshake::Parameter},
+    session::{EarlierEpochs, Rank, RunError, Session, handshake::Parameter},
 };
 
 use super::{args::PartyArgs, inputs::Inputs, lone_party, reporters::Terminal};
@@ -28,10 +30,12 @@ use crate::{
     links::wait_time::WaitTime,
     output::{amounts::counted, report::Report},
     run::{
+        beginning::Beginning,
         checkpoints::CheckpointPlan,
         contribution_lists::StoreLists,
         event::Event,
         lone_party::{LoneParty, Others},
+        mpi_ranks::MpiRanks,
         reporter::{Made, Reporter},
     },
 };
@@ -71,7 +75,8 @@ struct Position {
 pub fn run(
     args: &PartyArgs,
     (protocol, others): (&Protocol, &Others),
-    (lists, rank): (&StoreLists, Rank),
+    lists: &StoreLists,
+    (mut processes, rank): (Option<&mut MpiRanks>, Rank),
     report: &Report,
 ) -> Result<(), Failure> {
     let training = Training {
@@ -80,9 +85,12 @@ pub fn run(
         lists,
         role: args.role(),
         rank,
-        plan: plan(args, rank)?,
+        plan: plan(args)?,
         wait: args.endpoint(rank)?.wait,
     };
+    if let (Some(ranks), false) = (&mut processes, rank.is_first()) {
+        return training.follow(others, ranks);
+    }
     let first = training.first()?;
     if let Some(path) = &args.output.save {
         first.inputs.checked.check_save(path, &args.session)?;
@@ -90,12 +98,12 @@ pub fn run(
     let labels = first.inputs.held_out.as_ref();
     let labels = labels.map_or_else(Vec::new, |(_, images)| images.labels.clone());
     let mut terminal = Terminal::new(args, &first.inputs.checked, (&[], &labels), report);
-    let outcome = training.run(first, others, &mut terminal);
+    let outcome = training.run(first, others, processes, &mut terminal);
     terminal.end(outcome)
 }
 
 /// Where the checkpoints are. Refuses what a training in several sessions cannot do.
-fn plan(args: &PartyArgs, rank: Rank) -> Result<CheckpointPlan, Failure> {
+fn plan(args: &PartyArgs) -> Result<CheckpointPlan, Failure> {
     let refused = |what: &str, remedy: &str| {
         Failure::new(
             format!("a training on a store, whose contributions come and go, {what}"),
@@ -103,10 +111,6 @@ fn plan(args: &PartyArgs, rank: Rank) -> Result<CheckpointPlan, Failure> {
         )
     };
     let one_list = "or train on one list, in a file of `ringlet collect export`";
-    if rank.count() > 1 {
-        let remedy = format!("start it without mpirun, {one_list}");
-        return Err(refused("has one process for each role", &remedy));
-    }
     if args.validation.plan().is_some_and(|plan| plan.patience > 0) {
         let remedy = format!("leave out --patience, {one_list}");
         return Err(refused("does not stop early", &remedy));
@@ -126,6 +130,7 @@ impl Training<'_> {
         &self,
         first: Epoch,
         others: &Others,
+        mut processes: Option<&mut MpiRanks>,
         terminal: &mut Terminal<'_>,
     ) -> Result<(), Failure> {
         let mut at = Position {
@@ -143,7 +148,8 @@ impl Training<'_> {
                 number: at.now.file.number,
                 session: at.session(),
             };
-            let failure = match self.party(&at)?.run(others, None, &mut listing) {
+            let party = self.party(&at.now, at.moved)?;
+            let failure = match party.run(others, processes.as_deref_mut(), &mut listing) {
                 Ok(_) if at.session().ends_training() => break,
                 Ok(_) => {
                     self.go_on(&mut at)?;
@@ -185,16 +191,34 @@ impl Training<'_> {
         }
     }
 
-    /// The party in its epoch.
-    fn party<'p>(&self, at: &'p Position) -> Result<LoneParty<'p>, Failure> {
+    /// Trains as a further process of the party, from epoch to epoch as the first one goes. That one writes the lists.
+    fn follow(&self, others: &Others, ranks: &mut MpiRanks) -> Result<(), Failure> {
+        loop {
+            let beginning = Beginning::take(ranks)?;
+            let session = &beginning.hello.session;
+            let (Some(of), Some(earlier)) = (session.contributions, session.earlier()) else {
+                return Err(RunError::RankLost.into());
+            };
+            let is_last = session.ends_training();
+            let epoch = self.epoch(self.lists.named(of.list)?, earlier)?;
+            let party = self.party(&epoch, false)?;
+            party.run_further_process(others, beginning, ranks)?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The party in an epoch, which it goes on with if this run has `moved` to it.
+    fn party<'p>(&self, epoch: &'p Epoch, moved: bool) -> Result<LoneParty<'p>, Failure> {
         let Inputs {
             checked,
             held_out,
             contributions,
             parameters,
             ..
-        } = &at.now.inputs;
-        let resumes = self.plan.resumes || at.moved;
+        } = &epoch.inputs;
+        let resumes = self.plan.resumes || moved;
         Ok(LoneParty {
             contributions: contributions.clone(),
             validation: held_out.clone(),

@@ -76,7 +76,13 @@ fn run_reported(
     if let Some(path) = &args.contributions
         && let Place::Store(lists) = Place::at(path, Actor::Party(args.role()))
     {
-        return growing::run(args, (&protocol, &others), (&lists, rank), report);
+        return growing::run(
+            args,
+            (&protocol, &others),
+            &lists,
+            (processes, rank),
+            report,
+        );
     }
     let speaks = rank.is_first() && !args.process.supervised;
     let inputs = Inputs::new(args, &protocol, speaks)?;

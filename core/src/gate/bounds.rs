@@ -233,13 +233,13 @@ mod tests {
         let gate = Bounds::new::<u32>(8);
         for (lo, width) in (-128..128i64).flat_map(|lo| [0, 1, 127].map(|width| (lo, width))) {
             let hi = lo + width;
-            let bounds = [lo, hi].map(|bound| u32::from_i64(bound));
+            let bounds = [lo, hi].map(u32::from_i64);
             for x in 0..256u32 {
                 let inside = (i64::from(x) - lo).rem_euclid(256) <= width;
                 assert_eq!(gate.ideal(x, bounds) == 0, inside, "{x} {lo} {hi}");
             }
         }
         let xs: Vec<u32> = (0..256).collect();
-        count::<u32>(8, &xs, &[[0, 100]; 256].map(|b| b), 256, 6);
+        count::<u32>(8, &xs, &[[0, 100]; 256], 256, 6);
     }
 }

@@ -70,16 +70,31 @@ pub struct AuditPrivacyArgs {
     #[command(flatten)]
     pub training: TrainingArgs,
     /// The bound of the norm of a sample's gradient, over all layers.
-    #[arg(long, value_name = "C", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "C",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub dp_clip: f64,
     /// Noise multiplier: the deviation of one party's noise over the bound.
-    #[arg(long, value_name = "S", conflicts_with = "dp_epsilon")]
+    #[arg(
+        long,
+        value_name = "S",
+        conflicts_with = "dp_epsilon",
+        allow_negative_numbers = true
+    )]
     pub dp_noise: Option<f64>,
     /// The epsilon that the noise is to give; 3 when left out.
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub dp_epsilon: Option<f64>,
     /// The probability with which epsilon may not hold.
-    #[arg(long, value_name = "D", default_value_t = 1e-5)]
+    #[arg(
+        long,
+        value_name = "D",
+        default_value_t = 1e-5,
+        allow_negative_numbers = true
+    )]
     pub dp_delta: f64,
     /// Parties whose noise the attacker does not know: 1 for a party that sees the model, 2 for anyone else.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]

@@ -22,6 +22,7 @@ use crate::{
         kept::{Kept, MeasuredSession, work},
         rates::Rates,
         secure_link,
+        threads::gains,
     },
     output::bench::tables,
 };
@@ -29,6 +30,8 @@ use crate::{
 /// The part of the time that kernels and a link are measured for.
 const KERNELS: f64 = 0.15;
 const LINK: f64 = 0.02;
+/// The part of a session's time that further threads are measured for.
+const THREADS: f64 = 0.2;
 
 /// Options of `bench`.
 #[derive(Clone, Debug, Args)]
@@ -76,15 +79,25 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     });
     kept.link_seconds_per_byte = secure_link::seconds_per_byte(part(LINK))?;
     let count = sessions.len();
+    let mut shared = Vec::new();
     for (place, (protocol, checked)) in sessions.into_iter().enumerate() {
         let (session, network) = (&checked.session, &checked.network);
         // What one leaves over is for the others.
         let left = part(1.0).saturating_sub(start.elapsed());
         let share = left / (count - place) as u32;
         let name = &session.model.name;
-        let course = Course::measure((session, network), u32::MAX, share, &mut |batch| {
+        let alone = share.mul_f64(1.0 - THREADS);
+        let course = Course::measure((session, network), u32::MAX, alone, &mut |batch| {
             begin(format!("{name} by {protocol}, batch {batch}"));
         })?;
+        let batch = course.largest().min(args.session.batch);
+        begin(format!("{name} by {protocol}, threads"));
+        let of_all: f64 = course.seconds(batch).iter().sum();
+        let time = share.as_secs_f64() * THREADS / 2.0;
+        let iterations = (time / of_all).clamp(2.0, 9.0) as u32;
+        if let Some(gain) = gains((session, network), batch, iterations)? {
+            shared.push((name.to_string(), gain));
+        }
         kept.sessions.push(MeasuredSession {
             model: session.model.name.to_string(),
             protocol: protocol.to_string(),
@@ -93,7 +106,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         });
     }
     bar.finish();
-    console::print(&tables(&kept, args.session.batch))?;
+    console::print(&tables(&kept, &shared, args.session.batch))?;
     if let Some(path) = &args.save {
         kept.write(path)?;
         console::note(&format!("written: {}", path.display()));

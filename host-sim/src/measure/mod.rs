@@ -7,4 +7,5 @@ pub mod machine;
 pub mod rates;
 pub mod roles;
 pub mod secure_link;
+pub mod threads;
 pub mod train;

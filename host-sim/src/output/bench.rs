@@ -1,10 +1,10 @@
 //! What a machine reaches, as tables.
 
 use super::amounts::counted;
-use crate::measure::{kept::Kept, rates::Limit};
+use crate::measure::{kept::Kept, rates::Limit, threads::ThreadGains};
 
-/// The tables of a measurement; iterations are of `batch` images.
-pub fn tables(kept: &Kept, batch: u32) -> String {
+/// The tables of a measurement; iterations are of `batch` images. `shared` has what further threads gain, by model.
+pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], batch: u32) -> String {
     let mut text = format!(
         "{}, ringlet {}: on one core\n\n{}\n",
         kept.processor,
@@ -33,7 +33,27 @@ pub fn tables(kept: &Kept, batch: u32) -> String {
         counted(kept.cores as u64, "core"),
         1e9 * kept.link_seconds_per_byte
     );
-    text
+    text + &threads(shared)
+}
+
+/// How many times as fast roles are with further threads.
+fn threads(shared: &[(String, ThreadGains)]) -> String {
+    let Some((_, first)) = shared.first() else {
+        return String::new();
+    };
+    let mut table = format!(
+        "\n{:<14}{:<10}{:>9}{:>9}{:>9}\n",
+        "times as fast", "threads", "p0", "p1", "dealer"
+    );
+    for (model, ThreadGains { threads, gains }) in shared {
+        let [p0, p1, dealer] = gains.map(|gain| format!("{gain:.2}"));
+        table += &format!("{model:<14}{threads:<10}{p0:>9}{p1:>9}{dealer:>9}\n");
+    }
+    table
+        + &format!(
+            "\nBy `exact`, with {} threads in place of one, each role by itself, by the seconds that pass while other programs may run.\n",
+            first.threads
+        )
 }
 
 /// The kernels with their rates and shares.

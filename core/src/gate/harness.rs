@@ -84,12 +84,16 @@ impl Write for End {
             held = changed.wait(held).unwrap();
         }
         assert!(!held.closed, "the other end is gone");
+        let was_empty = held.bytes.is_empty();
         let count = bytes.len().min(self.outgoing.capacity - held.bytes.len());
         held.bytes.extend(&bytes[..count]);
         if let Some(sent) = &mut held.sent {
             sent.extend(&bytes[..count]);
         }
-        changed.notify_all();
+        // The other end waits only while there is nothing.
+        if was_empty {
+            changed.notify_all();
+        }
         Ok(count)
     }
 
@@ -105,11 +109,12 @@ impl Read for End {
         while held.bytes.is_empty() && !held.closed {
             held = changed.wait(held).unwrap();
         }
-        let count = bytes.len().min(held.bytes.len());
-        for (byte, value) in bytes.iter_mut().zip(held.bytes.drain(..count)) {
-            *byte = value;
+        let was_full = held.bytes.len() >= self.incoming.capacity;
+        let count = std::io::Read::read(&mut held.bytes, bytes).expect("bytes in memory");
+        // The other end waits only while there is no room.
+        if was_full {
+            changed.notify_all();
         }
-        changed.notify_all();
         Ok(count)
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     io,
-    mem::replace,
-    sync::mpsc::{Receiver, RecvError, Sender},
+    sync::mpsc::{Receiver, RecvError},
 };
 
 use embedded_io::{ErrorType, Read, Write};
@@ -19,8 +18,6 @@ use super::{
 pub struct MemoryEnd {
     outbox: Outbox,
     incoming: Receiver<Parcel>,
-    /// Where chunks go that were read.
-    back: Sender<Chunk>,
     taken: Chunk,
     next: usize,
     wait_time: WaitTime,
@@ -37,22 +34,20 @@ pub fn bounded(shape: TrafficShape) -> [MemoryEnd; 2] {
 }
 
 fn join(
-    (mut there, from_there): (Outbox, Receiver<Parcel>),
-    (mut back, from_back): (Outbox, Receiver<Parcel>),
+    (there, from_there): (Outbox, Receiver<Parcel>),
+    (back, from_back): (Outbox, Receiver<Parcel>),
 ) -> [MemoryEnd; 2] {
-    let (reuse_there, reuse_back) = (there.reuse(), back.reuse());
     [
-        MemoryEnd::new(there, (from_back, reuse_back)),
-        MemoryEnd::new(back, (from_there, reuse_there)),
+        MemoryEnd::new(there, from_back),
+        MemoryEnd::new(back, from_there),
     ]
 }
 
 impl MemoryEnd {
-    fn new(outbox: Outbox, (incoming, back): (Receiver<Parcel>, Sender<Chunk>)) -> Self {
+    fn new(outbox: Outbox, incoming: Receiver<Parcel>) -> Self {
         MemoryEnd {
             outbox,
             incoming,
-            back,
             taken: Chunk::empty(),
             next: 0,
             wait_time: WaitTime::default(),
@@ -82,20 +77,13 @@ impl Write for MemoryEnd {
 impl Read for MemoryEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.next == self.taken.len() {
-            let mut read = replace(&mut self.taken, Chunk::empty());
-            self.next = 0;
-            if !read.is_empty() {
-                read.clear();
-                // An end that is gone needs none.
-                let _ = self.back.send(read);
-            }
             let arrived = self.wait_time.time(|| {
                 let parcel = self.incoming.recv()?;
                 parcel.wait();
                 Ok::<_, RecvError>(parcel.bytes)
             });
             match arrived {
-                Ok(bytes) => self.taken = bytes,
+                Ok(bytes) => (self.taken, self.next) = (bytes, 0),
                 Err(_) => return Ok(0),
             }
         }

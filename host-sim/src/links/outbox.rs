@@ -26,8 +26,6 @@ pub struct Outbox {
     exit: Exit,
     gathered: Chunk,
     shaper: TrafficShaper,
-    /// Chunks that were read, if the other half gives them back.
-    returned: Option<Receiver<Chunk>>,
 }
 
 impl Outbox {
@@ -48,16 +46,7 @@ impl Outbox {
             exit,
             gathered: Chunk::new(CHUNK),
             shaper: TrafficShaper::new(shape),
-            returned: None,
         }
-    }
-
-    /// Takes chunks that were read from now on, cleared. Memory that goes back to the system comes again as pages that the system
-    /// has to clear, which takes longer than to fill them.
-    pub fn reuse(&mut self) -> Sender<Chunk> {
-        let (back, returned) = channel();
-        self.returned = Some(returned);
-        back
     }
 
     /// Sends over `line` from now on.
@@ -79,10 +68,7 @@ impl Outbox {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let returned = self.returned.as_ref();
-        let next = returned.and_then(|returned| returned.try_recv().ok());
-        let next = next.unwrap_or_else(|| Chunk::new(CHUNK));
-        let chunk = std::mem::replace(&mut self.gathered, next);
+        let chunk = std::mem::replace(&mut self.gathered, Chunk::new(CHUNK));
         let parcel = self.shaper.parcel(chunk);
         let sent = match &self.exit {
             Exit::Free(sender) => sender.send(parcel).is_ok(),

@@ -143,6 +143,8 @@ fn files_that_do_not_fit_are_refused() {
     assert!(scale.contains("9 fraction bits"), "{scale}");
     let ring = refused(&party, p0, &["--ring", "u64"]);
     assert!(ring.contains("9 fraction bits"), "{ring}");
+    let names = refused(&party, p0, &["--classes", "a,b"]);
+    assert!(names.contains("--classes is for images"), "{names}");
     let weights = "1,1,1,1,1,1,1,1,1,0.5";
     let weighted = refused(&party, p0, &["--class-weights", weights]);
     assert!(weighted.contains("class"), "{weighted}");

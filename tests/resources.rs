@@ -76,7 +76,7 @@ fn memory_that_the_machine_refuses_ends_the_program_with_one_line() {
         );
     }
     // Not even the images fit.
-    let line_of_data = line(&within(25_000, &train));
+    let line_of_data = line(&within(27_000, &train));
     assert!(
         line_of_data.contains("no memory for the images"),
         "{line_of_data}"

@@ -85,6 +85,34 @@ fn digits_of_an_owner_reach_all_three_roles() {
 }
 
 #[test]
+fn an_owner_is_not_told_that_it_contributes_what_it_has_withdrawn() {
+    let mut servers = Servers::new(&[
+        "--model",
+        "digits8",
+        "--most-contributions",
+        "500",
+        "--open",
+    ]);
+    servers.start_all();
+    let task = servers.file("task.toml");
+    let contribute = ["contribute", "--task", &task, "--per-upload", "500"];
+    let receipt = success(&contribute);
+    let names: Vec<&str> = receipt.lines().collect();
+    assert_eq!(names.len(), 3);
+    success(&["contribute", "--task", &task, "--withdraw", names[1]]);
+    let again = ringlet(&contribute);
+    let told = text(&again.stderr);
+    assert!(
+        told.contains("998 samples are contributed, in 2 uploads"),
+        "{told}"
+    );
+    assert!(told.contains("1 more were withdrawn"), "{told}");
+    assert_eq!(text(&again.stdout), format!("{}\n{}\n", names[0], names[2]));
+    assert_eq!(servers.command(0, &["status"])["contributions"], 998);
+    servers.end_all();
+}
+
+#[test]
 fn an_upload_is_kept_once_and_a_list_needs_all_of_it() {
     let mut servers = Servers::new(&OPEN);
     servers.start_all();

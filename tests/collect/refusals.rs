@@ -156,6 +156,9 @@ fn owners_are_told_what_to_do() {
     );
     assert!(contribute(&["--owner", &a]).contains("cannot be reached"));
     assert!(contribute(&["--owner", &a, "--per-upload", "3"]).contains("of other uploads"));
+    assert!(contribute(&["--owner", &b]).contains("of other owners"));
+    #[cfg(target_os = "linux")]
+    assert!(contribute(&["--owner", &b, "--state", "/dev/zero"]).contains("no plain file"));
     assert!(contribute(&["--owner", &a, "--test-part", "0.5"]).contains("--test-part"));
     assert!(contribute(&["--owner", &a, "--resize", "9x9"]).contains("8x8x1"));
     servers.start_all();
@@ -189,7 +192,74 @@ fn owners_are_told_what_to_do() {
     );
     let line = failure(&["collect", "list", "--store", &servers.file("p1.redb")]);
     assert!(line.contains("at P0"), "{line}");
+    // The list that was refused keeps nobody from going on.
+    assert_eq!(post(&servers.task, &signed(&servers.task, 2, 1, &a)).0, 201);
+    assert_eq!(servers.command(0, &["list"])["contributions"], 2);
+    let export = |out: &str| {
+        failure(&[
+            "collect", "export", "--store", &store, "--list", "1", "--out", out,
+        ])
+    };
+    for out in [&store, &task] {
+        let before = std::fs::read(out).expect("a file");
+        let line = export(out);
+        assert!(line.contains("something else than contributions"), "{line}");
+        assert!(std::fs::read(out).expect("a file") == before);
+    }
     servers.end_all();
+}
+
+#[test]
+fn tasks_that_nobody_could_use_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let [(_, public), _] = owners(&dir);
+    success(&["init", &file("all")]);
+    let new = |more: &[&str]| {
+        let (roster, out) = (file("all/roster.toml"), file("task"));
+        let certificate = "0".repeat(64);
+        let usual = [
+            "--roster",
+            &roster,
+            "--certificate",
+            &certificate,
+            "--out",
+            &out,
+        ];
+        let mut all = [&["task", "new"], &SHAPE[..], &usual, more].concat();
+        for (option, value) in [("--deadline", "2090-01-01T00:00:00Z"), ("--address", "a:1")] {
+            if !more.contains(&option) {
+                all.extend([option, value]);
+            }
+        }
+        all.iter()
+            .map(|argument| (*argument).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let refused = |more: &[&str]| {
+        let all = new(more);
+        failure(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let quota = format!("{public}:0");
+    for (more, wanted) in [
+        (
+            &["--open", "--deadline", "2020-12-31T23:59:59Z"][..],
+            "it is over already",
+        ),
+        (&["--open", "--address", "nonsense"], "nonsense has no port"),
+        (&["--open", "--address", "host:0"], "host:0 has no port"),
+        (
+            &["--owner", &public, "--least-owners", "2"],
+            "it names 1 owners",
+        ),
+        (&["--owner", &quota], "its quota is no number above 0"),
+    ] {
+        let line = refused(more);
+        assert!(line.contains(wanted), "{line}");
+    }
+    let all = new(&["--open"]);
+    success(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refused(&["--open"]).contains("is there already"));
 }
 
 #[test]

@@ -159,6 +159,10 @@ impl<'a> Session<'a> {
             task,
             store,
         } = self.follower;
+        if !matches!(request, Request::Listed(_) | Request::EndList(_)) {
+            // The leader has given its list up. Whatever writes next would wait for the draft's transaction.
+            self.draft = None;
+        }
         match request {
             Request::Check(offers) => {
                 let identity = endpoint.credentials.own();
@@ -195,8 +199,6 @@ impl<'a> Session<'a> {
                 Ok(Reply::Done)
             }
             Request::BeginList(number) => {
-                // A transaction waits for the one before it.
-                self.draft = None;
                 self.draft = Some(Draft {
                     list: store.begin_list(number)?,
                     missing: 0,

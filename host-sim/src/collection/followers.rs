@@ -106,7 +106,10 @@ fn exchange(
 ) -> Result<[Reply; 2], Failure> {
     for (slot, actor) in slots.iter().zip(FOLLOWERS) {
         if slot.is_none() {
-            return Err(Failure::new(format!("{actor} is away"), "start it"));
+            return Err(Failure::new(
+                format!("{actor} of the collection is away"),
+                "start `ringlet collect` there",
+            ));
         }
     }
     for (slot, request) in slots.iter_mut().zip(requests) {

@@ -18,7 +18,7 @@ use super::{posting::Posting, signature::sign};
 use crate::{
     config::task_file::TaskFile,
     console::bar::Bar,
-    data::{Images, file::Staged, hexadecimal},
+    data::{Images, file::Staged, hexadecimal, owner_key},
     error::Failure,
     links::connect::ephemeral,
 };
@@ -34,10 +34,15 @@ struct State {
     /// The hash of the samples.
     samples: String,
     per_upload: u16,
+    /// The public key of the owner that signs the uploads.
+    owner: Option<String>,
     /// All uploads' secrets come from it.
     secret: String,
     /// Uploads that were acknowledged.
     done: u32,
+    /// The names of uploads that were withdrawn.
+    #[serde(default)]
+    withdrawn: Vec<String>,
 }
 
 impl Drop for State {
@@ -58,8 +63,12 @@ pub struct Sending<'a> {
 
 /// What an owner has contributed.
 pub struct Receipt {
-    /// The names of its uploads, with which it can withdraw them.
+    /// The names of its uploads, with which it can withdraw them; without those that it has withdrawn.
     pub uploads: Vec<UploadId>,
+    /// Their contributions.
+    pub contributions: usize,
+    /// How many uploads it has withdrawn.
+    pub withdrawn: usize,
     /// How many of them were acknowledged before this run.
     pub before: u32,
     /// Bytes of the uploads of this run.
@@ -76,9 +85,10 @@ impl<'a> Sending<'a> {
         path: &Path,
         per_upload: Option<u16>,
     ) -> Result<Self, Failure> {
+        let owner = key.map(|key| owner_key::public_text(&key.verifying_key()));
         let state = match path.exists() {
-            true => resumed(task, images, path, per_upload)?,
-            false => begun(task, images, path, per_upload)?,
+            true => resumed((task, images), owner, path, per_upload)?,
+            false => begun((task, images), owner, path, per_upload)?,
         };
         let root = hexadecimal::bytes(&state.secret).ok_or_else(|| damaged(path, "its secret"))?;
         Ok(Sending {
@@ -112,9 +122,7 @@ impl<'a> Sending<'a> {
 
     /// The bytes of an upload, and its name.
     fn upload(&self, number: u32) -> Result<(UploadId, Vec<u8>), Failure> {
-        let per_upload = usize::from(self.state.per_upload);
-        let first = number as usize * per_upload;
-        let count = per_upload.min(self.images.len() - first);
+        let samples = self.samples_of(number);
         let mut bytes = Vec::new();
         let made = (|| {
             let mut write = |piece: &[u8]| {
@@ -123,9 +131,9 @@ impl<'a> Sending<'a> {
             };
             let secret = self.secret(number).map_err(|_| UploadError::Seal)?;
             let task = &self.task.task;
-            let mut upload = Upload::begin(task, &secret, count as u16, &mut write)?;
+            let mut upload = Upload::begin(task, &secret, samples.len() as u16, &mut write)?;
             let id = upload.id();
-            for sample in first..first + count {
+            for sample in samples {
                 let (pixels, label) = (self.images.image(sample), self.images.labels[sample]);
                 upload.sample(pixels, label, &mut write)?;
             }
@@ -175,17 +183,31 @@ impl<'a> Sending<'a> {
         }
         bar.finish();
         self.note_done()?;
-        let uploads = (0..self.count()).map(|number| {
+        let (mut uploads, mut contributions) = (Vec::new(), 0);
+        for number in 0..self.count() {
             let secret = self.secret(number)?;
             let named = Upload::begin(&self.task.task, &secret, 1, |_| Ok::<_, UploadError>(()));
             let named = named.map_err(|error| Failure::new(error.to_string(), ""))?;
-            Ok(named.id())
-        });
+            let name = hexadecimal::digits(&named.id().0);
+            if !self.state.withdrawn.contains(&name) {
+                uploads.push(named.id());
+                contributions += self.samples_of(number).len();
+            }
+        }
         Ok(Receipt {
-            uploads: uploads.collect::<Result<_, Failure>>()?,
+            withdrawn: self.count() as usize - uploads.len(),
+            uploads,
+            contributions,
             before,
             bytes,
         })
+    }
+
+    /// The samples of an upload.
+    fn samples_of(&self, number: u32) -> std::ops::Range<usize> {
+        let per_upload = usize::from(self.state.per_upload);
+        let first = number as usize * per_upload;
+        first..(first + per_upload).min(self.images.len())
     }
 
     /// Writes how far the run is. A run that is killed before sends its uploads again, and they are not taken twice.
@@ -194,20 +216,33 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// Withdraws uploads.
-pub fn withdraw(task: &TaskFile, uploads: &[UploadId], wait: Duration) -> Result<(), Failure> {
+/// Withdraws uploads, and notes so in the state of the run at `path`, if there is one.
+pub fn withdraw(
+    task: &TaskFile,
+    uploads: &[UploadId],
+    path: &Path,
+    wait: Duration,
+) -> Result<(), Failure> {
+    let mut state = match path.exists() {
+        true => Some(read(path)?),
+        false => None,
+    };
     let mut posting = Posting::new(task, wait)?;
     for &id in uploads {
         if let Some(failure) = posting.withdraw(id)?.failure() {
             return Err(failure);
+        }
+        if let Some(state) = &mut state {
+            state.withdrawn.push(hexadecimal::digits(&id.0));
+            write(path, state)?;
         }
     }
     Ok(())
 }
 
 fn begun(
-    task: &TaskFile,
-    images: &Images,
+    (task, images): (&TaskFile, &Images),
+    owner: Option<String>,
     path: &Path,
     per_upload: Option<u16>,
 ) -> Result<State, Failure> {
@@ -215,8 +250,10 @@ fn begun(
         task: task.id_text(),
         samples: hexadecimal::digits(&images.digest()),
         per_upload: task.per_upload(per_upload)?,
+        owner,
         secret: hexadecimal::digits(ephemeral()?.reveal()),
         done: 0,
+        withdrawn: Vec::new(),
     };
     // It is on the disk before the first upload leaves: no sample is ever masked twice.
     write(path, &state)?;
@@ -225,14 +262,12 @@ fn begun(
 
 /// The state in a file. The same secret never masks other samples: their difference could be seen.
 fn resumed(
-    task: &TaskFile,
-    images: &Images,
+    (task, images): (&TaskFile, &Images),
+    owner: Option<String>,
     path: &Path,
     per_upload: Option<u16>,
 ) -> Result<State, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| damaged(path, error))?;
-    let text = Zeroizing::new(text);
-    let state: State = serde_json::from_str(&text).map_err(|error| damaged(path, error))?;
+    let state = read(path)?;
     let other = |what: &str| {
         Failure::new(
             format!("{} is of other {what}", path.display()),
@@ -242,6 +277,9 @@ fn resumed(
     if state.task != task.id_text() {
         return Err(other("tasks"));
     }
+    if state.owner != owner {
+        return Err(other("owners"));
+    }
     if state.samples != hexadecimal::digits(&images.digest()) {
         return Err(other("samples"));
     }
@@ -249,6 +287,17 @@ fn resumed(
         return Err(other("uploads, with another --per-upload"));
     }
     Ok(state)
+}
+
+/// The state in a file. It is a plain one: what a device gives might never end.
+fn read(path: &Path) -> Result<State, Failure> {
+    let meta = fs::metadata(path).map_err(|error| damaged(path, error))?;
+    if !meta.is_file() {
+        return Err(damaged(path, "it is no plain file"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| damaged(path, error))?;
+    let text = Zeroizing::new(text);
+    serde_json::from_str(&text).map_err(|error| damaged(path, error))
 }
 
 fn write(path: &Path, state: &State) -> Result<(), Failure> {

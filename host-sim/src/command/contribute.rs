@@ -106,11 +106,7 @@ mod built {
             _ => {}
         }
         let images = task_samples::load(&args.data, &task)?;
-        let state = args.state.clone().unwrap_or_else(|| {
-            let mut path = args.task.clone().into_os_string();
-            path.push(".contributed");
-            path.into()
-        });
+        let state = state_of(args);
         let mut sending = Sending::new(&task, &images, key.as_ref(), &state, args.per_upload)?;
         let receipt = sending.run(Duration::from_secs(args.wait))?;
         for id in &receipt.uploads {
@@ -120,14 +116,31 @@ mod built {
             0 => String::new(),
             before => format!(", {before} of them before"),
         };
+        let withdrawn = match receipt.withdrawn {
+            0 => String::new(),
+            withdrawn => {
+                format!(
+                    " {withdrawn} more were withdrawn: --state with another file contributes all samples anew."
+                )
+            }
+        };
         console::note(&format!(
-            "{} samples are contributed, in {} uploads{before}; {} bytes were sent. The names of the uploads can withdraw them: keep \
-             them to yourself",
-            images.len(),
+            "{} samples are contributed, in {} uploads{before}; {} bytes were sent.{withdrawn} The names of the uploads can withdraw \
+             them: keep them to yourself",
+            receipt.contributions,
             receipt.uploads.len(),
             receipt.bytes,
         ));
         Ok(())
+    }
+
+    /// The file of the run's state.
+    fn state_of(args: &ContributeArgs) -> PathBuf {
+        args.state.clone().unwrap_or_else(|| {
+            let mut path = args.task.clone().into_os_string();
+            path.push(".contributed");
+            path.into()
+        })
     }
 
     /// Passes on what a device contributes.
@@ -152,7 +165,7 @@ mod built {
             })
         });
         let ids = ids.collect::<Result<Vec<_>, Failure>>()?;
-        withdraw(task, &ids, Duration::from_secs(args.wait))?;
+        withdraw(task, &ids, &state_of(args), Duration::from_secs(args.wait))?;
         console::line(&format!("{} uploads are withdrawn", ids.len()))
     }
 }

@@ -120,7 +120,11 @@ mod built {
 
 #[cfg(feature = "collect")]
 mod built {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::Path,
+        time::{SystemTime, UNIX_EPOCH},
+    };
 
     use ringlet_core::{
         Role,
@@ -273,6 +277,13 @@ mod built {
 
     fn new(args: &TaskNewArgs) -> Result<(), Failure> {
         check_writable(&args.out)?;
+        if args.out.exists() {
+            // Uploads name the task by a hash of all of it, so owners that have the old one would be turned away.
+            return Err(Failure::new(
+                format!("{} is there already", args.out.display()),
+                "give another name, or remove the task that nobody uses",
+            ));
+        }
         let samples = Samples::new(args)?;
         let momentum = Protocol::Exact.usual_momentum();
         let format = Protocol::Exact.format(args.ring, args.fraction_bits, momentum)?;
@@ -307,6 +318,14 @@ mod built {
         let wrong = |option: &str, why: String| {
             Failure::new(format!("{option} is wrong: {why}"), "correct it")
         };
+        let port = args.address.rsplit_once(':').map(|(_, port)| port.parse());
+        if !matches!(port, Some(Ok(1u16..))) {
+            let why = format!("{} has no port", args.address);
+            return Err(wrong(
+                "--address",
+                format!("{why}, such as leader.example:17003"),
+            ));
+        }
         let terms = Terms {
             classes: samples.names,
             address: args.address.clone(),
@@ -317,6 +336,10 @@ mod built {
             most_contributions: args.most_contributions,
             contributors: contributors(args)?,
         };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        if now.is_ok_and(|now| now.as_secs() as i64 >= terms.deadline) {
+            return Err(wrong("--deadline", "it is over already".to_owned()));
+        }
         let task = TaskFile::new(task, samples.normalise, terms).map_err(|why| {
             Failure::new(
                 format!("the task cannot be used: {why}"),
@@ -359,7 +382,9 @@ mod built {
                 quota => quota
                     .trim()
                     .parse()
-                    .map_err(|_| wrong("its quota is no number".to_owned()))?,
+                    .ok()
+                    .filter(|&quota| quota > 0)
+                    .ok_or_else(|| wrong("its quota is no number above 0".to_owned()))?,
             };
             let key = owner_key::parse_public(key.trim()).map_err(wrong)?;
             Ok(Owner { key, quota })

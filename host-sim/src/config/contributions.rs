@@ -54,7 +54,10 @@ impl CheckedSession {
         let wanted = session.format.fraction - self.network.stages[0].headroom[0];
         if wanted != *fraction {
             return Err(differs(
-                format!("its samples have {fraction} fraction bits, and the session has {wanted}"),
+                format!(
+                    "its samples have {fraction} fraction bits, and the input of the session has {wanted} of its {}",
+                    session.format.fraction
+                ),
                 "give the --fraction-bits that the samples were collected for, and no --range-bits for the input",
             ));
         }

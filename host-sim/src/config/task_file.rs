@@ -214,8 +214,18 @@ impl TaskFile {
                 names.len()
             ));
         }
-        if terms.contributors == Contributors::Anybody && terms.least_owners > 1 {
-            return Err("where anybody may contribute, owners cannot be counted".to_owned());
+        match &terms.contributors {
+            Contributors::Anybody if terms.least_owners > 1 => {
+                return Err("where anybody may contribute, owners cannot be counted".to_owned());
+            }
+            Contributors::Registered(owners) if !terms.enough(owners.len() as u64) => {
+                return Err(format!(
+                    "it names {} owners, and a list has {} at least",
+                    owners.len(),
+                    terms.least_owners
+                ));
+            }
+            _ => {}
         }
         let task = TaskFile {
             id: task.id(),

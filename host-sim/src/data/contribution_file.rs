@@ -11,7 +11,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
@@ -128,6 +128,7 @@ pub fn write(
     (holder, task, number): (Actor, &CollectionTask, u32),
     mut next: impl FnMut(&mut dyn FnMut(Entry<'_>) -> Result<(), Failure>) -> Result<bool, Failure>,
 ) -> Result<(u32, ContributionList), Failure> {
+    check_replaced(path)?;
     let (keys, masked) = parts(holder, task);
     let described = postcard::to_stdvec(task)
         .ok()
@@ -186,6 +187,27 @@ pub fn write(
     }
     staged?.appear()?;
     Ok(named)
+}
+
+/// Checks that a file which is there already holds contributions too: no other one is replaced.
+fn check_replaced(path: &Path) -> Result<(), Failure> {
+    let other = |why: &str| {
+        Failure::new(
+            format!("{} is there already, and {why}", path.display()),
+            "give another name",
+        )
+    };
+    match fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(meta) if !meta.is_file() => return Err(other("is no plain file")),
+        Ok(_) => {}
+    }
+    let mut start = [0; FORMAT.len() - 1];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    match read.is_ok() && FORMAT.starts_with(&start) {
+        true => Ok(()),
+        false => Err(other("holds something else than contributions")),
+    }
 }
 
 /// The bytes before the task.
@@ -434,8 +456,6 @@ impl ContributionKeys for MaskKeys<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use ringlet_core::{Role, data::Normalisation, net::secure::Identity};
 
     use super::*;
@@ -535,6 +555,30 @@ mod tests {
         }
         let file = ContributionFile::open(&path, Actor::Dealer).expect("a file");
         assert!(file.leave_out(&[0b111]).is_err());
+    }
+
+    #[test]
+    fn files_of_another_kind_are_not_replaced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("contributions");
+        let refused = |path: &Path| {
+            let made = write(path, (Actor::Dealer, &task(), 3), |_| Ok(false));
+            made.expect_err("another file").to_string()
+        };
+        for other in [&b""[..], b"RLC", b"redb and more", b"text"] {
+            fs::write(&path, other).expect("a file");
+            assert!(refused(&path).contains("something else"));
+            assert_eq!(fs::read(&path).expect("a file"), other);
+        }
+        assert!(refused(dir.path()).contains("no plain file"));
+        fs::remove_file(&path).expect("a file");
+        // One of contributions is, also of another version.
+        written(&path, Actor::Dealer);
+        let mut bytes = fs::read(&path).expect("a file");
+        bytes[4] = 1;
+        fs::write(&path, bytes).expect("a file");
+        written(&path, Actor::Dealer);
+        assert!(ContributionFile::open(&path, Actor::Dealer).is_ok());
     }
 
     #[test]

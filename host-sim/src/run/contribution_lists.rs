@@ -14,12 +14,14 @@ use ringlet_core::{
     session::{ContributionList, handshake::Actor},
 };
 
-use crate::{data::contribution_file::ContributionFile, error::Failure};
+use crate::{console, data::contribution_file::ContributionFile, error::Failure};
 
 /// What the file of a store begins with.
 const STORE: [u8; 4] = *b"redb";
 /// Pause before the store is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Pause before a list is asked for again that could not be made.
+const AWAY_PAUSE: Duration = Duration::from_secs(1);
 /// The most lists among which one is looked for by its name.
 const LATEST: u32 = 4;
 
@@ -93,12 +95,31 @@ impl StoreLists {
         }))
     }
 
-    /// At P0: has the list after that of a number made, unless it is there.
-    pub fn make_after(&self, number: u32) -> Result<(), Failure> {
-        let is_p0 = self.holder == Actor::Party(Role::P0);
-        match is_p0 && !self.numbers()?.contains(&number.saturating_add(1)) {
-            true => self.make(),
-            false => Ok(()),
+    /// At P0: has the list after that of a number made, unless it is there. Tries as long as `wait`, because a role of the
+    /// collection may be away for a while.
+    pub fn make_after(&self, number: u32, wait: Duration) -> Result<(), Failure> {
+        if self.holder != Actor::Party(Role::P0) {
+            return Ok(());
+        }
+        let next = number.saturating_add(1);
+        let deadline = Instant::now() + wait;
+        let mut told = false;
+        loop {
+            let made = self
+                .numbers()
+                .and_then(|numbers| match numbers.contains(&next) {
+                    true => Ok(()),
+                    false => self.make(),
+                });
+            match made {
+                Err(failure) if Instant::now() < deadline => {
+                    if !std::mem::replace(&mut told, true) {
+                        console::note(&format!("p0: waiting for list {next}: {failure}"));
+                    }
+                    std::thread::sleep(AWAY_PAUSE);
+                }
+                made => return made,
+            }
         }
     }
 

@@ -146,6 +146,7 @@ impl Training<'_> {
                 terminal,
                 lists: self.lists,
                 number: at.now.file.number,
+                wait: self.wait,
                 session: at.session(),
             };
             let party = self.party(&at.now, at.moved)?;
@@ -258,7 +259,7 @@ impl Training<'_> {
         let epoch = self.epoch(self.lists.named(of.list)?, earlier)?;
         if iteration == session.iterations() && !session.ends_training() {
             // The other party may have ended this epoch, and wait for the next list.
-            self.lists.make_after(epoch.file.number)?;
+            self.lists.make_after(epoch.file.number, self.wait)?;
         }
         match self.note(iteration).exists() {
             true => self.next(&epoch),
@@ -313,6 +314,7 @@ struct Listing<'a, 't> {
     terminal: &'a mut Terminal<'t>,
     lists: &'a StoreLists,
     number: u32,
+    wait: Duration,
     session: &'a Session,
 }
 
@@ -330,7 +332,7 @@ impl Reporter for Listing<'_, '_> {
             if iteration + 1 == self.session.iterations());
         self.terminal.event(event)?;
         match is_end && !self.session.ends_training() {
-            true => self.lists.make_after(self.number),
+            true => self.lists.make_after(self.number, self.wait),
             false => Ok(()),
         }
     }

@@ -129,6 +129,23 @@ impl Inputs {
         (file, earlier): (Arc<ContributionFile>, Option<EarlierEpochs>),
     ) -> Result<Self, Failure> {
         let mut args = args.clone();
+        let data = &args.session.data;
+        let given = [
+            ("--classes", data.classes.is_some()),
+            ("--resize", data.resize.is_some()),
+            ("--greyscale", data.greyscale),
+            (
+                "--test-part",
+                data.test_part.is_some() && args.validation.plan().is_none(),
+            ),
+            ("--label-column", data.label_column.is_some()),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(Failure::new(
+                format!("{option} is for images, and contributions have the form of their task"),
+                "leave it out",
+            ));
+        }
         let role = args.role();
         let initial = args.init.read(role, &mut args.session)?;
         let set = args.session.data_set(args.init.init.clone())?;

@@ -89,6 +89,11 @@ impl Failure {
         Failure { remedy, ..self }
     }
 
+    /// What has failed, and the remedy, which may be empty.
+    pub fn parts(&self) -> [&str; 2] {
+        [&self.cause, &self.remedy]
+    }
+
     /// The same failure with another cause that may be behind it, and its remedy before the others.
     pub fn beside(self, cause: &str, remedy: &str) -> Self {
         let remedy = match self.remedy.as_str() {
@@ -238,6 +243,9 @@ impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Self {
         let remedy = match error {
             SessionError::NotInSecureNn(_) => "leave it out, or choose another --protocol",
+            SessionError::Zero(_) => "give a larger number",
+            SessionError::Momentum => "give one such as 0.875",
+            SessionError::LearningRate => "give one such as 0.03",
             _ => "",
         };
         Failure::new(error.to_string(), remedy)

@@ -169,7 +169,7 @@ impl Session {
             (!self.protocol.triples().reuse(), "baseline triples"),
             (
                 self.format.is_direct(),
-                "weights that are multiplied at full precision",
+                "protocol spdz, which multiplies weights at full precision",
             ),
             (
                 self.contributions.is_some(),

@@ -41,7 +41,7 @@ pub enum Ask {
 #[serde(rename_all = "kebab-case")]
 enum Told {
     Result(serde_json::Value),
-    Failure(String),
+    Failure([String; 2]),
 }
 
 /// What answers commands until it is dropped.
@@ -110,9 +110,15 @@ fn serve(
     let told = match serde_json::from_str(&line) {
         Ok(ask) => match answer(ask) {
             Ok(result) => Told::Result(result),
-            Err(failure) => Told::Failure(failure.to_string()),
+            Err(failure) => Told::Failure(failure.parts().map(str::to_owned)),
         },
-        Err(_) => Told::Failure("the command is of another version of this program".to_owned()),
+        Err(_) => Told::Failure(
+            [
+                "the command is of another version of this program",
+                "use the role's",
+            ]
+            .map(str::to_owned),
+        ),
     };
     let text = serde_json::to_string(&told).unwrap_or_default();
     (&stream)
@@ -145,8 +151,7 @@ pub fn ask(store: &Path, ask: &Ask) -> Result<Option<serde_json::Value>, Failure
         .map_err(broken)?;
     match serde_json::from_str(&line) {
         Ok(Told::Result(result)) => Ok(Some(result)),
-        // The line has its remedy.
-        Ok(Told::Failure(line)) => Err(Failure::new(line, "")),
+        Ok(Told::Failure([cause, remedy])) => Err(Failure::new(cause, remedy)),
         Err(_) => Err(Failure::new(
             "the role ended before it answered",
             "see what it says, and start it again",

@@ -27,7 +27,7 @@ pub struct TaskNewArgs {
     #[arg(long, value_name = "RxCxN", value_parser = shape, required_unless_present = "model", requires = "class_count")]
     pub input: Option<[u32; 3]>,
     /// The number of classes.
-    #[arg(long, value_name = "N", requires = "input")]
+    #[arg(long, value_name = "N", requires = "input", value_parser = clap::value_parser!(u8).range(2..=128))]
     pub class_count: Option<u8>,
     /// The classes in the order of their numbers, as names or a file of them.
     #[arg(long, value_name = "NAMES|FILE")]

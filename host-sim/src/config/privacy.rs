@@ -47,7 +47,9 @@ pub fn privacy(
     }
     let units = (clip / largest_weight * f64::from(1u32 << RATE_FRACTION)).round();
     if !(1.0..f64::from(u32::MAX)).contains(&units) {
-        return Err(out_of_range("--dp-clip", clip, "above 0 and below 256"));
+        let least = largest_weight / f64::from(1u32 << RATE_FRACTION);
+        let range = format!("from {least:e} to 255");
+        return Err(out_of_range("--dp-clip", clip, &range));
     }
     let iterations = u64::from(session.iterations());
     let protection = Protection::new(session, network.parameters());
@@ -58,7 +60,10 @@ pub fn privacy(
     };
     let noise = (multiplier * f64::from(1u32 << NOISE_FRACTION)).ceil();
     if !(0.0..=f64::from(u32::MAX)).contains(&noise) {
-        return Err(out_of_range("--dp-noise", multiplier, "from 0 to 65535"));
+        return Err(match args.dp_epsilon {
+            Some(epsilon) => out_of_range("--dp-epsilon", epsilon, "that takes less noise"),
+            None => out_of_range("--dp-noise", multiplier, "from 0 to 65535"),
+        });
     }
     Ok(Some(Privacy {
         clip: units as u32,

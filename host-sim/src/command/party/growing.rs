@@ -256,7 +256,16 @@ impl Training<'_> {
                 "give another --checkpoint directory",
             ));
         };
-        let epoch = self.epoch(self.lists.named(of.list)?, earlier)?;
+        let is_over = iteration == session.iterations() && session.ends_training();
+        let file = self.lists.named(of.list).map_err(|failure| match is_over {
+            // Only the model may be left to reveal, for which the list was kept until it was.
+            true => Failure::new(
+                "the training has come to its end, and its last list is not there any more",
+                "start another one with another --checkpoint directory",
+            ),
+            false => failure,
+        })?;
+        let epoch = self.epoch(file, earlier)?;
         if iteration == session.iterations() && !session.ends_training() {
             // The other party may have ended this epoch, and wait for the next list.
             self.lists.make_after(epoch.file.number, self.wait)?;

@@ -420,7 +420,7 @@ mod tests {
             deadline: 1_900_000_000,
             least_owners: 2,
             most_contributions: 64,
-            contributors: Contributors::registered([owner(1), owner(2)])?,
+            contributors: Contributors::registered([owner(1), owner(2), owner(3)])?,
         };
         change(&mut terms);
         let core = CollectionTask {
@@ -485,5 +485,6 @@ mod tests {
         assert!(refused(|terms| terms.most_contributions = 0).contains("at least one"));
         assert!(refused(|terms| terms.classes = Some(Vec::new())).contains("names of classes"));
         assert!(refused(|terms| terms.contributors = Contributors::Anybody).contains("counted"));
+        assert!(refused(|terms| terms.least_owners = 4).contains("names 3 owners"));
     }
 }

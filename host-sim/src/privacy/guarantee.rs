@@ -171,7 +171,7 @@ fn too_small(delta: f64, epsilon: f64) -> Failure {
         format!(
             "delta {delta:e} is too small: at epsilon {epsilon:.1} the noise's precision and overflowing batches take all of it"
         ),
-        "choose a larger delta, more noise or fewer epochs",
+        "choose a larger delta, more noise, larger padded batches or fewer epochs",
     )
 }
 

@@ -19,7 +19,7 @@ use std::{
 
 use ringlet_core::{
     contribution::{CollectionTask, UploadId},
-    data::{ContributionKeys, Data, DataError},
+    data::DataError,
     net::secure::Prologue,
     prg::Key,
     session::{ContributionList, handshake::Actor},
@@ -365,7 +365,7 @@ impl ContributionFile {
     }
 
     /// Reads a contribution, or the one that takes its place. Fails as the core expects it if there is none of this number, or if it cannot be read any more.
-    fn entry(&self, number: u32, use_it: impl FnOnce(&[u8])) -> Result<(), DataError> {
+    pub(super) fn entry(&self, number: u32, use_it: impl FnOnce(&[u8])) -> Result<(), DataError> {
         let replaced = self.replaced.get().and_then(|all| all.get(number as usize));
         self.whole_entry(*replaced.unwrap_or(&number), |entry| {
             use_it(&entry[NAME_LEN..entry.len() - CRC_LEN]);
@@ -400,65 +400,16 @@ fn is_whole(entry: &[u8]) -> bool {
     crc == crc32fast::hash(bytes).to_le_bytes()
 }
 
-/// The contributions as a party reads them.
-pub struct MaskedSamples<'a>(pub &'a ContributionFile);
-
-impl Data for MaskedSamples<'_> {
-    fn pixels(&mut self, sample: u32, _: &mut [u8]) -> Result<(), DataError> {
-        Err(DataError::Missing(sample))
-    }
-
-    fn label(&mut self, sample: u32) -> Result<u8, DataError> {
-        Err(DataError::Missing(sample))
-    }
-
-    fn contribution(
-        &mut self,
-        sample: u32,
-        key: &mut [u8; Key::LEN],
-        out: &mut [u8],
-    ) -> Result<(), DataError> {
-        let mut fits = false;
-        self.0.entry(sample, |entry| {
-            let (of_key, masked) = entry.split_at(Key::LEN);
-            fits = self.0.holder != Actor::Dealer && masked.len() == out.len();
-            if fits {
-                key.copy_from_slice(of_key);
-                out.copy_from_slice(masked);
-            }
-        })?;
-        match fits {
-            true => Ok(()),
-            false => Err(DataError::Missing(sample)),
-        }
-    }
-}
-
-/// The keys as the dealer reads them.
-pub struct MaskKeys<'a>(pub &'a ContributionFile);
-
-impl ContributionKeys for MaskKeys<'_> {
-    fn keys(&mut self, sample: u32, [p0, p1]: [&mut [u8; Key::LEN]; 2]) -> Result<(), DataError> {
-        let mut fits = false;
-        self.0.entry(sample, |entry| {
-            if entry.len() == 2 * Key::LEN {
-                p0.copy_from_slice(&entry[..Key::LEN]);
-                p1.copy_from_slice(&entry[Key::LEN..]);
-                fits = true;
-            }
-        })?;
-        match fits {
-            true => Ok(()),
-            false => Err(DataError::Missing(sample)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ringlet_core::{Role, data::Normalisation, net::secure::Identity};
+    use ringlet_core::{
+        Role,
+        data::{ContributionKeys as _, Data as _, Normalisation},
+        net::secure::Identity,
+    };
 
     use super::*;
+    use crate::data::masked_samples::{MaskKeys, MaskedSamples};
 
     fn task() -> CollectionTask {
         CollectionTask {

@@ -17,6 +17,7 @@ pub mod images;
 pub mod key_file;
 #[cfg(feature = "watch")]
 pub mod line_follower;
+pub mod masked_samples;
 pub mod model_description;
 pub mod model_file;
 pub mod normalise;

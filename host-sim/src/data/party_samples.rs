@@ -5,7 +5,7 @@ use ringlet_core::{
     prg::Key,
 };
 
-use super::{contribution_file::MaskedSamples, images::OwnImages};
+use super::{images::OwnImages, masked_samples::MaskedSamples};
 
 /// The samples of a party.
 pub enum PartySamples<'a> {

@@ -12,7 +12,7 @@ use ringlet_core::{
 
 use super::{event::Event, role_ranks::RoleRanks};
 use crate::{
-    data::contribution_file::{ContributionFile, MaskKeys},
+    data::{contribution_file::ContributionFile, masked_samples::MaskKeys},
     error::Failure,
     resources::filled,
 };

@@ -26,7 +26,7 @@ use super::{
     validation::{self, Evaluation},
 };
 use crate::{
-    data::contribution_file::{ContributionFile, MaskKeys},
+    data::{contribution_file::ContributionFile, masked_samples::MaskKeys},
     error::Failure,
     links::{
         any_end::AnyEnd,

@@ -42,8 +42,7 @@ use super::{
 use crate::{
     console,
     data::{
-        Images, OwnImages,
-        contribution_file::{ContributionFile, MaskedSamples},
+        Images, OwnImages, contribution_file::ContributionFile, masked_samples::MaskedSamples,
         party_samples::PartySamples,
     },
     error::Failure,

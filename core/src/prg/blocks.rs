@@ -5,6 +5,8 @@ use chacha20::{
     cipher::{StreamCipherCore, array::Array},
     variants::Ietf,
 };
+#[cfg(target_arch = "x86_64")]
+use zeroize::Zeroize;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
@@ -18,32 +20,50 @@ const LOW_HALF: u64 = 1 << 32;
 
 /// Fills `out` with the blocks `first`, `first + 1`, ... of the stream of `key` and `nonce`.
 pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; BLOCK]]) {
-    let done = fill_by_avx512(key, nonce, first, out);
-    if done < out.len() {
-        fill_by_cipher(key, nonce, first + done as u64, &mut out[done..]);
+    #[cfg(target_arch = "x86_64")]
+    if fill_by_avx512(key, nonce, first, out) {
+        return;
     }
+    fill_by_cipher(key, nonce, first, out);
 }
 
-/// Fills as many blocks as AVX-512 makes at a time, and returns their number. The `chacha20` crate has AVX-512 only where a
-/// flag of the whole build asks for it.
 #[cfg(target_arch = "x86_64")]
-fn fill_by_avx512(key: &Key, nonce: u64, first: u64, out: &mut [[u8; BLOCK]]) -> usize {
-    cpufeatures::new!(has_avx512, "avx512f");
-    if !has_avx512::get() {
-        return 0;
+cpufeatures::new!(has_avx512, "avx512f");
+
+/// The most blocks that take no longer than one: as many as the vector instructions make at a time.
+pub(super) fn blocks_at_a_time() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx512::get() {
+        return avx512::BLOCKS;
     }
-    let (whole, _) = out.as_chunks_mut();
-    for (number, blocks) in whole.iter_mut().enumerate() {
+    4
+}
+
+/// Fills `out` by AVX-512, which the `chacha20` crate has only where a flag of the whole build asks for it. Returns whether
+/// this processor has it.
+#[cfg(target_arch = "x86_64")]
+fn fill_by_avx512(key: &Key, nonce: u64, first: u64, out: &mut [[u8; BLOCK]]) -> bool {
+    if !has_avx512::get() {
+        return false;
+    }
+    let fill = |number: usize, blocks: &mut [[u8; BLOCK]; avx512::BLOCKS]| {
         let first = first + (number * avx512::BLOCKS) as u64;
         // SAFETY: `get` has just found that the processor and the operating system support AVX-512.
         unsafe { avx512::fill_blocks(key, nonce, first, blocks) }
+    };
+    let (whole, rest) = out.as_chunks_mut();
+    let count = whole.len();
+    for (number, blocks) in whole.iter_mut().enumerate() {
+        fill(number, blocks);
     }
-    whole.as_flattened().len()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn fill_by_avx512(_: &Key, _: u64, _: u64, _: &mut [[u8; BLOCK]]) -> usize {
-    0
+    if !rest.is_empty() {
+        // Sixteen blocks take less time than the cipher takes for one.
+        let mut last = [[0; BLOCK]; avx512::BLOCKS];
+        fill(count, &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
+        last.as_flattened_mut().zeroize();
+    }
+    true
 }
 
 /// Fills the blocks with the vector instructions that the cipher chooses.

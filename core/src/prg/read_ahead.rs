@@ -10,7 +10,7 @@ use core::cell::RefCell;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{
-    blocks::{BLOCK, fill_blocks},
+    blocks::{BLOCK, blocks_at_a_time, fill_blocks},
     key::Key,
 };
 
@@ -18,8 +18,6 @@ use super::{
 const WINDOWS: usize = 32;
 /// Blocks of a window.
 const BLOCKS: usize = 16;
-/// Blocks that a window makes at first: as many as the vector instructions make at once.
-const FIRST_BLOCKS: usize = 4;
 /// The longest draw that a window serves, in bytes: one that starts within a block fits too.
 const LONGEST: usize = (BLOCKS - 1) * BLOCK;
 
@@ -27,6 +25,13 @@ const LONGEST: usize = (BLOCKS - 1) * BLOCK;
 pub(super) struct ReadAhead {
     key: Key,
     windows: RefCell<[Window; WINDOWS]>,
+}
+
+/// The window of a stream. The low bits of a nonce are the wire, and above them is the gate. The backward pass of a ReLU draws
+/// from a wire of the forward pass too, which is the gate before it: the same wires of both are half the windows apart.
+fn window_of(nonce: u64) -> usize {
+    let [wire, gate] = [nonce, nonce >> 8].map(|part| part as usize);
+    (wire + gate * WINDOWS / 2) % WINDOWS
 }
 
 /// Consecutive bytes of one stream.
@@ -57,9 +62,7 @@ impl ReadAhead {
         if out.len() <= LONGEST
             && let Ok(mut windows) = self.windows.try_borrow_mut()
         {
-            // The low bits of a nonce are the wire.
-            let window = &mut windows[nonce as usize % WINDOWS];
-            return window.fill(&self.key, nonce, first, out);
+            return windows[window_of(nonce)].fill(&self.key, nonce, first, out);
         }
         fill_bytes(&self.key, nonce, first, out);
     }
@@ -77,7 +80,7 @@ impl Window {
     /// Fills `out`, of at most [`LONGEST`] bytes, with the stream of `key` and `nonce` from byte `first` on.
     fn fill(&mut self, key: &Key, nonce: u64, first: u64, mut out: &mut [u8]) {
         let mut at = first;
-        let mut blocks = FIRST_BLOCKS;
+        let mut blocks = blocks_at_a_time();
         if self.nonce == nonce {
             let held = self.held_from(at);
             if !held.is_empty() {
@@ -184,7 +187,7 @@ mod tests {
             for number in 0..256 {
                 compare(&streams, &reference, nonce, number * nonce, length);
             }
-            let held = streams.windows.borrow()[length % WINDOWS].held;
+            let held = streams.windows.borrow()[window_of(nonce)].held;
             assert_eq!(held, BLOCKS, "{length} bytes a draw");
         }
     }
@@ -193,10 +196,21 @@ mod tests {
     fn a_draw_alone_makes_few_blocks() {
         let (streams, reference) = both();
         for number in (0..20).rev() {
-            compare(&streams, &reference, 3, 8 * 1000 * number, 8);
-            assert_eq!(streams.windows.borrow()[3].held, FIRST_BLOCKS);
-            compare(&streams, &reference, number << 8 | 5, 0, 8);
-            assert_eq!(streams.windows.borrow()[5].held, FIRST_BLOCKS);
+            for (nonce, first) in [(3, 8 * 1000 * number), (number << 8 | 5, 0)] {
+                compare(&streams, &reference, nonce, first, 8);
+                let held = streams.windows.borrow()[window_of(nonce)].held;
+                assert_eq!(held, blocks_at_a_time());
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_gates_have_windows_of_their_own() {
+        for wire in 0..WINDOWS as u64 / 2 {
+            for gate in [0, 1, 38, 39, 1 << 23] {
+                let window = |gate: u64| window_of(7 << 32 | gate << 8 | wire);
+                assert_ne!(window(gate), window(gate + 1));
+            }
         }
     }
 

@@ -28,9 +28,6 @@ pub(crate) fn opening_masks<W: Word, O: Online>(
     cx.prg().fill_bits(address, first, bits, out);
 }
 
-/// The largest packed length of a group, in bytes.
-const LANE_BYTES: usize = LANES * 16;
-
 /// Fills `out`, at most [`LANES`] words, with this party's shares in Z_2^bits of dealt values. P0 draws them at
 /// `first` of the stream, and P1 receives corrections. `bits` 0 means zero shares and no corrections.
 pub(crate) fn dealt<W: Word, O: Online>(
@@ -78,9 +75,10 @@ fn receive_corrections<W: Word, O: Online>(
     bits: u32,
     out: &mut [W],
 ) -> Result<(), LinkError> {
-    let mut bytes = [0; LANE_BYTES];
+    let mut room = [W::ZERO; LANES];
+    let bytes = bytemuck::cast_slice_mut(&mut room);
     cx.corrections(&mut bytes[..packed_len(out.len(), bits)])?;
-    unpack(bits, &bytes, out);
+    unpack(bits, bytes, out);
     Ok(())
 }
 
@@ -221,7 +219,8 @@ pub(super) fn send_corrections<W: Word, D: Offline>(
     bits: u32,
     values: &[W],
 ) -> Result<(), LinkError> {
-    let mut bytes = [0; LANE_BYTES];
-    pack(bits, values, &mut bytes);
+    let mut room = [W::ZERO; LANES];
+    let bytes = bytemuck::cast_slice_mut(&mut room);
+    pack(bits, values, bytes);
     cx.corrections(&bytes[..packed_len(values.len(), bits)])
 }

@@ -88,6 +88,11 @@ impl Group {
         self.first..self.first + self.lanes
     }
 
+    /// Number of the group in the gate's streams: the offset of a plane of its own.
+    pub(crate) fn number(&self) -> u64 {
+        self.stream / LANES as u64
+    }
+
     /// Bytes of one bit plane of this group.
     pub(crate) fn plane_bytes(&self) -> usize {
         self.lanes.div_ceil(8)
@@ -96,14 +101,20 @@ impl Group {
 
 /// Writes a plane of at most 64 lanes, little-endian, cut to `bytes.len()` bytes.
 pub(crate) fn store_plane(plane: u64, bytes: &mut [u8]) {
-    for (byte, value) in bytes.iter_mut().zip(plane.to_le_bytes()) {
-        *byte = value;
+    let plane = plane.to_le_bytes();
+    // A whole plane is one store.
+    match bytes.as_mut_array::<8>() {
+        Some(whole) => *whole = plane,
+        None => bytes.copy_from_slice(&plane[..bytes.len()]),
     }
 }
 
 /// The inverse of [`store_plane`].
 pub(crate) fn load_plane(bytes: &[u8]) -> u64 {
-    let mut plane = [0; 8];
-    plane[..bytes.len()].copy_from_slice(bytes);
+    let plane = bytes.try_into().unwrap_or_else(|_| {
+        let mut plane = [0; 8];
+        plane[..bytes.len()].copy_from_slice(bytes);
+        plane
+    });
     u64::from_le_bytes(plane)
 }

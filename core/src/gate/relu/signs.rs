@@ -78,7 +78,7 @@ impl Relu {
                 deal_bits(cx, wire, group.stream, bits, &mut table[..group.lanes])?;
             }
             let sign = plane_of(a, |a| a.right(self.compared()));
-            deal_planes(cx, at.wire(SIGN), group.stream, group.lanes, &mut [sign])?;
+            deal_planes(cx, at.wire(SIGN), group.number(), group.lanes, &mut [sign])?;
         }
         for group in groups(at, rows, len) {
             self.deal_products(cx, at, group.stream, group.lanes)?;
@@ -244,7 +244,7 @@ impl Relu {
         for group in groups(at, rows, len) {
             let digits = (&e[group.range()], &mut words);
             self.look_up(cx, at, group.stream, digits, [&mut less, &mut equal])?;
-            let mut sign = dealt_plane(cx, at.wire(SIGN), group.stream, group.lanes)?;
+            let mut sign = dealt_plane(cx, at.wire(SIGN), group.number(), group.lanes)?;
             if role == Role::P0 {
                 sign ^= plane_of(&e[group.range()], |e| e.right(self.compared()));
             }

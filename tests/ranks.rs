@@ -113,6 +113,31 @@ fn any_number_of_threads_gives_the_same_model() {
     }
 }
 
+/// `ringlet train` with all roles in one process, and as processes.
+#[test]
+fn all_roles_on_one_machine_train_on_threads() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let model = |name: &str, more: &[&str]| {
+        let path = dir.path().join(name);
+        let save = ["--save", path.to_str().expect("UTF-8")];
+        let session = ["train", "--limit", "8", "--batch", "20", "--seed", "5"];
+        let micro_batch = ["--micro-batch", "6"];
+        let child = start(&[&session[..], &micro_batch, &save, more].concat());
+        let (well, out, err) = end(child);
+        assert!(well, "{more:?}: {out}{err}");
+        fs::read(&path).expect("a model")
+    };
+    let one = model("one", &["--threads", "1"]);
+    let links = ["--link", "tcp"];
+    for (name, more) in [
+        ("several", &["--threads", "3"][..]),
+        ("left-out", &[]),
+        ("processes", &[&links[..], &["--threads", "2"]].concat()),
+    ] {
+        assert!(model(name, more) == one, "{name}");
+    }
+}
+
 #[test]
 fn a_batch_of_one_micro_batch_takes_one_thread() {
     let (_, said) = train(["4", "4", "4"], &["--limit", "2"]);

@@ -20,7 +20,7 @@ use ringlet::{
         event::{Event, StageValues},
         handshakes::{greet, meet_parties},
         inference,
-        party::{FurtherRanks, PartyLinks, PartySetup, run_party},
+        party::{FurtherRanks, Observers, PartyLinks, PartySetup, run_party},
     },
 };
 use ringlet_core::{
@@ -167,7 +167,8 @@ fn record_in<R: Ring>(
             Ok(())
         };
         let mut observer = Keeping::default();
-        let revealed = run_party::<R>(setup, party.links, &mut data, &mut observer, emit);
+        let observers = Observers::only(&mut observer);
+        let revealed = run_party::<R>(setup, party.links, &mut data, observers, emit);
         (revealed.expect("a party that runs"), observer.0)
     };
     let roles = Roles {
@@ -292,7 +293,9 @@ impl Roles<'_> {
                     .map(|link| receive_hello(link).expect("a hello"));
                 let (session, [_p0, p1]) =
                     meet_parties(Helper::Dealer, links, heard, &keys).expect("equal sessions");
-                run_dealer::<R>(&session, keys, p1, 0, &mut |_, _| {}).expect("a dealer that runs");
+                let links = (p1, Vec::new());
+                run_dealer::<R>(&session, keys, links, 0, &mut |_, _| {})
+                    .expect("a dealer that runs");
             });
             let ends = [(peer0.0, party0.0), (peer1.0, party1.0)];
             let mut parties = Vec::new();

@@ -15,7 +15,7 @@ use ringlet::{
     },
     run::{
         dealer::run_dealer,
-        party::{FurtherRanks, PartySetup, run_party},
+        party::{FurtherRanks, Observers, PartySetup, run_party},
     },
 };
 use ringlet_core::{
@@ -120,7 +120,13 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
         let dealer = scope.spawn(move || -> Result<(), Failed> {
             let _idle = dealer0;
             let link = dealer1.link(Remote::Party(Role::P1));
-            run_dealer::<u32>(session, [key(1), key(2)], link, 0, &mut |_, _| {})?;
+            run_dealer::<u32>(
+                session,
+                [key(1), key(2)],
+                (link, Vec::new()),
+                0,
+                &mut |_, _| {},
+            )?;
             Ok(())
         });
         let parties =
@@ -146,7 +152,7 @@ fn train(session: &Session, network: &Network, sealed: bool) -> Result<Times, Fa
                         setup,
                         links,
                         &mut Computed,
-                        &mut NoObserver,
+                        Observers::only(&mut NoObserver),
                         &mut |_| Ok(()),
                     )?;
                     Ok(())

@@ -189,6 +189,7 @@ fn measure(
         checkpoints: None,
         initial: &[],
         on_range: None,
+        threads: None,
     };
     // An iteration takes as long as the slower party.
     let mut times = vec![0f64; session.iterations() as usize];

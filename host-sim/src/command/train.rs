@@ -13,7 +13,7 @@ use crate::{
     config::{
         args::{
             CheckpointArgs, InitArgs, LinkArgs, LogArgs, OutputArgs, RangeArgs, ReportArgs,
-            SessionArgs, SessionFileArgs, seeded,
+            SessionArgs, SessionFileArgs, seeded, threads,
         },
         privacy::told,
         protocol::Protocol,
@@ -89,6 +89,12 @@ pub struct TrainArgs {
     /// What happens when values leave their range.
     #[command(flatten)]
     pub range: RangeArgs,
+    /// Train on so many threads for each role.
+    ///
+    /// As many as the machine has processors when left out, where one process has all roles; one where each has its own (--link
+    /// tcp). There are no more than a batch has micro-batches: see --micro-batch. The model is the same to the bit.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
     /// What is told on standard error.
     #[command(flatten)]
     pub log: LogArgs,
@@ -183,12 +189,18 @@ fn train(
                 checkpoints,
                 initial: &initial,
                 on_range: Some(args.range.on_range),
+                threads: args.threads,
             };
             simulation
                 .train(&mut take)
                 .map(|(times, ranges)| (times, Some(ranges)))
         }
         LinkName::Tcp => {
+            let mut common = common;
+            // The assistant has one thread.
+            if let (Some(threads), Helper::Dealer) = (args.threads, Helper::of(session.protocol)) {
+                common.extend(["--threads".to_owned(), threads.to_string()]);
+            }
             let momentum = momentum(&args.session, &protocol);
             let range = RangeBits::of(session, network);
             let mut options = args

@@ -10,7 +10,7 @@ use embedded_io::{ErrorType, Read, Write};
 use super::{
     chunk::Chunk,
     outbox::Outbox,
-    traffic_shaper::{Parcel, TrafficShape},
+    traffic_shaper::{Parcel, TrafficShape, TrafficShaper},
     wait_time::WaitTime,
 };
 
@@ -31,6 +31,24 @@ pub fn duplex(shape: TrafficShape) -> [MemoryEnd; 2] {
 /// The ends of a link whose first end waits when the second does not read. For links from the dealer.
 pub fn bounded(shape: TrafficShape) -> [MemoryEnd; 2] {
     join(Outbox::bounded(shape), Outbox::free(shape))
+}
+
+/// The ends of a link between the first ranks of two roles, and those of the links between further ranks: `count` in all,
+/// each made by `make`. All share the line of either way.
+pub fn between_ranks(
+    make: fn(TrafficShape) -> [MemoryEnd; 2],
+    shape: TrafficShape,
+    count: u16,
+) -> ([MemoryEnd; 2], Vec<[MemoryEnd; 2]>) {
+    let lines = [(); 2].map(|()| TrafficShaper::new(shape));
+    let link = || {
+        let mut ends = make(shape);
+        for (end, line) in ends.iter_mut().zip(&lines) {
+            end.outbox.set_line(line.clone());
+        }
+        ends
+    };
+    (link(), (1..count).map(|_| link()).collect())
 }
 
 fn join(

@@ -10,6 +10,7 @@ pub mod device_address;
 pub mod memory;
 pub mod outbox;
 pub mod rank_address;
+pub mod rank_end;
 pub mod read_ahead;
 pub mod reception;
 pub mod sealed_bytes;

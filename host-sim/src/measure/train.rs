@@ -43,6 +43,7 @@ pub fn train_seconds(
         checkpoints: None,
         initial: &[],
         on_range: Some(OnRange::Warn),
+        threads: None,
     };
     let (start, clock) = (Instant::now(), ProcessClock::start());
     simulation.train(&mut |_, _| Ok(()))?;

@@ -31,7 +31,7 @@ use super::{
     device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
     meeting::{Needed, meet_parties},
-    party::{Emit, FurtherRanks, PartySetup, initial_shares, run_party},
+    party::{Emit, FurtherRanks, Observers, PartySetup, initial_shares, run_party},
     secrets::Secrets,
 };
 use crate::{
@@ -236,7 +236,9 @@ impl<'a> BoardSession<'a> {
             Link::new(AnyEnd::new(&mut peer), Remote::Peer, 0),
             Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, UNBOUNDED),
         );
-        let values = run_party::<Ring>(setup, links, &mut none, &mut NoObserver, follow)?;
+        let nobody = &mut NoObserver;
+        let observers = Observers::only(nobody);
+        let values = run_party::<Ring>(setup, links, &mut none, observers, follow)?;
         ending.finish(&mut dealer, &mut peer)?;
         let taken = end_session(mux, THE_DEVICE)?;
         Ok(Outcome {

@@ -21,7 +21,7 @@ use super::{
     early_stopping::share_stop,
     meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties},
     mpi_ranks::MpiRanks,
-    ranks::{self, Closer, ThreadRanks, offer},
+    ranks::{self, Closer, offer},
     role_ranks::RoleRanks,
     validation::{self, Evaluation},
 };
@@ -31,6 +31,7 @@ use crate::{
     links::{
         any_end::AnyEnd,
         connect::{Endpoint, UNBOUNDED, broken},
+        rank_end::RankEnd,
         reception::MakeEnd,
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -42,48 +43,83 @@ use crate::{
 /// Gets the iteration that is dealt, and the bytes sent so far.
 pub type Progress<'a> = &'a mut dyn FnMut(u32, u64);
 
-/// Deals a session to P1 in ring `R`, from the iteration `first` on.
+/// Deals a session to P1 in ring `R`, from the iteration `first` on. There is a further rank for each of the links
+/// `further`.
 pub fn run_dealer<R: Ring>(
     session: &Session,
     keys: [Key; 2],
-    link: Link<AnyEnd<'_>>,
+    (link, further): (Link<AnyEnd<'_>>, Vec<RankEnd>),
     first: u32,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
-    let ranks = &mut ThreadRanks::only();
-    let task = RankTask {
+    let dealing = Dealing {
         session,
         validation: None,
         contributions: None,
-        ranks: &mut RoleRanks::Threads(ranks),
+        keys,
+        first,
     };
-    run_rank::<R>(task, keys, link, first, progress)
+    run_threads::<R>(&dealing, link, (further, &Closer::of_dealer()), progress)
 }
 
-/// What a rank of the dealer deals.
-struct RankTask<'a, 'r> {
+/// What the ranks of the dealer deal.
+struct Dealing<'a> {
     session: &'a Session,
     /// The evaluations within it, if there are any.
     validation: Option<Validation>,
     /// The contributions that it trains on, if it does.
     contributions: Option<&'a ContributionFile>,
-    ranks: &'a mut RoleRanks<'r>,
+    keys: [Key; 2],
+    /// The iteration that comes first.
+    first: u32,
+}
+
+/// Deals with a rank for `link`, on this thread, and one for each of `further`, on threads of their own.
+fn run_threads<R: Ring>(
+    dealing: &Dealing<'_>,
+    link: Link<AnyEnd<'_>>,
+    further: (Vec<RankEnd>, &Closer),
+    progress: Progress<'_>,
+) -> Result<(), Failure> {
+    ranks::run(
+        further,
+        |ranks| {
+            let ranks = &mut RoleRanks::Threads(ranks);
+            run_rank::<R>(dealing, ranks, link, progress)
+        },
+        |ranks, end| {
+            let ranks = &mut RoleRanks::Threads(ranks);
+            run_further_rank::<R>(dealing, ranks, end)
+        },
+    )
+}
+
+/// Deals as a further rank, and ends the link to the same rank of P1.
+fn run_further_rank<R: Ring>(
+    dealing: &Dealing<'_>,
+    ranks: &mut RoleRanks<'_>,
+    mut end: RankEnd,
+) -> Result<(), Failure> {
+    let remote = Remote::Party(Role::P1);
+    let link = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
+    run_rank::<R>(dealing, ranks, link, &mut |_, _| ())?;
+    Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
 }
 
 /// As [`run_dealer`], for one of the dealer's ranks. The first one deals the evaluations.
 fn run_rank<R: Ring>(
-    task: RankTask<'_, '_>,
-    keys: [Key; 2],
+    dealing: &Dealing<'_>,
+    ranks: &mut RoleRanks<'_>,
     link: Link<AnyEnd<'_>>,
-    first: u32,
     progress: Progress<'_>,
 ) -> Result<(), Failure> {
-    let RankTask {
+    let &Dealing {
         session,
         validation,
         contributions,
-        ranks,
-    } = task;
+        ref keys,
+        first,
+    } = dealing;
     let network = ringlet_core::dealt::check::<R>(session)?;
     let mut memory = filled(
         0,
@@ -91,7 +127,7 @@ fn run_rank<R: Ring>(
         "the masks",
     )?;
     let mut dealer = Dealer::<R>::new(session, &network, &mut memory).map_err(RunError::from)?;
-    let mut cx = DealerContext::new(keys, link);
+    let mut cx = DealerContext::new(keys.clone(), link);
     if first > 0 {
         dealer.start_at(first)?;
     }
@@ -144,7 +180,7 @@ pub fn deal(
             run_dealer::<R>(
                 self.session,
                 self.keys,
-                self.link,
+                (self.link, Vec::new()),
                 self.first,
                 self.progress,
             )
@@ -273,18 +309,16 @@ pub fn run_further_process(
         type Output = ();
 
         fn run<R: Ring>(self) -> Result<(), Failure> {
-            let Further(beginning, mut end, contributions, mut ranks) = self;
+            let Further(beginning, end, contributions, mut ranks) = self;
             let Beginning { hello, keys, first } = beginning;
-            let remote = Remote::Party(Role::P1);
-            let task = RankTask {
+            let dealing = Dealing {
                 session: &hello.session,
                 validation: hello.validation,
                 contributions,
-                ranks: &mut ranks,
+                keys,
+                first,
             };
-            let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
-            run_rank::<R>(task, keys, to_p1, first, &mut |_, _| ())?;
-            Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
+            run_further_rank::<R>(&dealing, &mut ranks, RankEnd::Secure(end))
         }
     }
 
@@ -344,47 +378,23 @@ impl Begun {
                     contributions,
                     ..
                 } = begun;
-                let contributions = contributions.as_deref();
-                let (session, validation, first) = (&*session, *validation, *first);
-                let remote = Remote::Party(Role::P1);
-                let link = Link::new(AnyEnd::new(p1), remote, UNBOUNDED);
+                let dealing = Dealing {
+                    session,
+                    validation: *validation,
+                    contributions: contributions.as_deref(),
+                    keys: keys.clone(),
+                    first: *first,
+                };
+                let link = Link::new(AnyEnd::new(p1), Remote::Party(Role::P1), UNBOUNDED);
                 if let Some(processes) = processes {
-                    let task = RankTask {
-                        session,
-                        validation,
-                        contributions,
-                        ranks: &mut RoleRanks::Processes(processes),
-                    };
-                    run_rank::<R>(task, keys.clone(), link, first, progress)?;
+                    let ranks = &mut RoleRanks::Processes(processes);
+                    run_rank::<R>(&dealing, ranks, link, progress)?;
                     processes.meet();
                     return Ok(());
                 }
                 let closer = &*closer;
-                let run = || {
-                    ranks::run(
-                        (further, closer),
-                        |ranks| {
-                            let task = RankTask {
-                                session,
-                                validation,
-                                contributions,
-                                ranks: &mut RoleRanks::Threads(ranks),
-                            };
-                            run_rank::<R>(task, keys.clone(), link, first, progress)
-                        },
-                        |ranks, mut end: SecureEnd| {
-                            let task = RankTask {
-                                session,
-                                validation,
-                                contributions,
-                                ranks: &mut RoleRanks::Threads(ranks),
-                            };
-                            let to_p1 = Link::new(AnyEnd::new(&mut end), remote, UNBOUNDED);
-                            run_rank::<R>(task, keys.clone(), to_p1, first, &mut |_, _| ())?;
-                            Ok(Link::new(end, remote, UNBOUNDED).finish(true)?)
-                        },
-                    )
-                };
+                let further = further.into_iter().map(RankEnd::Secure).collect();
+                let run = || run_threads::<R>(&dealing, link, (further, closer), progress);
                 // P0 says nothing before the end, and P1 may wait for it and take nothing.
                 while_alive(p0.tcp(), closer.links(), run)
             }

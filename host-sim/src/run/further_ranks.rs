@@ -19,6 +19,7 @@ use crate::{
     links::{
         capture::Capture,
         connect::{UNBOUNDED, broken},
+        rank_end::RankEnd,
         secure::SecureEnd,
         tcp::TcpEnd,
     },
@@ -65,25 +66,22 @@ impl LoneParty<'_> {
             }
         };
         for (peer, hello) in peers.into_iter().zip(hellos) {
-            let needs = self.rank_needs(peer, dealer, &hello)?;
-            for end in [Some(&needs.peer), needs.dealer.as_ref()]
-                .into_iter()
-                .flatten()
-            {
+            let ends = self.rank_ends(peer, dealer, &hello)?;
+            for end in [Some(&ends.0), ends.1.as_ref()].into_iter().flatten() {
                 further.closer.add(end)?;
             }
-            further.needs.push(needs);
+            further.needs.push(self.rank_needs(ends));
         }
         Ok(())
     }
 
-    /// What a further rank needs, given the link to the `peer`: that of P1 reaches the dealer with this `hello`.
-    pub(super) fn rank_needs(
+    /// The links of a further rank, given that to the `peer`: the rank of P1 reaches the dealer with this `hello`.
+    pub(super) fn rank_ends(
         &self,
         peer: SecureEnd,
         dealer: &DealerPlace,
         hello: &Hello,
-    ) -> Result<RankNeeds<'_>, Failure> {
+    ) -> Result<(SecureEnd, Option<SecureEnd>), Failure> {
         let mut dealt = None;
         if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
             let to = (Actor::Dealer, "--dealer");
@@ -95,10 +93,18 @@ impl LoneParty<'_> {
         for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
             end.tcp().set_patience(self.idle).map_err(broken)?;
         }
-        Ok(RankNeeds {
-            peer,
-            dealer: dealt,
+        Ok((peer, dealt))
+    }
+
+    /// What a further rank needs, given its links to the peer and, at P1, to the dealer.
+    pub(super) fn rank_needs(
+        &self,
+        (peer, dealer): (SecureEnd, Option<SecureEnd>),
+    ) -> RankNeeds<'_> {
+        RankNeeds {
+            peer: RankEnd::Secure(peer),
+            dealer: dealer.map(RankEnd::Secure),
             data: Box::new(self.data()),
-        })
+        }
     }
 }

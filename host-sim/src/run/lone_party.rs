@@ -32,7 +32,7 @@ use super::{
     event::StageValues,
     inference,
     mpi_ranks::MpiRanks,
-    party::{FurtherRanks, PartyLinks, PartySetup, run_party},
+    party::{FurtherRanks, Observers, PartyLinks, PartySetup, run_party},
     ranks::offer,
     reporter::{Made, Reporter},
     secrets::Secrets,
@@ -431,7 +431,9 @@ impl InRing for Computation<'_, '_> {
         let emit = &mut |event| self.reporter.event(event);
         match setup.session.task {
             Task::Train => {
-                run_party::<R>(setup, self.links, &mut data, &mut NoObserver, emit).map(Made::Model)
+                let nobody = &mut NoObserver;
+                let observers = Observers::only(nobody);
+                run_party::<R>(setup, self.links, &mut data, observers, emit).map(Made::Model)
             }
             Task::Infer => {
                 let observer = &mut NoObserver;

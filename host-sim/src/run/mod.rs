@@ -55,6 +55,8 @@ pub mod role_ranks;
 pub mod role_time;
 pub mod secrets;
 pub mod securenn;
+pub mod simulated_helpers;
+pub mod simulated_training;
 pub mod simulation;
 pub mod stop_request;
 mod sums;

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     data::contribution_file::ContributionFile,
     error::Failure,
-    links::{any_end::AnyEnd, connect::UNBOUNDED, secure::SecureEnd},
+    links::{any_end::AnyEnd, connect::UNBOUNDED, rank_end::RankEnd},
     resources::filled,
 };
 
@@ -89,15 +89,36 @@ impl Default for FurtherRanks<'_> {
 /// What a further rank of a party needs.
 pub struct RankNeeds<'a> {
     /// The link to the same rank of the other party.
-    pub peer: SecureEnd,
+    pub peer: RankEnd,
     /// At P1, the link to the same rank of the dealer.
-    pub dealer: Option<SecureEnd>,
+    pub dealer: Option<RankEnd>,
     /// The party's samples.
     pub data: Box<dyn Data + Send + 'a>,
 }
 
 /// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
 pub type Beside<'a> = Box<dyn FnMut(CheckpointId, usize) -> Result<(), Failure> + 'a>;
+
+/// What sees the values of a party.
+pub struct Observers<'a, R> {
+    /// At its first rank.
+    pub first: &'a mut dyn Observer<R>,
+    /// At each further rank. Where there are too few, nobody sees them.
+    pub further: Vec<RankObserver<'a, R>>,
+}
+
+/// What sees the values of a further rank.
+pub type RankObserver<'a, R> = Box<dyn Observer<R> + Send + 'a>;
+
+impl<'a, R> Observers<'a, R> {
+    /// One, at a party that has no further ranks or shows none of theirs.
+    pub fn only(first: &'a mut dyn Observer<R>) -> Self {
+        Observers {
+            first,
+            further: Vec::new(),
+        }
+    }
+}
 
 /// Takes the events of a party.
 pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
@@ -189,6 +210,7 @@ impl FurtherRank<'_> {
             mut dealer,
             mut data,
         }: RankNeeds<'_>,
+        mut observer: &mut dyn Observer<R>,
     ) -> Result<(), Failure> {
         let (session, role) = (self.session, self.role);
         let (mut memory, mut opened_data) = buffers::<R>(session, self.network, role)?;
@@ -203,8 +225,7 @@ impl FurtherRank<'_> {
             Link::new(to_dealer, Remote::Dealer, UNBOUNDED),
         );
         cx.set_clock(monotonic_clock::nanoseconds);
-        let (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<R>) =
-            (&mut *data, &mut NoObserver);
+        let mut data: &mut dyn Data = &mut *data;
         if let Some(file) = self.contributions {
             let party = (&mut party, &mut cx);
             contribution_check::at_party(party, (session, self.network), ranks, data, file)?;
@@ -271,10 +292,11 @@ pub fn run_party<R: Ring>(
     mut setup: PartySetup<'_>,
     links: PartyLinks<'_>,
     data: &mut dyn Data,
-    observer: &mut dyn Observer<R>,
+    observers: Observers<'_, R>,
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let further = std::mem::take(&mut setup.further);
+    let observer = observers.first;
     if let Some(processes) = further.processes {
         let ranks = &mut RoleRanks::Processes(processes);
         let made = run_first_rank(setup, links, ranks, data, observer, emit)?;
@@ -290,13 +312,19 @@ pub fn run_party<R: Ring>(
         validation: setup.validation.as_ref().map(|validation| validation.plan),
         contributions: setup.contributions,
     };
+    let nobody = || -> RankObserver<'_, R> { Box::new(NoObserver) };
+    let observers = observers.further.into_iter();
+    let observers = observers.chain(std::iter::repeat_with(nobody));
+    let needs = further.needs.into_iter().zip(observers).collect();
     ranks::run(
-        (further.needs, &further.closer),
+        (needs, &further.closer),
         |ranks| {
             let ranks = &mut RoleRanks::Threads(ranks);
             run_first_rank(setup, links, ranks, data, observer, emit)
         },
-        |ranks, needs| further_rank.run::<R>(&mut RoleRanks::Threads(ranks), needs),
+        |ranks, (needs, mut observer)| {
+            further_rank.run::<R>(&mut RoleRanks::Threads(ranks), needs, &mut *observer)
+        },
     )
 }
 

@@ -4,6 +4,8 @@
 //! that bound is below what can go around the ring and come back within the range contract, the ring tells the truth, and
 //! the norms are all that this costs. Else the products are computed in floats.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use ringlet_core::{
     kernel::Linear,
     network::{Network, Stage},
@@ -14,7 +16,7 @@ use ringlet_core::{
 
 use super::sums::{number, squares};
 
-/// The factors of one stage's products, as integers, and what they say of its velocities.
+/// The factors of one stage's products at one of the ranks of a party, as integers.
 #[derive(Default)]
 struct StageFactors<R> {
     input: Vec<R>,
@@ -24,14 +26,20 @@ struct StageFactors<R> {
     input_squares: f64,
     /// Whether the next rows of the input begin a micro-batch.
     is_used: bool,
-    weights: Vec<R>,
-    /// The largest norm of the weights of one output channel, and of one input channel.
-    weight_norms: [f64; 2],
-    largest_weight: f64,
     biases: Vec<R>,
     gradient: Vec<R>,
     /// The norm of each row of the gradient.
     gradient_norms: Vec<f64>,
+}
+
+/// What the ranks of a party have in common of one stage: the weights, which the first one sees, and what all their products
+/// say of the velocities.
+#[derive(Default)]
+struct StageSums<R> {
+    weights: Vec<R>,
+    /// The largest norm of the weights of one output channel, and of one input channel.
+    weight_norms: [f64; 2],
+    largest_weight: f64,
     /// A bound of the gradients by weights of those micro-batches that `summed` does not have.
     bound: f64,
     /// The gradients by weights and biases, summed over micro-batches.
@@ -40,11 +48,13 @@ struct StageFactors<R> {
     velocities: Vec<f64>,
 }
 
-/// The factors of all stages' products.
+/// The factors of all stages' products at one of the ranks of a party.
 pub struct Products<'a, R> {
     session: &'a Session,
     network: &'a Network,
     stages: Vec<StageFactors<R>>,
+    /// By stage.
+    sums: Arc<[Mutex<StageSums<R>>]>,
     /// 2^(L-2), the range contract of products.
     limit: f64,
 }
@@ -99,18 +109,32 @@ fn weight_norms<R: Ring>(linear: &Linear, weights: &[R]) -> [f64; 2] {
 }
 
 impl<'a, R: Ring> Products<'a, R> {
-    /// No factors yet.
+    /// No factors yet, at the first rank.
     pub fn new(session: &'a Session, network: &'a Network) -> Self {
+        let stages = network.stages.iter();
         Products {
             session,
             network,
-            stages: network
-                .stages
-                .iter()
-                .map(|_| StageFactors::default())
-                .collect(),
+            stages: stages.clone().map(|_| StageFactors::default()).collect(),
+            sums: stages.map(|_| Mutex::default()).collect(),
             limit: 2f64.powi(session.format.ring as i32 - 2),
         }
+    }
+
+    /// The same at a further rank of the party.
+    pub fn of_further_rank(&self) -> Self {
+        Products {
+            sums: Arc::clone(&self.sums),
+            ..Products::new(self.session, self.network)
+        }
+    }
+
+    /// What the ranks have in common of a stage.
+    fn sums(&self, index: usize) -> MutexGuard<'_, StageSums<R>> {
+        // A rank that has panicked ends the run.
+        self.sums[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a factor of a stage's products, in Z_2^L.
@@ -133,10 +157,11 @@ impl<'a, R: Ring> Products<'a, R> {
                 }
             }
             Factor::Weights => {
-                replace(&mut stage.weights, values);
-                stage.weight_norms = weight_norms(linear, values);
+                let mut sums = self.sums(index);
+                replace(&mut sums.weights, values);
+                sums.weight_norms = weight_norms(linear, values);
                 let sizes = values.iter().map(|&weight| number(weight).abs());
-                stage.largest_weight = largest(sizes);
+                sums.largest_weight = largest(sizes);
             }
             Factor::Biases => replace(&mut stage.biases, values),
             Factor::Gradient => {
@@ -153,9 +178,9 @@ impl<'a, R: Ring> Products<'a, R> {
     /// Rows of a stage's outputs that may have gone around the ring.
     pub fn outputs(&mut self, index: usize) -> Doubtful {
         let linear = &self.network.stages[index].linear;
-        let stage = &mut self.stages[index];
-        stage.is_used = true;
-        let [by_output, _] = stage.weight_norms;
+        self.stages[index].is_used = true;
+        let (stage, sums) = (&self.stages[index], self.sums(index));
+        let [by_output, _] = sums.weight_norms;
         let bias = largest(stage.biases.iter().map(|&bias| number(bias).abs()));
         let (len, out_len) = (linear.input_len(), linear.output_len());
         let mut doubtful = Doubtful::new();
@@ -167,7 +192,7 @@ impl<'a, R: Ring> Products<'a, R> {
             }
             let biases = stage.biases.iter().copied().map(number).cycle();
             let mut out: Vec<f64> = biases.take(out_len).collect();
-            let (input, weights) = (numbers(input), numbers(&stage.weights));
+            let (input, weights) = (numbers(input), numbers(&sums.weights));
             let mut scratch = vec![0.0; linear.scratch_len()];
             linear.forward(1, &input, &weights, &mut out, &mut scratch);
             doubtful.push((row * out_len, out));
@@ -178,8 +203,8 @@ impl<'a, R: Ring> Products<'a, R> {
     /// Rows of the gradients by a stage's input that may have gone around the ring.
     pub fn gradients(&self, index: usize) -> Doubtful {
         let linear = &self.network.stages[index].linear;
-        let stage = &self.stages[index];
-        let [_, by_input] = stage.weight_norms;
+        let (stage, sums) = (&self.stages[index], self.sums(index));
+        let [_, by_input] = sums.weight_norms;
         let (len, in_len) = (linear.output_len(), linear.input_len());
         let mut doubtful = Doubtful::new();
         let rows = stage.gradient.chunks_exact(len).zip(&stage.gradient_norms);
@@ -187,7 +212,7 @@ impl<'a, R: Ring> Products<'a, R> {
             if norm * by_input * pool(linear) < 3.0 * self.limit {
                 continue;
             }
-            let (gradient, weights) = (numbers(gradient), numbers(&stage.weights));
+            let (gradient, weights) = (numbers(gradient), numbers(&sums.weights));
             let mut transposed = vec![0.0; weights.len()];
             linear.transpose(&weights, &mut transposed);
             let (mut out, mut scratch) = (vec![0.0; in_len], vec![0.0; linear.scratch_len()]);
@@ -198,19 +223,20 @@ impl<'a, R: Ring> Products<'a, R> {
     }
 
     /// Adds a micro-batch's gradient by a stage's weights and biases to the sums.
-    fn sum_gradient(&mut self, index: usize) {
+    fn sum_gradient(&self, index: usize) {
         let (network, session) = (self.network, self.session);
         let Stage {
             linear, headroom, ..
         } = &network.stages[index];
-        let stage = &mut self.stages[index];
+        let (stage, mut sums) = (&self.stages[index], self.sums(index));
+        let sums = &mut *sums;
         let parameters = linear.weight_len() + linear.channels();
-        stage.summed.resize(parameters, 0.0);
+        sums.summed.resize(parameters, 0.0);
         if let Some(limits) = session.sample_gradient_limits(network, index) {
-            self.largest_of_samples(index, limits);
+            self.largest_of_samples(index, limits, &mut sums.summed);
             return;
         }
-        let (weights, biases) = stage.summed.split_at_mut(linear.weight_len());
+        let (weights, biases) = sums.summed.split_at_mut(linear.weight_len());
         let raised = 2f64.powi(session.format.fraction as i32 - headroom[0] as i32);
         for gradient in stage.gradient.chunks_exact(biases.len()) {
             for (sum, &gradient) in biases.iter_mut().zip(gradient) {
@@ -221,7 +247,7 @@ impl<'a, R: Ring> Products<'a, R> {
         let bound = (stage.input_squares * gradient_squares).sqrt() * pool(linear);
         let micro_batches = session.batch_rows().div_ceil(session.micro_batch);
         if bound < self.limit / f64::from(micro_batches) {
-            stage.bound += bound;
+            sums.bound += bound;
             return;
         }
         let rows = stage.gradient_norms.len();
@@ -232,9 +258,9 @@ impl<'a, R: Ring> Products<'a, R> {
 
     /// Keeps the largest gradient of one sample of a micro-batch by each weight and bias, where the norms do not show that it is within
     /// its limit: at the scale at which a value outside has gone around the ring.
-    fn largest_of_samples(&mut self, index: usize, limits: [u32; 2]) {
+    fn largest_of_samples(&self, index: usize, limits: [u32; 2], largest: &mut [f64]) {
         let linear = &self.network.stages[index].linear;
-        let stage = &mut self.stages[index];
+        let stage = &self.stages[index];
         let raised = 2f64.powi(self.session.format.fraction as i32)
             / 2f64.powi(self.network.stages[index].headroom[0] as i32);
         let scales = limits.map(|limit| 2.0 * self.limit / 2f64.powi(limit as i32));
@@ -258,7 +284,7 @@ impl<'a, R: Ring> Products<'a, R> {
                     *sum += gradient * raised;
                 }
             }
-            for (parameter, (most, value)) in stage.summed.iter_mut().zip(one).enumerate() {
+            for (parameter, (most, value)) in largest.iter_mut().zip(one).enumerate() {
                 let scale = scales[usize::from(parameter >= linear.weight_len())];
                 *most = most.max(value.abs() * scale);
             }
@@ -266,9 +292,9 @@ impl<'a, R: Ring> Products<'a, R> {
     }
 
     /// A stage's velocities, if they may have gone around the ring. `velocities` are those in the ring of so many bits.
-    pub fn velocities(&mut self, index: usize, velocities: &[R], ring: u32) -> Doubtful {
+    pub fn velocities(&self, index: usize, velocities: &[R], ring: u32) -> Doubtful {
         let is_private = self.session.privacy().is_some();
-        let stage = &mut self.stages[index];
+        let stage = &mut *self.sums(index);
         if is_private {
             let largest = std::mem::take(&mut stage.summed);
             return match largest.iter().any(|&value| value >= 2.0 * self.limit) {
@@ -308,7 +334,7 @@ impl<'a, R: Ring> Products<'a, R> {
 
     /// The largest weight operand of a stage, as a part of what its ring holds without doubt.
     pub fn weights(&self, index: usize) -> f64 {
-        self.stages[index].largest_weight / self.limit
+        self.sums(index).largest_weight / self.limit
     }
 }
 

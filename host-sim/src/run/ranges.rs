@@ -142,8 +142,6 @@ pub struct Counting<'a, R> {
     other: Option<Taker<R>>,
     products: Products<'a, R>,
     losses: Option<Losses<'a>>,
-    /// Whether owners draw their samples in secret.
-    is_private: bool,
     last: usize,
     ranges: Arc<Mutex<Ranges>>,
 }
@@ -160,18 +158,28 @@ pub fn observers<'a, R: Ring>(
         other,
         products: Products::new(session, network),
         losses: None,
-        is_private: session.privacy().is_some(),
         last: network.stages.len() - 1,
         ranges: ranges.clone(),
     };
     (counting, Sending(giver), ranges)
 }
 
-impl<'a, R> Counting<'a, R> {
+impl<'a, R: Ring> Counting<'a, R> {
+    /// The observers of a further rank of P0 and of P1, which fill the same counts.
+    pub fn further_rank(&self) -> (Self, Sending<R>) {
+        let (giver, other) = self.other.as_ref().map(|_| sums::pair()).unzip();
+        let counting = Counting {
+            other,
+            products: self.products.of_further_rank(),
+            losses: None,
+            last: self.last,
+            ranges: self.ranges.clone(),
+        };
+        (counting, Sending(giver))
+    }
+
     /// Adds up the losses of a training too. They come only if the observer sees something.
     pub fn with_losses(self, losses: Option<Losses<'a>>) -> Self {
-        // Where samples are drawn in secret, some rows do not count.
-        let losses = losses.filter(|_| !self.is_private);
         Counting { losses, ..self }
     }
 }

@@ -1,6 +1,6 @@
 //! The further ranks of a party as processes of their own.
 
-use ringlet_core::{num::Ring, session::handshake::Mismatch};
+use ringlet_core::{num::Ring, session::handshake::Mismatch, share::NoObserver};
 
 use super::{
     beginning::{Beginning, await_rank},
@@ -55,7 +55,7 @@ impl LoneParty<'_> {
             validation: hello.validation,
             contributions: self.contributions.as_deref(),
         };
-        let needs = self.rank_needs(peer, dealer, &own)?;
+        let needs = self.rank_needs(self.rank_ends(peer, dealer, &own)?);
         let run = RunFurther {
             rank,
             needs,
@@ -87,6 +87,7 @@ impl InRing for RunFurther<'_> {
     type Output = ();
 
     fn run<R: Ring>(mut self) -> Result<(), Failure> {
-        self.rank.run::<R>(&mut self.ranks, self.needs)
+        self.rank
+            .run::<R>(&mut self.ranks, self.needs, &mut NoObserver)
     }
 }

@@ -12,26 +12,20 @@ use ringlet_core::{
     network::Network,
     num::Ring,
     prg::Key,
-    session::{
-        Protocol, Session,
-        handshake::{Hello, receive_hello},
-    },
-    share::Observer,
+    session::{Session, handshake::Hello},
 };
 
 use super::{
     actors::{Actor, ActorEvent, Helper, Take, follow, report_end},
     checkpoints::Simulated,
-    dealer::run_dealer,
-    dispatch::{InRing, in_ring},
     event::StageValues,
-    handshakes::{greet, meet_parties},
-    losses::Losses,
-    party::{Emit, FurtherRanks, PartySetup, run_party},
-    ranges::{Ranges, Watch, observers, taken},
+    handshakes::greet,
+    party::{Emit, FurtherRanks, PartySetup, RankNeeds},
+    ranks::offer,
     role_time::RoleTime,
     secrets::Secrets,
     securenn,
+    simulated_helpers::{serve_assistant, serve_dealer},
 };
 use crate::{
     config::args::OnRange,
@@ -41,6 +35,7 @@ use crate::{
         any_end::AnyEnd,
         connect::UNBOUNDED,
         memory::{self, MemoryEnd},
+        rank_end::RankEnd,
         traffic_shaper::TrafficShape,
         wait_time::WaitTime,
     },
@@ -65,6 +60,34 @@ pub struct Simulation<'a> {
     pub initial: &'a [StageValues],
     /// What happens when values leave their range; none if the simulation does not watch them.
     pub on_range: Option<OnRange>,
+    /// How many threads each role may have; as many as the machine has processors if not given.
+    pub threads: Option<u16>,
+}
+
+/// The ends of a party's links, the first rank's first. Of P0's ranks, the first alone has a link to the dealer or the
+/// assistant.
+struct PartyEnds {
+    peers: Vec<MemoryEnd>,
+    helpers: Vec<MemoryEnd>,
+}
+
+impl PartyEnds {
+    /// The first rank's link to its peer, and none yet to the dealer or the assistant.
+    fn new(peer: MemoryEnd) -> Self {
+        PartyEnds {
+            peers: vec![peer],
+            helpers: Vec::new(),
+        }
+    }
+
+    /// How long the ranks wait for their peers, and how long for the dealer or the assistant.
+    fn waits(&self) -> [Vec<WaitTime>; 2] {
+        [wait_times(&self.peers), wait_times(&self.helpers)]
+    }
+}
+
+fn wait_times(ends: &[MemoryEnd]) -> Vec<WaitTime> {
+    ends.iter().map(MemoryEnd::wait_time).collect()
 }
 
 /// A party after its handshakes.
@@ -87,43 +110,10 @@ pub type PartyRun<'a> =
 pub type AssistedRun<'a> =
     Box<dyn FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send + 'a>;
 
-/// Runs the dealer or the assistant, with an end of a link to either party.
-type HelperRun<'a> = Box<dyn FnOnce([MemoryEnd; 2]) -> Result<(), Failure> + Send + 'a>;
+/// Runs the dealer or the assistant, with an end of a link to P0 and of those to P1's ranks.
+type HelperRun<'a> = Box<dyn FnOnce(MemoryEnd, Vec<MemoryEnd>) -> Result<(), Failure> + Send + 'a>;
 
 impl Simulation<'_> {
-    /// Trains, and watches the range contract; `take` gets the parties' events. Returns where the roles' time went, and
-    /// the ranges of all values.
-    pub fn train(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
-        match self.session.protocol {
-            Protocol::SecureNn { .. } => self.train_by_securenn(take),
-            Protocol::Dealt { .. } => in_ring(self.session, Training(self, take)),
-        }
-    }
-
-    fn train_by_securenn(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
-        let (observer_p0, mut observer_p1, ranges) =
-            observers::<u64>(self.on_range, self.session, self.network);
-        let losses = self.losses();
-        let mut watch = Watch::new(ranges.clone(), self.on_range);
-        if let Some(losses) = &losses {
-            watch = watch.with_losses(losses.done());
-        }
-        let mut observer_p0 = observer_p0.with_losses(losses);
-        let p0 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            let links = (party.peer, party.helper);
-            let (setup, data) = (party.setup, &mut party.data);
-            let watched = &mut |event| watch.pass(event, emit);
-            securenn::run_party(setup, pair, links, data, &mut observer_p0, watched).map(drop)
-        };
-        let p1 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            let links = (party.peer, party.helper);
-            let (setup, data) = (party.setup, &mut party.data);
-            securenn::run_party(setup, pair, links, data, &mut observer_p1, emit).map(drop)
-        };
-        let times = self.with_assistant((Box::new(p0), Box::new(p1)), take)?;
-        Ok((times, taken(&ranges)?))
-    }
-
     /// Runs P0 and P1 with a dealer.
     pub fn with_dealer<R: Ring>(
         &self,
@@ -131,10 +121,10 @@ impl Simulation<'_> {
         take: Take<'_>,
     ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
-        let links = [memory::bounded(self.shape), memory::bounded(self.shape)];
         let first = self.first();
-        let deal = move |ends| serve_dealer::<R>(keys, ends, first);
-        self.run((Helper::Dealer, Box::new(deal)), links, parties, take)
+        let deal = move |to_p0, to_p1| serve_dealer::<R>(keys, to_p0, to_p1, first);
+        let dealer = (Helper::Dealer, Box::new(deal) as HelperRun<'_>);
+        self.run(dealer, memory::bounded, parties, take)
     }
 
     /// Runs both parties with an assistant. Each gets the key that only the parties have.
@@ -145,7 +135,6 @@ impl Simulation<'_> {
     ) -> Result<Vec<RoleTime>, Failure> {
         let secrets = self.secrets;
         let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
-        let links = [memory::duplex(self.shape), memory::duplex(self.shape)];
         let pair_of = move |connected: &mut ConnectedParty<'_>| {
             let part = secrets.pair_part(connected.setup.role)?;
             securenn::share_pair_key(&part, &mut connected.peer)
@@ -159,50 +148,70 @@ impl Simulation<'_> {
             p1(connected, pair, emit)
         };
         let first = self.first();
-        let assist = move |ends| serve_assistant(keys, ends, first);
+        let assist = move |to_p0, to_p1| serve_assistant(keys, to_p0, to_p1, first);
         let parties: (PartyRun<'_>, PartyRun<'_>) = (Box::new(run_p0), Box::new(run_p1));
-        self.run((Helper::Assistant, Box::new(assist)), links, parties, take)
+        let assistant = (Helper::Assistant, Box::new(assist) as HelperRun<'_>);
+        self.run(assistant, memory::duplex, parties, take)
     }
 
-    /// Runs each role in a thread; `links` are those of the dealer or assistant.
+    /// How many ranks each role has.
+    pub(super) fn ranks(&self) -> u16 {
+        offer(self.threads, self.session.most_ranks()).count()
+    }
+
+    /// Runs each rank of each role in a thread; `make` makes the links of the dealer or assistant, whose end is the first.
     fn run(
         &self,
         (helper, help): (Helper, HelperRun<'_>),
-        links: [[MemoryEnd; 2]; 2],
+        make: fn(TrafficShape) -> [MemoryEnd; 2],
         (p0, p1): (PartyRun<'_>, PartyRun<'_>),
         take: Take<'_>,
     ) -> Result<Vec<RoleTime>, Failure> {
-        let [end_p0, end_p1] = memory::duplex(self.shape);
-        let [[to_p0, helper_p0], [to_p1, helper_p1]] = links;
-        let waits = [
-            ("p0", [end_p0.wait_time(), helper_p0.wait_time()]),
-            ("p1", [end_p1.wait_time(), helper_p1.wait_time()]),
-        ];
-        let helper_waits = [to_p0.wait_time(), to_p1.wait_time()];
+        let ranks = self.ranks();
+        let (first, between) = memory::between_ranks(memory::duplex, self.shape, ranks);
+        let ([to_p1, of_p1], to_further) = memory::between_ranks(make, self.shape, ranks);
+        let [to_p0, of_p0] = make(self.shape);
+        let [mut p0_ends, mut p1_ends] = first.map(PartyEnds::new);
+        p0_ends.helpers.push(of_p0);
+        p1_ends.helpers.push(of_p1);
+        let mut helper_ends = vec![to_p1];
+        for ([end_p0, end_p1], [to_p1, of_p1]) in between.into_iter().zip(to_further) {
+            p0_ends.peers.push(end_p0);
+            p1_ends.peers.push(end_p1);
+            p1_ends.helpers.push(of_p1);
+            helper_ends.push(to_p1);
+        }
+        let waits = [("p0", p0_ends.waits()), ("p1", p1_ends.waits())];
+        let helper_waits = [vec![to_p0.wait_time()], wait_times(&helper_ends)];
         let (events, reported) = channel();
         let start = Instant::now();
         thread::scope(|scope| {
             let of_helper = events.clone();
             let actor = Actor::Helper(helper);
-            let work = move || report_end(&of_helper, actor, || help([to_p0, to_p1]));
+            let work = move || report_end(&of_helper, actor, || help(to_p0, helper_ends));
             spawn_scoped(scope, work)?;
             let of_p0 = events.clone();
-            let work = move || self.run_party(Role::P0, [end_p0, helper_p0], p0, &of_p0);
+            let work = move || self.run_party(Role::P0, p0_ends, p0, &of_p0);
             spawn_scoped(scope, work)?;
-            let work = move || self.run_party(Role::P1, [end_p1, helper_p1], p1, &events);
+            let work = move || self.run_party(Role::P1, p1_ends, p1, &events);
             spawn_scoped(scope, work)?;
             follow(reported, take)
         })?;
         let total = start.elapsed();
+        let mean = |waits: &[WaitTime]| {
+            let all: Duration = waits.iter().map(WaitTime::total).sum();
+            all / u32::from(ranks)
+        };
         let mut times: Vec<RoleTime> = waits
-            .into_iter()
+            .iter()
             .map(|(name, [peer, helper])| RoleTime {
                 name,
                 total,
-                peer: peer.total(),
-                helper: helper.total(),
+                peer: mean(peer),
+                helper: mean(helper),
             })
             .collect();
+        let helper_waits = helper_waits.each_ref().map(|waits| mean(waits));
         times.push(helper_time(helper, total, helper_waits));
         Ok(times)
     }
@@ -211,7 +220,7 @@ impl Simulation<'_> {
     fn run_party(
         &self,
         role: Role,
-        ends: [MemoryEnd; 2],
+        ends: PartyEnds,
         party: PartyRun<'_>,
         events: &Sender<ActorEvent>,
     ) {
@@ -233,27 +242,22 @@ impl Simulation<'_> {
     }
 
     /// The iteration that comes first.
-    fn first(&self) -> u32 {
+    pub(super) fn first(&self) -> u32 {
         self.checkpoints.as_ref().map_or(0, Simulated::first)
-    }
-
-    /// What adds up the losses of the training.
-    fn losses(&self) -> Option<Losses<'_>> {
-        Losses::new(
-            self.session,
-            self.network,
-            &self.images.labels,
-            self.first(),
-        )
     }
 
     /// Completes the handshakes of a party.
     fn connect(
         &self,
         role: Role,
-        [peer, helper]: [MemoryEnd; 2],
+        PartyEnds { peers, helpers }: PartyEnds,
     ) -> Result<ConnectedParty<'_>, Failure> {
         let remote = Helper::of(self.session.protocol).remote();
+        let (mut peers, mut helpers) = (peers.into_iter(), helpers.into_iter());
+        let mut next = || (peers.next(), helpers.next());
+        let (Some(peer), Some(helper)) = next() else {
+            return Err(Failure::new("a party has no link", ""));
+        };
         let mut peer = Link::new(AnyEnd::new(peer), Remote::Peer, UNBOUNDED);
         let mut helper = Link::new(AnyEnd::new(helper), remote, UNBOUNDED);
         let split = self.session.samples[0] as usize;
@@ -261,6 +265,15 @@ impl Simulation<'_> {
             Role::P0 => 0..split,
             Role::P1 => split..self.images.len(),
         };
+        let data = || OwnImages::new(self.images, own.clone(), self.network.classes);
+        let mut further = FurtherRanks::default();
+        while let (Some(peer), dealer) = next() {
+            further.needs.push(RankNeeds {
+                peer: RankEnd::Memory(peer),
+                dealer: dealer.map(RankEnd::Memory),
+                data: Box::new(data()),
+            });
+        }
         Ok(ConnectedParty {
             setup: PartySetup {
                 session: self.session,
@@ -278,137 +291,25 @@ impl Simulation<'_> {
                 beside: None,
                 validation: None,
                 contributions: None,
-                further: FurtherRanks::default(),
+                further,
             },
             peer,
             helper,
-            data: OwnImages::new(self.images, own, self.network.classes),
+            data: data(),
         })
     }
 }
 
 /// Where the time of a helper went. The dealer waits for P1 only; both parties are the assistant's peers.
-fn helper_time(helper: Helper, total: Duration, [p0, p1]: [WaitTime; 2]) -> RoleTime {
+fn helper_time(helper: Helper, total: Duration, [p0, p1]: [Duration; 2]) -> RoleTime {
     let (peer, own) = match helper {
-        Helper::Dealer => (Duration::ZERO, p1.total()),
-        Helper::Assistant => (p0.total() + p1.total(), Duration::ZERO),
+        Helper::Dealer => (Duration::ZERO, p1),
+        Helper::Assistant => (p0 + p1, Duration::ZERO),
     };
     RoleTime {
         name: helper.name(),
         total,
         peer,
         helper: own,
-    }
-}
-
-/// Training with a dealer.
-struct Training<'a>(&'a Simulation<'a>, Take<'a>);
-
-impl InRing for Training<'_> {
-    type Output = (Vec<RoleTime>, Ranges);
-
-    fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
-        let Training(simulation, take) = self;
-        let (observer_p0, mut observer_p1, ranges) =
-            observers::<R>(simulation.on_range, simulation.session, simulation.network);
-        let losses = simulation.losses();
-        let mut watch = Watch::new(ranges.clone(), simulation.on_range);
-        if let Some(losses) = &losses {
-            watch = watch.with_losses(losses.done());
-        }
-        let mut observer_p0 = observer_p0.with_losses(losses);
-        let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
-            let mut watched = |event| watch.pass(event, emit);
-            train(party, &mut observer_p0, &mut watched)
-        };
-        let p1 =
-            move |party: ConnectedParty<'_>, emit: Emit<'_>| train(party, &mut observer_p1, emit);
-        let times = simulation.with_dealer::<R>((Box::new(p0), Box::new(p1)), take)?;
-        Ok((times, taken(&ranges)?))
-    }
-}
-
-/// Trains a party with a dealer.
-fn train<R: Ring>(
-    mut party: ConnectedParty<'_>,
-    observer: &mut dyn Observer<R>,
-    emit: Emit<'_>,
-) -> Result<(), Failure> {
-    let links = (party.peer, party.helper);
-    run_party::<R>(party.setup, links, &mut party.data, observer, emit).map(drop)
-}
-
-/// Runs the dealer, with an end of a link to either party.
-pub fn serve_dealer<R: Ring>(
-    keys: [Key; 2],
-    ends: [MemoryEnd; 2],
-    first: u32,
-) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P1), UNBOUNDED));
-    let [to_p0, to_p1] = &mut links;
-    let heard = [receive_hello(to_p0)?, receive_hello(to_p1)?];
-    let (session, [to_p0, to_p1]) = meet_parties(Helper::Dealer, links, heard, &keys)?;
-    let outcome = run_dealer::<R>(&session, keys, to_p1, first, &mut |_, _| {});
-    drop(to_p0);
-    outcome
-}
-
-/// Runs the assistant, with an end of a link to either party.
-fn serve_assistant(keys: (Key, [Key; 2]), ends: [MemoryEnd; 2], start: u32) -> Result<(), Failure> {
-    let mut links = ends.map(|end| Link::new(AnyEnd::new(end), Remote::Party(Role::P0), UNBOUNDED));
-    let [first, second] = &mut links;
-    let heard = [receive_hello(first)?, receive_hello(second)?];
-    let met = meet_parties(Helper::Assistant, links, heard, &keys.1)?;
-    let (session, [first, second]) = met;
-    let second = second.with_remote(Remote::Party(Role::P1));
-    securenn::run_assistant(&session, keys, (first, second), start, &mut |_, _| {})
-}
-
-#[cfg(test)]
-mod tests {
-    use ringlet_core::model::Model;
-
-    use super::*;
-    use crate::{
-        config::session::one_batch,
-        data::{Part, load},
-        run::event::Event,
-    };
-
-    #[test]
-    fn every_layer_that_sends_takes_time_of_its_iteration() {
-        let model = Model::built_in("digits8").expect("built in");
-        let session = one_batch(model, 8).expect("a session");
-        let network = ringlet_core::dealt::check::<u32>(&session).expect("a network");
-        let images = load(None, Part::Train).expect("images").slice(0..8);
-        let simulation = Simulation {
-            session: &session,
-            network: &network,
-            images: &images,
-            shape: TrafficShape::default(),
-            secrets: Secrets::Seed(1),
-            checkpoints: None,
-            initial: &[],
-            on_range: None,
-        };
-        let mut seen = Vec::new();
-        let mut take = |role, event| {
-            if let Event::Iteration {
-                traffic, seconds, ..
-            } = event
-            {
-                let times = traffic.nanoseconds.as_flattened();
-                for (time, cost) in times.iter().zip(traffic.cost_rows.as_flattened()) {
-                    assert!(*time > 0 || cost.online_bytes == 0);
-                }
-                let sum: u64 = times.iter().sum();
-                assert!(sum as f64 <= 1e9 * seconds, "{sum} ns in {seconds} s");
-                seen.push(role);
-            }
-            Ok(())
-        };
-        simulation.train(&mut take).expect("a run");
-        seen.sort_unstable_by_key(|role| role.index());
-        assert_eq!(seen, Role::BOTH);
     }
 }

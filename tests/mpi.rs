@@ -53,6 +53,42 @@ impl Deployment {
         path.to_str().expect("UTF-8").to_owned()
     }
 
+    /// The program in so many processes; zero is one without `mpirun`.
+    fn program(&self, count: usize) -> Command {
+        let program = self.programs.join("ringlet");
+        match count {
+            0 => Command::new(program),
+            count => {
+                let mut command = mpirun(count, self.dir.path());
+                command.arg(program);
+                command
+            }
+        }
+    }
+
+    /// Classifies P0's images by P1's `model`, each role in so many processes. Returns what P0 says.
+    fn classify(&self, count: usize, model: &str) -> String {
+        let [d, p] = &self.addresses;
+        let dealer = ["dealer", "--listen", d];
+        let p0 = ["party", "--role", "p0", "--listen", p];
+        let p1 = ["party", "--role", "p1", "--peer", p, "--model-file", model];
+        let session = ["--infer", "--samples", "30,0", "--batch", "8"];
+        let of_party = [&["--dealer", d, "--micro-batch", "3"], &session[..]].concat();
+        let roles = [(&dealer[..], &[][..]), (&p0, &of_party), (&p1, &of_party)];
+        let children = roles.map(|(own, of_party)| {
+            let mut command = self.program(count);
+            command.args(own).args(of_party);
+            command.args(["--insecure", "--wait", self.wait]);
+            spawn(command)
+        });
+        let [_, said, _] = children.map(|child| {
+            let (well, out, err) = end(child);
+            assert!(well, "{count}: {out}{err}");
+            out
+        });
+        said
+    }
+
     /// Starts the dealer (0), P0 (1) or P1 (2) in so many processes; zero is one without `mpirun`.
     fn start_role(&self, role: usize, count: usize, session: &[&str]) -> Child {
         let [d, p] = &self.addresses;
@@ -74,15 +110,7 @@ impl Deployment {
                 &lines,
             ],
         };
-        let program = self.programs.join("ringlet");
-        let mut command = match count {
-            0 => Command::new(program),
-            count => {
-                let mut command = mpirun(count, self.dir.path());
-                command.arg(program);
-                command
-            }
-        };
+        let mut command = self.program(count);
         command.args(own);
         command.args(["--insecure", "--wait", self.wait]);
         if let Some(files) = self.contributions {
@@ -217,6 +245,25 @@ fn any_number_of_processes_gives_the_same_model() {
             let tells = said[0].contains(&format!("in {count} processes"));
             assert_eq!(tells, count > 1, "{}", said[0]);
         }
+    }
+}
+
+#[test]
+fn any_number_of_processes_finds_the_same_classes() {
+    let Some(programs) = programs() else { return };
+    let trained = Deployment::new(&programs);
+    trained.train([0; 3], &["--limit", "4"]);
+    let model = trained.path("model.safetensors");
+    let rows = |said: &str| {
+        let row = |line: &&str| line.split(',').all(|part| part.parse::<u32>().is_ok());
+        let rows = said.lines().filter(row);
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let one = rows(&Deployment::new(&programs).classify(0, &model));
+    assert_eq!(one.len(), 30, "{one:?}");
+    for count in [2, 3] {
+        let several = Deployment::new(&programs).classify(count, &model);
+        assert_eq!(rows(&several), one, "{count} processes");
     }
 }
 

@@ -148,9 +148,11 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
     let all = predict(&["--count", "9"]);
     let dir = tempfile::tempdir().expect("a directory");
     let metrics = dir.path().join("metrics");
-    for (host, option, protocol) in [
-        ("dealer", "--dealer", "exact"),
-        ("assistant", "--assistant", "securenn"),
+    let threads = ["--micro-batch", "1", "--threads", "3"];
+    for (host, option, protocol, dealing, more) in [
+        ("dealer", "--dealer", "exact", &[][..], &[][..]),
+        ("dealer", "--dealer", "exact", &threads[2..], &threads),
+        ("assistant", "--assistant", "securenn", &[], &[]),
     ] {
         let (h, p) = (address(), address());
         let shared = [
@@ -163,15 +165,16 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
             "20",
             "--protocol",
         ];
-        let party = |role, more: &[&str]| {
+        let party = |role, own: &[&str]| {
             let mut arguments = vec!["party", "--role", role, option, &h];
             arguments.extend(shared);
             arguments.push(protocol);
+            arguments.extend(own);
             arguments.extend(more);
             start(&arguments)
         };
         let children = [
-            start(&[host, "--listen", &h, "--wait", "20"]),
+            start(&[&[host, "--listen", &h, "--wait", "20"], dealing].concat()),
             party("p0", &["--listen", &p, "--metrics", text(&metrics)]),
             party("p1", &["--peer", &p, "--model-file", text(model())]),
         ];

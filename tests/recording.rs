@@ -20,7 +20,8 @@ use ringlet::{
         event::{Event, StageValues},
         handshakes::{greet, meet_parties},
         inference,
-        party::{FurtherRanks, Observers, PartyLinks, PartySetup, run_party},
+        party::{PartySetup, run_party},
+        party_ranks::{FurtherRanks, Observers, PartyLinks},
     },
 };
 use ringlet_core::{
@@ -217,16 +218,11 @@ pub fn record_inference(
         };
         let mut data = party.data;
         let mut observer = Keeping::default();
+        let observers = Observers::only(&mut observer);
         let links = party.links;
-        inference::run_party::<u32>(
-            party.setup,
-            own,
-            links,
-            &mut data,
-            &mut observer,
-            &mut |_| Ok(()),
-        )
-        .expect("a party that runs")
+        let emit = &mut |_| Ok(());
+        inference::run_party::<u32>(party.setup, own, links, &mut data, observers, emit)
+            .expect("a party that runs")
     };
     let roles = Roles {
         session,

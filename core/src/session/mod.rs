@@ -282,10 +282,10 @@ impl Session {
         self.samples[0] + self.samples[1]
     }
 
-    /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in inference, under
+    /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in an evaluation, under
     /// SecureNN, with [`TripleScheme::Baseline`], which opens the weights twice, and where owners draw samples in secret.
     pub fn most_ranks(&self) -> u16 {
-        let shares_work = self.task == Task::Train
+        let shares_work = self.task != Task::Evaluate
             && self.protocol.triples().reuse()
             && self.privacy().is_none()
             && matches!(self.protocol, Protocol::Dealt { .. });

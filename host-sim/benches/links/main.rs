@@ -15,7 +15,8 @@ use ringlet::{
     },
     run::{
         dealer::run_dealer,
-        party::{FurtherRanks, Observers, PartySetup, run_party},
+        party::{PartySetup, run_party},
+        party_ranks::{FurtherRanks, Observers},
     },
 };
 use ringlet_core::{

@@ -132,7 +132,7 @@ pub fn classify(
         checkpoints: None,
         initial: &[],
         on_range: Some(args.on_range),
-        threads: None,
+        threads: args.threads,
     };
     let mut batches = vec![Batch::default(); session.iterations() as usize];
     let mut bar = Bar::new("classification", &session);

@@ -31,7 +31,8 @@ use super::{
     device::{DeviceMux, THE_DEVICE, end_session},
     event::Event,
     meeting::{Needed, meet_parties},
-    party::{Emit, FurtherRanks, Observers, PartySetup, initial_shares, run_party},
+    party::{Emit, PartySetup, initial_shares, run_party},
+    party_ranks::{FurtherRanks, Observers},
     secrets::Secrets,
 };
 use crate::{

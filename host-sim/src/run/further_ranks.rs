@@ -12,7 +12,7 @@ use ringlet_core::{
 use super::{
     lone_party::{DealerPlace, LoneParty, Place},
     meeting::{FurtherRanksOf, RankReception},
-    party::{FurtherRanks, RankNeeds},
+    party_ranks::{FurtherRanks, RankNeeds},
 };
 use crate::{
     error::Failure,

@@ -14,7 +14,7 @@ use super::{
     event::Evaluated,
     lone_party::{DealerPlace, LoneParty, Others},
     monotonic_clock,
-    party::PartyLinks,
+    party_ranks::PartyLinks,
     reporter::{Made, Reporter},
     validation::Evaluation,
 };

@@ -32,7 +32,8 @@ use super::{
     event::StageValues,
     inference,
     mpi_ranks::MpiRanks,
-    party::{FurtherRanks, Observers, PartyLinks, PartySetup, run_party},
+    party::{PartySetup, run_party},
+    party_ranks::{FurtherRanks, Observers, PartyLinks},
     ranks::offer,
     reporter::{Made, Reporter},
     secrets::Secrets,
@@ -436,16 +437,11 @@ impl InRing for Computation<'_, '_> {
                 run_party::<R>(setup, self.links, &mut data, observers, emit).map(Made::Model)
             }
             Task::Infer => {
-                let observer = &mut NoObserver;
-                inference::run_party::<R>(
-                    setup,
-                    &party.model,
-                    self.links,
-                    &mut data,
-                    observer,
-                    emit,
-                )
-                .map(Made::Classes)
+                let nobody = &mut NoObserver;
+                let observers = Observers::only(nobody);
+                let (model, links) = (&party.model, self.links);
+                inference::run_party::<R>(setup, model, links, &mut data, observers, emit)
+                    .map(Made::Classes)
             }
             // Its model comes from checkpoints: see `lone_evaluation`.
             Task::Evaluate => Err(RunError::Task.into()),

@@ -43,6 +43,7 @@ pub mod mpi_ranks;
 pub mod mpi_ranks;
 pub mod nobody;
 pub mod party;
+pub mod party_ranks;
 pub mod processes;
 mod products;
 pub mod ranges;

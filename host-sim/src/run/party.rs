@@ -4,15 +4,13 @@ use std::time::Instant;
 
 use ringlet_core::{
     Role,
-    cost::{Cost, Traffic},
     data::Data,
     dealt::{PartyContext, Plan, Trainer},
-    net::{Link, Remote},
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    session::{EpochLoss, RankLost, Ranks, RunError, Session, Validation, handshake::CheckpointId},
-    share::{NoObserver, Observer, Share},
+    session::{EpochLoss, RunError, Session, Validation, handshake::CheckpointId},
+    share::{Observer, Share},
 };
 use zeroize::Zeroizing;
 
@@ -23,18 +21,13 @@ use super::{
     early_stopping::share_stop,
     event::{Evaluated, Event, StageValues},
     monotonic_clock,
-    mpi_ranks::MpiRanks,
-    ranks::{self, Closer},
+    party_ranks::{FurtherRanks, Observers, PartyLinks, RankNeeds, end_links, links, sum_traffic},
+    ranks,
     role_ranks::RoleRanks,
     stop_request::UnderWay,
     validation::{Evaluation, PartyValidation, evaluate},
 };
-use crate::{
-    data::contribution_file::ContributionFile,
-    error::Failure,
-    links::{any_end::AnyEnd, connect::UNBOUNDED, rank_end::RankEnd},
-    resources::filled,
-};
+use crate::{data::contribution_file::ContributionFile, error::Failure, resources::filled};
 
 /// What a party needs beside its links and data.
 pub struct PartySetup<'a> {
@@ -66,65 +59,11 @@ pub struct PartySetup<'a> {
     pub further: FurtherRanks<'a>,
 }
 
-/// What a party has for its further ranks: threads of this process, or other processes.
-pub struct FurtherRanks<'a> {
-    /// What each thread needs.
-    pub needs: Vec<RankNeeds<'a>>,
-    /// Closes the links of all threads, the first rank's as well.
-    pub closer: Closer,
-    /// What joins the party's processes, if it has several.
-    pub processes: Option<&'a mut MpiRanks>,
-}
-
-impl Default for FurtherRanks<'_> {
-    fn default() -> Self {
-        FurtherRanks {
-            needs: Vec::new(),
-            closer: Closer::of_party(),
-            processes: None,
-        }
-    }
-}
-
-/// What a further rank of a party needs.
-pub struct RankNeeds<'a> {
-    /// The link to the same rank of the other party.
-    pub peer: RankEnd,
-    /// At P1, the link to the same rank of the dealer.
-    pub dealer: Option<RankEnd>,
-    /// The party's samples.
-    pub data: Box<dyn Data + Send + 'a>,
-}
-
 /// Keeps the state of a device at the checkpoint of this name; it has so many bytes.
 pub type Beside<'a> = Box<dyn FnMut(CheckpointId, usize) -> Result<(), Failure> + 'a>;
 
-/// What sees the values of a party.
-pub struct Observers<'a, R> {
-    /// At its first rank.
-    pub first: &'a mut dyn Observer<R>,
-    /// At each further rank. Where there are too few, nobody sees them.
-    pub further: Vec<RankObserver<'a, R>>,
-}
-
-/// What sees the values of a further rank.
-pub type RankObserver<'a, R> = Box<dyn Observer<R> + Send + 'a>;
-
-impl<'a, R> Observers<'a, R> {
-    /// One, at a party that has no further ranks or shows none of theirs.
-    pub fn only(first: &'a mut dyn Observer<R>) -> Self {
-        Observers {
-            first,
-            further: Vec::new(),
-        }
-    }
-}
-
 /// Takes the events of a party.
 pub type Emit<'e> = &'e mut dyn FnMut(Event) -> Result<(), Failure>;
-
-/// A party's links to its peer and to its helper.
-pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
 
 impl<R: Ring> Stateful for Trainer<'_, R> {
     fn state_len(&self) -> usize {
@@ -217,13 +156,8 @@ impl FurtherRank<'_> {
         let at = (role, self.first);
         let mut party =
             Trainer::<R>::further_rank(session, self.network, at, &mut memory, &mut opened_data)?;
-        let to_dealer = dealer.as_mut().map_or_else(AnyEnd::unused, AnyEnd::new);
-        let mut cx = PartyContext::new(
-            role,
-            self.key.clone(),
-            Link::new(AnyEnd::new(&mut peer), Remote::Peer, UNBOUNDED),
-            Link::new(to_dealer, Remote::Dealer, UNBOUNDED),
-        );
+        let (to_peer, to_dealer) = links(&mut peer, dealer.as_mut());
+        let mut cx = PartyContext::new(role, self.key.clone(), to_peer, to_dealer);
         cx.set_clock(monotonic_clock::nanoseconds);
         let mut data: &mut dyn Data = &mut *data;
         if let Some(file) = self.contributions {
@@ -239,49 +173,8 @@ impl FurtherRank<'_> {
             }
         }
         drop(cx);
-        let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
-        if let Some(dealer) = &mut dealer {
-            dealer.end(false)?;
-        }
-        Link::new(peer, Remote::Peer, UNBOUNDED).finish(role == Role::P0)?;
-        if let Some(dealer) = &mut dealer {
-            // The dealer succeeds only if this rank has. If it does not hear so, it fails alone.
-            let _ = dealer.confirm(false);
-        }
-        Ok(())
+        end_links(role, (peer, dealer))
     }
-}
-
-/// Adds up at the first rank what all ranks have sent in an iteration. Their times become the mean.
-fn sum_traffic(ranks: &mut RoleRanks<'_>, traffic: &mut Traffic) -> Result<(), RankLost> {
-    let count = ranks.rank().count();
-    if count == 1 {
-        return Ok(());
-    }
-    let costs = traffic.cost_rows.as_flattened_mut();
-    let times = traffic.nanoseconds.as_flattened_mut();
-    let numbers = |(cost, time): (&Cost, &u64)| {
-        [
-            cost.opened_values,
-            cost.online_bytes,
-            cost.dealer_bytes,
-            cost.rounds,
-            *time,
-        ]
-    };
-    let mut sums: Vec<[u64; 5]> = costs.iter().zip(&*times).map(numbers).collect();
-    ranks.sum(sums.as_flattened_mut())?;
-    for ((cost, mean), sums) in costs.iter_mut().zip(times).zip(sums) {
-        let [opened_values, online_bytes, dealer_bytes, rounds, time] = sums;
-        *cost = Cost {
-            opened_values,
-            online_bytes,
-            dealer_bytes,
-            rounds,
-        };
-        *mean = time / u64::from(count);
-    }
-    Ok(())
 }
 
 /// Trains to the end, with all ranks of the party. Returns the revealed parameters if this party receives them.
@@ -296,10 +189,9 @@ pub fn run_party<R: Ring>(
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let further = std::mem::take(&mut setup.further);
-    let observer = observers.first;
     if let Some(processes) = further.processes {
         let ranks = &mut RoleRanks::Processes(processes);
-        let made = run_first_rank(setup, links, ranks, data, observer, emit)?;
+        let made = run_first_rank(setup, links, ranks, data, observers.first, emit)?;
         processes.meet();
         return Ok(made);
     }
@@ -312,10 +204,7 @@ pub fn run_party<R: Ring>(
         validation: setup.validation.as_ref().map(|validation| validation.plan),
         contributions: setup.contributions,
     };
-    let nobody = || -> RankObserver<'_, R> { Box::new(NoObserver) };
-    let observers = observers.further.into_iter();
-    let observers = observers.chain(std::iter::repeat_with(nobody));
-    let needs = further.needs.into_iter().zip(observers).collect();
+    let (observer, needs) = observers.with(further.needs);
     ranks::run(
         (needs, &further.closer),
         |ranks| {

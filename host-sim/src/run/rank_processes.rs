@@ -1,13 +1,19 @@
 //! The further ranks of a party as processes of their own.
 
-use ringlet_core::{num::Ring, session::handshake::Mismatch, share::NoObserver};
+use ringlet_core::{
+    num::Ring,
+    session::{Task, handshake::Mismatch},
+    share::{NoObserver, Observer},
+};
 
 use super::{
     beginning::{Beginning, await_rank},
     dispatch::{InRing, in_ring},
+    inference::InferenceRank,
     lone_party::{DealerPlace, LoneParty, Meeting, Others, Place},
     mpi_ranks::MpiRanks,
-    party::{FurtherRank, RankNeeds},
+    party::FurtherRank,
+    party_ranks::RankNeeds,
     role_ranks::RoleRanks,
 };
 use crate::{error::Failure, links::tcp::TcpEnd};
@@ -46,14 +52,23 @@ impl LoneParty<'_> {
             }
             Place::Connect(_) => self.reach_peer(&place, &own, None)?.end,
         };
-        let rank = FurtherRank {
-            session: self.session,
-            network: self.network,
-            role: self.role,
-            key,
-            first,
-            validation: hello.validation,
-            contributions: self.contributions.as_deref(),
+        let (session, network, role) = (self.session, self.network, self.role);
+        let rank = match session.task {
+            Task::Infer => RankTask::Infer(InferenceRank {
+                session,
+                network,
+                role,
+                key,
+            }),
+            _ => RankTask::Train(FurtherRank {
+                session,
+                network,
+                role,
+                key,
+                first,
+                validation: hello.validation,
+                contributions: self.contributions.as_deref(),
+            }),
         };
         let needs = self.rank_needs(self.rank_ends(peer, dealer, &own)?);
         let run = RunFurther {
@@ -61,7 +76,7 @@ impl LoneParty<'_> {
             needs,
             ranks: RoleRanks::Processes(ranks),
         };
-        in_ring(self.session, run)?;
+        in_ring(session, run)?;
         ranks.meet();
         Ok(())
     }
@@ -71,14 +86,20 @@ impl LoneParty<'_> {
         let (role, count) = (self.role, self.process.count());
         Failure::new(
             format!("{role} has {count} processes, and this run has work for {most}"),
-            "start fewer (mpirun -n) or choose a smaller --micro-batch; one takes --infer, --dealt, --transcript, a device, --protocol securenn and --triples baseline",
+            "start fewer (mpirun -n) or choose a smaller --micro-batch; one takes --dealt, --transcript, a device, --protocol securenn and --triples baseline",
         )
     }
 }
 
+/// What a further rank does.
+enum RankTask<'a> {
+    Train(FurtherRank<'a>),
+    Infer(InferenceRank<'a>),
+}
+
 /// A further rank with all that it needs.
 struct RunFurther<'a> {
-    rank: FurtherRank<'a>,
+    rank: RankTask<'a>,
     needs: RankNeeds<'a>,
     ranks: RoleRanks<'a>,
 }
@@ -87,7 +108,10 @@ impl InRing for RunFurther<'_> {
     type Output = ();
 
     fn run<R: Ring>(mut self) -> Result<(), Failure> {
-        self.rank
-            .run::<R>(&mut self.ranks, self.needs, &mut NoObserver)
+        let nobody: &mut dyn Observer<R> = &mut NoObserver;
+        match self.rank {
+            RankTask::Train(rank) => rank.run(&mut self.ranks, self.needs, nobody),
+            RankTask::Infer(rank) => rank.run_further(&mut self.ranks, self.needs, nobody),
+        }
     }
 }

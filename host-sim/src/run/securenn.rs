@@ -17,7 +17,8 @@ use super::{
     checkpoints::Stateful,
     event::{Event, StageValues},
     monotonic_clock,
-    party::{Emit, PartyLinks, PartySetup, before, begin, broke},
+    party::{Emit, PartySetup, before, begin, broke},
+    party_ranks::PartyLinks,
     stop_request::UnderWay,
 };
 use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};

@@ -8,7 +8,8 @@ use super::{
     actors::Take,
     dispatch::{InRing, in_ring},
     losses::Losses,
-    party::{Emit, Observers, RankObserver, run_party},
+    party::{Emit, run_party},
+    party_ranks::{Observers, boxed},
     ranges::{Ranges, Watch, observers, taken},
     role_time::RoleTime,
     securenn,
@@ -83,13 +84,10 @@ impl InRing for Training<'_> {
         let (losses, mut watch) = simulation.watch(&ranges, ranks);
         let mut losses = losses.into_iter();
         let mut observer_p0 = observer_p0.with_losses(losses.next());
-        let further_p0 = further_p0
-            .into_iter()
-            .map(|counting| Box::new(counting.with_losses(losses.next())) as RankObserver<'_, R>);
-        let further_p0 = further_p0.collect();
-        let further_p1 = further_p1.into_iter();
-        let further_p1 = further_p1.map(|sending| Box::new(sending) as RankObserver<'_, R>);
-        let further_p1 = further_p1.collect();
+        let further_p0 = further_p0.into_iter();
+        let further_p0 = further_p0.map(|counting| counting.with_losses(losses.next()));
+        let further_p0 = boxed(further_p0.collect());
+        let further_p1 = boxed(further_p1);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
             let observers = Observers {

@@ -276,11 +276,13 @@ impl<'a, R: Ring> Dealer<'a, R> {
                 steps.classes()?;
             }
         }
-        for memory in &mut self.stages {
-            ranks.sum(memory.gradient)?;
-        }
-        if train && rank.is_first() {
-            self.update(cx, batch)?;
+        if train {
+            for memory in &mut self.stages {
+                ranks.sum(memory.gradient)?;
+            }
+            if rank.is_first() {
+                self.update(cx, batch)?;
+            }
         }
         cx.link.flush()?;
         Progress::end([&mut self.progress, &mut cx.progress], iteration);

@@ -18,7 +18,7 @@ use crate::{
     model::cost_rows::activation_row,
     network::Network,
     num::ring::Ring,
-    session::{Batch, Progress, RunError, Session, Task, state},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -138,19 +138,53 @@ impl<'a, R: Ring> Classifier<'a, R> {
         iteration: u32,
         data: &mut impl Data,
         observer: &mut impl Observer<R>,
+        sink: impl FnMut(u32, u8),
+    ) -> Result<Batch, RunError> {
+        self.classify_in_ranks(cx, &mut OneRank, iteration, (data, observer), sink)
+    }
+
+    /// As [`Classifier::classify`], for one of the ranks of a party. `cx` has the rank's own links, and the key of all
+    /// ranks. Only the first rank loads the model, and only at it are the counts of audits. Each rank finds the classes of
+    /// its own micro-batches.
+    ///
+    /// Fails also with [`RunError::RankLost`] if another rank has, and with [`RunError::TooManyRanks`] if there is no work
+    /// for so many.
+    #[inline(never)]
+    pub fn classify_in_ranks<P: Read + Write, D: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, D>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+        (data, observer): (&mut impl Data, &mut impl Observer<R>),
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        let rank = ranks.rank();
+        if rank.count() > party.session.most_ranks() {
+            return Err(RunError::TooManyRanks);
+        }
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
-        for micro in MicroBatch::all(batch, party.session.micro_batch) {
+        // The weights are opened once in the session, with the first micro-batch, which is the first rank's.
+        let mut has_weights = iteration > 0;
+        for micro in MicroBatch::of_rank(rank, batch, party.session.micro_batch) {
             party.open_inputs(cx, micro, data, observer)?;
+            if !has_weights {
+                party.share_weights(ranks)?;
+                has_weights = true;
+            }
             party.forward(cx, micro, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
-        let audits = Audits::new(party.session, party.network, 0);
-        party.audit.open(cx, audits)?;
+        if !has_weights {
+            party.share_weights(ranks)?;
+        }
+        ranks.sum(party.audit.shares())?;
+        if rank.is_first() {
+            let audits = Audits::new(party.session, party.network, 0);
+            party.audit.open(cx, audits)?;
+        }
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }

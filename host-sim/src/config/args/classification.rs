@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     DataArgs, LinkArgs, LogArgs, OnRange, ProtocolName, ReportArgs, RingName, RoleName,
-    SessionArgs, SessionFileArgs, TriplesName,
+    SessionArgs, SessionFileArgs, TriplesName, threads,
 };
 use crate::data::{normalise::MeanAndDeviation, range_bits::RangeBits};
 
@@ -34,6 +34,11 @@ pub struct ClassificationArgs {
     /// The whole batch when left out.
     #[arg(long, value_name = "N")]
     pub micro_batch: Option<u32>,
+    /// Classify on so many threads for each role.
+    ///
+    /// As many as the machine has processors when left out, but no more than a batch has micro-batches. The classes are the same.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
     /// The party that owns the images.
     ///
     /// Only it learns their classes. The other owns the model.

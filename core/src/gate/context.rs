@@ -70,16 +70,56 @@ pub(crate) const fn plane_len(len: usize) -> usize {
 }
 
 /// Iterates over the groups of `rows` x `len` elements, in order. `at.row` is the first row's index in the batch.
-pub(crate) fn groups(at: At, rows: usize, len: usize) -> impl Iterator<Item = Group> {
-    let per_row = len.div_ceil(LANES);
-    (0..rows).flat_map(move |row| {
-        (0..per_row).map(move |group| Group {
-            first: row * len + group * LANES,
-            lanes: LANES.min(len - group * LANES),
-            stream: ((at.row + row as u64) * per_row as u64 + group as u64) * LANES as u64,
-            plane: row * plane_len(len) + group * 8,
-        })
-    })
+pub(crate) fn groups(at: At, rows: usize, len: usize) -> Groups {
+    Groups {
+        rows: if len == 0 { 0 } else { rows },
+        len,
+        left: len,
+        first: 0,
+        stream: at.row * (len.div_ceil(LANES) * LANES) as u64,
+        plane: 0,
+    }
+}
+
+/// What [`groups`] returns.
+pub(crate) struct Groups {
+    /// Rows that are left.
+    rows: usize,
+    /// Elements of a row.
+    len: usize,
+    /// Elements that are left in this row.
+    left: usize,
+    first: usize,
+    stream: u64,
+    plane: usize,
+}
+
+impl Iterator for Groups {
+    type Item = Group;
+
+    // Not inlined where flash is scarce.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "32"), inline)]
+    fn next(&mut self) -> Option<Group> {
+        if self.rows == 0 {
+            return None;
+        }
+        let group = Group {
+            first: self.first,
+            lanes: LANES.min(self.left),
+            stream: self.stream,
+            plane: self.plane,
+        };
+        self.first += group.lanes;
+        self.stream += LANES as u64;
+        self.plane += group.plane_bytes();
+        self.left -= group.lanes;
+        if self.left == 0 {
+            self.left = self.len;
+            self.rows -= 1;
+        }
+        Some(group)
+    }
 }
 
 impl Group {

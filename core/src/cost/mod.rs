@@ -62,6 +62,16 @@ impl Cost {
         }
     }
 
+    /// Corrections of `planes` bits for each of `rows` x `len` elements, in bit planes that are packed by group.
+    pub fn dealt_planes(rows: usize, len: usize, planes: usize) -> Cost {
+        let whole = len / LANES * packed_len(planes, LANES as u32);
+        let rest = packed_len(planes, (len % LANES) as u32);
+        Cost {
+            dealer_bytes: rows as u64 * (whole + rest) as u64,
+            ..Cost::ZERO
+        }
+    }
+
     /// `rounds` rounds, without traffic.
     pub fn rounds(rounds: u64) -> Cost {
         Cost {

@@ -12,7 +12,7 @@ use crate::{
 
 #[cfg(test)]
 use super::reuse;
-use super::{Offline, Online, load_plane, store_plane};
+use super::{Offline, Online};
 
 /// Fills `out` with this party's shares of masks in Z_2^bits for an opening. `first` counts words of the stream. Each
 /// mask is used once.
@@ -148,7 +148,7 @@ pub(crate) fn dealt_plane<O: Online>(
     Ok(plane[0])
 }
 
-/// As [`dealt_plane`], for at most [`PLANES`] planes at consecutive offsets.
+/// As [`dealt_plane`], for at most [`PLANES`] planes at consecutive offsets. Their corrections are packed without gaps.
 pub(crate) fn dealt_planes<O: Online>(
     cx: &mut O,
     address: Address,
@@ -159,13 +159,10 @@ pub(crate) fn dealt_planes<O: Online>(
     match cx.role() {
         Role::P0 => cx.prg().fill(address, first, out),
         Role::P1 => {
-            let size = lanes.div_ceil(8);
             let mut bytes = [0; 8 * PLANES];
-            let bytes = &mut bytes[..out.len() * size];
+            let bytes = &mut bytes[..packed_len(out.len(), lanes as u32)];
             cx.corrections(bytes)?;
-            for (plane, bytes) in out.iter_mut().zip(bytes.chunks_exact(size)) {
-                *plane = load_plane(bytes);
-            }
+            unpack(lanes as u32, bytes, out);
         }
     }
     Ok(())
@@ -184,13 +181,12 @@ pub(crate) fn deal_planes<D: Offline>(
     let mut p0 = [0u64; PLANES];
     let p0 = &mut p0[..planes.len()];
     cx.prg(Role::P0).fill(address, first, p0);
-    let size = lanes.div_ceil(8);
-    let mut bytes = [0; 8 * PLANES];
-    let bytes = &mut bytes[..planes.len() * size];
-    for ((plane, p0), bytes) in planes.iter_mut().zip(p0).zip(bytes.chunks_exact_mut(size)) {
+    for (plane, p0) in planes.iter_mut().zip(p0) {
         *plane ^= *p0;
-        store_plane(*plane, bytes);
     }
+    let mut bytes = [0; 8 * PLANES];
+    let bytes = &mut bytes[..packed_len(planes.len(), lanes as u32)];
+    pack(lanes as u32, planes, bytes);
     cx.corrections(bytes)
 }
 

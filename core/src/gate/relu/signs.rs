@@ -42,7 +42,8 @@ impl Relu {
         let tables: Cost = (0..self.chunks.count)
             .map(|chunk| Cost::dealt(rows, len, (1 << self.chunks.width(chunk)) - 1))
             .sum();
-        let planes = Cost::dealt(rows, len, 1) * (1 + self.chunks.products() as u64);
+        let planes = Cost::dealt(rows, len, 1)
+            + Cost::dealt_planes(rows, len, self.chunks.products());
         Cost::planes(rows, len, self.chunks.opened())
             + Cost::planes(rows, len, 1)
             + tables

@@ -99,6 +99,7 @@ impl Bounds {
             e: &e[..2 * rows * len],
             hidden: &mut *hidden,
             beside: None,
+            at_once: false,
         };
         self.signs
             .hide_opened_signs(cx, at, [2 * rows, len], signs, scratch)?;

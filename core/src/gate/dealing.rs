@@ -12,7 +12,7 @@ use crate::{
 
 #[cfg(test)]
 use super::reuse;
-use super::{Offline, Online};
+use super::{At, Offline, Online, groups};
 
 /// Fills `out` with this party's shares of masks in Z_2^bits for an opening. `first` counts words of the stream. Each
 /// mask is used once.
@@ -26,6 +26,25 @@ pub(crate) fn opening_masks<W: Word, O: Online>(
     #[cfg(test)]
     reuse::use_once(address, first, out.len());
     cx.prg().fill_bits(address, first, bits, out);
+}
+
+/// Adds this party's shares of masks in Z_2^bits to shares of `rows` x `len` values, for an opening.
+#[inline(never)]
+pub(super) fn add_masks<O: Online>(
+    cx: &O,
+    (at, wire): (At, u8),
+    bits: u32,
+    [rows, len]: [usize; 2],
+    values: &mut [u64],
+) {
+    for group in groups(at, rows, len) {
+        let mut masks = [0u64; LANES];
+        let masks = &mut masks[..group.lanes];
+        opening_masks(cx, at.wire(wire), group.stream, bits, masks);
+        for (value, mask) in values[group.range()].iter_mut().zip(masks) {
+            *value = value.plus(*mask).low(bits);
+        }
+    }
 }
 
 /// Fills `out`, at most [`LANES`] words, with this party's shares in Z_2^bits of dealt values. P0 draws them at

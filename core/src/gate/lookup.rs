@@ -17,7 +17,7 @@ use crate::{
     share::{Masked, Share},
 };
 
-use super::{At, Offline, Online, deal, dealt_entry, groups, lift::Lift, opening_masks};
+use super::{At, Offline, Online, add_masks, deal, dealt_entry, groups, lift::Lift};
 
 /// The gate's public widths, in bits. Words are `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,17 +146,10 @@ impl Lookup {
         self,
         cx: &O,
         at: At,
-        [rows, len]: [usize; 2],
+        shape: [usize; 2],
         x: &mut [u64],
     ) {
-        for group in groups(at, rows, len) {
-            let mut masks = [0u64; LANES];
-            let masks = &mut masks[..group.lanes];
-            opening_masks(cx, at.wire(MASK), group.stream, self.from(), masks);
-            for (x, mask) in x[group.range()].iter_mut().zip(masks) {
-                *x = x.plus(*mask).low(self.from());
-            }
-        }
+        add_masks(cx, (at, MASK), self.from(), shape, x);
     }
 
     /// Replaces the openings of `rows` x `len` arguments by shares of the function.

@@ -54,6 +54,7 @@ mod tests;
 pub use context::{At, Offline, Online};
 pub(crate) use context::{Group, groups, load_plane, plane_len, store_plane};
 pub use contract::Contract;
+use dealing::add_masks;
 pub(crate) use dealing::{
     PLANES, deal, deal_bits, deal_planes, dealt, dealt_entry, dealt_plane, dealt_planes,
     dealt_unreduced, opening_masks,

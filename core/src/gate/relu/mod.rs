@@ -5,6 +5,8 @@
 //! chunk a_j of the mask the dealer shares the unary table `T[v] = [v < a_j]`, and `[v = a_j]` is
 //! `T[v-1] xor T[v]`. One multi-input AND combines the chunks. Bits are processed as planes of 64 lanes.
 
+mod and_inputs;
+mod borrow;
 mod chunks;
 mod selection;
 mod signs;

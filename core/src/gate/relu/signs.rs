@@ -13,6 +13,7 @@ use crate::{
 
 use super::{
     AND_MASK, AND_PRODUCT, HIDE, MAX_CHUNKS, Relu, SIGN, TABLE,
+    and_inputs::{AndInputs, AndPlanes, MAX_OPENED},
     tables::{Entries, Tables},
 };
 use crate::gate::{
@@ -28,6 +29,9 @@ pub(crate) struct SignOpening<'a, W> {
     pub hidden: &'a mut [u8],
     /// Masked values that are opened in the last round too.
     pub beside: Option<Segment<'a, W>>,
+    /// Whether one round opens all. Then `hidden` lacks the borrow below the highest chunk, which [`Relu::add_borrows`] gives,
+    /// and nothing is opened beside.
+    pub at_once: bool,
 }
 
 impl Relu {
@@ -39,17 +43,21 @@ impl Relu {
 
     /// Cost of [`Relu::hide_opened_signs`] and [`Relu::hiding_bits`].
     pub(crate) fn opened_sign_cost(self, rows: usize, len: usize) -> Cost {
+        self.opened_chunks_cost(rows, len)
+            + Cost::dealt_planes(rows, len, self.chunks.products())
+            + Cost::rounds(if self.chunks.count > 1 { 2 } else { 1 })
+    }
+
+    /// Cost of all tables, hiding bits and openings, without a round and without what joins the chunks.
+    pub(super) fn opened_chunks_cost(self, rows: usize, len: usize) -> Cost {
         let tables: Cost = (0..self.chunks.count)
             .map(|chunk| Cost::dealt(rows, len, (1 << self.chunks.width(chunk)) - 1))
             .sum();
-        let planes = Cost::dealt(rows, len, 1)
-            + Cost::dealt_planes(rows, len, self.chunks.products());
         Cost::planes(rows, len, self.chunks.opened())
             + Cost::planes(rows, len, 1)
             + tables
-            + planes
+            + Cost::dealt(rows, len, 1)
             + self.hide().cost(rows, len)
-            + Cost::rounds(if self.chunks.count > 1 { 2 } else { 1 })
     }
 
     /// The masks of the input of one group.
@@ -59,6 +67,22 @@ impl Relu {
 
     /// Sends the corrections for [`Relu::hide_opened_signs`] on `rows` x `len` elements. `masks` writes a group's masks.
     pub(crate) fn deal_comparison<W: Word, D: Offline>(
+        self,
+        cx: &mut D,
+        at: At,
+        rows: usize,
+        len: usize,
+        masks: impl Fn(&D, &Group, &mut [W]),
+    ) -> Result<(), LinkError> {
+        self.deal_tables(cx, at, rows, len, masks)?;
+        for group in groups(at, rows, len) {
+            self.deal_products(cx, at, group.stream, group.lanes)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the corrections for the chunks' tables and the signs of the masks.
+    pub(super) fn deal_tables<W: Word, D: Offline>(
         self,
         cx: &mut D,
         at: At,
@@ -80,9 +104,6 @@ impl Relu {
             }
             let sign = plane_of(a, |a| a.right(self.compared()));
             deal_planes(cx, at.wire(SIGN), group.number(), group.lanes, &mut [sign])?;
-        }
-        for group in groups(at, rows, len) {
-            self.deal_products(cx, at, group.stream, group.lanes)?;
         }
         Ok(())
     }
@@ -127,16 +148,7 @@ impl Relu {
         lanes: usize,
     ) -> Result<(), LinkError> {
         let opened = self.chunks.opened();
-        let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
-        let mut other = [0u64; 2 * MAX_CHUNKS as usize];
-        let start = first / LANES as u64 * opened as u64;
-        cx.prg(Role::P0)
-            .fill(at.wire(AND_MASK), start, &mut masks[..opened]);
-        cx.prg(Role::P1)
-            .fill(at.wire(AND_MASK), start, &mut other[..opened]);
-        for (mask, other) in masks.iter_mut().zip(other) {
-            *mask ^= other;
-        }
+        let masks = self.and_masks(cx, at, first);
         let (equal, less) = masks[..opened].split_at(opened / 2);
         let mut next = first / LANES as u64 * self.chunks.products() as u64;
         let (mut planes, mut held) = ([0u64; PLANES], 0);
@@ -160,6 +172,21 @@ impl Relu {
             0 => Ok(()),
             _ => deal_planes(cx, at.wire(AND_PRODUCT), next, lanes, &mut planes[..held]),
         }
+    }
+
+    /// The masks of the AND's inputs of one group, as planes.
+    pub(super) fn and_masks<D: Offline>(self, cx: &D, at: At, first: u64) -> AndPlanes {
+        let opened = self.chunks.opened();
+        let (mut masks, mut other) = ([0u64; MAX_OPENED], [0u64; MAX_OPENED]);
+        let start = first / LANES as u64 * opened as u64;
+        cx.prg(Role::P0)
+            .fill(at.wire(AND_MASK), start, &mut masks[..opened]);
+        cx.prg(Role::P1)
+            .fill(at.wire(AND_MASK), start, &mut other[..opened]);
+        for (mask, other) in masks.iter_mut().zip(other) {
+            *mask ^= other;
+        }
+        masks
     }
 
     /// Calls `visit(set, below)` for each dealt product, in their order in the stream. Bit i of `set` selects the mask of
@@ -199,6 +226,7 @@ impl Relu {
             e: x,
             hidden,
             beside: None,
+            at_once: false,
         };
         self.hide_opened_signs(cx, at, [rows, len], signs, scratch)
     }
@@ -232,15 +260,20 @@ impl Relu {
         cx: &mut O,
         at: At,
         [rows, len]: [usize; 2],
-        SignOpening { e, hidden, beside }: SignOpening<'_, W>,
+        opening: SignOpening<'_, W>,
         scratch: &mut [u8],
     ) -> Result<(), LinkError> {
         let role = cx.role();
+        let SignOpening {
+            e,
+            hidden,
+            mut beside,
+            at_once,
+        } = opening;
         let opened = self.chunks.opened();
         // Look up the chunks, and open the inputs of the AND. `sign_rest` holds the other terms of the sign.
         let (planes, sign_rest) = scratch.split_at_mut(rows * plane_len(len) * opened);
         let (mut less, mut equal) = ([0; MAX_CHUNKS as usize], [0; MAX_CHUNKS as usize]);
-        let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
         let mut words = [W::ZERO; LANES];
         for group in groups(at, rows, len) {
             let digits = (&e[group.range()], &mut words);
@@ -252,30 +285,25 @@ impl Relu {
             let highest = self.chunks.count as usize - 1;
             let size = group.plane_bytes();
             store_plane(sign ^ less[highest], &mut sign_rest[group.plane..][..size]);
-            let start = group.stream / LANES as u64 * opened as u64;
-            let and_masks = &mut masks[..opened];
-            opening_masks(cx, at.wire(AND_MASK), start, u64::BITS, and_masks);
-            let to = &mut planes[group.plane * opened..];
-            for i in 0..highest {
-                // Chunks from the highest down: [equal] of chunk `highest - i`, [less] of the next lower one.
-                let equal = equal[highest - i] ^ masks[i];
-                let less = less[highest - i - 1] ^ masks[highest + i];
-                store_plane(equal, &mut to[i * size..][..size]);
-                store_plane(less, &mut to[(highest + i) * size..][..size]);
-            }
+            let inputs = &mut planes[group.plane * opened..];
+            self.mask_inputs(cx, at, &group, [&less, &equal], inputs);
         }
-        if opened > 0 {
-            let planes = &mut planes[..rows * plane_len(len) * opened];
-            let values = (rows * len * opened) as u64;
-            cx.open::<W>(&mut [Segment::planes(Masked::wrap_slice_mut(planes), values)])?;
+        let values = (rows * len * opened) as u64;
+        let mut opened_inputs = None;
+        if opened > 0 && !at_once {
+            let inputs = Masked::wrap_slice_mut(&mut *planes);
+            cx.open::<W>(&mut [Segment::planes(inputs, values)])?;
+            opened_inputs = Some(&*planes);
         }
 
         // Combine the chunks, add the hiding bits, and open the masked signs.
         for group in groups(at, rows, len) {
             let size = group.plane_bytes();
-            let bits = &planes[group.plane * opened..][..size * opened];
             let mut sign = load_plane(&sign_rest[group.plane..][..size]);
-            sign ^= self.and_chunks(cx, at, group.stream, group.lanes, bits)?;
+            if let Some(planes) = opened_inputs {
+                let bits = &planes[group.plane * opened..][..size * opened];
+                sign ^= self.and_chunks(cx, at, group.stream, group.lanes, bits)?;
+            }
             let r = &mut words[..group.lanes];
             // The plane is of the words' lowest bits, so the masks need not be reduced.
             opening_masks(cx, at.wire(HIDE), group.stream, W::BITS, r);
@@ -283,9 +311,38 @@ impl Relu {
             store_plane(sign, &mut hidden[group.plane..][..size]);
         }
         let signs = Segment::planes(Masked::wrap_slice_mut(hidden), (rows * len) as u64);
+        if opened > 0 && at_once {
+            beside = Some(Segment::planes(Masked::wrap_slice_mut(planes), values));
+        }
         match beside {
-            Some(words) => cx.open(&mut [signs, words]),
+            Some(beside) => cx.open(&mut [signs, beside]),
             None => cx.open::<W>(&mut [signs]),
+        }
+    }
+
+    /// Writes this party's masked shares of the AND's inputs of one group to `to`, from those of the planes that
+    /// [`Relu::look_up`] writes.
+    #[inline(never)]
+    fn mask_inputs<O: Online>(
+        self,
+        cx: &O,
+        at: At,
+        group: &Group,
+        [less, equal]: [&ChunkPlanes; 2],
+        to: &mut [u8],
+    ) {
+        let (opened, size) = (self.chunks.opened(), group.plane_bytes());
+        let mut masks: AndPlanes = [0; MAX_OPENED];
+        let masks = &mut masks[..opened];
+        let start = group.number() * opened as u64;
+        opening_masks(cx, at.wire(AND_MASK), start, u64::BITS, masks);
+        let highest = opened / 2;
+        for i in 0..highest {
+            // Chunks from the highest down: [equal] of chunk `highest - i`, [less] of the next lower one.
+            let equal = equal[highest - i] ^ masks[i];
+            let less = less[highest - i - 1] ^ masks[highest + i];
+            store_plane(equal, &mut to[i * size..][..size]);
+            store_plane(less, &mut to[(highest + i) * size..][..size]);
         }
     }
 
@@ -345,15 +402,12 @@ impl Relu {
         bytes: &[u8],
     ) -> Result<u64, LinkError> {
         let above = self.chunks.count as usize - 1;
-        if above == 0 {
-            return Ok(0);
-        }
         let size = lanes.div_ceil(8);
-        let mut opened = [0u64; 2 * MAX_CHUNKS as usize];
+        let mut opened = [0u64; MAX_OPENED];
         for (plane, bytes) in opened.iter_mut().zip(bytes.chunks(size)) {
             *plane = load_plane(bytes);
         }
-        let mut masks = [0u64; 2 * MAX_CHUNKS as usize];
+        let mut masks = [0u64; MAX_OPENED];
         let start = first / LANES as u64 * 2 * above as u64;
         cx.prg()
             .fill(at.wire(AND_MASK), start, &mut masks[..2 * above]);
@@ -400,52 +454,6 @@ impl Relu {
             Ok(())
         })?;
         Ok(share)
-    }
-}
-
-/// Inputs of the AND that combines chunks, or their masks, as planes. With chunks counted from the highest, number 0:
-/// `equal[i]` is for chunk i, and `less[j]` for chunk j + 1.
-///
-/// The AND is the sum over j of `less[j]` times the product of `equal[0..=j]`. Each input is opened xor mask. Multiplied
-/// out, each set of masks has a shared product, and the opened inputs without these masks are its public factor.
-#[derive(Clone, Copy)]
-struct AndInputs<'a> {
-    equal: &'a [u64],
-    less: &'a [u64],
-}
-
-impl<'a> AndInputs<'a> {
-    /// Splits `planes`: the first half is `equal`, the second is `less`.
-    #[inline(always)]
-    fn new(planes: &'a [u64]) -> Self {
-        let (equal, less) = planes.split_at(planes.len() / 2);
-        AndInputs { equal, less }
-    }
-
-    /// The product of those of the first `count` equal planes that are not in `set`.
-    #[inline]
-    fn equal_outside(self, set: usize, count: usize) -> u64 {
-        (0..count)
-            .filter(|i| set >> i & 1 == 0)
-            .fold(u64::MAX, |product, i| product & self.equal[i])
-    }
-
-    /// This party's share of the terms with at most one mask. `masks` are its shares of the masks.
-    #[inline(always)]
-    fn single_mask_terms(self, role: Role, masks: AndInputs<'_>) -> u64 {
-        let public = match role {
-            Role::P0 => u64::MAX,
-            Role::P1 => 0,
-        };
-        let mut share = 0;
-        for below in 0..self.less.len() {
-            let all = self.equal_outside(0, below + 1);
-            share ^= all & (self.less[below] & public ^ masks.less[below]);
-            for (i, equal_mask) in masks.equal[..=below].iter().enumerate() {
-                share ^= self.equal_outside(1 << i, below + 1) & self.less[below] & equal_mask;
-            }
-        }
-        share
     }
 }
 

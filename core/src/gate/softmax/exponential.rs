@@ -215,6 +215,7 @@ impl Exponential {
                 Masked::wrap_slice_mut(&mut *values),
                 self.to,
             )),
+            at_once: false,
         };
         clip.hide_opened_signs(cx, clip_at, [rows, len], opening, bytes)?;
         let mut buffers = SelectionBuffers::new();

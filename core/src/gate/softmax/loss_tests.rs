@@ -263,7 +263,7 @@ fn weights_multiply_probabilities() {
             },
         );
         assert_eq!(cost, softmax.cost(rows));
-        assert_eq!(cost.rounds, 10);
+        assert_eq!(cost.rounds, 9);
         let p = reconstruct(&outputs, softmax.format.ring);
         let scale = libm::scalbn(1.0, softmax.format.fraction as i32);
         for (row, (z, p)) in samples.iter().zip(p.chunks_exact(classes)).enumerate() {

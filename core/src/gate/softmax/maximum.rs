@@ -3,22 +3,31 @@
 //! Every value is opened once under its own mask. The difference of two openings is the opening of the values'
 //! difference, under the difference of the masks, so a comparison opens no value of its own. The dealer shares the
 //! comparisons' tables for these differences of masks. Of each pair one value wins, of equal values the first. So exactly
-//! one value of a row wins all its comparisons. The count of its wins is opened under a mask, and a table rotated by
-//! this mask holds shares of the winner's bit, and of the bit times the value's mask. Winner's bit times value, added up,
-//! is the maximum.
+//! one value of a row wins all its comparisons. One round opens all that the comparisons need, and leaves their results as
+//! shares in the ring of wins (see [`Relu::add_borrows`]). Wider rings take a round more, because what the dealer shares for
+//! it grows with the number of chunks.
+//!
+//! The count of a value's wins is opened under a mask, and a table rotated by this mask holds shares of the winner's bit, and of
+//! the bit times a mask: that of the value's difference to the last value. Winner's bit times difference, added up, is the
+//! maximum's difference to the last value, which needs no table.
 //!
 //! With more than [`WHOLE`] values, parts of at most [`PART`] values are compared first, and then their maxima.
 
+use core::ops::Range;
+
 use bytemuck::TransparentWrapper;
 
-use super::label::{LabelValue, MAX_LABELS, is_equal};
+use super::{
+    label::{LabelValue, MAX_LABELS},
+    winners::{TABLE, WINS_BITS, extend, winner_table},
+};
 use crate::{
     Role,
     cost::{Cost, LANES},
     gate::{
-        At, Group, Offline, Online, deal, dealt_entry, groups,
+        At, Group, Offline, Online, add_masks, deal, dealt, groups,
         lift::Lift,
-        load_plane, opening_masks, plane_len,
+        load_plane, plane_len,
         relu::{Relu, SignOpening},
     },
     net::link::{LinkError, Segment},
@@ -45,15 +54,12 @@ pub(super) const GATES: u32 = 4;
 const WHOLE: usize = 16;
 /// The most values of a part, where a row has several.
 const PART: usize = 8;
-/// Width in bits of the ring of wins, 0 to [`WHOLE`] - 1.
-const WINS_BITS: u32 = 4;
 
 const _: () = assert!(WHOLE <= 1 << WINS_BITS && PART <= WHOLE);
 
 const MASK: u8 = 0;
 const WINS: u8 = 1;
 const WINNER: u8 = 2;
-const WINNER_MASK: u8 = 3;
 
 /// A level: the values of a row, in parts whose maxima enter the next level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +84,7 @@ impl Level {
     }
 
     /// Each part's values.
-    fn parts(self) -> impl Iterator<Item = core::ops::Range<usize>> {
+    fn parts(self) -> impl Iterator<Item = Range<usize>> {
         (0..self.parts).map(move |part| self.start(part)..self.start(part + 1))
     }
 
@@ -87,10 +93,11 @@ impl Level {
         ((value + 1) * self.parts - 1) / self.len
     }
 
-    /// The wins of the winner of a value's part.
-    fn most_wins(self, value: usize) -> u64 {
+    /// The last value of a value's part, and the wins of the part's winner.
+    fn last_and_most_wins(self, value: usize) -> (usize, usize) {
         let part = self.part_of(value);
-        (self.start(part + 1) - self.start(part) - 1) as u64
+        let last = self.start(part + 1) - 1;
+        (last, last - self.start(part))
     }
 
     /// The pairs of values of the same part, in the order of the streams.
@@ -103,7 +110,7 @@ impl Level {
 
     /// Number of pairs.
     fn pair_len(self) -> usize {
-        let pairs = |part: core::ops::Range<usize>| part.len() * (part.len() - 1) / 2;
+        let pairs = |part: Range<usize>| part.len() * (part.len() - 1) / 2;
         self.parts().map(pairs).sum()
     }
 
@@ -158,14 +165,26 @@ impl Maximum {
     /// Cost for `rows` rows.
     pub fn cost(self, rows: usize) -> Cost {
         let level = |level: Level| {
-            let winners = Cost::dealt(1, 1 << WINS_BITS, self.bits) * (2 * rows * level.len) as u64;
+            let winners = |part: Range<usize>| {
+                let most = part.len() - 1;
+                Cost::dealt(1, 2 * most, self.bits) * (rows * most) as u64
+            };
             Cost::opening(rows * level.len, self.bits)
-                + self.signs().opened_sign_cost(rows, level.pair_len())
+                + self.signs_cost(rows, level.pair_len())
                 + Cost::opening(rows * level.len, WINS_BITS)
-                + winners
+                + level.parts().map(winners).sum()
                 + Cost::rounds(2)
         };
         self.levels().map(level).sum()
+    }
+
+    /// Cost of the comparisons of `pairs` pairs of opened values.
+    fn signs_cost(self, rows: usize, pairs: usize) -> Cost {
+        let signs = self.signs();
+        match signs.opens_at_once() {
+            true => signs.signs_at_once_cost(rows, pairs),
+            false => signs.opened_sign_cost(rows, pairs),
+        }
     }
 
     /// Words in which a party receives the maxima of `rows` rows.
@@ -178,7 +197,7 @@ impl Maximum {
         let level = |level: Level| {
             let pairs = level.pair_len();
             let planes = rows * plane_len(pairs) + self.signs().scratch_len(rows, pairs);
-            rows * level.len + rows * pairs.max(level.len) + planes.div_ceil(8)
+            rows * (2 * level.len + pairs) + planes.div_ceil(8)
         };
         self.levels().map(level).max().unwrap_or(0)
     }
@@ -187,14 +206,15 @@ impl Maximum {
     pub fn deal<D: Offline>(self, cx: &mut D, at: At, rows: usize) -> Result<(), LinkError> {
         self.levels().try_for_each(|level| {
             let [signs_at, winners_at] = level.at(at);
-            let pairs = level.pair_len();
-            self.signs().deal_opened_signs::<u64, D>(
-                cx,
-                signs_at,
-                rows,
-                pairs,
-                |cx, group, masks| self.pair_masks(cx, winners_at, level, group, masks),
-            )?;
+            let (signs, pairs) = (self.signs(), level.pair_len());
+            let masks = |cx: &D, group: &Group, masks: &mut [u64]| {
+                self.pair_masks(cx, winners_at, level, group, masks);
+            };
+            if signs.opens_at_once() {
+                signs.deal_signs_at_once(cx, signs_at, [rows, pairs], masks)?;
+            } else {
+                signs.deal_opened_signs(cx, signs_at, rows, pairs, masks)?;
+            }
             self.deal_winners(cx, winners_at, level, rows)
         })
     }
@@ -253,24 +273,34 @@ impl Maximum {
         level: Level,
         rows: usize,
     ) -> Result<(), LinkError> {
-        for group in groups(at, rows, level.len) {
-            let (mut masks, mut wins_masks) = ([0u64; LANES], [0u64; LANES]);
-            let (masks, wins_masks) = (&mut masks[..group.lanes], &mut wins_masks[..group.lanes]);
-            self.mask().masks(cx, at.wire(MASK), group.stream, masks);
-            self.wins_mask()
-                .masks(cx, at.wire(WINS), group.stream, wins_masks);
-            let first_value = group.first % level.len;
-            let lanes = masks.iter().zip(wins_masks).enumerate();
-            for (lane, (mask, wins_mask)) in lanes {
-                let most = level.most_wins(first_value + lane);
-                let winning = most.plus(*wins_mask).low(WINS_BITS);
-                let first = (group.stream + lane as u64) << WINS_BITS;
-                for (wire, value) in [(WINNER, 1), (WINNER_MASK, *mask)] {
-                    let mut table = [0u64; 1 << WINS_BITS];
-                    for (opened, entry) in (0..).zip(&mut table) {
-                        *entry = value.times(is_equal(opened, winning));
+        for row in 0..rows as u64 {
+            let at = At {
+                row: at.row + row,
+                ..at
+            };
+            let mut masks = [0u64; MAX_LEN];
+            self.masks_of_row(cx, at, &mut masks[..level.len]);
+            for group in groups(at, 1, level.len) {
+                let mut wins_masks = [0u64; LANES];
+                let wins_masks = &mut wins_masks[..group.lanes];
+                self.wins_mask()
+                    .masks(cx, at.wire(WINS), group.stream, wins_masks);
+                for ((value, &wins_mask), stream) in
+                    group.range().zip(&*wins_masks).zip(group.stream..)
+                {
+                    let (last, most) = level.last_and_most_wins(value);
+                    if value == last {
+                        continue;
                     }
-                    deal(cx, at.wire(wire), first, self.bits, &mut table)?;
+                    let difference = masks[value].minus(masks[last]);
+                    let table = winner_table(most, wins_mask);
+                    let mut entries = [0u64; 2 * TABLE];
+                    let (bits, masks) = entries.split_at_mut(most);
+                    for ((bit, mask), entry) in bits.iter_mut().zip(masks).zip(table) {
+                        (*bit, *mask) = (entry, entry.times(difference));
+                    }
+                    let (first, entries) = (Self::entry(stream), &mut entries[..2 * most]);
+                    deal(cx, at.wire(WINNER), first, self.bits, entries)?;
                 }
             }
         }
@@ -300,33 +330,22 @@ impl Maximum {
             };
             opened.copy_from_slice(&entering[..rows * level.len]);
             let [signs_at, winners_at] = level.at(at);
+            let shape = [rows, level.len];
             match labels.take() {
                 #[cfg(feature = "extended-training")]
                 Some(labels) => {
                     self.open_labelled(cx, winners_at, rows, opened, labels)?;
                 }
-                _ => self.open_values(cx, winners_at, [rows, level.len], opened)?,
+                _ => open_masked(cx, (winners_at, MASK), self.bits, shape, opened)?,
             }
             let wins = self.count_wins(cx, signs_at, level, rows, opened, scratch)?;
-            self.open_wins(cx, winners_at, [rows, level.len], wins)?;
+            open_masked(cx, (winners_at, WINS), WINS_BITS, shape, wins)?;
             self.add_winners(cx, winners_at, level, rows, [opened, wins], maxima)?;
         }
         Ok(())
     }
 
-    /// Masks and opens the values in place. One round.
-    fn open_values<O: Online>(
-        self,
-        cx: &mut O,
-        at: At,
-        [rows, len]: [usize; 2],
-        values: &mut [u64],
-    ) -> Result<(), LinkError> {
-        add_masks(cx, (at, MASK), self.bits, [rows, len], values);
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(values), self.bits)])
-    }
-
-    /// As [`Maximum::open_values`], together with the indices, which it replaces by shares of the values there.
+    /// Masks and opens the values in place, together with the indices, which it replaces by shares of the values there. One round.
     #[cfg(feature = "extended-training")]
     fn open_labelled<O: Online>(
         self,
@@ -357,8 +376,8 @@ impl Maximum {
         scratch: &'s mut [u64],
     ) -> Result<&'s mut [u64], LinkError> {
         let (pairs, signs) = (level.pair_len(), self.signs());
-        let (words, scratch) = scratch.split_at_mut(rows * pairs.max(level.len));
-        let differences = &mut words[..rows * pairs];
+        let (differences, scratch) = scratch.split_at_mut(rows * pairs);
+        let (wins, scratch) = scratch.split_at_mut(rows * level.len);
         let samples = opened.chunks_exact(level.len);
         for (differences, opened) in differences.chunks_exact_mut(pairs).zip(samples) {
             for (difference, (i, j)) in differences.iter_mut().zip(level.pairs()) {
@@ -371,6 +390,7 @@ impl Maximum {
             e: differences,
             hidden,
             beside: None,
+            at_once: signs.opens_at_once(),
         };
         signs.hide_opened_signs(cx, at, [rows, pairs], opening, bytes)?;
 
@@ -378,20 +398,25 @@ impl Maximum {
             Role::P0 => 1u64,
             Role::P1 => 0,
         };
-        let wins = &mut words[..rows * level.len];
         wins.fill(0);
         for group in groups(at, rows, pairs) {
-            let mut r = [0u64; LANES];
-            let r = &mut r[..group.lanes];
-            signs.hiding_bits(cx, at, group.stream, r)?;
+            let mut bits = [0u64; LANES];
+            let bits = &mut bits[..group.lanes];
+            signs.hiding_bits(cx, at, group.stream, bits)?;
             let mut m = load_plane(&hidden[group.plane..][..group.plane_bytes()]);
-            let wins = &mut wins[group.first / pairs * level.len..][..level.len];
-            let pairs = level.pairs().skip(group.first % pairs);
-            for (&mut r, (i, j)) in r.iter_mut().zip(pairs) {
+            for bit in &mut *bits {
                 // m = 0: r. m = 1: 1 - r.
                 let set = 0u64.minus(m & 1);
                 m >>= 1;
-                let bit = r.xor(set).minus(set).plus(one.and(set));
+                *bit = bit.xor(set).minus(set).plus(one.and(set));
+            }
+            if signs.opens_at_once() {
+                let opened = (&differences[group.range()], &*bytes);
+                signs.add_borrows(cx, at, &group, opened, bits)?;
+            }
+            let wins = &mut wins[group.first / pairs * level.len..][..level.len];
+            let pairs = level.pairs().skip(group.first % pairs);
+            for (&mut bit, (i, j)) in bits.iter_mut().zip(pairs) {
                 wins[i] = wins[i].plus(bit);
                 wins[j] = wins[j].plus(one).minus(bit);
             }
@@ -399,16 +424,9 @@ impl Maximum {
         Ok(wins)
     }
 
-    /// Masks and opens the numbers of wins in place. One round.
-    fn open_wins<O: Online>(
-        self,
-        cx: &mut O,
-        at: At,
-        [rows, len]: [usize; 2],
-        wins: &mut [u64],
-    ) -> Result<(), LinkError> {
-        add_masks(cx, (at, WINS), WINS_BITS, [rows, len], wins);
-        cx.open(&mut [Segment::words(Masked::wrap_slice_mut(wins), WINS_BITS)])
+    /// Where the tables of a value begin in the stream of winners.
+    fn entry(stream: u64) -> u64 {
+        stream * 2 * TABLE as u64
     }
 
     /// Writes shares of the maximum of each part to `maxima`, from the openings of the values and of their wins.
@@ -422,38 +440,58 @@ impl Maximum {
         maxima: &mut [u64],
     ) -> Result<(), LinkError> {
         maxima[..rows * level.parts].fill(0);
-        let widths = [WINS_BITS, self.bits];
         for group in groups(at, rows, level.len) {
             let (row, first) = (group.first / level.len, group.first % level.len);
-            let maxima = &mut maxima[row * level.parts..][..level.parts];
+            let opened = &opened[row * level.len..][..level.len];
+            // This party's share of a value.
+            let share = |cx: &O, value: usize| {
+                let mut mask = [0u64];
+                let stream = group.stream - first as u64 + value as u64;
+                cx.prg().fill(at.wire(MASK), stream, &mut mask);
+                match cx.role() {
+                    Role::P0 => opened[value].minus(mask[0]),
+                    Role::P1 => 0u64.minus(mask[0]),
+                }
+            };
             for (lane, element) in group.range().enumerate() {
-                let offset = (group.stream + lane as u64) << WINS_BITS;
-                let wins = wins[element];
-                let bit = dealt_entry(cx, at.wire(WINNER), offset, widths, wins)?;
-                let mask = dealt_entry(cx, at.wire(WINNER_MASK), offset, widths, wins)?;
-                let maximum = &mut maxima[level.part_of(first + lane)];
-                let value = bit.times(opened[element]).minus(mask);
-                *maximum = maximum.plus(value).low(self.bits);
+                let (value, part) = (first + lane, level.part_of(first + lane));
+                let (last, most) = level.last_and_most_wins(value);
+                let mut found = share(cx, last);
+                if value != last {
+                    let mut entries = [0u64; 2 * TABLE];
+                    let first = Self::entry(group.stream + lane as u64);
+                    dealt(
+                        cx,
+                        at.wire(WINNER),
+                        first,
+                        self.bits,
+                        &mut entries[..2 * most],
+                    )?;
+                    let (bits, masks) = entries.split_at(most);
+                    let difference = opened[value].minus(opened[last]);
+                    let mut terms = [0u64; TABLE];
+                    for ((term, bit), mask) in terms.iter_mut().zip(bits).zip(masks) {
+                        *term = bit.times(difference).minus(*mask);
+                    }
+                    extend(&mut terms, most, share(cx, value).minus(found));
+                    found = terms[wins[element] as usize];
+                }
+                let maximum = &mut maxima[row * level.parts + part];
+                *maximum = maximum.plus(found).low(self.bits);
             }
         }
         Ok(())
     }
 }
 
-/// Adds this party's shares of masks in Z_2^bits to shares of `rows` x `len` values.
-fn add_masks<O: Online>(
-    cx: &O,
-    (at, wire): (At, u8),
+/// Masks and opens `rows` x `len` values of Z_2^bits in place. One round.
+fn open_masked<O: Online>(
+    cx: &mut O,
+    wire: (At, u8),
     bits: u32,
-    [rows, len]: [usize; 2],
+    shape: [usize; 2],
     values: &mut [u64],
-) {
-    for group in groups(at, rows, len) {
-        let mut masks = [0u64; LANES];
-        let masks = &mut masks[..group.lanes];
-        opening_masks(cx, at.wire(wire), group.stream, bits, masks);
-        for (value, mask) in values[group.range()].iter_mut().zip(masks) {
-            *value = value.plus(*mask).low(bits);
-        }
-    }
+) -> Result<(), LinkError> {
+    add_masks(cx, wire, bits, shape, values);
+    cx.open(&mut [Segment::words(Masked::wrap_slice_mut(values), bits)])
 }

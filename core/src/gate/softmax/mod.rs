@@ -18,6 +18,7 @@ mod fit;
 mod label;
 mod loss;
 mod maximum;
+mod winners;
 
 #[cfg(test)]
 mod loss_tests;

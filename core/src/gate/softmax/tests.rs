@@ -121,10 +121,13 @@ fn every_value_may_be_the_maximum() {
 #[test]
 fn comparisons_of_a_row_grow_slower_than_its_square() {
     let cost = |len| Maximum { bits: 20, len }.cost(1);
-    assert_eq!(cost(10).rounds, 4);
-    assert_eq!(cost(16).rounds, 4);
-    assert_eq!(cost(17).rounds, 8);
-    assert_eq!(cost(MAX_CLASSES).rounds, 8);
+    assert_eq!(cost(10).rounds, 3);
+    assert_eq!(cost(16).rounds, 3);
+    assert_eq!(cost(17).rounds, 6);
+    assert_eq!(cost(MAX_CLASSES).rounds, 6);
+    // The products that keep signs in one round would be too many in wide rings.
+    let rounds = |bits| Maximum { bits, len: 10 }.cost(1).rounds;
+    assert_eq!([25, 26].map(rounds), [3, 4]);
     assert!(cost(MAX_CLASSES).online_bytes < 16 * cost(16).online_bytes);
 }
 
@@ -463,7 +466,7 @@ fn softmax_cost_is_within_its_limits() {
         weighted: false,
     };
     let (_, cost) = softmax_error::<u32>(softmax, &logit_samples(10, 20.0, 98)[..128]);
-    assert_eq!(cost.rounds, 9);
+    assert_eq!(cost.rounds, 8);
     assert!(cost.online_bytes <= 128 * 165, "{cost:?}");
     assert!(cost.dealer_bytes <= 128 * 17_000, "{cost:?}");
 }

@@ -142,19 +142,26 @@ impl Group {
 /// Writes a plane of at most 64 lanes, little-endian, cut to `bytes.len()` bytes.
 pub(crate) fn store_plane(plane: u64, bytes: &mut [u8]) {
     let plane = plane.to_le_bytes();
-    // A whole plane is one store.
-    match bytes.as_mut_array::<8>() {
-        Some(whole) => *whole = plane,
-        None => bytes.copy_from_slice(&plane[..bytes.len()]),
+    // A whole plane is one store, where code may be long.
+    if cfg!(target_pointer_width = "64")
+        && let Some(whole) = bytes.as_mut_array()
+    {
+        *whole = plane;
+        return;
+    }
+    for (byte, value) in bytes.iter_mut().zip(plane) {
+        *byte = value;
     }
 }
 
 /// The inverse of [`store_plane`].
 pub(crate) fn load_plane(bytes: &[u8]) -> u64 {
-    let plane = bytes.try_into().unwrap_or_else(|_| {
-        let mut plane = [0; 8];
-        plane[..bytes.len()].copy_from_slice(bytes);
-        plane
-    });
+    if cfg!(target_pointer_width = "64")
+        && let Ok(whole) = bytes.try_into()
+    {
+        return u64::from_le_bytes(whole);
+    }
+    let mut plane = [0; 8];
+    plane[..bytes.len()].copy_from_slice(bytes);
     u64::from_le_bytes(plane)
 }

@@ -56,36 +56,26 @@ pub(crate) fn dealt<W: Word, O: Online>(
     bits: u32,
     out: &mut [W],
 ) -> Result<(), LinkError> {
-    deal_out(cx, bits, out, |prg, out| {
-        prg.fill_bits(address, first, bits, out)
-    })
-}
-
-/// As [`dealt`], but the bits of P0's words from `bits` on are of no meaning. The caller reduces the words, or shifts these
-/// bits out.
-pub(crate) fn dealt_unreduced<W: Word, O: Online>(
-    cx: &mut O,
-    address: Address,
-    first: u64,
-    bits: u32,
-    out: &mut [W],
-) -> Result<(), LinkError> {
-    deal_out(cx, bits, out, |prg, out| prg.fill(address, first, out))
-}
-
-/// Fills `out` with this party's shares of dealt values, given how P0 draws them.
-fn deal_out<W: Word, O: Online>(
-    cx: &mut O,
-    bits: u32,
-    out: &mut [W],
-    draw: impl FnOnce(&Prg, &mut [W]),
-) -> Result<(), LinkError> {
     match (bits, cx.role()) {
         (0, _) => out.fill(W::ZERO),
-        (_, Role::P0) => draw(cx.prg(), out),
+        (_, Role::P0) => draw(cx.prg(), address, first, bits, out),
         (_, Role::P1) => receive_corrections(cx, bits, out)?,
     }
     Ok(())
+}
+
+/// Draws P0's shares in Z_2^bits of dealt values. Shares of at most 16 bits are words of 16 bits in the stream, which takes
+/// half of its bytes.
+fn draw<W: Word>(prg: &Prg, address: Address, first: u64, bits: u32, out: &mut [W]) {
+    if bits > u16::BITS {
+        return prg.fill_bits(address, first, bits, out);
+    }
+    let mut short = [0u16; LANES];
+    let short = &mut short[..out.len()];
+    prg.fill_bits(address, first, bits, short);
+    for (out, &short) in out.iter_mut().zip(short.iter()) {
+        *out = W::from_u64(short.into());
+    }
 }
 
 /// Receives and unpacks corrections of `bits` bits.
@@ -144,7 +134,7 @@ pub(crate) fn deal<W: Word, D: Offline>(
     if bits > 0 {
         #[cfg(test)]
         reuse::use_once(address, first, values.len());
-        cx.prg(Role::P0).fill(address, first, p0);
+        draw(cx.prg(Role::P0), address, first, bits, p0);
     }
     for (value, &p0) in values.iter_mut().zip(p0.iter()) {
         *value = value.minus(p0);
@@ -221,7 +211,7 @@ pub(crate) fn deal_bits<W: Word, D: Offline>(
     reuse::use_once(address, first, values.len());
     let mut p0 = [W::ZERO; LANES];
     let p0 = &mut p0[..values.len()];
-    cx.prg(Role::P0).fill(address, first, p0);
+    draw(cx.prg(Role::P0), address, first, bits, p0);
     for (value, &p0) in values.iter_mut().zip(p0.iter()) {
         *value = value.xor(p0);
     }

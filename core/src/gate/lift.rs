@@ -12,7 +12,7 @@ use crate::{
     prg::Address,
 };
 
-use super::{Offline, Online, deal, dealt, dealt_unreduced, opening_masks};
+use super::{Offline, Online, deal, dealt, opening_masks};
 
 /// A mask of `from` bits, shared in Z_2^to as an integer in [0, 2^from).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,12 +173,7 @@ impl Lift {
     ) -> Result<(), LinkError> {
         let carry = &mut out.carry[..lanes];
         self.wide(cx, wire, first, &mut out.mask[..lanes])?;
-        if self.to == W::BITS {
-            // The shift reduces the words.
-            dealt_unreduced(cx, carry_wire, first, self.high(), carry)?;
-        } else {
-            dealt(cx, carry_wire, first, self.high(), carry)?;
-        }
+        dealt(cx, carry_wire, first, self.high(), carry)?;
         for carry in carry {
             *carry = carry.left(self.from);
         }

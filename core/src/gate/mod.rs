@@ -57,5 +57,5 @@ pub use contract::Contract;
 use dealing::add_masks;
 pub(crate) use dealing::{
     PLANES, deal, deal_bits, deal_planes, dealt, dealt_entry, dealt_plane, dealt_planes,
-    dealt_unreduced, opening_masks,
+    opening_masks,
 };

@@ -136,7 +136,7 @@ impl<'a, R: Ring> Trainer<'a, R> {
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
         let rank = ranks.rank();
-        if rank.count() > party.session.most_ranks() {
+        if rank.count() > 1 && rank.count() > party.session.most_ranks() {
             return Err(RunError::TooManyRanks);
         }
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    At, Contract, Offline, Online, deal, dealt_unreduced, groups, lift::Lift, load_plane, plane_len,
+    At, Contract, Offline, Online, deal, dealt, groups, lift::Lift, load_plane, plane_len,
 };
 use chunks::Chunks;
 pub(super) use selection::SelectionBuffers;
@@ -267,9 +267,8 @@ pub(super) fn select_group<W: Word, O: Online>(
     let SelectionBuffers { r, lifted, hidden } = buffers;
     lift.lifted(cx, mask_wire, carry_wire, first, lanes, lifted)?;
     let [ra, rc] = hidden;
-    // The selection reduces its sums.
-    dealt_unreduced(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
-    dealt_unreduced(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
+    dealt(cx, hide_mask, first, lift.to, &mut ra[..lanes])?;
+    dealt(cx, hide_carry, first, lift.high(), &mut rc[..lanes])?;
     let public_select = match cx.role() {
         Role::P0 => W::MAX,
         Role::P1 => W::ZERO,

@@ -25,6 +25,12 @@ impl Chunk {
         count
     }
 
+    /// Wipes the bytes, so that the chunk has all its room again.
+    pub fn clear(&mut self) {
+        wipe(&mut self.0);
+        self.0.clear();
+    }
+
     /// Whether there is no more room.
     pub fn is_full(&self) -> bool {
         self.0.len() == self.0.capacity()
@@ -83,6 +89,15 @@ mod tests {
         assert_eq!(chunk.add(b"defg"), 2);
         assert_eq!((&chunk[..], chunk.is_full()), (&b"abcde"[..], true));
         assert_eq!(chunk.as_ptr(), place);
+    }
+
+    #[test]
+    fn a_cleared_chunk_has_all_its_room_again() {
+        let mut chunk = Chunk::new(5);
+        chunk.add(b"abcde");
+        chunk.clear();
+        assert!(chunk.is_empty() && !chunk.is_full());
+        assert_eq!(chunk.add(b"xyzabc"), 5);
     }
 
     #[test]

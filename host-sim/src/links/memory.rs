@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    sync::mpsc::{Receiver, RecvError},
+    mem::replace,
+    sync::mpsc::{Receiver, RecvError, Sender},
 };
 
 use embedded_io::{ErrorType, Read, Write};
@@ -18,6 +19,8 @@ use super::{
 pub struct MemoryEnd {
     outbox: Outbox,
     incoming: Receiver<Parcel>,
+    /// Where chunks go that were read.
+    back: Sender<Chunk>,
     taken: Chunk,
     next: usize,
     wait_time: WaitTime,
@@ -52,20 +55,22 @@ pub fn between_ranks(
 }
 
 fn join(
-    (there, from_there): (Outbox, Receiver<Parcel>),
-    (back, from_back): (Outbox, Receiver<Parcel>),
+    (mut there, from_there): (Outbox, Receiver<Parcel>),
+    (mut back, from_back): (Outbox, Receiver<Parcel>),
 ) -> [MemoryEnd; 2] {
+    let (reuse_there, reuse_back) = (there.reuse(), back.reuse());
     [
-        MemoryEnd::new(there, from_back),
-        MemoryEnd::new(back, from_there),
+        MemoryEnd::new(there, (from_back, reuse_back)),
+        MemoryEnd::new(back, (from_there, reuse_there)),
     ]
 }
 
 impl MemoryEnd {
-    fn new(outbox: Outbox, incoming: Receiver<Parcel>) -> Self {
+    fn new(outbox: Outbox, (incoming, back): (Receiver<Parcel>, Sender<Chunk>)) -> Self {
         MemoryEnd {
             outbox,
             incoming,
+            back,
             taken: Chunk::empty(),
             next: 0,
             wait_time: WaitTime::default(),
@@ -95,13 +100,20 @@ impl Write for MemoryEnd {
 impl Read for MemoryEnd {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.next == self.taken.len() {
+            let mut read = replace(&mut self.taken, Chunk::empty());
+            self.next = 0;
+            if !read.is_empty() {
+                read.clear();
+                // An end that is gone needs none.
+                let _ = self.back.send(read);
+            }
             let arrived = self.wait_time.time(|| {
                 let parcel = self.incoming.recv()?;
                 parcel.wait();
                 Ok::<_, RecvError>(parcel.bytes)
             });
             match arrived {
-                Ok(bytes) => (self.taken, self.next) = (bytes, 0),
+                Ok(bytes) => self.taken = bytes,
                 Err(_) => return Ok(0),
             }
         }

@@ -26,6 +26,10 @@ pub struct Outbox {
     exit: Exit,
     gathered: Chunk,
     shaper: TrafficShaper,
+    /// Chunks that were read, if the other half gives them back.
+    returned: Option<Receiver<Chunk>>,
+    /// Those of them that are free, the last one on top: its memory is most likely still in a cache.
+    free: Vec<Chunk>,
 }
 
 impl Outbox {
@@ -46,7 +50,17 @@ impl Outbox {
             exit,
             gathered: Chunk::new(CHUNK),
             shaper: TrafficShaper::new(shape),
+            returned: None,
+            free: Vec::new(),
         }
+    }
+
+    /// Takes chunks that were read from now on, cleared. Memory that goes back to the system comes again as pages that the system
+    /// has to clear, which takes longer than to fill them.
+    pub fn reuse(&mut self) -> Sender<Chunk> {
+        let (back, returned) = channel();
+        self.returned = Some(returned);
+        back
     }
 
     /// Sends over `line` from now on.
@@ -68,7 +82,10 @@ impl Outbox {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let chunk = std::mem::replace(&mut self.gathered, Chunk::new(CHUNK));
+        let returned = self.returned.iter().flat_map(Receiver::try_iter);
+        self.free.extend(returned);
+        let next = self.free.pop().unwrap_or_else(|| Chunk::new(CHUNK));
+        let chunk = std::mem::replace(&mut self.gathered, next);
         let parcel = self.shaper.parcel(chunk);
         let sent = match &self.exit {
             Exit::Free(sender) => sender.send(parcel).is_ok(),

@@ -12,7 +12,7 @@ use crate::{
     prg::Address,
 };
 
-use super::{Offline, Online, deal, dealt, opening_masks};
+use super::{At, Offline, Online, deal, dealt, groups, opening_masks};
 
 /// A mask of `from` bits, shared in Z_2^to as an integer in [0, 2^from).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,22 @@ impl Lift {
         };
         for (value, &mask) in values.iter_mut().zip(&mask) {
             *value = value.plus(mask.cast()).plus(offset).low(self.from);
+        }
+    }
+
+    /// As [`Lift::mask_values`], for `rows` x `len` values of a gate. A function of its own, to keep the stack of small processors
+    /// small.
+    #[inline(never)]
+    pub(crate) fn mask_rows<W: Word, V: Word, O: Online>(
+        self,
+        cx: &O,
+        (at, wire): (At, Address),
+        [rows, len]: [usize; 2],
+        values: &mut [V],
+    ) {
+        for group in groups(at, rows, len) {
+            let values = &mut values[group.range()];
+            self.mask_values::<W, V, O>(cx, wire, group.stream, values);
         }
     }
 
@@ -255,13 +271,23 @@ impl Lift {
         first: u64,
         e: &[V],
     ) -> Result<Opened<W>, LinkError> {
+        let mut opened = Opened::new();
+        self.opened_to(cx, [wire, carry_wire], first, e, &mut opened)?;
+        Ok(opened)
+    }
+
+    /// As [`Lift::opened`], to a buffer: a result on its way takes stack twice.
+    pub(crate) fn opened_to<W: Word, V: Word, O: Online>(
+        self,
+        cx: &mut O,
+        [wire, carry_wire]: [Address; 2],
+        first: u64,
+        e: &[V],
+        opened: &mut Opened<W>,
+    ) -> Result<(), LinkError> {
         let mut lifted = Lifted::new();
         self.lifted(cx, wire, carry_wire, first, e.len(), &mut lifted)?;
-        let mut opened = Opened {
-            public: [W::ZERO; LANES],
-            carry_select: [W::ZERO; LANES],
-            mask: lifted.mask,
-        };
+        opened.mask = lifted.mask;
         for (lane, e) in e.iter().enumerate() {
             let e: W = e.cast();
             opened.public[lane] = e.minus(self.offset());
@@ -269,11 +295,20 @@ impl Lift {
             let carry = opened.carry_select[lane].and(lifted.carry[lane]);
             opened.mask[lane] = opened.mask[lane].minus(carry);
         }
-        Ok(opened)
+        Ok(())
     }
 }
 
 impl<W: Word> Opened<W> {
+    /// An empty buffer.
+    pub(crate) fn new() -> Self {
+        Opened {
+            public: [W::ZERO; LANES],
+            carry_select: [W::ZERO; LANES],
+            mask: [W::ZERO; LANES],
+        }
+    }
+
     /// This party's share of the value in a lane.
     pub(crate) fn share(&self, role: Role, lane: usize) -> W {
         let public = match role {
@@ -284,11 +319,9 @@ impl<W: Word> Opened<W> {
     }
 
     /// Copies the first lane to all lanes.
-    pub(crate) fn broadcast(&self) -> Self {
-        Opened {
-            public: [self.public[0]; LANES],
-            carry_select: [self.carry_select[0]; LANES],
-            mask: [self.mask[0]; LANES],
+    pub(crate) fn broadcast(&mut self) {
+        for lanes in [&mut self.public, &mut self.carry_select, &mut self.mask] {
+            *lanes = [lanes[0]; LANES];
         }
     }
 }

@@ -11,7 +11,12 @@ use crate::{
     share::{Masked, Share},
 };
 
-use super::{At, Offline, Online, cross::Cross, groups, lift::Lift};
+use super::{
+    At, Offline, Online,
+    cross::Cross,
+    groups,
+    lift::{Lift, Opened},
+};
 
 /// The gate's public widths, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,21 +131,17 @@ impl Multiply {
     ) -> Result<(), LinkError> {
         let values = &mut Share::peel_slice_mut(values)[..rows * len];
         let factors = &mut Share::peel_slice_mut(factors)[..rows];
-        for group in groups(at, rows, len) {
-            let words = &mut values[group.range()];
-            self.value()
-                .mask_values::<W, u64, O>(cx, at.wire(VALUE), group.stream, words);
-        }
-        for group in groups(at, rows, 1) {
-            let words = &mut factors[group.range()];
-            self.factor()
-                .mask_values::<W, u64, O>(cx, at.wire(FACTOR), group.stream, words);
-        }
+        let (of_values, of_factors) = ((at, at.wire(VALUE)), (at, at.wire(FACTOR)));
+        self.value()
+            .mask_rows::<W, u64, O>(cx, of_values, [rows, len], values);
+        self.factor()
+            .mask_rows::<W, u64, O>(cx, of_factors, [rows, 1], factors);
         cx.open(&mut [
             Segment::words(Masked::wrap_slice_mut(&mut *values), self.value),
             Segment::words(Masked::wrap_slice_mut(&mut *factors), self.factor),
         ])?;
 
+        let (mut factor, mut value) = (Opened::<W>::new(), Opened::new());
         for (row, opened) in factors.iter().enumerate() {
             let row_at = At {
                 row: at.row + row as u64,
@@ -149,20 +150,21 @@ impl Multiply {
             let wires = [at.wire(FACTOR), at.wire(FACTOR_CARRY)];
             let first = row_at.row * LANES as u64;
             let opened = core::slice::from_ref(opened);
-            let factor = self.factor().opened::<W, _, O>(cx, wires, first, opened)?;
+            self.factor()
+                .opened_to(cx, wires, first, opened, &mut factor)?;
+            factor.broadcast();
             for group in groups(row_at, 1, len) {
                 let wires = [at.wire(VALUE), at.wire(VALUE_CARRY)];
                 let first = row * len + group.first;
                 let opened = &values[first..first + group.lanes];
-                let value = self
-                    .value()
-                    .opened::<W, _, O>(cx, wires, group.stream, opened)?;
+                self.value()
+                    .opened_to(cx, wires, group.stream, opened, &mut value)?;
                 let products = self.cross().product(
                     cx,
                     Self::cross_wires(at),
                     group.stream,
                     group.lanes,
-                    [&value, &factor.broadcast()],
+                    [&value, &factor],
                 )?;
                 sink(first, &products[..group.lanes]);
             }

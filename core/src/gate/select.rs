@@ -101,11 +101,8 @@ impl Select {
         let role = cx.role();
         let dy = &mut Share::peel_slice_mut(dy)[..rows * len];
         let rest = Share::peel_slice_mut(rest);
-        for group in groups(at, rows, len) {
-            let dy = &mut dy[group.range()];
-            self.lift()
-                .mask_values::<W, W, O>(cx, at.wire(MASK), group.stream, dy);
-        }
+        self.lift()
+            .mask_rows::<W, W, O>(cx, (at, at.wire(MASK)), [rows, len], dy);
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(&mut *dy), self.from)])?;
         let mut buffers = SelectionBuffers::new();
         for group in groups(at, rows, len) {

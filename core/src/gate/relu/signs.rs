@@ -239,11 +239,8 @@ impl Relu {
         [rows, len]: [usize; 2],
         x: &mut [W],
     ) -> Result<(), LinkError> {
-        for group in groups(at, rows, len) {
-            let x = &mut x[group.range()];
-            self.mask()
-                .mask_values::<W, W, O>(cx, self.mask_wire(at), group.stream, x);
-        }
+        self.mask()
+            .mask_rows::<W, W, O>(cx, (at, self.mask_wire(at)), [rows, len], x);
         cx.open(&mut [Segment::words(Masked::wrap_slice_mut(x), self.from)])
     }
 

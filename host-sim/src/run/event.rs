@@ -95,3 +95,18 @@ impl From<&Failure> for Event {
         }
     }
 }
+
+#[cfg(test)]
+impl Event {
+    /// The same without times, which differ from run to run.
+    pub fn without_times(mut self) -> Self {
+        if let Event::Iteration {
+            traffic, seconds, ..
+        } = &mut self
+        {
+            *seconds = 0.0;
+            traffic.nanoseconds = Default::default();
+        }
+        self
+    }
+}

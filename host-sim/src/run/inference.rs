@@ -288,8 +288,7 @@ impl InRing for Inference<'_> {
         } = self;
         let (mut observer_p0, mut observer_p1, ranges) =
             observers::<R>(simulation.on_range, simulation.session, simulation.network);
-        let further = (1..simulation.ranks()).map(|_| observer_p0.further_rank());
-        let (further_p0, further_p1): (Vec<_>, Vec<_>) = further.unzip();
+        let (further_p0, further_p1) = observer_p0.further_ranks(simulation.ranks());
         let (further_p0, further_p1) = (boxed(further_p0), boxed(further_p1));
         let mut watch = Watch::new(ranges, simulation.on_range);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
@@ -389,15 +388,8 @@ mod tests {
             threads: Some(threads),
         };
         let mut events = Vec::new();
-        let mut take = |role, mut event| {
-            if let Event::Iteration {
-                traffic, seconds, ..
-            } = &mut event
-            {
-                *seconds = 0.0;
-                traffic.nanoseconds = Default::default();
-            }
-            events.push((role == Role::P1, event));
+        let mut take = |role, event: Event| {
+            events.push((role == Role::P1, event.without_times()));
             Ok(())
         };
         let classes = simulate(&simulation, model, &mut take).expect("a run");

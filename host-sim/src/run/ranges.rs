@@ -165,8 +165,12 @@ pub fn observers<'a, R: Ring>(
 }
 
 impl<'a, R: Ring> Counting<'a, R> {
-    /// The observers of a further rank of P0 and of P1, which fill the same counts.
-    pub fn further_rank(&self) -> (Self, Sending<R>) {
+    /// The observers of the further ranks of P0 and of P1, if each has so many `ranks` in all. They fill the same counts.
+    pub fn further_ranks(&self, ranks: u16) -> (Vec<Self>, Vec<Sending<R>>) {
+        (1..ranks).map(|_| self.further_rank()).unzip()
+    }
+
+    fn further_rank(&self) -> (Self, Sending<R>) {
         let (giver, other) = self.other.as_ref().map(|_| sums::pair()).unzip();
         let counting = Counting {
             other,

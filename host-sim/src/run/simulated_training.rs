@@ -79,8 +79,7 @@ impl InRing for Training<'_> {
         let (observer_p0, mut observer_p1, ranges) =
             observers::<R>(simulation.on_range, simulation.session, simulation.network);
         let ranks = simulation.ranks();
-        let further = (1..ranks).map(|_| observer_p0.further_rank());
-        let (further_p0, further_p1): (Vec<_>, Vec<_>) = further.unzip();
+        let (further_p0, further_p1) = observer_p0.further_ranks(ranks);
         let (losses, mut watch) = simulation.watch(&ranges, ranks);
         let mut losses = losses.into_iter();
         let mut observer_p0 = observer_p0.with_losses(losses.next());
@@ -184,15 +183,8 @@ mod tests {
             threads: Some(threads),
         };
         let mut shown = [Vec::new(), Vec::new()];
-        let mut take = |role: Role, mut event| {
-            if let Event::Iteration {
-                traffic, seconds, ..
-            } = &mut event
-            {
-                *seconds = 0.0;
-                traffic.nanoseconds = Default::default();
-            }
-            shown[role.index()].push(event);
+        let mut take = |role: Role, event: Event| {
+            shown[role.index()].push(event.without_times());
             Ok(())
         };
         let (times, ranges) = simulation.train(&mut take).expect("a run");

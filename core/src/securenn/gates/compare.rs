@@ -15,10 +15,12 @@ use crate::{
     Role,
     kernel::vector::{self, Loop},
     net::link::LinkError,
+    prg::{Address, Prg},
 };
 
 use super::{
     Assisting, At, Computing, Cost,
+    elements::{self, MAX_BITS, WORDS},
     modular::{P, below, choice, field},
 };
 
@@ -43,9 +45,6 @@ pub struct Bound {
 const UNIT: u8 = 0;
 const ZERO: u8 = 1;
 const ROTATION: u8 = 2;
-
-/// The most bits of a number.
-const MAX_BITS: usize = 64;
 
 /// Lists of one message.
 const BLOCK: usize = 16;
@@ -88,19 +87,17 @@ impl Compare {
         numbers: &[u64],
     ) -> Result<(), LinkError> {
         let len = self.len();
-        let mut first = 0;
-        for numbers in numbers.chunks(BLOCK) {
+        let mut words = [[0; WORDS]; BLOCK];
+        for (block, numbers) in numbers.chunks(BLOCK).enumerate() {
             let (mut shares, mut others) = ([0; BLOCK * MAX_BITS], [0; BLOCK * MAX_BITS]);
             let lists = shares
                 .chunks_exact_mut(len)
                 .zip(others.chunks_exact_mut(len));
-            for (&number, (shares, others)) in numbers.iter().zip(lists) {
-                let mut words = [0u64; MAX_BITS];
-                cx.own().fill(at.wire(UNIT), first, &mut words[..len]);
-                first += u64::from(self.bits);
+            draw(cx.own(), at.wire(UNIT), block, numbers.len(), &mut words);
+            for ((&number, words), (shares, others)) in numbers.iter().zip(&words).zip(lists) {
                 vector::run(SharedBits {
                     number,
-                    words: &words,
+                    words,
                     shares: [shares, others],
                 });
             }
@@ -120,48 +117,31 @@ impl Compare {
         bound: impl Fn(usize) -> Bound,
     ) -> Result<(), LinkError> {
         let len = self.len();
-        let mut first = 0;
-        for shares in shares.chunks(BLOCK * len) {
+        let [mut zeros, mut units] = [[[0; WORDS]; BLOCK]; 2];
+        for (block, shares) in shares.chunks(BLOCK * len).enumerate() {
+            let (first, count) = (block * BLOCK, shares.len() / len);
             let mut rotations = [0u64; BLOCK];
             cx.pair()
-                .fill(at.wire(ROTATION), first as u64, &mut rotations);
+                .fill(at.wire(ROTATION), first as u64, &mut rotations[..count]);
+            draw(cx.pair(), at.wire(ZERO), block, count, &mut zeros);
+            draw(cx.pair(), at.wire(UNIT), block, count, &mut units);
             let mut lists = [0; BLOCK * MAX_BITS];
             let lists = &mut lists[..shares.len()];
             let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
-            for (index, ((list, shares), rotation)) in (first..).zip(both.zip(rotations)) {
-                let place = (index as u64, below(rotation, self.bits));
-                self.list(cx, at, place, shares, bound(index), list);
+            for (index, (list, shares)) in both.enumerate() {
+                vector::run(SharedList {
+                    bits: self.bits,
+                    role: cx.role(),
+                    shares,
+                    bound: bound(first + index),
+                    words: [&zeros[index], &units[index]],
+                    rotation: below(rotations[index], self.bits),
+                    list,
+                });
             }
             cx.send_to_assistant(lists)?;
-            first += BLOCK;
         }
         Ok(())
-    }
-
-    /// Writes this party's shares of the list of number `index`, rotated.
-    fn list<C: Computing>(
-        self,
-        cx: &C,
-        at: At,
-        (index, rotation): (u64, u32),
-        shares: &[u8],
-        bound: Bound,
-        list: &mut [u8],
-    ) {
-        let len = self.len();
-        let first = index * u64::from(self.bits);
-        let (mut zeros, mut units) = ([0u64; MAX_BITS], [0u64; MAX_BITS]);
-        cx.pair().fill(at.wire(ZERO), first, &mut zeros[..len]);
-        cx.pair().fill(at.wire(UNIT), first, &mut units[..len]);
-        vector::run(SharedList {
-            bits: self.bits,
-            role: cx.role(),
-            shares,
-            bound,
-            words: [&zeros, &units],
-            rotation,
-            list,
-        });
     }
 
     /// The assistant's part. `found` gets each number's masked answer: whether its list has a zero.
@@ -190,15 +170,24 @@ impl Compare {
     }
 }
 
+/// The words of a block's lists.
+type Words = [[u32; WORDS]; BLOCK];
+
+/// Draws the words of the first `count` lists of a block.
+fn draw(prg: &Prg, address: Address, block: usize, count: usize, words: &mut Words) {
+    let first = (block * BLOCK * WORDS) as u64;
+    prg.fill(address, first, words[..count].as_flattened_mut());
+}
+
 const MODULUS: u16 = P as u16;
 
 /// A value for each bit, in 16-bit words, so that vector instructions take many at once.
 type Lanes = [u16; MAX_BITS];
 
-/// The sharing of a number's bits, by a word for each.
+/// The sharing of a number's bits, by the words of a list.
 struct SharedBits<'a> {
     number: u64,
-    words: &'a [u64; MAX_BITS],
+    words: &'a [u32; WORDS],
     /// Receive the shares of both parties.
     shares: [&'a mut [u8]; 2],
 }
@@ -210,10 +199,10 @@ impl Loop for SharedBits<'_> {
     fn run(self) {
         let [shares, others] = self.shares;
         let both = shares.iter_mut().zip(others);
-        let bits = bits_of(self.number);
-        for ((share, other), (&word, bit)) in both.zip(self.words.iter().zip(bits)) {
-            *share = field::uniform(word);
-            *other = field::minus(bit, *share);
+        let (elements, bits) = (elements::uniform(self.words), bits_of(self.number));
+        for ((share, other), (element, bit)) in both.zip(elements.into_iter().zip(bits)) {
+            *share = element;
+            *other = field::minus(bit, element);
         }
     }
 }
@@ -226,7 +215,7 @@ struct SharedList<'a> {
     shares: &'a [u8],
     bound: Bound,
     /// Of the shares of zero, and of the elements by which entries are multiplied.
-    words: [&'a [u64; MAX_BITS]; 2],
+    words: [&'a [u32; WORDS]; 2],
     rotation: u32,
     /// Receives the list.
     list: &'a mut [u8],
@@ -256,14 +245,17 @@ impl Loop for SharedList<'_> {
         // The list of a forced answer has a zero in its first entry, or none.
         let mut dummies = [one; MAX_BITS];
         dummies[0] -= found & one;
-        let fresh = shares_of_zero(zeros, one);
+        let (fresh, units) = (shares_of_zero(zeros, one), elements::units(units));
         let lanes = lists.iter().zip(&dummies).zip(units.iter().zip(&fresh));
-        for (list, ((&c, &dummy), (&unit, &fresh))) in self.list.iter_mut().zip(lanes) {
+        let mut entries = [0; MAX_BITS];
+        for (entry, ((&c, &dummy), (&unit, &fresh))) in entries.iter_mut().zip(lanes) {
             let chosen = field::reduce((c & !forced) | (dummy & forced));
-            let product = u16::from(field::unit(unit)) * u16::from(chosen);
-            *list = field::reduce(product + fresh);
+            let product = u16::from(unit) * u16::from(chosen);
+            *entry = field::reduce(product + fresh);
         }
-        rotate(self.list, self.rotation);
+        let len = self.list.len();
+        self.list
+            .copy_from_slice(&rotated(&entries, len, self.rotation)[..len]);
     }
 }
 
@@ -306,30 +298,45 @@ fn differences(own: &Lanes, against: &[u8; MAX_BITS], one: u16, hide: u64) -> La
 /// A party's shares of zeros, not reduced, from common words of both parties. `one` is 1 for the party that takes the
 /// opposite sign, else 0.
 #[inline(always)]
-fn shares_of_zero(words: &[u64; MAX_BITS], one: u16) -> Lanes {
+fn shares_of_zero(words: &[u32; WORDS], one: u16) -> Lanes {
     let is_second = one.wrapping_neg();
     let mut zeros = [0; MAX_BITS];
-    for (zero, &word) in zeros.iter_mut().zip(words) {
-        let share = u16::from(field::uniform(word));
+    for (zero, share) in zeros.iter_mut().zip(elements::uniform(words)) {
+        let share = u16::from(share);
         *zero = (share & !is_second) | ((MODULUS - share) & is_second);
     }
     zeros
 }
 
-/// Rotates a list to the left by `count` entries, fewer than it has, in time that does not depend on `count`: computes
-/// the rotation by each power of two, and keeps or drops the result without a branch.
+/// The first `len` entries, rotated to the left by `count`, fewer than `len`, in time that does not depend on `count`.
+/// They stand twice in a row of words, which moves by 4, 2 and 1 words or not, without a branch, and then by bytes.
 #[inline(always)]
-fn rotate(list: &mut [u8], count: u32) {
-    let len = list.len();
-    let mut twice = [0; 2 * MAX_BITS];
-    for power in (0..6).take_while(|power| 1 << power < len) {
-        twice[..len].copy_from_slice(list);
-        twice[len..2 * len].copy_from_slice(list);
-        let taken = choice(u64::from(count >> power & 1)) as u8;
-        for (entry, rotated) in list.iter_mut().zip(&twice[1 << power..]) {
-            *entry = (*entry & !taken) | (rotated & taken);
+fn rotated(entries: &[u8; MAX_BITS], len: usize, count: u32) -> [u8; MAX_BITS] {
+    const WORD: usize = size_of::<u64>();
+    const TWICE: usize = 2 * MAX_BITS;
+    let mut twice = [0; TWICE];
+    twice[..MAX_BITS].copy_from_slice(entries);
+    // What stands behind the second time is not reached.
+    twice[len..len + MAX_BITS].copy_from_slice(entries);
+    let mut words = [0; TWICE / WORD];
+    for (word, bytes) in words.iter_mut().zip(twice.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    for power in [2, 1, 0] {
+        let taken = choice(u64::from(count >> (WORD.ilog2() + power) & 1));
+        let step = 1 << power;
+        for index in 0..words.len() - step {
+            words[index] = (words[index] & !taken) | (words[index + step] & taken);
         }
     }
+    let by = 8 * (count % WORD as u32);
+    let mut rotated = [0; MAX_BITS];
+    for (index, bytes) in rotated.as_chunks_mut().0.iter_mut().enumerate() {
+        // A word cannot move by all its bits at once, and if the row stays nothing enters of the next word.
+        let entering = words[index + 1] << 1 << (63 - by);
+        *bytes = (words[index] >> by | entering).to_le_bytes();
+    }
+    rotated
 }
 
 #[cfg(test)]
@@ -382,7 +389,7 @@ mod tests {
             .collect();
         let bits = numbers.iter().map(|&number| bits_of(number));
         let bits: Vec<u8> = bits.flat_map(|bits| bits[..8].to_vec()).collect();
-        let first: Vec<u8> = words.iter().map(|&word| field::uniform(word)).collect();
+        let first: Vec<u8> = words.iter().map(|&word| below(word, P) as u8).collect();
         let pairs = bits.iter().zip(&first);
         let second = pairs
             .map(|(&bit, &share)| field::minus(bit, share))
@@ -402,6 +409,19 @@ mod tests {
             let sent = [0, 1].map(|role: usize| &ran.received[role][list.clone()]);
             let shares = [0, 1].map(|role: usize| &shares[role][list.clone()]);
             assert!(!matches_guess(sent, shares, bound), "{number} {bound:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_every_length_rotate_by_every_count() {
+        let entries = core::array::from_fn(|index| index as u8 + 1);
+        for len in 1..=MAX_BITS {
+            for count in 0..len {
+                let mut wanted = entries;
+                wanted[..len].rotate_left(count);
+                let rotated = rotated(&entries, len, count as u32);
+                assert_eq!(rotated[..len], wanted[..len], "{len} {count}");
+            }
         }
     }
 }

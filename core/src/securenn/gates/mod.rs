@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod convert;
 pub mod division;
+mod elements;
 pub mod linear;
 pub mod maxpool;
 pub mod modular;

@@ -83,32 +83,25 @@ pub(super) fn below(word: u64, bound: u32) -> u32 {
     (((word >> 32) * bound + (low >> 32)) >> 32) as u32
 }
 
+/// `number / BASE` for a base of 66 or 67. A product with 2^22 / BASE, rounded up, replaces the division, whose time may
+/// depend on the number.
+#[inline(always)]
+pub(super) fn quotient<const BASE: u32>(number: u16) -> u16 {
+    let inverse = const { (1u32 << 22).div_ceil(BASE) };
+    ((u32::from(number) * inverse) >> 16) as u16 >> 6
+}
+
 /// The field of comparisons: the smallest prime above 64 + 2.
 pub const P: u32 = 67;
 
 /// Operations in Z_67, on elements below it.
 pub mod field {
-    use super::{P, below};
-
-    /// A uniform element from a uniform word, with a bias of at most 2^-57.
-    #[inline(always)]
-    pub fn uniform(word: u64) -> u8 {
-        below(word, P) as u8
-    }
-
-    /// A uniform element other than 0 from a uniform word.
-    #[inline(always)]
-    pub fn unit(word: u64) -> u8 {
-        1 + below(word, P - 1) as u8
-    }
+    use super::{P, quotient};
 
     /// Reduces a number by the modulus. Callers reduce a sum of many elements, or a product, once at its end.
-    ///
-    /// A product with 62602, which is 2^22 / 67 rounded up, replaces the division.
     #[inline(always)]
     pub fn reduce(number: u16) -> u8 {
-        let quotient = ((u32::from(number) * 62602) >> 16) as u16 >> 6;
-        (number - P as u16 * quotient) as u8
+        (number - P as u16 * quotient::<P>(number)) as u8
     }
 
     /// a + b.
@@ -156,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn quotients_are_those_of_a_division() {
+        for number in 0..=u16::MAX {
+            assert_eq!(quotient::<P>(number), number / P as u16);
+        }
+        // A pair of digits is below the square of its base.
+        for number in 0..66 * 66 {
+            assert_eq!(quotient::<66>(number), number / 66);
+        }
+    }
+
+    #[test]
     fn field_operations_match_modular_arithmetic() {
         for a in 1..P as u8 {
             let inverses = (1..P as u8)
@@ -167,11 +171,5 @@ mod tests {
         for number in 0..=u16::MAX {
             assert_eq!(u32::from(field::reduce(number)), u32::from(number) % P);
         }
-        for word in (0..1000u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
-            let wide = (u128::from(word) * u128::from(P)) >> 64;
-            assert_eq!(u128::from(field::uniform(word)), wide);
-        }
-        assert_eq!([field::uniform(0), field::uniform(u64::MAX)], [0, 66]);
-        assert_eq!([field::unit(0), field::unit(u64::MAX)], [1, 66]);
     }
 }

@@ -67,7 +67,7 @@ fn plan_predicts_from_a_kept_file_and_without_one() {
             // 12 epochs of one batch.
             assert!(number("run") > 11.0 * number("computing"), "{out}");
         }
-        for how in ["apart", "train"] {
+        for how in ["apart", "whole"] {
             let number = |key: &str| seconds[how][key].as_f64().expect("a number");
             assert!(number("iteration") > 0.0 && number("run") > number("iteration"));
         }
@@ -79,6 +79,42 @@ fn plan_predicts_from_a_kept_file_and_without_one() {
     );
     let plain = success(&[&PLAN[..], &["--json"]].concat());
     assert!(!plain.contains("\"seconds\""), "{plain}");
+}
+
+#[test]
+fn plan_predicts_classification() {
+    const PLAN: [&str; 6] = ["plan", "--infer", "--model", "digits8", "--batch", "20"];
+    let dir = tempfile::tempdir().expect("a directory");
+    let trained = kept(dir.path());
+    let path = dir.path().join("infer.toml");
+    let path = path.to_str().expect("UTF-8");
+    let bench = ["bench", "--infer", "--seconds", "0.3", "--model", "digits8"];
+    let out = success(&[&bench[..], &["--batch", "8", "--save", path]].concat());
+    assert!(out.contains("what `predict` takes"), "{out}");
+    for options in [&["--seconds", path][..], &["--seconds", "--protocol", "securenn"]] {
+        let samples = ["--samples", "50,0"];
+        let out = success(&[&PLAN[..], options, &samples, &["--json"]].concat());
+        let plan: Value = serde_json::from_str(&out).expect("JSON");
+        let seconds = &plan["seconds"];
+        for role in ["p0", "p1", "helper"] {
+            assert!(seconds[role]["computing"].as_f64() > Some(0.0), "{out}");
+        }
+        for how in ["apart", "whole"] {
+            let number = |key: &str| seconds[how][key].as_f64().expect("a number");
+            // Two batches of 20 and one of 10.
+            let batches = number("run") / number("iteration");
+            assert!((2.0..3.0).contains(&batches), "{how}: {out}");
+        }
+    }
+    let out = success(&[&PLAN[..], &["--seconds", path]].concat());
+    assert!(out.contains("`predict` on this machine"), "{out}");
+    assert!(out.contains("1 batch"), "{out}");
+    // A training is other work.
+    let line = failure(&[&PLAN[..], &["--seconds", &trained]].concat());
+    assert!(line.contains("as it is to classify"), "{line}");
+    assert!(line.contains("bench --infer --save"), "{line}");
+    let line = failure(&["plan", "--model", "digits8", "--seconds", path]);
+    assert!(line.contains("as it is to be trained"), "{line}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `ringlet bench`: what this machine reaches, and what training takes here.
+//! `ringlet bench`: what this machine reaches, and what training or classification takes here.
 
 use std::{
     path::PathBuf,
@@ -47,6 +47,9 @@ pub struct BenchArgs {
     /// Keep the figures in this file, for `plan --seconds`.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Measure classification in place of training: `predict`, and the roles of inference.
+    #[arg(long)]
+    pub infer: bool,
     /// The session; all built-in models without --model and --data, by --protocol exact and by securenn.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -67,7 +70,11 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     if let Some(path) = &args.save {
         check_writable(path)?;
     }
-    let sessions = sessions(&args.session)?;
+    let task = match args.infer {
+        true => Task::Infer,
+        false => Task::Train,
+    };
+    let sessions = sessions(&args.session, task)?;
     let start = Instant::now();
     let total = (1e3 * args.seconds) as u64;
     let mut bar = Bar::of_parts("bench", total);
@@ -86,17 +93,23 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         let left = part(1.0).saturating_sub(start.elapsed());
         let share = left / (count - place) as u32;
         let name = &session.model.name;
-        let alone = share.mul_f64(1.0 - THREADS);
+        let has_gains = task == Task::Train;
+        let alone = match has_gains {
+            true => share.mul_f64(1.0 - THREADS),
+            false => share,
+        };
         let course = Course::measure((session, network), u32::MAX, alone, &mut |batch| {
             begin(format!("{name} by {protocol}, batch {batch}"));
         })?;
-        let batch = course.largest().min(args.session.batch);
-        begin(format!("{name} by {protocol}, threads"));
-        let of_all: f64 = course.seconds(batch).iter().sum();
-        let time = share.as_secs_f64() * THREADS / 2.0;
-        let iterations = (time / of_all).clamp(2.0, 9.0) as u32;
-        if let Some(gain) = gains((session, network), batch, iterations)? {
-            shared.push((name.to_string(), gain));
+        if has_gains {
+            let batch = course.largest().min(args.session.batch);
+            begin(format!("{name} by {protocol}, threads"));
+            let of_all: f64 = course.seconds(batch).iter().sum();
+            let time = share.as_secs_f64() * THREADS / 2.0;
+            let iterations = (time / of_all).clamp(2.0, 9.0) as u32;
+            if let Some(gain) = gains((session, network), batch, iterations)? {
+                shared.push((name.to_string(), gain));
+            }
         }
         kept.sessions.push(MeasuredSession {
             model: session.model.name.to_string(),
@@ -106,7 +119,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         });
     }
     bar.finish();
-    console::print(&tables(&kept, &shared, args.session.batch))?;
+    console::print(&tables(&kept, &shared, (task, args.session.batch)))?;
     if let Some(path) = &args.save {
         kept.write(path)?;
         console::note(&format!("written: {}", path.display()));
@@ -115,13 +128,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 }
 
 /// The session that the options describe, or those of all built-in models that their protocol takes.
-fn sessions(args: &SessionArgs) -> Result<Vec<(ProtocolName, CheckedSession)>, Failure> {
+fn sessions(
+    args: &SessionArgs,
+    task: Task,
+) -> Result<Vec<(ProtocolName, CheckedSession)>, Failure> {
     let checked = |args: &SessionArgs| -> Result<_, Failure> {
         let protocol = Protocol::new(args)?;
-        Ok((
-            args.protocol,
-            planned(args, &protocol, (Task::Train, None), None)?,
-        ))
+        Ok((args.protocol, planned(args, &protocol, (task, None), None)?))
     };
     if args.model.is_some() || args.data.data.is_some() {
         return Ok(vec![checked(args)?]);

@@ -57,9 +57,9 @@ pub struct PlanArgs {
     /// Print what each rank of a role has, for growing numbers of ranks.
     #[arg(long, conflicts_with_all = ["device", "infer", "evaluate"])]
     pub ranks: bool,
-    /// Predict the time of training on machines like this: from the figures that `ringlet bench --save` has left in FILE, or
+    /// Predict the time on machines like this: from the figures that `ringlet bench --save` has left in FILE, or
     /// from some seconds of measurement without one.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "infer", "evaluate"])]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = ["device", "evaluate"])]
     pub seconds: Option<Option<PathBuf>>,
     /// The links of --seconds.
     #[command(flatten)]
@@ -172,14 +172,20 @@ fn figures(
         });
     };
     let kept = Kept::read(path)?;
+    let (to, bench) = match session.task {
+        Task::Train => ("be trained", "bench"),
+        Task::Infer | Task::Evaluate => ("classify", "bench --infer"),
+    };
     let measured = kept.session(session).ok_or_else(|| {
         Failure::new(
             format!(
-                "{} has no figures of model {} as it is to be trained",
+                "{} has no figures of model {} as it is to {to}",
                 path.display(),
                 session.model.name
             ),
-            "measure it, with `ringlet bench --save FILE` and the same options, or leave out the file",
+            format!(
+                "measure it, with `ringlet {bench} --save FILE` and the same options, or leave out the file"
+            ),
         )
     })?;
     Ok(Figures {

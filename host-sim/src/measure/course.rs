@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     clock::ProcessClock,
     roles::{RoleSeconds, iteration_seconds, memory},
-    train::train_seconds,
+    whole::whole_seconds,
 };
 use crate::error::Failure;
 
@@ -20,8 +20,9 @@ pub struct Point {
     pub batch: u32,
     /// Of P0, of P1, and of the dealer or the assistant.
     pub seconds: RoleSeconds,
-    /// Of all roles as threads of one process, with the watch over ranges: processor seconds, and seconds that pass.
-    pub train: [f64; 2],
+    /// Of the whole of `train` or `predict`, all roles as threads and the watch over ranges: processor seconds, and seconds
+    /// that pass.
+    pub whole: [f64; 2],
 }
 
 /// Measured iterations of one session, with larger and larger batches.
@@ -36,10 +37,10 @@ const LARGEST: u32 = 512;
 const MEMORY: u64 = 1 << 30;
 /// How much larger the next batch is, at best and at least.
 const STEPS: [u32; 2] = [4, 2];
-/// The part of the time for which a role, and `train`, repeat an iteration with each batch; they do at least two.
+/// The part of the time for which a role, and the whole, repeat an iteration with each batch; they do at least two.
 const REPEATED: f64 = 0.03;
-const TRAINED: f64 = 0.06;
-/// The fewest and the most iterations of `train`.
+const WHOLE: f64 = 0.06;
+/// The fewest and the most iterations of the whole.
 const ITERATIONS: [f64; 2] = [2.0, 30.0];
 
 impl Course {
@@ -62,16 +63,16 @@ impl Course {
             let seconds = iteration_seconds(session, network, batch, REPEATED * time)?;
             let of_all: f64 = seconds.iter().sum();
             let [fewest, most_run] = ITERATIONS;
-            let iterations = (TRAINED * time / of_all).clamp(fewest, most_run) as u32;
-            let train = train_seconds(session, network, batch, iterations)?;
+            let iterations = (WHOLE * time / of_all).clamp(fewest, most_run) as u32;
+            let whole = whole_seconds(session, network, batch, iterations)?;
             course.0.push(Point {
                 batch,
                 seconds,
-                train,
+                whole,
             });
             // The fewest iterations of the next batch: three of each role, and two of all, as slow as other programs make them.
             let slower = began.0.elapsed().as_secs_f64() / began.1.seconds().max(f64::MIN_POSITIVE);
-            let sample = (3.0 * of_all * slower + fewest * train[1]) / f64::from(batch);
+            let sample = (3.0 * of_all * slower + fewest * whole[1]) / f64::from(batch);
             let left = time - start.elapsed().as_secs_f64();
             let larger = STEPS.map(|step| batch.saturating_mul(step).min(most));
             let next = larger.into_iter().find(|&next| {
@@ -96,8 +97,8 @@ impl Course {
     }
 
     /// The processor seconds of all roles as threads of one process, and the seconds that pass, in such an iteration.
-    pub fn train(&self, batch: u32) -> [f64; 2] {
-        [0, 1].map(|part| self.told(batch, |point| point.train[part]))
+    pub fn whole(&self, batch: u32) -> [f64; 2] {
+        [0, 1].map(|part| self.told(batch, |point| point.whole[part]))
     }
 
     fn told(&self, batch: u32, of: impl Fn(&Point) -> f64) -> f64 {
@@ -109,7 +110,7 @@ impl Course {
     /// Whether it can be used: it has points, in order, and their times are numbers above zero.
     pub fn is_sound(&self) -> bool {
         let sound = |point: &Point| {
-            let mut times = point.seconds.iter().chain(&point.train);
+            let mut times = point.seconds.iter().chain(&point.whole);
             point.batch > 0 && times.all(|time| time.is_finite() && *time > 0.0)
         };
         let rises = |pair: &[Point]| pair[0].batch < pair[1].batch;
@@ -148,7 +149,7 @@ mod tests {
         let point = |batch: u32| Point {
             batch,
             seconds: [of(batch.into()); 3],
-            train: [of(batch.into()); 2],
+            whole: [of(batch.into()); 2],
         };
         Course([4, 8, 16, 32].map(point).into())
     }
@@ -157,7 +158,7 @@ mod tests {
     fn a_fixed_part_and_one_for_each_sample_are_told_apart() {
         let course = course(|batch| 0.01 + 0.002 * batch);
         for batch in [1, 4, 20, 512] {
-            let told = [course.seconds(batch).to_vec(), course.train(batch).to_vec()].concat();
+            let told = [course.seconds(batch).to_vec(), course.whole(batch).to_vec()].concat();
             let right = 0.01 + 0.002 * f64::from(batch);
             assert!(
                 told.iter().all(|s| (s / right - 1.0).abs() < 1e-6),
@@ -173,7 +174,7 @@ mod tests {
             Course(vec![Point {
                 batch: 8,
                 seconds: [0.02; 3],
-                train: [0.02; 2],
+                whole: [0.02; 2],
             }]),
         ] {
             assert!(course.is_sound());

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn kept() -> Kept {
-        let (seconds, train) = ([0.25, 0.5, 0.125], [1.0, 0.75]);
+        let (seconds, whole) = ([0.25, 0.5, 0.125], [1.0, 0.75]);
         Kept {
             link_seconds_per_byte: 1e-9,
             rates: Rates(vec![Rate {
@@ -189,7 +189,7 @@ mod tests {
                 course: Course(vec![Point {
                     batch: 4,
                     seconds,
-                    train,
+                    whole,
                 }]),
             }],
             ..Kept::here()

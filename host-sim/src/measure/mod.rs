@@ -8,4 +8,4 @@ pub mod rates;
 pub mod roles;
 pub mod secure_link;
 pub mod threads;
-pub mod train;
+pub mod whole;

@@ -1,14 +1,14 @@
-//! The processor time that a role's own work in an iteration takes on this machine. The role runs by itself, over links that
-//! answer at once, so it never waits.
+//! The processor time that a role's own work in an iteration, or in a batch of an inference, takes on this machine. The role
+//! runs by itself, over links that answer at once, so it never waits.
 
 use ringlet_core::{
     Role,
     dealt::{self, Dealer, DealerContext, Plan},
     net::{Link, Remote},
     network::Network,
-    num::Ring,
+    num::{Ring, Word},
     securenn::{self, Assistant, AssistantContext, assistant_words, party_words},
-    session::{Protocol, RunError, Session},
+    session::{Protocol, RunError, Session, Task},
     share::NoObserver,
 };
 
@@ -72,7 +72,7 @@ pub fn memory(session: &Session, network: &Network, batch: u32) -> u64 {
     8 * words as u64
 }
 
-/// The same training on so many `iterations` of `batch` samples of P0's in a first epoch.
+/// The same work on so many `iterations` of `batch` samples of P0's, in training in a first epoch.
 pub fn of_batch(session: &Session, batch: u32, iterations: u32) -> Session {
     let micro_batch = match session.micro_batch == session.batch_rows() {
         true => batch,
@@ -131,21 +131,43 @@ impl InRing for DealtRoles<'_> {
         let mut alone = ThreadRanks::only();
         for role in Role::BOTH {
             let mut memory = filled(0, plan.arena_words::<R>(role), "the shares")?;
-            let opened = plan.opened_data_words(role);
-            let mut opened = filled(R::ZERO, opened, "the opened samples")?;
-            let mut party =
-                dealt::Trainer::<R>::new(session, network, role, &key(), &mut memory, &mut opened)?;
             let [mut peer, mut dealer] = <[Nobody; 2]>::default();
             let to_dealer = Link::new(AnyEnd::new(&mut dealer), Remote::Dealer, 0);
             let to_peer = link(&mut peer, Remote::Peer);
             let mut cx = dealt::PartyContext::new(role, key(), to_peer, to_dealer);
             let (mut data, mut observer): Inputs<'_, R> = (&mut Blank, &mut NoObserver);
-            let iterate = &mut |iteration| {
-                party
-                    .iterate_in_ranks(&mut cx, &mut alone, iteration, &mut data, &mut observer)
-                    .map(drop)
+            seconds[role.index()] = if session.task == Task::Train {
+                let opened = plan.opened_data_words(role);
+                let mut opened = filled(R::ZERO, opened, "the opened samples")?;
+                let mut party = dealt::Trainer::<R>::new(
+                    session,
+                    network,
+                    role,
+                    &key(),
+                    &mut memory,
+                    &mut opened,
+                )?;
+                quartile_of_iterations(session, enough, &mut |iteration| {
+                    party
+                        .iterate_in_ranks(&mut cx, &mut alone, iteration, &mut data, &mut observer)
+                        .map(drop)
+                })?
+            } else {
+                let mut party = dealt::Classifier::<R>::new(session, network, role, &mut memory)?;
+                if session.model_owner() == Some(role) {
+                    for (number, stage) in network.stages.iter().enumerate() {
+                        let zeros = vec![R::Wide::from_u128(0); stage.parameters()];
+                        party.load_parameters(number, zeros)?;
+                    }
+                }
+                quartile_of_iterations(session, enough, &mut |iteration| {
+                    let seen = (&mut data, &mut observer);
+                    let sink = |_, _| {};
+                    party
+                        .classify_in_ranks(&mut cx, &mut alone, iteration, seen, sink)
+                        .map(drop)
+                })?
             };
-            seconds[role.index()] = quartile_of_iterations(session, enough, iterate)?;
         }
         let mut memory = filled(0, plan.dealer_arena_words::<R>(), "the masks")?;
         let mut dealer = Dealer::<R>::new(session, network, &mut memory).map_err(RunError::from)?;
@@ -168,7 +190,6 @@ fn securenn_roles(
     let mut seconds = [0.0; 3];
     for role in Role::BOTH {
         let mut memory = filled(0, party_words(session, network), "the shares")?;
-        let mut party = securenn::Trainer::new(session, network, role, &key(), &mut memory)?;
         let [mut peer, mut helper] = <[Nobody; 2]>::default();
         let links = (
             link(&mut peer, Remote::Peer),
@@ -176,11 +197,26 @@ fn securenn_roles(
         );
         let mut cx = securenn::PartyContext::new(role, [key(), key()], links.0, links.1);
         let (mut data, mut observer): Inputs<'_, u64> = (&mut Blank, &mut NoObserver);
-        seconds[role.index()] = quartile_of_iterations(session, enough, &mut |iteration| {
-            party
-                .iterate(&mut cx, iteration, &mut data, &mut observer)
-                .map(drop)
-        })?;
+        seconds[role.index()] = if session.task == Task::Train {
+            let mut party = securenn::Trainer::new(session, network, role, &key(), &mut memory)?;
+            quartile_of_iterations(session, enough, &mut |iteration| {
+                party
+                    .iterate(&mut cx, iteration, &mut data, &mut observer)
+                    .map(drop)
+            })?
+        } else {
+            let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
+            if session.model_owner() == Some(role) {
+                for (number, stage) in network.stages.iter().enumerate() {
+                    party.load_parameters(number, vec![0; stage.parameters()]);
+                }
+            }
+            quartile_of_iterations(session, enough, &mut |iteration| {
+                party
+                    .classify(&mut cx, iteration, &mut data, &mut observer, |_, _| {})
+                    .map(drop)
+            })?
+        };
     }
     let mut memory = filled(0, assistant_words(session, network), "the shares")?;
     let mut assistant = Assistant::new(session, network, &mut memory).map_err(RunError::from)?;

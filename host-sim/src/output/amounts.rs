@@ -20,15 +20,17 @@ pub fn counted(count: u64, what: &str) -> String {
 
 /// The work of a session: its iterations or batches.
 pub fn work(session: &Session) -> String {
-    let step = match session.task {
-        Task::Train => "iteration",
-        Task::Infer | Task::Evaluate => "batch",
-    };
-    let steps = match (session.task, session.iterations()) {
-        (Task::Infer | Task::Evaluate, count) if count != 1 => format!("{count} batches"),
-        (_, count) => counted(count.into(), step),
-    };
+    let steps = steps(session.task, session.iterations());
     format!("{steps} of {}", counted(session.batch.into(), "image"))
+}
+
+/// So many iterations of a training, or batches of other tasks.
+pub fn steps(task: Task, count: u32) -> String {
+    match (task, count) {
+        (Task::Train, count) => counted(count.into(), "iteration"),
+        (Task::Infer | Task::Evaluate, 1) => "1 batch".to_owned(),
+        (Task::Infer | Task::Evaluate, count) => format!("{count} batches"),
+    }
 }
 
 /// A time, in the unit that suits it.

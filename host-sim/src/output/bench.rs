@@ -1,10 +1,16 @@
 //! What a machine reaches, as tables.
 
+use ringlet_core::session::Task;
+
 use super::amounts::counted;
 use crate::measure::{kept::Kept, rates::Limit, threads::ThreadGains};
 
-/// The tables of a measurement; iterations are of `batch` images. `shared` has what further threads gain, by model.
-pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], batch: u32) -> String {
+/// The tables of a measurement of a task; iterations are of `batch` images. `shared` has what further threads gain, by model.
+pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], (task, batch): (Task, u32)) -> String {
+    let (program, one) = match task {
+        Task::Train => ("train", "an iteration"),
+        Task::Infer | Task::Evaluate => ("predict", "a batch"),
+    };
     let mut text = format!(
         "{}, ringlet {}: on one core\n\n{}\n",
         kept.processor,
@@ -13,21 +19,21 @@ pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], batch: u32) -> Stri
     );
     text += &format!(
         "{:<14}{:<10}{:>9}{:>9}{:>9}{:>9}{:>10}{:>13}\n",
-        "core-seconds", "protocol", "p0", "p1", "helper", "train", "seconds", "measured to"
+        "core-seconds", "protocol", "p0", "p1", "helper", program, "seconds", "measured to"
     );
     for measured in &kept.sessions {
         let [p0, p1, helper] = measured.course.seconds(batch).map(amount);
-        let [train, passed] = measured.course.train(batch).map(amount);
+        let [whole, passed] = measured.course.whole(batch).map(amount);
         text += &format!(
-            "{:<14}{:<10}{p0:>9}{p1:>9}{helper:>9}{train:>9}{passed:>10}{:>13}\n",
+            "{:<14}{:<10}{p0:>9}{p1:>9}{helper:>9}{whole:>9}{passed:>10}{:>13}\n",
             measured.model,
             measured.protocol,
             measured.course.largest()
         );
     }
     text += &format!(
-        "\nOf an iteration of {batch} images, told from batches up to those measured: what each role computes by itself, in\n\
-         seconds of one core, where the helper is the dealer, or the assistant of securenn; then what `train` takes, which\n\
+        "\nOf {one} of {batch} images, told from batches up to those measured: what each role computes by itself, in\n\
+         seconds of one core, where the helper is the dealer, or the assistant of securenn; then what `{program}` takes, which\n\
          runs all roles and watches the range of all values, and the seconds that pass on the {} of this machine.\n\
          A byte between processes takes {:.2} ns more of the cores, at both ends together.\n",
         counted(kept.cores as u64, "core"),

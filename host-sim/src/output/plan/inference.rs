@@ -15,6 +15,7 @@ use super::{
     links::LinkBytes,
     process::{DEALER_LINK, helper_bytes, party_bytes},
     ranges::{RangeJson, lines, ranges},
+    seconds::{Figures, Seconds},
     training::CostJson,
 };
 use crate::output::amounts::{bytes, counted};
@@ -40,6 +41,8 @@ pub struct InferencePlan<'a> {
     /// The range contracts; none by SecureNN.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ranges: Vec<RangeJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<Seconds>,
 }
 
 /// Traffic of a batch, or of one layer of it.
@@ -220,6 +223,7 @@ fn empty<'a>(
         audit: None,
         layers: Vec::new(),
         ranges: Vec::new(),
+        seconds: None,
     }
 }
 
@@ -249,6 +253,14 @@ fn gates<R: Ring>(plan: &Plan<'_>, batch: u32, row: usize) -> Vec<Gate> {
 }
 
 impl InferencePlan<'_> {
+    /// The same plan with its time, if there are figures of this machine.
+    pub fn with_time(mut self, session: &Session, figures: Option<&Figures>) -> Self {
+        self.seconds = figures.map(|figures| {
+            Seconds::new(figures, session, &self.link_bytes, self.batch_cost.rounds)
+        });
+        self
+    }
+
     /// The plan as a table.
     pub fn table(&self, session: &Session) -> String {
         let mut table = format!(
@@ -309,6 +321,9 @@ impl InferencePlan<'_> {
         table += &self.link_bytes.lines(helper);
         if !self.ranges.is_empty() {
             table += &lines(&self.ranges);
+        }
+        if let Some(seconds) = &self.seconds {
+            table += &seconds.lines();
         }
         table
     }

@@ -37,7 +37,7 @@ pub enum Form {
     Json,
 }
 
-/// The plan of a session, and of training what is to be `beside` it.
+/// The plan of a session, and what is to be `beside` it: its time, and of training what each rank has.
 pub fn costs(
     session: &Session,
     network: &Network,
@@ -48,7 +48,8 @@ pub fn costs(
     match session.protocol {
         Protocol::Dealt { .. } => in_ring(session, Costs(session, network, beside, form)),
         Protocol::SecureNn { .. } if session.task == Task::Infer => {
-            inference_text(&inference::securenn(session, network)?, session, form)
+            let plan = inference::securenn(session, network)?;
+            inference_text(&plan.with_time(session, figures), session, form)
         }
         Protocol::SecureNn { .. } => {
             let plan = SecureNnPlan::new(session, network, figures)?;
@@ -74,7 +75,9 @@ impl InRing for Costs<'_> {
     fn run<R: Ring>(self) -> Result<String, Failure> {
         let Costs(session, network, beside, form) = self;
         if session.task != Task::Train {
-            return inference_text(&inference::dealt::<R>(session, network), session, form);
+            let plan = inference::dealt::<R>(session, network);
+            let plan = plan.with_time(session, beside.figures);
+            return inference_text(&plan, session, form);
         }
         let rows = cost_rows::<R>(session, network);
         let plan = plan_json::<R>(session, network, &rows, beside);

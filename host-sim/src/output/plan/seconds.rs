@@ -1,13 +1,16 @@
 //! The predicted time of a session, from measured iterations of this machine.
 
-use ringlet_core::session::{Protocol, Session};
+use ringlet_core::session::{Protocol, Session, Task};
 use serde::Serialize;
 
 use super::links::LinkBytes;
 use crate::{
     links::traffic_shaper::TrafficShape,
     measure::{course::Course, roles::RoleSeconds},
-    output::{amounts::counted, bench::amount},
+    output::{
+        amounts::{counted, steps},
+        bench::amount,
+    },
     run::actors::Helper,
 };
 
@@ -61,10 +64,12 @@ pub struct Seconds {
     helper: RoleTime,
     /// Each role on a machine like this one, with links of the given delay and rate.
     apart: Passed,
-    /// Core-seconds of an iteration of `train`, which runs all roles on this machine and watches ranges.
-    train_core_seconds: f64,
+    /// Core-seconds of an iteration of `train`, or a batch of `predict`, which run all roles on this machine and watch ranges.
+    whole_core_seconds: f64,
     /// The same in seconds that pass, with such links.
-    train: Passed,
+    whole: Passed,
+    #[serde(skip)]
+    task: Task,
     #[serde(skip)]
     are_shaped: bool,
 }
@@ -103,10 +108,10 @@ impl Seconds {
             iteration: passed(roles.map(RoleTime::iteration), 1),
             run: passed(roles.map(|role| role.run), iterations.into()),
         };
-        let [train_core_seconds, train] = figures.course.train(session.batch_rows());
-        let train = Passed {
-            iteration: train + links_take(1),
-            run: sum(session, |len| figures.course.train(len))[1] + links_take(iterations.into()),
+        let [whole_core_seconds, whole] = figures.course.whole(session.batch_rows());
+        let whole = Passed {
+            iteration: whole + links_take(1),
+            run: sum(session, |len| figures.course.whole(len))[1] + links_take(iterations.into()),
         };
         Seconds {
             source: figures.source.clone(),
@@ -117,14 +122,20 @@ impl Seconds {
             p1,
             helper,
             apart,
-            train_core_seconds,
-            train,
+            whole_core_seconds,
+            whole,
+            task: session.task,
             are_shaped: figures.links != TrafficShape::default(),
         }
     }
 
     /// The lines of a table.
     pub fn lines(&self) -> String {
+        let (program, one) = match self.task {
+            Task::Train => ("train", "an iteration"),
+            Task::Infer | Task::Evaluate => ("predict", "a batch"),
+        };
+        let steps = steps(self.task, self.iterations);
         let mut text = format!(
             "\nTime, from {}, by batches of up to {}:\n{:<14}{:>11}{:>11}{:>14}{:>16}\n",
             self.source,
@@ -132,8 +143,8 @@ impl Seconds {
             "core-seconds",
             "computing",
             "links",
-            "an iteration",
-            counted(self.iterations.into(), "iteration"),
+            one,
+            steps,
         );
         let roles = [
             ("p0", self.p0),
@@ -156,13 +167,13 @@ impl Seconds {
         text + &format!(
             "Links: what sealing, opening, sending and receiving take, between processes.\n\
              Seconds with each role on a machine like this, and {links}:\n\
-             about {} an iteration, {} in all. `train` on this machine, which also watches ranges, in memory: {} core-seconds\n\
-             an iteration, about {} seconds, {} in all. Starting, reading data, checkpoints and accuracies are not in it.\n",
+             about {} {one}, {} in all. `{program}` on this machine, which also watches ranges, in memory: {} core-seconds\n\
+             {one}, about {} seconds, {} in all. Starting, reading data, checkpoints and accuracies are not in it.\n",
             amount(self.apart.iteration),
             amount(self.apart.run),
-            amount(self.train_core_seconds),
-            amount(self.train.iteration),
-            amount(self.train.run)
+            amount(self.whole_core_seconds),
+            amount(self.whole.iteration),
+            amount(self.whole.run)
         )
     }
 }
@@ -200,7 +211,7 @@ mod tests {
         let point = |batch: u32, scale: f64| Point {
             batch,
             seconds: [1.0, 2.0, 4.0].map(|of| of * scale),
-            train: [8.0, 5.0].map(|of| of * scale),
+            whole: [8.0, 5.0].map(|of| of * scale),
         };
         let figures = Figures {
             source: "a test".to_owned(),
@@ -220,7 +231,7 @@ mod tests {
     fn a_short_batch_at_the_end_takes_its_part() {
         let seconds = seconds(TrafficShape::default());
         assert_eq!(seconds.iterations, 3);
-        assert!((seconds.train.run - 12.5).abs() < 1e-6, "{seconds:?}");
+        assert!((seconds.whole.run - 12.5).abs() < 1e-6, "{seconds:?}");
         for (role, one) in [(seconds.p0, 1.0), (seconds.p1, 2.0), (seconds.helper, 4.0)] {
             assert!((role.iteration() - one).abs() < 1e-6, "{role:?}");
             assert!((role.run - 2.5 * one).abs() < 1e-6, "{role:?}");

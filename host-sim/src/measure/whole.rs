@@ -1,8 +1,12 @@
-//! What `ringlet train` takes on this machine: all roles as threads over links in memory, with the watch over ranges.
+//! What `ringlet train` or `predict` takes on this machine: all roles as threads over links in memory, with the watch over
+//! ranges.
 
 use std::time::Instant;
 
-use ringlet_core::{network::Network, session::Session};
+use ringlet_core::{
+    network::Network,
+    session::{Session, Task},
+};
 
 use super::{clock::ProcessClock, roles::of_batch};
 use crate::{
@@ -11,15 +15,15 @@ use crate::{
     error::Failure,
     links::traffic_shaper::TrafficShape,
     resources::filled,
-    run::{secrets::Secrets, simulation::Simulation},
+    run::{inference, secrets::Secrets, simulation::Simulation},
 };
 
 /// Seed of the secrets of a measurement. Time does not depend on them.
 const SEED: u64 = 1;
 
-/// The processor seconds of all roles together, and the seconds that pass, in an iteration over `batch` samples: the means of
-/// so many `iterations`.
-pub fn train_seconds(
+/// The processor seconds of all roles together, and the seconds that pass, in an iteration or a batch of so many samples: the
+/// means of so many `iterations`.
+pub fn whole_seconds(
     session: &Session,
     network: &Network,
     batch: u32,
@@ -46,7 +50,14 @@ pub fn train_seconds(
         threads: None,
     };
     let (start, clock) = (Instant::now(), ProcessClock::start());
-    simulation.train(&mut |_, _| Ok(()))?;
+    match session.task {
+        Task::Train => simulation.train(&mut |_, _| Ok(())).map(drop)?,
+        Task::Infer | Task::Evaluate => {
+            let stages = network.stages.iter();
+            let model: Vec<_> = stages.map(|stage| vec![0; stage.parameters()]).collect();
+            inference::simulate(&simulation, &model, &mut |_, _| Ok(())).map(drop)?;
+        }
+    }
     let taken = [clock.seconds(), start.elapsed().as_secs_f64()];
     Ok(taken.map(|seconds| seconds / f64::from(iterations)))
 }

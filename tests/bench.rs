@@ -91,7 +91,10 @@ fn plan_predicts_classification() {
     let bench = ["bench", "--infer", "--seconds", "0.3", "--model", "digits8"];
     let out = success(&[&bench[..], &["--batch", "8", "--save", path]].concat());
     assert!(out.contains("what `predict` takes"), "{out}");
-    for options in [&["--seconds", path][..], &["--seconds", "--protocol", "securenn"]] {
+    for options in [
+        &["--seconds", path][..],
+        &["--seconds", "--protocol", "securenn"],
+    ] {
         let samples = ["--samples", "50,0"];
         let out = success(&[&PLAN[..], options, &samples, &["--json"]].concat());
         let plan: Value = serde_json::from_str(&out).expect("JSON");

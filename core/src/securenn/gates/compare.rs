@@ -46,8 +46,11 @@ const UNIT: u8 = 0;
 const ZERO: u8 = 1;
 const ROTATION: u8 = 2;
 
-/// Lists of one message.
+/// Lists of one message, and of one draw.
 const BLOCK: usize = 16;
+
+/// Blocks of which a party receives the shares at once.
+const BLOCKS: usize = 16;
 
 impl Compare {
     /// Entries of a list.
@@ -107,41 +110,67 @@ impl Compare {
         Ok(())
     }
 
-    /// The computing parties' part. `shares` are this party's shares of the numbers' bits, `bits` for each number;
-    /// `bound` gives the bound of a number by its index.
+    /// The computing parties' part, after the assistant's [`Compare::share_bits`]. `bound` gives the bound of a number by
+    /// its index. `lists` is scratch memory of `bits` bytes for each number.
+    ///
+    /// A party makes lists while the assistant shares the next numbers, which takes it half the time, and while the
+    /// assistant reads the lists before. It sends nothing before it has all shares: neither waits until the other reads,
+    /// however little a link holds.
     pub(super) fn run<C: Computing>(
         self,
         cx: &mut C,
         at: At,
-        shares: &[u8],
+        lists: &mut [u8],
         bound: impl Fn(usize) -> Bound,
     ) -> Result<(), LinkError> {
+        let (len, part) = (lists.len(), BLOCKS * BLOCK * self.len());
+        let [mut received, mut sent] = [0; 2];
+        for (number, first) in (0..len).step_by(part).enumerate() {
+            let until = len.min(received + 2 * part);
+            if received < until {
+                cx.receive_from_assistant(&mut lists[received..until])?;
+                received = until;
+            }
+            let made = len.min(first + part);
+            self.make_lists(cx, at, number * BLOCKS, &mut lists[first..made], &bound);
+            if received == len {
+                cx.send_to_assistant(&lists[sent..made])?;
+                sent = made;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces this party's shares of numbers' bits, `bits` for each number, by its shares of their lists, rotated.
+    /// The first number is that of block `first_block`.
+    fn make_lists<C: Computing>(
+        self,
+        cx: &C,
+        at: At,
+        first_block: usize,
+        lists: &mut [u8],
+        bound: &impl Fn(usize) -> Bound,
+    ) {
         let len = self.len();
         let [mut zeros, mut units] = [[[0; WORDS]; BLOCK]; 2];
-        for (block, shares) in shares.chunks(BLOCK * len).enumerate() {
-            let (first, count) = (block * BLOCK, shares.len() / len);
+        for (block, lists) in (first_block..).zip(lists.chunks_mut(BLOCK * len)) {
+            let (first, count) = (block * BLOCK, lists.len() / len);
             let mut rotations = [0u64; BLOCK];
             cx.pair()
                 .fill(at.wire(ROTATION), first as u64, &mut rotations[..count]);
             draw(cx.pair(), at.wire(ZERO), block, count, &mut zeros);
             draw(cx.pair(), at.wire(UNIT), block, count, &mut units);
-            let mut lists = [0; BLOCK * MAX_BITS];
-            let lists = &mut lists[..shares.len()];
-            let both = lists.chunks_exact_mut(len).zip(shares.chunks_exact(len));
-            for (index, (list, shares)) in both.enumerate() {
+            for (index, list) in lists.chunks_exact_mut(len).enumerate() {
                 vector::run(SharedList {
                     bits: self.bits,
                     role: cx.role(),
-                    shares,
                     bound: bound(first + index),
                     words: [&zeros[index], &units[index]],
                     rotation: below(rotations[index], self.bits),
                     list,
                 });
             }
-            cx.send_to_assistant(lists)?;
         }
-        Ok(())
     }
 
     /// The assistant's part. `found` gets each number's masked answer: whether its list has a zero.
@@ -211,13 +240,11 @@ impl Loop for SharedBits<'_> {
 struct SharedList<'a> {
     bits: u32,
     role: Role,
-    /// Its shares of the number's bits.
-    shares: &'a [u8],
     bound: Bound,
     /// Of the shares of zero, and of the elements by which entries are multiplied.
     words: [&'a [u32; WORDS]; 2],
     rotation: u32,
-    /// Receives the list.
+    /// Its shares of the number's bits, which the list replaces.
     list: &'a mut [u8],
 }
 
@@ -230,7 +257,7 @@ impl Loop for SharedList<'_> {
         // A received byte may be no element of the field, so reduce it. What follows works on all lanes; those above
         // the last bit are zero and add nothing to the sums.
         let mut own = [0; MAX_BITS];
-        for (own, &share) in own.iter_mut().zip(self.shares) {
+        for (own, &share) in own.iter_mut().zip(&*self.list) {
             *own = u16::from(field::reduce(share.into()));
         }
         // hide = 0 tests [x > v] by c_i = v_i - x_i + 1 + sum. hide = 1 tests [x < v + 1] by the opposite signs.
@@ -397,8 +424,11 @@ mod tests {
         let shares = [first, second];
         let ran = run(
             7,
-            |cx| gate.run(cx, AT, &shares[cx.role().index()], |index| bounds[index]),
+            |cx| gate.run(cx, AT, &mut vec![0; 8 * len], |index| bounds[index]),
             |cx| {
+                for role in Role::BOTH {
+                    cx.send_to(role, &shares[role.index()])?;
+                }
                 let mut found = vec![0; len];
                 gate.assist(cx, &mut found).map(|()| found)
             },

@@ -95,7 +95,6 @@ impl Convert {
         }
         send_words(cx, self.bits, blinded)?;
         receive_words(cx, self.bits, wraps)?;
-        cx.receive_from_assistant(bits)?;
         self.compare().run(cx, at.part(COMPARE), bits, |index| {
             let r = even.plus(first[index], second[index]);
             Bound {

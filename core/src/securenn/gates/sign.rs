@@ -79,7 +79,6 @@ impl TopBit {
             cx.pair().fill(at.wire(HIDE), 0, hide);
             receive_words(cx, self.bits, opened)?;
             receive_words(cx, self.bits, low)?;
-            cx.receive_from_assistant(bits)?;
             for (opened, &share) in opened.iter_mut().zip(shares.iter()) {
                 *opened = odd.plus(odd.plus(share, share), *opened);
             }

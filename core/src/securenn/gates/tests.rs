@@ -59,9 +59,8 @@ fn compare_all(
     let ran = run(
         seed,
         |cx| {
-            let mut shares = vec![0; len * bits as usize];
-            cx.receive_from_assistant(&mut shares)?;
-            gate.run(cx, AT, &shares, |index| bounds[index])
+            let mut lists = vec![0; len * bits as usize];
+            gate.run(cx, AT, &mut lists, |index| bounds[index])
         },
         |cx| {
             gate.share_bits(cx, AT, numbers)?;

@@ -7,6 +7,7 @@ extern crate std;
 pub(crate) mod audits;
 #[cfg(feature = "contributions")]
 mod contributions;
+mod corrections;
 mod costs;
 mod evaluation;
 mod losses;

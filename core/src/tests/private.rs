@@ -7,7 +7,7 @@ use crate::session::{NOISE_FRACTION, Privacy, RATE_FRACTION};
 const FAR: f64 = 12.0;
 
 /// A session in which each iteration draws all samples, with this bound and without noise.
-fn private<R: Ring>(input: [u16; 3], layers: &[Layer], bound: f64) -> Session {
+pub(super) fn private<R: Ring>(input: [u16; 3], layers: &[Layer], bound: f64) -> Session {
     let mut session = session::<R>(input, layers, 17);
     session.training.privacy = Some(Privacy {
         clip: (bound * f64::from(1u32 << RATE_FRACTION)) as u32,

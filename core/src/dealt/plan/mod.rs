@@ -1,6 +1,7 @@
 //! The plan of a session, computed before a byte is sent: opened values, online bytes, rounds and dealer bytes for each
 //! cost row, and the memory of each role.
 
+mod corrections;
 mod inference;
 mod ranges;
 mod sent;
@@ -402,21 +403,6 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|cost_row| cost_row.forward + cost_row.backward)
             .sum()
-    }
-
-    /// Bytes of corrections that the dealer sends to P1 in a training session, audits included.
-    pub fn corrections<R: Ring>(&self) -> u64 {
-        self.run_corrections::<R>(0)
-    }
-
-    /// As [`Plan::corrections`], in a run that begins at iteration `start`.
-    pub fn run_corrections<R: Ring>(&self, start: u32) -> u64 {
-        let session = self.session;
-        let iteration_bytes = |iteration| {
-            let len = session.batch(iteration).len;
-            (self.iteration::<R>(len) + self.audit_of::<R>(iteration, len)).dealer_bytes
-        };
-        (start..session.iterations()).map(iteration_bytes).sum()
     }
 
     /// The cost that the opening of samples adds to an iteration in which [`Plan::opens_samples`]. The iteration has `len` samples, of which the party owns `rows`.

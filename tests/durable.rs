@@ -261,11 +261,19 @@ impl<'a> DealtRun<'a> {
 
 #[test]
 fn a_run_with_dealt_files_goes_on_with_the_iterations_that_are_left() {
+    goes_on_with_what_is_left("32", "1");
+}
+
+#[test]
+fn so_does_one_on_several_threads() {
+    goes_on_with_what_is_left("8", "3");
+}
+
+fn goes_on_with_what_is_left(micro_batch: &str, threads: &str) {
     let dir = tempfile::tempdir().expect("a directory");
-    let session = [
-        "--epochs", "8", "--limit", "300", "--batch", "32", "--every", "10",
-    ];
     let deal = ["--epochs", "8", "--limit", "300", "--batch", "32"];
+    let deal = [&deal[..], &["--micro-batch", micro_batch]].concat();
+    let session = [&deal[..], &["--every", "10", "--threads", threads]].concat();
     let run = DealtRun::new(dir.path(), &session);
     run.deal(&deal, "60");
     let mut children = [0, 1].map(|role| run.start(role));

@@ -17,7 +17,10 @@ use ringlet::{
         tcp::{TcpEnd, connect},
         traffic_shaper::TrafficShape,
     },
-    run::dealt_files::{Dealing, DealtFile, DealtWriter},
+    run::{
+        dealt_corrections::Corrections,
+        dealt_files::{Dealing, DealtFile, DealtWriter},
+    },
 };
 use ringlet_core::{
     Role,
@@ -165,9 +168,15 @@ fn nothing_is_left_of_what_links_and_files_carried() {
     file.finish().unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(marks(), 0, "after a dealt file was written");
     let open = DealtFile::open(dir.path(), role, &session, false);
-    let mut file = open.unwrap_or_else(|failure| panic!("{failure}"));
+    let file = open.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(file.key.reveal(), key.reveal());
-    marked(|bytes| file.read_exact(&mut bytes[..LEN - 7]).expect("corrections"));
-    drop(file);
+    let (mut reader, given) = Corrections::new(&file);
+    given.give(std::iter::once(file.corrections()));
+    marked(|bytes| {
+        reader
+            .read_exact(&mut bytes[..LEN - 7])
+            .expect("corrections");
+    });
+    drop((file, reader));
     assert_eq!(marks(), 0, "after a dealt file was read");
 }

@@ -1,37 +1,19 @@
-//! The source of a party's correlated randomness: a connection to the dealer, or a file that was dealt.
+//! The source of a further rank's correlated randomness: a link to the dealer, or a file that was dealt.
 
 use std::io;
 
 use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::net::{Finish, secure::SecureError};
 
-use super::dealt_files::DealtFile;
-use crate::links::{secure::SecureEnd, wait_time::WaitTime};
+use super::dealt_corrections::Corrections;
+use crate::links::rank_end::RankEnd;
 
-/// The source of a party's correlated randomness.
+/// The source of a further rank's correlated randomness.
 pub enum DealerSource {
-    /// A connection to the dealer.
-    Link(SecureEnd),
+    /// The link to the same rank of the dealer.
+    Link(RankEnd),
     /// A dealt file.
-    File(DealtFile),
-}
-
-impl DealerSource {
-    /// The connection, if it is one.
-    pub fn link(&mut self) -> Option<&mut SecureEnd> {
-        match self {
-            DealerSource::Link(end) => Some(end),
-            DealerSource::File(_) => None,
-        }
-    }
-
-    /// The time spent waiting for the dealer.
-    pub fn wait_time(&self) -> WaitTime {
-        match self {
-            DealerSource::Link(end) => end.wait_time(),
-            DealerSource::File(_) => WaitTime::default(),
-        }
-    }
+    File(Corrections),
 }
 
 impl ErrorType for DealerSource {
@@ -67,15 +49,14 @@ impl Finish for DealerSource {
     fn end(&mut self, waits: bool) -> Result<(), Self::Error> {
         match self {
             DealerSource::Link(end) => end.end(waits),
-            // The file ends with its last correction; its checks are those of its reading.
-            DealerSource::File(_) => Ok(()),
+            DealerSource::File(file) => file.end(waits).map_err(SecureError::Transport),
         }
     }
 
     fn confirm(&mut self, waits: bool) -> Result<(), Self::Error> {
         match self {
             DealerSource::Link(end) => end.confirm(waits),
-            DealerSource::File(_) => Ok(()),
+            DealerSource::File(file) => file.confirm(waits).map_err(SecureError::Transport),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! magic (8) · begun (4) · images (32) · checksum of both (4) · role (1) · identity (16) · spare (4) · session · body · checksum (4)
 //! ```
 //!
-//! The body is the role's key and, for P1, the corrections in the order of their use. Session and body come after their
-//! lengths, in 2 and 8 bytes. Numbers are little-endian.
+//! The body is the role's key and, for P1, the corrections in the order in which one rank uses them; each of several reads its
+//! own. Session and body come after their lengths, in 2 and 8 bytes. Numbers are little-endian.
 //!
 //! A file is for one run. Its iterations are spent in order, and a run that is cut off goes on with those that are left:
 //! to use correlated randomness twice would reveal what it masks. So the file says how many have begun, and of which images.
@@ -15,8 +15,10 @@ use std::{
     cell::Cell,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek, SeekFrom, Write as _},
+    ops::Range,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crc32fast::Hasher;
@@ -51,7 +53,7 @@ const DESCRIBED: usize = FIXED + 1 + 16 + 4;
 /// Bytes before the session's description.
 const HEAD: usize = DESCRIBED + 2;
 /// Bytes that are read or written at a time.
-const BLOCK: usize = 1 << 20;
+pub const BLOCK: usize = 1 << 20;
 /// The longest description of a session.
 const MAX_SESSION: usize = 4096;
 
@@ -228,15 +230,10 @@ impl Read for DealtWriter {
 
 /// A checked file.
 pub struct DealtFile {
-    file: File,
-    /// What has been read ahead: corrections, so it is wiped when it is dropped.
-    block: Zeroizing<Vec<u8>>,
-    /// Where in the block the next byte is.
-    next: usize,
-    /// Where in the file the next block is.
-    place: u64,
-    /// Bytes of corrections that have not been read.
-    left: u64,
+    /// The mark is written and the corrections are read at places of their own.
+    file: Arc<Mutex<File>>,
+    /// Where in the file the corrections are.
+    corrections: Range<u64>,
     /// The role's key.
     pub key: Key,
     /// Which dealt session it belongs to.
@@ -335,12 +332,10 @@ impl DealtFile {
         let key = Key::filled(|key| file.read_exact(key)).map_err(damaged)?;
         let mut identity = [0; 16];
         identity.copy_from_slice(&head[FIXED + 1..][..16]);
+        let start = head_len(described) + Key::LEN as u64;
         Ok(DealtFile {
-            place: head_len(described) + Key::LEN as u64,
-            left: body - Key::LEN as u64,
-            file,
-            block: Zeroizing::new(Vec::with_capacity(BLOCK)),
-            next: 0,
+            corrections: start..start + (body - Key::LEN as u64),
+            file: Arc::new(Mutex::new(file)),
             key,
             identity: DealtId(identity),
             spare: number(FIXED + 17),
@@ -350,19 +345,26 @@ impl DealtFile {
         })
     }
 
-    /// Leaves out the first `corrections` bytes of the corrections: they belong to iterations that are spent.
-    pub fn skip(&mut self, corrections: u64) {
-        // P0's file has none.
-        let corrections = corrections.min(self.left);
-        self.place += corrections;
-        self.left -= corrections;
+    /// Where in the file the corrections are.
+    pub fn corrections(&self) -> Range<u64> {
+        self.corrections.clone()
+    }
+
+    /// The file, for reading and marking it. It stays locked against other runs until the last of these is dropped.
+    pub(super) fn shared(&self) -> Arc<Mutex<File>> {
+        self.file.clone()
+    }
+
+    /// Its name.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Marks `begun` iterations as begun, for good, by a run whose party has the images with this digest. Call it before
     /// anything that they mask is sent. Returns what marks further ones.
     ///
     /// The masks of samples last for the whole file, so a run that goes on has to have the same images.
-    pub fn consume(&mut self, begun: u32, images: [u8; DIGEST]) -> Result<Mark, Failure> {
+    pub fn consume(&self, begun: u32, images: [u8; DIGEST]) -> Result<Mark, Failure> {
         if self.begun > 0 && self.images != images {
             return Err(Failure::new(
                 format!(
@@ -372,9 +374,8 @@ impl DealtFile {
                 "give the images with which the run began, or deal a new session",
             ));
         }
-        let lost = |error| failed(&self.path, &error);
         let mut mark = Mark {
-            file: self.file.try_clone().map_err(lost)?,
+            file: self.shared(),
             images,
             path: self.path.clone(),
         };
@@ -385,7 +386,7 @@ impl DealtFile {
 
 /// Says in a dealt file how many of its iterations have begun.
 pub struct Mark {
-    file: File,
+    file: Arc<Mutex<File>>,
     images: [u8; DIGEST],
     path: PathBuf,
 }
@@ -399,7 +400,8 @@ impl Mark {
             file.write_all(&bytes)?;
             file.sync_data()
         };
-        put(&mut self.file).map_err(|error| failed(&self.path, &error))
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        put(&mut file).map_err(|error| failed(&self.path, &error))
     }
 }
 
@@ -436,38 +438,5 @@ fn check(file: &mut File, size: u64) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::ErrorKind::InvalidData.into())
-    }
-}
-
-impl ErrorType for DealtFile {
-    type Error = io::Error;
-}
-
-impl Read for DealtFile {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.next == self.block.len() {
-            self.next = 0;
-            // No more than there is room for, so that the block never grows.
-            self.block.resize(self.left.min(BLOCK as u64) as usize, 0);
-            // A mark moves the place in the file.
-            self.file.seek(SeekFrom::Start(self.place))?;
-            self.file.read_exact(&mut self.block)?;
-            self.place += self.block.len() as u64;
-        }
-        let count = bytes.len().min(self.block.len() - self.next);
-        bytes[..count].copy_from_slice(&self.block[self.next..self.next + count]);
-        self.next += count;
-        self.left -= count as u64;
-        Ok(count)
-    }
-}
-
-impl Write for DealtFile {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

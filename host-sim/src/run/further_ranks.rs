@@ -10,6 +10,7 @@ use ringlet_core::{
 };
 
 use super::{
+    dealer_source::DealerSource,
     lone_party::{DealerPlace, LoneParty, Place},
     meeting::{FurtherRanksOf, RankReception},
     party_ranks::{FurtherRanks, RankNeeds},
@@ -103,7 +104,8 @@ impl LoneParty<'_> {
     ) -> RankNeeds<'_> {
         RankNeeds {
             peer: RankEnd::Secure(peer),
-            dealer: dealer.map(RankEnd::Secure),
+            dealer: dealer.map(|end| DealerSource::Link(RankEnd::Secure(end))),
+            positions: None,
             data: Box::new(self.data()),
         }
     }

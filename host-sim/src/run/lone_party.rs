@@ -25,9 +25,6 @@ use ringlet_core::{
 use super::{
     beginning::Beginning,
     checkpoints::{CheckpointPlan, Keeper},
-    dealer_source::DealerSource,
-    dealt_files::DealtFile,
-    dealt_positions::{self, Positions},
     dispatch::{InRing, in_ring},
     event::StageValues,
     inference,
@@ -132,7 +129,7 @@ pub struct LoneParty<'a> {
     pub checkpoints: Option<CheckpointPlan>,
     /// The file for everything that the peer sends, if there is to be one.
     pub transcript: Option<PathBuf>,
-    /// The most ranks of a session with a dealer at an address; as many as there are processors when left out.
+    /// The most ranks of a session with a dealer, or with what it has dealt; as many as there are processors when left out.
     pub threads: Option<u16>,
     /// Which of the party's processes this is.
     pub process: Rank,
@@ -148,8 +145,13 @@ impl LoneParty<'_> {
         reporter: &mut dyn Reporter,
     ) -> Result<Option<MemoryUsed>, Failure> {
         let most = self.most_ranks(others);
-        if self.process.count() > most {
-            return Err(self.too_many_processes(most));
+        let most_processes = match others {
+            // Each process would have to reach the file, and its mark is one process's.
+            Others::Dealt(_, DealerPlace::Directory(_)) => 1,
+            _ => most,
+        };
+        if self.process.count() > most_processes {
+            return Err(self.too_many_processes(most_processes));
         }
         if let (Some(ranks), false) = (&mut processes, self.process.is_first()) {
             let beginning = Beginning::take(ranks)?;
@@ -172,10 +174,10 @@ impl LoneParty<'_> {
         }
     }
 
-    /// The most ranks that have work. A transcript has one link, and a dealt file one order.
+    /// The most ranks that have work. A transcript has one link.
     fn most_ranks(&self, others: &Others) -> u16 {
         match (others, &self.transcript) {
-            (Others::Dealt(_, DealerPlace::Address(_)), None) => self.session.most_ranks(),
+            (Others::Dealt(..), None) => self.session.most_ranks(),
             _ => 1,
         }
     }
@@ -187,9 +189,14 @@ impl LoneParty<'_> {
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
-        self.go_on(reporter, &mut |keeper, reporter| {
-            let ranks = (processes.as_deref_mut(), most);
-            self.attempt_dealt((&place, dealer), ranks, keeper, reporter)
+        self.go_on(reporter, &mut |keeper, reporter| match dealer {
+            DealerPlace::Address(address) => {
+                let ranks = (processes.as_deref_mut(), most);
+                self.attempt_with_dealer((&place, dealer, address), ranks, keeper, reporter)
+            }
+            DealerPlace::Directory(dir) => {
+                self.attempt_with_file((&place, dealer, dir), most, keeper, reporter)
+            }
         })
     }
 
@@ -255,88 +262,52 @@ impl LoneParty<'_> {
         keeper.begin(hello.checkpoints.common(&peer.checkpoints), run)
     }
 
-    fn attempt_dealt(
+    fn attempt_with_dealer(
         &self,
-        (place, dealer): (&Place<'_>, &DealerPlace),
+        (place, dealer, address): (&Place<'_>, &DealerPlace, &str),
         (processes, most): (Option<&mut MpiRanks>, u16),
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
-        let mut hello = match &processes {
+        let hello = match &processes {
             Some(ranks) => self.hello(&keeper).with_process(ranks.rank()),
             None => self.hello(&keeper).with_rank(offer(self.threads, most)),
         };
-        let mut source = match dealer {
-            // The file is checked before the party meets anyone.
-            DealerPlace::Directory(dir) => {
-                let file = DealtFile::open(dir, self.role, self.session, keeper.is_some())?;
-                hello = hello.with_dealt_file(file.identity);
-                DealerSource::File(file)
-            }
-            DealerPlace::Address(address) => {
-                // The dealer first, so that it too learns of a mismatch of the parties.
-                let to = (Actor::Dealer, "--dealer");
-                let reached =
-                    self.endpoint
-                        .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
-                DealerSource::Link(reached.end)
-            }
-        };
-        let mut peer = self.meet(place, &hello, source.link())?;
+        // The dealer first, so that it too learns of a mismatch of the parties.
+        let to = (Actor::Dealer, "--dealer");
+        let reached = self
+            .endpoint
+            .reach(address, to, &hello, Remote::Dealer, TcpEnd::free)?;
+        let mut source = reached.end;
+        let mut peer = self.meet(place, &hello, Some(&mut source))?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
         let wait_times = [peer.end.inner().wait_time(), source.wait_time()];
         self.set_idle(&peer.end)?;
-        let mut positions = None;
         let mut further = FurtherRanks::default();
-        let key = match &mut source {
-            DealerSource::Link(end) => {
-                let most = hello.rank.count();
-                let watched = (peer.end.inner(), first, most);
-                let start = self.await_start(end, Remote::Dealer, watched)?;
-                match processes {
-                    Some(ranks) => {
-                        let (hello, keys) = (hello, [start.key.clone()]);
-                        Beginning { hello, keys, first }.give(ranks)?;
-                        further.processes = Some(ranks);
-                    }
-                    None => {
-                        further.closer.add(end)?;
-                        further.closer.add(peer.end.inner())?;
-                        let wanted = (&hello, start.ranks);
-                        self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
-                    }
-                }
-                start.key
+        let watched = (peer.end.inner(), first, hello.rank.count());
+        let start = self.await_start(&mut source, Remote::Dealer, watched)?;
+        match processes {
+            Some(ranks) => {
+                let (hello, keys) = (hello, [start.key.clone()]);
+                Beginning { hello, keys, first }.give(ranks)?;
+                further.processes = Some(ranks);
             }
-            DealerSource::File(file) => {
-                positions = Some(self.positions(file, first, keeper.is_some(), &mut peer)?);
-                file.key.clone()
+            None => {
+                further.closer.add(&source)?;
+                further.closer.add(peer.end.inner())?;
+                let wanted = (&hello, start.ranks);
+                self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
             }
-        };
+        }
         let links = (
             Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
             Link::new(AnyEnd::new(&mut source), Remote::Dealer, UNBOUNDED),
         );
-        let mut setup = self.setup(key)?;
+        let mut setup = self.setup(start.key)?;
         setup.durable = keeper.map(|keeper| (keeper, first));
-        setup.positions = positions;
         setup.further = further;
         let made = self.compute(links, setup, wait_times, reporter)?;
         self.end(made, (peer.end, source), Remote::Dealer, reporter)
-    }
-
-    /// Agrees with the peer on the positions that a run takes from the dealt files, from the iteration `first` on.
-    fn positions(
-        &self,
-        file: &mut DealtFile,
-        first: u32,
-        goes_on: bool,
-        peer: &mut Met,
-    ) -> Result<Positions, Failure> {
-        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
-        let position = dealt_positions::agree(file.begun, &mut link)?;
-        let places = [first, position];
-        Positions::take(file, self.session, places, &self.images, goes_on)
     }
 
     /// Gives up when the peer has been silent for too long during the run.

@@ -114,10 +114,10 @@ pub fn before(
 }
 
 /// The failure of an iteration, after which the state before it is kept.
-pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, error: RunError) -> Failure {
+pub fn broke(durable: &mut Option<(&mut Keeper, u32)>, failure: impl Into<Failure>) -> Failure {
     match durable {
-        Some((keeper, _)) => keeper.broke(error.into()),
-        None => error.into(),
+        Some((keeper, _)) => keeper.broke(failure.into()),
+        None => failure.into(),
     }
 }
 
@@ -147,25 +147,41 @@ impl FurtherRank<'_> {
         RankNeeds {
             mut peer,
             mut dealer,
+            mut positions,
             mut data,
         }: RankNeeds<'_>,
         mut observer: &mut dyn Observer<R>,
     ) -> Result<(), Failure> {
-        let (session, role) = (self.session, self.role);
-        let (mut memory, mut opened_data) = buffers::<R>(session, self.network, role)?;
-        let at = (role, self.first);
+        let (session, network, role) = (self.session, self.network, self.role);
+        let dealt = positions.as_ref().map(|positions| {
+            let session = positions.session.clone();
+            (session, positions.of(self.first))
+        });
+        let (dealt, start) = match &dealt {
+            Some((dealt, position)) => (dealt, *position),
+            None => (session, self.first),
+        };
+        let (mut memory, mut opened_data) = buffers::<R>(dealt, network, role)?;
+        let at = (role, start);
         let mut party =
-            Trainer::<R>::further_rank(session, self.network, at, &mut memory, &mut opened_data)?;
+            Trainer::<R>::further_rank(dealt, network, at, &mut memory, &mut opened_data)?;
         let (to_peer, to_dealer) = links(&mut peer, dealer.as_mut());
         let mut cx = PartyContext::new(role, self.key.clone(), to_peer, to_dealer);
         cx.set_clock(monotonic_clock::nanoseconds);
         let mut data: &mut dyn Data = &mut *data;
         if let Some(file) = self.contributions {
             let party = (&mut party, &mut cx);
-            contribution_check::at_party(party, (session, self.network), ranks, data, file)?;
+            contribution_check::at_party(party, (session, network), ranks, data, file)?;
         }
         for iteration in self.first..session.iterations() {
-            party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
+            let position = match &mut positions {
+                Some(positions) => positions.begin::<R>(network, ranks, iteration)?,
+                None => iteration,
+            };
+            party.iterate_in_ranks(&mut cx, ranks, position, &mut data, &mut observer)?;
+            if let Some(positions) = &positions {
+                positions.end()?;
+            }
             sum_traffic(ranks, &mut cx.take_traffic()).map_err(RunError::from)?;
             let plan = (self.validation.as_ref(), session);
             if share_stop(ranks, plan, iteration, false)? {
@@ -270,25 +286,26 @@ fn run_first_rank<R: Ring>(
     if let Some(file) = contributions {
         let party = (&mut party, &mut cx);
         let checked = contribution_check::at_party(party, (session, network), ranks, data, file);
-        emit(checked.map_err(|failure| match &mut durable {
-            Some((keeper, _)) => keeper.broke(failure),
-            None => failure,
-        })?)?;
+        emit(checked.map_err(|failure| broke(&mut durable, failure))?)?;
     }
     let mut done = first;
     for iteration in first..session.iterations() {
         before(&mut durable, &mut beside, iteration, &party)?;
         let start = Instant::now();
-        let mut position = iteration;
-        if let Some(positions) = &mut positions {
-            positions.begin(iteration)?;
-            position = positions.of(iteration);
-        }
+        let begun = match &mut positions {
+            Some(positions) => positions.begin::<R>(network, ranks, iteration),
+            None => Ok(iteration),
+        };
+        let position = begun.map_err(|failure| broke(&mut durable, failure))?;
         let batch = party
             .iterate_in_ranks(&mut cx, ranks, position, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
+        if let Some(positions) = &positions {
+            positions.end()?;
+        }
         let mut traffic = cx.take_traffic();
-        sum_traffic(ranks, &mut traffic).map_err(|lost| broke(&mut durable, lost.into()))?;
+        sum_traffic(ranks, &mut traffic)
+            .map_err(|lost| broke(&mut durable, RunError::from(lost)))?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,

@@ -9,7 +9,10 @@ use ringlet_core::{
     share::{NoObserver, Observer},
 };
 
-use super::{mpi_ranks::MpiRanks, ranks::Closer, role_ranks::RoleRanks};
+use super::{
+    dealer_source::DealerSource, dealt_positions::Positions, mpi_ranks::MpiRanks, ranks::Closer,
+    role_ranks::RoleRanks,
+};
 use crate::{
     error::Failure,
     links::{any_end::AnyEnd, connect::UNBOUNDED, rank_end::RankEnd},
@@ -39,8 +42,10 @@ impl Default for FurtherRanks<'_> {
 pub struct RankNeeds<'a> {
     /// The link to the same rank of the other party.
     pub peer: RankEnd,
-    /// At P1, the link to the same rank of the dealer.
-    pub dealer: Option<RankEnd>,
+    /// At P1, the link to the same rank of the dealer, or what reads its corrections from a dealt file.
+    pub dealer: Option<DealerSource>,
+    /// Where its iterations are in a dealt file, if the party has one.
+    pub positions: Option<Positions>,
     /// The party's samples.
     pub data: Box<dyn Data + Send + 'a>,
 }
@@ -49,7 +54,7 @@ pub struct RankNeeds<'a> {
 pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
 
 /// The links of a further rank over these ends.
-pub fn links<'a>(peer: &'a mut RankEnd, dealer: Option<&'a mut RankEnd>) -> PartyLinks<'a> {
+pub fn links<'a>(peer: &'a mut RankEnd, dealer: Option<&'a mut DealerSource>) -> PartyLinks<'a> {
     let dealer = dealer.map_or_else(AnyEnd::unused, AnyEnd::new);
     (
         Link::new(AnyEnd::new(peer), Remote::Peer, UNBOUNDED),
@@ -58,7 +63,10 @@ pub fn links<'a>(peer: &'a mut RankEnd, dealer: Option<&'a mut RankEnd>) -> Part
 }
 
 /// Ends the links of a further rank of the party `role`.
-pub fn end_links(role: Role, (peer, dealer): (RankEnd, Option<RankEnd>)) -> Result<(), Failure> {
+pub fn end_links(
+    role: Role,
+    (peer, dealer): (RankEnd, Option<DealerSource>),
+) -> Result<(), Failure> {
     let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
     if let Some(dealer) = &mut dealer {
         dealer.end(false)?;

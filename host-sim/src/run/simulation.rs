@@ -18,6 +18,7 @@ use ringlet_core::{
 use super::{
     actors::{Actor, ActorEvent, Helper, Take, follow, report_end},
     checkpoints::Simulated,
+    dealer_source::DealerSource,
     event::StageValues,
     handshakes::greet,
     party::{Emit, PartySetup},
@@ -271,7 +272,8 @@ impl Simulation<'_> {
         while let (Some(peer), dealer) = next() {
             further.needs.push(RankNeeds {
                 peer: RankEnd::Memory(peer),
-                dealer: dealer.map(RankEnd::Memory),
+                dealer: dealer.map(|end| DealerSource::Link(RankEnd::Memory(end))),
+                positions: None,
                 data: Box::new(data()),
             });
         }

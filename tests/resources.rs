@@ -233,24 +233,81 @@ fn take_what_is_planned(helper: &'static str, session: &[&str]) {
         ("p0", party("p0", ["--listen", &p])),
         ("p1", party("p1", ["--peer", &p])),
     ];
-    let mut peaks = [0; 3];
+    let peaks = peaks(roles.each_mut().map(|(_, child)| child));
+    for ((name, mut child), most) in roles.into_iter().zip(peaks) {
+        assert!(child.wait().expect("an end").success(), "{name}");
+        let planned = plan[format!("process_bytes_{name}")].as_u64();
+        compare(name, most, planned.expect("bytes"));
+    }
+}
+
+/// The most memory that each of these processes takes until all have ended.
+fn peaks<const COUNT: usize>(mut children: [&mut Child; COUNT]) -> [u64; COUNT] {
+    let mut peaks = [0; COUNT];
     // The peak is in the past soon, so the last look before the end finds it.
-    while roles
+    while children
         .iter_mut()
-        .any(|(_, child)| matches!(child.try_wait(), Ok(None)))
+        .any(|child| matches!(child.try_wait(), Ok(None)))
     {
-        for ((_, child), most) in roles.iter().zip(&mut peaks) {
+        for (child, most) in children.iter().zip(&mut peaks) {
             *most = peak(child).unwrap_or(0).max(*most);
         }
         thread::sleep(Duration::from_millis(2));
     }
-    for ((name, mut child), most) in roles.into_iter().zip(peaks) {
-        assert!(child.wait().expect("an end").success(), "{name}");
-        let planned = plan[format!("process_bytes_{name}")]
-            .as_u64()
-            .expect("bytes");
-        println!("{name}: {most} of {planned}");
-        assert!(most <= planned, "{name}: {most} of {planned}");
-        assert!(10 * most >= 7 * planned, "{name}: {most} of {planned}");
+    peaks
+}
+
+/// Compares the most memory that a role took with its plan.
+fn compare(name: &str, most: u64, planned: u64) {
+    println!("{name}: {most} of {planned}");
+    assert!(most <= planned, "{name}: {most} of {planned}");
+    assert!(10 * most >= 7 * planned, "{name}: {most} of {planned}");
+}
+
+#[test]
+fn threads_with_dealt_files_take_the_memory_that_the_plan_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    images(dir.path());
+    let data = dir.path().to_str().expect("UTF-8");
+    let session = [
+        "--data",
+        data,
+        "--model",
+        "convnet2",
+        "--batch",
+        "128",
+        "--micro-batch",
+        "32",
+        "--limit",
+        "2",
+    ];
+    let plan = success(&[&["plan", "--json", "--ranks"], &session[..]].concat());
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    let planned = |key: &str| {
+        let process = plan[format!("process_bytes_{key}")].as_u64();
+        let thread = plan["ranks"][format!("thread_bytes_{key}")].as_u64();
+        [process, thread].map(|bytes| bytes.expect("bytes"))
+    };
+    let held = plan["ranks"]["dealt_file_bytes_p1"].as_u64();
+    for threads in ["1", "4"] {
+        let files = dir.path().join(threads);
+        let files = files.to_str().expect("UTF-8");
+        success(&[&["deal", "--out", files], &session[..]].concat());
+        let meeting = address();
+        let mut parties = [("p0", "--listen"), ("p1", "--peer")].map(|(role, meet)| {
+            let own = ["party", "--role", role, meet, &meeting, "--dealt", files];
+            start(&[&own[..], &["--threads", threads], &session].concat())
+        });
+        let peaks = peaks(parties.each_mut());
+        let count: u64 = threads.parse().expect("a number");
+        for ((name, mut party), most) in ["p0", "p1"].into_iter().zip(parties).zip(peaks) {
+            assert!(party.wait().expect("an end").success(), "{name}");
+            let [process, thread] = planned(name);
+            let dealt = match name {
+                "p1" => count * held.expect("bytes"),
+                _ => 0,
+            };
+            compare(name, most, process + (count - 1) * thread + dealt);
+        }
     }
 }

@@ -9,6 +9,9 @@ const PROGRAM: u64 = 29 << 19;
 /// written meanwhile.
 pub const DEALER_LINK: u64 = (64 + 3) << 16;
 
+/// Bytes that a thread of a role takes beside its buffers and what waits in its links: stacks, and blocks of the links. Measured.
+pub const THREAD: u64 = 3 << 19;
+
 /// The most bytes of a party's process: `buffers` bytes of shares and opened samples, and an outbox that may hold a
 /// `message` of so many bytes.
 pub fn party_bytes(

@@ -3,7 +3,8 @@
 use ringlet_core::{cost::Cost, dealt::Plan, network::Network, num::Ring, session::Session};
 use serde::Serialize;
 
-use crate::output::amounts::bytes;
+use super::process::{DEALER_LINK, THREAD};
+use crate::{output::amounts::bytes, run::dealt_files::BLOCK};
 
 /// What the ranks of each role have, of which there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,12 +30,19 @@ pub struct RanksPlan {
     gradient_bytes: u64,
     /// Bytes that a rank gives to all others in the first epoch: the opened images of a micro-batch.
     image_bytes: u64,
+    /// Bytes of memory that a process takes for each further rank, as a thread.
+    thread_bytes_p0: u64,
+    thread_bytes_p1: u64,
+    thread_bytes_dealer: u64,
+    /// Bytes that each rank of P1 holds of a dealt file.
+    dealt_file_bytes_p1: u64,
     shares: Vec<Share>,
 }
 
 impl RanksPlan {
-    /// The plan for 1, 2, 4 and so on ranks, up to the most that have work.
-    pub fn new<R: Ring>(session: &Session, network: &Network) -> Self {
+    /// The plan for 1, 2, 4 and so on ranks, up to the most that have work. A rank of P0 and one of P1 hold so many bytes in
+    /// buffers and links.
+    pub fn new<R: Ring>(session: &Session, network: &Network, held: [u64; 2]) -> Self {
         let plan = Plan::new(session, network);
         let size = session.micro_batch;
         let of = |count: u32| {
@@ -76,6 +84,10 @@ impl RanksPlan {
             weight_bytes: parameters * u64::from(session.format.wide() / 8),
             gradient_bytes: parameters * size_of::<R>() as u64,
             image_bytes: plan.data_bytes(size.min(session.batch_rows())),
+            thread_bytes_p0: THREAD + held[0],
+            thread_bytes_p1: THREAD + held[1],
+            thread_bytes_dealer: THREAD + 8 * plan.dealer_arena_words::<R>() as u64 + DEALER_LINK,
+            dealt_file_bytes_p1: BLOCK as u64,
             shares: numbers.into_iter().map(share).collect(),
         }
     }
@@ -113,10 +125,15 @@ impl RanksPlan {
         }
         table += &format!(
             "Within a party the first rank gives each other one {} of weights and gets {} of gradients; in the first\n\
-             epoch each gives all others the {} of images that a micro-batch opens.\n",
+             epoch each gives all others the {} of images that a micro-batch opens.\n\
+             Memory for each further thread: p0 {}, p1 {}, dealer {}. With dealt files each thread of p1 holds {} more.\n",
             bytes(self.weight_bytes),
             bytes(self.gradient_bytes),
-            bytes(self.image_bytes)
+            bytes(self.image_bytes),
+            bytes(self.thread_bytes_p0),
+            bytes(self.thread_bytes_p1),
+            bytes(self.thread_bytes_dealer),
+            bytes(self.dealt_file_bytes_p1)
         );
         table
     }

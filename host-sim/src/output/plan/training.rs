@@ -139,15 +139,16 @@ pub fn plan_json<'a, R: Ring>(
     plan.gates::<R>(session.micro_batch, |gate| {
         message = message.max(gate.cost.online_bytes);
     });
-    let process_of = |role| {
+    let buffers_of = |role| {
         let opened = plan.opened_data_words(role) * size_of::<R>();
-        let buffers = 8 * plan.arena_words::<R>(role) + opened;
-        party_bytes(session, network, role, (buffers as u64, message))
+        (8 * plan.arena_words::<R>(role) + opened) as u64
     };
+    let process_of = |role| party_bytes(session, network, role, (buffers_of(role), message));
+    let held = Role::BOTH.map(|role| buffers_of(role) + message);
     let link_bytes = LinkBytes::dealt::<R>(session, network);
     TrainingPlan {
         seconds: figures.map(|figures| Seconds::new(figures, session, &link_bytes, first.rounds)),
-        ranks: ranks.then(|| RanksPlan::new::<R>(session, network)),
+        ranks: ranks.then(|| RanksPlan::new::<R>(session, network, held)),
         model: &session.model.name,
         batch: session.batch_rows(),
         micro_batch: session.micro_batch,

@@ -1,10 +1,12 @@
 //! Bit packing: values of `bits` bits without gaps, least significant bit first.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 mod halves;
 #[cfg(target_arch = "x86_64")]
 mod narrow;
-#[cfg(target_arch = "x86_64")]
+#[cfg(neon)]
+mod neon;
+#[cfg(any(target_arch = "x86_64", neon))]
 mod registers;
 #[cfg(any(test, target_pointer_width = "32"))]
 mod small;
@@ -50,12 +52,12 @@ pub fn pack<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) {
 
 /// Packs the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
 /// Bytes behind those of all values may change.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 fn start_packing<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) -> usize {
     if !vectorised(bits) {
         return 0;
     }
-    // SAFETY: the processor and the operating system support AVX2.
+    // SAFETY: `vectorised` has just found that the processor and the operating system support AVX2 or NEON.
     let pack = |values: &[u32], bytes: &mut [u8]| unsafe { registers::pack(bits, values, bytes) };
     if W::BITS == u32::BITS
         && let Ok(values) = bytemuck::try_cast_slice(values)
@@ -75,12 +77,12 @@ fn start_packing<W: Word>(bits: u32, values: &[W], bytes: &mut [u8]) -> usize {
 }
 
 /// Unpacks the first values by vector instructions, if this processor has some for them. Returns their number, a multiple of 8.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 fn start_unpacking<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) -> usize {
     if !vectorised(bits) {
         return 0;
     }
-    // SAFETY: the processor and the operating system support AVX2.
+    // SAFETY: `vectorised` has just found that the processor and the operating system support AVX2 or NEON.
     let unpack =
         |bytes: &[u8], values: &mut [u32]| unsafe { registers::unpack(bits, bytes, values) };
     if W::BITS == u32::BITS
@@ -102,22 +104,33 @@ fn start_unpacking<W: Word>(bits: u32, bytes: &[u8], values: &mut [W]) -> usize 
 }
 
 /// Wider words that are copied to 32-bit words at a time. Packed, they fill whole bytes.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 const NARROWED: usize = 64;
 
 /// Whether this processor has vector instructions for so many bits of a word.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", neon))]
 fn vectorised(bits: u32) -> bool {
-    cpufeatures::new!(has_avx2, "avx2");
-    bits <= registers::MAX_BITS && has_avx2::get()
+    bits <= registers::MAX_BITS && has_vectors()
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
+fn has_vectors() -> bool {
+    cpufeatures::new!(has_avx2, "avx2");
+    has_avx2::get()
+}
+
+/// Every processor of such a target has NEON.
+#[cfg(neon)]
+fn has_vectors() -> bool {
+    true
+}
+
+#[cfg(not(any(target_arch = "x86_64", neon)))]
 fn start_packing<W: Word>(_: u32, _: &[W], _: &mut [u8]) -> usize {
     0
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", neon)))]
 fn start_unpacking<W: Word>(_: u32, _: &[u8], _: &mut [W]) -> usize {
     0
 }

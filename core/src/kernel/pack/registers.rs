@@ -1,25 +1,31 @@
-//! Packing of 32-bit words by AVX2, a register of eight values at a time, whatever their width.
+//! Packing of 32-bit words by AVX2 or NEON, eight values at a time, whatever their width. They are a register of AVX2, or two
+//! of NEON.
 
-use super::{
-    halves::{HALF, VALUES},
-    narrow, wide,
-};
+use super::halves::{HALF, VALUES, reach};
+#[cfg(neon)]
+use super::neon::{self, pack as pack_registers, unpack as unpack_registers};
+#[cfg(target_arch = "x86_64")]
+use super::{narrow, wide};
 
 /// The widest values, in bits. Those of 32 are copied.
+#[cfg(target_arch = "x86_64")]
 pub const MAX_BITS: u32 = wide::MAX_BITS;
+#[cfg(neon)]
+pub const MAX_BITS: u32 = neon::MAX_BITS;
 
 /// Bytes that are enough to read or write the last values of a list: less than a half beyond their own.
 const LAST: usize = 2 * MAX_BITS as usize + 3 * HALF;
 
 /// Registers of values whose two halves lie within `bytes` bytes.
 fn registers(bits: u32, bytes: usize) -> usize {
-    let (step, reach) = (bits as usize, bits as usize / 2 + HALF);
-    bytes.checked_sub(reach).map_or(0, |rest| rest / step + 1)
+    let rest = bytes.checked_sub(reach(bits));
+    rest.map_or(0, |rest| rest / bits as usize + 1)
 }
 
 /// Packs the low `bits` bits of the values, but for the last one to seven. Returns the number of those that it packed.
 /// `bytes` has room for all values, and what is behind them may change; `bits` is 1 to [`MAX_BITS`].
-#[target_feature(enable = "avx2")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2"))]
+#[cfg_attr(neon, target_feature(enable = "neon"))]
 pub fn pack(bits: u32, values: &[u32], bytes: &mut [u8]) -> usize {
     let (values, _) = values.as_chunks();
     let (now, last) = values.split_at(registers(bits, bytes.len()).min(values.len()));
@@ -36,7 +42,8 @@ pub fn pack(bits: u32, values: &[u32], bytes: &mut [u8]) -> usize {
 
 /// Unpacks the values, but for the last one to seven. Returns the number of those that it unpacked. `bytes` has all values,
 /// and may have more; `bits` is 1 to [`MAX_BITS`].
-#[target_feature(enable = "avx2")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2"))]
+#[cfg_attr(neon, target_feature(enable = "neon"))]
 pub fn unpack(bits: u32, bytes: &[u8], values: &mut [u32]) -> usize {
     let (values, _) = values.as_chunks_mut();
     let count = values.len();
@@ -51,6 +58,7 @@ pub fn unpack(bits: u32, bytes: &[u8], values: &mut [u32]) -> usize {
     count * VALUES
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
@@ -60,6 +68,7 @@ fn pack_registers(bits: u32, values: &[[u32; VALUES]], bytes: &mut [u8]) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
 fn unpack_registers(bits: u32, bytes: &[u8], values: &mut [[u32; VALUES]]) {

@@ -67,7 +67,17 @@ fn on_small_processors<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: 
 #[cfg(target_pointer_width = "32")]
 use on_small_processors as dispatch;
 
-#[cfg(not(any(target_arch = "x86_64", target_pointer_width = "32")))]
+/// Words of 32 bits in tiles whose sums fill half of the vector registers. NEON has no product of 64-bit words: their sums are in
+/// the other registers, which are fewer.
+#[cfg(neon)]
+fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
+    match size_of::<T>() {
+        4 => blocked::<T, 4, 16>(product, out, a, b),
+        _ => blocked::<T, 4, 4>(product, out, a, b),
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", neon, target_pointer_width = "32")))]
 fn dispatch<T: Scalar>(product: &Product, out: &mut [T], a: &[T], b: &[T]) {
     blocked::<T, 4, 4>(product, out, a, b);
 }

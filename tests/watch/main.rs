@@ -204,9 +204,15 @@ fn named_pipes_are_read_until_they_are_closed() {
 fn what_cannot_be_watched_is_refused_with_a_remedy() {
     let dir = tempfile::tempdir().expect("a directory");
     let absent = dir.path().join("absent");
+    let other = dir.path().join("other");
+    fs::write(&other, "epoch 1\nepoch 2\n").expect("written");
     for (arguments, wanted) in [
         (
-            &["watch", "x"][..],
+            &["watch", "--once", name(&other)][..],
+            "other cannot be read: no line is a record of a run; line 2: ",
+        ),
+        (
+            &["watch", "x"],
             "standard output is no terminal: start it in a terminal, or give --once",
         ),
         (&["watch", "-", "-"], "standard input is named twice"),

@@ -281,6 +281,11 @@ impl RunState {
         if let Some(SourceState::Failed(why)) = &self.source {
             return Status::Unreadable(plain(why));
         }
+        if let Some((line, why)) = &self.damage.last
+            && self.damage.count == self.lines
+        {
+            return Status::Unreadable(format!("no line is a record of a run; line {line}: {why}"));
+        }
         if let Some(end) = &self.end {
             return match (end.well, &end.message) {
                 (true, _) => Status::Done,

@@ -12,7 +12,8 @@ use embedded_io::{ErrorType, Read, Write};
 use ringlet_core::net::Finish;
 use zeroize::Zeroizing;
 
-use super::dealt_files::{BLOCK, DealtFile};
+use super::dealt_files::{BLOCK, DealtFile, Fault};
+use crate::error::Failure;
 
 /// Ranges of bytes that are still to be read, in their order.
 type Ranges = Arc<Mutex<VecDeque<Range<u64>>>>;
@@ -25,6 +26,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// range into the next: a range holds the corrections of a micro-batch or of an update.
 pub struct Corrections {
     file: Arc<Mutex<File>>,
+    /// The file's name.
+    name: String,
+    fault: Fault,
     ranges: Ranges,
     /// What has been read ahead: corrections, so it is wiped when it is dropped.
     block: Zeroizing<Vec<u8>>,
@@ -42,6 +46,8 @@ impl Corrections {
         let given = Given(ranges.clone());
         let reader = Corrections {
             file: file.shared(),
+            name: file.path().display().to_string(),
+            fault: file.fault(),
             ranges,
             block: Zeroizing::new(Vec::with_capacity(BLOCK)),
             next: 0,
@@ -59,6 +65,20 @@ impl Corrections {
         // The mark and other ranks move the place in the file.
         file.seek(SeekFrom::Start(range.start))?;
         file.read_exact(&mut self.block)
+    }
+
+    /// Keeps why the file cannot be read, unless a rank has before.
+    fn tell(&self, error: &io::Error) {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
+            _ => error.to_string(),
+        };
+        locked(&self.fault).get_or_insert_with(|| {
+            Failure::new(
+                format!("{} cannot be read: {why}", self.name),
+                "check the disk, and deal a new session: none may serve twice",
+            )
+        });
     }
 }
 
@@ -88,7 +108,7 @@ impl Read for Corrections {
             return Err(io::ErrorKind::InvalidData.into());
         };
         if self.next == self.block.len() {
-            self.fill(range)?;
+            self.fill(range).inspect_err(|error| self.tell(error))?;
         }
         let count = bytes.len().min(self.block.len() - self.next);
         bytes[..count].copy_from_slice(&self.block[self.next..self.next + count]);
@@ -129,12 +149,9 @@ mod tests {
     use ringlet_core::{Role, prg::Key, session::handshake::DealtId};
 
     use super::*;
-    use crate::{
-        error::Failure,
-        run::{
-            dealt_files::{Dealing, DealtWriter},
-            dealt_positions::tests::session,
-        },
+    use crate::run::{
+        dealt_files::{Dealing, DealtWriter},
+        dealt_positions::tests::session,
     };
 
     const LEN: usize = 3 * BLOCK + 17;
@@ -184,6 +201,27 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_file_that_becomes_shorter_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = file(dir.path()).expect("a file");
+        let range = file.corrections();
+        let (mut reader, given) = Corrections::new(&file);
+        given.give(iter::once(range.clone()));
+        let mut bytes = vec![0; BLOCK];
+        reader.read_exact(&mut bytes).expect("the first block");
+        assert!(locked(&file.fault()).is_none());
+        locked(&file.shared())
+            .set_len(range.start + BLOCK as u64)
+            .expect("cut short");
+        assert!(reader.read_exact(&mut bytes).is_err());
+        let fault = locked(&file.fault()).take().expect("a reason").to_string();
+        assert!(
+            fault.contains("p1.dealt cannot be read: it has become shorter"),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -244,7 +244,11 @@ pub struct DealtFile {
     pub begun: u32,
     images: [u8; DIGEST],
     path: PathBuf,
+    fault: Fault,
 }
+
+/// Why a file could not be read: a reader's rank is told only that its source failed.
+pub(super) type Fault = Arc<Mutex<Option<Failure>>>;
 
 impl DealtFile {
     /// Opens the file of `role` in `dir` and checks all of it: that it is whole, and made for this role and session, and
@@ -342,6 +346,7 @@ impl DealtFile {
             begun,
             images,
             path,
+            fault: Fault::default(),
         })
     }
 
@@ -358,6 +363,11 @@ impl DealtFile {
     /// Its name.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the reason lies if its corrections cannot be read.
+    pub(super) fn fault(&self) -> Fault {
+        self.fault.clone()
     }
 
     /// Marks `begun` iterations as begun, for good, by a run whose party has the images with this digest. Call it before

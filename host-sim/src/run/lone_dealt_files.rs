@@ -1,6 +1,6 @@
 //! A computing party with a dealt file in place of a dealer, in a process of its own.
 
-use std::path::Path;
+use std::{path::Path, sync::PoisonError};
 
 use ringlet_core::net::{Link, Remote};
 
@@ -64,7 +64,12 @@ impl LoneParty<'_> {
         setup.durable = keeper.map(|keeper| (keeper, first));
         setup.positions = Some(positions);
         setup.further = further;
-        let made = self.compute(links, setup, wait_times, reporter)?;
+        let fault = file.fault();
+        let made = self.compute(links, setup, wait_times, reporter);
+        let made = made.map_err(|failure| {
+            let fault = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+            fault.unwrap_or(failure)
+        })?;
         self.end(made, (peer.end, source), Remote::Dealer, reporter)
     }
 }

@@ -191,6 +191,9 @@ fn peak(child: &Child) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// What the processes train on, but for their data.
+const SESSION: [&str; 6] = ["--model", "convnet2", "--batch", "128", "--limit", "2"];
+
 #[test]
 fn a_process_takes_the_memory_that_the_plan_says() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -203,18 +206,12 @@ fn a_process_takes_the_memory_that_the_plan_says() {
         ("assistant", "securenn", &audit),
     ] {
         let session = [
-            "--data",
-            data,
-            "--model",
-            "convnet2",
-            "--batch",
-            "128",
-            "--limit",
-            "2",
-            "--protocol",
-            protocol,
-        ];
-        take_what_is_planned(helper, &[&session[..], more].concat());
+            &SESSION[..],
+            &["--data", data, "--protocol", protocol],
+            more,
+        ]
+        .concat();
+        take_what_is_planned(helper, &session);
     }
 }
 
@@ -269,18 +266,7 @@ fn threads_with_dealt_files_take_the_memory_that_the_plan_says() {
     let dir = tempfile::tempdir().expect("a directory");
     images(dir.path());
     let data = dir.path().to_str().expect("UTF-8");
-    let session = [
-        "--data",
-        data,
-        "--model",
-        "convnet2",
-        "--batch",
-        "128",
-        "--micro-batch",
-        "32",
-        "--limit",
-        "2",
-    ];
+    let session = [&SESSION[..], &["--data", data, "--micro-batch", "32"]].concat();
     let plan = success(&[&["plan", "--json", "--ranks"], &session[..]].concat());
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
     let planned = |key: &str| {

@@ -69,8 +69,8 @@ impl GateSet {
     }
 
     /// Argmax of the logits.
-    pub fn argmax<R: Ring>(self) -> Argmax {
-        Argmax::new::<R>(self.softmax.classes, self.format.narrow())
+    pub fn argmax(self) -> Argmax {
+        Argmax::new(self.softmax.classes, self.format.narrow())
     }
 
     /// A polynomial, forward and backward, for a gradient that drops `drop` bits.

@@ -193,7 +193,7 @@ impl Lengths {
                 (gradients(network), len)
             }
             Task::Infer | Task::Evaluate => {
-                let argmax = gates.argmax::<R>().scratch_len::<R>(role, rows);
+                let argmax = gates.argmax().scratch_len(rows);
                 ([network.classes, unrolled(network)], argmax)
             }
         };

@@ -5,7 +5,7 @@
 use crate::gate::clip_factor::ClipPlaces;
 use crate::{
     gate::{
-        At,
+        At, argmax,
         bilinear::Span,
         maxpool::MAX_LEVELS,
         softmax,
@@ -209,11 +209,10 @@ pub(crate) fn max_pool(iteration: u32, stage: usize, backward: bool, row: u32) -
     }
 }
 
-/// Addresses of the first levels of the argmax and of its backward pass. They are those of the last stage's max
-/// pooling: that stage is dense and has none.
-pub(crate) fn argmax(network: &Network, iteration: u32, row: u32) -> [At; 2] {
-    let last = network.stages.len() - 1;
-    [false, true].map(|backward| max_pool(iteration, last, backward, row))
+/// Address of the argmax. It is that of the last stage's max pooling: that stage is dense and has none.
+pub(crate) fn argmax(network: &Network, iteration: u32, row: u32) -> At {
+    const _: () = assert!(argmax::GATES <= MAX_LEVELS);
+    max_pool(iteration, network.stages.len() - 1, false, row)
 }
 
 /// Address of the audit of a stage's tensor, by the tensor's number below [`AUDITED_TENSORS`].

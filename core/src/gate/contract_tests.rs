@@ -92,7 +92,7 @@ fn argmax_and_softmax() {
         weighted: false,
     };
     let contract = softmax.contract();
-    assert_eq!(contract, Argmax::new::<u32>(8, format.narrow()).contract());
+    assert_eq!(contract, Argmax::new(8, format.narrow()).contract());
     check_count(contract);
     let values = inside(contract);
     let mut rotated = values.clone();

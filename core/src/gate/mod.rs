@@ -23,6 +23,7 @@ pub(crate) mod dealing;
 pub mod fused;
 pub mod lift;
 pub mod lookup;
+pub(crate) mod maximum;
 pub mod maxpool;
 pub mod multiply;
 pub mod polynomial;

@@ -367,8 +367,8 @@ impl<R: Ring, T: Read + Write> DealerSteps<'_, '_, R, T> {
     fn classes(&mut self) -> Result<(), LinkError> {
         let iteration = self.micro.batch.iteration;
         let at = stream_ids::argmax(self.dealer.network, iteration, self.micro.first);
-        let argmax = self.dealer.gates.argmax::<R>();
-        argmax.deal::<R, _>(self.cx, at, self.micro.rows)
+        let argmax = self.dealer.gates.argmax();
+        argmax.deal(self.cx, at, self.micro.rows)
     }
 }
 

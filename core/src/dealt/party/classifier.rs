@@ -209,7 +209,7 @@ impl<R: Ring> Party<'_, R> {
         cx.set_cost_row(activation_row(network.stages.len() - 1), false);
         let at = stream_ids::argmax(network, micro.batch.iteration, micro.first);
         let logits = Share::wrap_slice_mut(&mut self.current[..micro.rows * network.classes]);
-        let argmax = self.gates.argmax::<R>();
+        let argmax = self.gates.argmax();
         let shares = argmax.run(cx, at, micro.rows, logits, self.scratch)?;
         let classes = Argmax::answer(cx, session.samples_owner(), shares)?;
         for (&sample, class) in self.samples.iter().zip(classes) {

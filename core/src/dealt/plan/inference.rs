@@ -56,7 +56,7 @@ impl Plan<'_> {
                     self.activation_gates::<R>(stage, index, rows, &mut visit);
                 }
             }
-            let argmax = self.gates.argmax::<R>();
+            let argmax = self.gates.argmax();
             let answer = argmax.answer_cost(rows, role, self.session.samples_owner());
             for (gate, cost) in [("argmax", argmax.cost(rows)), ("answer", answer)] {
                 visit(GateCost {

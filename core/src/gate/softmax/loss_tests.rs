@@ -8,13 +8,13 @@ use bytemuck::TransparentWrapper;
 
 use super::{
     Labels, MAX_CLASSES, Softmax,
-    maximum::Maximum,
     tests::{logit_samples, most},
 };
 use crate::{
     gate::{
         At, Online,
         harness::{Values, run},
+        maximum::{Beside, Maximum},
         reuse,
         tests::{AT, reconstruct, shares_of},
     },
@@ -49,7 +49,7 @@ fn check_labels(gate: Maximum, values: &[i64], seed: u64) {
             reuse::start();
             let dealt = gate
                 .deal_labels(cx, [AT, labels_at], rows)
-                .and_then(|()| gate.deal(cx, AT, rows));
+                .and_then(|()| gate.deal(cx, AT, rows, false));
             reuse::stop();
             dealt
         },
@@ -62,7 +62,7 @@ fn check_labels(gate: Maximum, values: &[i64], seed: u64) {
                 .map(|row| indices[row] as u64 * is_owner(row))
                 .collect();
             reuse::start();
-            let beside = Some((labels_at, &mut labels[..]));
+            let beside = Beside::Labels((labels_at, &mut labels[..]));
             let ran = gate.run(cx, AT, rows, &values, (&mut maxima, beside), &mut scratch);
             reuse::stop();
             ran?;

@@ -15,10 +15,7 @@
 
 mod exponential;
 mod fit;
-mod label;
 mod loss;
-mod maximum;
-mod winners;
 
 #[cfg(test)]
 mod loss_tests;
@@ -39,11 +36,15 @@ use crate::{
     share::{Share, truncate},
 };
 
-use super::{At, Contract, Offline, Online, lookup::Lookup, multiply::Multiply};
+use super::{
+    At, Contract, Offline, Online,
+    lookup::Lookup,
+    maximum::{Beside, Maximum, level},
+    multiply::Multiply,
+};
 use exponential::{CLIP_QUARTERS, Exponential, FRACTION as FACTOR_FRACTION, SUM_FRACTION, fixed};
 use fit::{DERIVATIVE_FRACTION, Fit};
 use loss::CrossEntropy;
-use maximum::Maximum;
 
 pub use loss::Labels;
 
@@ -65,13 +66,13 @@ pub struct Softmax {
 }
 
 /// The most classes that the gate supports.
-pub const MAX_CLASSES: usize = maximum::MAX_LEN;
+pub const MAX_CLASSES: usize = level::MAX_LEN;
 
 /// Number of consecutive gate numbers of one softmax.
 pub const GATES: u32 = WEIGHTS + 1;
 
 const MAXIMUM: u32 = 0;
-const EXPONENTIAL: u32 = MAXIMUM + maximum::GATES;
+const EXPONENTIAL: u32 = MAXIMUM + level::GATES;
 const RECIPROCAL: u32 = EXPONENTIAL + exponential::GATES;
 const PRODUCT: u32 = RECIPROCAL + 1;
 const LABELS: u32 = PRODUCT + 1;
@@ -303,7 +304,7 @@ impl Softmax {
             self.maximum()
                 .deal_labels(cx, [maximum_at, labels_at], rows)?;
         }
-        self.maximum().deal(cx, maximum_at, rows)?;
+        self.maximum().deal(cx, maximum_at, rows, false)?;
         let exponential_at = Self::gate(at, EXPONENTIAL);
         let rotated = &mut *tables.rotated;
         self.exponential()
@@ -349,12 +350,12 @@ impl Softmax {
             *value = logit.low(maximum.bits).to_u64();
         }
         let differences = &mut labels.labels[..self.labels_len(rows)];
-        let at_labels = match self.labels_len(rows) {
-            0 => None,
-            _ => Some((Self::gate(at, LABELS), &mut *differences)),
+        let beside = match self.labels_len(rows) {
+            0 => Beside::Nothing,
+            _ => Beside::Labels((Self::gate(at, LABELS), &mut *differences)),
         };
         let maximum_at = Self::gate(at, MAXIMUM);
-        maximum.run(cx, maximum_at, rows, values, (maxima, at_labels), scratch)?;
+        maximum.run(cx, maximum_at, rows, values, (maxima, beside), scratch)?;
         #[cfg(feature = "extended-training")]
         if let Some(loss) = self.loss() {
             let [differences_at, _] = Self::loss_at(at);

@@ -6,14 +6,13 @@ use std::{vec, vec::Vec};
 
 use bytemuck::TransparentWrapper;
 
-use super::{
-    CLIP_QUARTERS, Exponential, FACTOR_FRACTION, Labels, MAX_CLASSES, Softmax, maximum::Maximum,
-};
+use super::{CLIP_QUARTERS, Exponential, FACTOR_FRACTION, Labels, MAX_CLASSES, Softmax};
 use crate::{
     cost::Cost,
     gate::{
         Online,
         harness::{Values, run},
+        maximum::{Beside, Maximum},
         reuse,
         tests::{AT, reconstruct, shares_of},
     },
@@ -31,7 +30,7 @@ fn check_maximum(gate: Maximum, values: &[i64], seed: u64) {
         1 << 20,
         |cx| {
             reuse::start();
-            let dealt = gate.deal(cx, AT, rows);
+            let dealt = gate.deal(cx, AT, rows, false);
             reuse::stop();
             dealt
         },
@@ -40,7 +39,14 @@ fn check_maximum(gate: Maximum, values: &[i64], seed: u64) {
             let mut scratch = vec![0; gate.scratch_len(rows)];
             let values = shares_of(cx.role(), &shares);
             reuse::start();
-            let ran = gate.run(cx, AT, rows, &values, (&mut maxima, None), &mut scratch);
+            let ran = gate.run(
+                cx,
+                AT,
+                rows,
+                &values,
+                (&mut maxima, Beside::Nothing),
+                &mut scratch,
+            );
             reuse::stop();
             ran?;
             maxima.truncate(rows);

@@ -72,7 +72,7 @@ fn hello_format_is_stable() {
     let hello = Hello::new(Role::P0, &session());
     let bytes = bytes_of(|link| hello.send(link).unwrap(), 96);
     let body = [
-        22, 0, // version, role
+        23, 0, // version, role
         1, b'm', 1, 1, 4, 1, 1, 3, // model: name, input, one dense layer of 3
         32, 12, 12, // format
         2, 3, 2, // headroom of input and output

@@ -13,7 +13,7 @@ use crate::{
 
 /// The gate's public sizes. Words are `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LabelValue {
+pub(in crate::gate) struct LabelValue {
     /// Ring of the values.
     pub bits: u32,
     /// Values of a row, 2 to [`MAX_LABELS`].
@@ -25,7 +25,7 @@ const POSITION: u8 = 1;
 const MASK: u8 = 2;
 
 /// The most values of a row.
-pub(super) const MAX_LABELS: usize = 128;
+pub(in crate::gate) const MAX_LABELS: usize = 128;
 
 /// The most entries of a table: one for each opening of an index.
 const MAX_ENTRIES: usize = MAX_LABELS.next_power_of_two();

@@ -25,11 +25,8 @@ impl MicroBatch {
 
     /// The micro-batches of a batch that `rank` works on.
     pub fn of_rank(rank: Rank, batch: Batch, size: u32) -> impl Iterator<Item = MicroBatch> {
-        batch
-            .micro_batches(size)
-            .enumerate()
-            .filter(move |&(index, _)| rank.takes(index))
-            .map(move |(_, (first, rows))| MicroBatch {
+        rank.micro_batches(batch, size)
+            .map(move |(first, rows)| MicroBatch {
                 batch,
                 first,
                 rows: rows as usize,

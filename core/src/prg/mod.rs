@@ -16,6 +16,8 @@ mod blocks;
 pub mod contributed;
 pub mod device_key;
 pub mod discrete_gaussian;
+#[cfg(test)]
+pub(crate) mod drawn;
 #[cfg(any(test, not(target_pointer_width = "64")))]
 mod draws;
 mod key;
@@ -83,6 +85,8 @@ impl Prg {
         if out.is_empty() {
             return;
         }
+        #[cfg(test)]
+        drawn::draw(address);
         profile::draw(size_of_val(out));
         let _section = profile::section(Section::Prg);
         let bytes = first * size_of::<W>() as u64;

@@ -12,7 +12,7 @@ use crate::{
         walk::{self, Steps},
     },
     num::arena::{Arena, ArenaTooSmall},
-    session::{Progress, RunError, Session, Task},
+    session::{Progress, Rank, RunError, Session, Task},
     share::Values,
 };
 
@@ -80,10 +80,26 @@ impl<'a> Assistant<'a> {
         cx: &mut AssistantContext<F, S>,
         iteration: u32,
     ) -> Result<(), RunError> {
+        self.iterate_as_rank(cx, Rank::ONLY, iteration)
+    }
+
+    /// As [`Assistant::iterate`], as one of the assistant's ranks, which exchange nothing. `cx` has the rank's own links,
+    /// and the keys of all ranks.
+    ///
+    /// Fails also with [`RunError::TooManyRanks`] if there is no work for so many.
+    pub fn iterate_as_rank<F: Read + Write, S: Read + Write>(
+        &mut self,
+        cx: &mut AssistantContext<F, S>,
+        rank: Rank,
+        iteration: u32,
+    ) -> Result<(), RunError> {
+        if rank.count() > 1 && rank.count() > self.session.most_ranks() {
+            return Err(RunError::TooManyRanks);
+        }
         Progress::begin([&mut self.progress, cx.progress()], iteration)?;
         let batch = self.session.batch(iteration);
         let (stages, task) = (self.network.stages.len(), self.session.task);
-        for (first, rows) in batch.micro_batches(self.session.micro_batch) {
+        for (first, rows) in rank.micro_batches(batch, self.session.micro_batch) {
             let parameters = (self.session, self.network);
             let mut steps = AssistantSteps {
                 audits: Audits::of_rows(parameters, iteration, first, rows as usize),
@@ -101,7 +117,7 @@ impl<'a> Assistant<'a> {
                 }
             }
         }
-        if task == Task::Train {
+        if task == Task::Train && rank.is_first() {
             let audits = Audits::of_iteration(self.session, self.network, iteration);
             for stage in 0..stages {
                 audits.deal::<u64, _>(cx, stage, Values::Velocities)?;

@@ -35,6 +35,8 @@ mod audit_tests;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
+mod rank_tests;
+#[cfg(test)]
 mod resume_tests;
 #[cfg(test)]
 mod session_tests;

@@ -67,7 +67,8 @@ pub(super) fn audit(step: u32, stage: usize, values: Values) -> gate::At {
     dealt(at(step, stage, Use::Audit).part(values as u32))
 }
 
-/// The number in the run of the micro-batch that starts at row `first` of the iteration's batch.
+/// The number in the run of the micro-batch that starts at row `first` of the iteration's batch. No other micro-batch has it,
+/// whichever ranks work on them: all streams of a micro-batch are its own.
 pub(super) fn step(session: &Session, iteration: u32, first: u32) -> u32 {
     iteration * session.batch.div_ceil(session.micro_batch) + first / session.micro_batch
 }

@@ -282,13 +282,15 @@ impl Session {
         self.samples[0] + self.samples[1]
     }
 
-    /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in an evaluation, under
-    /// SecureNN, with [`TripleScheme::Baseline`], which opens the weights twice, and where owners draw samples in secret.
+    /// The most ranks of a role that have work: one for each micro-batch of a batch. Only one in an evaluation, where
+    /// owners draw samples in secret, and with a dealer under [`TripleScheme::Baseline`], which opens the weights twice.
     pub fn most_ranks(&self) -> u16 {
-        let shares_work = self.task != Task::Evaluate
-            && self.protocol.triples().reuse()
-            && self.privacy().is_none()
-            && matches!(self.protocol, Protocol::Dealt { .. });
+        let opens_once = match self.protocol {
+            Protocol::Dealt { .. } => self.protocol.triples().reuse(),
+            // Each micro-batch opens the weights for itself.
+            Protocol::SecureNn { .. } => true,
+        };
+        let shares_work = self.task != Task::Evaluate && opens_once && self.privacy().is_none();
         let micro_batches = self.batch_rows().div_ceil(self.micro_batch.max(1));
         match shares_work {
             true => micro_batches.clamp(1, MAX_RANKS.into()) as u16,

@@ -1,13 +1,15 @@
 //! Ranks: the threads or processes of one role that share the work of an iteration.
 //!
 //! Rank r of a party speaks with rank r of the other party, and that of P1 with rank r of the dealer, over links of their
-//! own. A rank works on every n-th micro-batch. Masks are addressed by micro-batch, so the model is the same to the bit
-//! for any number of ranks. The first rank alone keeps the model: it opens the weights, gives them to the others, adds
-//! up all gradients and updates.
+//! own; under SecureNN rank r of both parties speaks with rank r of the assistant. A rank works on every n-th micro-batch.
+//! Masks are addressed by micro-batch, so the model is the same to the bit for any number of ranks. The first rank alone
+//! keeps the model: it gives the others the weights, which it opens with a dealer, adds up all gradients and updates.
 
 use serde::{Deserialize, Serialize};
 
 use crate::num::ring::Word;
+
+use super::Batch;
 
 /// The most ranks of a role.
 pub const MAX_RANKS: u16 = 256;
@@ -56,6 +58,13 @@ impl Rank {
     /// Whether this rank works on a micro-batch.
     pub fn takes(self, micro_batch: usize) -> bool {
         self.of_micro_batch(micro_batch) == self.index
+    }
+
+    /// The micro-batches of `size` rows of a batch that this rank works on, as [`Batch::micro_batches`] gives them.
+    pub fn micro_batches(self, batch: Batch, size: u32) -> impl Iterator<Item = (u32, u32)> {
+        let all = batch.micro_batches(size).enumerate();
+        all.filter(move |&(index, _)| self.takes(index))
+            .map(|(_, micro_batch)| micro_batch)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     data::Data,
     network::Network,
     securenn::{context::PartyContext, gates::Computing},
-    session::{Batch, Progress, RunError, Session, Task},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task},
     share::observer::Observer,
 };
 
@@ -60,21 +60,46 @@ impl<'a> Classifier<'a> {
         iteration: u32,
         data: &mut impl Data,
         observer: &mut impl Observer<u64>,
+        sink: impl FnMut(u32, u8),
+    ) -> Result<Batch, RunError> {
+        self.classify_in_ranks(cx, &mut OneRank, iteration, (data, observer), sink)
+    }
+
+    /// As [`Classifier::classify`], for one of the ranks of a party. `cx` has the rank's own links, and the keys of all
+    /// ranks. Only the first rank loads the model, and only at it are the counts of audits. Each rank finds the classes of
+    /// its own micro-batches.
+    ///
+    /// Fails also with [`RunError::RankLost`] if another rank has, and with [`RunError::TooManyRanks`] if there is no work
+    /// for so many.
+    pub fn classify_in_ranks<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+        (data, observer): (&mut impl Data, &mut impl Observer<u64>),
         mut sink: impl FnMut(u32, u8),
     ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        let rank = ranks.rank();
+        party.check_rank(rank)?;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         if iteration == 0 {
-            party.blind_weights(cx.pair());
+            if rank.is_first() {
+                party.blind_weights(cx.pair());
+            }
+            party.share_weights(ranks)?;
         }
-        for (first, rows) in batch.micro_batches(party.session.micro_batch) {
+        for (first, rows) in rank.micro_batches(batch, party.session.micro_batch) {
             let micro = party.load(batch, first, rows, data, observer)?;
             party.forward(cx, micro, observer)?;
             party.find_classes(cx, micro, &mut sink)?;
         }
-        party.open_counts(cx)?;
+        party.sum_counts(ranks)?;
+        if rank.is_first() {
+            party.open_counts(cx)?;
+        }
         cx.flush()?;
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)

@@ -8,6 +8,7 @@ mod backward;
 mod classifier;
 mod forward;
 mod loss;
+mod ranks;
 mod state;
 mod steps;
 mod trainer;

@@ -8,7 +8,7 @@ use crate::{
     network::Network,
     prg::Key,
     securenn::{context::PartyContext, gates::Computing, scale::Rate},
-    session::{Batch, Progress, RunError, Session, Task, state},
+    session::{Batch, OneRank, Progress, Ranks, RunError, Session, Task, state},
     share::{Share, observer::Observer},
 };
 
@@ -39,6 +39,21 @@ impl<'a> Trainer<'a> {
         if session.initial_model.is_none() {
             trainer.0.draw_weights(secret);
         }
+        Ok(trainer)
+    }
+
+    /// Sets up a further rank of a party, which gets its shares of the weights from the first one in each iteration. The
+    /// first iteration of the run is `start`. Memory and errors are those of [`Trainer::new`], and
+    /// [`RunError::Iteration`] if the session ends before `start`.
+    pub fn further_rank(
+        session: &'a Session,
+        network: &'a Network,
+        (role, start): (Role, u32),
+        memory: &'a mut [u64],
+    ) -> Result<Self, RunError> {
+        let progress = Progress::start_at(session, start)?;
+        let mut trainer = Trainer(Party::new(session, network, role, memory)?);
+        trainer.0.progress = progress;
         Ok(trainer)
     }
 
@@ -77,20 +92,39 @@ impl<'a> Trainer<'a> {
         data: &mut impl Data,
         observer: &mut impl Observer<u64>,
     ) -> Result<Batch, RunError> {
+        self.iterate_in_ranks(cx, &mut OneRank, iteration, data, observer)
+    }
+
+    /// As [`Trainer::iterate`], for one of the ranks of a party. `cx` has the rank's own links, and the keys of all ranks.
+    /// At the first rank are the model, its state and the counts of audits.
+    ///
+    /// Fails also with [`RunError::RankLost`] if another rank has, and with [`RunError::TooManyRanks`] if there is no work
+    /// for so many.
+    pub fn iterate_in_ranks<P: Read + Write, A: Read + Write>(
+        &mut self,
+        cx: &mut PartyContext<P, A>,
+        ranks: &mut impl Ranks,
+        iteration: u32,
+        data: &mut impl Data,
+        observer: &mut impl Observer<u64>,
+    ) -> Result<Batch, RunError> {
         let party = &mut self.0;
+        let rank = ranks.rank();
+        party.check_rank(rank)?;
         Progress::begin([&mut party.progress, cx.progress()], iteration)?;
         let batch = party.session.batch(iteration);
         party.audit.begin(party.session.is_audited(iteration));
         let momentum = Rate::momentum(party.session.momentum);
-        if iteration == 0 {
+        if iteration == 0 && rank.is_first() {
             party.blind_weights(cx.pair());
         }
+        party.share_weights(ranks)?;
         for memory in &mut party.stages {
             for velocity in memory.velocity.iter_mut() {
                 *velocity = momentum.apply(party.role, *velocity);
             }
         }
-        for (first, rows) in batch.micro_batches(party.session.micro_batch) {
+        for (first, rows) in rank.micro_batches(batch, party.session.micro_batch) {
             let micro = party.load(batch, first, rows, data, observer)?;
             party.forward(cx, micro, observer)?;
             party.loss(cx, micro)?;
@@ -98,8 +132,12 @@ impl<'a> Trainer<'a> {
             party.backward(cx, micro, observer)?;
         }
         cx.flush()?;
-        party.update(cx, iteration, observer)?;
-        party.open_counts(cx)?;
+        party.sum_gradients(ranks)?;
+        party.sum_counts(ranks)?;
+        if rank.is_first() {
+            party.update(cx, iteration, observer)?;
+            party.open_counts(cx)?;
+        }
         Progress::end([&mut party.progress, cx.progress()], iteration);
         Ok(batch)
     }

@@ -262,14 +262,18 @@ fn parties_of_securenn_end_where_values_leave_their_range_and_name_the_layer() {
     let both = [
         "--model", model, "--limit", "12", "--audit", "1", "--lr", "200",
     ];
-    for party in securenn_processes(&both, [&[]; 2]) {
-        let line = complaint(party);
-        assert!(
-            line.starts_with("error: values left the range contract in iteration ")
-                && (line.contains(" at dense2 forward") || line.contains(" at dense2 backward"))
-                && line.contains(": use fewer --fraction-bits or a lower --lr, or go on"),
-            "{line}"
-        );
+    let threads = ["--micro-batch", "16", "--threads", "2"];
+    for both in [&both[..], &[&both[..], &threads].concat()] {
+        for party in securenn_processes(both, [&[]; 2]) {
+            let line = complaint(party);
+            assert!(
+                line.starts_with("error: values left the range contract in iteration ")
+                    && (line.contains(" at dense2 forward")
+                        || line.contains(" at dense2 backward"))
+                    && line.contains(": use fewer --fraction-bits or a lower --lr, or go on"),
+                "{line}"
+            );
+        }
     }
 }
 

@@ -175,19 +175,27 @@ fn killed_roles_on_several_threads_go_on_too() {
     kill_and_go_on(4, 11, "dealer", &[&session[..], &threads].concat(), 600);
 }
 
+const SECURENN: [&str; 8] = [
+    "--protocol",
+    "securenn",
+    "--limit",
+    "60",
+    "--epochs",
+    "2",
+    "--every",
+    "5",
+];
+
 #[test]
 fn killed_roles_of_securenn_go_on_too() {
-    let session = [
-        "--protocol",
-        "securenn",
-        "--limit",
-        "60",
-        "--epochs",
-        "2",
-        "--every",
-        "5",
-    ];
-    kill_and_go_on(3, 2, "assistant", &session, 60);
+    kill_and_go_on(3, 2, "assistant", &SECURENN, 60);
+}
+
+#[test]
+fn killed_roles_of_securenn_on_several_threads_go_on_too() {
+    let threads = ["--micro-batch", "16", "--threads", "2"];
+    let session = [&SECURENN[..], &threads].concat();
+    kill_and_go_on(3, 12, "assistant", &session, 60);
 }
 
 /// Sixty kills: `cargo test --release -p ringlet-tests --test durable -- --ignored`.

@@ -153,6 +153,13 @@ fn parties_on_their_own_classify_and_the_owner_of_the_images_alone_is_told() {
         ("dealer", "--dealer", "exact", &[][..], &[][..]),
         ("dealer", "--dealer", "exact", &threads[2..], &threads),
         ("assistant", "--assistant", "securenn", &[], &[]),
+        (
+            "assistant",
+            "--assistant",
+            "securenn",
+            &threads[2..],
+            &threads,
+        ),
     ] {
         let (h, p) = (address(), address());
         let shared = [

@@ -24,25 +24,34 @@ fn lines(out: &str) -> String {
     out.lines().filter(lasting).collect::<Vec<_>>().join("\n")
 }
 
-/// Trains with so many threads at the dealer, P0 and P1.
+/// The role beside the parties in such a session.
+fn helper_of(session: &[&str]) -> &'static str {
+    match session.contains(&"securenn") {
+        true => "assistant",
+        false => "dealer",
+    }
+}
+
+/// Trains with so many threads at the dealer or the assistant, P0 and P1.
 fn train(threads: [&str; 3], session: &[&str]) -> (Outcome, String) {
     let dir = tempfile::tempdir().expect("a directory");
     let model = dir.path().join("model.safetensors");
     let save = model.to_str().expect("UTF-8");
-    let (d, p) = (address(), address());
-    let [dealer, p0, p1] = threads;
+    let (h, p) = (address(), address());
+    let [of_helper, p0, p1] = threads;
     let insecure = ["--insecure", "--wait", "60"];
-    let dealer = [
-        "dealer",
+    let name = helper_of(session);
+    let helper = [
+        name,
         "--listen",
-        &d,
+        &h,
         "--threads",
-        dealer,
+        of_helper,
         "--secret-seed",
         "7",
     ];
-    let dealer = start(&[&dealer[..], &insecure].concat());
-    let to_dealer = ["--dealer", &d, "--reveal-to", "p1"];
+    let helper = start(&[&helper[..], &insecure].concat());
+    let to_helper = [&format!("--{name}"), &h, "--reveal-to", "p1"];
     let p0 = [
         "party",
         "--role",
@@ -54,7 +63,7 @@ fn train(threads: [&str; 3], session: &[&str]) -> (Outcome, String) {
         "--secret-seed",
         "8",
     ];
-    let p0 = start(&[&p0[..], &to_dealer, &insecure, session].concat());
+    let p0 = start(&[&p0[..], &to_helper, &insecure, session].concat());
     let p1 = [
         "party",
         "--role",
@@ -66,8 +75,8 @@ fn train(threads: [&str; 3], session: &[&str]) -> (Outcome, String) {
         "--secret-seed",
         "9",
     ];
-    let p1 = start(&[&p1[..], &to_dealer, &["--save", save], &insecure, session].concat());
-    let [(dealt, _), (_, p0), (_, p1)] = [dealer, p0, p1].map(|child| {
+    let p1 = start(&[&p1[..], &to_helper, &["--save", save], &insecure, session].concat());
+    let [(helped, _), (_, p0), (_, p1)] = [helper, p0, p1].map(|child| {
         let (well, out, err) = end(child);
         assert!(well, "{out}{err}");
         (err, out)
@@ -76,7 +85,7 @@ fn train(threads: [&str; 3], session: &[&str]) -> (Outcome, String) {
         said: [&p0, &p1].map(|out| lines(out)).to_vec(),
         model: fs::read(&model).expect("a model"),
     };
-    (outcome, dealt)
+    (outcome, helped)
 }
 
 #[test]
@@ -90,13 +99,15 @@ fn any_number_of_threads_gives_the_same_model() {
         "--share-of-p0",
         "0.6",
     ];
-    let settings: [(&[&str], &[[&str; 3]]); 3] = [
+    let securenn = ["--limit", "17", "--protocol", "securenn", "--audit", "5"];
+    let settings: [(&[&str], &[[&str; 3]]); 4] = [
         (
             &["--limit", "18", "--audit", "5"],
             &[["2", "2", "2"], ["4", "4", "4"], ["4", "2", "3"]],
         ),
         (&["--limit", "4", "--ring", "u64"], &[["3", "3", "3"]]),
         (&["--limit", "4", "--protocol", "spdz"], &[["3", "3", "3"]]),
+        (&securenn, &[["2", "2", "2"], ["3", "4", "3"]]),
     ];
     for (setting, many) in settings {
         let session = [&session, setting].concat();
@@ -127,21 +138,28 @@ fn all_roles_on_one_machine_train_on_threads() {
         assert!(well, "{more:?}: {out}{err}");
         fs::read(&path).expect("a model")
     };
-    let one = model("one", &["--threads", "1"]);
     let links = ["--link", "tcp"];
-    for (name, more) in [
-        ("several", &["--threads", "3"][..]),
-        ("left-out", &[]),
-        ("processes", &[&links[..], &["--threads", "2"]].concat()),
-    ] {
-        assert!(model(name, more) == one, "{name}");
+    for protocol in ["exact", "securenn"] {
+        let by = ["--protocol", protocol];
+        let one = model("one", &[&by[..], &["--threads", "1"]].concat());
+        for (name, more) in [
+            ("several", &["--threads", "3"][..]),
+            ("left-out", &[]),
+            ("processes", &[&links[..], &["--threads", "2"]].concat()),
+        ] {
+            let made = model(name, &[&by[..], more].concat());
+            assert!(made == one, "{protocol}, {name}");
+        }
     }
 }
 
 #[test]
 fn a_batch_of_one_micro_batch_takes_one_thread() {
-    let (_, said) = train(["4", "4", "4"], &["--limit", "2"]);
-    assert!(!said.contains("threads"), "{said}");
+    for protocol in ["exact", "securenn"] {
+        let session = ["--limit", "2", "--protocol", protocol];
+        let (_, said) = train(["4", "4", "4"], &session);
+        assert!(!said.contains("threads"), "{said}");
+    }
     let baseline = ["--protocol", "spdz", "--triples", "baseline"];
     let session = [&baseline[..], &["--limit", "2", "--micro-batch", "8"]].concat();
     let (_, said) = train(["4", "4", "4"], &session);
@@ -182,13 +200,17 @@ fn cutting(target: &str, cut: usize, limit: usize) -> String {
     at
 }
 
-/// Trains with a link that is cut, and checks that no role succeeds.
-fn fails(dir: &Path, to_dealer: &str, to_p0: &str, [d, p]: [&str; 2]) {
+/// Trains with a link that is cut, and checks that no role succeeds. P1 reaches the others at these addresses.
+fn fails(dir: &Path, protocol: &str, [to_helper, to_p0]: [&str; 2], [h, p]: [&str; 2]) {
+    let name = helper_of(&[protocol]);
+    let option = &format!("--{name}")[..];
     let model = dir.join("model.safetensors");
     let save = model.to_str().expect("UTF-8");
     let session = [
         "--micro-batch",
         "8",
+        "--protocol",
+        protocol,
         "--reveal-to",
         "p1",
         "--insecure",
@@ -196,13 +218,13 @@ fn fails(dir: &Path, to_dealer: &str, to_p0: &str, [d, p]: [&str; 2]) {
         "60",
     ];
     let threads = ["--threads", "3"];
-    let dealer = ["dealer", "--listen", d, "--insecure", "--wait", "60"];
-    let p0 = ["party", "--role", "p0", "--listen", p, "--dealer", d];
+    let helper = [name, "--listen", h, "--insecure", "--wait", "60"];
+    let p0 = ["party", "--role", "p0", "--listen", p, option, h];
     let p1 = [
-        "party", "--role", "p1", "--peer", to_p0, "--dealer", to_dealer, "--save", save,
+        "party", "--role", "p1", "--peer", to_p0, option, to_helper, "--save", save,
     ];
     let children = [
-        start(&[&dealer[..], &threads].concat()),
+        start(&[&helper[..], &threads].concat()),
         start(&[&p0[..], &threads, &session].concat()),
         start(&[&p1[..], &threads, &session].concat()),
     ];
@@ -219,11 +241,16 @@ fn fails(dir: &Path, to_dealer: &str, to_p0: &str, [d, p]: [&str; 2]) {
 
 #[test]
 fn a_further_rank_whose_link_breaks_ends_the_run_everywhere() {
-    for cut in [1, 2] {
+    for (protocol, cut) in ["exact", "securenn"]
+        .into_iter()
+        .flat_map(|by| [(by, 1), (by, 2)])
+    {
         let dir = tempfile::tempdir().expect("a directory");
-        let (d, p) = (address(), address());
-        fails(dir.path(), &d, &cutting(&p, cut, 200_000), [&d, &p]);
-        let (d, p) = (address(), address());
-        fails(dir.path(), &cutting(&d, cut, 400_000), &p, [&d, &p]);
+        let (h, p) = (address(), address());
+        let to_p0 = cutting(&p, cut, 200_000);
+        fails(dir.path(), protocol, [&h, &to_p0], [&h, &p]);
+        let (h, p) = (address(), address());
+        let to_helper = cutting(&h, cut, 400_000);
+        fails(dir.path(), protocol, [&to_helper, &p], [&h, &p]);
     }
 }

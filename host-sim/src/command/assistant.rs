@@ -3,29 +3,20 @@
 use std::{io, time::Duration};
 
 use clap::Args;
-use ringlet_core::{
-    Role,
-    net::{Link, Remote},
-    prg::Key,
-    session::handshake::{Actor, Start, send_key},
-};
+use ringlet_core::session::handshake::Actor;
 
 use crate::{
-    config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds},
+    config::args::{IdentityArgs, LogArgs, ProcessArgs, SessionFileArgs, seconds, threads},
     console::{self, bar::Bar},
     error::Failure,
-    links::{
-        any_end::AnyEnd,
-        connect::{UNBOUNDED, broken},
-        tcp::TcpEnd,
-    },
+    links::{connect::broken, tcp::TcpEnd},
     output::amounts::{bytes, work},
     run::{
         actors::Helper,
+        assistant::{Begun, begin},
         event::Event,
-        meeting::{Needed, Parties, finish_with_parties, meet_parties},
+        meeting::{Needed, meet_parties},
         secrets::Secrets,
-        securenn::run_assistant,
         supervision,
     },
 };
@@ -44,6 +35,12 @@ pub struct AssistantArgs {
     /// Give up when a party has been silent for so many seconds during the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub idle: u64,
+    /// Assist on so many threads.
+    ///
+    /// As many as the machine has processors when left out. There are no more than the parties have, and than a batch has
+    /// micro-batches.
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub threads: Option<u16>,
     /// The identities of the roles.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -72,6 +69,9 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
     } else {
         console::note(&format!("assistant: waiting for both parties at {address}"));
     }
+    let idle = Duration::from_secs(args.idle);
+    // Whoever started a supervised assistant has its processors.
+    let threads = args.threads.or(quiet.then_some(1));
     let mut attempt = 0;
     loop {
         let parties = meet_parties(
@@ -84,13 +84,17 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
         // A run that goes on has new keys, so no mask serves twice.
         let secrets = Secrets::new(args.process.secrets.seed()).attempt(attempt);
         let keys = (secrets.assistant_key()?, secrets.dealer_keys()?);
+        let place = (&listener, &endpoint);
+        let limits = (threads, idle);
         if !durable {
+            let begun = begin(parties, keys, place, limits)?;
             // Who comes later is told so by the system.
             drop(listener);
-            serve(args, parties, keys)?;
+            serve(quiet, begun)?;
             break;
         }
-        match serve(args, parties, keys) {
+        let served = begin(parties, keys, place, limits).and_then(|begun| serve(quiet, begun));
+        match served {
             Ok(()) => break,
             Err(failure) if failure.is_broken_link() && !quiet => console::note(&format!(
                 "assistant: {failure}; waiting for both parties again"
@@ -107,48 +111,29 @@ pub fn run(args: &AssistantArgs) -> Result<(), Failure> {
 }
 
 /// Assists two parties from the checkpoint that they have in common, or from the beginning.
-fn serve(
-    args: &AssistantArgs,
-    parties: Parties,
-    (own, keys): (Key, [Key; 2]),
-) -> Result<(), Failure> {
-    let quiet = args.process.supervised;
-    let start = parties.first();
-    let Parties { hellos, mut ends } = parties;
-    let session = &hellos[0].session;
-    let idle = Duration::from_secs(args.idle);
-    for end in &ends {
-        end.tcp().set_patience(idle).map_err(broken)?;
-    }
-    let [p0, p1] = &mut ends;
-    let mut first = Link::new(AnyEnd::new(&mut *p0), Remote::Party(Role::P0), UNBOUNDED);
-    let mut second = Link::new(AnyEnd::new(&mut *p1), Remote::Party(Role::P1), UNBOUNDED);
-    for (link, key) in [(&mut first, &keys[0]), (&mut second, &keys[1])] {
-        let start = Start {
-            key: key.clone(),
-            first: start,
-            ranks: 1,
-        };
-        send_key(link, &start)?;
-    }
+fn serve(quiet: bool, begun: Begun) -> Result<(), Failure> {
+    let session = begun.session().clone();
     if !quiet {
+        let threads = match begun.ranks() {
+            1 => String::new(),
+            ranks => format!(" on {ranks} threads"),
+        };
         console::note(&format!(
-            "assistant: serving model {}, {}",
+            "assistant: serving model {}, {}{threads}",
             session.model.name,
-            work(session)
+            work(&session)
         ));
     }
     let mut bar = match quiet {
         true => Bar::hidden(),
-        false => Bar::new("assistant", session),
+        false => Bar::new("assistant", &session),
     };
     let progress = &mut |iteration, sent| {
         let done = u64::from(iteration) + 1;
         bar.set(done, format!("{} sent", bytes(sent)));
         bar.tell_epoch(done);
     };
-    let served = run_assistant(session, (own, keys), (first, second), start, progress);
+    let served = begun.serve(progress);
     bar.finish();
-    served?;
-    finish_with_parties([p0, p1])
+    served
 }

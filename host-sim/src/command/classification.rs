@@ -27,7 +27,7 @@ use crate::{
         report::Report,
     },
     run::{
-        actors::Helper, audits::AuditRecord, event::Event, inference, secrets::Secrets,
+        actors::Helper, audits::AuditRecord, classes, event::Event, inference, secrets::Secrets,
         simulation::Simulation,
     },
 };
@@ -35,7 +35,7 @@ use crate::{
 /// What an inference has found, and what it has cost.
 pub struct Classified {
     /// The number of each image and its class, in order.
-    pub found: inference::Classes,
+    pub found: classes::Classes,
     /// Number of classes of the model.
     pub classes: usize,
     /// What the classes are called, as far as it is known.

@@ -197,8 +197,7 @@ fn train(
         }
         LinkName::Tcp => {
             let mut common = common;
-            // The assistant has one thread.
-            if let (Some(threads), Helper::Dealer) = (args.threads, Helper::of(session.protocol)) {
+            if let Some(threads) = args.threads {
                 common.extend(["--threads".to_owned(), threads.to_string()]);
             }
             let momentum = momentum(&args.session, &protocol);

@@ -1,6 +1,6 @@
 //! The classes that inference has found.
 
-use crate::{data, error::Failure, run::inference::Classes};
+use crate::{data, error::Failure, run::classes::Classes};
 
 /// What images and classes are called.
 #[derive(Clone, Copy)]

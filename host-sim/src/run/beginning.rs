@@ -79,7 +79,7 @@ pub fn await_rank(
 ) -> Result<SecureEnd, Failure> {
     let (index, count) = (ranks.rank().index(), ranks.rank().count());
     let of = FurtherRanksOf {
-        role,
+        roles: &[role],
         count,
         indices: index..index + 1,
     };

@@ -10,7 +10,7 @@ use ringlet_core::{
     prg::Key,
     session::{
         Ranks, RunError, Session, Validation,
-        handshake::{HandshakeError, Start, refuse, send_key},
+        handshake::{HandshakeError, refuse},
     },
 };
 
@@ -19,7 +19,7 @@ use super::{
     contribution_check,
     dispatch::{InRing, in_ring},
     early_stopping::share_stop,
-    meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties},
+    meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties, start_parties},
     mpi_ranks::MpiRanks,
     ranks::{self, Closer, offer},
     role_ranks::RoleRanks,
@@ -256,28 +256,15 @@ pub fn begin(
         Beginning { hello, keys, first }.give(processes)?;
     } else if ranks > 1 {
         let of_p1 = FurtherRanksOf {
-            role: Role::P1,
+            roles: &[Role::P1],
             count: ranks,
             indices: 1..ranks,
         };
         let place = (listener, endpoint);
         reception = Some(RankReception::open(place, p1, of_p1, TcpEnd::bounded)?);
     }
-    for ((end, key), role) in ends.iter_mut().zip(&keys).zip(Role::BOTH) {
-        end.tcp().set_patience(idle).map_err(broken)?;
-        closer.add(end)?;
-        let start = Start {
-            key: key.clone(),
-            first,
-            ranks,
-        };
-        send_key(&mut Link::new(end, Remote::Party(role), UNBOUNDED), &start)?;
-    }
-    let further = reception.map_or(Ok(Vec::new()), RankReception::all)?;
-    for end in &further {
-        end.tcp().set_patience(idle).map_err(broken)?;
-        closer.add(end)?;
-    }
+    let start = (&keys, first, ranks);
+    let further = start_parties(&mut ends, start, reception, (idle, &mut closer))?;
     Ok(Begun {
         session,
         validation,

@@ -10,8 +10,9 @@ use ringlet_core::{
 };
 
 use super::{
+    actors::Helper,
     dealer_source::DealerSource,
-    lone_party::{DealerPlace, LoneParty, Place},
+    lone_party::{LoneParty, Place},
     meeting::{FurtherRanksOf, RankReception},
     party_ranks::{FurtherRanks, RankNeeds},
 };
@@ -26,12 +27,20 @@ use crate::{
     },
 };
 
+/// The dealer or the assistant that each further rank of a party reaches, with its address; none if it reaches neither.
+pub(super) type HelperOfFurther<'a> = Option<(Helper, &'a str)>;
+
 impl LoneParty<'_> {
-    /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and that of P1
-    /// with the same rank of the dealer. The party that waits for the other says when it does, over the link to the `peer`.
+    /// The dealer at this address, for further ranks: P1's alone reach it.
+    pub(super) fn dealer_of_further<'a>(&self, address: &'a str) -> HelperOfFurther<'a> {
+        (self.role == Role::P1).then_some((Helper::Dealer, address))
+    }
+
+    /// Connects this party's further ranks, so that there are `count`: each with the same rank of the peer, and with that
+    /// of the `helper`. The party that waits for the other says when it does, over the link to the `peer`.
     pub(super) fn meet_further<'s>(
         &'s self,
-        (place, dealer): (&Place<'_>, &DealerPlace),
+        (place, helper): (&Place<'_>, HelperOfFurther<'_>),
         peer: &mut Capture<SecureEnd>,
         (hello, count): (&Hello, u16),
         further: &mut FurtherRanks<'s>,
@@ -45,7 +54,7 @@ impl LoneParty<'_> {
         let peers = match place {
             Place::Listen(listener) => {
                 let of = FurtherRanksOf {
-                    role: self.role.other(),
+                    roles: &[self.role.other()],
                     count,
                     indices: 1..count,
                 };
@@ -67,7 +76,7 @@ impl LoneParty<'_> {
             }
         };
         for (peer, hello) in peers.into_iter().zip(hellos) {
-            let ends = self.rank_ends(peer, dealer, &hello)?;
+            let ends = self.rank_ends(peer, helper, &hello)?;
             for end in [Some(&ends.0), ends.1.as_ref()].into_iter().flatten() {
                 further.closer.add(end)?;
             }
@@ -76,35 +85,38 @@ impl LoneParty<'_> {
         Ok(())
     }
 
-    /// The links of a further rank, given that to the `peer`: the rank of P1 reaches the dealer with this `hello`.
+    /// The links of a further rank, given that to the `peer`: it reaches the `helper` with this `hello`.
     pub(super) fn rank_ends(
         &self,
         peer: SecureEnd,
-        dealer: &DealerPlace,
+        helper: HelperOfFurther<'_>,
         hello: &Hello,
     ) -> Result<(SecureEnd, Option<SecureEnd>), Failure> {
-        let mut dealt = None;
-        if let (Role::P1, DealerPlace::Address(address)) = (self.role, dealer) {
-            let to = (Actor::Dealer, "--dealer");
+        let reach = |(helper, address): (Helper, &str)| {
+            let to = match helper {
+                Helper::Dealer => (Actor::Dealer, "--dealer"),
+                Helper::Assistant => (Actor::Assistant, "--assistant"),
+            };
             let reached = self
                 .endpoint
-                .reach(address, to, hello, Remote::Dealer, TcpEnd::free)?;
-            dealt = Some(reached.end);
-        }
-        for end in [Some(&peer), dealt.as_ref()].into_iter().flatten() {
+                .reach(address, to, hello, helper.remote(), TcpEnd::free)?;
+            Ok::<_, Failure>(reached.end)
+        };
+        let helper = helper.map(reach).transpose()?;
+        for end in [Some(&peer), helper.as_ref()].into_iter().flatten() {
             end.tcp().set_patience(self.idle).map_err(broken)?;
         }
-        Ok((peer, dealt))
+        Ok((peer, helper))
     }
 
-    /// What a further rank needs, given its links to the peer and, at P1, to the dealer.
+    /// What a further rank needs, given its links to the peer and to the dealer or the assistant, if it has one.
     pub(super) fn rank_needs(
         &self,
-        (peer, dealer): (SecureEnd, Option<SecureEnd>),
+        (peer, helper): (SecureEnd, Option<SecureEnd>),
     ) -> RankNeeds<'_> {
         RankNeeds {
             peer: RankEnd::Secure(peer),
-            dealer: dealer.map(|end| DealerSource::Link(RankEnd::Secure(end))),
+            helper: helper.map(|end| DealerSource::Link(RankEnd::Secure(end))),
             positions: None,
             data: Box::new(self.data()),
         }

@@ -1,37 +1,37 @@
 //! Private inference, from the links of a party to its end: the images of one party, the model of the other, and the
 //! classes for the owner of the images only.
 
-use std::{sync::Mutex, time::Instant};
+use std::sync::Mutex;
 
 use ringlet_core::{
     Role,
-    cost::Traffic,
     data::Data,
     dealt::{self, Classifier, Plan},
+    net::Remote,
     network::Network,
     num::{Ring, Word},
     prg::Key,
-    securenn::{self, party_words},
-    session::{Batch, Protocol, Ranks, RunError, Session},
+    session::{Protocol, Ranks, Session},
     share::Observer,
 };
 
 use super::{
     actors::Take,
+    classes::{Classes, every_batch, gathered},
     dispatch::{InRing, in_ring},
-    event::{Event, StageValues},
+    event::StageValues,
     monotonic_clock,
     party::{Emit, PartySetup},
-    party_ranks::{Observers, PartyLinks, RankNeeds, boxed, end_links, links, sum_traffic},
-    ranges::{Watch, observers},
+    party_ranks::{
+        Observers, PartyLinks, RankNeeds, RankObserver, boxed, end_links, links, sum_traffic,
+    },
+    ranges::{Counting, Sending, Watch, observers},
     ranks,
     role_ranks::RoleRanks,
+    securenn_inference,
     simulation::{ConnectedParty, Simulation},
 };
 use crate::{error::Failure, resources::filled};
-
-/// Numbers of images, as their owner counts them, and their classes.
-pub type Classes = Vec<(u32, u8)>;
 
 /// Classifies to the end, with all ranks of the party. The owner of the model passes it as `model`, the other party an
 /// empty one. Returns the classes to the owner of the images.
@@ -90,10 +90,10 @@ impl InferenceRank<'_> {
         mut needs: RankNeeds<'_>,
         observer: &mut dyn Observer<R>,
     ) -> Result<(), Failure> {
-        let party_links = links(&mut needs.peer, needs.dealer.as_mut());
+        let party_links = links(&mut needs.peer, (needs.helper.as_mut(), Remote::Dealer));
         let seen = (&mut *needs.data as &mut dyn Data, observer);
         self.run(ranks, &[], party_links, seen, &mut |_| Ok(()))?;
-        end_links(self.role, (needs.peer, needs.dealer))
+        end_links(self.role, needs.peer, (needs.helper, Remote::Dealer))
     }
 
     /// Classifies to the end. Only the first rank has the `model`, and gets the classes.
@@ -134,93 +134,6 @@ impl InferenceRank<'_> {
     }
 }
 
-/// Gathers at the first rank the classes that all ranks have found: of each image of the session at their owner, of none
-/// at the other party.
-fn gathered(
-    session: &Session,
-    role: Role,
-    ranks: &mut RoleRanks<'_>,
-    own: Classes,
-) -> Result<Classes, Failure> {
-    if ranks.rank().count() == 1 {
-        return Ok(own);
-    }
-    // The class and 1, so that what no rank has found is 0.
-    let mut sums = filled(0u32, session.samples[role.index()] as usize, "the classes")?;
-    for (sample, class) in own {
-        if let Some(sum) = sums.get_mut(sample as usize) {
-            *sum = u32::from(class) + 1;
-        }
-    }
-    ranks.sum(&mut sums).map_err(RunError::from)?;
-    if !ranks.rank().is_first() || role != session.samples_owner() {
-        return Ok(Classes::new());
-    }
-    let class = |(sample, sum): (usize, u32)| {
-        let class = sum.checked_sub(1)?;
-        Some((sample as u32, u8::try_from(class).ok()?))
-    };
-    let found: Classes = sums.into_iter().enumerate().filter_map(class).collect();
-    let wanted: u32 = (0..session.iterations())
-        .map(|iteration| session.batch(iteration).len)
-        .sum();
-    match found.len() == wanted as usize {
-        true => Ok(found),
-        false => Err(Failure::new(
-            "the ranks have not found one class for each image",
-            "report this",
-        )),
-    }
-}
-
-/// The same by SecureNN; `pair` is the key that only the parties have.
-pub fn run_securenn_party(
-    setup: PartySetup<'_>,
-    (pair, model): (Key, &[StageValues]),
-    (peer, assistant): PartyLinks<'_>,
-    mut data: &mut dyn Data,
-    mut observer: &mut dyn Observer<u64>,
-    emit: Emit<'_>,
-) -> Result<Classes, Failure> {
-    let (session, network, role) = (setup.session, setup.network, setup.role);
-    let mut memory = filled(0, party_words(session, network), "the shares")?;
-    let mut party = securenn::Classifier::new(session, network, role, &mut memory)?;
-    for (stage, values) in model.iter().enumerate() {
-        party.load_parameters(stage, values.iter().map(|&value| value as u64));
-    }
-    let mut cx = securenn::PartyContext::new(role, [pair, setup.key], peer, assistant);
-    cx.set_clock(monotonic_clock::nanoseconds);
-    every_batch(session, emit, |iteration, classes| {
-        let sink = |sample, class| classes.push((sample, class));
-        let batch = party.classify(&mut cx, iteration, &mut data, &mut observer, sink)?;
-        let audit = party.audit_counts().map(<[_]>::to_vec);
-        Ok((batch, cx.take_traffic(), audit))
-    })
-}
-
-/// Classifies batch after batch by `step`, and reports each.
-fn every_batch(
-    session: &Session,
-    emit: Emit<'_>,
-    mut step: impl FnMut(u32, &mut Classes) -> Result<(Batch, Traffic, Option<Vec<[u32; 2]>>), RunError>,
-) -> Result<Classes, Failure> {
-    let mut classes = Classes::new();
-    for iteration in 0..session.iterations() {
-        let start = Instant::now();
-        let (batch, traffic, audit) = step(iteration, &mut classes)?;
-        emit(Event::Iteration {
-            iteration,
-            samples: batch.len,
-            seconds: start.elapsed().as_secs_f64(),
-            traffic: Box::new(traffic),
-            audit,
-            loss: None,
-            epoch_loss: None,
-        })?;
-    }
-    Ok(classes)
-}
-
 /// Runs inference by `model` with all roles as threads, and watches the range of values; `take` gets the parties' events.
 /// Returns the classes in the order of the images.
 pub fn simulate(
@@ -244,6 +157,25 @@ pub fn simulate(
     Ok(classes)
 }
 
+/// What sees the values of both parties, at the first rank of each and at its further ones.
+struct Seen<'a, R> {
+    p0: (Counting<'a, R>, Vec<RankObserver<'a, R>>),
+    p1: (Sending<R>, Vec<RankObserver<'a, R>>),
+    watch: Watch,
+}
+
+/// The observers of all ranks of both parties, and the watch over what they fill.
+fn seen<'a, R: Ring>(simulation: &Simulation<'a>) -> Seen<'a, R> {
+    let (observer_p0, observer_p1, ranges) =
+        observers::<R>(simulation.on_range, simulation.session, simulation.network);
+    let (further_p0, further_p1) = observer_p0.further_ranks(simulation.ranks());
+    Seen {
+        p0: (observer_p0, boxed(further_p0)),
+        p1: (observer_p1, boxed(further_p1)),
+        watch: Watch::new(ranges, simulation.on_range),
+    }
+}
+
 /// An inference with all roles as threads.
 struct Inference<'a> {
     simulation: &'a Simulation<'a>,
@@ -260,15 +192,25 @@ impl Inference<'_> {
             kept,
             take,
         } = self;
-        let (mut observer_p0, mut observer_p1, ranges) =
-            observers::<u64>(simulation.on_range, simulation.session, simulation.network);
-        let mut watch = Watch::new(ranges, simulation.on_range);
+        let Seen {
+            p0: (mut observer_p0, further_p0),
+            p1: (mut observer_p1, further_p1),
+            mut watch,
+        } = seen::<u64>(simulation);
         let p0 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
-            classify_by_securenn(party, (pair, model), kept, &mut observer_p0, &mut watched)
+            let observers = Observers {
+                first: &mut observer_p0,
+                further: further_p0,
+            };
+            classify_by_securenn(party, (pair, model), kept, observers, &mut watched)
         };
         let p1 = move |party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
-            classify_by_securenn(party, (pair, model), kept, &mut observer_p1, emit)
+            let observers = Observers {
+                first: &mut observer_p1,
+                further: further_p1,
+            };
+            classify_by_securenn(party, (pair, model), kept, observers, emit)
         };
         simulation
             .with_assistant((Box::new(p0), Box::new(p1)), take)
@@ -286,11 +228,11 @@ impl InRing for Inference<'_> {
             kept,
             take,
         } = self;
-        let (mut observer_p0, mut observer_p1, ranges) =
-            observers::<R>(simulation.on_range, simulation.session, simulation.network);
-        let (further_p0, further_p1) = observer_p0.further_ranks(simulation.ranks());
-        let (further_p0, further_p1) = (boxed(further_p0), boxed(further_p1));
-        let mut watch = Watch::new(ranges, simulation.on_range);
+        let Seen {
+            p0: (mut observer_p0, further_p0),
+            p1: (mut observer_p1, further_p1),
+            mut watch,
+        } = seen::<R>(simulation);
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
             let observers = Observers {
@@ -331,7 +273,7 @@ fn classify_by_securenn(
     mut party: ConnectedParty<'_>,
     (pair, model): (Key, &[StageValues]),
     kept: &Mutex<Classes>,
-    observer: &mut dyn Observer<u64>,
+    observers: Observers<'_, u64>,
     emit: Emit<'_>,
 ) -> Result<(), Failure> {
     let model = (pair, model_of(&party.setup, model));
@@ -339,7 +281,7 @@ fn classify_by_securenn(
     let data = &mut party.data;
     keep(
         kept,
-        run_securenn_party(party.setup, model, links, data, observer, emit)?,
+        securenn_inference::run_party(party.setup, model, links, data, observers, emit)?,
     )
 }
 
@@ -362,19 +304,31 @@ fn interrupted() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use ringlet_core::model::Model;
+    use ringlet_core::{
+        model::{Loss, Model, TripleScheme},
+        num::Format,
+        session::Headroom,
+    };
 
     use super::*;
     use crate::{
         config::{args::OnRange, session::one_batch},
         data::{Part, load},
         links::traffic_shaper::TrafficShape,
-        run::secrets::Secrets,
+        run::{event::Event, secrets::Secrets},
     };
+
+    fn network(session: &Session) -> Network {
+        let network = match session.protocol {
+            Protocol::Dealt { .. } => dealt::check::<u32>(session),
+            Protocol::SecureNn { .. } => ringlet_core::securenn::check(session),
+        };
+        network.expect("a network")
+    }
 
     /// The classes that so many threads find, and what they show but for times.
     fn shown(session: &Session, model: &[StageValues], threads: u16) -> (Classes, Vec<Event>) {
-        let network = dealt::check::<u32>(session).expect("a network");
+        let network = network(session);
         let images = load(None, Part::Test).expect("images");
         let simulation = Simulation {
             session,
@@ -407,9 +361,22 @@ mod tests {
         // Four micro-batches, but two in the last batch.
         (session.samples, session.micro_batch) = ([24, 0], 3);
         (session.task, session.audit) = (ringlet_core::session::Task::Infer, 1);
-        let network = dealt::check::<u32>(&session).expect("a network");
-        let unit = 1i128 << session.format.master();
-        // Weights of all sizes from -8 to 8, so that some values leave their range.
+        check(&session, 1);
+        session.protocol = Protocol::SecureNn {
+            triples: TripleScheme::Baseline,
+            loss: Loss::Softmax,
+        };
+        session.format = Format::new::<u64>(13).expect("a format");
+        session.headroom = Headroom::NONE;
+        check(&session, 1 << 14);
+    }
+
+    /// Checks that several threads find the classes that one finds, and show the same, by a model with weights of all sizes
+    /// up to 8 times this factor, so that some values leave their range.
+    fn check(session: &Session, factor: i128) {
+        let network = network(session);
+        let [_, fraction] = session.master();
+        let unit = factor << fraction;
         let parameter = |index: usize| ((index * 37 % 33) as i128 - 16) * unit / 2;
         let stages = network.stages.iter();
         let parameters: Vec<StageValues> = stages
@@ -418,12 +385,12 @@ mod tests {
                 values.collect()
             })
             .collect();
-        let (classes, events) = shown(&session, &parameters, 1);
+        let (classes, events) = shown(session, &parameters, 1);
         assert_eq!(classes.len(), 24);
         let is_outside = |event: &Event| matches!(event, Event::OutsideRange { .. });
         assert!(events.iter().any(is_outside), "no value leaves its range");
         for threads in [2, 3, 4, 9] {
-            let several = shown(&session, &parameters, threads);
+            let several = shown(session, &parameters, threads);
             assert_eq!(several.0, classes, "{threads} threads");
             assert_eq!(several.1, events, "{threads} threads");
         }

@@ -8,7 +8,7 @@ use super::{
     checkpoints::Keeper,
     dealer_source::DealerSource,
     dealt_positions::{self, Offer, Positions},
-    lone_party::{DealerPlace, LoneParty, Place},
+    lone_party::{LoneParty, Place},
     party_ranks::FurtherRanks,
     ranks::offer,
     reporter::Reporter,
@@ -22,7 +22,7 @@ impl LoneParty<'_> {
     /// Attempts the run with the party's file in `dir`: meets the peer, with as many ranks as both offer, and runs to the end.
     pub(super) fn attempt_with_file(
         &self,
-        (place, dealer, dir): (&Place<'_>, &DealerPlace, &Path),
+        (place, dir): (&Place<'_>, &Path),
         most: u16,
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
@@ -47,12 +47,12 @@ impl LoneParty<'_> {
         let mut further = FurtherRanks::default();
         further.closer.add(peer.end.inner())?;
         let wanted = (&hello, agreed.ranks);
-        self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
+        self.meet_further((place, None), &mut peer.end, wanted, &mut further)?;
         let places = [first, agreed.begun];
         let mut positions = Positions::take(&file, session, places, &self.images, goes_on)?;
         for needs in &mut further.needs {
             let mut positions = positions.further();
-            needs.dealer = Some(DealerSource::File(positions.reader(&file, role)));
+            needs.helper = Some(DealerSource::File(positions.reader(&file, role)));
             needs.positions = Some(positions);
         }
         let mut source = positions.reader(&file, role);

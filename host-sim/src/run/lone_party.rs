@@ -129,7 +129,7 @@ pub struct LoneParty<'a> {
     pub checkpoints: Option<CheckpointPlan>,
     /// The file for everything that the peer sends, if there is to be one.
     pub transcript: Option<PathBuf>,
-    /// The most ranks of a session with a dealer, or with what it has dealt; as many as there are processors when left out.
+    /// The most ranks of a session without a device; as many as there are processors when left out.
     pub threads: Option<u16>,
     /// Which of the party's processes this is.
     pub process: Rank,
@@ -148,6 +148,8 @@ impl LoneParty<'_> {
         let most_processes = match others {
             // Each process would have to reach the file, and its mark is one process's.
             Others::Dealt(_, DealerPlace::Directory(_)) => 1,
+            // The assistant is one process.
+            Others::SecureNn(..) => 1,
             _ => most,
         };
         if self.process.count() > most_processes {
@@ -165,9 +167,9 @@ impl LoneParty<'_> {
                 self.run_dealt((peer, dealer), ranks, reporter)
                     .map(|()| None)
             }
-            Others::SecureNn(peer, assistant) => {
-                self.run_securenn(peer, assistant, reporter).map(|()| None)
-            }
+            Others::SecureNn(peer, assistant) => self
+                .run_securenn((peer, assistant), most, reporter)
+                .map(|()| None),
             Others::Device(device, dealer) => {
                 self.run_with_device(device, dealer, reporter).map(Some)
             }
@@ -177,7 +179,7 @@ impl LoneParty<'_> {
     /// The most ranks that have work. A transcript has one link.
     fn most_ranks(&self, others: &Others) -> u16 {
         match (others, &self.transcript) {
-            (Others::Dealt(..), None) => self.session.most_ranks(),
+            (Others::Dealt(..) | Others::SecureNn(..), None) => self.session.most_ranks(),
             _ => 1,
         }
     }
@@ -192,10 +194,10 @@ impl LoneParty<'_> {
         self.go_on(reporter, &mut |keeper, reporter| match dealer {
             DealerPlace::Address(address) => {
                 let ranks = (processes.as_deref_mut(), most);
-                self.attempt_with_dealer((&place, dealer, address), ranks, keeper, reporter)
+                self.attempt_with_dealer((&place, address), ranks, keeper, reporter)
             }
             DealerPlace::Directory(dir) => {
-                self.attempt_with_file((&place, dealer, dir), most, keeper, reporter)
+                self.attempt_with_file((&place, dir), most, keeper, reporter)
             }
         })
     }
@@ -264,7 +266,7 @@ impl LoneParty<'_> {
 
     fn attempt_with_dealer(
         &self,
-        (place, dealer, address): (&Place<'_>, &DealerPlace, &str),
+        (place, address): (&Place<'_>, &str),
         (processes, most): (Option<&mut MpiRanks>, u16),
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
@@ -296,6 +298,7 @@ impl LoneParty<'_> {
                 further.closer.add(&source)?;
                 further.closer.add(peer.end.inner())?;
                 let wanted = (&hello, start.ranks);
+                let dealer = self.dealer_of_further(address);
                 self.meet_further((place, dealer), &mut peer.end, wanted, &mut further)?;
             }
         }

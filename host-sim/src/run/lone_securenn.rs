@@ -7,11 +7,13 @@ use ringlet_core::{
 };
 
 use super::{
+    actors::Helper,
     checkpoints::Keeper,
-    inference::run_securenn_party,
     lone_party::{LoneParty, Meeting, Place},
+    party_ranks::{FurtherRanks, Observers},
+    ranks::offer,
     reporter::{Made, Reporter},
-    securenn,
+    securenn, securenn_inference,
 };
 use crate::{
     error::Failure,
@@ -19,32 +21,32 @@ use crate::{
 };
 
 impl LoneParty<'_> {
-    /// Meets the peer and the assistant, and runs to the end.
+    /// Meets the peer and the assistant, and runs to the end, with `most` ranks at most.
     pub(super) fn run_securenn(
         &self,
-        meeting: &Meeting,
-        assistant: &str,
+        (meeting, assistant): (&Meeting, &str),
+        most: u16,
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
         self.go_on(reporter, &mut |keeper, reporter| {
-            self.attempt_securenn(&place, assistant, keeper, reporter)
+            self.attempt_securenn((&place, assistant), most, keeper, reporter)
         })
     }
 
     fn attempt_securenn(
         &self,
-        place: &Place<'_>,
-        assistant: &str,
+        (place, address): (&Place<'_>, &str),
+        most: u16,
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
-        let hello = self.hello(&keeper);
+        let hello = self.hello(&keeper).with_rank(offer(self.threads, most));
         // The assistant first, so that it too learns of a mismatch of the parties.
         let to = (Actor::Assistant, "--assistant");
-        let reached =
-            self.endpoint
-                .reach(assistant, to, &hello, Remote::Assistant, TcpEnd::free)?;
+        let reached = self
+            .endpoint
+            .reach(address, to, &hello, Remote::Assistant, TcpEnd::free)?;
         let mut assistant = reached.end;
         let mut peer = self.meet(place, &hello, Some(&mut assistant))?;
         let first = self.agree(&mut keeper, &hello, &peer)?;
@@ -52,26 +54,36 @@ impl LoneParty<'_> {
         let start = self.await_start(
             &mut assistant,
             Remote::Assistant,
-            (peer.end.inner(), first, 1),
+            (peer.end.inner(), first, hello.rank.count()),
         )?;
         self.set_idle(&peer.end)?;
-        let mut link = Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED);
+        let mut link = Link::new(&mut peer.end, Remote::Peer, UNBOUNDED);
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
+        let mut further = FurtherRanks::default();
+        further.closer.add(&assistant)?;
+        further.closer.add(peer.end.inner())?;
+        let helper = Some((Helper::Assistant, address));
+        let wanted = (&hello, start.ranks);
+        self.meet_further((place, helper), &mut peer.end, wanted, &mut further)?;
         let mut setup = self.setup(start.key)?;
+        setup.further = further;
         setup.durable = keeper.map(|keeper| (keeper, first));
         reporter.connected(wait_times, first)?;
         let mut data = self.data();
-        let helper = AnyEnd::new(&mut assistant);
-        let links = (link, Link::new(helper, Remote::Assistant, UNBOUNDED));
+        let links = (
+            Link::new(AnyEnd::new(&mut peer.end), Remote::Peer, UNBOUNDED),
+            Link::new(AnyEnd::new(&mut assistant), Remote::Assistant, UNBOUNDED),
+        );
+        let nobody = &mut NoObserver;
+        let observers = Observers::only(nobody);
         let emit = &mut |event| reporter.event(event);
         let made = match self.session.task {
             Task::Train => {
-                securenn::run_party(setup, pair, links, &mut data, &mut NoObserver, emit)
-                    .map(Made::Model)
+                securenn::run_party(setup, pair, links, &mut data, observers, emit).map(Made::Model)
             }
             Task::Infer | Task::Evaluate => {
                 let keys = (pair, &self.model[..]);
-                run_securenn_party(setup, keys, links, &mut data, &mut NoObserver, emit)
+                securenn_inference::run_party(setup, keys, links, &mut data, observers, emit)
                     .map(Made::Classes)
             }
         };

@@ -7,20 +7,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    net::{Link, Remote},
+    net::{Finish, Link, Remote},
+    prg::Key,
     session::{
         ContributionList, Contributions, Session, Task,
-        handshake::{Actor, Checkpoints, Greeting, HandshakeError, Hello, Mismatch, Parameter},
+        handshake::{
+            Actor, Checkpoints, Greeting, HandshakeError, Hello, Mismatch, Parameter, Start,
+            send_key,
+        },
     },
 };
 
-use super::actors::Helper;
+use super::{actors::Helper, ranks::Closer};
 use crate::{
     error::Failure,
     links::{
-        connect::{Endpoint, Reached, UNBOUNDED},
+        connect::{Endpoint, Reached, UNBOUNDED, broken},
         reception::{Greeted, MakeEnd, Reception, is_alive},
         secure::SecureEnd,
         tcp::TcpEnd,
@@ -181,43 +186,45 @@ pub fn meet_parties(
     }
 }
 
-/// Further ranks of a party.
-pub struct FurtherRanksOf {
-    /// The party.
-    pub role: Role,
-    /// How many ranks it has.
+/// Further ranks of one party or of both.
+pub struct FurtherRanksOf<'r> {
+    /// The parties.
+    pub roles: &'r [Role],
+    /// How many ranks each has.
     pub count: u16,
     /// The numbers of these ranks.
     pub indices: Range<u16>,
 }
 
-/// What waits for further ranks of a party.
+/// What waits for further ranks.
 pub struct RankReception<'a> {
     reception: Reception,
     endpoint: &'a Endpoint,
-    from: Actor,
+    /// Who is to come: each of these ranks of each of these parties.
+    roles: Vec<Role>,
     indices: Range<u16>,
 }
 
 impl<'a> RankReception<'a> {
-    /// Waits from now on at `listener` for the further ranks `of` a party. They run the same session as `hello`. Anybody
+    /// Waits from now on at `listener` for the further ranks `of` parties. They run the same session as `hello`. Anybody
     /// else is refused.
     pub fn open(
         (listener, endpoint): (&TcpListener, &'a Endpoint),
         hello: &Hello,
-        of: FurtherRanksOf,
+        of: FurtherRanksOf<'_>,
         make_end: MakeEnd,
     ) -> Result<Self, Failure> {
         let own = hello.clone();
         let FurtherRanksOf {
-            role,
+            roles,
             count,
             indices,
         } = of;
-        let wanted = indices.clone();
+        let roles = roles.to_vec();
+        let (wanted, awaited) = (indices.clone(), roles.clone());
         let fits = move |greeting: &Greeting| {
             let heard = &greeting.hello;
-            if heard.role != role {
+            if !awaited.contains(&heard.role) {
                 return Err(Mismatch::Role(heard.role));
             }
             heard.check_rank(Some(count))?;
@@ -229,23 +236,30 @@ impl<'a> RankReception<'a> {
         Ok(RankReception {
             reception: Reception::open(listener, endpoint, make_end, Arc::new(fits))?,
             endpoint,
-            from: Actor::Party(role),
+            roles,
             indices,
         })
     }
 
-    /// The links to these ranks, in their order.
+    /// The links to these ranks, in their order: those of one party after those of the other.
     pub fn all(self) -> Result<Vec<SecureEnd>, Failure> {
-        let what = format!("the further ranks of {}", self.from);
+        let roles: Vec<String> = self.roles.iter().map(Role::to_string).collect();
+        let what = format!("the further ranks of {}", roles.join(" and "));
         let mut notices = self.endpoint.notices(&what).said();
         let deadline = Instant::now() + self.endpoint.wait;
-        let mut ends: Vec<Option<SecureEnd>> = self.indices.clone().map(|_| None).collect();
+        let each = self.indices.len();
+        let awaited = 0..self.roles.len() * each;
+        let mut ends: Vec<Option<SecureEnd>> = awaited.map(|_| None).collect();
         while ends.iter().any(Option::is_none) {
             let greeted = self.reception.next(deadline, || notices.say());
             let greeted = greeted.ok_or_else(|| absent(&what, self.endpoint))?;
-            let index = greeted.hello.rank.index().checked_sub(self.indices.start);
+            let Hello { role, rank, .. } = greeted.hello;
+            let party = self.roles.iter().position(|&awaited| awaited == role);
+            let index = rank.index().checked_sub(self.indices.start);
+            let place = party.zip(index);
+            let place = place.map(|(party, index)| party * each + usize::from(index));
             // A rank that has come already keeps its link; the second one's closes.
-            if let Some(end @ None) = index.and_then(|index| ends.get_mut(usize::from(index))) {
+            if let Some(end @ None) = place.and_then(|place| ends.get_mut(place)) {
                 *end = Some(greeted.end);
             }
         }
@@ -253,9 +267,36 @@ impl<'a> RankReception<'a> {
     }
 }
 
-/// Ends a session with both parties. Each confirms its end only after the parties have ended theirs with each other, so
+/// Gives both parties their keys for a session of so many `ranks` from the iteration `first` on, and receives the links to
+/// those further ranks for which the `reception` has been opened: a party's ranks come once it has its key. A party may be
+/// silent, or take nothing, for as long as `idle`.
+pub fn start_parties(
+    ends: &mut [SecureEnd; 2],
+    (keys, first, ranks): (&[Key; 2], u32, u16),
+    reception: Option<RankReception<'_>>,
+    (idle, closer): (Duration, &mut Closer),
+) -> Result<Vec<SecureEnd>, Failure> {
+    for ((end, key), role) in ends.iter_mut().zip(keys).zip(Role::BOTH) {
+        end.tcp().set_patience(idle).map_err(broken)?;
+        closer.add(end)?;
+        let start = Start {
+            key: key.clone(),
+            first,
+            ranks,
+        };
+        send_key(&mut Link::new(end, Remote::Party(role), UNBOUNDED), &start)?;
+    }
+    let further = reception.map_or(Ok(Vec::new()), RankReception::all)?;
+    for end in &further {
+        end.tcp().set_patience(idle).map_err(broken)?;
+        closer.add(end)?;
+    }
+    Ok(further)
+}
+
+/// Ends a session with both parties, or with a rank of each. Each confirms its end only after the parties have ended theirs with each other, so
 /// a helper succeeds only when both parties have.
-pub fn finish_with_parties(ends: [&mut SecureEnd; 2]) -> Result<(), Failure> {
+pub fn finish_with_parties<E: Read + Write + Finish>(ends: [&mut E; 2]) -> Result<(), Failure> {
     let [p0, p1] = ends;
     let mut links = [(Role::P0, p0), (Role::P1, p1)]
         .map(|(role, end)| Link::new(end, Remote::Party(role), UNBOUNDED));

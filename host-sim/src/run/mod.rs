@@ -1,11 +1,13 @@
 //! The roles of a run, from their links to their end, as threads or as processes.
 
 pub mod actors;
+pub mod assistant;
 pub mod audits;
 pub mod beginning;
 pub mod beside_device;
 pub mod board_session;
 pub mod checkpoints;
+pub mod classes;
 pub mod collect;
 pub mod contribution_check;
 pub mod contribution_lists;
@@ -58,6 +60,7 @@ pub mod role_ranks;
 pub mod role_time;
 pub mod secrets;
 pub mod securenn;
+mod securenn_inference;
 pub mod simulated_helpers;
 pub mod simulated_training;
 pub mod simulation;

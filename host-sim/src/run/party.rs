@@ -6,6 +6,7 @@ use ringlet_core::{
     Role,
     data::Data,
     dealt::{PartyContext, Plan, Trainer},
+    net::Remote,
     network::Network,
     num::{Ring, Word},
     prg::Key,
@@ -146,7 +147,7 @@ impl FurtherRank<'_> {
         ranks: &mut RoleRanks<'_>,
         RankNeeds {
             mut peer,
-            mut dealer,
+            mut helper,
             mut positions,
             mut data,
         }: RankNeeds<'_>,
@@ -165,7 +166,7 @@ impl FurtherRank<'_> {
         let at = (role, start);
         let mut party =
             Trainer::<R>::further_rank(dealt, network, at, &mut memory, &mut opened_data)?;
-        let (to_peer, to_dealer) = links(&mut peer, dealer.as_mut());
+        let (to_peer, to_dealer) = links(&mut peer, (helper.as_mut(), Remote::Dealer));
         let mut cx = PartyContext::new(role, self.key.clone(), to_peer, to_dealer);
         cx.set_clock(monotonic_clock::nanoseconds);
         let mut data: &mut dyn Data = &mut *data;
@@ -189,7 +190,7 @@ impl FurtherRank<'_> {
             }
         }
         drop(cx);
-        end_links(role, (peer, dealer))
+        end_links(role, peer, (helper, Remote::Dealer))
     }
 }
 

@@ -42,8 +42,8 @@ impl Default for FurtherRanks<'_> {
 pub struct RankNeeds<'a> {
     /// The link to the same rank of the other party.
     pub peer: RankEnd,
-    /// At P1, the link to the same rank of the dealer, or what reads its corrections from a dealt file.
-    pub dealer: Option<DealerSource>,
+    /// The link to the same rank of the assistant, or at P1 of the dealer, or what reads its corrections from a dealt file.
+    pub helper: Option<DealerSource>,
     /// Where its iterations are in a dealt file, if the party has one.
     pub positions: Option<Positions>,
     /// The party's samples.
@@ -53,28 +53,32 @@ pub struct RankNeeds<'a> {
 /// A party's links to its peer and to its helper.
 pub type PartyLinks<'a> = (Link<AnyEnd<'a>>, Link<AnyEnd<'a>>);
 
-/// The links of a further rank over these ends.
-pub fn links<'a>(peer: &'a mut RankEnd, dealer: Option<&'a mut DealerSource>) -> PartyLinks<'a> {
-    let dealer = dealer.map_or_else(AnyEnd::unused, AnyEnd::new);
+/// The links of a further rank over these ends; the helper is this `remote`.
+pub fn links<'a>(
+    peer: &'a mut RankEnd,
+    (helper, remote): (Option<&'a mut DealerSource>, Remote),
+) -> PartyLinks<'a> {
+    let helper = helper.map_or_else(AnyEnd::unused, AnyEnd::new);
     (
         Link::new(AnyEnd::new(peer), Remote::Peer, UNBOUNDED),
-        Link::new(dealer, Remote::Dealer, UNBOUNDED),
+        Link::new(helper, remote, UNBOUNDED),
     )
 }
 
-/// Ends the links of a further rank of the party `role`.
+/// Ends the links of a further rank of the party `role`; the helper is this `remote`.
 pub fn end_links(
     role: Role,
-    (peer, dealer): (RankEnd, Option<DealerSource>),
+    peer: RankEnd,
+    (helper, remote): (Option<DealerSource>, Remote),
 ) -> Result<(), Failure> {
-    let mut dealer = dealer.map(|end| Link::new(end, Remote::Dealer, UNBOUNDED));
-    if let Some(dealer) = &mut dealer {
-        dealer.end(false)?;
+    let mut helper = helper.map(|end| Link::new(end, remote, UNBOUNDED));
+    if let Some(helper) = &mut helper {
+        helper.end(false)?;
     }
     Link::new(peer, Remote::Peer, UNBOUNDED).finish(role == Role::P0)?;
-    if let Some(dealer) = &mut dealer {
-        // The dealer succeeds only if this rank has. If it does not hear so, it fails alone.
-        let _ = dealer.confirm(false);
+    if let Some(helper) = &mut helper {
+        // The helper succeeds only if this rank has. If it does not hear so, it fails alone.
+        let _ = helper.confirm(false);
     }
     Ok(())
 }

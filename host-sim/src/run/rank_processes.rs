@@ -26,7 +26,7 @@ impl LoneParty<'_> {
         beginning: Beginning<1>,
         ranks: &mut MpiRanks,
     ) -> Result<(), Failure> {
-        let Others::Dealt(meeting, dealer @ DealerPlace::Address(_)) = others else {
+        let Others::Dealt(meeting, DealerPlace::Address(address)) = others else {
             return Err(self.too_many_processes(1));
         };
         let place = match meeting {
@@ -70,6 +70,7 @@ impl LoneParty<'_> {
                 contributions: self.contributions.as_deref(),
             }),
         };
+        let dealer = self.dealer_of_further(address);
         let needs = self.rank_needs(self.rank_ends(peer, dealer, &own)?);
         let run = RunFurther {
             rank,

@@ -127,7 +127,7 @@ pub struct Closer {
 }
 
 impl Closer {
-    /// For a party, whose ranks wait for bytes alone. What it has sent still leaves: the peer may need it to see the same
+    /// For a party or the assistant, whose ranks wait for bytes alone. What it has sent still leaves: the peer may need it to see the same
     /// reason to stop.
     pub fn of_party() -> Self {
         Closer {

@@ -1,8 +1,8 @@
 //! What a party in a process of its own makes, and who gets its reports.
 
 use super::{
+    classes::Classes,
     event::{Evaluated, Event, StageValues},
-    inference::Classes,
 };
 use crate::{error::Failure, links::wait_time::WaitTime};
 

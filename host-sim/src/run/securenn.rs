@@ -1,14 +1,15 @@
-//! The roles of SecureNN in training, from their links to their end.
+//! A training party of SecureNN, from its links to its end.
 
 use std::time::Instant;
 
 use embedded_io::{Read, Write};
 use ringlet_core::{
+    Role,
     data::Data,
-    net::Link,
+    net::{Link, Remote},
     network::Network,
     prg::Key,
-    securenn::{Assistant, AssistantContext, PartyContext, Trainer, assistant_words, party_words},
+    securenn::{PartyContext, Trainer, party_words},
     session::{RunError, Session},
     share::{Observer, Share},
 };
@@ -18,10 +19,12 @@ use super::{
     event::{Event, StageValues},
     monotonic_clock,
     party::{Emit, PartySetup, before, begin, broke},
-    party_ranks::PartyLinks,
+    party_ranks::{Observers, PartyLinks, RankNeeds, end_links, links, sum_traffic},
+    ranks::{self, ThreadRanks},
+    role_ranks::RoleRanks,
     stop_request::UnderWay,
 };
-use crate::{error::Failure, links::any_end::AnyEnd, resources::filled};
+use crate::{error::Failure, resources::filled};
 
 /// Makes the key that only the parties have. Each sends its part to the other.
 pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result<Key, Failure> {
@@ -36,16 +39,88 @@ pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result
     })
 }
 
-/// Trains to the end; `pair` is the key that only the parties have. Returns the revealed parameters if this party
-/// receives them.
+/// What a further rank of a party needs beside its links.
+struct FurtherRank<'a> {
+    /// The agreed parameters.
+    session: &'a Session,
+    /// The network that they describe.
+    network: &'a Network,
+    /// Which party.
+    role: Role,
+    /// The keys that all ranks of the party share with the peer and with the assistant.
+    keys: [Key; 2],
+    /// The iteration that comes first.
+    first: u32,
+}
+
+impl FurtherRank<'_> {
+    /// Trains to the end, and ends the links.
+    fn run(
+        &self,
+        ranks: &mut RoleRanks<'_>,
+        RankNeeds {
+            mut peer,
+            mut helper,
+            mut data,
+            ..
+        }: RankNeeds<'_>,
+        mut observer: &mut dyn Observer<u64>,
+    ) -> Result<(), Failure> {
+        let (session, network, role) = (self.session, self.network, self.role);
+        let mut memory = filled(0, party_words(session, network), "the shares")?;
+        let at = (role, self.first);
+        let mut party = Trainer::further_rank(session, network, at, &mut memory)?;
+        let (to_peer, assistant) = links(&mut peer, (helper.as_mut(), Remote::Assistant));
+        let mut cx = PartyContext::new(role, self.keys.clone(), to_peer, assistant);
+        cx.set_clock(monotonic_clock::nanoseconds);
+        let mut data: &mut dyn Data = &mut *data;
+        for iteration in self.first..session.iterations() {
+            party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
+            sum_traffic(ranks, &mut cx.take_traffic()).map_err(RunError::from)?;
+        }
+        drop(cx);
+        end_links(role, peer, (helper, Remote::Assistant))
+    }
+}
+
+/// Trains to the end, with all ranks of the party; `pair` is the key that only the parties have. Returns the revealed
+/// parameters if this party receives them.
 pub fn run_party(
+    mut setup: PartySetup<'_>,
+    pair: Key,
+    party_links: PartyLinks<'_>,
+    data: &mut dyn Data,
+    observers: Observers<'_, u64>,
+    emit: Emit<'_>,
+) -> Result<Option<Vec<StageValues>>, Failure> {
+    let further = std::mem::take(&mut setup.further);
+    let further_rank = FurtherRank {
+        session: setup.session,
+        network: setup.network,
+        role: setup.role,
+        keys: [pair.clone(), setup.key.clone()],
+        first: setup.durable.as_ref().map_or(0, |(_, first)| *first),
+    };
+    let (observer, needs) = observers.with(further.needs);
+    ranks::run(
+        (needs, &further.closer),
+        |ranks| run_first_rank(setup, pair, party_links, ranks, (data, observer), emit),
+        |ranks, (needs, mut observer)| {
+            further_rank.run(&mut RoleRanks::Threads(ranks), needs, &mut *observer)
+        },
+    )
+}
+
+/// As [`run_party`], for the first rank.
+fn run_first_rank(
     setup: PartySetup<'_>,
     pair: Key,
     (peer, assistant): PartyLinks<'_>,
-    mut data: &mut dyn Data,
-    mut observer: &mut dyn Observer<u64>,
+    ranks: &mut ThreadRanks,
+    (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<u64>),
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
+    let ranks = &mut RoleRanks::Threads(ranks);
     let PartySetup {
         session,
         network,
@@ -72,14 +147,16 @@ pub fn run_party(
         before(&mut durable, &mut None, iteration, &party)?;
         let start = Instant::now();
         let batch = party
-            .iterate(&mut cx, iteration, &mut data, &mut observer)
+            .iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)
             .map_err(|error| broke(&mut durable, error))?;
-        let traffic = Box::new(cx.take_traffic());
+        let mut traffic = cx.take_traffic();
+        sum_traffic(ranks, &mut traffic)
+            .map_err(|lost| broke(&mut durable, RunError::from(lost)))?;
         emit(Event::Iteration {
             iteration,
             samples: batch.len,
             seconds: start.elapsed().as_secs_f64(),
-            traffic,
+            traffic: Box::new(traffic),
             audit: party.audit_counts().map(<[_]>::to_vec),
             loss: None,
             epoch_loss: None,
@@ -122,26 +199,4 @@ fn shares(party: &Trainer<'_>, network: &Network) -> Vec<StageValues> {
             shares.map(|share| Share::reveal(share).into()).collect()
         })
         .collect()
-}
-
-/// Runs the assistant through a whole session; nobody else has the key `own`.
-pub fn run_assistant(
-    session: &Session,
-    (own, shared): (Key, [Key; 2]),
-    (first, second): (Link<AnyEnd<'_>>, Link<AnyEnd<'_>>),
-    start: u32,
-    progress: &mut dyn FnMut(u32, u64),
-) -> Result<(), Failure> {
-    let network = ringlet_core::securenn::check(session)?;
-    let mut memory = filled(0, assistant_words(session, &network), "the shares")?;
-    let mut assistant = Assistant::new(session, &network, &mut memory).map_err(RunError::from)?;
-    let mut cx = AssistantContext::new(own, shared, first, second);
-    if start > 0 {
-        assistant.start_at(start)?;
-    }
-    for iteration in start..session.iterations() {
-        assistant.iterate(&mut cx, iteration)?;
-        progress(iteration, cx.sent());
-    }
-    Ok(())
 }

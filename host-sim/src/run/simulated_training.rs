@@ -9,8 +9,8 @@ use super::{
     dispatch::{InRing, in_ring},
     losses::Losses,
     party::{Emit, run_party},
-    party_ranks::{Observers, boxed},
-    ranges::{Ranges, Watch, observers, taken},
+    party_ranks::{Observers, RankObserver, boxed},
+    ranges::{Counting, Ranges, Sending, Watch, observers, taken},
     role_time::RoleTime,
     securenn,
     simulation::{ConnectedParty, Simulation},
@@ -28,23 +28,52 @@ impl Simulation<'_> {
     }
 
     fn train_by_securenn(&self, take: Take<'_>) -> Result<(Vec<RoleTime>, Ranges), Failure> {
-        let (observer_p0, mut observer_p1, ranges) =
-            observers::<u64>(self.on_range, self.session, self.network);
-        let (losses, mut watch) = self.watch(&ranges, 1);
-        let mut observer_p0 = observer_p0.with_losses(losses.into_iter().next());
+        let Seen {
+            p0: (mut observer_p0, further_p0),
+            p1: (mut observer_p1, further_p1),
+            mut watch,
+            ranges,
+        } = self.seen::<u64>();
         let p0 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
             let watched = &mut |event| watch.pass(event, emit);
-            securenn::run_party(setup, pair, links, data, &mut observer_p0, watched).map(drop)
+            let observers = Observers {
+                first: &mut observer_p0,
+                further: further_p0,
+            };
+            securenn::run_party(setup, pair, links, data, observers, watched).map(drop)
         };
         let p1 = move |mut party: ConnectedParty<'_>, pair, emit: Emit<'_>| {
             let links = (party.peer, party.helper);
             let (setup, data) = (party.setup, &mut party.data);
-            securenn::run_party(setup, pair, links, data, &mut observer_p1, emit).map(drop)
+            let observers = Observers {
+                first: &mut observer_p1,
+                further: further_p1,
+            };
+            securenn::run_party(setup, pair, links, data, observers, emit).map(drop)
         };
         let times = self.with_assistant((Box::new(p0), Box::new(p1)), take)?;
         Ok((times, taken(&ranges)?))
+    }
+
+    /// The observers of all ranks of both parties, and the watch over what they fill.
+    fn seen<R: Ring>(&self) -> Seen<'_, R> {
+        let (observer_p0, observer_p1, ranges) =
+            observers::<R>(self.on_range, self.session, self.network);
+        let ranks = self.ranks();
+        let (further_p0, further_p1) = observer_p0.further_ranks(ranks);
+        let (losses, watch) = self.watch(&ranges, ranks);
+        let mut losses = losses.into_iter();
+        let observer_p0 = observer_p0.with_losses(losses.next());
+        let further_p0 = further_p0.into_iter();
+        let further_p0 = further_p0.map(|counting| counting.with_losses(losses.next()));
+        Seen {
+            p0: (observer_p0, boxed(further_p0.collect())),
+            p1: (observer_p1, boxed(further_p1)),
+            watch,
+            ranges,
+        }
     }
 
     /// What takes the losses of the training at each of so many ranks, and the watch over what the observers fill.
@@ -68,6 +97,15 @@ impl Simulation<'_> {
     }
 }
 
+/// What sees the values of both parties, at the first rank of each and at its further ones.
+struct Seen<'a, R> {
+    p0: (Counting<'a, R>, Vec<RankObserver<'a, R>>),
+    p1: (Sending<R>, Vec<RankObserver<'a, R>>),
+    watch: Watch,
+    /// What the observers fill.
+    ranges: Arc<Mutex<Ranges>>,
+}
+
 /// Training with a dealer.
 struct Training<'a>(&'a Simulation<'a>, Take<'a>);
 
@@ -76,17 +114,12 @@ impl InRing for Training<'_> {
 
     fn run<R: Ring>(self) -> Result<Self::Output, Failure> {
         let Training(simulation, take) = self;
-        let (observer_p0, mut observer_p1, ranges) =
-            observers::<R>(simulation.on_range, simulation.session, simulation.network);
-        let ranks = simulation.ranks();
-        let (further_p0, further_p1) = observer_p0.further_ranks(ranks);
-        let (losses, mut watch) = simulation.watch(&ranges, ranks);
-        let mut losses = losses.into_iter();
-        let mut observer_p0 = observer_p0.with_losses(losses.next());
-        let further_p0 = further_p0.into_iter();
-        let further_p0 = further_p0.map(|counting| counting.with_losses(losses.next()));
-        let further_p0 = boxed(further_p0.collect());
-        let further_p1 = boxed(further_p1);
+        let Seen {
+            p0: (mut observer_p0, further_p0),
+            p1: (mut observer_p1, further_p1),
+            mut watch,
+            ranges,
+        } = simulation.seen::<R>();
         let p0 = move |party: ConnectedParty<'_>, emit: Emit<'_>| {
             let mut watched = |event| watch.pass(event, emit);
             let observers = Observers {
@@ -119,14 +152,23 @@ fn train<R: Ring>(
 
 #[cfg(test)]
 mod tests {
-    use ringlet_core::{Role, model::Model, session::Session};
+    use ringlet_core::{
+        Role,
+        model::{Loss, Model, TripleScheme},
+        network::Network,
+        num::Format,
+        session::{Headroom, Session},
+    };
 
     use super::*;
     use crate::{
         config::{args::OnRange, session::one_batch},
         data::{Part, load},
         links::traffic_shaper::TrafficShape,
-        run::{event::Event, secrets::Secrets},
+        run::{
+            event::{Event, StageValues},
+            secrets::Secrets,
+        },
     };
 
     #[test]
@@ -167,9 +209,21 @@ mod tests {
         assert_eq!(seen, Role::BOTH);
     }
 
+    fn network(session: &Session) -> Network {
+        let network = match session.protocol {
+            Protocol::Dealt { .. } => ringlet_core::dealt::check::<u32>(session),
+            Protocol::SecureNn { .. } => ringlet_core::securenn::check(session),
+        };
+        network.expect("a network")
+    }
+
     /// What a training with so many threads shows but for times, by party, and the ranges of its values.
-    fn shown(session: &Session, threads: u16) -> ([Vec<Event>; 2], Ranges) {
-        let network = ringlet_core::dealt::check::<u32>(session).expect("a network");
+    fn shown(
+        session: &Session,
+        initial: &[StageValues],
+        threads: u16,
+    ) -> ([Vec<Event>; 2], Ranges) {
+        let network = network(session);
         let images = load(None, Part::Train).expect("images");
         let simulation = Simulation {
             session,
@@ -178,7 +232,7 @@ mod tests {
             shape: TrafficShape::default(),
             secrets: Secrets::Seed(3),
             checkpoints: None,
-            initial: &[],
+            initial,
             on_range: Some(OnRange::Warn),
             threads: Some(threads),
         };
@@ -200,7 +254,27 @@ mod tests {
         (session.samples, session.micro_batch) = ([24, 0], 3);
         (session.epochs, session.audit) = (2, 1);
         session.learning_rate *= 8;
-        let (one, ranges) = shown(&session, 1);
+        check(&session, &[]);
+        session.protocol = Protocol::SecureNn {
+            triples: TripleScheme::Fused,
+            loss: Loss::Softmax,
+        };
+        session.format = Format::new::<u64>(13).expect("a format");
+        session.headroom = Headroom::NONE;
+        // Weights so large that values leave this range too.
+        session.initial_model = Some(Role::P0);
+        let [_, fraction] = session.master();
+        let parameter = |index: usize| ((index * 37 % 33) as i128 - 16) << (fraction + 13);
+        let stages = network(&session).stages.into_iter().map(|stage| {
+            let values = (0..stage.parameters()).map(|index| parameter(index) as u128);
+            values.collect()
+        });
+        check(&session, &stages.collect::<Vec<StageValues>>());
+    }
+
+    /// Checks that several threads show what one shows: also losses, and values that leave their range.
+    fn check(session: &Session, initial: &[StageValues]) {
+        let (one, ranges) = shown(session, initial, 1);
         let of_p0 = one[0].iter();
         let kinds = |event: &&Event| match event {
             Event::OutsideRange { .. } => true,
@@ -212,7 +286,7 @@ mod tests {
         let only_outside = |event: &&Event| matches!(event, Event::OutsideRange { .. });
         assert!(outside.iter().all(only_outside), "no loss");
         for threads in [2, 3, 4, 9] {
-            let several = shown(&session, threads);
+            let several = shown(session, initial, threads);
             assert_eq!(several.0, one, "{threads} threads");
             assert!(several.1 == ranges, "{threads} threads");
         }

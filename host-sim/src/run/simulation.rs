@@ -66,8 +66,7 @@ pub struct Simulation<'a> {
     pub threads: Option<u16>,
 }
 
-/// The ends of a party's links, the first rank's first. Of P0's ranks, the first alone has a link to the dealer or the
-/// assistant.
+/// The ends of a party's links, the first rank's first. Of P0's ranks, the first alone has a link to the dealer.
 struct PartyEnds {
     peers: Vec<MemoryEnd>,
     helpers: Vec<MemoryEnd>,
@@ -112,8 +111,8 @@ pub type PartyRun<'a> =
 pub type AssistedRun<'a> =
     Box<dyn FnOnce(ConnectedParty<'_>, Key, Emit<'_>) -> Result<(), Failure> + Send + 'a>;
 
-/// Runs the dealer or the assistant, with an end of a link to P0 and of those to P1's ranks.
-type HelperRun<'a> = Box<dyn FnOnce(MemoryEnd, Vec<MemoryEnd>) -> Result<(), Failure> + Send + 'a>;
+/// Runs the dealer or the assistant, with the ends of its links to the ranks of P0 and of P1.
+type HelperRun<'a> = Box<dyn FnOnce([Vec<MemoryEnd>; 2]) -> Result<(), Failure> + Send + 'a>;
 
 impl Simulation<'_> {
     /// Runs P0 and P1 with a dealer.
@@ -124,7 +123,7 @@ impl Simulation<'_> {
     ) -> Result<Vec<RoleTime>, Failure> {
         let keys = self.secrets.dealer_keys()?;
         let first = self.first();
-        let deal = move |to_p0, to_p1| serve_dealer::<R>(keys, to_p0, to_p1, first);
+        let deal = move |ends| serve_dealer::<R>(keys, ends, first);
         let dealer = (Helper::Dealer, Box::new(deal) as HelperRun<'_>);
         self.run(dealer, memory::bounded, parties, take)
     }
@@ -150,7 +149,7 @@ impl Simulation<'_> {
             p1(connected, pair, emit)
         };
         let first = self.first();
-        let assist = move |to_p0, to_p1| serve_assistant(keys, to_p0, to_p1, first);
+        let assist = move |ends| serve_assistant(keys, ends, first);
         let parties: (PartyRun<'_>, PartyRun<'_>) = (Box::new(run_p0), Box::new(run_p1));
         let assistant = (Helper::Assistant, Box::new(assist) as HelperRun<'_>);
         self.run(assistant, memory::duplex, parties, take)
@@ -171,26 +170,34 @@ impl Simulation<'_> {
     ) -> Result<Vec<RoleTime>, Failure> {
         let ranks = self.ranks();
         let (first, between) = memory::between_ranks(memory::duplex, self.shape, ranks);
-        let ([to_p1, of_p1], to_further) = memory::between_ranks(make, self.shape, ranks);
-        let [to_p0, of_p0] = make(self.shape);
-        let [mut p0_ends, mut p1_ends] = first.map(PartyEnds::new);
-        p0_ends.helpers.push(of_p0);
-        p1_ends.helpers.push(of_p1);
-        let mut helper_ends = vec![to_p1];
-        for ([end_p0, end_p1], [to_p1, of_p1]) in between.into_iter().zip(to_further) {
-            p0_ends.peers.push(end_p0);
-            p1_ends.peers.push(end_p1);
-            p1_ends.helpers.push(of_p1);
-            helper_ends.push(to_p1);
+        let mut party_ends = first.map(PartyEnds::new);
+        for ends in between {
+            for (party, end) in party_ends.iter_mut().zip(ends) {
+                party.peers.push(end);
+            }
         }
+        // Of P0's ranks the first alone speaks with the dealer.
+        let helped = match helper {
+            Helper::Dealer => [1, ranks],
+            Helper::Assistant => [ranks; 2],
+        };
+        let mut helper_ends = [Vec::new(), Vec::new()];
+        for ((party, ends), count) in party_ends.iter_mut().zip(&mut helper_ends).zip(helped) {
+            let (first, further) = memory::between_ranks(make, self.shape, count);
+            for [of_helper, of_party] in std::iter::once(first).chain(further) {
+                ends.push(of_helper);
+                party.helpers.push(of_party);
+            }
+        }
+        let [p0_ends, p1_ends] = party_ends;
         let waits = [("p0", p0_ends.waits()), ("p1", p1_ends.waits())];
-        let helper_waits = [vec![to_p0.wait_time()], wait_times(&helper_ends)];
+        let helper_waits = helper_ends.each_ref().map(|ends| wait_times(ends));
         let (events, reported) = channel();
         let start = Instant::now();
         thread::scope(|scope| {
             let of_helper = events.clone();
             let actor = Actor::Helper(helper);
-            let work = move || report_end(&of_helper, actor, || help(to_p0, helper_ends));
+            let work = move || report_end(&of_helper, actor, || help(helper_ends));
             spawn_scoped(scope, work)?;
             let of_p0 = events.clone();
             let work = move || self.run_party(Role::P0, p0_ends, p0, &of_p0);
@@ -269,10 +276,10 @@ impl Simulation<'_> {
         };
         let data = || OwnImages::new(self.images, own.clone(), self.network.classes);
         let mut further = FurtherRanks::default();
-        while let (Some(peer), dealer) = next() {
+        while let (Some(peer), helper) = next() {
             further.needs.push(RankNeeds {
                 peer: RankEnd::Memory(peer),
-                dealer: dealer.map(|end| DealerSource::Link(RankEnd::Memory(end))),
+                helper: helper.map(|end| DealerSource::Link(RankEnd::Memory(end))),
                 positions: None,
                 data: Box::new(data()),
             });

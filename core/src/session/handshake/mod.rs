@@ -50,8 +50,8 @@ pub struct Hello {
     /// The held-out samples on which the shared model is evaluated as the training goes on, if any. They are no part of the
     /// session, since they change nothing about the model.
     pub validation: Option<Validation>,
-    /// The rank that speaks. The first rank offers this number of ranks, and the dealer chooses no more than that; a further
-    /// rank names the chosen number.
+    /// The rank that speaks. The first rank offers this number of ranks, and the dealer or the assistant chooses no more than
+    /// that; a further rank names the chosen number.
     pub rank: Rank,
     /// How many processes the sender's role has. If there are several, each is a rank at an address of its own, and no other
     /// number of ranks can be chosen.

@@ -7,7 +7,7 @@ use super::page::{
 use crate::{
     data::{Classes, Images},
     output::{amounts::counted, confusion::Confusion},
-    run::inference,
+    run::classes,
 };
 
 /// The most classes of a matrix.
@@ -149,7 +149,7 @@ pub fn wrong(images: &Images, found: &[u8], names: &Classes) -> Option<Section> 
 }
 
 /// The section of how many images were taken for each class, of images without labels.
-pub fn counts(found: &inference::Classes, classes: usize, names: &Classes) -> Section {
+pub fn counts(found: &classes::Classes, classes: usize, names: &Classes) -> Section {
     let mut counts = vec![0u32; classes];
     for &(_, class) in found {
         if let Some(count) = counts.get_mut(usize::from(class)) {

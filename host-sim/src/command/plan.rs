@@ -111,7 +111,7 @@ pub fn run(args: &PlanArgs) -> Result<String, Failure> {
     if args.ranks && checked.session.most_ranks() == 1 {
         return Err(Failure::new(
             "one rank has all the work of this session",
-            "choose a --micro-batch smaller than the batch, and a protocol with a dealer that reuses openings",
+            "choose a --micro-batch smaller than the batch, and not --triples baseline with a dealer",
         ));
     }
     let figures = args

@@ -9,6 +9,7 @@ mod ranges;
 mod ranks;
 pub mod seconds;
 mod securenn;
+mod securenn_ranks;
 mod training;
 
 use ringlet_core::{
@@ -52,7 +53,7 @@ pub fn costs(
             inference_text(&plan.with_time(session, figures), session, form)
         }
         Protocol::SecureNn { .. } => {
-            let plan = SecureNnPlan::new(session, network, figures)?;
+            let plan = SecureNnPlan::new(session, network, beside)?;
             match form {
                 Form::Json => json(&plan),
                 Form::Table => Ok(plan.table()),

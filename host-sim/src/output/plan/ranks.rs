@@ -39,6 +39,16 @@ pub struct RanksPlan {
     shares: Vec<Share>,
 }
 
+/// 1, 2, 4 and so on, and the most ranks that have work.
+pub fn numbers(most: u16) -> Vec<u16> {
+    let mut numbers: Vec<u16> = (0..u16::BITS - 1).map(|power| 1 << power).collect();
+    numbers.retain(|&number| number <= most);
+    if !numbers.contains(&most) {
+        numbers.push(most);
+    }
+    numbers
+}
+
 impl RanksPlan {
     /// The plan for 1, 2, 4 and so on ranks, up to the most that have work. A rank of P0 and one of P1 hold so many bytes in
     /// buffers and links.
@@ -72,12 +82,6 @@ impl RanksPlan {
                 dealer_bytes_other: at_other[1],
             }
         };
-        let most = session.most_ranks();
-        let mut numbers: Vec<u16> = (0..u16::BITS - 1).map(|power| 1 << power).collect();
-        numbers.retain(|&number| number <= most);
-        if !numbers.contains(&most) {
-            numbers.push(most);
-        }
         let parameters = network.parameters() as u64;
         RanksPlan {
             micro_batches,
@@ -88,7 +92,10 @@ impl RanksPlan {
             thread_bytes_p1: THREAD + held[1],
             thread_bytes_dealer: THREAD + 8 * plan.dealer_arena_words::<R>() as u64 + DEALER_LINK,
             dealt_file_bytes_p1: BLOCK as u64,
-            shares: numbers.into_iter().map(share).collect(),
+            shares: numbers(session.most_ranks())
+                .into_iter()
+                .map(share)
+                .collect(),
         }
     }
 

@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::{
     links::LinkBytes,
     process::{helper_bytes, party_bytes},
-    seconds::{Figures, Seconds},
-    training::CostJson,
+    seconds::Seconds,
+    securenn_ranks::SecureNnRanks,
+    training::{Beside, CostJson},
 };
 use crate::output::amounts::bytes;
 
@@ -37,6 +38,9 @@ pub struct SecureNnPlan<'a> {
     #[serde(skip)]
     audit_every: u32,
     layers: Vec<Layer>,
+    /// What each rank of a role has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranks: Option<SecureNnRanks>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<Seconds>,
 }
@@ -69,11 +73,11 @@ impl From<Cost> for Sent {
 const AHEAD_SLACK: u64 = 16;
 
 impl<'a> SecureNnPlan<'a> {
-    /// The plan of one iteration over a whole batch.
+    /// The plan of one iteration over a whole batch, and what is to be beside it.
     pub fn new(
         session: &'a Session,
         network: &Network,
-        figures: Option<&Figures>,
+        Beside { figures, ranks }: Beside<'_>,
     ) -> Result<Self, RunError> {
         let rows = plan::cost_rows(session, network, session.batch);
         // What a link holds: all that all three send in a round of the widest pass, on average. One role sends a third.
@@ -93,6 +97,10 @@ impl<'a> SecureNnPlan<'a> {
             .unwrap_or(0);
         let buffers = 8 * party_words(session, network) as u64;
         let memory = (buffers, message);
+        // Corrections go ahead beside the assistant's third of a message, in chunks that are not all full.
+        let ahead = message.max(ahead + ahead / AHEAD_SLACK + message / 3);
+        let of_assistant = 8 * assistant_words(session, network) as u64;
+        let held = [buffers + message, of_assistant + ahead];
         let process_of = |role| party_bytes(session, network, role, memory);
         let total: Cost = rows.iter().map(|row| row.forward + row.backward).sum();
         let link_bytes = LinkBytes::securenn(session, network)?;
@@ -109,11 +117,8 @@ impl<'a> SecureNnPlan<'a> {
             arena_bytes_assistant: 8 * assistant_words(session, network),
             process_bytes_p0: process_of(Role::P0),
             process_bytes_p1: process_of(Role::P1),
-            process_bytes_assistant: helper_bytes(
-                8 * assistant_words(session, network) as u64,
-                // Corrections go ahead beside the assistant's third of a message, in chunks that are not all full.
-                message.max(ahead + ahead / AHEAD_SLACK + message / 3),
-            ),
+            process_bytes_assistant: helper_bytes(of_assistant, ahead),
+            ranks: ranks.then(|| SecureNnRanks::new(session, network, held)),
             link_bytes,
             audit: session
                 .has_audits()
@@ -168,6 +173,9 @@ impl<'a> SecureNnPlan<'a> {
             bytes(self.process_bytes_assistant)
         );
         table += &self.link_bytes.lines("assistant");
+        if let Some(ranks) = &self.ranks {
+            table += &ranks.lines();
+        }
         if let Some(seconds) = &self.seconds {
             table += &seconds.lines();
         }

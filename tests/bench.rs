@@ -26,13 +26,18 @@ fn bench_prints_kernels_and_all_built_in_models() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (_, gains) = out.split_once("times as fast").unwrap_or_default();
     for model in ["convnet1", "convnet2", "digits8", "securenn-a"] {
-        let row = gains.lines().find(|line| line.starts_with(model));
-        let cells = row.map(|row| row.split_whitespace().skip(1));
-        let cells: Option<Vec<f64>> =
-            cells.map(|cells| cells.map(|cell| cell.parse().expect("a number")).collect());
-        assert_eq!(cells.is_some(), cores > 1, "{out}");
-        // Threads, and what each role gains.
-        assert!(cells.is_none_or(|cells| cells.len() == 4 && cells.iter().all(|cell| *cell > 0.0)));
+        for protocol in ["exact", "securenn"] {
+            let row = format!("{model:<14}{protocol:<10}");
+            let row = gains.lines().find(|line| line.starts_with(&row));
+            let cells = row.map(|row| row.split_whitespace().skip(2));
+            let cells: Option<Vec<f64>> =
+                cells.map(|cells| cells.map(|cell| cell.parse().expect("a number")).collect());
+            assert_eq!(cells.is_some(), cores > 1, "{out}");
+            // Threads, and what each role gains.
+            let are_all =
+                |cells: Vec<f64>| cells.len() == 4 && cells.iter().all(|&cell| cell > 0.0);
+            assert!(cells.is_none_or(are_all), "{out}");
+        }
     }
     for model in [
         "convnet1",

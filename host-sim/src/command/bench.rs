@@ -108,7 +108,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
             let time = share.as_secs_f64() * THREADS / 2.0;
             let iterations = (time / of_all).clamp(2.0, 9.0) as u32;
             if let Some(gain) = gains((session, network), batch, iterations)? {
-                shared.push((name.to_string(), gain));
+                shared.push(([name.to_string(), protocol.to_string()], gain));
             }
         }
         kept.sessions.push(MeasuredSession {

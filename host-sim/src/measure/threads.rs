@@ -8,6 +8,7 @@ use ringlet_core::{
     net::{Link, Remote},
     network::Network,
     num::Ring,
+    securenn::{self, Assistant, AssistantContext, assistant_words, party_words},
     session::{Protocol, Ranks, RunError, Session},
     share::NoObserver,
 };
@@ -27,7 +28,7 @@ use crate::{
     },
 };
 
-/// How many threads share the work, and how many times as fast each role is with them: P0, P1, and the dealer.
+/// How many threads share the work, and how many times as fast each role is with them: P0, P1, and the dealer or the assistant.
 pub struct ThreadGains {
     /// Threads of a role.
     pub threads: u16,
@@ -44,9 +45,6 @@ pub fn gains(
 ) -> Result<Option<ThreadGains>, Failure> {
     // The first one sets up what the others find, and is not counted.
     let mut session = of_batch(session, batch, iterations + 1);
-    let Protocol::Dealt { .. } = session.protocol else {
-        return Ok(None);
-    };
     // A batch that is worked through as a whole has one micro-batch for each of them.
     let cores = machine::cores() as u32;
     if session.micro_batch == batch {
@@ -56,8 +54,14 @@ pub fn gains(
     if threads < 2 {
         return Ok(None);
     }
-    let alone = in_ring(&session, Passing(&session, network, 1))?;
-    let shared = in_ring(&session, Passing(&session, network, threads))?;
+    let passing = |threads| {
+        let passing = Passing(&session, network, threads);
+        match session.protocol {
+            Protocol::Dealt { .. } => in_ring(&session, passing),
+            Protocol::SecureNn { .. } => passing.securenn(),
+        }
+    };
+    let (alone, shared) = (passing(1)?, passing(threads)?);
     let gain = |role: usize| alone[role] / shared[role].max(f64::MIN_POSITIVE);
     Ok(Some(ThreadGains {
         threads,
@@ -90,6 +94,48 @@ impl Passing<'_> {
         let mut times = times.split_off(1);
         times.sort_by(f64::total_cmp);
         Ok(times.get(times.len() / 4).copied().unwrap_or_default())
+    }
+
+    /// The same seconds by SecureNN.
+    fn securenn(&self) -> Result<RoleSeconds, Failure> {
+        let &Passing(session, network, ..) = self;
+        let mut seconds = [0.0; 3];
+        for role in Role::BOTH {
+            seconds[role.index()] = self.quartile(|ranks, done| {
+                let mut memory = filled(0, party_words(session, network), "the shares")?;
+                let memory = &mut memory[..];
+                let mut party = match ranks.rank().is_first() {
+                    true => securenn::Trainer::new(session, network, role, &key(), memory)?,
+                    false => securenn::Trainer::further_rank(session, network, (role, 0), memory)?,
+                };
+                let [mut peer, mut helper] = <[Nobody; 2]>::default();
+                let to_peer = link(&mut peer, Remote::Peer);
+                let assistant = link(&mut helper, Remote::Assistant);
+                let keys = [key(), key()];
+                let mut cx = securenn::PartyContext::new(role, keys, to_peer, assistant);
+                let (mut data, mut observer): Inputs<'_, u64> = (&mut Blank, &mut NoObserver);
+                for iteration in 0..session.iterations() {
+                    party.iterate_in_ranks(&mut cx, ranks, iteration, &mut data, &mut observer)?;
+                    done();
+                }
+                Ok(())
+            })?;
+        }
+        seconds[2] = self.quartile(|ranks, done| {
+            let mut memory = filled(0, assistant_words(session, network), "the shares")?;
+            let mut assistant =
+                Assistant::new(session, network, &mut memory).map_err(RunError::from)?;
+            let [mut first, mut second] = <[Nobody; 2]>::default();
+            let to_first = link(&mut first, Remote::Party(Role::P0));
+            let to_second = link(&mut second, Remote::Party(Role::P1));
+            let mut cx = AssistantContext::new(key(), [key(), key()], to_first, to_second);
+            for iteration in 0..session.iterations() {
+                assistant.iterate_as_rank(&mut cx, ranks.rank(), iteration)?;
+                done();
+            }
+            Ok(())
+        })?;
+        Ok(seconds)
     }
 }
 

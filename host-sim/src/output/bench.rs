@@ -5,8 +5,11 @@ use ringlet_core::session::Task;
 use super::amounts::counted;
 use crate::measure::{kept::Kept, rates::Limit, threads::ThreadGains};
 
-/// The tables of a measurement of a task; iterations are of `batch` images. `shared` has what further threads gain, by model.
-pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], (task, batch): (Task, u32)) -> String {
+/// What further threads gain, by model and protocol.
+pub type Gains = ([String; 2], ThreadGains);
+
+/// The tables of a measurement of a task; iterations are of `batch` images. `shared` has what further threads gain.
+pub fn tables(kept: &Kept, shared: &[Gains], (task, batch): (Task, u32)) -> String {
     let (program, one) = match task {
         Task::Train => ("train", "an iteration"),
         Task::Infer | Task::Evaluate => ("predict", "a batch"),
@@ -43,21 +46,21 @@ pub fn tables(kept: &Kept, shared: &[(String, ThreadGains)], (task, batch): (Tas
 }
 
 /// How many times as fast roles are with further threads.
-fn threads(shared: &[(String, ThreadGains)]) -> String {
+fn threads(shared: &[Gains]) -> String {
     let Some((_, first)) = shared.first() else {
         return String::new();
     };
     let mut table = format!(
-        "\n{:<14}{:<10}{:>9}{:>9}{:>9}\n",
-        "times as fast", "threads", "p0", "p1", "dealer"
+        "\n{:<14}{:<10}{:<10}{:>9}{:>9}{:>9}\n",
+        "times as fast", "protocol", "threads", "p0", "p1", "helper"
     );
-    for (model, ThreadGains { threads, gains }) in shared {
-        let [p0, p1, dealer] = gains.map(|gain| format!("{gain:.2}"));
-        table += &format!("{model:<14}{threads:<10}{p0:>9}{p1:>9}{dealer:>9}\n");
+    for ([model, protocol], ThreadGains { threads, gains }) in shared {
+        let [p0, p1, helper] = gains.map(|gain| format!("{gain:.2}"));
+        table += &format!("{model:<14}{protocol:<10}{threads:<10}{p0:>9}{p1:>9}{helper:>9}\n");
     }
     table
         + &format!(
-            "\nBy `exact`, with {} threads in place of one, each role by itself, by the seconds that pass while other programs may run.\n",
+            "\nWith {} threads in place of one, each role by itself, by the seconds that pass while other programs may run.\n",
             first.threads
         )
 }

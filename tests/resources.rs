@@ -200,10 +200,12 @@ fn a_process_takes_the_memory_that_the_plan_says() {
     images(dir.path());
     let data = dir.path().to_str().expect("UTF-8");
     let audit = ["--audit", "1"];
-    for (helper, protocol, more) in [
-        ("dealer", "exact", &[][..]),
-        ("assistant", "securenn", &[]),
-        ("assistant", "securenn", &audit),
+    let parts = ["--micro-batch", "32"];
+    for (helper, protocol, more, threads) in [
+        ("dealer", "exact", &[][..], 1),
+        ("assistant", "securenn", &[], 1),
+        ("assistant", "securenn", &audit, 1),
+        ("assistant", "securenn", &parts, 2),
     ] {
         let session = [
             &SESSION[..],
@@ -211,30 +213,37 @@ fn a_process_takes_the_memory_that_the_plan_says() {
             more,
         ]
         .concat();
-        take_what_is_planned(helper, &session);
+        take_what_is_planned(helper, &session, threads);
     }
 }
 
-/// Runs a session, and compares the memory of its processes with its plan.
-fn take_what_is_planned(helper: &'static str, session: &[&str]) {
-    let plan = success(&[&["plan", "--json"], session].concat());
+/// Runs a session, each role on so many threads, and compares the memory of its processes with its plan.
+fn take_what_is_planned(helper: &'static str, session: &[&str], threads: u64) {
+    let ranks: &[&str] = if threads > 1 { &["--ranks"] } else { &[] };
+    let plan = success(&[&["plan", "--json"], ranks, session].concat());
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
     let (h, p) = (address(), address());
     let helper_option = format!("--{helper}");
+    let count = &threads.to_string()[..];
     let party = |role, meeting: [&str; 2]| {
         let own = ["party", "--role", role, &helper_option, &h];
-        start(&[&own[..], &meeting, session].concat())
+        start(&[&own[..], &meeting, &["--threads", count], session].concat())
     };
     let mut roles = [
-        (helper, start(&[helper, "--listen", &h])),
+        (helper, start(&[helper, "--listen", &h, "--threads", count])),
         ("p0", party("p0", ["--listen", &p])),
         ("p1", party("p1", ["--peer", &p])),
     ];
     let peaks = peaks(roles.each_mut().map(|(_, child)| child));
     for ((name, mut child), most) in roles.into_iter().zip(peaks) {
         assert!(child.wait().expect("an end").success(), "{name}");
-        let planned = plan[format!("process_bytes_{name}")].as_u64();
-        compare(name, most, planned.expect("bytes"));
+        let process = plan[format!("process_bytes_{name}")].as_u64();
+        let further = plan["ranks"].as_object().map_or(0, |ranks| {
+            let kind = if name == helper { name } else { "party" };
+            let thread = ranks[&format!("thread_bytes_{kind}")].as_u64();
+            (threads - 1) * thread.expect("bytes")
+        });
+        compare(name, most, process.expect("bytes") + further);
     }
 }
 

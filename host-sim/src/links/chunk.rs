@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
 
 /// Up to a fixed number of bytes on their way. Its memory never moves, so the wiped copy is the only one.
 pub struct Chunk(Vec<u8>);
@@ -69,12 +69,10 @@ impl Drop for Chunk {
     }
 }
 
-/// Wipes bytes, a word at a time where they are aligned: one by one they would take longer than they take to be sent.
+/// Wipes bytes, as fast as the machine clears memory.
 fn wipe(bytes: &mut [u8]) {
-    let (first, words, last) = bytemuck::pod_align_to_mut::<u8, u64>(bytes);
-    first.zeroize();
-    words.zeroize();
-    last.zeroize();
+    bytes.fill(0);
+    optimization_barrier(bytes);
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use embedded_io::{ErrorType, Read, Write};
 use super::{
     chunk::Chunk,
     outbox::Outbox,
+    polling::Polling,
     traffic_shaper::{Parcel, TrafficShape, TrafficShaper},
     wait_time::WaitTime,
 };
@@ -19,6 +20,7 @@ use super::{
 pub struct MemoryEnd {
     outbox: Outbox,
     incoming: Receiver<Parcel>,
+    polling: Polling,
     /// Where chunks go that were read.
     back: Sender<Chunk>,
     taken: Chunk,
@@ -70,6 +72,7 @@ impl MemoryEnd {
         MemoryEnd {
             outbox,
             incoming,
+            polling: Polling::default(),
             back,
             taken: Chunk::empty(),
             next: 0,
@@ -108,7 +111,7 @@ impl Read for MemoryEnd {
                 let _ = self.back.send(read);
             }
             let arrived = self.wait_time.time(|| {
-                let parcel = self.incoming.recv()?;
+                let parcel = self.polling.receive(&self.incoming)?;
                 parcel.wait();
                 Ok::<_, RecvError>(parcel.bytes)
             });

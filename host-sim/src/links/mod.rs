@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod device_address;
 pub mod memory;
 pub mod outbox;
+pub mod polling;
 pub mod rank_address;
 pub mod rank_end;
 pub mod read_ahead;

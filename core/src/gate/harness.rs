@@ -45,18 +45,74 @@ impl Pipe {
             capacity,
         }
     }
+
+    /// Puts all bytes into the buffer, as soon as there is room for them.
+    fn put(&self, mut bytes: &[u8]) {
+        let (held, changed) = &*self.state;
+        let mut held = held.lock().unwrap();
+        while !bytes.is_empty() {
+            while held.bytes.len() >= self.capacity && !held.closed {
+                held = changed.wait(held).unwrap();
+            }
+            assert!(!held.closed, "the other end is gone");
+            let was_empty = held.bytes.is_empty();
+            let (now, later) = bytes.split_at(bytes.len().min(self.capacity - held.bytes.len()));
+            held.bytes.extend(now);
+            if let Some(sent) = &mut held.sent {
+                sent.extend(now);
+            }
+            bytes = later;
+            // The other end waits only while there is nothing.
+            if was_empty {
+                changed.notify_all();
+            }
+        }
+    }
+
+    /// Takes up to `most` bytes, and at least one unless the other end is gone.
+    fn take(&self, most: usize) -> VecDeque<u8> {
+        let (held, changed) = &*self.state;
+        let mut held = held.lock().unwrap();
+        while held.bytes.is_empty() && !held.closed {
+            held = changed.wait(held).unwrap();
+        }
+        // The other end waits only while there is no room.
+        if held.bytes.len() >= self.capacity {
+            changed.notify_all();
+        }
+        let count = most.min(held.bytes.len());
+        held.bytes.drain(..count).collect()
+    }
 }
 
 /// One end of a link.
 pub(crate) struct End {
     outgoing: Pipe,
     incoming: Pipe,
+    /// Bytes that were written and not flushed yet.
+    written: Vec<u8>,
+    /// Bytes that have arrived and were not read yet.
+    arrived: VecDeque<u8>,
+    /// The most bytes of each of these.
+    most: usize,
 }
 
 /// A record of what an end of a link sends.
 pub(crate) struct Sent(Pipe);
 
 impl End {
+    /// An end of a link that holds `capacity` bytes each way. A part of them is at either end, which the other thread gets only
+    /// once it is flushed or full: to wake threads for a few bytes each takes longer than most tests.
+    fn new(outgoing: Pipe, incoming: Pipe, capacity: usize) -> Self {
+        End {
+            outgoing,
+            incoming,
+            written: Vec::new(),
+            arrived: VecDeque::new(),
+            most: capacity / 16,
+        }
+    }
+
     /// Starts to record what this end sends.
     pub(crate) fn record(&self) -> Sent {
         self.outgoing.state.0.lock().unwrap().sent = Some(Vec::new());
@@ -78,44 +134,26 @@ impl ErrorType for End {
 
 impl Write for End {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let (held, changed) = &*self.outgoing.state;
-        let mut held = held.lock().unwrap();
-        while held.bytes.len() >= self.outgoing.capacity && !held.closed {
-            held = changed.wait(held).unwrap();
+        self.written.extend(bytes);
+        if self.written.len() >= self.most {
+            self.flush()?;
         }
-        assert!(!held.closed, "the other end is gone");
-        let was_empty = held.bytes.is_empty();
-        let count = bytes.len().min(self.outgoing.capacity - held.bytes.len());
-        held.bytes.extend(&bytes[..count]);
-        if let Some(sent) = &mut held.sent {
-            sent.extend(&bytes[..count]);
-        }
-        // The other end waits only while there is nothing.
-        if was_empty {
-            changed.notify_all();
-        }
-        Ok(count)
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> Result<(), Infallible> {
+        self.outgoing.put(&self.written);
+        self.written.clear();
         Ok(())
     }
 }
 
 impl Read for End {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let (held, changed) = &*self.incoming.state;
-        let mut held = held.lock().unwrap();
-        while held.bytes.is_empty() && !held.closed {
-            held = changed.wait(held).unwrap();
+        if self.arrived.is_empty() {
+            self.arrived = self.incoming.take(self.most.max(1));
         }
-        let was_full = held.bytes.len() >= self.incoming.capacity;
-        let count = std::io::Read::read(&mut held.bytes, bytes).expect("bytes in memory");
-        // The other end waits only while there is no room.
-        if was_full {
-            changed.notify_all();
-        }
-        Ok(count)
+        Ok(std::io::Read::read(&mut self.arrived, bytes).expect("bytes in memory"))
     }
 }
 
@@ -130,16 +168,11 @@ impl Drop for End {
 
 /// Both ends of a link that buffers `capacity` bytes in each direction.
 pub(crate) fn duplex(capacity: usize) -> [End; 2] {
-    let (to_second, to_first) = (Pipe::new(capacity), Pipe::new(capacity));
+    let pipe = || Pipe::new(capacity - 2 * (capacity / 16));
+    let (to_second, to_first) = (pipe(), pipe());
     [
-        End {
-            outgoing: to_second.clone(),
-            incoming: to_first.clone(),
-        },
-        End {
-            outgoing: to_first,
-            incoming: to_second,
-        },
+        End::new(to_second.clone(), to_first.clone(), capacity),
+        End::new(to_first, to_second, capacity),
     ]
 }
 

@@ -557,6 +557,7 @@ mod tests {
             // 20 bits each, least significant bit first, zeros up to a whole byte.
             assert_eq!(wire, [0x45, 0x23, 0xF1, 0xFF, 0xFF, 0x01, 0x00, 0x00]);
             other.send(&[0; 8]).unwrap();
+            other.flush().unwrap();
             p0.join().unwrap().unwrap();
         });
     }

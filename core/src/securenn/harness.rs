@@ -17,8 +17,27 @@ use crate::{
     prg::Key,
 };
 
-/// Bytes that a link holds each way: few, so that a deadlock between roles shows up.
-const CAPACITY: usize = 64;
+/// What the links between the roles buffer.
+#[derive(Clone, Copy)]
+pub struct Buffers {
+    /// Bytes that a link holds each way.
+    pub capacity: usize,
+    /// Bytes that may be sent before the other end reads.
+    pub ahead: usize,
+}
+
+impl Buffers {
+    /// So large ones that no role waits until another reads, with which tests are fast.
+    pub const LARGE: Buffers = Buffers {
+        capacity: 1 << 24,
+        ahead: 1 << 15,
+    };
+    /// So small ones that a deadlock between roles shows up.
+    pub const SMALL: Buffers = Buffers {
+        capacity: 64,
+        ahead: 0,
+    };
+}
 
 /// A computing party's context.
 pub type Party = PartyContext<End, End>;
@@ -81,14 +100,24 @@ pub fn run<O: Send, A>(
     party: impl Fn(&mut Party) -> Result<O, LinkError> + Sync,
     assist: impl FnOnce(&mut Assistant) -> Result<A, LinkError>,
 ) -> RunResult<O, A> {
+    run_over(Buffers::LARGE, seed, party, assist)
+}
+
+/// As [`run`], over links with `buffers`.
+pub fn run_over<O: Send, A>(
+    Buffers { capacity, ahead }: Buffers,
+    seed: u64,
+    party: impl Fn(&mut Party) -> Result<O, LinkError> + Sync,
+    assist: impl FnOnce(&mut Assistant) -> Result<A, LinkError>,
+) -> RunResult<O, A> {
     let key = |number: u8| {
         let mut bytes = [number; Key::LEN];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         Key::new(bytes)
     };
-    let [first, second] = duplex(CAPACITY);
-    let [to_assistant0, assistant0] = duplex(CAPACITY);
-    let [to_assistant1, assistant1] = duplex(CAPACITY);
+    let [first, second] = duplex(capacity);
+    let [to_assistant0, assistant0] = duplex(capacity);
+    let [to_assistant1, assistant1] = duplex(capacity);
     let party = &party;
     thread::scope(|scope| {
         let sides = [
@@ -97,8 +126,8 @@ pub fn run<O: Send, A>(
         ];
         let parties = sides.map(|(role, peer, to_assistant)| {
             let keys = [key(1), key(2 + role.index() as u8)];
-            let peer = Link::new(peer, Remote::Peer, 0);
-            let to_assistant = Link::new(to_assistant, Remote::Assistant, 0);
+            let peer = Link::new(peer, Remote::Peer, ahead);
+            let to_assistant = Link::new(to_assistant, Remote::Assistant, ahead);
             let mut cx = PartyContext::new(role, keys, peer, to_assistant);
             scope.spawn(move || {
                 let output = party(&mut cx).expect("links that hold");
@@ -111,7 +140,7 @@ pub fn run<O: Send, A>(
             bytes: Vec::new(),
         });
         let links = [(Role::P0, first), (Role::P1, second)];
-        let [first, second] = links.map(|(role, end)| Link::new(end, Remote::Party(role), 0));
+        let [first, second] = links.map(|(role, end)| Link::new(end, Remote::Party(role), ahead));
         let mut cx = AssistantContext::new(key(9), [key(2), key(3)], first, second);
         let answer = assist(&mut cx).expect("links that hold");
         cx.flush().expect("links that hold");

@@ -6,7 +6,7 @@ use std::{vec, vec::Vec};
 
 use super::{
     assistant::Assistant,
-    harness::{RunResult, run},
+    harness::{Buffers, RunResult, run_over},
     layout::{assistant_words, party_words},
     party::{Classifier, Trainer},
     plan,
@@ -73,9 +73,19 @@ pub(super) struct PartyResult {
 
 /// Runs a session. In inference the model's owner loads `model`.
 pub(super) fn run_session(session: &Session, model: &[Vec<u64>]) -> RunResult<PartyResult, Used> {
+    run_session_over(Buffers::LARGE, session, model)
+}
+
+/// As [`run_session`], over links with `buffers`.
+fn run_session_over(
+    buffers: Buffers,
+    session: &Session,
+    model: &[Vec<u64>],
+) -> RunResult<PartyResult, Used> {
     let network = check(session);
     let rows = session.iterations();
-    run(
+    run_over(
+        buffers,
         17,
         |cx| {
             let role = super::gates::Computing::role(cx);
@@ -207,6 +217,14 @@ fn training_matches_the_dealt_protocol_up_to_rounding() {
             check_costs(&session, &ran);
         }
     }
+}
+
+#[test]
+fn links_with_little_buffering_do_not_deadlock() {
+    let (input, layers) = networks().remove(0);
+    let session = session(input, &layers);
+    let small = run_session_over(Buffers::SMALL, &session, &[]);
+    assert_eq!(parameters(&small), parameters(&run_session(&session, &[])));
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub(crate) const DEFAULT_RUN: RunOptions = RunOptions {
     keys: 3,
     weights: 4,
     capacity: 1 << 16,
-    ahead: 0,
+    ahead: 1 << 15,
     records_streams: false,
 };
 
@@ -450,18 +450,13 @@ fn micro_batches_change_no_bit() {
 fn links_with_little_buffering_do_not_deadlock() {
     let (input, layers) = networks().remove(0);
     let session = session::<u32>(input, &layers, 5);
-    let wide = run::<u32>(
-        &session,
-        RunOptions {
-            ahead: 1 << 15,
-            ..DEFAULT_RUN
-        },
-    );
+    let wide = run::<u32>(&session, DEFAULT_RUN);
     for capacity in [64, 1] {
         let narrow = run::<u32>(
             &session,
             RunOptions {
                 capacity,
+                ahead: 0,
                 ..DEFAULT_RUN
             },
         );

@@ -239,6 +239,7 @@ fn what_an_end_sends_does_not_open_when_it_is_reflected() {
         let mut frame = [0; 2 + 6 + TAG_LEN];
         other.receive(&mut frame).expect("a frame");
         other.send(&frame).expect("room");
+        other.flush().expect("room");
         mine
     });
     assert_eq!(mine.read(&mut [0; 5]), Err(SecureError::Tampered));

@@ -129,6 +129,7 @@ fn corrupt_hellos_are_errors() {
         let [one, other] = duplex(4096);
         let mut one = Link::new(one, Remote::Peer, 0);
         one.send(&bytes).unwrap();
+        one.flush().unwrap();
         drop(one);
         receive_hello(&mut Link::new(other, Remote::Peer, 0))
     };

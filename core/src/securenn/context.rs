@@ -224,6 +224,9 @@ pub struct AssistantContext<F, S> {
 impl<F: Read + Write, S: Read + Write> AssistantContext<F, S> {
     /// A context with the assistant's own key, the keys that it shares with P0 and P1, and its links to P0 and P1. Each
     /// session needs new keys.
+    ///
+    /// A transport that keeps bytes until it is flushed must take any number of them while the party does not read. Otherwise the
+    /// assistant may wait for one party, which waits for the other, which waits for bytes that are kept.
     pub fn new(own: Key, shared: [Key; 2], first: Link<F>, second: Link<S>) -> Self {
         AssistantContext {
             own: Prg::new(own),

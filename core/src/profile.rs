@@ -58,7 +58,7 @@ mod uncounted {
     #[inline(always)]
     pub(crate) fn cost_row(_: usize, _: bool) {}
 
-    /// Counts bytes of streams.
+    /// Counts a draw of so many bytes of a stream.
     #[inline(always)]
     pub(crate) fn draw(_: usize) {}
 }
@@ -91,8 +91,8 @@ pub mod counted {
     /// Index in `SUMS` of the current cost row and pass; `SECTION` is the current section's offset from it.
     static ROW: AtomicUsize = AtomicUsize::new(0);
     static SECTION: AtomicUsize = AtomicUsize::new(0);
-    /// Bytes of streams.
-    static DRAWN: AtomicUsize = AtomicUsize::new(0);
+    /// Bytes of streams, and draws of them.
+    static DRAWN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
     /// The counter's value when the current section was entered.
     static SINCE: AtomicU32 = AtomicU32::new(0);
 
@@ -132,19 +132,23 @@ pub mod counted {
         switch(&ROW, row_start(cost_row, backward));
     }
 
-    /// Counts bytes of streams.
+    /// Counts a draw of so many bytes of a stream.
     pub(crate) fn draw(bytes: usize) {
-        DRAWN.store(DRAWN.load(Relaxed).wrapping_add(bytes), Relaxed);
+        for (sum, more) in DRAWN.iter().zip([bytes, 1]) {
+            sum.store(sum.load(Relaxed).wrapping_add(more), Relaxed);
+        }
     }
 
-    /// Bytes of streams that were drawn, modulo what a `usize` counts.
-    pub fn drawn() -> usize {
-        DRAWN.load(Relaxed)
+    /// Bytes of streams that were drawn, and the number of draws, modulo what a `usize` counts.
+    pub fn drawn() -> [usize; 2] {
+        DRAWN.each_ref().map(|sum| sum.load(Relaxed))
     }
 
     /// Resets all sums to zero.
     pub fn reset() {
-        DRAWN.store(0, Relaxed);
+        for sum in &DRAWN {
+            sum.store(0, Relaxed);
+        }
         for sum in &SUMS {
             sum.store(0, Relaxed);
         }

@@ -8,6 +8,7 @@ use ringlet::{config::session::one_batch, measure::roles::iteration_seconds};
 use ringlet_core::{
     dealt,
     model::{MAX_COST_ROWS, Model},
+    prg::{Address, Key, Prg},
     profile::{self, Section},
 };
 
@@ -42,6 +43,36 @@ fn units_in_a_second() -> f64 {
     f64::from(passed) / clock.elapsed().as_secs_f64()
 }
 
+/// Units that a section counts for the counter itself, between two of its values: an empty section has no others.
+fn units_of_the_counter() -> f64 {
+    const SECTIONS: u32 = 1 << 22;
+    profile::reset();
+    for _ in 0..SECTIONS {
+        drop(profile::section(Section::Prg));
+    }
+    sum(Section::Prg) / f64::from(SECTIONS)
+}
+
+/// Bytes a second of the longest draws, at best.
+fn longest_draws() -> f64 {
+    let prg = Prg::new(Key::new([1; 32]));
+    let mut out = vec![0u8; 1 << 14];
+    let rate = |iteration| {
+        let clock = Instant::now();
+        for gate in 0..256 {
+            let wire = 1;
+            let address = Address {
+                iteration,
+                gate,
+                wire,
+            };
+            prg.fill(address, 0, &mut out);
+        }
+        256.0 * out.len() as f64 / clock.elapsed().as_secs_f64()
+    };
+    (0..64).map(rate).fold(0.0, f64::max)
+}
+
 /// The sum of a section over all layers and passes.
 fn sum(section: Section) -> f64 {
     let rows = (0..MAX_COST_ROWS).flat_map(|row| [(row, false), (row, true)]);
@@ -51,7 +82,13 @@ fn sum(section: Section) -> f64 {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rate = units_in_a_second();
-    println!("streams in all iterations of all roles, each alone on one thread, batch 128\n");
+    let counter = units_of_the_counter();
+    println!("streams in all iterations of all roles, each alone on one thread, batch 128");
+    println!(
+        "draws of 16 kB reach {:.2} GB/s; not counted: the counter's own {:.1} ns a draw\n",
+        longest_draws() / 1e9,
+        1e9 * counter / rate
+    );
     println!(
         "{:<12}{:>12}{:>12}{:>12}{:>16}",
         "model", "drawn", "seconds", "GB/s", "of all time"
@@ -68,8 +105,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let network = dealt::check::<u32>(&session)?;
         profile::reset();
         iteration_seconds(&session, &network, 128, ENOUGH)?;
-        let bytes = profile::drawn() as f64;
-        let seconds = sum(Section::Prg) / rate;
+        let [bytes, draws] = profile::drawn().map(|sum| sum as f64);
+        let seconds = (sum(Section::Prg) - draws * counter) / rate;
         let all: f64 = Section::ALL.iter().map(|&(section, _)| sum(section)).sum();
         println!(
             "{name:<12}{:>9.2} GB{seconds:>12.3}{:>12.2}{:>14.0} %",

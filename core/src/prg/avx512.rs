@@ -8,51 +8,45 @@ use core::arch::x86_64::{
 
 use bytemuck::must_cast;
 
-use super::key::Key;
+use super::{
+    key::Key,
+    state::{DOUBLE_ROUNDS, Position},
+};
 
 /// Blocks that are made at a time.
 pub(super) const BLOCKS: usize = 16;
 
-/// "expand 32-byte k", as words.
-const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646E, 0x7962_2D32, 0x6B20_6574];
-
-/// Rounds, two at a time.
-const DOUBLE_ROUNDS: usize = 6;
-
 /// Fills `out` with the blocks `first`, `first + 1`, ... of the stream of `key` and `nonce`.
 #[target_feature(enable = "avx512f")]
-pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[u8; 64]; BLOCKS]) {
+pub(super) fn fill_blocks(key: &Key, nonce: u64, first: u64, out: &mut [[[u8; 64]; BLOCKS]]) {
     // Loops instead of `map`, whose closures have these instructions and `map` itself has not: it would call them.
-    let (mut low, mut high) = ([0u32; BLOCKS], [0u32; BLOCKS]);
-    for (block, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
-        let counter = first.wrapping_add(block as u64);
-        (*low, *high) = (counter as u32, (counter >> 32) as u32);
-    }
+    let state = Position::new(nonce, first).state(key);
     let mut start = [_mm512_set1_epi32(0); 16];
-    for (word, constant) in start[..4].iter_mut().zip(CONSTANTS) {
-        *word = _mm512_set1_epi32(constant as i32);
+    for (word, value) in start.iter_mut().zip(state) {
+        *word = _mm512_set1_epi32(value as i32);
     }
-    for (word, bytes) in start[4..12].iter_mut().zip(key.reveal().as_chunks().0) {
-        *word = _mm512_set1_epi32(i32::from_le_bytes(*bytes));
-    }
-    start[12] = must_cast(low);
-    start[13] = must_cast(high);
-    start[14] = _mm512_set1_epi32(nonce as i32);
-    start[15] = _mm512_set1_epi32((nonce >> 32) as i32);
-    let mut words = start;
-    for _ in 0..DOUBLE_ROUNDS {
-        for column in 0..4 {
-            quarter_round(&mut words, [column, column + 4, column + 8, column + 12]);
+    for (first, out) in (first..).step_by(BLOCKS).zip(out) {
+        let (mut low, mut high) = ([0u32; BLOCKS], [0u32; BLOCKS]);
+        for (block, (low, high)) in low.iter_mut().zip(&mut high).enumerate() {
+            [*low, *high] = Position::new(nonce, first.wrapping_add(block as u64)).block;
         }
-        for first in 0..4 {
-            let [b, c, d] = [(first + 1) % 4, (first + 2) % 4, (first + 3) % 4];
-            quarter_round(&mut words, [first, 4 + b, 8 + c, 12 + d]);
+        start[12] = must_cast(low);
+        start[13] = must_cast(high);
+        let mut words = start;
+        for _ in 0..DOUBLE_ROUNDS {
+            for a in 0..4 {
+                quarter_round(&mut words, [a, 4 + a, 8 + a, 12 + a]);
+            }
+            for a in 0..4 {
+                let [b, c, d] = [(a + 1) % 4, (a + 2) % 4, (a + 3) % 4];
+                quarter_round(&mut words, [a, 4 + b, 8 + c, 12 + d]);
+            }
         }
+        for (word, start) in words.iter_mut().zip(start) {
+            *word = _mm512_add_epi32(*word, start);
+        }
+        store(words, out);
     }
-    for (word, start) in words.iter_mut().zip(start) {
-        *word = _mm512_add_epi32(*word, start);
-    }
-    store(words, out);
 }
 
 /// RFC 8439, section 2.1.

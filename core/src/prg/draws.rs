@@ -14,7 +14,7 @@ use super::portable::fill_blocks;
 use super::thumb2::fill_blocks;
 use super::{
     key::Key,
-    position::{Position, WORDS},
+    state::{Position, WORDS},
 };
 
 /// Length of a block in bytes.

@@ -9,6 +9,8 @@
 //! same.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_pointer_width = "64")]
 mod blocks;
@@ -23,12 +25,12 @@ mod draws;
 mod key;
 #[cfg(any(test, not(any(thumb2, target_pointer_width = "64"))))]
 mod portable;
-#[cfg(any(test, not(target_pointer_width = "64")))]
-mod position;
 #[cfg(target_pointer_width = "64")]
 mod read_ahead;
 #[cfg(test)]
 mod reference;
+#[cfg(any(test, target_arch = "x86_64", not(target_pointer_width = "64")))]
+mod state;
 #[cfg(thumb2)]
 mod thumb2;
 

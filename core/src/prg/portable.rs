@@ -2,15 +2,15 @@
 
 use super::{
     key::Key,
-    position::{Position, WORDS},
+    state::{DOUBLE_ROUNDS, Position, WORDS},
 };
 
 /// Fills `out` with the blocks from `position` on of the stream of `key`, and moves the position on.
 pub(super) fn fill_blocks(key: &Key, position: &mut Position, out: &mut [[u32; WORDS]]) {
     for block in out {
-        let start = state(key, position);
+        let start = position.state(key);
         let mut words = start;
-        for _ in 0..6 {
+        for _ in 0..DOUBLE_ROUNDS {
             words = double_round(words);
         }
         for ((out, word), start) in block.iter_mut().zip(words).zip(start) {
@@ -20,19 +20,6 @@ pub(super) fn fill_blocks(key: &Key, position: &mut Position, out: &mut [[u32; W
         let (low, carry) = low.overflowing_add(1);
         position.block = [low, high.wrapping_add(carry.into())];
     }
-}
-
-/// The state that a block starts from: the constants, the key, the position.
-fn state(key: &Key, position: &Position) -> [u32; WORDS] {
-    let mut words = [0; WORDS];
-    let (bytes, _) = key.reveal().as_chunks();
-    words[..4].copy_from_slice(&position.constants);
-    for (word, &bytes) in words[4..12].iter_mut().zip(bytes) {
-        *word = u32::from_le_bytes(bytes);
-    }
-    words[12..14].copy_from_slice(&position.block);
-    words[14..].copy_from_slice(&position.nonce);
-    words
 }
 
 /// A column round and a diagonal round. Its words have names, for the compiler to hold them in registers.

@@ -7,7 +7,7 @@
 
 use core::cell::RefCell;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, optimization_barrier};
 
 use super::{
     blocks::{BLOCK, blocks_at_a_time, fill_blocks},
@@ -133,7 +133,8 @@ pub(super) fn fill_bytes(key: &Key, nonce: u64, first: u64, out: &mut [u8]) {
         fill_blocks(key, nonce, block + whole.len() as u64, &mut one);
         tail.copy_from_slice(&one[0][..tail.len()]);
     }
-    one.zeroize();
+    one = [[0; BLOCK]];
+    optimization_barrier(&one);
 }
 
 #[cfg(test)]

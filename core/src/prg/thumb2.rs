@@ -8,7 +8,7 @@ use core::arch::naked_asm;
 
 use super::{
     key::Key,
-    position::{Position, WORDS},
+    state::{Position, WORDS},
 };
 
 /// Fills `out` with the blocks from `position` on of the stream of `key`, and moves the position on.

@@ -26,7 +26,9 @@ const BOUND: Duration = Duration::from_secs(60);
 struct Deployment {
     programs: PathBuf,
     dir: tempfile::TempDir,
-    /// Where the dealer and P0 listen.
+    /// The dealer or the assistant.
+    helper: &'static str,
+    /// Where that one and P0 listen.
     addresses: [String; 2],
     /// How many seconds a rank waits for another role's.
     wait: &'static str,
@@ -35,14 +37,20 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// Its addresses have the rank's number in the dealer's port, and count P0's ports.
+    /// One with a dealer.
     fn new(programs: &Path) -> Self {
-        let dealer = format!("127.0.0.1:{}{{rank}}", ports() / 10);
+        Deployment::with("dealer", programs)
+    }
+
+    /// Its addresses have the rank's number in the helper's port, and count P0's ports.
+    fn with(helper: &'static str, programs: &Path) -> Self {
+        let of_helper = format!("127.0.0.1:{}{{rank}}", ports() / 10);
         let p0 = format!("127.0.0.1:{}", ports());
         Deployment {
             programs: programs.to_owned(),
             dir: tempfile::tempdir().expect("a directory"),
-            addresses: [dealer, p0],
+            helper,
+            addresses: [of_helper, p0],
             wait: "30",
             contributions: None,
         }
@@ -70,7 +78,7 @@ impl Deployment {
     /// time: with others shares are rounded otherwise, which decides between classes that are nearly as likely.
     fn classify(&self, count: usize, model: &str) -> String {
         let [d, p] = &self.addresses;
-        let dealer = ["dealer", "--listen", d, "--secret-seed", "7"];
+        let helper = [self.helper, "--listen", d, "--secret-seed", "7"];
         let p0 = ["party", "--role", "p0", "--listen", p, "--secret-seed", "8"];
         let p1 = [
             "party",
@@ -84,8 +92,9 @@ impl Deployment {
             "9",
         ];
         let session = ["--infer", "--samples", "30,0", "--batch", "8"];
-        let of_party = [&["--dealer", d, "--micro-batch", "3"], &session[..]].concat();
-        let roles = [(&dealer[..], &[][..]), (&p0, &of_party), (&p1, &of_party)];
+        let reached = self.reached();
+        let of_party = [&strs(&reached)[..], &["--micro-batch", "3"], &session].concat();
+        let roles = [(&helper[..], &[][..]), (&p0, &of_party), (&p1, &of_party)];
         let children = roles.map(|(own, of_party)| {
             let mut command = self.program(count);
             command.args(own).args(of_party);
@@ -100,12 +109,22 @@ impl Deployment {
         said
     }
 
-    /// Starts the dealer (0), P0 (1) or P1 (2) in so many processes; zero is one without `mpirun`.
+    /// A party's options for the protocol and the helper.
+    fn reached(&self) -> Vec<String> {
+        let helper = [format!("--{}", self.helper), self.addresses[0].clone()];
+        let protocol = ["--protocol", "securenn"].map(str::to_owned);
+        match self.helper {
+            "assistant" => [helper, protocol].concat(),
+            _ => helper.to_vec(),
+        }
+    }
+
+    /// Starts the helper (0), P0 (1) or P1 (2) in so many processes; zero is one without `mpirun`.
     fn start_role(&self, role: usize, count: usize, session: &[&str]) -> Child {
         let [d, p] = &self.addresses;
         let (save, lines) = (self.path("model.safetensors"), self.path("metrics.jsonl"));
         let own: &[&str] = match role {
-            0 => &["dealer", "--listen", d, "--secret-seed", "7"],
+            0 => &[self.helper, "--listen", d, "--secret-seed", "7"],
             1 => &["party", "--role", "p0", "--listen", p, "--secret-seed", "8"],
             _ => &[
                 "party",
@@ -129,13 +148,14 @@ impl Deployment {
         }
         if role > 0 {
             command
-                .args(["--dealer", d, "--reveal-to", "p1"])
+                .args(self.reached())
+                .args(["--reveal-to", "p1"])
                 .args(session);
         }
         spawn(command)
     }
 
-    /// Starts the dealer, P0 and P1 in so many processes.
+    /// Starts the helper, P0 and P1 in so many processes.
     fn start(&self, counts: [usize; 3], session: &[&str]) -> [Child; 3] {
         [0, 1, 2].map(|role| self.start_role(role, counts[role], session))
     }
@@ -151,6 +171,10 @@ impl Deployment {
         let model = fs::read(self.path("model.safetensors")).expect("a model");
         (said, model)
     }
+}
+
+fn strs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// The lines of a party that do not depend on time.
@@ -229,19 +253,20 @@ fn sums_wrap_and_broadcasts_reach_all() {
 fn any_number_of_processes_gives_the_same_model() {
     let Some(programs) = programs() else { return };
     // An epoch has a shorter last batch, whose micro-batches are fewer than four.
-    let settings: [(&[&str], &[usize]); 4] = [
-        (&["--limit", "18", "--audit", "5"], &[4]),
-        (&["--limit", "4", "--ring", "u64"], &[2]),
-        (&["--limit", "4", "--validate", "20,10"], &[2]),
-        (&["--limit", "4", "--protocol", "spdz"], &[1, 2]),
+    let settings: [(&str, &[&str], &[usize]); 5] = [
+        ("dealer", &["--limit", "18", "--audit", "5"], &[4]),
+        ("dealer", &["--limit", "4", "--ring", "u64"], &[2]),
+        ("dealer", &["--limit", "4", "--validate", "20,10"], &[2]),
+        ("dealer", &["--limit", "4", "--protocol", "spdz"], &[1, 2]),
+        ("assistant", &["--limit", "5", "--audit", "2"], &[2, 4]),
     ];
-    for (setting, many) in settings {
+    for (helper, setting, many) in settings {
         let session = [&SESSION, setting].concat();
-        let deployment = Deployment::new(&programs);
+        let deployment = Deployment::with(helper, &programs);
         let (one, model) = deployment.train([0; 3], &[&session[..], &["--threads", "1"]].concat());
         let one_costs = costs(&deployment);
         for &count in many {
-            let deployment = Deployment::new(&programs);
+            let deployment = Deployment::with(helper, &programs);
             let (said, same) = deployment.train([count; 3], &session);
             assert!(same == model, "{setting:?} in {count} processes");
             assert_eq!(costs(&deployment), one_costs);
@@ -270,24 +295,34 @@ fn any_number_of_processes_finds_the_same_classes() {
         let rows = said.lines().filter(row);
         rows.map(str::to_owned).collect::<Vec<_>>()
     };
-    let one = rows(&Deployment::new(&programs).classify(0, &model));
-    assert_eq!(one.len(), 30, "{one:?}");
-    for count in [2, 3] {
-        let several = Deployment::new(&programs).classify(count, &model);
-        assert_eq!(rows(&several), one, "{count} processes");
+    for helper in ["dealer", "assistant"] {
+        let classify = |count| rows(&Deployment::with(helper, &programs).classify(count, &model));
+        let one = classify(0);
+        assert_eq!(one.len(), 30, "{one:?}");
+        for count in [2, 3] {
+            assert_eq!(classify(count), one, "{helper}, {count} processes");
+        }
     }
 }
 
 #[test]
 fn roles_with_different_numbers_of_processes_all_end_with_that_reason() {
     let Some(programs) = programs() else { return };
-    // The dealer's, P0's and P1's.
-    for counts in [[2, 2, 4], [2, 4, 2], [4, 2, 2], [0, 2, 2], [2, 0, 0]] {
-        let deployment = Deployment::new(&programs);
+    // The helper's, P0's and P1's.
+    for (helper, counts) in [
+        ("dealer", [2, 2, 4]),
+        ("dealer", [2, 4, 2]),
+        ("dealer", [4, 2, 2]),
+        ("dealer", [0, 2, 2]),
+        ("dealer", [2, 0, 0]),
+        ("assistant", [2, 2, 4]),
+        ("assistant", [0, 2, 2]),
+    ] {
+        let deployment = Deployment::with(helper, &programs);
         let children = deployment.start(counts, &SESSION);
-        let [dealer, p0, p1] = counts.map(|count| count.max(1));
+        let [other, p0, p1] = counts.map(|count| count.max(1));
         let wanted = format!(
-            "the roles have different numbers of processes: {p0} at p0, {p1} at p1, {dealer} at the dealer"
+            "the roles have different numbers of processes: {p0} at p0, {p1} at p1, {other} at the other role"
         );
         for child in children {
             let line = complaint(child);
@@ -306,11 +341,13 @@ fn what_takes_one_process_is_refused_in_one_line() {
         command.arg(programs.join("ringlet")).args(arguments);
         complaint(spawn(command))
     };
-    let dealer = ["dealer", "--insecure", "--listen"];
-    let line = refused(&[&dealer[..], &["127.0.0.1:7000", "--threads", "2"]].concat());
-    assert!(line.contains("leave out --threads"), "{line}");
-    let line = refused(&[&dealer[..], &["127.0.0.1:0"]].concat());
-    assert!(line.contains("{rank}"), "{line}");
+    for helper in ["dealer", "assistant"] {
+        let helper = [helper, "--insecure", "--listen"];
+        let line = refused(&[&helper[..], &["127.0.0.1:7000", "--threads", "2"]].concat());
+        assert!(line.contains("leave out --threads"), "{line}");
+        let line = refused(&[&helper[..], &["127.0.0.1:0"]].concat());
+        assert!(line.contains("{rank}"), "{line}");
+    }
     let p0 = ["party", "--role", "p0", "--insecure", "--listen"];
     let p0 = [&p0[..], &["127.0.0.1:7000"]].concat();
     let with_dealer = [&p0[..], &["--dealer", "127.0.0.1:7010"]].concat();
@@ -414,8 +451,13 @@ fn kill_rank(deployment: &Deployment, role: &Child, rank: usize) {
 fn a_rank_that_is_killed_ends_all_roles() {
     let Some(programs) = programs() else { return };
     let session = [&SESSION[..], &["--epochs", "1000"]].concat();
-    for (role, rank) in [(0, 1), (1, 2), (2, 0)] {
-        let deployment = Deployment::new(&programs);
+    for (helper, role, rank) in [
+        ("dealer", 0, 1),
+        ("dealer", 1, 2),
+        ("dealer", 2, 0),
+        ("assistant", 0, 1),
+    ] {
+        let deployment = Deployment::with(helper, &programs);
         let children = deployment.start([3; 3], &session);
         kill_rank(&deployment, &children[role], rank);
         for child in children {

@@ -2,25 +2,29 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use embedded_io::{Read, Write};
 use ringlet_core::{
     Role,
-    net::{Link, Remote},
+    net::{Finish, Link, Remote},
     prg::Key,
     securenn::{Assistant, AssistantContext, assistant_words},
     session::{Rank, Ranks, RunError, Session},
 };
 
 use super::{
+    beginning::{Beginning, await_rank},
     dealer::Progress,
     meeting::{FurtherRanksOf, Parties, RankReception, finish_with_parties, start_parties},
+    mpi_ranks::MpiRanks,
     ranks::{self, Closer, offer},
 };
 use crate::{
     error::Failure,
     links::{
         any_end::AnyEnd,
-        connect::{Endpoint, UNBOUNDED},
+        connect::{Endpoint, UNBOUNDED, broken},
         rank_end::RankEnd,
+        reception::MakeEnd,
         secure::SecureEnd,
         tcp::TcpEnd,
     },
@@ -51,15 +55,14 @@ impl Assisting<'_> {
         ranks::run(
             further,
             |ranks| self.run_rank(ranks.rank(), links, progress),
-            |ranks, mut ends| {
-                let [p0, p1] = &mut ends;
-                let links = [(Role::P0, p0), (Role::P1, p1)]
-                    .map(|(role, end)| Link::new(AnyEnd::new(end), Remote::Party(role), UNBOUNDED));
-                self.run_rank(ranks.rank(), links, &mut |_, _| ())?;
-                let [p0, p1] = &mut ends;
-                finish_with_parties([p0, p1])
-            },
+            |ranks, ends| self.run_further_rank(ranks.rank(), ends),
         )
+    }
+
+    /// Assists as a further rank, and ends the links to the same ranks of the parties.
+    fn run_further_rank(&self, rank: Rank, mut ends: [RankEnd; 2]) -> Result<(), Failure> {
+        self.run_rank(rank, links(&mut ends), &mut |_, _| ())?;
+        finish_with_parties(ends.each_mut())
     }
 
     /// As [`Assisting::run`], for one of the ranks.
@@ -87,6 +90,13 @@ impl Assisting<'_> {
     }
 }
 
+/// The links to both parties over these ends.
+fn links<E: Read + Write + Finish + Send>(ends: &mut [E; 2]) -> [Link<AnyEnd<'_>>; 2] {
+    let [p0, p1] = ends;
+    [(Role::P0, p0), (Role::P1, p1)]
+        .map(|(role, end)| Link::new(AnyEnd::new(end), Remote::Party(role), UNBOUNDED))
+}
+
 /// A session whose parties have come and have their keys.
 pub struct Begun {
     session: Session,
@@ -95,29 +105,44 @@ pub struct Begun {
     /// The iteration that comes first.
     first: u32,
     ends: [SecureEnd; 2],
-    /// The links to both parties' further ranks.
+    /// How many ranks each role has.
+    ranks: u16,
+    /// The links to both parties' further ranks that this process has as threads.
     further: Vec<[RankEnd; 2]>,
     closer: Closer,
 }
 
 /// Begins a session with two parties that have come: sends them their keys, and waits for their further ranks. There are as
-/// many ranks as both parties and the assistant offer, which offers at most `threads`. A party may be silent for as long as
-/// `idle`.
+/// many ranks as both parties and the assistant offer, which offers at most `threads`; or each is one of the assistant's
+/// `processes`, of which all roles have to have the same number. A party may be silent for as long as `idle`.
 pub fn begin(
-    parties: Parties,
+    mut parties: Parties,
     (own, shared): (Key, [Key; 2]),
     (listener, endpoint): (&TcpListener, &Endpoint),
     (threads, idle): (Option<u16>, Duration),
+    processes: Option<&mut MpiRanks>,
 ) -> Result<Begun, Failure> {
+    let count = processes.as_ref().map_or(1, |ranks| ranks.rank().count());
+    parties.check_processes(count)?;
     let first = parties.first();
     let Parties { hellos, mut ends } = parties;
     let session = hellos[0].session.clone();
     let offers = hellos.each_ref().map(|hello| hello.rank.count());
-    let ranks = offer(threads, session.most_ranks()).count();
-    let ranks = ranks.min(offers[0]).min(offers[1]);
+    let ranks = match &processes {
+        Some(_) => count,
+        None => {
+            let own = offer(threads, session.most_ranks()).count();
+            own.min(offers[0]).min(offers[1])
+        }
+    };
     let mut closer = Closer::of_party();
     let mut reception = None;
-    if ranks > 1 {
+    if let Some(processes) = processes {
+        let [p0, p1] = &shared;
+        let keys = [own.clone(), p0.clone(), p1.clone()];
+        let hello = hellos[0].clone();
+        Beginning { hello, keys, first }.give(processes)?;
+    } else if ranks > 1 {
         let of_both = FurtherRanksOf {
             roles: &Role::BOTH,
             count: ranks,
@@ -143,9 +168,38 @@ pub fn begin(
         shared,
         first,
         ends,
+        ranks,
         further: further.collect(),
         closer,
     })
+}
+
+/// Assists as a further rank that is a process of its own, to the same ranks of both parties.
+pub fn run_further_process(
+    place: (&TcpListener, &Endpoint),
+    idle: Duration,
+    beginning: Beginning<3>,
+    ranks: &mut MpiRanks,
+) -> Result<(), Failure> {
+    let Beginning {
+        hello,
+        keys: [own, p0, p1],
+        first,
+    } = beginning;
+    let wanted = (&*ranks, TcpEnd::free as MakeEnd);
+    let ends = await_rank(place, &hello, &Role::BOTH, wanted)?;
+    for end in &ends {
+        end.tcp().set_patience(idle).map_err(broken)?;
+    }
+    let assisting = Assisting {
+        session: &hello.session,
+        own,
+        shared: [p0, p1],
+        first,
+    };
+    assisting.run_further_rank(ranks.rank(), ends.map(RankEnd::Secure))?;
+    ranks.meet();
+    Ok(())
 }
 
 impl Begun {
@@ -156,12 +210,16 @@ impl Begun {
 
     /// How many ranks each role has.
     pub fn ranks(&self) -> u16 {
-        self.further.len() as u16 + 1
+        self.ranks
     }
 
     /// Assists both parties from the checkpoint that they have in common, or from the beginning, and ends the session with
     /// both. `progress` gets the iteration and the bytes that the first rank has sent so far.
-    pub fn serve(self, progress: Progress<'_>) -> Result<(), Failure> {
+    pub fn serve(
+        self,
+        processes: Option<&mut MpiRanks>,
+        progress: Progress<'_>,
+    ) -> Result<(), Failure> {
         let mut ends = self.ends;
         let assisting = Assisting {
             session: &self.session,
@@ -169,10 +227,14 @@ impl Begun {
             shared: self.shared,
             first: self.first,
         };
-        let [p0, p1] = &mut ends;
-        let links = [(Role::P0, &mut *p0), (Role::P1, &mut *p1)]
-            .map(|(role, end)| Link::new(AnyEnd::new(end), Remote::Party(role), UNBOUNDED));
-        assisting.run(links, (self.further, &self.closer), progress)?;
-        finish_with_parties([p0, p1])
+        let links = links(&mut ends);
+        match processes {
+            Some(ranks) => {
+                assisting.run_rank(ranks.rank(), links, progress)?;
+                ranks.meet();
+            }
+            None => assisting.run(links, (self.further, &self.closer), progress)?,
+        }
+        finish_with_parties(ends.each_mut())
     }
 }

@@ -70,19 +70,19 @@ impl<const KEYS: usize> Beginning<KEYS> {
     }
 }
 
-/// The link to this rank of the party `role`, which comes to `listener` with the session of `hello`.
-pub fn await_rank(
+/// The links to this rank of each of the parties `roles`, which come to the listener with the session of `hello`.
+pub fn await_rank<const PARTIES: usize>(
     place: (&TcpListener, &Endpoint),
     hello: &Hello,
-    role: Role,
+    roles: &[Role; PARTIES],
     (ranks, make_end): (&MpiRanks, MakeEnd),
-) -> Result<SecureEnd, Failure> {
+) -> Result<[SecureEnd; PARTIES], Failure> {
     let (index, count) = (ranks.rank().index(), ranks.rank().count());
     let of = FurtherRanksOf {
-        roles: &[role],
+        roles,
         count,
         indices: index..index + 1,
     };
-    let mut ends = RankReception::open(place, hello, of, make_end)?.all()?;
-    ends.pop().ok_or_else(|| lost(RankLost))
+    let ends = RankReception::open(place, hello, of, make_end)?.all()?;
+    ends.try_into().map_err(|_| lost(RankLost))
 }

@@ -8,10 +8,7 @@ use ringlet_core::{
     net::{Link, Remote},
     num::Ring,
     prg::Key,
-    session::{
-        Ranks, RunError, Session, Validation,
-        handshake::{HandshakeError, refuse},
-    },
+    session::{Ranks, RunError, Session, Validation},
 };
 
 use super::{
@@ -219,28 +216,19 @@ pub struct Begun {
 /// `processes`, of which all roles have to have the same number. A party may be silent, or take nothing, for as long as
 /// `idle`.
 pub fn begin(
-    parties: Parties,
+    mut parties: Parties,
     keys: [Key; 2],
     (listener, endpoint): (&TcpListener, &Endpoint),
     (threads, idle): (Option<u16>, Duration),
     processes: Option<&mut MpiRanks>,
 ) -> Result<Begun, Failure> {
+    let own = processes.as_ref().map_or(1, |ranks| ranks.rank().count());
+    parties.check_processes(own)?;
     let first = parties.first();
     let Parties { hellos, mut ends } = parties;
     let offers = hellos.each_ref().map(|hello| hello.rank.count());
     let (session, validation) = (hellos[0].session.clone(), hellos[0].validation);
-    let [p0, p1] = &hellos;
-    let own = processes.as_ref().map_or(1, |ranks| ranks.rank().count());
-    if let Err(mismatch) = p0.check_processes(p1, own) {
-        for (end, role) in ends.iter_mut().zip(Role::BOTH) {
-            // A party that is gone needs no answer.
-            let _ = refuse(
-                &mut Link::new(end, Remote::Party(role), UNBOUNDED),
-                mismatch,
-            );
-        }
-        return Err(HandshakeError::from(mismatch).into());
-    }
+    let p1 = &hellos[1];
     let ranks = match &processes {
         Some(_) => own,
         None => {
@@ -310,7 +298,7 @@ pub fn run_further_process(
     }
 
     let wanted = (&*ranks, TcpEnd::bounded as MakeEnd);
-    let end = await_rank(place, &beginning.hello, Role::P1, wanted)?;
+    let [end] = await_rank(place, &beginning.hello, &[Role::P1], wanted)?;
     end.tcp().set_patience(idle).map_err(broken)?;
     let session = beginning.hello.session.clone();
     let ranks = &mut *ranks;

@@ -148,18 +148,13 @@ impl LoneParty<'_> {
         let most_processes = match others {
             // Each process would have to reach the file, and its mark is one process's.
             Others::Dealt(_, DealerPlace::Directory(_)) => 1,
-            // The assistant is one process.
-            Others::SecureNn(..) => 1,
             _ => most,
         };
         if self.process.count() > most_processes {
             return Err(self.too_many_processes(most_processes));
         }
         if let (Some(ranks), false) = (&mut processes, self.process.is_first()) {
-            let beginning = Beginning::take(ranks)?;
-            return self
-                .run_further_process(others, beginning, ranks)
-                .map(|()| None);
+            return self.run_further_process(others, ranks).map(|()| None);
         }
         match others {
             Others::Dealt(peer, dealer) => {
@@ -167,9 +162,11 @@ impl LoneParty<'_> {
                 self.run_dealt((peer, dealer), ranks, reporter)
                     .map(|()| None)
             }
-            Others::SecureNn(peer, assistant) => self
-                .run_securenn((peer, assistant), most, reporter)
-                .map(|()| None),
+            Others::SecureNn(peer, assistant) => {
+                let ranks = (processes, most);
+                self.run_securenn((peer, assistant), ranks, reporter)
+                    .map(|()| None)
+            }
             Others::Device(device, dealer) => {
                 self.run_with_device(device, dealer, reporter).map(Some)
             }

@@ -2,14 +2,16 @@
 
 use ringlet_core::{
     net::{Link, Remote},
-    session::{Task, handshake::Actor},
+    session::{Ranks, Task, handshake::Actor},
     share::NoObserver,
 };
 
 use super::{
     actors::Helper,
+    beginning::Beginning,
     checkpoints::Keeper,
     lone_party::{LoneParty, Meeting, Place},
+    mpi_ranks::MpiRanks,
     party_ranks::{FurtherRanks, Observers},
     ranks::offer,
     reporter::{Made, Reporter},
@@ -21,27 +23,32 @@ use crate::{
 };
 
 impl LoneParty<'_> {
-    /// Meets the peer and the assistant, and runs to the end, with `most` ranks at most.
+    /// Meets the peer and the assistant, and runs to the end, with `most` ranks at most, or with the party's other
+    /// `processes`.
     pub(super) fn run_securenn(
         &self,
         (meeting, assistant): (&Meeting, &str),
-        most: u16,
+        (mut processes, most): (Option<&mut MpiRanks>, u16),
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
         let place = self.place(meeting, reporter)?;
         self.go_on(reporter, &mut |keeper, reporter| {
-            self.attempt_securenn((&place, assistant), most, keeper, reporter)
+            let ranks = (processes.as_deref_mut(), most);
+            self.attempt_securenn((&place, assistant), ranks, keeper, reporter)
         })
     }
 
     fn attempt_securenn(
         &self,
         (place, address): (&Place<'_>, &str),
-        most: u16,
+        (processes, most): (Option<&mut MpiRanks>, u16),
         mut keeper: Option<&mut Keeper>,
         reporter: &mut dyn Reporter,
     ) -> Result<(), Failure> {
-        let hello = self.hello(&keeper).with_rank(offer(self.threads, most));
+        let hello = match &processes {
+            Some(ranks) => self.hello(&keeper).with_process(ranks.rank()),
+            None => self.hello(&keeper).with_rank(offer(self.threads, most)),
+        };
         // The assistant first, so that it too learns of a mismatch of the parties.
         let to = (Actor::Assistant, "--assistant");
         let reached = self
@@ -60,11 +67,20 @@ impl LoneParty<'_> {
         let mut link = Link::new(&mut peer.end, Remote::Peer, UNBOUNDED);
         let pair = securenn::share_pair_key(&self.secrets.pair_part(self.role)?, &mut link)?;
         let mut further = FurtherRanks::default();
-        further.closer.add(&assistant)?;
-        further.closer.add(peer.end.inner())?;
-        let helper = Some((Helper::Assistant, address));
-        let wanted = (&hello, start.ranks);
-        self.meet_further((place, helper), &mut peer.end, wanted, &mut further)?;
+        match processes {
+            Some(ranks) => {
+                let (hello, keys) = (hello, [pair.clone(), start.key.clone()]);
+                Beginning { hello, keys, first }.give(ranks)?;
+                further.processes = Some(ranks);
+            }
+            None => {
+                further.closer.add(&assistant)?;
+                further.closer.add(peer.end.inner())?;
+                let wanted = (&hello, start.ranks);
+                let helper = Some((Helper::Assistant, address));
+                self.meet_further((place, helper), &mut peer.end, wanted, &mut further)?;
+            }
+        }
         let mut setup = self.setup(start.key)?;
         setup.further = further;
         setup.durable = keeper.map(|keeper| (keeper, first));

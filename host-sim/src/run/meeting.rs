@@ -16,7 +16,7 @@ use ringlet_core::{
         ContributionList, Contributions, Session, Task,
         handshake::{
             Actor, Checkpoints, Greeting, HandshakeError, Hello, Mismatch, Parameter, Start,
-            send_key,
+            refuse, send_key,
         },
     },
 };
@@ -44,6 +44,22 @@ impl Parties {
     /// Their session.
     pub fn session(&self) -> &Session {
         &self.hellos[0].session
+    }
+
+    /// Refuses both parties unless each has as many processes as the helper, which has `own`.
+    pub fn check_processes(&mut self, own: u16) -> Result<(), Failure> {
+        let [p0, p1] = &self.hellos;
+        let Err(mismatch) = p0.check_processes(p1, own) else {
+            return Ok(());
+        };
+        for (end, role) in self.ends.iter_mut().zip(Role::BOTH) {
+            // A party that is gone needs no answer.
+            let _ = refuse(
+                &mut Link::new(end, Remote::Party(role), UNBOUNDED),
+                mismatch,
+            );
+        }
+        Err(HandshakeError::from(mismatch).into())
     }
 
     /// Whether both go on from a checkpoint when a link breaks.

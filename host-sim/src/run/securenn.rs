@@ -20,7 +20,7 @@ use super::{
     monotonic_clock,
     party::{Emit, PartySetup, before, begin, broke},
     party_ranks::{Observers, PartyLinks, RankNeeds, end_links, links, sum_traffic},
-    ranks::{self, ThreadRanks},
+    ranks,
     role_ranks::RoleRanks,
     stop_request::UnderWay,
 };
@@ -40,22 +40,22 @@ pub fn share_pair_key<P: Read + Write>(part: &Key, peer: &mut Link<P>) -> Result
 }
 
 /// What a further rank of a party needs beside its links.
-struct FurtherRank<'a> {
+pub struct FurtherRank<'a> {
     /// The agreed parameters.
-    session: &'a Session,
+    pub session: &'a Session,
     /// The network that they describe.
-    network: &'a Network,
+    pub network: &'a Network,
     /// Which party.
-    role: Role,
+    pub role: Role,
     /// The keys that all ranks of the party share with the peer and with the assistant.
-    keys: [Key; 2],
+    pub keys: [Key; 2],
     /// The iteration that comes first.
-    first: u32,
+    pub first: u32,
 }
 
 impl FurtherRank<'_> {
     /// Trains to the end, and ends the links.
-    fn run(
+    pub fn run(
         &self,
         ranks: &mut RoleRanks<'_>,
         RankNeeds {
@@ -94,6 +94,13 @@ pub fn run_party(
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
     let further = std::mem::take(&mut setup.further);
+    if let Some(processes) = further.processes {
+        let ranks = &mut RoleRanks::Processes(processes);
+        let seen = (data, observers.first);
+        let made = run_first_rank(setup, pair, party_links, ranks, seen, emit)?;
+        processes.meet();
+        return Ok(made);
+    }
     let further_rank = FurtherRank {
         session: setup.session,
         network: setup.network,
@@ -104,7 +111,10 @@ pub fn run_party(
     let (observer, needs) = observers.with(further.needs);
     ranks::run(
         (needs, &further.closer),
-        |ranks| run_first_rank(setup, pair, party_links, ranks, (data, observer), emit),
+        |ranks| {
+            let ranks = &mut RoleRanks::Threads(ranks);
+            run_first_rank(setup, pair, party_links, ranks, (data, observer), emit)
+        },
         |ranks, (needs, mut observer)| {
             further_rank.run(&mut RoleRanks::Threads(ranks), needs, &mut *observer)
         },
@@ -116,11 +126,10 @@ fn run_first_rank(
     setup: PartySetup<'_>,
     pair: Key,
     (peer, assistant): PartyLinks<'_>,
-    ranks: &mut ThreadRanks,
+    ranks: &mut RoleRanks<'_>,
     (mut data, mut observer): (&mut dyn Data, &mut dyn Observer<u64>),
     emit: Emit<'_>,
 ) -> Result<Option<Vec<StageValues>>, Failure> {
-    let ranks = &mut RoleRanks::Threads(ranks);
     let PartySetup {
         session,
         network,

@@ -39,6 +39,13 @@ pub fn run_party(
         role: setup.role,
         keys: [pair, setup.key],
     };
+    if let Some(processes) = further.processes {
+        let ranks = &mut RoleRanks::Processes(processes);
+        let seen = (data, observers.first);
+        let classes = rank.run(ranks, model, party_links, seen, emit)?;
+        processes.meet();
+        return Ok(classes);
+    }
     let (observer, needs) = observers.with(further.needs);
     ranks::run(
         (needs, &further.closer),
@@ -53,20 +60,20 @@ pub fn run_party(
 }
 
 /// A rank of a party of an inference.
-struct InferenceRank<'a> {
+pub struct InferenceRank<'a> {
     /// The agreed parameters.
-    session: &'a Session,
+    pub session: &'a Session,
     /// The network that they describe.
-    network: &'a Network,
+    pub network: &'a Network,
     /// Which party.
-    role: Role,
+    pub role: Role,
     /// The keys that all ranks of the party share with the peer and with the assistant.
-    keys: [Key; 2],
+    pub keys: [Key; 2],
 }
 
 impl InferenceRank<'_> {
     /// Classifies to the end as a further rank, and ends the links.
-    fn run_further(
+    pub fn run_further(
         &self,
         ranks: &mut RoleRanks<'_>,
         mut needs: RankNeeds<'_>,

@@ -178,7 +178,7 @@ pub enum Mismatch {
     Identity,
     /// Other ranks are to come now, this one or those from this one on.
     Rank(u16),
-    /// P0, P1 and the dealer have these numbers of processes. Remedy: start all with the same.
+    /// P0, P1 and the dealer or the assistant have these numbers of processes. Remedy: start all with the same.
     Processes([u16; 3]),
 }
 
@@ -201,9 +201,9 @@ impl core::fmt::Display for Mismatch {
                 f.write_str("the identity is not the one that the roster gives the role")
             }
             Mismatch::Rank(index) => write!(f, "rank {index} is to come now"),
-            Mismatch::Processes([p0, p1, dealer]) => write!(
+            Mismatch::Processes([p0, p1, helper]) => write!(
                 f,
-                "the roles have different numbers of processes: {p0} at p0, {p1} at p1, {dealer} at the dealer"
+                "the roles have different numbers of processes: {p0} at p0, {p1} at p1, {helper} at the other role"
             ),
         }
     }
@@ -364,7 +364,7 @@ impl Hello {
         }
     }
 
-    /// Checks for the dealer, which has `own` processes, that this party P0 and the party `p1` have as many.
+    /// Checks for the dealer or the assistant, which has `own` processes, that this party P0 and the party `p1` have as many.
     pub fn check_processes(&self, p1: &Hello, own: u16) -> Result<(), Mismatch> {
         let numbers = [self.processes, p1.processes, own];
         match numbers == [own; 3] {

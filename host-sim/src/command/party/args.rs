@@ -223,7 +223,7 @@ impl PartyArgs {
             }
         };
         let others = match (securenn, &self.assistant, &self.dealt, &self.dealer) {
-            (true, Some(address), ..) => Others::SecureNn(meeting, address.clone()),
+            (true, Some(address), ..) => Others::SecureNn(meeting, at_rank(address)?),
             (true, None, ..) => {
                 let address = of_roster(Actor::Assistant, "--assistant");
                 let address = address.map_err(|_| {

@@ -203,7 +203,7 @@ impl Training<'_> {
             let is_last = session.ends_training();
             let epoch = self.epoch(self.lists.named(of.list)?, earlier)?;
             let party = self.party(&epoch, false)?;
-            party.run_further_process(others, beginning, ranks)?;
+            party.run_with_dealer(beginning, others, ranks)?;
             if is_last {
                 return Ok(());
             }

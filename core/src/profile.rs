@@ -91,8 +91,11 @@ pub mod counted {
     /// Index in `SUMS` of the current cost row and pass; `SECTION` is the current section's offset from it.
     static ROW: AtomicUsize = AtomicUsize::new(0);
     static SECTION: AtomicUsize = AtomicUsize::new(0);
-    /// Bytes of streams, and draws of them.
-    static DRAWN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    /// Bytes of streams.
+    static DRAWN: AtomicUsize = AtomicUsize::new(0);
+    /// Draws of them, on hosts: on a device each count is instructions of the gate that draws.
+    #[cfg(target_pointer_width = "64")]
+    static DRAWS: AtomicUsize = AtomicUsize::new(0);
     /// The counter's value when the current section was entered.
     static SINCE: AtomicU32 = AtomicU32::new(0);
 
@@ -134,21 +137,27 @@ pub mod counted {
 
     /// Counts a draw of so many bytes of a stream.
     pub(crate) fn draw(bytes: usize) {
-        for (sum, more) in DRAWN.iter().zip([bytes, 1]) {
-            sum.store(sum.load(Relaxed).wrapping_add(more), Relaxed);
-        }
+        DRAWN.store(DRAWN.load(Relaxed).wrapping_add(bytes), Relaxed);
+        #[cfg(target_pointer_width = "64")]
+        DRAWS.store(DRAWS.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// Bytes of streams that were drawn, and the number of draws, modulo what a `usize` counts.
-    pub fn drawn() -> [usize; 2] {
-        DRAWN.each_ref().map(|sum| sum.load(Relaxed))
+    /// Bytes of streams that were drawn, modulo what a `usize` counts.
+    pub fn drawn() -> usize {
+        DRAWN.load(Relaxed)
+    }
+
+    /// Draws that these bytes were.
+    #[cfg(target_pointer_width = "64")]
+    pub fn draws() -> usize {
+        DRAWS.load(Relaxed)
     }
 
     /// Resets all sums to zero.
     pub fn reset() {
-        for sum in &DRAWN {
-            sum.store(0, Relaxed);
-        }
+        DRAWN.store(0, Relaxed);
+        #[cfg(target_pointer_width = "64")]
+        DRAWS.store(0, Relaxed);
         for sum in &SUMS {
             sum.store(0, Relaxed);
         }

@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let network = dealt::check::<u32>(&session)?;
         profile::reset();
         iteration_seconds(&session, &network, 128, ENOUGH)?;
-        let [bytes, draws] = profile::drawn().map(|sum| sum as f64);
+        let (bytes, draws) = (profile::drawn() as f64, profile::draws() as f64);
         let seconds = (sum(Section::Prg) - draws * counter) / rate;
         let all: f64 = Section::ALL.iter().map(|&(section, _)| sum(section)).sum();
         println!(

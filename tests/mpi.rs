@@ -472,9 +472,18 @@ fn a_rank_that_is_killed_ends_all_roles() {
 #[cfg(target_os = "linux")]
 fn roles_that_a_killed_rank_has_ended_go_on_from_their_checkpoints() {
     let Some(programs) = programs() else { return };
-    let deployment = Deployment::new(&programs);
+    for (helper, iterations) in [("dealer", 60), ("assistant", 20)] {
+        let deployment = Deployment::with(helper, &programs);
+        go_on_after_a_kill(&deployment, iterations);
+    }
+}
+
+/// Trains so many iterations in two processes for each role, of which one is killed on the way.
+#[cfg(target_os = "linux")]
+fn go_on_after_a_kill(deployment: &Deployment, iterations: usize) {
     let dirs = ["checkpoints-p0", "checkpoints-p1"].map(|name| deployment.path(name));
-    let session = ["--batch", "40", "--micro-batch", "20", "--limit", "60"];
+    let limit = iterations.to_string();
+    let session = ["--batch", "40", "--micro-batch", "20", "--limit", &limit];
     let start = || {
         [0, 1, 2].map(|role| {
             let dir = ["", &dirs[0], &dirs[1]][role];
@@ -486,7 +495,7 @@ fn roles_that_a_killed_rank_has_ended_go_on_from_their_checkpoints() {
     let lines = PathBuf::from(deployment.path("metrics.jsonl"));
     let written = || fs::read_to_string(&lines).is_ok_and(|text| text.lines().count() > 13);
     wait_until("some iterations", BOUND, written);
-    kill_rank(&deployment, &children[1], 1);
+    kill_rank(deployment, &children[1], 1);
     for child in children {
         let (well, out, err) = end_within(child, BOUND);
         assert!(!well, "{out}{err}");
@@ -497,6 +506,6 @@ fn roles_that_a_killed_rank_has_ended_go_on_from_their_checkpoints() {
     }
     // Each iteration has one line.
     let records = metrics(&lines, "iteration");
-    assert_eq!(records.len(), 60);
+    assert_eq!(records.len(), iterations);
     assert!(Path::new(&deployment.path("model.safetensors")).exists());
 }

@@ -258,7 +258,7 @@ fn any_number_of_processes_gives_the_same_model() {
         ("dealer", &["--limit", "4", "--ring", "u64"], &[2]),
         ("dealer", &["--limit", "4", "--validate", "20,10"], &[2]),
         ("dealer", &["--limit", "4", "--protocol", "spdz"], &[1, 2]),
-        ("assistant", &["--limit", "5", "--audit", "2"], &[2, 4]),
+        ("assistant", &["--limit", "2", "--audit", "1"], &[2, 4]),
     ];
     for (helper, setting, many) in settings {
         let session = [&SESSION, setting].concat();

@@ -7,15 +7,15 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ringlet_core::contribution::UploadId;
 
 use crate::{
-    https::{Connection, answer},
+    https::{Connection, answer, post},
     servers::Servers,
-    uploads::{made, opened, samples},
+    uploads::{made, opened, samples, upload},
 };
 
 const OPEN: [&str; 5] = ["--input", "8x8x1", "--class-count", "10", "--open"];
@@ -117,4 +117,26 @@ fn kills_lose_no_upload_that_was_acknowledged() {
 #[ignore = "takes half a minute"]
 fn thirty_kills_lose_no_upload_that_was_acknowledged() {
     killed(30);
+}
+
+#[test]
+fn commands_that_fail_while_a_role_is_away_keep_no_role_from_coming_back() {
+    let mut servers = Servers::new(&OPEN);
+    servers.start_all();
+    let upload = upload(&servers.task, 1, 2);
+    let (status, _) = post(&servers.task, &upload);
+    assert_eq!(status, 201);
+    servers.kill(2);
+    // As often as they can, and for longer than the leader takes to look for the others a few times.
+    let refused = || !servers.try_list().status.success();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        assert!(refused());
+    }
+    // The first may have been sent before the leader saw that the dealer was gone: then both links are made again, once.
+    let greetings = servers.said(1).matches("the leader is here").count();
+    assert!(greetings <= 2, "P1 was left {greetings} times");
+    servers.start(2);
+    assert_eq!(servers.list()["uploads"], 1);
+    servers.end_all();
 }

@@ -2,8 +2,8 @@
 
 use std::{
     path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use ringlet::{collection::store::Store, config::task_file::TaskFile};
@@ -161,14 +161,23 @@ impl Servers {
 
     /// Makes a list at the leader, as soon as it sees that the others are here again.
     pub fn list(&self) -> serde_json::Value {
-        let store = self.file("p0.redb");
-        let mut listed = None;
-        wait_until("a list", Duration::from_secs(20), || {
-            let output = ringlet(&["collect", "list", "--store", &store]);
-            listed = output.status.success().then(|| text(&output.stdout));
-            listed.is_some()
-        });
-        serde_json::from_str(&listed.expect("a list")).expect("JSON")
+        let start = Instant::now();
+        loop {
+            let output = self.try_list();
+            if output.status.success() {
+                return serde_json::from_str(&text(&output.stdout)).expect("JSON");
+            }
+            // If it takes too long, what they say tells why.
+            let said = || [0, 1, 2].map(|role| self.said(role)).join("\n");
+            let (waited, failed) = (start.elapsed(), text(&output.stderr));
+            assert!(waited < Duration::from_secs(20), "{failed}\n{}", said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks the leader for a list, once.
+    pub fn try_list(&self) -> Output {
+        ringlet(&["collect", "list", "--store", &self.file("p0.redb")])
     }
 
     /// Runs a command for the store of a role. Returns the JSON that it prints.

@@ -82,9 +82,18 @@ impl Followers {
         })
     }
 
-    /// Asks both at the same time. If either is away or answers that it cannot, both links end, so that no answer is left in one.
+    /// Asks both at the same time. If either breaks off or answers that it cannot, both links end, so that no answer is left in
+    /// one. If either is away, nothing is asked, and the other's link stays.
     pub fn ask(&self, requests: [&Request<'_>; 2]) -> Result<[Reply; 2], Failure> {
         let mut slots = self.slots.each_ref().map(|slot| locked(slot));
+        for (slot, actor) in slots.iter().zip(FOLLOWERS) {
+            if slot.is_none() {
+                return Err(Failure::new(
+                    format!("{actor} of the collection is away"),
+                    "start `ringlet collect` there",
+                ));
+            }
+        }
         let asked = exchange(&mut slots, requests);
         if asked.is_err() {
             slots.iter_mut().for_each(|slot| **slot = None);
@@ -104,14 +113,6 @@ fn exchange(
     slots: &mut [MutexGuard<'_, Option<Here>>; 2],
     requests: [&Request<'_>; 2],
 ) -> Result<[Reply; 2], Failure> {
-    for (slot, actor) in slots.iter().zip(FOLLOWERS) {
-        if slot.is_none() {
-            return Err(Failure::new(
-                format!("{actor} of the collection is away"),
-                "start `ringlet collect` there",
-            ));
-        }
-    }
     for (slot, request) in slots.iter_mut().zip(requests) {
         if let Some(here) = &mut **slot {
             messages::send(&mut here.link, request)?;

@@ -379,35 +379,34 @@ fn an_independent_runtime_finds_the_same_classes() {
     let [described, saved, tensors] =
         ["model.json", "model.onnx", "model.safetensors"].map(|name| dir.path().join(name));
     let layers = r#"{"name": "small", "input": [8, 8, 1], "layers": [
-        {"conv2d": {"channels": 6, "kernel": 3, "padding": 1}}, {"max_pool": {"window": 2}}, "relu",
-        {"conv2d": {"channels": 8, "kernel": 3}}, "relu", {"avg_pool": {"window": 2}},
+        {"conv2d": {"channels": 4, "kernel": 3, "padding": 1}}, {"max_pool": {"window": 2}}, "relu",
+        {"conv2d": {"channels": 6, "kernel": 3}}, "relu", {"avg_pool": {"window": 2}},
         "flatten", {"dense": {"units": 24}}, "relu", {"dense": {"units": 10}}]}"#;
     fs::write(&described, layers).expect("a file");
     let blocks = dir.path().join("blocks.json");
     let layers = r#"{"name": "blocks", "input": [8, 8, 1], "layers": [
-        {"conv2d": {"channels": 6, "kernel": [1, 5], "padding": "same"}}, "relu", {"dropout": {"rate": 0.1}},
-        {"conv2d": {"channels": 6, "kernel": 3, "padding": "same"}}, "relu",
-        {"conv2d": {"channels": 6, "kernel": [3, 1], "padding": [1, 0]}}, "relu",
-        {"conv2d": {"channels": 6, "kernel": 3, "padding": 1}}, {"add": {"layer": 5}}, {"max_pool": {"window": 2}}, "relu",
+        {"conv2d": {"channels": 4, "kernel": [1, 5], "padding": "same"}}, "relu", {"dropout": {"rate": 0.1}},
+        {"conv2d": {"channels": 4, "kernel": 3, "padding": "same"}}, "relu",
+        {"conv2d": {"channels": 4, "kernel": [3, 1], "padding": [1, 0]}}, "relu",
+        {"conv2d": {"channels": 4, "kernel": 3, "padding": 1}}, {"add": {"layer": 5}}, {"max_pool": {"window": 2}}, "relu",
         "flatten", {"dense": {"units": 10}}]}"#;
     fs::write(&blocks, layers).expect("a file");
     for model in ["digits8", text(&described), text(&blocks)] {
-        let train = ["train", "--model", model, "--limit", "90", "--seed", "4"];
+        let train = [
+            "train", "--model", model, "--batch", "16", "--limit", "60", "--seed", "4",
+        ];
         for file in [&saved, &tensors] {
             success(&[&train[..], &["--save", text(file)]].concat());
         }
         let (found, _) = predicted(&saved, &[]);
-        let same = equally_classified(&saved, &found);
-        assert!(
-            same + 3 >= found.len(),
-            "{model}: {same} of {}",
-            found.len()
-        );
+        // The runtime takes long where nothing optimises it.
+        let same = equally_classified(&saved, &found[..60]);
+        assert!(same + 2 >= 60, "{model}: {same} of 60");
         same_tensors(&saved, &tensors);
     }
 }
 
-/// How many of the held-out digits get the same class from the runtime.
+/// How many of the first held-out digits, whose classes are `found`, get the same class from the runtime.
 fn equally_classified(saved: &Path, found: &[String]) -> usize {
     let plan = tract_onnx::onnx()
         .model_for_path(saved)

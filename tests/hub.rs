@@ -62,8 +62,10 @@ fn serve_two(images: &[PathBuf; 2], arena: usize) -> [Served; 2] {
 fn start_hub(dir: &Path, addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]) -> [Child; 2] {
     let (at, samples) = (address(), format!("{p0},{p1}"));
     let deployment = Deployment::with(dir, ROOTS.map(device));
+    // Emulated devices take long to answer where others compute.
+    let wait = ["--wait", "120"];
     let dealer = ["dealer", "--listen", &at, "--secret-seed", "7"];
-    let dealer = start(&[&dealer[..], &deployment.dealer()].concat());
+    let dealer = start(&[&dealer[..], &wait, &deployment.dealer()].concat());
     let mut hub = vec![
         "hub",
         "--p0",
@@ -80,7 +82,7 @@ fn start_hub(dir: &Path, addresses: [&str; 2], [p0, p1]: [u32; 2], more: &[&str]
 
 /// Waits until P1 has sent enough to be in training.
 fn wait_for_bytes(kept: &Path) {
-    wait_until("the first bytes", Duration::from_secs(60), || {
+    wait_until("the first bytes", Duration::from_secs(180), || {
         std::fs::metadata(kept.join("p1.sent")).is_ok_and(|file| file.len() > 10_000)
     });
 }

@@ -310,8 +310,8 @@ pub fn start_parties(
     Ok(further)
 }
 
-/// Ends a session with both parties, or with a rank of each. Each confirms its end only after the parties have ended theirs with each other, so
-/// a helper succeeds only when both parties have.
+/// Ends a session with both parties, or with a rank of each. Each confirms its end only after the parties have ended theirs with
+/// each other, so a helper succeeds only when both parties have.
 pub fn finish_with_parties<E: Read + Write + Finish>(ends: [&mut E; 2]) -> Result<(), Failure> {
     let [p0, p1] = ends;
     let mut links = [(Role::P0, p0), (Role::P1, p1)]
